@@ -1,0 +1,47 @@
+"""EV-CLIP on UCF-101: 8 clips per class, official classes, split 1.
+
+The recipe of the paper's code, `ucf101_video_vifi/omniS_vit_b16`: CLIP ViT-B/16
+and Omnivore-S frozen, 6,055,086 weights trained for 500 epochs of 12 steps.
+
+Run:      python -m evclip_jax.main --config=configs/ucf.py \\
+              --config.data.root=UCF101
+Data:     UCF101/UCF-101/<Class>/<clip>.avi beside UCF101/ucfTrainTestlist;
+          the ViFi-CLIP lists by --config.data.train_list=train1_few_shot_8.txt
+          --config.data.test_list=val1.txt. See data_pipelines/builders/ucf101.
+Methods:  --config=configs/ucf.py:zero_shot --mode=evaluate
+          (any file name in evclip_jax/methods)
+Weights:  python -m evclip_jax.download ViT-B/16 omnivore_swinS; without them,
+          to try things, --config.clip.weights=random:0
+          --config.encoder.weights=random:0
+Expect:   no accuracy is published in the original repository, and none has been
+          measured here on the full data set.
+Differs:  the reported weights are those of the last step. The original picks
+          them on the test list: --config.train.select=best_on_test.
+"""
+
+from evclip_jax import experiment
+
+
+def get_config(method='ev_clip'):
+  """The recipe, with the settings of any method."""
+  c = experiment.new(method)
+  c.batch_size = 64
+  c.split = 1
+
+  c.data.name = 'ucf101'
+  c.data.shots = 8
+  c.data.num_frames = 8
+  c.data.window_frames = 32
+  c.data.train_temporal = 'center'
+
+  c.clip.name = 'ViT-B/16'
+  c.encoder.name = 'omnivore_swinS'
+
+  c.optimizer.learning_rate = 4e-4
+  c.optimizer.weight_decay = 0.05
+  c.optimizer.warmup_epochs = 1
+  c.optimizer.warmup_learning_rate = 2e-5
+
+  c.train.epochs = 500
+  c.train.eval_every_epochs = 5
+  return c

@@ -1,0 +1,108 @@
+"""Class names: read from files and made readable for a text prompt."""
+
+import csv
+import pathlib
+import re
+
+from evclip_jax.errors import UserError
+
+_HUMP = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
+
+
+def clean(name: str) -> str:
+  """A folder's or list's class name as words: 'YoYo' -> 'Yo Yo'.
+
+  Underscores become spaces, as in every prompt of the original. A name of one
+  word is split at its inner capitals, as the original does for UCF-101. All
+  else stays: 'turn-on', 'Inspect/Read recipe'.
+
+  Args:
+    name: a raw class name.
+
+  Returns:
+    The name with single spaces and no surrounding space.
+
+  Source: EV-CLIP, trainers/evoclip.py (underscores) and
+    dassl/data/datasets/ucf101_video.py (capitals).
+  Differs: a run of capitals stays together ('TVShow'), and nothing before the
+    first capital is lost; UCF-101 has neither.
+  """
+  words = name.replace('_', ' ').split()
+  if len(words) == 1:
+    words = _HUMP.sub(' ', words[0]).split()
+  return ' '.join(words)
+
+
+def same(name: str) -> str:
+  """What two spellings of one class share: 'HandStand_Pushups' and so on."""
+  kept = ''.join(c for c in name.casefold() if c.isalnum())
+  return kept or name.casefold()
+
+
+def read(path: str | pathlib.Path) -> list[str]:
+  """Names in label order, from one of three forms of file.
+
+  One name per line; or a CSV with the header `id,name` and ids from 0 (the
+  ViFi-CLIP label files); or `<1-based id> <name>` (UCF-101's classInd.txt).
+
+  Args:
+    path: the file (data.class_names).
+
+  Returns:
+    The names as they are written.
+
+  Raises:
+    UserError: the file is missing, empty, has a gap in its ids, or names a
+      class twice.
+  """
+  lines = _lines(path)
+  if lines and re.fullmatch(r'id\s*,\s*name', lines[0].lower()):
+    pairs = [(row[0], ','.join(row[1:])) for row in csv.reader(lines[1:])]
+    names = _by_id(path, pairs, first=0)
+  elif lines and all(re.fullmatch(r'\d+\s+\S.*', line) for line in lines):
+    names = _by_id(path, [line.split(None, 1) for line in lines], first=1)
+  else:
+    names = lines
+  if not names:
+    raise UserError(f'{path} has no class names: write one per line.')
+  check_distinct(names, str(path))
+  return names
+
+
+def check_distinct(names: list[str], where: str):
+  """Raises UserError if two classes would get the same prompt."""
+  seen = {}
+  for label, name in enumerate(names):
+    other = seen.setdefault(clean(name).casefold(), label)
+    if other != label:
+      raise UserError(
+          f'{where}: classes {other} ({names[other]!r}) and {label} '
+          f'({name!r}) have the same name.'
+      )
+
+
+def _lines(path) -> list[str]:
+  try:
+    text = pathlib.Path(path).read_text(encoding='utf-8-sig')
+  except (OSError, UnicodeDecodeError) as e:
+    raise UserError(
+        f'cannot read the class names {path} (data.class_names): {e}.'
+    ) from e
+  return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _by_id(path, pairs, first: int) -> list[str]:
+  names = {}
+  for raw, name in pairs:
+    if not raw.strip().isdigit() or int(raw) in names or not name.strip():
+      raise UserError(
+          f'{path}: the line {raw},{name} must hold a new number and a name.'
+      )
+    names[int(raw)] = name.strip()
+  wanted = list(range(first, first + len(names)))
+  if sorted(names) != wanted:
+    raise UserError(
+        f'{path}: ids must be {first}..{wanted[-1] if wanted else first}, '
+        f'one per class; found {min(names)}..{max(names)}.'
+    )
+  return [names[i] for i in wanted]

@@ -1,0 +1,129 @@
+"""What a data set module hands over, and how it reads the config's lists."""
+
+import dataclasses
+import pathlib
+
+from data_pipelines import labels, lists
+from data_pipelines.records import ClipList, check_disjoint
+from evclip_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+  """A data set with its lists, before a few-shot selection.
+
+  Attributes:
+    store: where the clips are.
+    train: all clips that may be trained on.
+    val: clips to choose a checkpoint by, if any.
+    tests: lists to report, by name.
+    class_names: K names in label order, as prompts say them.
+  """
+
+  store: labels.Store
+  train: ClipList
+  val: ClipList | None
+  tests: dict[str, ClipList]
+  class_names: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+  """Where the config's list files are read.
+
+  Attributes:
+    train, val: the lists named by data.train_list and data.val_list.
+    tests: data.test_list as 'test', or data.tests by name.
+  """
+
+  train: labels.Located | None
+  val: labels.Located | None
+  tests: dict[str, labels.Located]
+
+  def all(self) -> list[labels.Located]:
+    """Every list given."""
+    return [x for x in (self.train, self.val, *self.tests.values()) if x]
+
+
+def read_given(
+    data,
+    store: labels.Store,
+    root: str,
+    report_folder: str | None,
+    train_list: str = '',
+) -> Given:
+  """Reads the list files that the config names and finds their clips.
+
+  Args:
+    data: config.data.
+    store: where clips are.
+    root: folder that list files may be relative to.
+    report_folder: for the names of missing clips, or None.
+    train_list: instead of data.train_list.
+
+  Raises:
+    UserError: two kinds of test list, a test list named 'train' or 'val', or
+      anything `lists.read` and `labels.locate` refuse.
+  """
+  if data.test_list and data.tests:
+    raise UserError(
+        'data.test_list and data.tests both name test lists: use one of them.'
+    )
+  tests = {'test': data.test_list} if data.test_list else dict(data.tests)
+  files = {'train': train_list or data.train_list, 'val': data.val_list}
+  keys = {'train': 'data.train_list', 'val': 'data.val_list'}
+  for name, file in tests.items():
+    if name in ('train', 'val'):
+      raise UserError(f'data.tests.{name}: give this test list another name.')
+    files[name] = file
+    keys[name] = 'data.test_list' if data.test_list else f'data.tests.{name}'
+  found = {}
+  for name, file in files.items():
+    if file:
+      listing = lists.read(file, keys[name], root)
+      found[name] = labels.locate(name, listing, store, report_folder)
+  train, val = found.pop('train', None), found.pop('val', None)
+  return Given(train, val, found)
+
+
+def whole(name: str, origin: str, keys: list[str]) -> labels.Located:
+  """Clips of a folder as a list whose labels the folders tell."""
+  items = tuple(lists.Item(key, None, None, None, 0) for key in keys)
+  listing = lists.Listing(pathlib.Path(origin), 'data.root', items)
+  return labels.Located(name, listing, tuple(keys))
+
+
+def build(
+    store: labels.Store,
+    table: labels.ClassTable,
+    train: ClipList,
+    val: ClipList | None,
+    tests: dict[str, ClipList],
+) -> Collection:
+  """Numbers the classes and refuses lists that overlap.
+
+  Args:
+    store: where clips are.
+    table: the classes that the lists' labels refer to.
+    train, val, tests: the lists.
+
+  Raises:
+    UserError: a clip to score is also trained on, or its class never is.
+  """
+  if not train.records:
+    raise UserError(f'there are no training clips in {train.origin}.')
+  others = ([val] if val else []) + list(tests.values())
+  for other in others:
+    check_disjoint(
+        train, other, 'Give lists of one and the same split, or cut one list.'
+    )
+  if val:
+    for test in tests.values():
+      check_disjoint(
+          val, test, 'A test clip must not help to choose the checkpoint.'
+      )
+  names, train, others = labels.compact(table, train, others)
+  val = others.pop(0) if val else None
+  return Collection(
+      store, train, val, dict(zip(tests, others, strict=True)), names
+  )

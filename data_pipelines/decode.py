@@ -1,0 +1,141 @@
+"""Exactly the frames asked for, of any video file, as numpy arrays."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_pipelines import decord_reader, pyav
+from data_pipelines import probe as probe_lib
+from data_pipelines.probe import Probe
+from evclip_jax.errors import UserError
+
+
+class VideoError(UserError):
+  """A video file that cannot be read as asked; the message names it."""
+
+
+def read_frames(
+    source: str | os.PathLike | bytes,
+    indices: Sequence[int] | np.ndarray,
+    probe: Probe | None = None,
+    name: str | None = None,
+) -> np.ndarray:
+  """Reads frames of a video by their number, counted as they are shown.
+
+  Safe to call from several threads. Reads with decord where the probe found
+  it exact, else with PyAV, which decodes from the beginning or, where the
+  probe found that to be exact, from a key frame.
+
+  Args:
+    source: path of a file, or its contents as bytes.
+    indices: frame numbers in 0..num_frames - 1; any order, repeats allowed.
+    probe: what `probe.probe` found for this file. Without it, or if the file
+      has changed since, the file is probed first (remembered per file).
+    name: what to call the bytes in messages.
+
+  Returns:
+    uint8 [T, H, W, 3], RGB, upright (rotation tags applied).
+
+  Raises:
+    VideoError: the file is missing, broken or no video, or has no such
+      frame.
+
+  Source: EV-CLIP dassl/data/data_manager.py, which decodes whole files with
+    torchvision.io.read_video.
+  Differs: broken files are an error instead of a shorter clip; rotation tags
+    are respected; AVI files with B-frames keep their order (`pyav.timeline`).
+  """
+  if isinstance(source, bytearray | memoryview):
+    source = bytes(source)
+  wanted = np.asarray(indices)
+  if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in 'iu'):
+    raise ValueError(
+        'indices must be a list of integers, but they have shape '
+        f'{wanted.shape} and type {wanted.dtype}.'
+    )
+  if probe is None or _changed(source, probe):
+    probe = probe_lib.probe(source, name)
+  check(probe)
+  if not wanted.size:
+    return np.zeros((0, probe.height, probe.width, 3), np.uint8)
+  outside = wanted[(wanted < 0) | (wanted >= probe.num_frames)]
+  if outside.size:
+    raise VideoError(
+        f'cannot read frame {outside[0]} of the video {probe.name}: it has '
+        f'{probe.num_frames} frames, 0 to {probe.num_frames - 1}.'
+    )
+  unique, place = np.unique(wanted, return_inverse=True)
+  try:
+    frames = _read(source, unique.tolist(), probe)
+  except (pyav.Unreadable, pyav.av.error.FFmpegError, RuntimeError) as e:
+    raise VideoError(_message(probe.name, pyav.reason(e))) from e
+  out = np.empty((len(wanted), probe.height, probe.width, 3), np.uint8)
+  for t, k in enumerate(place):
+    out[t] = frames[k]
+  return out
+
+
+def check(probe: Probe):
+  """Raises VideoError if the probe found that a file cannot be used."""
+  if probe.error:
+    raise VideoError(_message(probe.name, probe.error))
+
+
+def range_indices(
+    probe: Probe, start: float | None = None, end: float | None = None
+) -> tuple[int, int]:
+  """The frames shown between two moments, by the file's own timestamps.
+
+  Args:
+    probe: of the file.
+    start: seconds from the first frame; None or 0 = the beginning.
+    end: seconds; None = the end of the video.
+
+  Returns:
+    (first, stop): the frames first..stop - 1 are shown at times t with
+    start <= t < end.
+
+  Raises:
+    VideoError: the range holds no frame; or the file is broken.
+  """
+  check(probe)
+  seconds = probe.seconds()
+  # Lists round to milliseconds or less; a frame shown at 4/3 s belongs to a
+  # range that begins at 1.3333.
+  slack = 0.01 / probe.fps
+  first = 0 if start is None else np.searchsorted(seconds, start - slack)
+  stop = len(seconds) if end is None else np.searchsorted(seconds, end - slack)
+  if stop <= first:
+    raise VideoError(
+        f'no frame of the video {probe.name} is shown between {start or 0} s '
+        f'and {"its end" if end is None else f"{end} s"}: it lasts '
+        f'{probe.duration:.2f} s.'
+    )
+  return int(first), int(stop)
+
+
+def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
+  if not isinstance(source, bytes):
+    source = os.path.abspath(os.fspath(source))
+  # A probe may come from a machine that has decord; PyAV is exact as well.
+  if probe.decoder == 'decord' and decord_reader.available():
+    return decord_reader.read(source, unique)
+  return pyav.read(
+      source, unique, probe.timestamps(), probe.keyframes, probe.rotation
+  )
+
+
+def _changed(source, probe: Probe) -> bool:
+  """Whether the probe is of another state of the file.
+
+  A probe of a path also holds for the same bytes; their length is compared,
+  which costs nothing.
+  """
+  if isinstance(source, bytes):
+    return len(source) != probe.size_bytes
+  return probe.key != probe_lib.file_key(source)
+
+
+def _message(name: str, fault: str) -> str:
+  return f'cannot read the video {name}: {fault}.'

@@ -1,0 +1,234 @@
+"""The actions of the demo's drawn world: what moves how, and with what tool.
+
+An action is a function of a random generator, times in seconds and an object;
+it answers with layers to paint, back to front, on a stage of [-1, 1] x [-1, 1]
+(x right, y down). It draws its parameters before it looks at the times, so one
+scene is the same film at any frame rate.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+SKIN = (0.85, 0.62, 0.48)
+WOOD = (0.5, 0.34, 0.2)
+METAL = (0.6, 0.62, 0.66)
+ROPE = (0.35, 0.3, 0.22)
+
+
+@dataclasses.dataclass
+class Layer:
+  """One thing in every frame.
+
+  Attributes:
+    shape: an object's or a prop's name, or 'bar' (a rectangle) or 'wave'.
+    x, y: [T] centre in stage units.
+    width, height: [T] half sizes in stage units.
+    angle: [T] in radians, clockwise as y points down.
+    colour: RGB in [0, 1]; None for the actor's own colour.
+    half: -1 or 1 to keep only the left or right half, 0 for all of it.
+  """
+
+  shape: str
+  x: np.ndarray
+  y: np.ndarray
+  width: np.ndarray
+  height: np.ndarray
+  angle: np.ndarray
+  colour: tuple[float, float, float] | None = None
+  half: int = 0
+
+
+def layer(shape, t, x, y, width, height=None, angle=0.0, colour=None, half=0):
+  """A layer from numbers or [T] arrays."""
+  height = width if height is None else height
+  full = [np.broadcast_to(np.asarray(a, np.float32), t.shape)
+          for a in (x, y, width, height, angle)]  # fmt: skip
+  return Layer(shape, *full, colour=colour, half=half)
+
+
+def bar(t, x0, y0, x1, y1, thickness, colour):
+  """A straight bar between two points."""
+  dx, dy = np.subtract(x1, x0), np.subtract(y1, y0)
+  return layer(
+      'bar', t, np.add(x0, x1) / 2, np.add(y0, y1) / 2,
+      np.hypot(dx, dy) / 2, thickness, np.arctan2(dy, dx), colour,
+  )  # fmt: skip
+
+
+def _wave(rng, slow, fast):
+  """A frequency in radians per second and a phase."""
+  return 2 * np.pi * rng.uniform(slow, fast), rng.uniform(0, 2 * np.pi)
+
+
+def _sawtooth(rng, t, slow, fast):
+  """Rises from 0 to 1 and jumps back; `slow` and `fast` in cycles a second."""
+  return (t * rng.uniform(slow, fast) + rng.uniform()) % 1.0
+
+
+def _side(rng):
+  return 1.0 if rng.uniform() < 0.5 else -1.0
+
+
+def swinging(rng, t, thing, size):
+  omega, phase = _wave(rng, 0.7, 1.2)
+  theta = rng.uniform(0.6, 0.95) * np.sin(omega * t + phase)
+  length = rng.uniform(1.1, 1.3)
+  x, y = length * np.sin(theta), -0.95 + length * np.cos(theta)
+  return [
+      layer('bar', t, 0, -0.97, 0.45, 0.07, 0, WOOD),
+      bar(t, 0 * x, -0.95 + 0 * y, x, y, 0.025, ROPE),
+      layer(thing, t, x, y, size, angle=-theta),
+  ]
+
+
+def bouncing(rng, t, thing, size):
+  omega, phase = _wave(rng, 0.6, 1.0)
+  x = rng.uniform(-0.2, 0.2)
+  up = np.abs(np.sin(omega * t / 2 * 1.6 + phase))
+  squash = 1 - 0.3 * np.clip(1 - up * 4, 0, 1)
+  y = 0.8 - size * squash - up * 1.2
+  return [
+      layer('bar', t, 0, 0.88, 1.0, 0.06, 0, WOOD),
+      layer('disc', t, x, 0.83, size * (1.1 - 0.6 * up), 0.05, 0, (0.1,) * 3),
+      layer(thing, t, x, y, size / squash, size * squash),
+  ]
+
+
+def spinning(rng, t, thing, size):
+  omega, phase = _wave(rng, 0.7, 1.3)
+  return [
+      bar(t, 0, 0.95, 0, -0.2, 0.05, METAL),
+      layer('bar', t, 0, 0.93, 0.35, 0.07, 0, METAL),
+      layer(thing, t, 0, -0.25, size * 1.15, angle=_side(rng) * omega * t + phase),
+      layer('disc', t, 0, -0.25, 0.08, colour=(0.2, 0.2, 0.2)),
+  ]
+
+
+def rolling(rng, t, thing, size):
+  side, slope = _side(rng), rng.uniform(0.35, 0.5)
+  along = 2.0 * _sawtooth(rng, t, 0.6, 1.0) - 1.0
+  nx, ny = np.sin(slope), np.cos(slope)
+  x = side * (along * 0.85 * ny + size * nx)
+  y = 0.25 + along * 0.85 * nx - size * ny
+  ends = (-side * ny, 0.3 - nx, side * ny, 0.3 + nx)
+  return [
+      bar(t, *ends, 0.06, WOOD),
+      bar(t, side * ny, 0.3 + nx, -side * ny, 0.3 + nx, 0.05, WOOD),
+      layer(thing, t, x, y, size, angle=side * along * 0.85 / size),
+  ]
+
+
+def circling(rng, t, thing, size):
+  omega, phase = _wave(rng, 0.5, 0.9)
+  turn, radius = _side(rng) * omega * t + phase, 0.66
+  return [
+      layer('hoop', t, 0, 0, radius, colour=METAL),
+      layer('disc', t, 0, 0, 0.16, colour=(0.25, 0.2, 0.2)),
+      layer(thing, t, radius * np.cos(turn), radius * np.sin(turn), size * 0.95),
+  ]
+
+
+def juggling(rng, t, thing, size):
+  start, spin = _sawtooth(rng, t, 0.7, 1.1), rng.uniform(-6, 6)
+  layers = []
+  for n in range(3):
+    s = (start + n / 3) % 1.0
+    x = 0.6 * np.where(s < 0.5, 4 * s - 1, 3 - 4 * s)
+    y = 0.55 - 1.3 * (1 - (2 * ((2 * s) % 1.0) - 1) ** 2)
+    layers.append(layer(thing, t, x, y, size * 0.8, angle=spin * (t + n)))
+  for side in (-1, 1):
+    lift = 0.06 * np.sin(2 * np.pi * (start + 0.25 * side))
+    layers.append(bar(t, side * 0.8, 1.1, side * 0.62, 0.8 + lift, 0.1, SKIN))
+    layers.append(layer('disc', t, side * 0.6, 0.75 + lift, 0.2, 0.12, 0, SKIN))
+  return layers
+
+
+def inflating(rng, t, thing, size):
+  side, s = _side(rng), _sawtooth(rng, t, 0.5, 0.8)
+  stroke = 0.18 * np.abs(np.sin(2 * np.pi * 1.5 * t + rng.uniform(0, 6)))
+  grown = size * (0.55 + 1.0 * s)
+  x = -side * 0.3
+  return [
+      bar(t, side * 0.75, 0.8, x, 0.05 + 0 * grown, 0.05, (0.15,) * 3),
+      bar(t, side * 0.75, 0.3, side * 0.75, -0.1 + stroke, 0.04, METAL),
+      layer('bar', t, side * 0.75, -0.1 + stroke, 0.2, 0.06, 0, (0.15,) * 3),
+      layer('bar', t, side * 0.75, 0.6, 0.13, 0.35, 0, METAL),
+      layer(thing, t, x, 0.0, grown),
+  ]
+
+
+def cutting(rng, t, thing, size):
+  s = _sawtooth(rng, t, 0.6, 0.9)
+  blade = -0.75 + 0.95 * np.clip(np.minimum(s * 3, 3 - 3 * s), 0, 1)
+  apart = 0.4 * np.clip(s * 2.2 - 0.6, 0, 1)
+  tilt = apart * 0.8
+  y = 0.8 - size * 1.1
+  return [
+      layer('bar', t, 0, 0.88, 0.9, 0.08, 0, WOOD),
+      layer(thing, t, -apart, y, size * 1.1, angle=-tilt, half=-1),
+      layer(thing, t, apart, y, size * 1.1, angle=tilt, half=1),
+      layer('bar', t, 0, blade, 0.04, 0.4, 0, (0.85, 0.87, 0.9)),
+      layer('bar', t, 0, blade - 0.5, 0.07, 0.16, 0, (0.2, 0.15, 0.12)),
+  ]
+
+
+def pushing(rng, t, thing, size):
+  side, omega, phase = _side(rng), *_wave(rng, 0.4, 0.7)
+  x = side * (0.25 + 0.55 * np.sin(omega * t + phase))
+  y = 0.6 - size
+  hand = x - side * (size + 0.12)
+  return [
+      layer('bar', t, 0, 0.66, 1.05, 0.06, 0, METAL),
+      layer('bar', t, -0.8, 0.85, 0.05, 0.16, 0, METAL),
+      layer('bar', t, 0.8, 0.85, 0.05, 0.16, 0, METAL),
+      layer(thing, t, x, y, size),
+      bar(t, hand - side * 0.9, y - 0.15, hand, y, 0.09, SKIN),
+      layer('disc', t, hand, y, 0.13, 0.2, 0, SKIN),
+  ]
+
+
+def floating(rng, t, thing, size):
+  omega, phase = _wave(rng, 0.5, 0.8)
+  drift = 0.35 * np.sin(omega * t / 2 + phase)
+  bob = 0.14 * np.sin(omega * t + phase)
+  tilt = 0.35 * np.cos(omega * t + phase)
+  return [
+      layer(thing, t, drift, 0.15 + bob, size * 1.1, angle=tilt),
+      layer('wave', t, 0, 0.42, 1.15, 0.5, omega * t, (0.15, 0.42, 0.65)),
+  ]
+
+
+def throwing(rng, t, thing, size):
+  side, s = _side(rng), _sawtooth(rng, t, 0.7, 1.1)
+  x = side * (-0.7 + 1.35 * s)
+  y = 0.55 - 0.75 * s - 1.6 * s * (1 - s)
+  spin = rng.uniform(3, 7)
+  return [
+      layer('disc', t, side * 0.72, -0.25, 0.34, 0.42, 0, (0.9, 0.88, 0.85)),
+      layer('target', t, side * 0.72, -0.25, 0.34, 0.42, 0, (0.6, 0.12, 0.15)),
+      bar(t, -side * 0.95, 1.05, -side * 0.78, 0.75, 0.1, SKIN),
+      layer('disc', t, -side * 0.75, 0.7, 0.15, colour=SKIN),
+      layer(thing, t, x, y, size * 0.95, angle=spin * s),
+  ]
+
+
+def lifting(rng, t, thing, size):
+  omega, phase = _wave(rng, 0.4, 0.7)
+  y = 0.05 + 0.5 * np.sin(omega * t + phase)
+  grip = size * 1.05
+  layers = [layer(thing, t, 0, y, size * 1.1)]
+  for side in (-1, 1):
+    layers.append(bar(t, side * 0.75, 1.1, side * grip, y + 0.15, 0.09, SKIN))
+    layers.append(layer('disc', t, side * grip, y, 0.12, 0.18, 0, SKIN))
+  return layers
+
+
+MOTIONS: dict[str, Callable] = {
+    f.__name__: f
+    for f in (
+        swinging, bouncing, spinning, rolling, circling, juggling,
+        inflating, cutting, pushing, floating, throwing, lifting,
+    )
+}  # fmt: skip

@@ -1,0 +1,95 @@
+"""How every command starts and how it fails: flags, messages, exit status."""
+
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from evclip_jax.errors import UserError
+
+_DEBUG = flags.DEFINE_bool(
+    'debug', False, 'Show the traceback of an error the user can mend.'
+)
+
+
+def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
+  """Parses the flags, calls `main` with the positional arguments, exits.
+
+  Exit status 0 on success, 2 on a mistake of the user's (a flag, a key, a
+  file), which is printed in one or two lines; other errors keep their
+  traceback and Python's status 1.
+
+  Args:
+    main: receives the positional arguments, without the program's name.
+    argv: program name and arguments; `sys.argv` by default.
+  """
+  argv = list(sys.argv if argv is None else argv)
+  app.define_help_flags()
+  try:
+    rest = flags.FLAGS(argv)
+  # ml_collections reports an unknown or mistyped key by whichever of these
+  # the lookup raised.
+  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as e:
+    if '--debug' in argv:
+      traceback.print_exc()
+    _fail(_explain(e, argv))
+  except UserError as e:
+    if '--debug' in argv:
+      traceback.print_exc()
+    _fail(str(e))
+  try:
+    main(rest[1:])
+  except UserError as e:
+    if _DEBUG.value:
+      traceback.print_exc()
+    _fail(str(e))
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    sys.exit(130)
+
+
+def _fail(message: str):
+  sys.stdout.flush()
+  print(f'error: {message}', file=sys.stderr, flush=True)
+  sys.exit(2)
+
+
+def config_value(holder: flags.FlagHolder):
+  """The config behind a `--config` flag.
+
+  Raises:
+    UserError: no file was named, or there is no such file.
+  """
+  try:
+    config = holder.value
+  except OSError as e:
+    reason = str(e).strip().splitlines()[-1].strip()
+    raise UserError(f'--config cannot be loaded: {reason}') from e
+  if config is None:
+    raise UserError('--config is missing, such as --config=configs/ucf.py.')
+  return config
+
+
+def _explain(error: Exception, argv: Sequence[str]) -> str:
+  """What was wrong with the flags, with the whole key that was mistyped."""
+  # KeyError shows the repr of its argument, hence args[0].
+  text = str(error.args[0]) if error.args else str(error)
+  text = ' '.join(text.replace("\\'", "'").strip().splitlines())
+  quoted = re.search(r'[\'"](\w+)[\'"]', text)
+  if not isinstance(error, (KeyError, AttributeError)) or not quoted:
+    return text[:400]
+  word = quoted[1]
+  flag = next(
+      (
+          a.split('=')[0]
+          for a in argv
+          if a.startswith('--config.') and word in re.split(r'[.=]', a)
+      ),
+      word,
+  )
+  hint = re.search(r'Did you mean "(\w+)"', text)
+  return f'unknown config key {flag}.' + (
+      f' Did you mean "{hint[1]}"?' if hint else ''
+  )

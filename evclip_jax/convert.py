@@ -1,0 +1,158 @@
+"""Converts a checkpoint of another code base to this project's weight file.
+
+  python -m evclip_jax.convert ViT-B-16.pt --out=vit_b16.safetensors
+  python -m evclip_jax.convert model-best.pth.tar --out=prompts.safetensors
+
+Says what the file is and what was mapped, ignored and missing. Nothing in the
+file can run. Back to the original names and layout, or to Scenic's:
+
+  python -m evclip_jax.convert vit_b16.safetensors --to=torch-names --out=...
+  python -m evclip_jax.convert vit_b16.safetensors --to=scenic --out=...
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from evclip_jax import cli
+from evclip_jax.clip import convert as clip_convert
+from evclip_jax.encoders import convert as encoder_convert
+from evclip_jax.errors import UserError
+from evclip_jax.interop import ev_clip, scenic, sources
+from evclip_jax.weights import cache, formats, native
+from evclip_jax.weights.identify import LABELS
+from evclip_jax.weights.table import WeightsError
+
+_OUT = flags.DEFINE_string('out', '', 'The .safetensors file to write.')
+_TO = flags.DEFINE_enum(
+    'to', 'jax', ['jax', 'torch-names', 'scenic'], 'Naming and layout to write.'
+)
+_FORCE = flags.DEFINE_bool('force', False, 'Replace --out if it is there.')
+_VERBOSE = flags.DEFINE_bool('verbose', False, 'List every tensor.')
+
+_SHOWN = 4
+
+
+def main(positional: list[str]):
+  """Converts one file.
+
+  Args:
+    positional: the path of the source.
+
+  Raises:
+    UserError: wrong arguments, or a file that cannot be read or converted.
+  """
+  if len(positional) != 1 or not _OUT.value:
+    raise UserError(
+        'wanted: python -m evclip_jax.convert SOURCE --out=FILE.safetensors.'
+    )
+  source, out = Path(positional[0]), Path(_OUT.value)
+  _check_out(source, out)
+  file = formats.read_tensors(source)
+  try:
+    found = sources.convert(file)
+  except WeightsError as e:
+    text = str(e)
+    # Errors of the tables do not know the file.
+    raise WeightsError(
+        text if str(source) in text else f'{source}: {text}'
+    ) from e
+  _describe(file, found)
+  if _TO.value == 'jax':
+    noted = cache.source_metadata(source, sources.VERSIONS[found.part])
+    if found.kind == 'evclip-jax':
+      noted |= {'sizes': file.metadata['sizes']}
+    converted = found.converted
+    native.write(
+        out,
+        found.part,
+        converted.flat,
+        converted.sizes,
+        noted | {'source_kind': found.kind},
+    )
+  else:
+    tensors = _renamed(file, found, _TO.value)
+    native.write_tensors(out, tensors, {'format': 'pt', 'source': source.name})
+  print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
+
+
+def _check_out(source: Path, out: Path):
+  if out.suffix != '.safetensors':
+    raise UserError(f'--out={out} must end in .safetensors.')
+  if not out.parent.is_dir():
+    raise UserError(f'--out={out}: the folder {out.parent} does not exist.')
+  if out.exists() and source.exists() and out.samefile(source):
+    raise UserError(f'--out={out} is the source. Choose another name.')
+  if out.exists() and not _FORCE.value:
+    raise UserError(f'{out} is there already. Add --force to replace it.')
+
+
+def _renamed(
+    file: formats.StateFile, found: sources.Source, to: str
+) -> dict[str, np.ndarray]:
+  """The tree in the original naming, or in Scenic's."""
+  flat = found.converted.flat
+  if to == 'scenic':
+    if found.part != 'clip':
+      raise UserError(
+          f'--to=scenic is for CLIP; {file.path} is {LABELS[found.kind]}.'
+      )
+    return scenic.to_scenic(flat)
+  if found.part == 'clip':
+    return clip_convert.to_source(flat)
+  if found.part == 'encoder':
+    return encoder_convert.to_source(flat)
+  return ev_clip.to_source(flat, _prompt(flat), 'image_prompt_learner.')
+
+
+def _prompt(flat: Mapping[str, np.ndarray]) -> str:
+  """Which of EV-CLIP's generators there are, as `ev_clip` calls it."""
+  branches = {path.split('/')[0] for path in flat}
+  if branches == {'mask', 'context'}:
+    return 'both'
+  if branches in ({'mask'}, {'context'}):
+    return branches.pop()
+  raise UserError(f'prompts {sorted(branches)} are not those of EV-CLIP.')
+
+
+def _describe(file: formats.StateFile, found: sources.Source):
+  converted, report = found.converted, found.converted.report
+  count = sum(int(np.prod(x.shape)) for x in converted.flat.values())
+  print(f'{file.path}: {LABELS[found.kind]} ({file.kind}).')
+  for note in file.notes:
+    print(f'  {note}')
+  sizes = file.metadata.get('sizes')
+  print(f'  {json.loads(sizes) if sizes else converted.sizes}')
+  _list('mapped', [f'{n} -> {p}' for n, p in report.mapped.items()])
+  _list('ignored', [*report.ignored, *file.left_out])
+  # The tables refuse a file that lacks anything, so there is no other case.
+  _list('missing', [])
+  print(f'  {count:,} parameters in {len(converted.flat)} tensors, float32')
+  drifting = [n for n in file.tensors if n.endswith('.running_mean')]
+  if found.kind == 'ev-clip' and drifting:
+    print(
+        f'  note: the original lets {len(drifting)} batch norms of its frozen '
+        'CLIP drift while training;\n  their statistics are in the file, and '
+        'are ignored like the rest of the frozen weights'
+    )
+  broken = [p for p, x in converted.flat.items() if not np.isfinite(x).all()]
+  if broken:
+    print(f'  warning: not all numbers are finite in {len(broken)} tensors:')
+    _list('not finite', broken)
+
+
+def _list(title: str, items: Sequence[str]):
+  shown = items if _VERBOSE.value else items[:_SHOWN]
+  more = len(items) - len(shown)
+  print(f'  {title}: {len(items)}')
+  for item in shown:
+    print(f'    {item}')
+  if more:
+    print(f'    ... and {more} more (--verbose lists all)')
+
+
+if __name__ == '__main__':
+  cli.run(main)

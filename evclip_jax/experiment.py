@@ -1,0 +1,76 @@
+"""What a file in `configs/` calls: the schema plus one method's settings."""
+
+import dataclasses
+from typing import Any
+
+import ml_collections
+
+from evclip_jax import config as config_lib
+from evclip_jax.errors import UserError
+from evclip_jax.methods import base
+
+
+def new(method: str) -> ml_collections.ConfigDict:
+  """The base schema with `method.settings` filled from the method's file.
+
+  Args:
+    method: a file name in `evclip_jax/methods`, such as 'ev_clip'.
+
+  Returns:
+    A config locked against new keys; values may be assigned.
+
+  Raises:
+    UserError: if there is no such method.
+  """
+  config = config_lib.base()
+  _set_method(config, method)
+  return config.lock()
+
+
+def variant(
+    config: ml_collections.ConfigDict, method: str, settings: dict[str, Any]
+) -> ml_collections.ConfigDict:
+  """The same experiment with another method or other settings of it.
+
+  Args:
+    config: a full config; left as it is.
+    method: the variant's method.
+    settings: values that differ from the config's settings (same method) or
+      from the method's defaults (another method).
+
+  Returns:
+    A new locked config without `compare`.
+  """
+  out = config_lib.from_dict(config_lib.to_dict(config)).unlock()
+  out.compare = ml_collections.ConfigDict()
+  if method != config.method.name:
+    _set_method(out, method)
+  for key, value in settings.items():
+    if key not in out.method.settings:
+      raise UserError(
+          f'compare: {method!r} has no setting {key!r}. It has '
+          f'{", ".join(sorted(out.method.settings.keys()))}.'
+      )
+    out.method.settings[key] = value
+  return out.lock()
+
+
+def settings(config: ml_collections.ConfigDict) -> Any:
+  """The method's Settings dataclass with the config's values."""
+  module = base.load(config.method.name)
+  values = config.method.settings.to_dict()
+  known = {f.name for f in dataclasses.fields(module.Settings)}
+  if set(values) != known:
+    raise UserError(
+        f'method.settings has {sorted(values)}, but the method '
+        f'{config.method.name!r} takes {sorted(known)}.'
+    )
+  return module.Settings(**values)
+
+
+def _set_method(config: ml_collections.ConfigDict, method: str):
+  module = base.load(method)
+  config.method.name = method
+  config.method.settings = ml_collections.ConfigDict(
+      dataclasses.asdict(module.Settings())
+  )

@@ -1,0 +1,78 @@
+"""python -m evclip_jax.export --workdir=RUN --out=FILE.safetensors
+
+Writes the trained weights of a run, without optimizer and frozen networks, into
+one small file. `--config.method.weights=FILE.safetensors` starts from it, and
+any program that reads safetensors can open it.
+"""
+
+import os
+import pathlib
+
+import jax
+import numpy as np
+from absl import flags
+from safetensors.numpy import save
+
+from evclip_jax import cli, loaded_run, params
+from evclip_jax.errors import UserError
+
+_WORKDIR = flags.DEFINE_string('workdir', '', 'The run folder.')
+_OUT = flags.DEFINE_string('out', '', 'The file to write.')
+
+
+def main(args: list[str]):
+  """Exports one run."""
+  if args:
+    raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
+  for flag in (_WORKDIR, _OUT):
+    if not flag.value:
+      raise UserError(f'--{flag.name} is missing.')
+  if not _OUT.value.endswith('.safetensors'):
+    raise UserError(f'--out={_OUT.value}: name a file that ends .safetensors.')
+  print(save_trained(_WORKDIR.value, _OUT.value))
+
+
+def save_trained(workdir: str, path: str | os.PathLike) -> str:
+  """Writes a run's selected trained leaves as a .safetensors file.
+
+  Args:
+    workdir: the run folder.
+    path: the file; an older one is replaced, whole or not at all.
+
+  Returns:
+    A line that says what was written.
+
+  Raises:
+    UserError: nothing trained in the run, or the file cannot be written.
+  """
+  run = loaded_run.load(workdir)
+  if not run.trainable:
+    raise UserError(f'{workdir} is a run without trained weights.')
+  leaves = {
+      name: np.ascontiguousarray(value)
+      for name, value in jax.device_get(run.trainable).items()
+  }
+  metadata = {
+      'format': 'evclip-jax',
+      'kind': 'trained',
+      'method': run.config.method.name,
+      'step': str(run.step),
+      'selected_by': run.selected_by,
+      **{f'weights.{n}': h for n, h in run.session.model.hashes.items()},
+  }
+  path = pathlib.Path(path)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  try:
+    temporary.write_bytes(save(leaves, metadata))
+    os.replace(temporary, path)
+  except OSError as e:
+    temporary.unlink(missing_ok=True)
+    raise UserError(f'cannot write {path}: {e.strerror or e}.') from e
+  return (
+      f'{path}: {params.count(leaves):,} trained weights of '
+      f'{run.config.method.name}, step {run.step} ({run.selected_by})'
+  )
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,1 @@
+"""Where the packaged tiny networks come from: data, recipes and the command."""

@@ -1,0 +1,165 @@
+"""The drawn world as training data: albums of films, and how they are seen."""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import pathlib
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evclip_jax import randomness
+
+# The demo's own reading of a clip: stretch to 256 x 340, crop 224 x 224.
+_STRETCHED = (256, 340)
+CROP_PIXELS = 224
+# The sampler reads 8 of 32 frames: every fourth.
+STRIDE_FRAMES = 4
+_CHUNK = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Album:
+  """A set of films of the pre-training classes.
+
+  Attributes:
+    scenes: N `data_pipelines.scenes.Scene`.
+    pictures: uint8 [N, T, H, W, 3], kept on disk.
+  """
+
+  scenes: list
+  pictures: np.ndarray
+
+  def batches(
+      self, seed: int, batch_size: int, steps: int
+  ) -> Iterator[tuple[list, np.ndarray]]:
+    """Batches for so many steps, shuffled anew in every epoch.
+
+    Args:
+      seed: of the order.
+      batch_size: B, at most N; the rest of an epoch is left out.
+      steps: how many batches.
+
+    Yields:
+      B scenes and uint8 [B, T, H, W, 3].
+    """
+    per_epoch = len(self.scenes) // batch_size
+    for step in range(steps):
+      epoch, n = divmod(step, per_epoch)
+      if n == 0:
+        rng = randomness.generator(seed, 'album order', epoch)
+        order = rng.permutation(len(self.scenes))
+      # In the order on disk, which a memory map reads faster.
+      rows = np.sort(order[n * batch_size : (n + 1) * batch_size])
+      yield [self.scenes[r] for r in rows], self.pictures[rows]
+
+
+def make_album(
+    seed: int,
+    stream: str,
+    domains: tuple[str, ...],
+    count: int,
+    num_frames: int,
+    folder: pathlib.Path,
+    workers: int,
+    report,
+) -> Album:
+  """Renders an album, or opens one that was rendered before.
+
+  Args:
+    seed: of the scenes.
+    stream: a name for this album; others hold other scenes.
+    domains: drawn with equal chance; a name may stand several times.
+    count: N films.
+    num_frames: T pictures of each, `STRIDE_FRAMES` apart.
+    folder: where the pictures are kept.
+    workers: processes that render; the album does not depend on it.
+    report: called with the number of films done.
+
+  Returns:
+    The album.
+  """
+  from data_pipelines import scenes
+
+  drawn = _draw(seed, stream, domains, count)
+  rng = randomness.generator(seed, f'{stream} start')
+  starts = rng.integers(0, 64, count)
+  frames = [s + STRIDE_FRAMES * np.arange(num_frames) for s in starts]
+  name = f'{stream}-{seed}-{count}x{num_frames}-v{scenes.VERSION}'
+  path = folder / f'{name.replace(" ", "-")}.npy'
+  if not path.exists():
+    folder.mkdir(parents=True, exist_ok=True)
+    half_done = path.with_suffix('.partial')
+    shape = (count, num_frames, scenes.HEIGHT, scenes.WIDTH, 3)
+    pictures = np.lib.format.open_memmap(half_done, 'w+', np.uint8, shape)
+    spawn = multiprocessing.get_context('spawn')
+    with concurrent.futures.ProcessPoolExecutor(workers, spawn) as pool:
+      chunks = [slice(n, n + _CHUNK) for n in range(0, count, _CHUNK)]
+      parts = pool.map(
+          scenes.render_many,
+          [drawn[c] for c in chunks],
+          [frames[c] for c in chunks],
+      )
+      for chunk, part in zip(chunks, parts, strict=True):
+        pictures[chunk] = part
+        report(min(chunk.stop, count))
+    pictures.flush()
+    half_done.rename(path)
+  return Album(drawn, np.load(path, mmap_mode='r'))
+
+
+def _draw(seed, stream, domains, count):
+  from data_pipelines import scenes
+
+  classes = scenes.pretraining_classes()
+  rng = randomness.generator(seed, stream)
+  which = rng.integers(len(classes), size=count)
+  where = rng.integers(len(domains), size=count)
+  own = randomness.fold(seed, stream)
+  return [
+      scenes.draw_scene(own, n, classes[which[n]], domains[where[n]])
+      for n in range(count)
+  ]
+
+
+def view(pictures: jax.Array, rng: jax.Array | None) -> jax.Array:
+  """Stretches to 256 x 340 and crops 224 x 224, one crop per film.
+
+  Args:
+    pictures: [B, T, H, W, 3] uint8.
+    rng: key of the crops and of mirroring half of the films; None for the
+      middle, not mirrored.
+
+  Returns:
+    float32 [B, T, 224, 224, 3] in 0..255.
+  """
+  batch, _, *sides, _ = pictures.shape
+  grids = []
+  for axis, (full, side) in enumerate(zip(_STRETCHED, sides, strict=True)):
+    spare = full - CROP_PIXELS
+    offset = jnp.full((batch,), spare // 2)
+    if rng is not None:
+      key = jax.random.fold_in(rng, axis)
+      offset = jax.random.randint(key, (batch,), 0, spare + 1)
+    where = (offset[:, None] + jnp.arange(CROP_PIXELS) + 0.5) * side / full
+    if rng is not None and axis == 1:
+      mirror = jax.random.bernoulli(jax.random.fold_in(rng, 2), 0.5, (batch, 1))
+      where = jnp.where(mirror, side - where, where)
+    grids.append(_weights(where - 0.5, side))
+  x = pictures.astype(jnp.float32)
+  x = jnp.einsum('bih,bthwc->btiwc', grids[0], x)
+  x = jnp.einsum('bjw,btiwc->btijc', grids[1], x)
+  return jnp.clip(x, 0, 255)
+
+
+def _weights(where: jax.Array, side: int) -> jax.Array:
+  """Cubic interpolation (a = -0.75) at [B, n] points -> [B, n, side]."""
+  distance = jnp.abs(where[..., None] - jnp.arange(side))
+  near = (1.25 * distance - 2.25) * distance**2 + 1
+  far = -0.75 * (((distance - 5) * distance + 8) * distance - 4)
+  weights = jnp.where(distance <= 1, near, jnp.where(distance < 2, far, 0))
+  # At the border the taps that fall outside count for the last pixel; sharing
+  # them out instead differs by less than a grey level.
+  return weights / weights.sum(axis=-1, keepdims=True)

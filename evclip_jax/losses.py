@@ -1,0 +1,62 @@
+"""Losses over a batch whose padding rows do not count; all in float32."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+  """Mean over the rows with mask 1.
+
+  Args:
+    values: [B, ...] float32.
+    mask: [B], 1 for clips and 0 for padding.
+
+  Returns:
+    [...]; 0 if every row is padding. Under a sharded batch it is the mean over
+    the global batch.
+  """
+  real = mask.astype(bool).reshape(-1, *(1 for _ in values.shape[1:]))
+  return jnp.where(real, values, 0).sum(0) / jnp.maximum(real.sum(), 1)
+
+
+def cross_entropy(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array
+) -> jax.Array:
+  """Mean of -log softmax(logits)[label].
+
+  Args:
+    logits: [B, K].
+    labels: int [B], from 0.
+    mask: [B], 1 for clips and 0 for padding.
+
+  Source: EV-CLIP, loss "Cross_Entropy"; torch's default, no smoothing.
+  Differs: none.
+  """
+  each = optax.softmax_cross_entropy_with_integer_labels(
+      logits.astype(jnp.float32), labels
+  )
+  return masked_mean(each, mask)
+
+
+def consistency(frames: jax.Array, mask: jax.Array) -> jax.Array:
+  """Asks the frames of a clip to look alike.
+
+  The cosine similarities of a clip's frames are averaged over the batch first,
+  then -log((s + 1) / 2) is averaged over all T x T pairs, the diagonal too.
+
+  Args:
+    frames: [B, T, E] frame embeddings, not normalised, without a context token.
+    mask: [B], 1 for clips and 0 for padding.
+
+  Returns:
+    Scalar >= 0, which is 0 for identical frames.
+
+  Source: EV-CLIP, "consistency loss"; dassl/utils/losses.py.
+  Differs: averages over the global batch of all devices, as the original does
+    on one.
+  """
+  frames = frames.astype(jnp.float32)
+  unit = frames / jnp.linalg.norm(frames, axis=-1, keepdims=True)
+  similarity = jnp.einsum('bte,bse->bts', unit, unit)
+  return -jnp.log((masked_mean(similarity, mask) + 1) / 2).mean()

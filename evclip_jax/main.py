@@ -1,0 +1,90 @@
+"""python -m evclip_jax.main --config=FILE[:method] [--workdir=DIR] [--mode=...]
+
+Trains and evaluates, or evaluates a run. The same command continues a run
+that was interrupted. Every config key can be overridden:
+--config.data.shots=4.
+"""
+
+import os
+from typing import Any
+
+import jax
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from evclip_jax import cli, compare, reporting, run_folder, runs
+from evclip_jax import config as config_lib
+from evclip_jax import model as model_lib
+from evclip_jax.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'Config file, with :method to choose a method.'
+)
+_WORKDIR = flags.DEFINE_string(
+    'workdir', '', 'Run folder. Default: runs/<config>-<method>-s<seed>.'
+)
+_MODE = flags.DEFINE_enum(
+    'mode', 'train', ['train', 'evaluate'], 'What to do.'
+)
+_COORDINATOR = flags.DEFINE_string(
+    'coordinator', '', 'host:port of process 0, for several processes.'
+)
+_PROCESSES = flags.DEFINE_integer('processes', 1, 'How many processes.')
+_PROCESS = flags.DEFINE_integer('process', 0, 'Which of them this is.')
+
+
+def main(args: list[str]):
+  """Runs what the flags say."""
+  if args:
+    raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
+  config = cli.config_value(_CONFIG)
+  config_lib.check(config)
+  if _COORDINATOR.value:
+    jax.distributed.initialize(
+        _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
+    )
+  file = flags.FLAGS['config'].config_filename
+  workdir = _WORKDIR.value or run_folder.default(file, config)
+  reporting.log(f'run folder: {os.path.abspath(workdir)}')
+  run(config, workdir, _MODE.value)
+
+
+def run(
+    config: ml_collections.ConfigDict, workdir: str, mode: str
+) -> dict[str, Any]:
+  """Runs one experiment: a method, or a comparison of several.
+
+  Args:
+    config: a locked config.
+    workdir: the run folder, made if need be.
+    mode: 'train' (which continues what it finds) or 'evaluate'.
+
+  Returns:
+    The run card, or {variant: run card}.
+
+  Raises:
+    UserError: anything the user can mend; nothing half-written stays.
+  """
+  trained = os.path.exists(os.path.join(workdir, 'config.json'))
+  # A folder of another run is refused before any work.
+  if mode == 'evaluate' and trained and not config.compare:
+    run_folder.check_same_model(workdir, config)
+  else:
+    run_folder.check_free(workdir, config)
+  from data_pipelines import pipeline
+
+  data = pipeline.open_pipeline(
+      config,
+      workdir,
+      jax.process_index(),
+      jax.process_count(),
+      evaluate_only=mode == 'evaluate',
+  )
+  if config.compare:
+    return compare.run(config, workdir, mode, data)
+  return runs.execute(config, workdir, mode, data, model_lib.build(config))
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,157 @@
+"""What a method is: a frozen dataclass of pure functions, found by name."""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from evclip_jax.clip.model import Clip
+from evclip_jax.encoders.swin3d import VideoEncoder
+from evclip_jax.errors import UserError
+
+Params = dict[str, Any]
+Batch = dict[str, jax.Array]
+
+
+class VideoFeatures(flax.struct.PyTreeNode):
+  """What a method makes of a batch of clips.
+
+  Attributes:
+    clip: [B, E] one vector per clip, not normalised.
+    frames: [B, T, E] one vector per frame, not normalised.
+    maps: named pictures worth looking at, such as {'mask': [B, H, W]} in
+      [0, 1]; empty where a method has none.
+  """
+
+  clip: jax.Array
+  frames: jax.Array
+  maps: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbones:
+  """The pretrained networks a method is built on.
+
+  Attributes:
+    clip: the CLIP handle; its weights are params['clip'].
+    encoder: the video trunk, weights in params['encoder'], or None.
+    num_frames: T, frames per clip.
+  """
+
+  clip: Clip
+  encoder: VideoEncoder | None
+  num_frames: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """One adaptation method.
+
+  `params` is always the full tree {'clip', 'encoder', 'method'}. `rngs` is a
+  dict of keys by stream name, or None where nothing random may happen.
+
+  Attributes:
+    init: (rng) -> the method's own subtree, params['method']; {} if none.
+    pixels: (uint8 [B, T, H, W, 3]) -> normalised float32, same shape.
+    video: (params, pixels, rngs, train) -> VideoFeatures.
+    prompts: (class names) -> M lists of K strings, one list per template.
+    text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
+    score: (params, features, classes [M, K, E], batch) -> logits [B, K].
+    loss: (params, features, classes, batch) -> (scalar, {name: scalar}), the
+      mean over rows with batch['mask'] 1 of the global batch.
+    trainable: patterns of the paths that train, matched in full.
+    text_trains: True if `text` depends on trained leaves, so that the class
+      embeddings are recomputed at every step instead of once.
+  """
+
+  init: Callable[[jax.Array], Params]
+  pixels: Callable[[jax.Array], jax.Array]
+  video: Callable[[Params, jax.Array, dict | None, bool], VideoFeatures]
+  prompts: Callable[[list[str]], list[list[str]]]
+  text: Callable[[Params, jax.Array], jax.Array]
+  score: Callable[[Params, VideoFeatures, jax.Array, Batch], jax.Array]
+  loss: Callable[
+      [Params, VideoFeatures, jax.Array, Batch],
+      tuple[jax.Array, dict[str, jax.Array]],
+  ]
+  trainable: tuple[str, ...] = ('method/.*',)
+  text_trains: bool = False
+
+
+def names() -> list[str]:
+  """The methods in this folder, by module name."""
+  package = importlib.import_module('evclip_jax.methods')
+  return sorted(
+      m.name for m in pkgutil.iter_modules(package.__path__) if m.name != 'base'
+  )
+
+
+def load(name: str) -> ModuleType:
+  """The module of a method.
+
+  It has `Settings` (a frozen dataclass with defaults), `make(settings,
+  backbones) -> Method` and `USES_ENCODER` (whether it needs a video trunk).
+
+  Raises:
+    UserError: if there is no such file in `evclip_jax/methods`.
+  """
+  if name not in names():
+    raise UserError(
+        f'method.name={name!r} is not a method. Found: {", ".join(names())}.'
+    )
+  return importlib.import_module(f'evclip_jax.methods.{name}')
+
+
+def normalise_rows(x: jax.Array) -> jax.Array:
+  """x / |x| over the last axis, without an epsilon, as the originals do."""
+  return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def cosine_score(scale: jax.Array, video: jax.Array, classes: jax.Array):
+  """Scaled cosine of clips and classes.
+
+  Args:
+    scale: scalar, the exponential of CLIP's logit_scale.
+    video: [B, E], not normalised.
+    classes: [M, K, E], not normalised. With several templates the normalised
+      embeddings are averaged and normalised again, as CLIP's authors do.
+
+  Returns:
+    Logits [B, K].
+  """
+  bank = normalise_rows(classes)
+  if bank.shape[0] > 1:
+    bank = normalise_rows(bank.mean(axis=0, keepdims=True))
+  return scale * normalise_rows(video) @ bank[0].T
+
+
+def class_prompts(
+    templates: tuple[str, ...], class_names: list[str]
+) -> list[list[str]]:
+  """One list of texts per template, with '{}' replaced by each class name.
+
+  Raises:
+    UserError: no template, or one without '{}'.
+  """
+  if isinstance(templates, str):
+    templates = (templates,)
+  if not templates or not all('{}' in t for t in templates):
+    raise UserError(
+        f'method.settings.templates={tuple(templates)!r}: each must have a {{}} '
+        'where the class name goes, and there must be one.'
+    )
+  return [[t.replace('{}', name) for name in class_names] for t in templates]
+
+
+def check_choice(setting: str, value: str, allowed: tuple[str, ...]):
+  """Raises UserError if a setting of a method is none of the allowed values."""
+  if value not in allowed:
+    raise UserError(
+        f'method.settings.{setting}={value!r}: use one of {", ".join(allowed)}.'
+    )

@@ -1,0 +1,99 @@
+"""From a config to a method with its pretrained weights.
+
+The one file above the methods that loads concrete networks.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from evclip_jax import experiment, state
+from evclip_jax.clip import load as clip_load
+from evclip_jax.clip import tokenizer as tokenizer_lib
+from evclip_jax.clip.model import Clip
+from evclip_jax.encoders import load as encoder_load
+from evclip_jax.encoders.swin3d import VideoEncoder
+from evclip_jax.errors import UserError
+from evclip_jax.interop import trained
+from evclip_jax.methods import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """A method, its parameters on the host and its tokenizer.
+
+  Attributes:
+    method: the pure functions.
+    backbones: handles of the pretrained networks, with their sizes.
+    params: {'clip', 'encoder', 'method'}, nested dicts of numpy float32.
+    tokenizer: texts -> ids.
+    hashes: network name -> hash of its frozen weights.
+    sources: network name -> where the weights came from.
+  """
+
+  method: base.Method
+  backbones: base.Backbones
+  params: dict[str, Any]
+  tokenizer: tokenizer_lib.Tokenizer
+  hashes: dict[str, str]
+  sources: dict[str, str]
+
+  def tokens(self, class_names: list[str]) -> np.ndarray:
+    """The class prompts as ids [M, K, L] int32."""
+    prompts = self.method.prompts(class_names)
+    return np.stack([self.tokenizer.encode(texts) for texts in prompts])
+
+
+def build(config: ml_collections.ConfigDict) -> Model:
+  """Loads the networks a config names and makes its method.
+
+  Raises:
+    UserError: weights that are missing, broken, or of another architecture.
+  """
+  module = base.load(config.method.name)
+  settings = experiment.settings(config)
+  dtype = jnp.dtype(config.compute.dtype)
+
+  clip = clip_load.load_clip(
+      config.clip.name, config.clip.weights, config.cache_dir
+  )
+  params = {'clip': clip.params}
+  loaded = {'clip': clip}
+  encoder = None
+  if module.USES_ENCODER:
+    trunk = encoder_load.load_encoder(
+        config.encoder.name, config.encoder.weights, config.cache_dir
+    )
+    params['encoder'] = trunk.params
+    loaded['encoder'] = trunk
+    encoder = VideoEncoder(trunk.sizes, dtype)
+  if clip.sizes.image_resolution != config.data.crop_pixels:
+    raise UserError(
+        f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
+        f'{config.clip.name} sees {clip.sizes.image_resolution} pixels.'
+    )
+  backbones = base.Backbones(
+      clip=Clip(clip.sizes, dtype, config.compute.remat),
+      encoder=encoder,
+      num_frames=config.data.num_frames,
+  )
+  method = module.make(settings, backbones)
+  own = method.init(state.init_rng(config.seed))
+  if config.method.weights:
+    own = trained.load(config.method.weights, config.method.name, own)
+  if own:
+    params['method'] = jax.tree.map(np.asarray, own)
+  return Model(
+      method=method,
+      backbones=backbones,
+      params=params,
+      tokenizer=tokenizer_lib.load_tokenizer(
+          config.clip.vocab, config.cache_dir, clip.source, clip.sizes
+      ),
+      hashes={name: x.hash for name, x in loaded.items()},
+      sources={name: x.source for name, x in loaded.items()},
+  )

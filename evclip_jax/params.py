@@ -1,0 +1,72 @@
+"""Parameter trees as flat dicts: match, split, merge, count, show."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from evclip_jax.weights.tree import flatten, unflatten
+
+Flat = dict[str, Any]
+
+
+def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
+  """Splits a tree into what trains and what is frozen.
+
+  For params = {'clip': {'proj': a}, 'method': {'mask': {'scale': b}}} and
+  patterns = ('method/.*',) this is
+  ({'method/mask/scale': b}, {'clip/proj': a}).
+
+  Args:
+    params: the full nested tree.
+    patterns: regular expressions over '/'-joined paths, matched in full.
+
+  Returns:
+    (trainable, frozen), flat dicts path -> leaf.
+
+  Raises:
+    ValueError: a pattern that matches no path.
+  """
+  leaves = flatten(params)
+  chosen = set()
+  for pattern in patterns:
+    hits = {p for p in leaves if re.fullmatch(pattern, p)}
+    if not hits:
+      raise ValueError(
+          f'the pattern {pattern!r} matches no parameter. The trees are: '
+          + ', '.join(sorted({p.split('/')[0] for p in leaves}))
+      )
+    chosen |= hits
+  trainable = {p: v for p, v in leaves.items() if p in chosen}
+  frozen = {p: v for p, v in leaves.items() if p not in chosen}
+  return trainable, frozen
+
+
+def merge(*halves: Flat) -> dict[str, Any]:
+  """The nested tree of flat dicts with disjoint paths."""
+  joined: Flat = {}
+  for half in halves:
+    joined |= half
+  return unflatten(joined)
+
+
+def count(leaves: Mapping[str, Any]) -> int:
+  """Number of weights in a flat dict."""
+  return sum(int(np.prod(np.shape(v))) for v in leaves.values())
+
+
+def table(trainable: Flat, frozen: Flat) -> str:
+  """The lines a run logs at its start: what trains, with counts."""
+  total = count(trainable) + count(frozen)
+  lines = [
+      f'trainable {count(trainable):,} of {total:,} parameters '
+      f'in {len(trainable)} tensors'
+  ]
+  groups: dict[str, int] = {}
+  for path, value in trainable.items():
+    group = '/'.join(path.split('/')[:3])
+    groups[group] = groups.get(group, 0) + int(np.prod(np.shape(value)))
+  width = max((len(g) for g in groups), default=0)
+  lines += [f'  {g:<{width}}  {n:>12,}' for g, n in groups.items()]
+  return '\n'.join(lines)

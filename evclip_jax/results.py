@@ -1,0 +1,164 @@
+"""From scores to what a person reads: summaries, selection, the run card."""
+
+import pathlib
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from evclip_jax import config as config_lib
+from evclip_jax import evaluate, params, reporting, session
+from evclip_jax.checkpoint import Checkpoints
+from evclip_jax.errors import UserError
+from evclip_jax.state import TrainState
+
+_EXPLAIN = {
+    'last': 'the last step; nothing was selected',
+    'best_val': 'the best evaluation on the validation list',
+    'best_on_test': (
+        'the best evaluation on the TEST list itself (the original protocol); '
+        'optimistic, not comparable with selection on validation data'
+    ),
+    'given': 'the weights as given; nothing was trained here',
+}
+
+
+def selection(select: str, evals: dict[str, session.EvalSet]) -> str:
+  """Resolves train.select against the lists there are."""
+  if select == 'auto':
+    return 'best_val' if 'val' in evals else 'last'
+  if select == 'best_val' and 'val' not in evals:
+    raise UserError(
+        "train.select='best_val' needs a validation list (data.val_list). "
+        "Use 'last', or name it honestly: 'best_on_test'."
+    )
+  return select
+
+
+def watched(
+    select: str, evals: dict[str, session.EvalSet]
+) -> dict[str, session.EvalSet]:
+  """The lists evaluated during training: validation if there is any."""
+  if 'val' in evals and select != 'best_on_test':
+    return {'val': evals['val']}
+  return {name: e for name, e in evals.items() if name != 'val'}
+
+
+def evaluate_list(
+    run: session.Session,
+    trainable: dict[str, jax.Array],
+    data: session.EvalSet,
+) -> tuple[dict[str, float], dict[str, Any]]:
+  """(summary, details) of one list; details hold scores and labels too."""
+  scores, labels = run.score(trainable, data)
+  details = {
+      'per_class': evaluate.per_class(scores, labels, run.class_names),
+      'confusion': evaluate.confusion(scores, labels),
+      'scores': scores,
+      'labels': labels,
+  }
+  return evaluate.summarise(scores, labels), details
+
+
+def report(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    run: session.Session,
+    now: TrainState,
+    checkpoints: Checkpoints | None,
+    data: session.Data,
+    select: str,
+    metrics_log: reporting.MetricsLog,
+) -> dict[str, Any]:
+  """Evaluates the selected state, and the last one beside it, on every list.
+
+  Returns:
+    The run card, with 'final' = {list: summary} of the selected state.
+  """
+  states = {select: now}
+  if select.startswith('best') and checkpoints.latest('best') is not None:
+    states = {select: checkpoints.restore('best', now), 'last': now}
+  final: dict[str, dict[str, Any]] = {}
+  for rule, chosen in states.items():
+    final[rule] = {}
+    for name, data_list in data.evals.items():
+      summary, details = evaluate_list(run, chosen.trainable, data_list)
+      metrics_log.add(
+          int(now.step),
+          name,
+          **summary,
+          selected_by=rule,
+          selected_step=int(chosen.step),
+          final=True,
+      )
+      final[rule][name] = summary
+      reporting.log(one_line(f'final {name} ({rule})', summary))
+      if rule == select and jax.process_index() == 0:
+        save_details(workdir, name, details, run.class_names)
+  reporting.log(f'{select}: {_EXPLAIN[select]}')
+  return {
+      'method': config.method.name,
+      'config_hash': config_lib.digest(config),
+      'seed': config.seed,
+      'split': config.split,
+      'step': int(now.step),
+      'selection': {'rule': select, 'meaning': _EXPLAIN[select]},
+      'views': {'clips': config.eval.clips, 'crops': config.eval.crops},
+      'final': final[select],
+      **({'final_last': final['last']} if 'last' in final else {}),
+      'data': data.description,
+      'class_names': list(run.class_names),
+      'prompts': run.model.method.prompts(list(run.class_names[:1])),
+      'weights': {
+          name: {'hash': digest, 'source': run.model.sources[name]}
+          for name, digest in run.model.hashes.items()
+      },
+      'parameters': {
+          'trainable': params.count(run.trainable),
+          'frozen': params.count(run.frozen),
+      },
+      'environment': reporting.environment(),
+  }
+
+
+def save_details(
+    workdir: pathlib.Path,
+    name: str,
+    details: dict[str, Any],
+    class_names: list[str],
+):
+  """Writes per-class accuracy as JSON and every clip's scores as .npz."""
+  folder = pathlib.Path(workdir) / 'evaluation'
+  folder.mkdir(exist_ok=True)
+  matrix = details['confusion']
+  reporting.write_json(
+      folder / f'{name}.json',
+      {
+          'per_class_top1': details['per_class'],
+          'class_names': list(class_names),
+          'confusion': matrix.tolist(),
+      },
+  )
+  np.savez_compressed(
+      folder / f'{name}.npz',
+      log_probabilities=details['scores'].astype(np.float32),
+      labels=details['labels'],
+  )
+
+
+def write_card(
+    workdir: pathlib.Path, card: dict[str, Any], name: str = 'run_card.json'
+):
+  """Writes the card into the run folder, on the first process."""
+  if jax.process_index() == 0:
+    reporting.write_json(pathlib.Path(workdir) / name, card)
+
+
+def one_line(title: str, summary: dict[str, float]) -> str:
+  """'title: top-1 81.2, top-5 95.0, ...'"""
+  return (
+      f'{title}: top-1 {summary["top1"]:.1f}, top-5 {summary["top5"]:.1f}, '
+      f'macro-F1 {summary["macro_f1"]:.1f}, loss {summary["loss"]:.4f} '
+      f'on {summary["clips"]} clips'
+  )

@@ -1,0 +1,138 @@
+"""The folder of a run: its name, its config, who may continue it."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from evclip_jax import config as config_lib
+from evclip_jax import reporting
+from evclip_jax.errors import UserError
+
+
+def default(config_file: str, config: ml_collections.ConfigDict) -> str:
+  """runs/<config>-<method>-s<seed>, under the current folder."""
+  stem = pathlib.Path(config_file.split(':')[0]).stem
+  return os.path.join(
+      'runs', f'{stem}-{config.method.name}-s{config.seed}'
+  )
+
+
+def prepare(
+    workdir: str, config: ml_collections.ConfigDict, write: bool = True
+) -> pathlib.Path:
+  """Creates the folder, or checks that it belongs to this config.
+
+  Args:
+    workdir: the folder.
+    config: the run's config.
+    write: False on all but one process.
+
+  Returns:
+    The folder's absolute path.
+
+  Raises:
+    UserError: the folder holds a run of another config, or cannot be written.
+  """
+  check_free(workdir, config)
+  folder = pathlib.Path(workdir).absolute()
+  if not write:
+    return folder
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    reporting.write_json(folder / 'config.json', config_lib.to_dict(config))
+  except OSError as e:
+    raise UserError(
+        f'cannot write to the run folder {folder}: {e.strerror or e}. '
+        'Choose another --workdir.'
+    ) from e
+  return folder
+
+
+def load_config(workdir: str) -> ml_collections.ConfigDict:
+  """The config a run was made with.
+
+  Raises:
+    UserError: if the folder is not a run's.
+  """
+  path = pathlib.Path(workdir) / 'config.json'
+  values = _read_json(path)
+  schema = config_lib.flat(config_lib.base())
+  unknown = [
+      key
+      for key in config_lib.flat(values)
+      if key not in schema
+      and not key.startswith(('method.settings.', 'compare.', 'data.tests.'))
+  ]
+  if unknown:
+    raise UserError(
+        f'{path} has keys that this version does not know: '
+        f'{", ".join(unknown[:3])}.'
+    )
+  return config_lib.from_dict(values)
+
+
+def load_card(workdir: str) -> dict[str, Any]:
+  """The run card of a finished run.
+
+  Raises:
+    UserError: if there is none yet.
+  """
+  return _read_json(pathlib.Path(workdir) / 'run_card.json')
+
+
+def check_free(workdir: str, config: ml_collections.ConfigDict):
+  """Raises UserError if the folder holds a run that computes something else."""
+  folder = pathlib.Path(workdir).absolute()
+  if not (folder / 'config.json').exists():
+    return
+  theirs = _read_json(folder / 'config.json')
+  ours = config_lib.to_dict(config)
+  _refuse_differences(
+      folder, theirs, ours, config_lib.differences(ours, theirs)
+  )
+
+
+def check_same_model(workdir: str, config: ml_collections.ConfigDict):
+  """Raises UserError if the folder's run has another model than the config.
+
+  For evaluation: lists, views and batch sizes may differ from training.
+  """
+  folder = pathlib.Path(workdir).absolute()
+  theirs = _read_json(folder / 'config.json')
+  ours = config_lib.to_dict(config)
+  keys = ('method', 'clip.name', 'encoder.name', 'data.num_frames')
+  differ = [
+      key
+      for key in config_lib.differences(ours, theirs)
+      if any(key == k or key.startswith(k + '.') for k in keys)
+  ]
+  _refuse_differences(folder, theirs, ours, differ)
+
+
+def _refuse_differences(folder, theirs, ours, differ):
+  if not differ:
+    return
+  a, b = config_lib.flat(theirs), config_lib.flat(ours)
+  shown = ', '.join(
+      f'{key}: {a.get(key)!r} there, {b.get(key)!r} now' for key in differ[:4]
+  )
+  more = f' and {len(differ) - 4} more' if len(differ) > 4 else ''
+  raise UserError(
+      f'{folder} holds a run of another config ({shown}{more}).\n'
+      '  Use another --workdir, or delete that folder.'
+  )
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  if not path.exists():
+    raise UserError(
+        f'{path} does not exist. Give the --workdir of a run that was made '
+        'with python -m evclip_jax.main.'
+    )
+  try:
+    return json.loads(path.read_text())
+  except (OSError, json.JSONDecodeError) as e:
+    raise UserError(f'{path} cannot be read: {e}.') from e

@@ -1,0 +1,41 @@
+"""One run in its folder: what --mode=train and --mode=evaluate do."""
+
+import pathlib
+from typing import Any
+
+import jax
+import ml_collections
+
+from evclip_jax import run_folder, score_run, session, train
+from evclip_jax.model import Model
+
+
+def execute(
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    mode: str,
+    data: session.Data,
+    model: Model,
+) -> dict[str, Any]:
+  """Trains or evaluates.
+
+  Args:
+    config: a locked config.
+    workdir: the run folder; made, or continued.
+    mode: 'train', or 'evaluate', which leaves a trained run's own files as
+      they are.
+    data: the data pipeline.
+    model: the method with its weights.
+
+  Returns:
+    The run card.
+  """
+  folder = pathlib.Path(workdir).absolute()
+  if mode == 'train' or not (folder / 'config.json').exists():
+    is_first = jax.process_index() == 0
+    folder = run_folder.prepare(workdir, config, is_first)
+    if is_first:
+      data.write(folder)
+  if mode == 'evaluate':
+    return score_run.evaluate_run(config, folder, model, data)
+  return train.train_and_evaluate(config, folder, model, data)

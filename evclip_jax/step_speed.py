@@ -1,0 +1,223 @@
+"""How fast the compiled steps run and how much they need."""
+
+import dataclasses
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from evclip_jax import batch as batch_lib
+from evclip_jax import optim, session, sharding, state, step
+
+_WARM_UP = 2
+_LEAST_STEPS = 3
+# A slow machine does not have to wait for all the steps asked for.
+_MOST_SECONDS = 60.0
+
+# Dense peak in 1e12 FLOP/s per chip: (bfloat16, float32 as JAX multiplies it
+# by default: TF32 on GPUs that have it, bfloat16 passes on TPUs). First part of
+# `device_kind` that matches counts. Sources: the vendors' data sheets, without
+# the doubling for sparse matrices.
+_PEAKS: tuple[tuple[str, float | None, float | None], ...] = (
+    ('H200', 989.0, 494.5),
+    ('H100 PCIe', 756.0, 378.0),
+    ('H100', 989.0, 494.5),
+    ('A100', 312.0, 156.0),
+    ('NVIDIA L4', 121.0, 60.5),
+    ('T4', None, 8.1),
+    ('V100', None, 15.7),
+    ('TPU v6', 918.0, 918.0),
+    ('TPU v5 lite', 197.0, 197.0),
+    ('TPU v5e', 197.0, 197.0),
+    ('TPU v5', 459.0, 459.0),
+    ('TPU v4', 275.0, 275.0),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSpeed:
+  """What was measured of one compiled function.
+
+  Attributes:
+    trace_seconds: from Python to the compiler's input.
+    compile_seconds: the compiler's own time.
+    step_ms: {'median', 'p10', 'p90'} over `steps` runs, device-synchronised.
+    steps: how many runs were timed, after the warm-up.
+    clips_per_second: over all devices, from the median.
+    flops: of one step over all devices, by the compiler; None if it does not
+      say.
+    share_of_peak: of the chip's dense peak; None for an unknown chip.
+    program_bytes: per device: arguments, outputs and temporaries together; None
+      if the compiler does not say.
+  """
+
+  trace_seconds: float
+  compile_seconds: float
+  step_ms: dict[str, float]
+  steps: int
+  clips_per_second: float
+  flops: float | None
+  share_of_peak: float | None
+  program_bytes: int | None
+
+
+def peak_flops(device_kind: str, dtype: str) -> float | None:
+  """Dense peak of a chip in FLOP/s, or None where it is not known.
+
+  Args:
+    device_kind: what JAX calls the chip, such as 'NVIDIA H100 80GB HBM3'.
+    dtype: 'bfloat16' or 'float32'.
+  """
+  for part, bfloat16, float32 in _PEAKS:
+    if part.lower() in device_kind.lower():
+      peak = bfloat16 if dtype == 'bfloat16' else float32
+      return None if peak is None else peak * 1e12
+  return None
+
+
+def measure(
+    config: ml_collections.ConfigDict, run: session.Session, steps: int
+) -> dict[str, StepSpeed]:
+  """Times the training step and the evaluation step on a batch of noise.
+
+  Args:
+    config: the run's config; batch_size, eval.batch_size, data.*, compute.*.
+    run: the session; a method with nothing to train has no training step.
+    steps: how many runs to time; fewer if they take more than a minute.
+
+  Returns:
+    {'train': ..., 'evaluate': ...}.
+  """
+  trainable = sharding.put(run.mesh, run.trainable)
+  classes = run.classes(trainable)
+  speeds = {}
+  method = run.model.method
+  if run.trainable:
+    schedule = optim.make_schedule(config.optimizer, config.train.epochs, 1)
+    optimizer = optim.make_optimizer(config.optimizer, schedule)
+    train_step = step.make_train_step(
+        method, optimizer, schedule, run.mesh, run.shardings, config.seed
+    )
+    batch = _batch(config, run, config.batch_size)
+    text = classes
+    if method.text_trains:
+      text = sharding.put(run.mesh, run.tokens)
+    # A copy, because the step takes the state's memory over.
+    now = state.create(jax.tree.map(jax.numpy.copy, trainable), optimizer)
+    now = sharding.put(run.mesh, now)
+    speeds['train'] = _time(
+        train_step,
+        lambda now: (now, run.frozen, text, batch),
+        lambda out: out[0],
+        now,
+        steps,
+        config.batch_size,
+        config.compute.dtype,
+    )
+  size = config.eval.batch_size or config.batch_size
+  batch = _batch(config, run, size)
+  speeds['evaluate'] = _time(
+      step.make_eval_step(method, run.mesh, run.shardings),
+      lambda trainable: (trainable, run.frozen, classes, batch),
+      lambda out: trainable,
+      trainable,
+      steps,
+      size,
+      config.compute.dtype,
+  )
+  return speeds
+
+
+def memory() -> dict[str, int]:
+  """Most bytes used so far: of the host process and, where told, a device."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  # Linux counts in KiB, macOS in bytes.
+  used = {'host_peak_bytes': peak * (1 if sys.platform == 'darwin' else 1024)}
+  stats = [d.memory_stats() for d in jax.local_devices()]
+  peaks = [s['peak_bytes_in_use'] for s in stats if s]
+  if peaks:
+    used['device_peak_bytes'] = max(peaks)
+  return used
+
+
+def _batch(config, run, size: int):
+  sharding.check_batch_size(run.mesh, size)
+  data = config.data
+  noise = batch_lib.synthetic(
+      size, data.num_frames, data.crop_pixels, len(run.class_names), config.seed
+  )
+  return sharding.put_batch(run.mesh, noise)
+
+
+def _time(
+    function: Callable,
+    arguments: Callable[[Any], tuple],
+    carry_on: Callable[[Any], Any],
+    carry: Any,
+    steps: int,
+    clips: int,
+    dtype: str,
+) -> StepSpeed:
+  """Compiles and times `function(*arguments(carry))`, step after step."""
+  started = time.perf_counter()
+  lowered = function.lower(*arguments(carry))
+  traced = time.perf_counter()
+  compiled = lowered.compile()
+  done = time.perf_counter()
+  seconds = []
+  begin = time.perf_counter()
+  for i in range(_WARM_UP + steps):
+    if len(seconds) >= _LEAST_STEPS and (
+        time.perf_counter() - begin > _MOST_SECONDS
+    ):
+      break
+    before = time.perf_counter()
+    out = jax.block_until_ready(compiled(*arguments(carry)))
+    if i >= _WARM_UP:
+      seconds.append(time.perf_counter() - before)
+    carry = carry_on(out)
+  median = float(np.median(seconds))
+  # The compiler counts the program of one device.
+  flops = _flops(compiled)
+  device = jax.devices()[0]
+  peak = peak_flops(device.device_kind, dtype)
+  devices = len(jax.tree.leaves(out)[0].devices())
+  return StepSpeed(
+      trace_seconds=traced - started,
+      compile_seconds=done - traced,
+      step_ms={
+          'median': 1e3 * median,
+          'p10': 1e3 * float(np.percentile(seconds, 10)),
+          'p90': 1e3 * float(np.percentile(seconds, 90)),
+      },
+      steps=len(seconds),
+      clips_per_second=clips / median,
+      flops=flops * devices if flops else None,
+      share_of_peak=flops / median / peak if flops and peak else None,
+      program_bytes=_program_bytes(compiled),
+  )
+
+
+def _flops(compiled) -> float | None:
+  costs = compiled.cost_analysis() or {}
+  # Some backends answer -1 for what they cannot count.
+  flops = costs.get('flops', 0)
+  return float(flops) if flops > 0 else None
+
+
+def _program_bytes(compiled) -> int | None:
+  sizes = compiled.memory_analysis()
+  if sizes is None:
+    return None
+  return int(
+      sizes.argument_size_in_bytes
+      + sizes.output_size_in_bytes
+      + sizes.temp_size_in_bytes
+      # Outputs that take over the memory of donated arguments.
+      - sizes.alias_size_in_bytes
+  )

@@ -1,0 +1,186 @@
+"""The training loop, top to bottom."""
+
+import contextlib
+import pathlib
+import time
+from typing import Any
+
+import jax
+import ml_collections
+
+from evclip_jax import batch as batch_lib
+from evclip_jax import (
+    optim,
+    params,
+    reporting,
+    results,
+    session,
+    sharding,
+    state,
+    step,
+)
+from evclip_jax.checkpoint import Checkpoints
+from evclip_jax.errors import UserError
+from evclip_jax.model import Model
+
+
+def train_and_evaluate(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    model: Model,
+    data: session.Data,
+) -> dict[str, Any]:
+  """Trains a method, or continues where an earlier sitting stopped.
+
+  Args:
+    config: a locked config.
+    workdir: the run folder, prepared by `run_folder.prepare`.
+    model: the method with its weights.
+    data: the data pipeline.
+
+  Returns:
+    The run card: final metrics per test list, hashes, counts, times.
+
+  Raises:
+    UserError: nothing to train, a batch that does not divide, a loss that is
+      not finite, a checkpoint that cannot be written or does not fit.
+  """
+  started = time.time()
+
+  # ---- devices and weights --------------------------------------------------
+  run = session.start(config, model, data.class_names)
+  if not run.trainable:
+    raise UserError(
+        f'the method {config.method.name!r} has nothing to train. '
+        'Use --mode=evaluate.'
+    )
+  sharding.check_batch_size(run.mesh, data.batch_size)
+  reporting.log(params.table(run.trainable, run.frozen))
+
+  # ---- optimizer and state --------------------------------------------------
+  total_steps = config.train.epochs * data.steps_per_epoch
+  schedule = optim.make_schedule(
+      config.optimizer, config.train.epochs, data.steps_per_epoch
+  )
+  optimizer = optim.make_optimizer(config.optimizer, schedule)
+  now = sharding.put(run.mesh, state.create(run.trainable, optimizer))
+  checkpoints = Checkpoints(workdir, model.hashes)
+  now = checkpoints.restore('last', now) or now
+  first_step = int(now.step)
+  best = (checkpoints.meta('best') or {}).get('metric')
+  metrics_log = reporting.MetricsLog(
+      workdir, first_step, write=jax.process_index() == 0
+  )
+  if first_step:
+    reporting.log(f'continuing after step {first_step} of {total_steps}')
+
+  # ---- functions ------------------------------------------------------------
+  train_step = step.make_train_step(
+      model.method, optimizer, schedule, run.mesh, run.shardings, config.seed
+  )
+  classes = None if model.method.text_trains else run.classes(now.trainable)
+  tokens = sharding.put(run.mesh, run.tokens)
+  select = results.selection(config.train.select, data.evals)
+  watched = results.watched(select, data.evals)
+
+  # ---- loop -----------------------------------------------------------------
+  bar = reporting.progress(total_steps, 'train', first_step, 'step')
+  pending = None
+  stats = {}
+  with bar, contextlib.ExitStack() as stack:
+    if first_step < total_steps:
+      batches = stack.enter_context(data.train(first_step))
+    for done in range(first_step + 1, total_steps + 1):
+      batch = next(batches)
+      if done == first_step + 1:
+        batch_lib.check(batch, config.data.num_frames, len(data.class_names))
+      now, metrics = train_step(
+          now,
+          run.frozen,
+          tokens if classes is None else classes,
+          sharding.put_batch(run.mesh, batch),
+      )
+      # Looking at the numbers of the step before keeps the device busy.
+      _record(pending, metrics_log, config, bar, batches)
+      pending = (done, metrics)
+
+      epoch, in_epoch = divmod(done, data.steps_per_epoch)
+      last = done == total_steps
+      if in_epoch:
+        continue
+      is_eval = not last and epoch % config.train.eval_every_epochs == 0
+      if is_eval or last or epoch % config.train.checkpoint_every_epochs == 0:
+        _record(pending, metrics_log, config, bar, batches)
+        pending = None
+      if is_eval or (last and select.startswith('best')):
+        metric = _watch(run, now, watched, metrics_log, done, select)
+        if select.startswith('best') and (best is None or metric > best):
+          best = metric
+          checkpoints.save('best', now, {'metric': metric})
+      if last or epoch % config.train.checkpoint_every_epochs == 0:
+        checkpoints.save('last', now, {})
+    if first_step < total_steps:
+      stats = batches.stats()
+
+  # ---- report ---------------------------------------------------------------
+  card = results.report(
+      config, workdir, run, now, checkpoints, data, select, metrics_log
+  )
+  card['wall_seconds'] = round(time.time() - started, 1)
+  card['loader'] = stats
+  results.write_card(workdir, card)
+  checkpoints.close()
+  metrics_log.close()
+  return card
+
+
+def _record(pending, metrics_log, config, bar, batches):
+  """Checks and writes the numbers of a finished step."""
+  if pending is None:
+    return
+  done, metrics = pending
+  metrics = jax.device_get(metrics)
+  _check_finite(done, metrics, metrics.pop('finite'))
+  values = {name: float(value) for name, value in metrics.items()}
+  if done % config.train.log_every_steps == 0:
+    metrics_log.add(done, 'train', **values)
+  bar.update(1)
+  stats = batches.stats()
+  bar.set_postfix_str(
+      f'loss {values["loss"]:.3f}, {stats["clips_per_second"]:.1f} clips/s, '
+      f'waited {stats["wait_seconds"]:.0f}s',
+      refresh=False,
+  )
+
+
+def _check_finite(done, metrics, finite):
+  """Raises UserError with the first quantity of a step that went wrong."""
+  bad = [name for name, ok in finite.items() if not ok]
+  if not bad:
+    return
+  # In the order of the computation: parts of the loss, the loss, gradients,
+  # updates.
+  order = ('loss', 'gradient_norm', 'gradient of', 'update of')
+  first = min(
+      bad,
+      key=lambda name: next(
+          (i for i, o in enumerate(order, 1) if name.startswith(o)), 0
+      ),
+  )
+  value = f' ({float(metrics[first])})' if first in metrics else ''
+  raise UserError(
+      f'training stopped at step {done}: the {first} is not finite{value}.\n'
+      '  The last checkpoint is intact. Lower optimizer.learning_rate, or use '
+      'compute.dtype=float32.'
+  )
+
+
+def _watch(run, now, watched, metrics_log, done, select) -> float:
+  """Evaluates on the watched lists; returns the mean top-1."""
+  top1 = []
+  for name, data in watched.items():
+    summary, _ = results.evaluate_list(run, now.trainable, data)
+    metrics_log.add(done, name, **summary)
+    reporting.log(results.one_line(f'step {done} {name}', summary))
+    top1.append(summary['top1'])
+  return sum(top1) / len(top1) if top1 else 0.0

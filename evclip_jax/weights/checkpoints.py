@@ -1,0 +1,145 @@
+"""Finds the tensors a user means in a saved object of nested containers."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from evclip_jax.weights.pickles import Inert
+from evclip_jax.weights.table import WeightsError
+from evclip_jax.weights.torch_globals import NumpyArray, TensorRef
+
+# Where training scripts keep the model, the most telling name first.
+_STATE_NAMES = ('state_dict', 'model_state_dict', 'model_state', 'model')
+# Shared sub-objects can be met exponentially often, so the walk is bounded.
+_MOST_ENTRIES = 200_000
+_MOST_LEVELS = 100
+
+Tensor = TensorRef | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """The chosen tensors.
+
+  Attributes:
+    tensors: dotted name -> tensor.
+    notes: lines on what was chosen and what was left.
+    left_out: dotted names of the tensors that were left.
+  """
+
+  tensors: dict[str, Tensor]
+  notes: tuple[str, ...]
+  left_out: tuple[str, ...]
+
+
+def choose(root: Any) -> Choice:
+  """The state dict in a saved object.
+
+  A dict of tensors is taken as it is. Of a training checkpoint the entry
+  'state_dict' (or 'model_state_dict', 'model_state', 'model') is taken, of an
+  Omnivore file the entry 'trunk', of a TorchScript module all its tensors. The
+  prefix 'module.' of torch's data-parallel wrappers is taken off.
+
+  Args:
+    root: plain containers, `TensorRef`, `NumpyArray` and `Inert`.
+
+  Raises:
+    WeightsError: there are no tensors, or several candidates.
+  """
+  if isinstance(root, (list, tuple)) or not isinstance(root, (dict, Inert)):
+    raise WeightsError(f'it holds a {_kind(root)}, not a dict of tensors.')
+  notes, everything = [], _collect(root)
+  tensors = everything
+  # A model saved from a wrapper can lie two levels down.
+  while isinstance(root, dict) and (name := _inner(root)):
+    root = root[name]
+    tensors = _collect(root)
+    notes.append(f'took the entry {name!r} ({len(tensors)} tensors)')
+  if not tensors:
+    raise WeightsError('there are no tensors in it.')
+  kept = {id(t) for t in tensors.values()}
+  left_out = tuple(n for n, t in everything.items() if id(t) not in kept)
+  if left_out:
+    groups = dict.fromkeys(name.split('.')[0] for name in left_out)
+    notes.append(
+        f'left out {len(left_out)} tensors under {", ".join(map(repr, groups))}'
+    )
+  if all(name.startswith('module.') for name in tensors):
+    tensors = {n.removeprefix('module.'): t for n, t in tensors.items()}
+    notes.append("took the prefix 'module.' off every name")
+  return Choice(tensors, tuple(notes), left_out)
+
+
+def _inner(root: dict) -> str | None:
+  """The entry that is the state dict; None if `root` itself is it."""
+  nested = [k for k, v in root.items() if _holds_tensors(v)]
+  for name in ('trunk', *_STATE_NAMES):
+    if name in nested:
+      return name
+  if any(_is_tensor(v) for v in root.values()):
+    return None
+  if len(nested) > 1:
+    raise WeightsError(
+        'it has several dicts of tensors: '
+        + ', '.join(map(repr, nested))
+        + f'.\n  Wanted one of them, or one called {_STATE_NAMES[0]!r}.'
+    )
+  return nested[0] if nested else None
+
+
+def _holds_tensors(value: Any) -> bool:
+  """Whether a mapping has a tensor in it, at most three levels down."""
+  level = [value]
+  for _ in range(3):
+    level = [x for x in level if isinstance(x, (dict, Inert))]
+    # Once each, however often it is met.
+    level = list({id(x): x for x in level}.values())
+    items = [v for x in level for v in _items(x).values()]
+    if any(_is_tensor(v) for v in items):
+      return True
+    level = items
+  return False
+
+
+def _collect(root: dict | Inert) -> dict[str, Tensor]:
+  """Every tensor below, by dotted name. Lists are not looked into."""
+  found: dict[str, Tensor] = {}
+  # (prefix, rest of the items, identities of the objects on the way down)
+  stack = [('', iter(_items(root).items()), frozenset([id(root)]))]
+  steps = 0
+  while stack:
+    prefix, items, parents = stack[-1]
+    for name, value in items:
+      if not isinstance(name, (str, int)):
+        name = type(name).__name__
+      steps += 1
+      if steps > _MOST_ENTRIES or len(stack) > _MOST_LEVELS:
+        raise WeightsError(
+            f'it is nested too far (more than {_MOST_ENTRIES:,} entries or '
+            f'{_MOST_LEVELS} levels).'
+        )
+      if _is_tensor(value):
+        value = value.value if isinstance(value, NumpyArray) else value
+        found[f'{prefix}{name}'] = value
+      elif isinstance(value, (dict, Inert)) and id(value) not in parents:
+        path = (f'{prefix}{name}.', iter(_items(value).items()))
+        stack.append((*path, parents | {id(value)}))
+        break
+    else:
+      stack.pop()
+  return found
+
+
+def _items(value: dict | Inert) -> dict:
+  return value.state if isinstance(value, Inert) else value
+
+
+def _is_tensor(value: Any) -> bool:
+  if isinstance(value, NumpyArray):
+    return isinstance(value.value, np.ndarray)
+  return isinstance(value, TensorRef)
+
+
+def _kind(value: Any) -> str:
+  return 'tensor' if _is_tensor(value) else type(value).__name__

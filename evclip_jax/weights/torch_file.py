@@ -1,0 +1,237 @@
+"""Reads torch files without torch: zip archives, TorchScript, the old form.
+
+Nothing in a file can run: see `evclip_jax.weights.pickles`. Sizes are checked
+against the file before memory is taken.
+"""
+
+import dataclasses
+import io
+import mmap
+import pickle
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evclip_jax.weights import pickles
+from evclip_jax.weights.table import WeightsError
+from evclip_jax.weights.torch_globals import (
+    BFLOAT16,
+    Storage,
+    TensorRef,
+    find,
+    item_bytes,
+)
+
+# Written by torch.save before the first object of the old form.
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+
+# What damaged bytes can raise on the way through zip, pickle and numpy.
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchFile:
+  """An open torch file.
+
+  Attributes:
+    kind: 'torchscript', 'torch-zip' or 'torch-legacy'.
+    root: the saved object: plain containers, `TensorRef`, `pickles.Inert` and
+      `torch_globals.NumpyArray`.
+    arrays: name -> TensorRef to name -> array. bfloat16 becomes float32, other
+      types stay. Reads what is asked for only.
+  """
+
+  kind: str
+  root: Any
+  arrays: Callable[[Mapping[str, TensorRef]], dict[str, np.ndarray]]
+
+
+def read(path: str | Path) -> TorchFile:
+  """Opens a file by its content, not by its name.
+
+  Raises:
+    WeightsError: a file that is damaged, cut short, not torch's, or that names
+      something other than tensors and plain containers.
+  """
+  path = Path(path)
+
+  def guarded(function, *args):
+    try:
+      return function(*args)
+    except WeightsError as e:
+      raise WeightsError(f'{path}: {e}') from None
+    except DAMAGE as e:
+      raise WeightsError(
+          f'{path} ({path.stat().st_size:,} bytes) is damaged or cut short: '
+          f'{_reason(e)}.\n  Fetch or copy it again.'
+      ) from e
+
+  with path.open('rb') as f:
+    is_zip = f.read(2) == b'PK'
+  opener = _open_zip if is_zip else _open_legacy
+  kind, root, read_storage = guarded(opener, path)
+  budget = 2 * path.stat().st_size + 2**26
+
+  def arrays(refs: Mapping[str, TensorRef]) -> dict[str, np.ndarray]:
+    return guarded(_arrays, refs, read_storage, budget)
+
+  return TorchFile(kind, root, arrays)
+
+
+def _open_zip(path: Path):
+  with zipfile.ZipFile(path) as archive:
+    names = set(archive.namelist())
+    roots = [n for n in names if n.endswith('/data.pkl') and n.count('/') == 1]
+    if len(roots) != 1:
+      raise WeightsError(
+          'it is a zip file, but not one written by torch '
+          '(wanted one data.pkl in it).'
+      )
+    prefix = roots[0].removesuffix('data.pkl')
+    if f'{prefix}byteorder' in names:
+      order = _record(archive, f'{prefix}byteorder').strip()
+      if order != b'little':
+        raise WeightsError(f'its numbers are {order!r}-endian, not little.')
+    pickled = _record(archive, roots[0])
+
+  def storage(pid: tuple) -> Storage:
+    tag, kind, key, _, count = pid
+    if tag != 'storage' or type(count) is not int or not kind.value:
+      raise ValueError('a reference to what is no storage')
+    name = f'{prefix}data/{key}'
+    if name not in names:
+      raise ValueError(f'the record {name!r} is missing')
+    return Storage(name, kind.value, count)
+
+  def read_storage(key: str, nbytes: int) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+      data = _record(archive, key)
+    if len(data) < nbytes:
+      raise ValueError(f'{key!r} has {len(data)} bytes, not {nbytes}')
+    return data
+
+  root = pickles.read(io.BytesIO(pickled), find, storage)
+  script = f'{prefix}constants.pkl' in names
+  return 'torchscript' if script else 'torch-zip', root, read_storage
+
+
+def _record(archive: zipfile.ZipFile, name: str) -> bytes:
+  """The bytes of a record, checked by zipfile against its checksum."""
+  if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+    # Torch never does; and such a record can be far larger than its file.
+    raise WeightsError(f'its record {name!r} is compressed.')
+  return archive.read(name)
+
+
+def _open_legacy(path: Path):
+  with path.open('rb') as f:
+    data = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+  types: dict[str, Storage] = {}
+
+  def storage(pid: tuple) -> Storage:
+    tag, kind, key, _, count, view = pid
+    if tag != 'storage' or type(count) is not int or not kind.value:
+      raise ValueError('a reference to what is no storage')
+    key = str(key)
+    types[key] = Storage(key, kind.value, count)
+    if view is None:
+      return types[key]
+    _, start, view_count = view
+    if not 0 <= start <= start + view_count <= count:
+      raise ValueError('a view beyond its storage')
+    return Storage(key, kind.value, view_count, start)
+
+  if pickles.read(data, find, storage) != _MAGIC:
+    raise WeightsError('it is a pickle, but not one written by torch.save.')
+  if pickles.read(data, find, storage) != _PROTOCOL:
+    raise WeightsError('it is of a torch.save older than this reader knows.')
+  system = pickles.read(data, find, storage)
+  if not system.get('little_endian', True):
+    raise WeightsError('its numbers are big-endian, not little.')
+  root = pickles.read(data, find, storage)
+  offsets = {}
+  for key in pickles.read(data, find, storage):
+    storage_type = types[str(key)]
+    (count,) = struct.unpack('<q', data.read(8))
+    nbytes = count * item_bytes(storage_type.dtype)
+    if count < storage_type.count or data.tell() + nbytes > len(data):
+      raise ValueError(f'the storage {key} is not all there')
+    offsets[str(key)] = data.tell()
+    data.seek(nbytes, io.SEEK_CUR)
+  if missing := types.keys() - offsets.keys():
+    raise ValueError(f'{len(missing)} storages are missing')
+
+  def read_storage(key: str, nbytes: int) -> bytes:
+    return data[offsets[key] : offsets[key] + nbytes]
+
+  return 'torch-legacy', root, read_storage
+
+
+def _arrays(
+    refs: Mapping[str, TensorRef],
+    read_storage: Callable[[str, int], bytes],
+    budget: int,
+) -> dict[str, np.ndarray]:
+  total = sum(ref.nbytes for ref in refs.values())
+  # Views can repeat the same bytes, so a small file can ask for any amount.
+  if total > budget:
+    raise WeightsError(f'its tensors would take {total:,} bytes of memory.')
+  by_storage: dict[str, list[str]] = {}
+  for name, ref in refs.items():
+    by_storage.setdefault(ref.storage.key, []).append(name)
+  arrays: dict[str, np.ndarray] = {}
+  for key, names in by_storage.items():
+    nbytes = max(
+        (s.start + s.count) * item_bytes(s.dtype)
+        for s in (refs[name].storage for name in names)
+    )
+    data = read_storage(key, nbytes)
+    arrays |= {name: _array(refs[name], data) for name in names}
+  return {name: arrays[name] for name in refs}
+
+
+def _array(ref: TensorRef, data: bytes) -> np.ndarray:
+  size = item_bytes(ref.dtype)
+  if not ref.nbytes:
+    return np.zeros(ref.shape, _numpy(ref.dtype))
+  raw = 'uint16' if ref.dtype == BFLOAT16 else ref.dtype
+  start = ref.storage.start * item_bytes(ref.storage.dtype) + ref.offset * size
+  view = np.ndarray(
+      ref.shape, raw, data, start, tuple(n * size for n in ref.strides)
+  )
+  if ref.dtype == BFLOAT16:
+    # A bfloat16 is the upper half of a float32.
+    wide = np.asarray(view.astype(np.uint32, order='C') << 16)
+    return wide.view(np.float32)
+  return np.ascontiguousarray(view).reshape(ref.shape)
+
+
+def _numpy(dtype: str) -> str:
+  return 'float32' if dtype == BFLOAT16 else dtype
+
+
+def _reason(error: Exception) -> str:
+  text = str(error).strip().rstrip('.')
+  return text.splitlines()[0] if text else type(error).__name__

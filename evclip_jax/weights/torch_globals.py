@@ -1,0 +1,243 @@
+"""What a torch pickle may name, and what this project makes of it."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from evclip_jax.weights.pickles import Global, Inert, inert_class, keys
+from evclip_jax.weights.table import WeightsError
+
+# numpy has no bfloat16; such values are read as uint16 and widened.
+BFLOAT16 = 'bfloat16'
+
+_STORAGES = {
+    'FloatStorage': 'float32',
+    'DoubleStorage': 'float64',
+    'HalfStorage': 'float16',
+    'BFloat16Storage': BFLOAT16,
+    'LongStorage': 'int64',
+    'IntStorage': 'int32',
+    'ShortStorage': 'int16',
+    'CharStorage': 'int8',
+    'ByteStorage': 'uint8',
+    'BoolStorage': 'bool',
+    'ComplexFloatStorage': 'complex64',
+    'ComplexDoubleStorage': 'complex128',
+    'UntypedStorage': 'uint8',
+}
+_DTYPES = (*dict.fromkeys(_STORAGES.values()), 'uint16', 'uint32', 'uint64')
+
+
+def item_bytes(dtype: str) -> int:
+  """Bytes of one value."""
+  return 2 if dtype == BFLOAT16 else np.dtype(dtype).itemsize
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Storage:
+  """A run of values in the file.
+
+  Attributes:
+    key: its name in the file.
+    dtype: numpy's name of the type, or 'bfloat16'.
+    count: number of values.
+    start: its first value within what `key` names.
+  """
+
+  key: str
+  dtype: str
+  count: int
+  start: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TensorRef:
+  """A tensor not yet read: a strided view of a storage, checked to fit."""
+
+  storage: Storage
+  offset: int
+  shape: tuple[int, ...]
+  strides: tuple[int, ...]
+  dtype: str
+
+  @property
+  def nbytes(self) -> int:
+    return math.prod(self.shape) * item_bytes(self.dtype)
+
+
+class NumpyArray:
+  """A numpy array or dtype in the making; `value` is None until then."""
+
+  __slots__ = ('value',)
+
+  def __init__(self, value: Any = None):
+    self.value = value
+
+  def build(self, state: tuple):
+    """Takes what numpy's own pickling gives."""
+    if isinstance(self.value, np.dtype):
+      if state[1] in ('<', '>'):
+        self.value = self.value.newbyteorder(state[1])
+      return
+    _, shape, dtype, fortran, data = state
+    flat = np.frombuffer(_bytes(data), dtype.value) if data else np.zeros(0)
+    order = 'F' if fortran else 'C'
+    self.value = flat.astype(dtype.value).reshape(shape, order=order)
+
+
+def find(module: str, name: str) -> Global:
+  """The global of that name.
+
+  Raises:
+    WeightsError: for everything that is not a tensor, a plain container, or an
+      optimizer or schedule that is kept as inert data.
+  """
+  full = f'{module}.{name}'
+  if full in _GLOBALS:
+    return _GLOBALS[full]
+  parts = module.split('.')
+  if parts[:2] in (['torch', 'optim'], ['dassl', 'optim']):
+    return inert_class(full)
+  # Classes of a TorchScript archive's own code.
+  if parts[0] == '__torch__':
+    return inert_class(full)
+  raise WeightsError(
+      f'its pickle names {full!r}, which is neither a tensor nor a plain '
+      'container. Nothing of it was run.\n  Use files from people you trust; '
+      'ask for a state dict or a .safetensors file.'
+  )
+
+
+def _tensor(
+    storage, offset, shape, strides, grad=False, hooks=None, metadata=None
+) -> TensorRef:
+  return _view(storage, offset, shape, strides, storage.dtype, metadata)
+
+
+def _tensor_of_dtype(
+    storage, offset, shape, strides, grad, hooks, dtype, metadata=None
+) -> TensorRef:
+  return _view(storage, offset, shape, strides, dtype.value, metadata)
+
+
+def _view(storage, offset, shape, strides, dtype, metadata) -> TensorRef:
+  if metadata and any(metadata.values()):
+    # Torch negates and conjugates when a tensor is used, not when it is made.
+    raise WeightsError(f'it holds a tensor still to be changed: {metadata}.')
+  shape, strides = tuple(shape), tuple(strides)
+  numbers = (offset, *shape, *strides)
+  if not all(type(n) is int and n >= 0 for n in numbers):
+    raise ValueError('a tensor with a negative size, stride or offset')
+  if not isinstance(storage, Storage) or len(shape) != len(strides):
+    raise ValueError('a tensor that is no view of a storage')
+  if math.prod(shape):
+    last = offset + sum(
+        (n - 1) * s for n, s in zip(shape, strides, strict=True)
+    )
+    size = item_bytes(dtype)
+    if (last + 1) * size > storage.count * item_bytes(storage.dtype):
+      raise ValueError(f'a tensor {shape} reaches beyond its storage')
+  return TensorRef(storage, offset, shape, strides, dtype)
+
+
+def _first(value, *rest):
+  return value
+
+
+def _rebuild(function, kind, args, state):
+  if not isinstance(function, Global) or function.make is None:
+    raise ValueError('a tensor built by what is no function')
+  return function.make(*args)
+
+
+def _reconstruct(cls, base=None, state=None):
+  if not isinstance(cls, Global) or cls.make is None:
+    raise ValueError('an object without a class')
+  return cls.make()
+
+
+def _dict(items=(), *rest) -> dict:
+  pairs = list(items.items()) if isinstance(items, Mapping) else list(items)
+  names = keys(name for name, _ in pairs)
+  return dict(zip(names, (value for _, value in pairs), strict=True))
+
+
+def _bytes(data: bytes | str) -> bytes:
+  # Pickles of protocol 2 keep bytes as text, one character per byte.
+  return data.encode('latin-1') if isinstance(data, str) else bytes(data)
+
+
+def _encode(text: str, encoding: str = '') -> bytes:
+  if encoding not in ('latin1', 'latin-1'):
+    raise ValueError(f'bytes as {encoding!r} text')
+  return _bytes(text)
+
+
+def _dtype(spec: str, *rest) -> NumpyArray:
+  dtype = np.dtype(str(spec))
+  if dtype.kind not in 'biufc':
+    raise ValueError(f'a numpy array of {dtype}')
+  return NumpyArray(dtype)
+
+
+def _scalar(dtype: NumpyArray, data: bytes | str):
+  return np.frombuffer(_bytes(data), dtype.value, count=1)[0]
+
+
+def _from_buffer(data, dtype: NumpyArray, shape, order: str) -> NumpyArray:
+  array = NumpyArray()
+  array.build((1, shape, dtype, order == 'F', data))
+  return array
+
+
+def _make_globals() -> dict[str, Global]:
+  makers = {
+      'torch._utils._rebuild_tensor': _tensor,
+      'torch._utils._rebuild_tensor_v2': _tensor,
+      'torch._utils._rebuild_tensor_v3': _tensor_of_dtype,
+      'torch._utils._rebuild_parameter': _first,
+      'torch._utils._rebuild_parameter_with_state': _first,
+      'torch._tensor._rebuild_from_type_v2': _rebuild,
+      'torch.Size': lambda items=(): tuple(items),
+      'torch.device': lambda *args: Inert('torch.device', args),
+      'torch.jit._pickle.restore_type_tag': _first,
+      'collections.OrderedDict': _dict,
+      'collections.Counter': _dict,
+      'collections.defaultdict': lambda factory=None, items=(): _dict(items),
+      'collections.deque': lambda items=(), *rest: list(items),
+      '_codecs.encode': _encode,
+      'numpy.dtype': _dtype,
+  }
+  for kind in ('int', 'double', 'bool', 'tensor'):
+    makers[f'torch.jit._pickle.build_{kind}list'] = _first
+  for copyreg in ('copyreg', 'copy_reg'):
+    makers[f'{copyreg}._reconstructor'] = _reconstruct
+  for core in ('numpy.core', 'numpy._core'):
+    makers[f'{core}.multiarray.scalar'] = _scalar
+    makers[f'{core}.multiarray._reconstruct'] = lambda *rest: NumpyArray()
+    makers[f'{core}.numeric._frombuffer'] = _from_buffer
+  for builtins in ('builtins', '__builtin__'):
+    makers[f'{builtins}.set'] = lambda items=(): set(keys(items))
+    makers[f'{builtins}.frozenset'] = lambda items=(): frozenset(keys(items))
+    makers[f'{builtins}.list'] = lambda items=(): list(items)
+    makers[f'{builtins}.tuple'] = lambda items=(): tuple(items)
+    makers[f'{builtins}.dict'] = _dict
+    makers[f'{builtins}.slice'] = lambda *args: Inert('slice', args)
+  table = {name: Global(name, make) for name, make in makers.items()}
+  for name in ('torch.Tensor', 'torch.nn.parameter.Parameter', 'numpy.ndarray'):
+    table[name] = Global(name)
+  for name in ('int', 'float', 'bool', 'str', 'bytes', 'complex', 'object'):
+    for builtins in ('builtins', '__builtin__'):
+      table[f'{builtins}.{name}'] = Global(name)
+  for dtype in _DTYPES:
+    table[f'torch.{dtype}'] = Global(f'torch.{dtype}', value=dtype)
+  for name, dtype in _STORAGES.items():
+    for module in ('torch', 'torch.storage'):
+      table[f'{module}.{name}'] = Global(f'{module}.{name}', value=dtype)
+  return table
+
+
+_GLOBALS = _make_globals()

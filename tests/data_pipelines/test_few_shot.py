@@ -1,0 +1,84 @@
+"""K clips per class: the published draws, and the refusals."""
+
+import hashlib
+
+import pytest
+
+from data_pipelines import few_shot, lists
+from data_pipelines.records import ClipList, ClipRecord
+from evclip_jax.errors import UserError
+
+# SHA-256, first 16 letters, of the file names in EV-CLIP's published
+# selections (shots/<data set>_vifi/shot_K-seed_1.pkl), one per line.
+PUBLISHED = {
+    ('ucf', 2): '18a882c788981223',
+    ('ucf', 8): '3bdea234e049a712',
+    ('ucf', 16): '6d50a04f4e3e9114',
+    ('hmdb', 2): '042580620289d176',
+    ('hmdb', 8): '67924391eaba42a6',
+    ('hmdb', 16): '64ff62646046626c',
+}
+
+
+def clip_list(counts):
+  return ClipList(
+      'train',
+      tuple(
+          ClipRecord(f'{label}/{k}.avi', label)
+          for label, n in counts.items()
+          for k in range(n)
+      ),
+      'all.txt',
+  )
+
+
+@pytest.mark.parametrize(('name', 'shots'), PUBLISHED)
+def test_seed_1_draws_the_published_selections(shared, name, shots):
+  file = shared / 'splits' / 'vifi' / name / f'train1_few_shot_{shots}.txt'
+  items = lists.read(file, 'key').items
+  drawn = few_shot.draw(
+      tuple(ClipRecord(i.path, i.label) for i in items), shots, seed=1
+  )
+  text = '\n'.join(r.path for r in drawn)
+  digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+  assert digest == PUBLISHED[name, shots]
+
+
+def test_draws_as_pythons_generator_does():
+  clips = clip_list({1: 5, 0: 6})
+  # random.seed(7); random.sample(range(5), 2), random.sample(range(6), 2)
+  chosen = few_shot.select(clips, 2, seed=7)
+  assert [r.path for r in chosen.records] == [
+      '1/2.avi', '1/1.avi', '0/3.avi', '0/5.avi',
+  ]  # fmt: skip
+  assert chosen.origin == '2 clips per class of all.txt, seed 7'
+
+
+def test_same_seed_same_clips_and_another_seed_others():
+  clips = clip_list(dict.fromkeys(range(4), 20))
+  one, same, other = (few_shot.select(clips, 4, s) for s in (1, 1, 2))
+  assert one.hash == same.hash
+  assert one.hash != other.hash
+  assert one.counts() == dict.fromkeys(range(4), 4)
+
+
+def test_a_list_with_exactly_k_clips_is_read_as_it_is():
+  clips = clip_list({0: 3, 1: 3})
+  assert few_shot.select(clips, 3, seed=5) is clips
+  assert few_shot.select(clips, 0, seed=5) is clips
+
+
+def test_too_few_clips_are_refused_by_name():
+  clips = clip_list({0: 9, 1: 3})
+  with pytest.raises(UserError, match=r"data.shots=4.*'run' with 3") as error:
+    few_shot.select(clips, 4, 1, class_names=['walk', 'run'])
+  assert 'data.few_shot_short=keep' in str(error.value)
+
+
+def test_too_few_clips_may_be_kept():
+  clips = clip_list({0: 9, 1: 3})
+  chosen = few_shot.select(clips, 4, 1, short='keep')
+  assert chosen.counts() == {0: 4, 1: 3}
+  assert [r.path for r in chosen.records[4:]] == [
+      '1/0.avi', '1/1.avi', '1/2.avi',
+  ]  # fmt: skip

@@ -1,0 +1,330 @@
+"""What a broken or hostile file can do: be named in a message, no more."""
+
+import io
+import json
+import os
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import time
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines import decode, probe, probe_cache
+from tests.data_pipelines import coded_clips
+
+ROOT = pathlib.Path(__file__).parents[2]
+VIDEOS = ROOT.parent / 'shared' / 'videos'
+BY_NAME = {f.name: f for f in coded_clips.FORMATS}
+
+
+@pytest.fixture(scope='module')
+def sound(tmp_path_factory):
+  """{format name: contents} of sound clips of 40 frames."""
+  folder = tmp_path_factory.mktemp('sound')
+  out = {}
+  for name in ('h264_mp4', 'h264_mkv', 'mpeg4_b_avi', 'h264_avi', 'vp9_webm'):
+    form = BY_NAME[name]
+    path = coded_clips.write(folder / f'{name}{form.suffix}', form)
+    out[name] = pathlib.Path(path).read_bytes()
+  return out
+
+
+def check_refused(path, contents=None, match=''):
+  """The path, and its contents as bytes, are refused by name; soon."""
+  if contents is not None:
+    path.write_bytes(contents)
+  start = time.monotonic()
+  with pytest.raises(decode.VideoError) as caught:
+    decode.read_frames(path, [0])
+  assert str(path) in str(caught.value)
+  assert re.search(match, str(caught.value)), str(caught.value)
+  assert len(str(caught.value).splitlines()) == 1
+  if path.is_file():
+    with pytest.raises(decode.VideoError, match='<bytes of that one>'):
+      decode.read_frames(path.read_bytes(), [0], name='that one')
+  assert time.monotonic() - start < 20
+
+
+def flipped(contents, count, seed=0):
+  """Turns over all bits of some bytes in the middle of a file."""
+  data = bytearray(contents)
+  rng = np.random.default_rng(seed)
+  for k in rng.integers(len(data) // 5, len(data) * 4 // 5, count):
+    data[k] ^= 0xFF
+  return bytes(data)
+
+
+def test_a_sound_file_is_described(sound, tmp_path):
+  path = tmp_path / 'clip.mp4'
+  path.write_bytes(sound['h264_mp4'])
+  found = probe.probe(path)
+  assert found.error is None
+  assert (found.num_frames, found.width, found.height) == (40, 64, 48)
+  assert (found.fps, found.codec, found.rotation) == (25, 'h264', 0)
+  assert found.duration == pytest.approx(1.6)
+  assert found.size_bytes == len(sound['h264_mp4'])
+  assert found.name == str(path)
+  np.testing.assert_allclose(found.seconds(), np.arange(40) / 25)
+  text = json.dumps(found.to_dict())
+  assert probe.Probe.from_dict(json.loads(text)) == found
+
+
+def test_what_is_no_video_is_refused(tmp_path):
+  check_refused(tmp_path / 'missing.mp4', match='no such file')
+  check_refused(tmp_path / 'empty.mp4', b'', 'empty')
+  check_refused(tmp_path / 'text.mp4', b'not a video\n' * 300, 'not a video')
+  noise = np.random.default_rng(0).bytes(20_000)
+  check_refused(tmp_path / 'noise.avi', noise, 'not a video')
+  (tmp_path / 'folder.mp4').mkdir()
+  check_refused(tmp_path / 'folder.mp4', match='folder')
+  picture = io.BytesIO()
+  Image.new('RGB', (64, 48)).save(picture, 'png')
+  check_refused(tmp_path / 'picture.mp4', picture.getvalue(), 'not a video')
+
+
+def test_a_playlist_opens_no_other_file(sound, tmp_path):
+  (tmp_path / 'secret.mp4').write_bytes(sound['h264_mp4'])
+  playlist = b'#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.mp4\n'
+  check_refused(tmp_path / 'list.m3u8', playlist, 'not a video')
+  check_refused(
+      tmp_path / 'list.mp4', b"ffconcat version 1.0\nfile 'secret.mp4'\n"
+  )
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='needs named pipes')
+def test_a_named_pipe_does_not_block(tmp_path):
+  os.mkfifo(tmp_path / 'pipe.mp4')
+  check_refused(tmp_path / 'pipe.mp4', match='not an ordinary file')
+
+
+def test_sound_only_and_frameless_files_are_refused(tmp_path):
+  path = tmp_path / 'sound.mp4'
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream('aac', rate=16_000)
+    samples = np.zeros((1, 16_000), np.float32)
+    frame = av.AudioFrame.from_ndarray(samples, 'fltp', 'mono')
+    frame.sample_rate = 16_000
+    container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+  check_refused(path, match='no video stream')
+  path = tmp_path / 'frameless.avi'
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream('mpeg4', rate=25)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+    container.start_encoding()
+  check_refused(path, match='0 frames')
+
+
+@pytest.mark.parametrize(
+    'name', ['h264_mp4', 'h264_mkv', 'mpeg4_b_avi', 'h264_avi', 'vp9_webm']
+)
+@pytest.mark.parametrize('part', [0.02, 0.3, 0.6, 0.9])
+def test_cut_off_files_are_refused(sound, tmp_path, name, part):
+  contents = sound[name]
+  path = tmp_path / f'cut{BY_NAME[name].suffix}'
+  check_refused(path, contents[: int(part * len(contents))])
+
+
+def test_a_cut_in_front_of_the_contents_table_is_noticed(tmp_path):
+  # The table first ('faststart'): the file opens and most frames decode.
+  path = tmp_path / 'clip.mp4'
+  with av.open(
+      str(path), 'w', options={'movflags': 'faststart'}
+  ) as container:
+    stream = container.add_stream('libx264', rate=25)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+    for k in range(40):
+      picture = av.VideoFrame.from_ndarray(coded_clips.frame(k), 'rgb24')
+      container.mux(stream.encode(picture))
+    container.mux(stream.encode(None))
+  contents = path.read_bytes()
+  assert probe.probe(path).error is None
+  check_refused(path, contents[: int(0.8 * len(contents))], 'cut off')
+
+
+def test_damaged_h264_is_refused(sound, tmp_path):
+  for seed in range(3):
+    contents = flipped(sound['h264_mp4'], 40, seed)
+    check_refused(tmp_path / f'{seed}.mp4', contents, 'damaged')
+    contents = flipped(sound['mpeg4_b_avi'], 40, seed)
+    check_refused(tmp_path / f'{seed}.avi', contents)
+  holed = bytearray(sound['h264_mkv'])
+  middle = len(holed) // 2
+  holed[middle : middle + 600] = bytes(600)
+  check_refused(tmp_path / 'holed.mkv', bytes(holed))
+
+
+def test_an_avi_may_promise_a_few_frames_too_many(sound, tmp_path):
+  def promise(count):
+    data = bytearray(sound['mpeg4_b_avi'])
+    header = data.index(b'vids')
+    # AVISTREAMHEADER: dwLength is 32 bytes behind the stream's type.
+    assert struct.unpack_from('<I', data, header + 32) == (40,)
+    struct.pack_into('<I', data, header + 32, count)
+    return bytes(data)
+
+  path = tmp_path / 'clip.avi'
+  path.write_bytes(promise(42))
+  assert probe.probe(path).num_frames == 40
+  check_refused(path, promise(90), '90 frames promised, 40 there')
+
+
+def test_enormous_frames_are_refused(tmp_path):
+  path = coded_clips.write(
+      tmp_path / 'wide.avi', BY_NAME['mjpeg_avi'], 2, width=16_400
+  )
+  check_refused(pathlib.Path(path), match='16400x48 pixels')
+
+
+def test_frames_that_change_their_size_are_refused(sound, tmp_path):
+  # H.264 may change its size at any key frame: two clips joined.
+  parts = [tmp_path / f'{k}.h264' for k in range(2)]
+  for path, width in zip(parts, (64, 128), strict=True):
+    coded_clips.write(path, BY_NAME['h264_mp4'], 12, width=width)
+  joined = b''.join(p.read_bytes() for p in parts)
+  check_refused(tmp_path / 'joined.h264', joined, '64x48 to 128x48')
+
+
+def test_the_sample_broken_files():
+  if not VIDEOS.exists():
+    pytest.skip('needs the sample videos')
+  check_refused(VIDEOS / 'broken' / 'truncated_h264.mp4', match='damaged')
+  check_refused(VIDEOS / 'README.md', match='not a video')
+  counts = {
+      'apply_eye_makeup.avi': 164,
+      'flipping_pancake.mkv': 310,
+      'broken/unordered_pts_4_frames.mov': 4,
+  }
+  for name, count in counts.items():
+    assert probe.probe(VIDEOS / name).num_frames == count
+
+
+@pytest.fixture
+def fake(monkeypatch):
+  """Questions go to `fake_examiner`, with a memory of their own."""
+  children = probe._Children()
+  monkeypatch.setattr(probe, '_EXAMINER', 'tests.data_pipelines.fake_examiner')
+  monkeypatch.setattr(probe, '_children', children)
+  monkeypatch.setattr(probe, '_memory', probe._Memory())
+  yield children
+  children.close()
+
+
+def test_a_crashing_decoder_is_survived(fake, tmp_path):
+  for name in ('good', 'crash', 'good 2'):
+    (tmp_path / name).write_bytes(b'x')
+  first = probe.probe(tmp_path / 'good').width
+  found = probe.probe(tmp_path / 'crash')
+  assert found.error == 'the decoder crashed (signal 11)'
+  # Waited for, not left as a zombie.
+  with pytest.raises(ProcessLookupError):
+    os.kill(first, 0)
+  again = probe.probe(tmp_path / 'good 2')
+  assert again.error is None and again.width != first
+
+
+def test_a_hanging_decoder_is_survived(fake, tmp_path):
+  (tmp_path / 'hang').write_bytes(b'x')
+  start = time.monotonic()
+  found = probe.probe(tmp_path / 'hang', seconds=1)
+  assert found.error == 'it took longer than 1 s'
+  assert time.monotonic() - start < 10
+  assert 'longer than 1 s' in probe.probe(tmp_path / 'hang').error
+
+
+def test_a_process_that_died_between_questions_is_replaced(fake, tmp_path):
+  for name in ('one', 'two'):
+    (tmp_path / name).write_bytes(b'x')
+  pid = probe.probe(tmp_path / 'one').width
+  os.kill(pid, 9)
+  assert probe.probe(tmp_path / 'two').error is None
+
+
+def test_the_main_script_runs_once_and_leaves_no_process(sound, tmp_path):
+  (tmp_path / 'clip.mp4').write_bytes(sound['h264_mp4'])
+  script = tmp_path / 'script.py'
+  script.write_text(
+      'print("main")\n'
+      'from data_pipelines import probe\n'
+      'print(probe.probe("clip.mp4").num_frames)\n'
+      'print(probe._children._idle[0]._process.pid)\n'
+  )
+  # A file of this name beside the script must not disturb the examiner.
+  (tmp_path / 'struct.txt').write_text('')
+  done = subprocess.run(
+      [sys.executable, str(script)],
+      cwd=tmp_path,
+      env=os.environ | {'PYTHONPATH': str(ROOT)},
+      capture_output=True,
+      text=True,
+      timeout=60,
+  )
+  assert done.stdout.split()[:2] == ['main', '40'], done.stderr
+  with pytest.raises(ProcessLookupError):
+    os.kill(int(done.stdout.split()[2]), 0)
+
+
+def test_many_files_and_a_cache(sound, tmp_path, monkeypatch):
+  paths = []
+  for k in range(6):
+    paths.append(tmp_path / f'{k}.mp4')
+    paths[-1].write_bytes(sound['h264_mp4'])
+  paths[4].write_bytes(b'broken')
+  file = tmp_path / 'cache' / 'probes.json'
+  seen = []
+  found = probe_cache.probe_many(
+      paths,
+      workers=2,
+      progress=lambda *counts: seen.append(counts),
+      cache=probe_cache.ProbeCache(file),
+  )
+  assert [p.name for p in found] == [str(p) for p in paths]
+  assert [p.error is None for p in found] == [True] * 4 + [False, True]
+  assert seen[-1] == (6, 6) and len(seen) == 6
+
+  # A second run, in a process that remembers nothing, asks about one file.
+  asked = []
+  real = probe._ask
+  monkeypatch.setattr(probe, '_memory', probe._Memory())
+  monkeypatch.setattr(
+      probe, '_ask', lambda *args: asked.append(args) or real(*args)
+  )
+  cache = probe_cache.ProbeCache(file)
+  assert len(cache) == 5
+  assert probe_cache.probe_many(paths, cache=cache) == found
+  assert len(asked) == 1
+  # A file that changed is looked at again.
+  coded_clips.write(paths[0], num_frames=8)
+  assert cache.get(paths[0]) is None
+  assert probe.probe(paths[0]).num_frames == 8
+
+
+@pytest.mark.parametrize(
+    'text', ['', '{', '[]', '{"version": 0}', '{"version": 1, "probes": [{}]}']
+)
+def test_a_damaged_cache_is_taken_for_empty(sound, tmp_path, text):
+  file = tmp_path / 'probes.json'
+  file.write_text(text)
+  cache = probe_cache.ProbeCache(file)
+  assert len(cache) == 0
+  (tmp_path / 'clip.mp4').write_bytes(sound['h264_mp4'])
+  cache.put(probe.probe(tmp_path / 'clip.mp4'))
+  cache.save()
+  assert len(probe_cache.ProbeCache(file)) == 1
+  assert sorted(p.name for p in tmp_path.iterdir()) == [
+      'clip.mp4',
+      'probes.json',
+  ]
+
+
+def test_timestamps_are_packed_without_loss():
+  rng = np.random.default_rng(0)
+  times = np.cumsum(rng.integers(1, 10**12, 500))
+  np.testing.assert_array_equal(probe.unpack(probe.pack(times)), times)
+  assert len(probe.pack(np.arange(0, 512 * 10_000, 512))) < 300

@@ -1,0 +1,197 @@
+"""What every file in `evclip_jax/methods` must fulfil."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from evclip_jax import sharding, state, step
+from evclip_jax.methods import base
+from evclip_jax.params import merge, split
+from evclip_jax.weights.tree import flatten
+from tests.methods import tiny
+
+ROWS = 4
+KEYS = {'drop_path': jax.random.key(1), 'dropout': jax.random.key(2)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+  """A method from its default settings, with random weights."""
+
+  method: base.Method
+  trainable: dict
+  frozen: dict
+  bank: jax.Array
+  prompts: list
+
+  @functools.cached_property
+  def logits(self):
+    """(video uint8) -> logits, in evaluation."""
+
+    @jax.jit
+    def score(video, rngs):
+      params = merge(self.frozen, self.trainable)
+      features = self.method.video(
+          params, self.method.pixels(video), rngs, False
+      )
+      return self.method.score(params, features, self.bank, tiny.batch(ROWS))
+
+    return score
+
+
+@functools.cache
+def built(name: str) -> Built:
+  module = base.load(name)
+  method = module.make(module.Settings(), tiny.backbones(module.USES_ENCODER))
+  params = tiny.params(module.USES_ENCODER)
+  own = method.init(jax.random.key(0))
+  if own:
+    params['method'] = own
+  prompts = method.prompts([f'class {i}' for i in range(tiny.NUM_CLASSES)])
+  bank = jax.jit(method.text)(params, tiny.tokens(len(prompts)))
+  return Built(method, *split(params, method.trainable), bank, prompts)
+
+
+@pytest.fixture(params=base.names())
+def case(request):
+  return built(request.param)
+
+
+@pytest.fixture
+def trains(case):
+  if not case.method.trainable:
+    pytest.skip('nothing trains')
+  return case
+
+
+def test_the_methods_own_leaves_all_train(case):
+  assert not [path for path in case.frozen if path.startswith('method/')]
+
+
+def test_prompts_are_one_list_per_template(case):
+  for texts in case.prompts:
+    assert len(texts) == tiny.NUM_CLASSES
+    assert all(f'class {i}' in text for i, text in enumerate(texts))
+  assert case.bank.shape == (
+      len(case.prompts),
+      tiny.NUM_CLASSES,
+      tiny.CLIP.embed_dim,
+  )
+
+
+def test_pixels_are_normalised_floats(case):
+  video = tiny.batch(1)['video']
+  pixels = case.method.pixels(video)
+  assert pixels.shape == video.shape
+  assert pixels.dtype == jnp.float32
+  assert 1 < float(jnp.abs(pixels).max()) < 3
+
+
+def test_logits_are_float32_per_clip_and_class(case):
+  logits = case.logits(tiny.batch(ROWS)['video'], None)
+  assert logits.shape == (ROWS, tiny.NUM_CLASSES)
+  assert logits.dtype == jnp.float32
+  assert np.isfinite(logits).all()
+
+
+def test_a_clip_changes_only_its_own_logits(case):
+  video = tiny.batch(ROWS)['video']
+  before = case.logits(video, None)
+  video = video.copy()
+  video[1] = 255 - video[1]
+  after = case.logits(video, None)
+  rest = [0, 2, 3]
+  np.testing.assert_allclose(after[rest, :], before[rest, :], atol=1e-4)
+  assert float(jnp.abs(after[1] - before[1]).max()) > 1e-3
+
+
+def test_evaluation_ignores_the_random_keys(case):
+  video = tiny.batch(ROWS)['video']
+  np.testing.assert_array_equal(
+      case.logits(video, KEYS), case.logits(video, None)
+  )
+
+
+def losses(case):
+  @jax.jit
+  def loss(batch):
+    params = merge(case.frozen, case.trainable)
+    pixels = case.method.pixels(batch['video'])
+    features = case.method.video(params, pixels, None, True)
+    return case.method.loss(params, features, case.bank, batch)
+
+  return loss
+
+
+def test_padding_rows_do_not_change_the_loss(case):
+  loss = losses(case)
+  batch = tiny.batch(ROWS)
+  batch['mask'][2:] = 0
+  total, parts = loss(batch)
+  assert total.shape == ()
+  assert all(v.shape == () for v in parts.values())
+  batch['video'][2:] = 0
+  batch['label'][2:] = 0
+  again, _ = loss(batch)
+  np.testing.assert_allclose(again, total, rtol=1e-5)
+
+
+def train(case, num_devices, num_steps):
+  """(losses, final state, frozen leaves) after real training steps."""
+  mesh = sharding.make_mesh(num_devices)
+  shardings = sharding.frozen_shardings(mesh, case.frozen, shard=False)
+  frozen = jax.device_put(case.frozen, shardings)
+  # Without weight decay, so that only a gradient can move a leaf.
+  optimizer = optax.adam(1e-3)
+  run = step.make_train_step(
+      case.method, optimizer, lambda _: 1e-3, mesh, shardings, seed=0
+  )
+  copies = jax.tree.map(jnp.array, case.trainable)
+  current = jax.device_put(
+      state.create(copies, optimizer), sharding.replicated(mesh)
+  )
+  found = []
+  for i in range(num_steps):
+    batch = jax.device_put(tiny.batch(ROWS, seed=i), sharding.batched(mesh))
+    current, metrics = run(current, frozen, case.bank, batch)
+    found.append(float(metrics['loss']))
+  return found, current, frozen
+
+
+def test_three_steps_move_what_trains_and_nothing_else(trains):
+  _, current, frozen = train(trains, 1, 3)
+  still = [
+      path
+      for path, before in trains.trainable.items()
+      if np.array_equal(before, current.trainable[path])
+  ]
+  assert not still
+  for path, before in trains.frozen.items():
+    np.testing.assert_array_equal(before, frozen[path])
+
+
+def test_one_device_and_four_agree(trains):
+  one, _, _ = train(trains, 1, 2)
+  four, _, _ = train(trains, 4, 2)
+  np.testing.assert_allclose(four, one, rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', base.names())
+def test_settings_are_plain_values(name):
+  for field in dataclasses.fields(base.load(name).Settings):
+    value = getattr(base.load(name).Settings(), field.name)
+    assert isinstance(value, (str, int, float, bool, tuple)), field.name
+
+
+def test_init_is_a_function_of_its_key(trains):
+  first = flatten(trains.method.init(jax.random.key(3)))
+  second = flatten(trains.method.init(jax.random.key(3)))
+  assert first.keys() == second.keys()
+  for path, value in first.items():
+    np.testing.assert_array_equal(value, second[path])
+    assert value.dtype == jnp.float32

@@ -1,0 +1,69 @@
+"""The smallest networks a method can be built on, and batches for them."""
+
+import dataclasses
+
+import numpy as np
+
+from evclip_jax import batch as batch_lib
+from evclip_jax.clip import convert as clip_convert
+from evclip_jax.clip.model import Clip
+from evclip_jax.clip.sizes import vit
+from evclip_jax.encoders import convert as encoder_convert
+from evclip_jax.encoders.sizes import VideoEncoderSizes
+from evclip_jax.encoders.swin3d import VideoEncoder
+from evclip_jax.methods import base
+from evclip_jax.weights import random_init
+from evclip_jax.weights.tree import unflatten
+
+NUM_FRAMES = 2
+NUM_CLASSES = 3
+PIXELS = 224
+CLIP = dataclasses.replace(
+    vit(
+        width=64,
+        layers=1,
+        patch=56,
+        embed_dim=16,
+        text_width=64,
+        image_resolution=PIXELS,
+        text_layers=1,
+        context_length=8,
+        vocab_size=32,
+    ),
+    vision_heads=2,
+)
+# EV-CLIP's mask generator wants 128 channels on a 7 x 7 grid.
+ENCODER = VideoEncoderSizes(
+    16, (1, 1, 1, 1), (1, 1, 1, 1), (2, 7, 7), drop_path=0.5
+)
+
+
+def backbones(uses_encoder: bool, **clip_fields) -> base.Backbones:
+  """Handles of the two networks."""
+  return base.Backbones(
+      clip=Clip(CLIP, **clip_fields),
+      encoder=VideoEncoder(ENCODER) if uses_encoder else None,
+      num_frames=NUM_FRAMES,
+  )
+
+
+def params(uses_encoder: bool) -> dict:
+  """Random weights of the two networks, nested."""
+  out = {'clip': unflatten(random_init.draw(clip_convert.shapes(CLIP), 0))}
+  if uses_encoder:
+    shapes = encoder_convert.shapes(ENCODER)
+    out['encoder'] = unflatten(random_init.draw(shapes, 1))
+  return out
+
+
+def tokens(num_templates: int) -> np.ndarray:
+  """Text ids [M, K, L]; the largest id ends each text."""
+  rng = np.random.default_rng(0)
+  ids = rng.integers(1, 30, (num_templates, NUM_CLASSES, 8), np.int32)
+  ids[..., 5] = 31
+  return ids
+
+
+def batch(rows: int, seed: int = 0) -> dict[str, np.ndarray]:
+  """Noise, all of it real rows."""
+  return batch_lib.synthetic(rows, NUM_FRAMES, PIXELS, NUM_CLASSES, seed)

@@ -1,0 +1,181 @@
+"""Cases of kind 'ev_clip': outputs, gradients and training of the prompts."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from evclip_jax import optim
+from evclip_jax.clip.sizes import ClipSizes
+from evclip_jax.interop import ev_clip as interop
+from evclip_jax.methods import base, ev_clip
+from evclip_jax.params import merge, split
+from evclip_jax.weights.tree import unflatten
+from tests.parity import clip as clip_case
+from tests.parity import compare, omnivore
+from tests.parity.draw import Case, CaseError, field
+
+# Bytes from which on CLIP's blocks are recomputed in the backward pass.
+_MEMORY = 8 * 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+  """A method on drawn weights.
+
+  Attributes:
+    method: the real one.
+    prompt: 'both', 'mask' or 'context'.
+    trainable: flat dict of the generators' leaves.
+    frozen: flat dict of all others.
+  """
+
+  method: base.Method
+  prompt: str
+  trainable: dict[str, Any]
+  frozen: dict[str, Any]
+
+
+def run(case: Case) -> list[compare.Line]:
+  """One gradient and an optimizer trajectory through the real method."""
+  video = omnivore.video_input(case)
+  setup = build(case, num_images=video.shape[0] * video.shape[1])
+  vocab_size = len(setup.frozen['clip/text/token_embedding'])
+  tokens = case.integers('tokens', vocab_size)
+  labels = case.integers('labels', len(tokens))
+  if labels.shape != video.shape[:1]:
+    raise CaseError(f'{labels.shape} labels, videos are {video.shape}.')
+  batch = {'label': labels, 'mask': np.ones(labels.shape, np.float32)}
+  bank = jax.jit(
+      lambda frozen, tokens: setup.method.text(merge(frozen), tokens)
+  )(setup.frozen, tokens[None])
+
+  @jax.jit
+  def gradient(trainable, frozen, bank, video):
+    def objective(trainable):
+      params = merge(frozen, trainable)
+      features = setup.method.video(params, video, None, True)
+      total, parts = setup.method.loss(params, features, bank, batch)
+      return total, parts | {
+          'total': total,
+          'features': features,
+          'logits': setup.method.score(params, features, bank, batch),
+      }
+
+    grads, found = jax.grad(objective, has_aux=True)(trainable)
+    return found, grads
+
+  found, grads = gradient(setup.trainable, setup.frozen, bank, video)
+  own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
+  ours = outputs(found)
+  ours['losses'] = trajectory(
+      case,
+      setup.trainable,
+      lambda trainable: gradient(trainable, setup.frozen, bank, video),
+      (found, grads),
+  )
+  lines = compare.outputs(case.expected, ours, given=('tokens', 'labels'))
+  return lines + compare.gradients(
+      case.field('grads', dict), interop.to_source(own, setup.prompt)
+  )
+
+
+def build(case: Case, num_images: int) -> Setup:
+  """The real method on drawn weights that went through the real converters."""
+  section = case.field('prompts', dict)
+  clip, clip_params = clip_case.build(case, case.field('clip', dict))
+  encoder, encoder_params = omnivore.build(case, case.field('omnivore', dict))
+  converted = interop.from_source(case.state(section))
+  sizes = converted.sizes
+  num_frames = field(section, 'frames', int)
+  for name, value, found in (
+      ('kind', field(section, 'kind', str).lower(), sizes.prompt),
+      ('z_dim', field(section, 'z_dim', int), sizes.channels),
+      ('frames', num_frames, sizes.num_frames or num_frames),
+      ('bias', field(section, 'bias', bool), sizes.bias),
+  ):
+    if value != found:
+      raise CaseError(f'the manifest says {name} {value}, the tensors {found}.')
+  settings = ev_clip.Settings(
+      prompt=sizes.prompt,
+      consistency_weight=float(case.field('lam', (int, float))),
+      encoder_drop_path=False,
+      activation=field(section, 'act', str),
+      bias=sizes.bias,
+  )
+  if memory(clip.sizes, num_images) > _MEMORY:
+    clip = dataclasses.replace(clip, remat=True)
+  backbones = base.Backbones(clip, encoder, num_frames)
+  params = {
+      'clip': clip_params,
+      'encoder': encoder_params,
+      'method': unflatten(converted.flat),
+  }
+  method = ev_clip.make(settings, backbones)
+  return Setup(method, sizes.prompt, *split(params, method.trainable))
+
+
+def outputs(found: dict[str, Any]) -> dict[str, np.ndarray]:
+  """What the method gave, cut as the case's arrays are."""
+  features = found['features']
+  ours = {
+      'logits': found['logits'],
+      'frame_features': features.frames[:, :, ::4],
+      'ce': found['cross_entropy'],
+      'consistency': found['consistency'],
+      'total': found['total'],
+  }
+  if 'mask' in features.maps:
+    mask = np.asarray(features.maps['mask'])
+    ours |= {'mask': mask[:, ::8, ::8], 'mask_mean': mask.mean((1, 2))}
+  if features.context is not None:
+    ours['context'] = features.context
+  return ours
+
+
+def trajectory(
+    case: Case,
+    trainable: dict[str, Any],
+    gradient: Callable,
+    first: tuple[dict[str, Any], dict[str, Any]],
+) -> np.ndarray:
+  """The loss before each of the case's optimizer steps.
+
+  Args:
+    case: the case.
+    trainable: the leaves before the first step.
+    gradient: trainable -> (found, grads).
+    first: what it gave for them.
+  """
+  recipe = case.field('adamw', dict)
+  numbers = [
+      float(field(recipe, name, (int, float)))
+      for name in ('lr', 'b1', 'b2', 'eps', 'weight_decay')
+  ]
+  optimizer = optim.adamw(*numbers)
+  state = optimizer.init(trainable)
+
+  @jax.jit
+  def update(grads, state, trainable):
+    updates, state = optimizer.update(grads, state, trainable)
+    return optax.apply_updates(trainable, updates), state
+
+  (found, grads), losses = first, []
+  for number in range(field(recipe, 'steps', int)):
+    if number:
+      trainable, state = update(grads, state, trainable)
+      found, grads = gradient(trainable)
+    losses.append(found['total'])
+  return np.stack(losses)
+
+
+def memory(sizes: ClipSizes, num_images: int) -> int:
+  """Bytes that a backward pass through the image tower keeps, roughly."""
+  if sizes.vision == 'resnet':
+    return num_images * 250 * 2**20
+  tokens = (sizes.image_resolution // sizes.vision_patch) ** 2 + 1
+  block = 20 * tokens * sizes.vision_width + 4 * sizes.vision_heads * tokens**2
+  return 4 * num_images * sizes.vision_layers * block

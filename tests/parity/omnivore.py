@@ -1,0 +1,89 @@
+"""Cases of kind 'omnivore': the video trunk."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from evclip_jax.encoders import convert, sizes
+from evclip_jax.encoders.swin3d import VideoEncoder
+from evclip_jax.weights.tree import unflatten
+from tests.parity import compare
+from tests.parity.draw import Case, CaseError
+
+# Arguments of the original's constructor and what we call them.
+_CONFIG = {
+    'embed_dim': 'embed',
+    'depths': 'depths',
+    'num_heads': 'heads',
+    'window_size': 'window',
+}
+_OURS = tuple(_CONFIG.values())
+
+
+def run(case: Case) -> list[compare.Line]:
+  """Runs the case's video through the trunk."""
+  encoder, params = build(case, case.manifest)
+  every = case.field('sub', int)
+  if every < 1:
+    raise CaseError(f'the manifest field sub is {every}.')
+
+  @jax.jit
+  def features(params, video):
+    first = encoder.stage_outputs(params, video)[1]
+    return encoder.features(params, video), first
+
+  stage3, first = features(params, video_input(case))
+  stage3, first = channels_first(stage3), channels_first(first)
+  ours = {
+      'stage3': stage3[:, ::every],
+      'stage1_sample': first[:, ::8, :, ::7, ::7],
+      'stage3_mean': stage3.mean((2, 3, 4)),
+  }
+  return compare.outputs(case.expected, ours)
+
+
+def build(
+    case: Case, section: dict[str, Any]
+) -> tuple[VideoEncoder, dict[str, Any]]:
+  """A trunk of drawn weights, through the real converter.
+
+  Args:
+    case: the case.
+    section: the part of its manifest with 'params' and 'salt', and 'arch' or
+      'config' to be checked against the tensors.
+
+  Returns:
+    The trunk and params['encoder'].
+  """
+  converted = convert.from_source(case.state(section))
+  found = converted.sizes
+  named = sizes.TABLE.get(f'omnivore_{section.get("arch")}')
+  wanted = {} if named is None else {n: getattr(named, n) for n in _OURS}
+  for theirs, our in _CONFIG.items():
+    if theirs in section.get('config', {}):
+      value = section['config'][theirs]
+      wanted[our] = tuple(value) if isinstance(value, list) else value
+  for name, value in wanted.items():
+    if value != getattr(found, name):
+      raise CaseError(
+          f'the manifest says {name} {value}, the tensors say '
+          f'{getattr(found, name)}.'
+      )
+  return VideoEncoder(found), unflatten(converted.flat)
+
+
+def video_input(case: Case) -> np.ndarray:
+  """The case's video, [B, T, H, W, 3]."""
+  inputs = case.inputs()
+  if list(inputs) != ['video']:
+    raise CaseError(f'wanted the input video, the case has {list(inputs)}.')
+  video = inputs['video']
+  if video.ndim != 5 or video.shape[1] != 3:
+    raise CaseError(f'the video is {video.shape}, wanted [B, 3, T, H, W].')
+  return video.transpose(0, 2, 3, 4, 1)
+
+
+def channels_first(features: jax.Array) -> np.ndarray:
+  """[B, T, H, W, C] -> [B, C, T, H, W]."""
+  return np.asarray(features).transpose(0, 4, 1, 2, 3)

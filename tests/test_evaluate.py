@@ -1,0 +1,65 @@
+"""Metrics on tables small enough to check by hand."""
+
+import numpy as np
+import pytest
+
+from evclip_jax import evaluate, sharding
+
+LOGITS = np.log([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.5, 0.3, 0.2]])
+
+
+def test_summary_by_hand():
+  summary = evaluate.summarise(LOGITS, np.array([0, 2, 1]))
+  assert summary['top1'] == pytest.approx(100 / 3)
+  assert summary['top5'] == 100
+  expected = -(np.log(0.7) + np.log(0.3) + np.log(0.3)) / 3
+  assert summary['loss'] == pytest.approx(expected)
+  # Class 0: precision 1/2, recall 1; classes 1 and 2 are never right.
+  assert summary['macro_f1'] == pytest.approx(100 * (2 / 3) / 3)
+
+
+def test_ties_go_to_the_lower_class():
+  ranks = evaluate.rank_of_label(np.zeros((2, 3)), np.array([0, 2]))
+  assert ranks.tolist() == [0, 2]
+
+
+def test_per_class_names_only_what_occurs():
+  got = evaluate.per_class(LOGITS, np.array([0, 0, 0]), ['a', 'b', 'c'])
+  assert got == {'a': pytest.approx(200 / 3)}
+
+
+def batches(index, mask):
+  label = np.array(index, np.int32) % 3
+  yield {
+      'video': np.zeros((4, 1, 1, 1, 3), np.uint8),
+      'label': label,
+      'mask': np.array(mask, np.float32),
+      'index': np.array(index, np.int32),
+  }
+
+
+def run_step(batch):
+  logits = np.eye(3)[np.array(batch['label'])]
+  return {k: v for k, v in batch.items() if k != 'video'} | {'logits': logits}
+
+
+def test_padding_rows_are_not_counted():
+  scores, labels = evaluate.collect(
+      run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), sharding.make_mesh(), 3, 1
+  )
+  assert labels.tolist() == [0, 1, 2]
+  np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1)
+
+
+def test_views_are_averaged():
+  scores, _ = evaluate.collect(
+      run_step, batches([0, 1, 0, 1], [1] * 4), sharding.make_mesh(), 2, 2
+  )
+  assert scores.shape == (2, 3)
+
+
+def test_a_clip_left_out_is_noticed():
+  with pytest.raises(ValueError, match=r'clips \[3\] do not'):
+    evaluate.collect(
+        run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), sharding.make_mesh(), 4, 1
+    )

@@ -1,0 +1,125 @@
+"""Who may import whom: imports point one way only."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+# Longest prefix wins. A module may import modules of its own level or below.
+LEVELS = {
+    'evclip_jax.errors': 0,
+    'evclip_jax.randomness': 0,
+    'evclip_jax.config': 0,
+    'evclip_jax.batch': 0,
+    'evclip_jax.cli': 0,
+    'evclip_jax.weights': 1,
+    'evclip_jax.params': 1,
+    'evclip_jax.sharding': 1,
+    'evclip_jax.video': 1,
+    'evclip_jax.losses': 1,
+    'evclip_jax.clip': 2,
+    'evclip_jax.layers': 2,
+    'evclip_jax.encoders': 2,
+    'evclip_jax.interop': 2,
+    'evclip_jax.methods.base': 3,
+    'evclip_jax.methods': 4,
+    'evclip_jax': 5,
+    'evclip_jax.session': 6,
+    'evclip_jax.results': 6,
+    'evclip_jax.loaded_run': 6,
+    'evclip_jax.look': 6,
+    'evclip_jax.train': 7,
+    'evclip_jax.score_run': 7,
+    'evclip_jax.gallery': 7,
+    'evclip_jax.export': 7,
+    'evclip_jax.runs': 8,
+    'evclip_jax.compare': 8,
+    'evclip_jax.main': 9,
+    'evclip_jax.predict': 9,
+    'evclip_jax.benchmark': 9,
+    'evclip_jax.convert': 9,
+    'evclip_jax.download': 9,
+    'evclip_jax.lab': 9,
+}
+ENTRY_LEVEL = 9
+
+
+def modules(package):
+  for path in sorted((ROOT / package).rglob('*.py')):
+    name = '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+    yield name.removesuffix('.__init__'), path
+
+
+def level(module):
+  parts = module.split('.')
+  for end in range(len(parts), 0, -1):
+    name = '.'.join(parts[:end])
+    if name in LEVELS:
+      return LEVELS[name]
+  return None
+
+
+def imports(path, top_level_only=False):
+  tree = ast.parse(path.read_text())
+  nodes = tree.body if top_level_only else ast.walk(tree)
+  for node in nodes:
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+      for alias in node.names:
+        inner = f'{node.module}.{alias.name}'
+        file = ROOT / pathlib.Path(*inner.split('.'))
+        is_module = file.with_suffix('.py').exists() or file.is_dir()
+        yield inner if is_module else node.module
+
+
+@pytest.mark.parametrize(
+    ('name', 'path'), list(modules('evclip_jax')), ids=lambda v: str(v)[-40:]
+)
+def test_no_import_points_upward(name, path):
+  for target in imports(path):
+    if target.startswith('evclip_jax.'):
+      assert level(target) <= level(name), f'{name} imports {target}'
+    if target.startswith('evclip_jax.methods.') and level(name) == 4:
+      assert target == 'evclip_jax.methods.base', f'{name} imports {target}'
+    if target.startswith('data_pipelines'):
+      assert level(name) == ENTRY_LEVEL, f'{name} imports {target}'
+    for banned in ('tensorflow', 'torch', 'clu'):
+      assert target.split('.')[0] != banned, f'{name} imports {target}'
+
+
+@pytest.mark.parametrize(
+    ('name', 'path'), list(modules('data_pipelines')), ids=lambda v: str(v)[-40:]
+)
+def test_data_pipelines_import_no_model_code(name, path):
+  for target in imports(path):
+    assert target.split('.')[0] not in ('jax', 'flax', 'torch'), target
+    if target.startswith('evclip_jax'):
+      assert level(target) == 0, f'{name} imports {target}'
+
+
+def test_configs_import_only_the_experiment():
+  for path in (ROOT / 'configs').glob('*.py'):
+    allowed = {'evclip_jax.experiment', 'ml_collections'}
+    assert set(imports(path)) <= allowed, path
+
+
+def test_everything_imports_without_tensorflow():
+  names = [n for n, _ in modules('evclip_jax')]
+  code = (
+      'import sys\n'
+      'class Block:\n'
+      '  def find_spec(self, name, path=None, target=None):\n'
+      '    if name.split(".")[0] in ("tensorflow", "torch"):\n'
+      '      raise ImportError(name)\n'
+      'sys.meta_path.insert(0, Block())\n'
+      'import importlib\n'
+      f'for name in {names!r}: importlib.import_module(name)\n'
+  )
+  done = subprocess.run(
+      [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+  )
+  assert done.returncode == 0, done.stderr[-2000:]

@@ -1,0 +1,233 @@
+"""Whole runs on real files with tiny networks: train, resume, evaluate."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from configs import folder as folder_config
+from evclip_jax import config as config_lib
+from evclip_jax import main
+from evclip_jax.errors import UserError
+from tests import clips
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+  return clips.write_folder(tmp_path_factory.mktemp('clips'))
+
+
+def tiny(root, **changes):
+  config = folder_config.get_config('ev_clip')
+  config.update_from_flattened_dict(
+      {
+          'clip.name': 'tiny',
+          'encoder.name': 'tiny',
+          'data.root': str(root),
+          'data.shots': 4,
+          'batch_size': 4,
+          'mesh.data': 1,
+          'train.epochs': 2,
+          'train.eval_every_epochs': 1,
+          'train.checkpoint_every_epochs': 1,
+          'optimizer.warmup_epochs': 1,
+      }
+      | changes
+  )
+  config_lib.check(config)
+  return config
+
+
+def metrics(workdir):
+  text = (pathlib.Path(workdir) / 'metrics.jsonl').read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def losses(workdir):
+  return [x['loss'] for x in metrics(workdir) if x['split'] == 'train']
+
+
+@pytest.fixture(scope='module')
+def finished(data_root, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('run') / 'run'
+  card = main.run(tiny(data_root), str(workdir), 'train')
+  return workdir, card
+
+
+def test_a_run_leaves_what_the_contract_names(finished):
+  workdir, card = finished
+  assert {'config.json', 'metrics.jsonl', 'checkpoints', 'run_card.json'} <= {
+      p.name for p in workdir.iterdir()
+  }
+  assert json.loads((workdir / 'run_card.json').read_text()) == card
+  assert len(losses(workdir)) == 2 * 3
+  final = [x for x in metrics(workdir) if x.get('final')]
+  assert [x['split'] for x in final] == ['test']
+  assert final[0]['clips'] == 6
+  assert {'loss', 'top1', 'top5', 'macro_f1'} <= set(final[0])
+  assert card['selection']['rule'] == 'last'
+  assert set(card['weights']) == {'clip', 'encoder'}
+
+
+def test_the_checkpoint_holds_the_prompts_only(finished):
+  workdir, card = finished
+  size = sum(
+      p.stat().st_size
+      for p in (workdir / 'checkpoints').rglob('*')
+      if p.is_file()
+  )
+  # Parameters and two moments in float32, and a little for the format.
+  assert size < 3 * 4 * card['parameters']['trainable'] + 200_000
+
+
+def test_a_finished_run_only_reports_again(finished, data_root):
+  workdir, card = finished
+  before = (workdir / 'metrics.jsonl').read_text()
+  again = main.run(tiny(data_root), str(workdir), 'train')
+  assert again['final'] == card['final']
+  assert (workdir / 'metrics.jsonl').read_text() == before
+
+
+def test_evaluate_mode_gives_the_same_numbers(finished, data_root):
+  workdir, card = finished
+  got = main.run(tiny(data_root), str(workdir), 'evaluate')
+  assert got['final'] == card['final']
+
+
+def test_evaluation_with_more_views(finished, data_root):
+  workdir, card = finished
+  views = {'eval.clips': 2, 'eval.crops': 3}
+  got = main.run(tiny(data_root, **views), str(workdir), 'evaluate')
+  assert got['views'] == {'clips': 2, 'crops': 3}
+  assert got['final']['test']['clips'] == card['final']['test']['clips']
+
+
+def test_other_frozen_weights_are_refused(finished, data_root):
+  workdir, _ = finished
+  other = tiny(data_root, **{'clip.weights': 'random:1'})
+  with pytest.raises(UserError, match='other clip weights'):
+    main.run(other, str(workdir), 'evaluate')
+
+
+def test_another_config_is_refused(finished, data_root):
+  workdir, _ = finished
+  with pytest.raises(UserError, match='seed: 1 there, 2 now'):
+    main.run(tiny(data_root, seed=2), str(workdir), 'train')
+
+
+def test_the_number_of_devices_does_not_change_the_losses(
+    finished, data_root, tmp_path
+):
+  workdir, _ = finished
+  for devices in (2, 4):
+    config = tiny(data_root, **{'mesh.data': devices})
+    main.run(config, str(tmp_path / str(devices)), 'train')
+    np.testing.assert_allclose(
+        losses(tmp_path / str(devices)), losses(workdir), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_uneven_batches_are_refused(data_root, tmp_path):
+  config = tiny(data_root, **{'mesh.data': 4, 'batch_size': 6})
+  with pytest.raises(UserError, match='Use batch_size=4 or 8'):
+    main.run(config, str(tmp_path / 'run'), 'train')
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
+  config = tiny(
+      data_root,
+      **{
+          'optimizer.learning_rate': 1e38,
+          'optimizer.warmup_learning_rate': 0.0,
+          'train.epochs': 4,
+      },
+  )
+  with pytest.raises(UserError, match=r'stopped at step \d+: the .* not finite'):
+    main.run(config, str(tmp_path), 'train')
+  # The first epoch runs at rate 0: its checkpoint is the last good one.
+  kept = [p.name for p in (tmp_path / 'checkpoints/last').iterdir()]
+  assert kept == ['3']
+
+
+def test_nothing_to_train_is_an_error(data_root, tmp_path):
+  from evclip_jax import experiment
+
+  config = experiment.variant(tiny(data_root), 'zero_shot', {})
+  with pytest.raises(UserError, match='nothing to train'):
+    main.run(config, str(tmp_path / 'a'), 'train')
+  card = main.run(config, str(tmp_path / 'b'), 'evaluate')
+  assert card['selection']['rule'] == 'given'
+
+
+def command(root, workdir, *more):
+  flags = [
+      '--config=configs/folder.py',
+      f'--workdir={workdir}',
+      '--config.clip.name=tiny',
+      '--config.encoder.name=tiny',
+      f'--config.data.root={root}',
+      '--config.data.shots=4',
+      '--config.batch_size=4',
+      '--config.mesh.data=1',
+      '--config.train.epochs=4',
+      '--config.train.eval_every_epochs=1',
+      '--config.train.checkpoint_every_epochs=1',
+      *more,
+  ]
+  return [sys.executable, '-m', 'evclip_jax.main', *flags]
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(data_root, tmp_path):
+  environment = os.environ | {'PYTHONPATH': str(ROOT)}
+  whole, cut = tmp_path / 'whole', tmp_path / 'cut'
+  subprocess.run(
+      command(data_root, whole), cwd=ROOT, env=environment, check=True
+  )
+  for lines_before_kill in (2, 8):
+    process = subprocess.Popen(
+        command(data_root, cut), cwd=ROOT, env=environment
+    )
+    log = cut / 'metrics.jsonl'
+    while process.poll() is None:
+      if log.exists() and log.read_text().count('\n') > lines_before_kill:
+        process.send_signal(signal.SIGKILL)
+        break
+      time.sleep(0.02)
+    process.wait()
+  subprocess.run(
+      command(data_root, cut), cwd=ROOT, env=environment, check=True
+  )
+  assert (cut / 'metrics.jsonl').read_bytes() == (
+      whole / 'metrics.jsonl'
+  ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (['--config.data.shot=3'], 'Did you mean "shots"'),
+        (['--config=configs/folder.py:nothing'], "method.name='nothing'"),
+        (['--config=configs/nothing.py'], 'cannot be loaded'),
+        (['--config.data.root=/nowhere'], 'data.root'),
+    ],
+)
+def test_user_errors_exit_with_2(flags, message, data_root, tmp_path):
+  done = subprocess.run(
+      command(data_root, tmp_path / 'run', *flags),
+      cwd=ROOT,
+      env=os.environ | {'PYTHONPATH': str(ROOT)},
+      capture_output=True,
+      text=True,
+  )
+  assert done.returncode == 2
+  assert message in done.stderr
+  assert 'Traceback' not in done.stderr
+  assert not (tmp_path / 'run').exists()

@@ -1,0 +1,51 @@
+"""Who may write into a run folder."""
+
+import pytest
+
+from evclip_jax import config as config_lib
+from evclip_jax import run_folder
+from evclip_jax.errors import UserError
+
+
+def config(**changes):
+  c = config_lib.base()
+  c.method.name = 'ev_clip'
+  c.update_from_flattened_dict(changes)
+  return c
+
+
+def test_default_name():
+  name = run_folder.default('configs/ucf.py:ev_clip', config(seed=3))
+  assert name == 'runs/ucf-ev_clip-s3'
+
+
+def test_the_same_config_continues(tmp_path):
+  folder = run_folder.prepare(str(tmp_path / 'run'), config())
+  run_folder.prepare(str(folder), config())
+  assert run_folder.load_config(str(folder)).method.name == 'ev_clip'
+
+
+def test_another_config_is_refused_by_key(tmp_path):
+  run_folder.prepare(str(tmp_path), config())
+  with pytest.raises(UserError, match='seed: 1 there, 2 now'):
+    run_folder.prepare(str(tmp_path), config(seed=2))
+
+
+def test_evaluation_needs_the_same_model_only(tmp_path):
+  run_folder.prepare(str(tmp_path), config())
+  run_folder.check_same_model(str(tmp_path), config(batch_size=8))
+  with pytest.raises(UserError, match='clip.name'):
+    other = config()
+    other.clip.name = 'RN50'
+    run_folder.check_same_model(str(tmp_path), other)
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+  with pytest.raises(UserError, match='config.json does not exist'):
+    run_folder.load_config(str(tmp_path))
+
+
+def test_a_file_in_the_way(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(UserError, match='cannot write to the run folder'):
+    run_folder.prepare(str(tmp_path / 'file' / 'run'), config())

@@ -1,0 +1,236 @@
+"""Files made to do harm: nothing in them runs, and memory stays small."""
+
+import collections
+import functools
+import io
+import os
+import pickle
+import struct
+import subprocess
+import zipfile
+
+import numpy as np
+import pytest
+
+from evclip_jax.weights import formats, pickles, torch_globals
+from evclip_jax.weights.table import WeightsError
+
+
+class Call:
+  """Pickles as a call of a function."""
+
+  def __init__(self, function, *args):
+    self.function, self.args = function, args
+
+  def __reduce__(self):
+    return self.function, self.args
+
+
+def payloads(marker):
+  """Values that would create the file `marker` in Python's own unpickler."""
+  code = f'open({str(marker)!r}, "w").close()'
+  return {
+      'system': Call(os.system, f'touch {marker}'),
+      'eval': Call(eval, code),
+      'exec': Call(exec, code),
+      'popen': Call(subprocess.Popen, ['touch', str(marker)]),
+      'open': Call(open, str(marker), 'w'),
+      'getattr': Call(getattr, 'x', '__class__'),
+      'map': Call(list, Call(map, os.remove, [str(marker)])),
+      'import': Call(__import__, 'os'),
+      'partial': Call(functools.partial, os.system, f'touch {marker}'),
+  }
+
+
+NAMES = sorted(payloads('x'))
+
+
+def zip_of(root: bytes, folder='archive') -> bytes:
+  """A torch zip archive around a pickle."""
+  out = io.BytesIO()
+  with zipfile.ZipFile(out, 'w') as archive:
+    archive.writestr(f'{folder}/data.pkl', root)
+    archive.writestr(f'{folder}/byteorder', 'little')
+    archive.writestr(f'{folder}/data/0', np.zeros(4, np.float32).tobytes())
+    archive.writestr(f'{folder}/version', '3\n')
+  return out.getvalue()
+
+
+def legacy_of(root: bytes) -> bytes:
+  """An old torch file around a pickle, with no storages."""
+  head = [0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}]
+  return b''.join(pickle.dumps(x, 2) for x in head) + root + pickle.dumps([], 2)
+
+
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('protocol', [2, 4])
+@pytest.mark.parametrize('wrap', [bytes, zip_of, legacy_of])
+def test_no_payload_runs(name, protocol, wrap, tmp_path):
+  marker = tmp_path / 'marker'
+  value = {'state_dict': {'weight': payloads(marker)[name]}}
+  path = tmp_path / 'evil.pth'
+  path.write_bytes(wrap(pickle.dumps(value, protocol)))
+  with pytest.raises(WeightsError, match=r'evil\.pth.*Nothing of it was run'):
+    formats.read_tensors(path)
+  assert not marker.exists()
+
+
+def test_the_message_names_what_was_refused(tmp_path):
+  path = tmp_path / 'evil.pth'
+  path.write_bytes(zip_of(pickle.dumps(Call(os.system, 'true'), 2)))
+  wanted = f'names {os.system.__module__ + ".system"!r}'
+  with pytest.raises(WeightsError, match=wanted):
+    formats.read_tensors(path)
+
+
+def test_a_payload_within_an_inert_object_is_refused(tmp_path):
+  marker = tmp_path / 'marker'
+  inner = pickle.dumps(payloads(marker)['system'], 2)[2:-1]
+  # torch.optim.lr_scheduler.CosineAnnealingLR() with the payload as its state.
+  body = (
+      b'\x80\x02ctorch.optim.lr_scheduler\nCosineAnnealingLR\n)\x81}'
+      b'X\x01\x00\x00\x00a' + inner + b'sb.'
+  )
+  path = tmp_path / 'evil.pth.tar'
+  path.write_bytes(zip_of(body))
+  with pytest.raises(WeightsError, match='Nothing of it was run'):
+    formats.read_tensors(path)
+  assert not marker.exists()
+
+
+def test_inert_objects_do_nothing_with_their_state():
+  body = (
+      b'\x80\x02ctorch.optim.adamw\nAdamW\n)\x81}'
+      b'X\x0c\x00\x00\x00__setstate__X\x01\x00\x00\x00xsb.'
+  )
+  value = pickles.read(io.BytesIO(body), torch_globals.find, None)
+  assert type(value) is pickles.Inert
+  assert value.state == {'__setstate__': 'x'}
+
+
+def test_state_of_a_function_is_refused():
+  # BUILD on a function would let Python's unpickler set its attributes.
+  body = b'\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}b.'
+  with pytest.raises(ValueError, match='attributes for a Global'):
+    pickles.read(io.BytesIO(body), torch_globals.find, None)
+
+
+def test_only_known_functions_are_called():
+  # A tensor's class may be named, as torch does, but not be called.
+  body = b'\x80\x02ctorch\nTensor\n)R.'
+  with pytest.raises(WeightsError, match=r'calls .torch\.Tensor'):
+    pickles.read(io.BytesIO(body), torch_globals.find, None)
+
+
+def tensor_pickle(offset, shape, strides, count=4) -> bytes:
+  """{'weight': a tensor of `count` stored floats}."""
+
+  class Pickler(pickle.Pickler):
+
+    def persistent_id(self, obj):
+      if isinstance(obj, str) and obj == 'STORAGE':
+        return ('storage', FloatStorage, '0', 'cpu', count)
+
+  out = io.BytesIO()
+  args = ('STORAGE', offset, shape, strides, False, collections.OrderedDict())
+  call = Call(_rebuild_tensor_v2, *args)
+  # The classes below stand for torch's while they are pickled by name.
+  Pickler(out, 2).dump({'weight': call})
+  data = out.getvalue()
+  module = f'c{__name__}\n'.encode()
+  data = data.replace(module + b'FloatStorage', b'ctorch\nFloatStorage')
+  return data.replace(module, b'ctorch._utils\n')
+
+
+class FloatStorage:
+  """Pickled as torch.FloatStorage."""
+
+
+def _rebuild_tensor_v2():
+  """Pickled as torch._utils._rebuild_tensor_v2."""
+
+
+def test_the_hand_made_tensor_is_read(tmp_path):
+  path = tmp_path / 'good.pt'
+  path.write_bytes(zip_of(tensor_pickle(0, (2, 2), (2, 1))))
+  tensors = formats.read_tensors(path).tensors
+  np.testing.assert_array_equal(tensors['weight'], np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ('offset', 'shape', 'strides', 'count'),
+    [
+        (1, (2, 2), (2, 1), 4),  # one beyond the end
+        (0, (2, 2), (3, 1), 4),
+        (-1, (2,), (1,), 4),
+        (0, (2,), (-1,), 4),
+        (0, (2, 2), (1,), 4),
+        (0, (2.0,), (1,), 4),
+        (0, (2**40,), (1,), 2**40),  # a storage that is not there
+        (0, (2**62, 2**62), (1, 1), 4),
+    ],
+)
+def test_a_tensor_outside_its_storage_is_refused(
+    offset, shape, strides, count, tmp_path
+):
+  path = tmp_path / 'evil.pt'
+  path.write_bytes(zip_of(tensor_pickle(offset, shape, strides, count)))
+  with pytest.raises(WeightsError, match=r'evil\.pt'):
+    formats.read_tensors(path)
+
+
+def test_a_repeated_value_cannot_fill_the_memory(tmp_path):
+  path = tmp_path / 'bomb.pt'
+  # Strides of 0 make 4 TiB of one number.
+  path.write_bytes(zip_of(tensor_pickle(0, (2**20, 2**20), (0, 0))))
+  with pytest.raises(WeightsError, match=r'bomb\.pt.*bytes of memory'):
+    formats.read_tensors(path)
+
+
+def test_objects_met_exponentially_often_are_refused(tmp_path):
+  level = {}
+  for _ in range(40):
+    level = {'a': level, 'b': level}
+  path = tmp_path / 'bomb.pt'
+  path.write_bytes(zip_of(pickle.dumps({'state_dict': level}, 2)))
+  with pytest.raises(WeightsError, match=r'bomb\.pt.*nested too far'):
+    formats.read_tensors(path)
+
+
+def test_deeply_nested_keys_do_not_crash_python():
+  nested = b'\x80\x02}' + b')' + b'\x85' * 200_000 + b'Ns.'
+  with pytest.raises(ValueError, match='nested tuple'):
+    pickles.read(io.BytesIO(nested), torch_globals.find, None)
+
+
+def test_an_object_that_holds_itself_ends(tmp_path):
+  loop = {}
+  loop['self'] = loop
+  path = tmp_path / 'loop.pt'
+  path.write_bytes(zip_of(pickle.dumps({'state_dict': loop}, 2)))
+  with pytest.raises(WeightsError, match='no tensors'):
+    formats.read_tensors(path)
+
+
+def test_a_compressed_record_is_refused(tmp_path):
+  path = tmp_path / 'bomb.pt'
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+    archive.writestr('archive/data.pkl', pickle.dumps({}))
+  with pytest.raises(WeightsError, match='compressed'):
+    formats.read_tensors(path)
+
+
+def test_a_huge_length_in_an_old_file_takes_no_memory(tmp_path):
+  root = tensor_pickle(0, (4,), (1,))
+  # Old files give a sixth entry in a storage's id.
+  root = root.replace(b'K\x04t', b'K\x04Nt', 1)
+  head = [0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}]
+  path = tmp_path / 'evil.pt'
+  path.write_bytes(
+      b''.join(pickle.dumps(x, 2) for x in head)
+      + root
+      + pickle.dumps(['0'], 2)
+      + struct.pack('<q', 2**60)
+  )
+  with pytest.raises(WeightsError, match=r'evil\.pt.*not all there'):
+    formats.read_tensors(path)
