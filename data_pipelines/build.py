@@ -24,7 +24,7 @@ _ON_MISSING = flags.DEFINE_enum(
     ['error', 'skip'],
     'What to do if clips of the official lists are not there.',
 )
-# Name -> (module with make_plan, its builder class).
+# Name -> (module, class of the builder).
 _BUILDERS = {
     'ucf101': ('data_pipelines.builders.ucf101.ucf101_builder', 'Ucf101Clips'),
 }
@@ -66,12 +66,12 @@ def build(
   from data_pipelines import archive
 
   module_name, class_name = _BUILDERS[name]
-  module = importlib.import_module(module_name)
-  plan = module.make_plan(root)
+  builder_class = getattr(importlib.import_module(module_name), class_name)
+  plan = builder_class.make_plan(root)
   out_dir = pathlib.Path(out).expanduser().absolute()
   _tell_missing(plan, out_dir, on_missing)
   try:
-    builder = getattr(module, class_name)(
+    builder = builder_class(
         data_dir=out_dir, file_format=tfds.core.FileFormat.ARRAY_RECORD
     )
     if (pathlib.Path(builder.data_dir) / 'dataset_info.json').is_file():

@@ -110,25 +110,53 @@ def render(
     uint8 [T, height, width, 3], RGB.
   """
   t = np.asarray(frames, np.float32) / FPS
-
-  def rng(stream):
-    return randomness.generator(scene.seed, stream)
-
-  camera = scene_views.camera_of(scene.domain, rng('camera'), t)
-  wall, turn = scene_paint.background(rng('wall'), 2 * height)
+  camera, world, colour = _staged(scene, t)
+  wall, turn = scene_paint.background(_rng(scene, 'wall'), 2 * height)
   pictures = scene_paint.look(wall, turn, camera, height, width)
-  stage = rng('stage')
+  scene_paint.paint(pictures, scene_paint.seen(world, camera), colour)
+  hand = scene_views.front(scene.domain, _rng(scene, 'front'), t)
+  scene_paint.paint(pictures, hand, colour)
+  return scene_views.expose(
+      scene.domain, _rng(scene, 'expose'), _rng(scene, 'noise'), pictures
+  )
+
+
+def _rng(scene: Scene, stream: str) -> np.random.Generator:
+  return randomness.generator(scene.seed, stream)
+
+
+def _staged(scene: Scene, t: np.ndarray):
+  """The camera, the layers in the world back to front, the actor's colour."""
+  camera = scene_views.camera_of(scene.domain, _rng(scene, 'camera'), t)
+  stage = _rng(scene, 'stage')
   colour = np.asarray(COLOURS[scene.colour])
   colour = np.clip(colour + stage.uniform(-0.06, 0.06, 3), 0, 1)
   x, y = stage.uniform(-0.2, 0.2), stage.uniform(-0.1, 0.1)
   scale, size = stage.uniform(0.68, 0.85), stage.uniform(0.36, 0.44)
-  action = MOTIONS[scene.motion](rng('action'), t, scene.thing, size)
-  world = scene_views.clutter(scene.domain, rng('clutter'), t)
-  world += scene_paint.place(action, x, y, scale)
-  scene_paint.paint(pictures, scene_paint.seen(world, camera), colour)
-  hand = scene_views.front(scene.domain, rng('front'), t)
-  scene_paint.paint(pictures, hand, colour)
-  return scene_views.expose(scene.domain, rng('expose'), rng('noise'), pictures)
+  action = MOTIONS[scene.motion](_rng(scene, 'action'), t, scene.thing, size)
+  world = scene_views.clutter(scene.domain, _rng(scene, 'clutter'), t)
+  return camera, world + scene_paint.place(action, x, y, scale), colour
+
+
+def portrait(scene: Scene, frame: int, side: int) -> np.ndarray:
+  """A square cut around the object from one picture of a scene.
+
+  Args:
+    scene: what to draw.
+    frame: its frame number.
+    side: in pixels, at most `HEIGHT`; the square stays inside the picture.
+
+  Returns:
+    uint8 [1, side, side, 3].
+  """
+  camera, world, _ = _staged(scene, np.asarray([frame], np.float32) / FPS)
+  actors = [a for a in scene_paint.seen(world, camera) if a.colour is None]
+  x = float(np.mean([a.x for a in actors[:1]])) * HEIGHT / 2 + WIDTH / 2
+  y = float(np.mean([a.y for a in actors[:1]])) * HEIGHT / 2 + HEIGHT / 2
+  left = int(np.clip(x - side / 2, 0, WIDTH - side))
+  top = int(np.clip(y - side / 2, 0, HEIGHT - side))
+  picture = render(scene, [frame])
+  return picture[:, top : top + side, left : left + side]
 
 
 def render_many(scenes: list[Scene], frames: list[np.ndarray]) -> np.ndarray:
@@ -143,4 +171,13 @@ def render_many(scenes: list[Scene], frames: list[np.ndarray]) -> np.ndarray:
   """
   return np.stack(
       [render(s, f) for s, f in zip(scenes, frames, strict=True)]
+  )
+
+
+def portrait_many(
+    scenes: list[Scene], frames: list[np.ndarray], side: int
+) -> np.ndarray:
+  """Portraits of scenes at their first frame number: uint8 [B, 1, ...]."""
+  return np.stack(
+      [portrait(s, f[0], side) for s, f in zip(scenes, frames, strict=True)]
   )

@@ -216,7 +216,8 @@ def _first_number(located: labels.Located, table: labels.ClassTable) -> int:
   ones = sum(item.label == label + 1 for item, _, label in numbered)
   first = int(ones > len(numbered) / 2)
   for item, name, label in numbered:
-    if item.label != label + first:
+    in_range = first <= item.label < len(table.raw) + first
+    if in_range and item.label != label + first:
       raise UserError(
           f'{located.listing.where(item)}: the label is {item.label}, but the '
           f'class {name!r} has the number {label + first} ({table.origin}).'

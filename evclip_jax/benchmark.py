@@ -1,4 +1,4 @@
-"""python -m evclip_jax.benchmark --config=FILE[:method] [--data-only] [--steps=N]
+"""python -m evclip_jax.benchmark --config=FILE[:method] [--data-only]
 
 How fast a config runs on this machine: compile time, step time, clips per
 second, FLOPs, share of the chip's peak, memory, and how fast clips are decoded.
@@ -132,7 +132,8 @@ def table(result: dict[str, Any]) -> str:
     if key in result['memory']:
       rows.append((title, _bytes(result['memory'][key])))
   wide = max(len(title) for title, _ in rows)
-  return '\n'.join(f'{title:<{wide}}  {value}'.rstrip() for title, value in rows)
+  lines = [f'{title:<{wide}}  {value}'.rstrip() for title, value in rows]
+  return '\n'.join(lines)
 
 
 def _speed_rows(title: str, speed: dict[str, Any]) -> list[tuple[str, str]]:
@@ -158,7 +159,8 @@ def _speed_rows(title: str, speed: dict[str, Any]) -> list[tuple[str, str]]:
         (
             f'{title}: rate',
             f'{rate / 1e12:.3f} TFLOP/s, '
-            + (f'{share:.1%} of peak' if share else 'peak of this chip unknown'),
+            + (f'{share:.1%} of' if share else 'this chip has no known')
+            + ' peak',
         ),
     ]
   if speed['program_bytes']:

@@ -1,4 +1,4 @@
-"""How many clips per second the data pipeline gives, beside the bare decoder."""
+"""Clips per second of the data pipeline, beside those of the bare decoder."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""python -m evclip_jax.predict --workdir=RUN VIDEO... [--classes=a,b,c] [--out=DIR]
+"""python -m evclip_jax.predict --workdir=RUN VIDEO... [--out=DIR]
 
 The five best classes of each video, by a trained run: a table, then one JSON
 object per line, both on the standard output. With --out the JSON lines also go
@@ -10,15 +10,13 @@ chooses among other classes than those it was trained on.
 import concurrent.futures
 import json
 import os
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import ml_collections
 import numpy as np
 from absl import flags
 
-from evclip_jax import cli, loaded_run, look, pictures, reporting
+from evclip_jax import cli, loaded_run, look, predictions, reporting
 from evclip_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'The run folder.')
@@ -30,10 +28,10 @@ _OUT = flags.DEFINE_string(
 )
 _JSON = flags.DEFINE_bool('json', False, 'Print the JSON lines only.')
 _CLIPS = flags.DEFINE_integer(
-    'clips', 0, 'Windows per video; 0 = eval.clips of the run.', lower_bound=0
+    'clips', 0, 'Windows per video; 0 = eval.clips.', lower_bound=0
 )
 _CROPS = flags.DEFINE_enum(
-    'crops', '0', ['0', '1', '3'], 'Crops per window; 0 = eval.crops of the run.'
+    'crops', '0', ['0', '1', '3'], 'Crops per window; 0 = eval.crops.'
 )
 
 # Named in the message about videos that could not be read.
@@ -46,8 +44,8 @@ def main(args: list[str]):
     raise UserError('--workdir is missing: the folder of a trained run.')
   videos = find_videos(args)
   classes = check_classes(_CLASSES.value)
-  out = make_folder(_OUT.value) if _OUT.value else None
   run = loaded_run.load(_WORKDIR.value, classes)
+  out = predictions.make_folder(_OUT.value) if _OUT.value else None
   with run.config.unlocked():
     run.config.eval.clips = _CLIPS.value or run.config.eval.clips
     run.config.eval.crops = int(_CROPS.value) or run.config.eval.crops
@@ -59,14 +57,14 @@ def main(args: list[str]):
         errors.append(seen)
         rows.append({'video': path, 'error': str(seen)})
         continue
-      rows.append(row(path, seen, run))
+      rows.append(predictions.row(path, seen, run))
       if out:
-        save_picture(out, path, seen, run, videos)
+        predictions.save_picture(out, path, seen, run, videos)
   lines = [json.dumps(r, ensure_ascii=False) for r in rows]
   if out:
-    write_lines(out / 'predictions.jsonl', lines)
+    predictions.write_lines(out / 'predictions.jsonl', lines)
   if not _JSON.value:
-    print(table(rows) + '\n')
+    print(predictions.table(rows) + '\n')
   print('\n'.join(lines), flush=True)
   if errors:
     raise UserError(
@@ -135,7 +133,9 @@ def make_reader(
   return read
 
 
-def _try(read: Callable[[str], np.ndarray], path: str) -> np.ndarray | UserError:
+def _try(
+    read: Callable[[str], np.ndarray], path: str
+) -> np.ndarray | UserError:
   try:
     return read(path)
   except UserError as e:
@@ -184,84 +184,6 @@ def check_classes(names: Sequence[str]) -> list[str] | None:
 
   class_names.check_distinct(names, '--classes')
   return [class_names.clean(name) for name in names]
-
-
-def row(
-    path: str, seen: look.Seen, run: loaded_run.LoadedRun
-) -> dict[str, Any]:
-  """What a JSON line says of a video."""
-  names = run.session.class_names
-  return {
-      'video': path,
-      'top5': [
-          {'class': name, 'probability': round(p, 6)}
-          for name, p in seen.top(names)
-      ],
-      'step': run.step,
-      'selected_by': run.selected_by,
-  }
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-  """The rows as aligned text, five lines per video."""
-  good = [r for r in rows if 'top5' in r]
-  if not good:
-    return 'no video could be read'
-  wide = max(len('video'), *(len(r['video']) for r in good))
-  long = max(
-      len('class'), *(len(t['class']) for r in good for t in r['top5'])
-  )
-  lines = [f'{"video":<{wide}}  {"class":<{long}}  probability']
-  lines.append('-' * len(lines[0]))
-  for r in good:
-    for i, best in enumerate(r['top5']):
-      name = r['video'] if i == 0 else ''
-      share = f'{100 * best["probability"]:.1f} %'
-      lines.append(f'{name:<{wide}}  {best["class"]:<{long}}  {share:>11}')
-  return '\n'.join(lines)
-
-
-def make_folder(path: str) -> pathlib.Path:
-  """The folder of --out, made if need be.
-
-  Raises:
-    UserError: if it cannot be made or written.
-  """
-  folder = pathlib.Path(path)
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-      raise PermissionError(13, 'no permission')
-  except OSError as e:
-    raise UserError(
-        f'--out={path} cannot be written: {e.strerror or e}. Name another '
-        'folder.'
-    ) from e
-  return folder
-
-
-def write_lines(path: pathlib.Path, lines: Sequence[str]):
-  """Writes a text file whole or not at all."""
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-  temporary.write_text(''.join(line + '\n' for line in lines), 'utf-8')
-  os.replace(temporary, path)
-
-
-def save_picture(
-    folder: pathlib.Path,
-    path: str,
-    seen: look.Seen,
-    run: loaded_run.LoadedRun,
-    videos: Sequence[str],
-):
-  """Draws a video into the folder, under the video's own name."""
-  fill = look.fill_colour(run.session.model.method)
-  name = os.path.basename(path)
-  shown = look.picture(seen, name, run.session.class_names, fill)
-  # Videos of one name lie in several folders, as in a folder per class.
-  same = [v for v in videos if os.path.basename(v) == name]
-  ending = f'-{same.index(path) + 1}' if len(same) > 1 else ''
-  pictures.draw(shown).save(folder / f'{name}{ending}.png')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """How fast the compiled steps run and how much they need."""
 
 import dataclasses
+import re
 import resource
 import sys
 import time
@@ -19,23 +20,24 @@ _LEAST_STEPS = 3
 # A slow machine does not have to wait for all the steps asked for.
 _MOST_SECONDS = 60.0
 
-# Dense peak in 1e12 FLOP/s per chip: (bfloat16, float32 as JAX multiplies it
-# by default: TF32 on GPUs that have it, bfloat16 passes on TPUs). First part of
-# `device_kind` that matches counts. Sources: the vendors' data sheets, without
-# the doubling for sparse matrices.
+# Pattern of `device_kind` -> dense peak in 1e12 FLOP/s per chip: (bfloat16,
+# float32 as JAX multiplies it by default: TF32 on GPUs that have it, bfloat16
+# passes on TPUs). The first match counts. Sources: the vendors' data sheets,
+# without the doubling for sparse matrices.
 _PEAKS: tuple[tuple[str, float | None, float | None], ...] = (
-    ('H200', 989.0, 494.5),
-    ('H100 PCIe', 756.0, 378.0),
-    ('H100', 989.0, 494.5),
-    ('A100', 312.0, 156.0),
-    ('NVIDIA L4', 121.0, 60.5),
-    ('T4', None, 8.1),
-    ('V100', None, 15.7),
-    ('TPU v6', 918.0, 918.0),
-    ('TPU v5 lite', 197.0, 197.0),
-    ('TPU v5e', 197.0, 197.0),
-    ('TPU v5', 459.0, 459.0),
-    ('TPU v4', 275.0, 275.0),
+    (r'\bH[12]00 NVL', 835.0, 417.5),
+    (r'\bH200\b', 989.0, 494.5),
+    (r'\bH100 PCIe', 756.0, 378.0),
+    (r'\bH100\b', 989.0, 494.5),
+    (r'\bA100\b', 312.0, 156.0),
+    (r'\bL4\b', 121.0, 60.5),
+    (r'\bT4\b', None, 8.1),
+    (r'\bV100-SXM', None, 15.7),
+    (r'\bV100-PCIE', None, 14.0),
+    (r'\bTPU v6', 918.0, 918.0),
+    (r'\bTPU v5 ?(lite|e)', 197.0, 197.0),
+    (r'\bTPU v5', 459.0, 459.0),
+    (r'\bTPU v4$', 275.0, 275.0),
 )
 
 
@@ -73,8 +75,8 @@ def peak_flops(device_kind: str, dtype: str) -> float | None:
     device_kind: what JAX calls the chip, such as 'NVIDIA H100 80GB HBM3'.
     dtype: 'bfloat16' or 'float32'.
   """
-  for part, bfloat16, float32 in _PEAKS:
-    if part.lower() in device_kind.lower():
+  for pattern, bfloat16, float32 in _PEAKS:
+    if re.search(pattern, device_kind):
       peak = bfloat16 if dtype == 'bfloat16' else float32
       return None if peak is None else peak * 1e12
   return None

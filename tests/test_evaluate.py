@@ -45,7 +45,7 @@ def run_step(batch):
 
 def test_padding_rows_are_not_counted():
   scores, labels = evaluate.collect(
-      run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), sharding.make_mesh(), 3, 1
+      run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), sharding.make_mesh(4), 3, 1
   )
   assert labels.tolist() == [0, 1, 2]
   np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1)
@@ -53,7 +53,7 @@ def test_padding_rows_are_not_counted():
 
 def test_views_are_averaged():
   scores, _ = evaluate.collect(
-      run_step, batches([0, 1, 0, 1], [1] * 4), sharding.make_mesh(), 2, 2
+      run_step, batches([0, 1, 0, 1], [1] * 4), sharding.make_mesh(4), 2, 2
   )
   assert scores.shape == (2, 3)
 
@@ -61,5 +61,5 @@ def test_views_are_averaged():
 def test_a_clip_left_out_is_noticed():
   with pytest.raises(ValueError, match=r'clips \[3\] do not'):
     evaluate.collect(
-        run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), sharding.make_mesh(), 4, 1
+        run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), sharding.make_mesh(4), 4, 1
     )

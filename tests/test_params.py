@@ -5,7 +5,10 @@ import pytest
 
 from evclip_jax import params
 
-TREE = {'clip': {'proj': np.ones(2)}, 'method': {'mask': {'scale': np.ones(())}}}
+TREE = {
+    'clip': {'proj': np.ones(2)},
+    'method': {'mask': {'scale': np.ones(())}},
+}
 
 
 def test_split_and_merge_round_trip():

@@ -123,16 +123,15 @@ def test_another_config_is_refused(finished, data_root):
     main.run(tiny(data_root, seed=2), str(workdir), 'train')
 
 
-def test_the_number_of_devices_does_not_change_the_losses(
-    finished, data_root, tmp_path
-):
-  workdir, _ = finished
-  for devices in (2, 4):
-    config = tiny(data_root, **{'mesh.data': devices})
-    main.run(config, str(tmp_path / str(devices)), 'train')
-    np.testing.assert_allclose(
-        losses(tmp_path / str(devices)), losses(workdir), rtol=1e-5, atol=1e-5
-    )
+def test_the_number_of_devices_does_not_change_the_losses(data_root, tmp_path):
+  changes = {'batch_size': 8, 'train.epochs': 3}
+  got = {}
+  for devices in (1, 2, 4, 8):
+    config = tiny(data_root, **changes, **{'mesh.data': devices})
+    workdir = tmp_path / str(devices)
+    main.run(config, str(workdir), 'train')
+    got[devices] = losses(workdir)
+    np.testing.assert_allclose(got[devices], got[1], rtol=1e-5, atol=1e-5)
 
 
 def test_uneven_batches_are_refused(data_root, tmp_path):
@@ -150,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
           'train.epochs': 4,
       },
   )
-  with pytest.raises(UserError, match=r'stopped at step \d+: the .* not finite'):
+  with pytest.raises(UserError, match=r'stopped at step .* is not finite'):
     main.run(config, str(tmp_path), 'train')
   # The first epoch runs at rate 0: its checkpoint is the last good one.
   kept = [p.name for p in (tmp_path / 'checkpoints/last').iterdir()]

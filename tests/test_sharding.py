@@ -1,4 +1,4 @@
-"""Mesh, batch sizes, placement on four fake devices."""
+"""Mesh, batch sizes, placement on eight fake devices."""
 
 import jax
 import numpy as np
@@ -13,12 +13,12 @@ def test_mesh_axes_are_auto():
   mesh = sharding.make_mesh()
   assert mesh.axis_names == ('data', 'model')
   assert set(mesh.axis_types) == {AxisType.Auto}
-  assert mesh.shape['data'] == 4
+  assert mesh.shape['data'] == 8
 
 
 def test_too_many_devices_are_refused():
-  with pytest.raises(UserError, match='mesh.data=8, but there are 4'):
-    sharding.make_mesh(8)
+  with pytest.raises(UserError, match='mesh.data=9, but there are 8'):
+    sharding.make_mesh(9)
 
 
 def test_uneven_batch_names_the_numbers_that_fit():
@@ -29,14 +29,14 @@ def test_uneven_batch_names_the_numbers_that_fit():
 
 def test_batch_is_split_over_devices():
   batch = sharding.put_batch(
-      sharding.make_mesh(), {'label': np.arange(8, dtype=np.int32)}
+      sharding.make_mesh(4), {'label': np.arange(8, dtype=np.int32)}
   )
   shards = [s.data.tolist() for s in batch['label'].addressable_shards]
   assert shards == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
 def test_large_frozen_leaves_are_spread_on_request():
-  mesh = sharding.make_mesh()
+  mesh = sharding.make_mesh(4)
   frozen = {'big': np.zeros((2048, 1024)), 'small': np.zeros(3)}
   placed = sharding.frozen_shardings(mesh, frozen, shard=True)
   assert placed['big'].shard_shape((2048, 1024)) == (512, 1024)

@@ -20,7 +20,7 @@ WORD_END = '</w>'
 GZIP_FORM = 'bpe_simple_vocab_16e6.txt.gz'
 JSON_FORM = 'tokenizer.json'
 PAIR_FORM = ('vocab.json', 'merges.txt')
-# The file of 262,144 merges is read so far; the rest was never used.
+# Of the 262,144 merges in the file; the others were never used.
 _MERGES_USED = 48894
 _WANTED = (
     f'Wanted {GZIP_FORM}, {JSON_FORM}, or a folder with one of them or with '
@@ -164,6 +164,8 @@ def read(path: str | pathlib.Path) -> Vocabulary:
       merges = tuple(map(_pair, model['merges']))
       return _checked(Vocabulary(model['vocab'], merges, str(path)))
     lines = text.splitlines()[1 : _MERGES_USED + 1]
+    if len(lines) < _MERGES_USED:
+      raise ValueError(f'{len(lines):,} merges, wanted {_MERGES_USED:,}')
     return from_merges(map(_pair, lines), str(path))
   except FileNotFoundError as e:
     raise UserError(

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import multiprocessing
 import pathlib
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ import numpy as np
 
 from evclip_jax import randomness
 
-# The demo's own reading of a clip: stretch to 256 x 340, crop 224 x 224.
-_STRETCHED = (256, 340)
+# The training pipeline's reading of a clip: 120 x 160 pixels are stretched to
+# 256 x 340, of which 224 x 224 are cropped.
+_STRETCH = (256 / 120, 340 / 160)
 CROP_PIXELS = 224
 # The sampler reads 8 of 32 frames: every fourth.
 STRIDE_FRAMES = 4
@@ -65,6 +67,7 @@ def make_album(
     folder: pathlib.Path,
     workers: int,
     report,
+    portrait_pixels: int = 0,
 ) -> Album:
   """Renders an album, or opens one that was rendered before.
 
@@ -77,6 +80,8 @@ def make_album(
     folder: where the pictures are kept.
     workers: processes that render; the album does not depend on it.
     report: called with the number of films done.
+    portrait_pixels: cut squares of this side around the object; 0 keeps the
+      whole picture.
 
   Returns:
     The album.
@@ -87,20 +92,24 @@ def make_album(
   rng = randomness.generator(seed, f'{stream} start')
   starts = rng.integers(0, 64, count)
   frames = [s + STRIDE_FRAMES * np.arange(num_frames) for s in starts]
-  name = f'{stream}-{seed}-{count}x{num_frames}-v{scenes.VERSION}'
+  size = (scenes.HEIGHT, scenes.WIDTH)
+  if portrait_pixels:
+    size = (portrait_pixels, portrait_pixels)
+  name = f'{stream}-{seed}-{count}x{num_frames}x{size[0]}-v{scenes.VERSION}'
   path = folder / f'{name.replace(" ", "-")}.npy'
   if not path.exists():
     folder.mkdir(parents=True, exist_ok=True)
     half_done = path.with_suffix('.partial')
-    shape = (count, num_frames, scenes.HEIGHT, scenes.WIDTH, 3)
+    shape = (count, num_frames, *size, 3)
     pictures = np.lib.format.open_memmap(half_done, 'w+', np.uint8, shape)
+    render = scenes.render_many
+    if portrait_pixels:
+      render = functools.partial(scenes.portrait_many, side=portrait_pixels)
     spawn = multiprocessing.get_context('spawn')
     with concurrent.futures.ProcessPoolExecutor(workers, spawn) as pool:
       chunks = [slice(n, n + _CHUNK) for n in range(0, count, _CHUNK)]
       parts = pool.map(
-          scenes.render_many,
-          [drawn[c] for c in chunks],
-          [frames[c] for c in chunks],
+          render, [drawn[c] for c in chunks], [frames[c] for c in chunks]
       )
       for chunk, part in zip(chunks, parts, strict=True):
         pictures[chunk] = part
@@ -124,30 +133,33 @@ def _draw(seed, stream, domains, count):
   ]
 
 
-def view(pictures: jax.Array, rng: jax.Array | None) -> jax.Array:
-  """Stretches to 256 x 340 and crops 224 x 224, one crop per film.
+def view(
+    pictures: jax.Array, rng: jax.Array | None, side: int = CROP_PIXELS
+) -> jax.Array:
+  """Stretches as the training pipeline does and crops, one crop per film.
 
   Args:
     pictures: [B, T, H, W, 3] uint8.
     rng: key of the crops and of mirroring half of the films; None for the
       middle, not mirrored.
+    side: of the crop in stretched pixels.
 
   Returns:
-    float32 [B, T, 224, 224, 3] in 0..255.
+    float32 [B, T, side, side, 3] in 0..255.
   """
   batch, _, *sides, _ = pictures.shape
   grids = []
-  for axis, (full, side) in enumerate(zip(_STRETCHED, sides, strict=True)):
-    spare = full - CROP_PIXELS
+  for axis, (stretch, here) in enumerate(zip(_STRETCH, sides, strict=True)):
+    spare = round(here * stretch) - side
     offset = jnp.full((batch,), spare // 2)
     if rng is not None:
       key = jax.random.fold_in(rng, axis)
       offset = jax.random.randint(key, (batch,), 0, spare + 1)
-    where = (offset[:, None] + jnp.arange(CROP_PIXELS) + 0.5) * side / full
+    where = (offset[:, None] + jnp.arange(side) + 0.5) / stretch
     if rng is not None and axis == 1:
       mirror = jax.random.bernoulli(jax.random.fold_in(rng, 2), 0.5, (batch, 1))
-      where = jnp.where(mirror, side - where, where)
-    grids.append(_weights(where - 0.5, side))
+      where = jnp.where(mirror, here - where, where)
+    grids.append(_weights(where - 0.5, here))
   x = pictures.astype(jnp.float32)
   x = jnp.einsum('bih,bthwc->btiwc', grids[0], x)
   x = jnp.einsum('bjw,btiwc->btijc', grids[1], x)

@@ -14,7 +14,7 @@ from evclip_jax.errors import UserError
 from evclip_jax.weights import formats, native
 from evclip_jax.weights.hashes import file_sha256, tree_hash
 from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import WeightsError
+from evclip_jax.weights.table import WeightsError, check_tree
 
 _SUFFIX = '.evclip_jax.safetensors'
 
@@ -50,6 +50,7 @@ def load_or_convert(
     version: int,
     convert: Callable[[formats.StateFile], Converted],
     sizes_type: type,
+    shapes: Callable[[Any], Mapping[str, tuple[int, ...]]],
     cache_dir: str | Path = '',
 ) -> Cached:
   """Reads weights, converting a foreign file at most once.
@@ -65,12 +66,9 @@ def load_or_convert(
     version: of the converter; a change makes older conversions stale.
     convert: makes the tree of a foreign file.
     sizes_type: the flat dataclass of `Converted.sizes`.
+    shapes: sizes -> path -> shape of every leaf; a file this project wrote must
+      have exactly these.
     cache_dir: the cache folder; `default_cache_dir()` if empty.
-
-  Returns:
-    The tree. That of a file this project wrote is as it was written: whether it
-    has the leaves of today's model is for the caller to check, with
-    `table.check_tree`.
 
   Raises:
     WeightsError: the file cannot be read or is of another architecture.
@@ -84,6 +82,13 @@ def load_or_convert(
   if native.is_own(file):
     converted = native.read(file, part, sizes_type)
     digest = native.check_hash(file, converted.flat)
+    try:
+      check_tree(converted.flat, shapes(converted.sizes))
+    except WeightsError as e:
+      raise WeightsError(
+          f'{path}: {e}\n  Convert the original again with "python -m '
+          'evclip_jax.convert".'
+      ) from e
     return Cached(converted.sizes, converted.flat, digest, True)
   try:
     converted = convert(file)

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import ssl
 import time
 import urllib.error
@@ -146,6 +147,9 @@ def _download(
         raise _offline(published, name, target, _reason(e)) from e
       error: Exception = e
     except _DROPPED as e:
+      # A name that cannot be resolved will not be in a few seconds either.
+      if isinstance(getattr(e, 'reason', None), socket.gaierror):
+        raise _offline(published, name, target, _reason(e)) from e
       error = e
     else:
       if _right(published, part):

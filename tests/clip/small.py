@@ -1,5 +1,6 @@
 """Small CLIP models for tests."""
 
+import jax
 import numpy as np
 
 from evclip_jax.clip import convert, sizes
@@ -17,7 +18,7 @@ VIT = sizes.vit(
     128, 2, patch=8, embed_dim=16, image_resolution=16, **TEXT
 )
 RESNET = sizes.resnet(
-    8, (1, 2, 1, 1), embed_dim=16, image_resolution=32, **TEXT
+    8, (1, 1, 1, 1), embed_dim=16, image_resolution=32, **TEXT
 )
 
 
@@ -54,3 +55,13 @@ def tokens(count=4, wanted=VIT, seed=0):
     row[1:length] = rng.integers(1, wanted.vocab_size - 2, length - 1)
     row[length] = wanted.vocab_size - 1
   return out
+
+
+def encode_images(clip, params, images, hooks=None):
+  """`Clip.images`, compiled, which is faster than step by step."""
+  return jax.jit(lambda p, x: clip.images(p, x, hooks))(params, images)
+
+
+def encode_text(clip, params, tokens, hooks=None):
+  """`Clip.text`, compiled."""
+  return jax.jit(lambda p, x: clip.text(p, x, hooks))(params, tokens)

@@ -27,6 +27,10 @@ class Sizes:
 SIZES = Sizes(3, (2, 2), 'y')
 
 
+def shapes(sizes):
+  return {'net/a': (2, sizes.width), 'net/b': ()}
+
+
 @pytest.fixture
 def source(tmp_path):
   path = tmp_path / 'weights' / 'source.npz'
@@ -49,7 +53,7 @@ def load(calls, tmp_path):
 
   def load(path, version=1, part='clip'):
     return cache.load_or_convert(
-        path, part, version, convert, Sizes, tmp_path / 'cache'
+        path, part, version, convert, Sizes, shapes, tmp_path / 'cache'
     )
 
   return load
@@ -152,7 +156,9 @@ def _convert_in_child(path, cache_dir, results):
     flat = {n: x.astype(np.float32) for n, x in file.tensors.items()}
     return Converted(SIZES, flat, Report({}, ()))
 
-  found = cache.load_or_convert(path, 'clip', 1, convert, Sizes, cache_dir)
+  found = cache.load_or_convert(
+      path, 'clip', 1, convert, Sizes, shapes, cache_dir
+  )
   results.put(found.hash)
 
 
@@ -178,7 +184,9 @@ def test_the_file_is_named_when_conversion_fails(source, tmp_path):
     raise WeightsError('it is something else.')
 
   with pytest.raises(WeightsError, match=r'source\.npz: it is something else'):
-    cache.load_or_convert(source, 'clip', 1, convert, Sizes, tmp_path / 'c')
+    cache.load_or_convert(
+        source, 'clip', 1, convert, Sizes, shapes, tmp_path / 'c'
+    )
   assert not beside(source).exists()
 
 
@@ -191,7 +199,7 @@ def test_a_missing_source_is_an_error_even_if_it_was_converted(load, source):
 
 def test_own_files_are_read_as_they_are(load, calls, tmp_path):
   path = tmp_path / 'own.safetensors'
-  flat = {'net/a': np.ones((2, 2), np.float32), 's': np.float32(3).reshape(())}
+  flat = {'net/a': np.ones((2, 3), np.float32), 'net/b': np.float32(3)}
   native.write(path, 'clip', flat, SIZES, {'source': 'x'})
   found = load(path)
   assert not calls
@@ -204,6 +212,13 @@ def test_own_files_of_another_part_are_refused(load, tmp_path):
   path = tmp_path / 'own.safetensors'
   native.write(path, 'encoder', {'a': np.ones(2, np.float32)}, SIZES, {})
   with pytest.raises(WeightsError, match=r"own.*holds 'encoder'.*'clip'"):
+    load(path)
+
+
+def test_own_files_with_other_leaves_are_refused(load, tmp_path):
+  path = tmp_path / 'own.safetensors'
+  native.write(path, 'clip', {'net/a': np.ones(2, np.float32)}, SIZES, {})
+  with pytest.raises(WeightsError, match=r"own.*'net/a' is \(2,\)"):
     load(path)
 
 

@@ -3,94 +3,50 @@
 Use it through `python -m data_pipelines.build ucf101 --root=DIR --out=DIR`.
 """
 
-import dataclasses
-
 import tensorflow_datasets as tfds
 
 from data_pipelines import class_names, labels, lists, tree, ucf101
-from data_pipelines.archive import SPLIT
-from data_pipelines.builders import clip_examples
-from data_pipelines.builders.clip_examples import Clip
+from data_pipelines.builders.clip_builder import Clip, ClipBuilder, Plan
 from evclip_jax.errors import UserError
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-  """What a download holds.
-
-  Attributes:
-    store: its videos.
-    raw_names: class names in label order.
-    clips: what will be stored, in order.
-    list_lengths: lines of the official lists, such as {'train1': 9537}.
-    missing: clips of these lists that are not there.
-  """
-
-  store: tree.FileTree
-  raw_names: list[str]
-  clips: list[Clip]
-  list_lengths: dict[str, int]
-  missing: list[str]
-
-
-def make_plan(root: str) -> Plan:
-  """Looks for the clips and lists below a folder; reads no video.
-
-  Raises:
-    UserError: no data there, or a clip of an unknown class.
-  """
-  layout = ucf101.find_layout(root)
-  store = tree.FileTree(layout.videos, by_name=True)
-  positions = {key: {} for key in store.keys}
-  lengths, missing = {}, {}
-  for split in ucf101.SPLITS if layout.lists else ():
-    for name in ('train', 'test'):
-      file = ucf101.official_file(layout.lists, name, split)
-      if not file.is_file():
-        continue
-      listing = lists.read(file, 'official list')
-      lengths[f'{name}{split}'] = len(listing.items)
-      for place, item in enumerate(listing.items):
-        key = store.find(item.path)
-        if key is None:
-          missing[item.path] = None
-        else:
-          positions[key][f'{name}{split}'] = place
-  table = _table(layout, store.keys)
-  clips = [
-      Clip(key, _label(table, key), positions[key]) for key in store.keys
-  ]
-  return Plan(store, list(table.raw), clips, lengths, list(missing))
-
-
-class Ucf101Clips(tfds.core.GeneratorBasedBuilder):
-  """UCF-101 as encoded clips. `manual_dir` is the download's folder."""
+class Ucf101Clips(ClipBuilder):
+  """UCF-101 as encoded clips with the positions in its official lists."""
 
   # TFDS has a data set ucf101 of its own, which stores decoded frames.
   name = 'ucf101_clips'
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'Encoded clips with probes.'}
+  HOMEPAGE = 'https://www.crcv.ucf.edu/data/UCF101.php'
   MANUAL_DOWNLOAD_INSTRUCTIONS = ucf101.WANTED
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(
-        builder=self,
-        description='UCF-101 action recognition: encoded clips.',
-        homepage='https://www.crcv.ucf.edu/data/UCF101.php',
-        features=clip_examples.features(),
-        metadata=tfds.core.MetadataDict(),
-        # The order of the plan: the same bytes every time.
-        disable_shuffling=True,
-    )
+  @staticmethod
+  def make_plan(root: str) -> Plan:
+    """Looks for the clips and lists below a folder; reads no video.
 
-  def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-    plan = make_plan(str(dl_manager.manual_dir))
-    self.info.features['label'].names = plan.raw_names
-    self.info.metadata['list_lengths'] = plan.list_lengths
-    return {SPLIT: self._generate_examples(plan)}
-
-  def _generate_examples(self, plan: Plan):
-    return clip_examples.examples(plan.store, plan.clips)
+    Raises:
+      UserError: no data there, or a clip of an unknown class.
+    """
+    layout = ucf101.find_layout(root)
+    store = tree.FileTree(layout.videos, by_name=True)
+    places = {key: {} for key in store.keys}
+    lengths, missing = {}, {}
+    for split in ucf101.SPLITS if layout.lists else ():
+      for name in ('train', 'test'):
+        file = ucf101.official_file(layout.lists, name, split)
+        if not file.is_file():
+          continue
+        listing = lists.read(file, 'official list')
+        lengths[f'{name}{split}'] = len(listing.items)
+        for place, item in enumerate(listing.items):
+          key = store.find(item.path)
+          if key is None:
+            missing[item.path] = None
+          else:
+            places[key][f'{name}{split}'] = place
+    table = _table(layout, store.keys)
+    clips = [Clip(key, _label(table, key), places[key]) for key in store.keys]
+    return Plan(store, list(table.raw), clips, lengths, list(missing))
 
 
 def _table(layout: ucf101.Layout, keys: list[str]) -> labels.ClassTable:

@@ -1,7 +1,8 @@
 """What every builder stores of a clip: the file's bytes and what is known.
 
 No frame is decoded into the data set: frames are read from the bytes when they
-are needed, only those that are needed.
+are needed, only those that are needed. A builder for another data set adds a
+`make_plan` and a class of a few lines.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from data_pipelines.archive import SPLIT
 from data_pipelines.probe_cache import probe_many
 from data_pipelines.tree import FileTree
 
@@ -38,8 +40,65 @@ class Clip:
   lists: dict[str, int]
 
 
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What a download holds.
+
+  Attributes:
+    store: its videos.
+    raw_names: class names in label order.
+    clips: what will be stored, in order.
+    list_lengths: lines of the official lists, such as {'train1': 9537}.
+    missing: clips of these lists that are not there.
+  """
+
+  store: FileTree
+  raw_names: list[str]
+  clips: list[Clip]
+  list_lengths: dict[str, int]
+  missing: list[str]
+
+
+class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """A data set of encoded clips; `manual_dir` is the download's folder.
+
+  A subclass sets `name`, `VERSION`, `HOMEPAGE`,
+  `MANUAL_DOWNLOAD_INSTRUCTIONS`, and defines `make_plan`.
+  """
+
+  HOMEPAGE = ''
+  # Nothing is fetched. (TFDS 4.9.10 would look for a list of addresses with
+  # the help of a package, importlib_resources, that it does not require.)
+  url_infos = None
+
+  @staticmethod
+  def make_plan(root: str) -> Plan:
+    """What to store of the download in `root`."""
+    raise NotImplementedError
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return tfds.core.DatasetInfo(
+        builder=self,
+        description='Encoded clips, and how to read each of them.',
+        homepage=self.HOMEPAGE,
+        features=features(),
+        metadata=tfds.core.MetadataDict(),
+        # The order of the plan: the same bytes every time.
+        disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    plan = self.make_plan(str(dl_manager.manual_dir))
+    self.info.features['label'].names = plan.raw_names
+    self.info.metadata['list_lengths'] = plan.list_lengths
+    return {SPLIT: self._generate_examples(plan)}
+
+  def _generate_examples(self, plan: Plan):
+    return examples(plan.store, plan.clips)
+
+
 def features() -> tfds.features.FeaturesDict:
-  """The fields of an example; a builder adds the names of the classes."""
+  """The fields of an example; the plan adds the names of the classes."""
   text = tfds.features.Text()
   return tfds.features.FeaturesDict(
       {

@@ -1,0 +1,136 @@
+"""From a name and a place to weights."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from evclip_jax.clip import convert, load, sizes
+from evclip_jax.errors import UserError
+from evclip_jax.weights import cache, native, published
+from evclip_jax.weights.tree import flatten
+from tests.clip import small
+
+
+@pytest.fixture
+def file(tmp_path):
+  """A file in OpenAI's naming."""
+  path = tmp_path / 'small.safetensors'
+  state = convert.to_source(small.flat())
+  safetensors.numpy.save_file(
+      {n: np.ascontiguousarray(x) for n, x in state.items()}, path
+  )
+  return path
+
+
+@pytest.fixture
+def known(monkeypatch):
+  """Makes the small model one of the published ones."""
+  monkeypatch.setitem(sizes.TABLE, 'small', small.VIT)
+
+
+def assert_is_small(loaded, path):
+  assert loaded.sizes == small.VIT
+  assert loaded.source == str(path)
+  flat = flatten(loaded.params)
+  for name, leaf in small.flat().items():
+    np.testing.assert_array_equal(flat[name], leaf)
+  assert loaded.hash == cache.tree_hash(small.flat())
+  assert 'ViT of patch 8' in loaded.description
+
+
+def test_a_file_of_any_architecture(file, tmp_path):
+  for _ in range(2):  # Converted, then from the copy beside it.
+    assert_is_small(load.load_clip('', str(file), str(tmp_path)), file)
+
+
+def test_a_file_of_the_named_architecture(known, file, tmp_path):
+  assert_is_small(load.load_clip('small', str(file), str(tmp_path)), file)
+
+
+def test_a_file_of_another_architecture(known, file, tmp_path):
+  with pytest.raises(UserError) as error:
+    load.load_clip('ViT-B/16', str(file), str(tmp_path))
+  assert 'clip.name=ViT-B/16' in str(error.value)
+  assert 'width 128, layers 2, 16 pixels' in str(error.value)
+  assert 'set clip.name=small' in str(error.value)
+
+
+def test_files_of_our_own(known, tmp_path):
+  path = tmp_path / 'own.safetensors'
+  flat = small.flat()
+  note = {'tree_hash': cache.tree_hash(flat)}
+  native.write(path, 'clip', flat, small.VIT, note)
+  assert_is_small(load.load_clip('small', str(path), str(tmp_path)), path)
+  # Sizes that are not those of its tensors.
+  native.write(path, 'clip', flat, small.RESNET, note)
+  with pytest.raises(UserError, match='not as its architecture wants'):
+    load.load_clip('', str(path), str(tmp_path))
+
+
+def test_packaged_model(monkeypatch, tmp_path):
+  path = tmp_path / 'tiny_clip.safetensors'
+  flat = small.flat()
+  native.write(
+      path, 'clip', flat, small.VIT, {'tree_hash': cache.tree_hash(flat)}
+  )
+  monkeypatch.setattr(load, 'packaged', lambda name: tmp_path / name)
+  for weights in ('', 'tiny', str(path)):
+    loaded = load.load_clip('tiny', weights, str(tmp_path))
+    assert_is_small(loaded, weights or 'tiny')
+  loaded = load.load_clip('tiny', 'random:3', str(tmp_path))
+  assert loaded.sizes == small.VIT and loaded.source == 'random:3'
+  with pytest.raises(UserError, match='clip.name=ViT-B/16 is a ViT'):
+    load.load_clip('ViT-B/16', 'tiny', str(tmp_path))
+
+
+def test_published_weights_in_the_cache_folder(
+    known, file, tmp_path, monkeypatch
+):
+  sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+  entry = published.Published('https://x/y', sha256, file.name)
+  monkeypatch.setitem(published.CLIP, 'small', entry)
+  loaded = load.load_clip('small', '', str(tmp_path))
+  assert_is_small(loaded, 'small')
+  state = convert.to_source(small.flat(seed=1))
+  safetensors.numpy.save_file(
+      {n: np.ascontiguousarray(x) for n, x in state.items()}, file
+  )
+  with pytest.raises(UserError, match=r'not the published file .* sha256'):
+    load.load_clip('small', '', str(tmp_path))
+  file.unlink()
+  with pytest.raises(UserError) as error:
+    load.load_clip('small', '', str(tmp_path))
+  command = f'python -m evclip_jax.download small --cache_dir={tmp_path}'
+  assert command in str(error.value)
+
+
+def test_random_weights(known):
+  one, same, other = (
+      load.load_clip('small', f'random:{seed}') for seed in (0, 0, 1)
+  )
+  assert one.hash == same.hash != other.hash
+  assert flatten(one.params).keys() == convert.shapes(small.VIT).keys()
+
+
+@pytest.mark.parametrize(
+    ('name', 'weights', 'message'),
+    [
+        ('ViT-B-16', '', 'Did you mean ViT-B/16'),
+        ('RN50', '/no/such/file.pt', 'there is no such file'),
+        ('RN50', 'random:one', "clip.weights='random:one'"),
+        ('', '', 'set clip.weights'),
+        ('', 'random:0', 'set clip.name'),
+    ],
+)
+def test_mistakes(name, weights, message, tmp_path):
+  with pytest.raises(UserError, match=message):
+    load.load_clip(name, weights, str(tmp_path))
+
+
+def test_weights_of_something_else(tmp_path):
+  path = tmp_path / 'trunk.npz'
+  np.savez(path, **{'patch_embed.proj.weight': np.ones((4, 3, 2, 4, 4))})
+  with pytest.raises(UserError, match=r'trunk.npz.*not a CLIP model'):
+    load.load_clip('', str(path), str(tmp_path))

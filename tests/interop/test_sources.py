@@ -1,0 +1,123 @@
+"""Files of every kind become the branch of the tree they belong to."""
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from evclip_jax.clip import convert as clip_convert
+from evclip_jax.encoders import convert as encoder_convert
+from evclip_jax.encoders.sizes import VideoEncoderSizes
+from evclip_jax.interop import scenic, sources
+from evclip_jax.weights import formats, native
+from evclip_jax.weights.table import WeightsError
+from tests.clip import small
+from tests.interop.test_ev_clip import state as ev_clip_state
+from tests.interop.test_huggingface import huggingface_state
+
+TRUNK = VideoEncoderSizes(8, (1, 2), (1, 2), (3, 7, 7))
+
+
+def trunk_state():
+  numbers = np.random.default_rng(0)
+  return encoder_convert.to_source({
+      path: numbers.normal(size=shape).astype(np.float32)
+      for path, shape in encoder_convert.shapes(TRUNK).items()
+  })
+
+
+def openai_state():
+  half = {
+      n: x.astype(np.float16)
+      for n, x in clip_convert.to_source(small.flat(small.VIT)).items()
+  }
+  return half | {'input_resolution': np.asarray(16)}
+
+
+def open_clip_state():
+  tensors = clip_convert.to_source(small.flat(small.VIT))
+  image = ('visual.', 'logit_scale')
+  return {
+      name if name.startswith(image) else f'text.{name}': x
+      for name, x in tensors.items()
+  }
+
+
+def ev_clip_tensors():
+  _, flat = ev_clip_state('both')
+  prompts = sources.ev_clip.to_source(flat, 'both', 'image_prompt_learner.')
+  trunk = {
+      f'image_prompt_learner.enc.trunk.{n}': x for n, x in trunk_state().items()
+  }
+  return prompts | trunk | {'image_encoder.bn1.running_mean': np.zeros(4)}
+
+
+STATES = {
+    'openai-clip': (openai_state, 'clip'),
+    'open-clip': (open_clip_state, 'clip'),
+    'huggingface-clip': (huggingface_state, 'clip'),
+    'scenic-clip': (lambda: scenic.to_scenic(small.flat(small.VIT)), 'clip'),
+    'omnivore': (trunk_state, 'encoder'),
+    'ev-clip': (ev_clip_tensors, 'method'),
+}
+
+
+def read(tmp_path, tensors):
+  path = tmp_path / 'source.npz'
+  np.savez(path, **tensors)
+  return formats.read_tensors(path)
+
+
+@pytest.mark.parametrize('kind', STATES)
+def test_every_kind(kind, tmp_path):
+  make, part = STATES[kind]
+  found = sources.convert(read(tmp_path, make()))
+  assert (found.kind, found.part) == (kind, part)
+  assert all(x.dtype == np.float32 for x in found.converted.flat.values())
+
+
+@pytest.mark.parametrize('kind', [k for k, v in STATES.items() if v[1] == 'clip'])
+def test_clip_is_the_same_in_every_naming(kind, tmp_path):
+  make, part = STATES[kind]
+  converted = sources.convert_part(read(tmp_path, make()), part)
+  assert converted.sizes == small.VIT
+  wanted = small.flat(small.VIT)
+  assert converted.flat.keys() == wanted.keys()
+  for path, value in wanted.items():
+    # OpenAI's are in half precision.
+    tolerance = 2e-3 if kind == 'openai-clip' else 0
+    np.testing.assert_allclose(
+        converted.flat[path], value, rtol=tolerance, atol=1e-6, err_msg=path
+    )
+
+
+@pytest.mark.parametrize('kind', STATES)
+def test_another_branch_is_refused(kind, tmp_path):
+  make, part = STATES[kind]
+  wanted = 'encoder' if part == 'clip' else 'clip'
+  with pytest.raises(WeightsError, match=r'it is .*, not a (CLIP|video)'):
+    sources.convert_part(read(tmp_path, make()), wanted)
+
+
+def test_own_files(tmp_path):
+  path = tmp_path / 'own.safetensors'
+  native.write(path, 'clip', small.flat(small.VIT), small.VIT, {})
+  found = sources.convert(formats.read_tensors(path))
+  assert (found.kind, found.part) == ('evclip-jax', 'clip')
+  assert found.converted.flat.keys() == small.flat(small.VIT).keys()
+
+
+def test_a_config_beside_that_says_otherwise(tmp_path):
+  path = tmp_path / 'model.safetensors'
+  tensors = {n: np.asarray(x, order='C') for n, x in huggingface_state().items()}
+  safetensors.numpy.save_file(tensors, path)
+  config = '{"vision_config": {"hidden_act": "gelu"}}'
+  (tmp_path / 'config.json').write_text(config)
+  with pytest.raises(WeightsError, match='activation is gelu'):
+    sources.convert(formats.read_tensors(path))
+
+
+def test_half_a_scenic_tree_is_refused(tmp_path):
+  tree = scenic.to_scenic(small.flat(small.VIT))
+  tree['params/visual/extra'] = np.zeros(2, np.float32)
+  with pytest.raises(WeightsError, match='no whole Scenic CLIP.*visual/extra'):
+    sources.convert(read(tmp_path, tree))

@@ -1,0 +1,229 @@
+"""The convert command, from a file to a file."""
+
+import dataclasses
+import os
+import pickle
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+from evclip_jax import cli, convert
+from evclip_jax.interop import scenic
+from evclip_jax.weights import cache, formats, native
+from tests.clip import small
+from tests.interop import test_sources as states
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+  """Runs the command; gives its exit status, output and error text."""
+
+  def run(*args):
+    for flag in (convert._OUT, convert._TO, convert._FORCE, convert._VERBOSE):
+      monkeypatch.setattr(convert.flags.FLAGS, flag.name, flag.default)
+    status = 0
+    try:
+      cli.run(convert.main, ['convert', *map(str, args)])
+    except SystemExit as e:
+      status = e.code
+    out, err = capsys.readouterr()
+    return status, out, err
+
+  return run
+
+
+@pytest.fixture
+def source(tmp_path):
+  def source(kind):
+    make, _ = states.STATES[kind]
+    path = tmp_path / f'{kind}.npz'
+    np.savez(path, **make())
+    return path
+
+  return source
+
+
+@pytest.mark.parametrize('kind', states.STATES)
+def test_every_kind_is_converted_and_described(kind, run, source, tmp_path):
+  out = tmp_path / 'out.safetensors'
+  status, text, err = run(source(kind), f'--out={out}')
+  assert (status, err) == (0, '')
+  file = formats.read_tensors(out)
+  part = states.STATES[kind][1]
+  assert file.metadata['part'] == part
+  assert file.metadata['source_kind'] == kind
+  assert file.metadata['source_sha256'] == cache.file_sha256(source(kind))
+  assert all(name.startswith(f'{part}/') for name in file.tensors)
+  assert all(x.dtype == np.float32 for x in file.tensors.values())
+  assert f'mapped: {len(file.tensors)}' in text
+  assert 'missing: 0' in text
+  assert f'wrote {out}' in text
+
+
+def test_what_is_ignored_is_counted_and_shown(run, source, tmp_path):
+  _, text, _ = run(source('ev-clip'), f'--out={tmp_path / "o.safetensors"}')
+  count = len(states.trunk_state()) + 1
+  assert f'ignored: {count}' in text
+  assert 'image_prompt_learner.enc.trunk.patch_embed.proj.weight' in text
+  assert f'... and {count - 4} more' in text
+  assert '1 batch norms of its frozen CLIP drift' in text
+
+
+def test_verbose_lists_all(run, source, tmp_path):
+  path = source('omnivore')
+  _, text, _ = run(path, f'--out={tmp_path / "o.safetensors"}', '--verbose')
+  for name in states.trunk_state():
+    assert f'    {name} -> ' in text
+  assert 'more' not in text
+
+
+def test_not_finite_numbers_are_reported(run, tmp_path):
+  tensors = states.openai_state()
+  tensors['visual.proj'] = np.full_like(tensors['visual.proj'], np.nan)
+  path = tmp_path / 'a.npz'
+  np.savez(path, **tensors)
+  status, text, _ = run(path, f'--out={tmp_path / "o.safetensors"}')
+  assert status == 0
+  assert 'warning: not all numbers are finite in 1 tensors' in text
+  assert 'visual/proj' in text
+
+
+@pytest.mark.parametrize('kind', ['openai-clip', 'omnivore', 'ev-clip'])
+def test_back_to_the_original_names(kind, run, source, tmp_path):
+  ours, back = tmp_path / 'ours.safetensors', tmp_path / 'back.safetensors'
+  assert run(source(kind), f'--out={ours}')[0] == 0
+  assert run(ours, f'--out={back}', '--to=torch-names')[0] == 0
+  original = states.STATES[kind][0]()
+  found = formats.read_tensors(back).tensors
+  for name, value in found.items():
+    np.testing.assert_array_equal(value, original[name].astype(np.float32), name)
+  # And our file from it is the same again.
+  again = tmp_path / 'again.safetensors'
+  assert run(back, f'--out={again}')[0] == 0
+  first, second = formats.read_tensors(ours), formats.read_tensors(again)
+  assert first.metadata['tree_hash'] == second.metadata['tree_hash']
+  assert first.metadata['sizes'] == second.metadata['sizes']
+
+
+def test_to_scenic_and_back(run, source, tmp_path):
+  ours, theirs = tmp_path / 'ours.safetensors', tmp_path / 'theirs.safetensors'
+  assert run(source('open-clip'), f'--out={theirs}', '--to=scenic')[0] == 0
+  tree = formats.read_tensors(theirs).tensors
+  wanted = scenic.to_scenic(small.flat(small.VIT))
+  assert tree.keys() == wanted.keys()
+  assert run(theirs, f'--out={ours}')[0] == 0
+  found = native.read(
+      formats.read_tensors(ours), 'clip', type(small.VIT)
+  )
+  assert found.sizes == small.VIT
+  for path, value in small.flat(small.VIT).items():
+    np.testing.assert_array_equal(found.flat[path], value, path)
+
+
+def test_an_own_file_keeps_its_sizes(run, tmp_path):
+  path, out = tmp_path / 'own.safetensors', tmp_path / 'out.safetensors'
+  sizes = dataclasses.replace(states.TRUNK, drop_path=0.25)
+  flat = {'norm/bias': np.ones(3, np.float32)}
+  native.write(path, 'encoder', flat, sizes, {})
+  assert run(path, f'--out={out}')[0] == 0
+  found = native.read(formats.read_tensors(out), 'encoder', type(sizes))
+  assert found.sizes == sizes
+
+
+def test_an_existing_file_needs_force(run, source, tmp_path):
+  out = tmp_path / 'out.safetensors'
+  out.write_text('precious')
+  status, _, err = run(source('omnivore'), f'--out={out}')
+  assert status == 2
+  assert '--force' in err
+  assert out.read_text() == 'precious'
+  assert run(source('omnivore'), f'--out={out}', '--force')[0] == 0
+  assert out.read_bytes()[:8] != b'precious'
+
+
+class Evil:
+
+  def __init__(self, marker):
+    self.marker = marker
+
+  def __reduce__(self):
+    return os.system, (f'touch {self.marker}',)
+
+
+def bad_files(folder):
+  """Name -> content of files that must be refused, and a word of the message."""
+  good = folder / 'good.safetensors'
+  safetensors.numpy.save_file(states.trunk_state(), good)
+  whole = good.read_bytes()
+  return {
+      'cut.safetensors': (whole[:-100], 'cut short'),
+      'empty.pt': (b'', 'is empty'),
+      'page.pt': (b'<html>', 'web page'),
+      'evil.pth': (pickle.dumps({'a': Evil(folder / 'marker')}), 'names'),
+      'text.pt': (b'something', 'not a weight file'),
+  }
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['cut.safetensors', 'empty.pt', 'page.pt', 'evil.pth', 'text.pt'],
+)
+def test_bad_files_exit_with_2_and_write_nothing(name, run, tmp_path):
+  content, word = bad_files(tmp_path)[name]
+  path = tmp_path / name
+  path.write_bytes(content)
+  before = set(tmp_path.iterdir())
+  status, _, err = run(path, f'--out={tmp_path / "out.safetensors"}')
+  assert status == 2
+  assert str(path) in err
+  assert word in err
+  assert len(err.splitlines()) <= 3
+  assert set(tmp_path.iterdir()) == before
+
+
+def test_a_tensor_of_another_architecture(run, tmp_path):
+  tensors = states.openai_state()
+  del tensors['visual.transformer.resblocks.1.ln_2.bias']
+  path = tmp_path / 'part.npz'
+  np.savez(path, **tensors)
+  status, _, err = run(path, f'--out={tmp_path / "out.safetensors"}')
+  assert status == 2
+  assert err.startswith(f'error: {path}: 1 of ')
+  assert 'visual/transformer/resblocks.1/ln_2/bias' in err
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        ((), 'SOURCE'),
+        (('a.pt',), 'SOURCE'),
+        (('a.pt', 'b.pt', '--out=x.safetensors'), 'SOURCE'),
+        (('a.pt', '--out=x.bin'), 'must end in .safetensors'),
+        (('a.pt', '--out=no/such/x.safetensors'), 'does not exist'),
+        (('no.pt', '--out=x.safetensors'), 'no.pt does not exist'),
+        (('no.pt', '--out=x.safetensors', '--to=torch'), '--to'),
+    ],
+)
+def test_wrong_arguments(args, message, run, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  status, _, err = run(*args)
+  assert status == 2
+  assert message in err
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_the_source_is_not_overwritten(run, tmp_path):
+  path = tmp_path / 'a.safetensors'
+  safetensors.numpy.save_file(states.trunk_state(), path)
+  status, _, err = run(path, f'--out={path}', '--force')
+  assert status == 2
+  assert 'is the source' in err
+
+
+def test_scenic_is_for_clip(run, source, tmp_path):
+  out = tmp_path / 'out.safetensors'
+  status, _, err = run(source('omnivore'), f'--out={out}', '--to=scenic')
+  assert status == 2
+  assert 'an Omnivore video trunk' in err

@@ -1,0 +1,192 @@
+"""Golden cases pass, and cases that are spoilt do not."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.parity import compare
+from tests.parity.__main__ import kinds, main, run_case, table
+
+GOLDEN = pathlib.Path(__file__).parent / 'golden'
+CASES = sorted(p.name for p in GOLDEN.iterdir() if p.is_dir())
+# The fastest one; what is spoilt below fails in code all kinds share.
+QUICK = 'clip-tiny-vit'
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_golden_case(name):
+  lines = run_case(GOLDEN / name)
+  assert all(line.ok for line in lines), table(lines)
+  assert len(lines) >= 3
+
+
+@pytest.fixture
+def case(tmp_path):
+  """A copy of a case, to be spoilt."""
+  copy = tmp_path / QUICK
+  shutil.copytree(GOLDEN / QUICK, copy)
+  return copy
+
+
+def with_manifest(case, change):
+  """Rewrites the manifest."""
+  path = case / 'manifest.json'
+  manifest = json.loads(path.read_text())
+  change(manifest)
+  path.write_text(json.dumps(manifest))
+  return run_case(case)
+
+
+def with_expected(case, change):
+  """Rewrites the expected arrays."""
+  path = case / 'expected.npz'
+  arrays = dict(np.load(path))
+  change(arrays)
+  np.savez(path, **arrays)
+  return run_case(case)
+
+
+def missed(lines):
+  return [line.name for line in lines if not line.ok]
+
+
+def change(name, index, value):
+  def act(arrays):
+    arrays[name] = arrays[name].copy()
+    arrays[name][index] = value
+
+  return act
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'names'),
+    [
+        (change('image_features', (1, 31), 0.0), ['image_features']),
+        (change('text_features', (0, 0), np.nan), ['text_features']),
+        (change('logits_per_image', (1, 2), np.inf), ['logits_per_image']),
+        (change('tokens', (0, 3), 5), ['text_features', 'logits_per_image']),
+        (change('tokens', (0, 3), 49408), ['case']),
+        (change('tokens', (0, 3), -1), ['case']),
+        (lambda a: a.pop('text_features'), ['text_features']),
+        (lambda a: a.pop('tokens'), ['case']),
+        (lambda a: a.clear(), ['case']),
+        (lambda a: a.update(more=np.ones(2, 'f')), ['more']),
+        (
+            lambda a: a.update(image_features=a['image_features'][None]),
+            ['image_features'],
+        ),
+        (
+            lambda a: a.update(image_features=a['image_features'][:1]),
+            ['image_features'],
+        ),
+        (
+            lambda a: a.update(image_features=np.zeros((2, 32), int)),
+            ['image_features'],
+        ),
+        (lambda a: a.update(tokens=a['tokens'].astype('f')), ['case']),
+    ],
+)
+def test_spoilt_expectations_are_missed(case, spoil, names):
+  assert missed(with_expected(case, spoil)) == names
+
+
+ALL = ['image_features', 'text_features', 'logits_per_image']
+BIAS = 'visual.ln_post.bias'
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'names'),
+    [
+        (lambda m: m.update(salt='other'), ALL),
+        (lambda m: m['params'][BIAS].update(std=0.2), [ALL[0], ALL[2]]),
+        (lambda m: m['inputs']['images'].update(mean=0.1), [ALL[0], ALL[2]]),
+        (lambda m: m['params'].pop(BIAS), ['case']),
+        (lambda m: m['params'].update({'x': m['params'][BIAS]}), ['case']),
+        (lambda m: m['params'][BIAS].update(shape=[64]), ['case']),
+        (lambda m: m['params'][BIAS].update(shape='x'), ['case']),
+        (lambda m: m['params'][BIAS].update(mean=float('nan')), ['case']),
+        (lambda m: m['inputs'].clear(), ['case']),
+        (lambda m: m['inputs']['images'].update(shape=[2, 3, 32, 32]), ['case']),
+        (lambda m: m.update(kind='mystery'), ['case']),
+        (lambda m: m.update(kind='compare'), ['case']),
+        (lambda m: m.pop('kind'), ['case']),
+        (lambda m: m.pop('params'), ['case']),
+        (lambda m: m.update(arch='ViT-B-32'), ['case']),
+        (lambda m: m.update(config={'vision_width': 64}), ['case']),
+        (lambda m: m.update(config={'transformer_heads': 2}), ALL[1:]),
+        (lambda m: m.update(config={'transformer_heads': 5}), ['case']),
+    ],
+)
+def test_spoilt_manifests_are_missed(case, spoil, names):
+  assert missed(with_manifest(case, spoil)) == names
+
+
+@pytest.mark.parametrize('name', ['manifest.json', 'expected.npz'])
+@pytest.mark.parametrize('content', [b'', b'[]', b'PK\x03\x04broken', None])
+def test_broken_files_are_missed_and_the_next_case_runs(
+    case, name, content, capsys
+):
+  path = case / name
+  path.write_bytes(path.read_bytes()[:700] if content is None else content)
+  assert main([str(case), str(GOLDEN / QUICK)]) == 1
+  out = capsys.readouterr().out
+  assert '2 cases, 4 comparisons: 3 ok, 1 MISS' in out
+  assert f'missed: {case}' in out and name in out
+
+
+def test_unknown_kind_names_those_there_are(case):
+  (line,) = with_manifest(case, lambda m: m.update(kind='mystery'))
+  assert all(kind in line.note for kind in kinds())
+  assert {'clip', 'omnivore', 'ev_clip'} <= set(kinds())
+
+
+def test_success_returns_zero(capsys):
+  assert main([str(GOLDEN / QUICK)]) == 0
+  out = capsys.readouterr().out
+  assert 'image_features' in out and '1e-04' in out and 'MISS' not in out[:-9]
+
+
+def gradient(norm=2.0, first=(1.0, 1.0, 1.0, 1.0), ours=(1.0,) * 4):
+  (line,) = compare.gradients({'w': [norm, list(first)]}, {'w': np.array(ours)})
+  return line
+
+
+def test_gradients_are_compared_by_norm_and_first_elements():
+  assert gradient().ok
+  assert not gradient(norm=2.01).ok
+  assert not gradient(first=(1, 1, 1, 1.01)).ok
+  assert not gradient(first=(1, 1, 1)).ok
+  assert not gradient(first=(1, 1, 1, 1, 1)).ok
+  assert not gradient(norm=float('nan')).ok
+  assert not gradient(norm=0.0, first=(0, 0, 0, 0)).ok
+  assert not gradient(ours=(1, 1, 1, np.nan)).ok
+  # The first elements agree, others do not.
+  ours = np.ones(100)
+  assert gradient(norm=10.0, ours=ours).ok
+  assert not gradient(norm=10.0, ours=np.r_[ours[:50], 1.1 * ours[50:]]).ok
+  assert gradient(norm=0.0, first=[0] * 4, ours=[0] * 4).ok
+  scalar = compare.gradients({'s': [0.5, [-0.5]]}, {'s': np.array(-0.5)})
+  assert scalar[0].ok
+
+
+def test_gradients_must_be_on_both_sides():
+  entry, ours = [1.0, [1.0]], np.ones(1)
+  for expected, computed in (
+      ({'a': entry, 'b': entry}, {'a': ours}),
+      ({'a': entry}, {'a': ours, 'b': ours}),
+      ({'a': entry, 'b': 3}, {'a': ours, 'b': ours}),
+  ):
+    lines = compare.gradients(expected, computed)
+    assert [line.ok for line in lines] == [True, False]
+  assert not compare.gradients({}, {})[0].ok
+
+
+def test_trajectories_have_their_own_tolerance():
+  expected = {'losses': np.array([1.0, 2.0], 'f'), 'total': np.array(1.0, 'f')}
+  ours = {'losses': np.array([1.0, 2.003]), 'total': np.array(1.0005)}
+  lines = {x.name: x for x in compare.outputs(expected, ours)}
+  assert lines['losses'].ok and not lines['total'].ok
+  assert not compare.outputs(expected, ours | {'losses': [1.0, 2.005]})[0].ok

@@ -1,0 +1,48 @@
+"""What the README promises exists."""
+
+import importlib.util
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from evclip_jax import config as config_lib
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / 'README.md').read_text()
+
+
+def test_every_command_exists():
+  modules = set(re.findall(r'python -m ([\w.]+)', README))
+  assert 'evclip_jax.main' in modules
+  for name in modules - {'venv'}:
+    assert importlib.util.find_spec(name), name
+
+
+def test_every_config_key_exists():
+  known = config_lib.flat(config_lib.base())
+  for key in re.findall(r'--config\.([\w.]+)', README):
+    assert key in known or key == 'key', key
+
+
+def test_every_config_file_and_folder_exists():
+  for path in re.findall(r'--config=(configs/\w+\.py)', README):
+    assert (ROOT / path).exists(), path
+  for path in re.findall(r'`((?:colabs|data_pipelines|tests)/[\w/.]+)`', README):
+    assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize('label', ['demo command', 'test command'])
+def test_set_up_commands_are_one_block_each(label):
+  block = re.search(rf'<!-- {label} -->\n```sh\n(.*?)```', README, re.S)
+  assert block
+  lines = block[1].strip().splitlines()
+  assert lines[0] == 'python3 -m venv .venv'
+  assert 'constraints.txt' in lines[1]
+
+
+def test_ci_runs_the_readme_test_command():
+  script = (ROOT / '.ci/run').read_text()
+  assert '<!-- test command -->' in script
+  subprocess.run(['bash', '-n', str(ROOT / '.ci/run')], check=True)
