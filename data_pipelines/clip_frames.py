@@ -35,6 +35,11 @@ class FrameSpec:
     """The spec in config.data."""
     return cls(**{f.name: data[f.name] for f in dataclasses.fields(cls)})
 
+  @property
+  def shape(self) -> tuple[int, int, int, int]:
+    """[T, P, P, 3] of a clip."""
+    return self.num_frames, self.crop_pixels, self.crop_pixels, 3
+
 
 def train_clip(
     source: Source,

@@ -39,6 +39,11 @@ def read(data, split: int, report_folder: str | None = None) -> Collection:
   Raises:
     UserError: no clips, or lists that do not fit (see `labels`).
   """
+  if data.tfds_dir:
+    raise UserError(
+        f'data.tfds_dir={data.tfds_dir}: clips of one\'s own are read from '
+        'their files (data.root).'
+    )
   root, train_list = _root(data)
   store = tree.FileTree(root)
   given = collection.read_given(

@@ -6,24 +6,16 @@ that one started at step 0 gives from there on, at no cost, and `process_count`
 loaders share every batch without talking to each other.
 """
 
-import os
-import time
-import weakref
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import clip_frames, quiet_tensorflow
+from data_pipelines import clip_frames
 from data_pipelines.clip_frames import FrameSpec
 from data_pipelines.source import Source
+from data_pipelines.stream import Batch, Row, Stream
 from evclip_jax import randomness
 from evclip_jax.errors import UserError
-
-Batch = dict[str, np.ndarray]
-# One row: video, label, mask, index, view.
-_Row = tuple[np.ndarray, int, float, int, int]
-_FIELDS = ('video', 'label', 'mask', 'index', 'view')
 
 
 class TrainLoader:
@@ -73,7 +65,7 @@ class TrainLoader:
     batch_rows, steps = self.batch_size, self.steps_per_epoch
     orders = _Orders(len(source), seed)
 
-    def row(number: int) -> _Row:
+    def row(number: int) -> Row:
       step, place = divmod(number, share)
       epoch, in_epoch = divmod(step, steps)
       position = in_epoch * batch_rows + process_index * share + place
@@ -82,8 +74,15 @@ class TrainLoader:
       video = clip_frames.train_clip(source, index, spec, generator)
       return video, source.records[index].label, 1.0, index, 0
 
-    self._stream = _Stream(
-        row, start_step * share, 2**62, share, spec, workers, prefetch
+    self._stream = Stream(
+        row,
+        start_step * share,
+        # Endless; a multiple of the share keeps the last batch whole.
+        share << 50,
+        share,
+        spec.shape,
+        workers,
+        prefetch,
     )
 
   def __iter__(self) -> Iterator[Batch]:
@@ -158,10 +157,9 @@ class EvalLoader:
     total = self.num_clips * self.num_views
     self.num_batches = -(-total // batch_size)
     share = _share(batch_size, process_count)
-    side = spec.crop_pixels
-    padding = np.zeros((spec.num_frames, side, side, 3), np.uint8)
+    padding = np.zeros(spec.shape, np.uint8)
 
-    def row(number: int) -> _Row:
+    def row(number: int) -> Row:
       batch, place = divmod(number, share)
       position = batch * batch_size + process_index * share + place
       if position >= total:
@@ -170,8 +168,14 @@ class EvalLoader:
       video = clip_frames.eval_clip(source, index, spec, view, clips, crops)
       return video, source.records[index].label, 1.0, index, view
 
-    self._make = lambda: _Stream(
-        row, 0, self.num_batches * share, share, spec, workers, prefetch
+    self._make = lambda: Stream(
+        row,
+        0,
+        self.num_batches * share,
+        share,
+        spec.shape,
+        workers,
+        prefetch,
     )
 
   def __iter__(self) -> Iterator[Batch]:
@@ -210,136 +214,6 @@ class _Orders:
           e: o for e, o in self._kept.items() if e == epoch - 1
       } | {epoch: order}
     return order
-
-
-class _Stream:
-  """Rows computed by threads of tf.data, batched and fetched ahead."""
-
-  def __init__(
-      self,
-      row: Callable[[int], _Row],
-      start: int,
-      stop: int,
-      share: int,
-      spec: FrameSpec,
-      workers: int,
-      prefetch: int,
-  ):
-    self._work = _Work(row, spec)
-    self._range, self._share, self._prefetch = (start, stop), share, prefetch
-    self._workers = workers or num_cores()
-    # The iterator of tf.data, in a list so that the finalizer can drop it.
-    self._held: list[Any] = []
-    self._rows, self._waited, self._started = 0, 0.0, 0.0
-    # Also at exit: threads that call Python must stop before Python does.
-    self._finish = weakref.finalize(self, _stop, self._work, self._held)
-
-  def __iter__(self) -> Iterator[Batch]:
-    return self
-
-  def __next__(self) -> Batch:
-    if self._work.closed:
-      raise StopIteration
-    if not self._held:
-      self._held.append(self._open())
-      self._started = time.perf_counter()
-    now = time.perf_counter()
-    *fields, failed = next(self._held[0])
-    if failed.any():
-      error = self._work.errors[int(failed[failed > 0][0]) - 1]
-      self.close()
-      raise error
-    self._waited += time.perf_counter() - now
-    self._rows += len(failed)
-    return dict(zip(_FIELDS, fields, strict=True))
-
-  def stats(self) -> dict[str, float]:
-    """See `TrainLoader.stats`."""
-    seconds = time.perf_counter() - self._started if self._rows else 0.0
-    return {
-        'clips_per_second': self._rows / seconds if seconds else 0.0,
-        'wait_seconds': self._waited,
-    }
-
-  def close(self):
-    """Stops the threads and waits for them."""
-    self._finish()
-
-  def _open(self) -> Iterator:
-    tf = quiet_tensorflow.load()
-    work = self._work
-    shapes = (work.shape,) + ((),) * 5
-    types = (tf.uint8, tf.int32, tf.float32, tf.int32, tf.int32, tf.int64)
-
-    def compute(number):
-      values = tf.numpy_function(work.compute, [number], types)
-      for value, shape in zip(values, shapes, strict=True):
-        value.set_shape(shape)
-      return tuple(values)
-
-    options = tf.data.Options()
-    options.deterministic = True
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = self._workers + 2
-    data = (
-        tf.data.Dataset.range(*self._range)
-        .map(compute, num_parallel_calls=self._workers, deterministic=True)
-        .batch(self._share, drop_remainder=True)
-        .prefetch(self._prefetch)
-        .with_options(options)
-    )
-    return data.as_numpy_iterator()
-
-
-class _Work:
-  """What the threads do; holds no reference to a loader.
-
-  TensorFlow keeps a function as long as the iterator that calls it. If that
-  kept the loader as well, a forgotten loader would decode for ever.
-  """
-
-  def __init__(self, row: Callable[[int], _Row], spec: FrameSpec):
-    self._row = row
-    side = spec.crop_pixels
-    self.shape = (spec.num_frames, side, side, 3)
-    self.errors: dict[int, Exception] = {}
-    self.closed = False
-
-  def compute(self, number: np.int64):
-    """One row and 0; or an empty row and its number + 1 if it failed.
-
-    An exception would reach the caller as TensorFlow's and without its class.
-    """
-    row, failed = None, 0
-    try:
-      if not self.closed:
-        row = self._row(int(number))
-    except Exception as e:
-      self.errors[int(number)] = e
-      failed = int(number) + 1
-    if row is None:
-      row = np.zeros(self.shape, np.uint8), 0, 0.0, 0, 0
-    video, label, mask, index, view = row
-    return (
-        video,
-        np.int32(label),
-        np.float32(mask),
-        np.int32(index),
-        np.int32(view),
-        np.int64(failed),
-    )
-
-
-def _stop(work: _Work, held: list[Any]):
-  work.closed = True
-  held.clear()
-
-
-def num_cores() -> int:
-  """Cores this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def _share(batch_size: int, process_count: int) -> int:

@@ -26,14 +26,17 @@ from evclip_jax.weights import cache, formats, native
 from evclip_jax.weights.identify import LABELS
 from evclip_jax.weights.table import WeightsError
 
-_OUT = flags.DEFINE_string('out', '', 'The .safetensors file to write.')
-_TO = flags.DEFINE_enum(
-    'to', 'jax', ['jax', 'torch-names', 'scenic'], 'Naming and layout to write.'
-)
-_FORCE = flags.DEFINE_bool('force', False, 'Replace --out if it is there.')
-_VERBOSE = flags.DEFINE_bool('verbose', False, 'List every tensor.')
-
 _SHOWN = 4
+
+
+def define_flags():
+  """Defines this command's flags; other commands have some of the same name."""
+  flags.DEFINE_string('out', '', 'The .safetensors file to write.')
+  flags.DEFINE_enum(
+      'to', 'jax', ['jax', 'torch-names', 'scenic'], 'Naming and layout.'
+  )
+  flags.DEFINE_bool('force', False, 'Replace --out if it is there.')
+  flags.DEFINE_bool('verbose', False, 'List every tensor.')
 
 
 def main(positional: list[str]):
@@ -43,14 +46,44 @@ def main(positional: list[str]):
     positional: the path of the source.
 
   Raises:
-    UserError: wrong arguments, or a file that cannot be read or converted.
+    UserError: wrong arguments, or as `convert_file`.
   """
-  if len(positional) != 1 or not _OUT.value:
+  values = flags.FLAGS
+  if len(positional) != 1 or not values.out:
     raise UserError(
         'wanted: python -m evclip_jax.convert SOURCE --out=FILE.safetensors.'
     )
-  source, out = Path(positional[0]), Path(_OUT.value)
-  _check_out(source, out)
+  convert_file(
+      Path(positional[0]),
+      Path(values.out),
+      values.to,
+      values.force,
+      values.verbose,
+  )
+
+
+def convert_file(
+    source: Path,
+    out: Path,
+    to: str = 'jax',
+    force: bool = False,
+    verbose: bool = False,
+):
+  """Converts a file and prints what became of its tensors.
+
+  Args:
+    source: a weight file of any supported kind.
+    out: the .safetensors file to write.
+    to: 'jax' for this project's tree, 'torch-names' for the original names and
+      layout, 'scenic' for Scenic's.
+    force: whether to replace `out`.
+    verbose: whether to list every tensor.
+
+  Raises:
+    UserError: `out` is there or cannot be written; `source` cannot be read or
+      is of no known architecture. Nothing is left at `out`.
+  """
+  _check_out(source, out, force)
   file = formats.read_tensors(source)
   try:
     found = sources.convert(file)
@@ -60,33 +93,32 @@ def main(positional: list[str]):
     raise WeightsError(
         text if str(source) in text else f'{source}: {text}'
     ) from e
-  _describe(file, found)
-  if _TO.value == 'jax':
-    noted = cache.source_metadata(source, sources.VERSIONS[found.part])
-    if found.kind == 'evclip-jax':
-      noted |= {'sizes': file.metadata['sizes']}
-    converted = found.converted
-    native.write(
-        out,
-        found.part,
-        converted.flat,
-        converted.sizes,
-        noted | {'source_kind': found.kind},
-    )
+  _describe(file, found, verbose)
+  if to == 'jax':
+    _write_own(file, found, out)
   else:
-    tensors = _renamed(file, found, _TO.value)
+    tensors = _renamed(file, found, to)
     native.write_tensors(out, tensors, {'format': 'pt', 'source': source.name})
   print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
 
 
-def _check_out(source: Path, out: Path):
+def _write_own(file: formats.StateFile, found: sources.Source, out: Path):
+  noted = cache.source_metadata(Path(file.path), sources.VERSIONS[found.part])
+  noted['source_kind'] = found.kind
+  if found.kind == 'evclip-jax':
+    noted['sizes'] = file.metadata['sizes']
+  converted = found.converted
+  native.write(out, found.part, converted.flat, converted.sizes, noted)
+
+
+def _check_out(source: Path, out: Path, force: bool):
   if out.suffix != '.safetensors':
     raise UserError(f'--out={out} must end in .safetensors.')
   if not out.parent.is_dir():
     raise UserError(f'--out={out}: the folder {out.parent} does not exist.')
   if out.exists() and source.exists() and out.samefile(source):
     raise UserError(f'--out={out} is the source. Choose another name.')
-  if out.exists() and not _FORCE.value:
+  if out.exists() and not force:
     raise UserError(f'{out} is there already. Add --force to replace it.')
 
 
@@ -118,7 +150,7 @@ def _prompt(flat: Mapping[str, np.ndarray]) -> str:
   raise UserError(f'prompts {sorted(branches)} are not those of EV-CLIP.')
 
 
-def _describe(file: formats.StateFile, found: sources.Source):
+def _describe(file: formats.StateFile, found: sources.Source, verbose: bool):
   converted, report = found.converted, found.converted.report
   count = sum(int(np.prod(x.shape)) for x in converted.flat.values())
   print(f'{file.path}: {LABELS[found.kind]} ({file.kind}).')
@@ -126,11 +158,12 @@ def _describe(file: formats.StateFile, found: sources.Source):
     print(f'  {note}')
   sizes = file.metadata.get('sizes')
   print(f'  {json.loads(sizes) if sizes else converted.sizes}')
-  _list('mapped', [f'{n} -> {p}' for n, p in report.mapped.items()])
-  _list('ignored', [*report.ignored, *file.left_out])
+  mapped = [f'{n} -> {p}' for n, p in report.mapped.items()]
+  _list('mapped', mapped, verbose)
+  _list('ignored', [*report.ignored, *file.left_out], verbose)
   # The tables refuse a file that lacks anything, so there is no other case.
-  _list('missing', [])
-  print(f'  {count:,} parameters in {len(converted.flat)} tensors, float32')
+  _list('missing', [], verbose)
+  print(f'  {count:,} numbers in {len(converted.flat)} tensors, float32')
   drifting = [n for n in file.tensors if n.endswith('.running_mean')]
   if found.kind == 'ev-clip' and drifting:
     print(
@@ -141,11 +174,11 @@ def _describe(file: formats.StateFile, found: sources.Source):
   broken = [p for p, x in converted.flat.items() if not np.isfinite(x).all()]
   if broken:
     print(f'  warning: not all numbers are finite in {len(broken)} tensors:')
-    _list('not finite', broken)
+    _list('not finite', broken, verbose)
 
 
-def _list(title: str, items: Sequence[str]):
-  shown = items if _VERBOSE.value else items[:_SHOWN]
+def _list(title: str, items: Sequence[str], verbose: bool):
+  shown = items if verbose else items[:_SHOWN]
   more = len(items) - len(shown)
   print(f'  {title}: {len(items)}')
   for item in shown:
@@ -155,4 +188,5 @@ def _list(title: str, items: Sequence[str]):
 
 
 if __name__ == '__main__':
+  define_flags()
   cli.run(main)

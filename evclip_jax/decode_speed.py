@@ -40,13 +40,13 @@ def measure(
 
 
 def _measure(config, seconds: float) -> dict[str, Any]:
-  from data_pipelines import clip_frames, loader, open_data
+  from data_pipelines import clip_frames, loader, open_data, stream
 
   source = open_data.open_data(
       config.data, config.seed, config.split, cache_dir=config.cache_dir
   ).train
   spec = clip_frames.FrameSpec.of(config.data)
-  workers = config.data.workers or loader.num_cores()
+  workers = config.data.workers or stream.num_cores()
 
   order = np.random.default_rng(config.seed).permutation(len(source))
   place = iter(range(2**62))

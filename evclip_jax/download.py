@@ -16,10 +16,13 @@ from evclip_jax import cli
 from evclip_jax.errors import UserError
 from evclip_jax.weights import cache, download, published
 
-_CACHE_DIR = flags.DEFINE_string(
-    'cache_dir', '', 'Where to put the files; ~/.cache/evclip_jax if empty.'
-)
-_LIST = flags.DEFINE_bool('list', False, 'Show the names that can be fetched.')
+
+def define_flags():
+  """Defines this command's flags; other commands have some of the same name."""
+  flags.DEFINE_string(
+      'cache_dir', '', 'Where to put the files; ~/.cache/evclip_jax if empty.'
+  )
+  flags.DEFINE_bool('list', False, 'Show the names that can be fetched.')
 
 
 class _Bar:
@@ -72,8 +75,9 @@ def main(names: list[str]):
   Raises:
     UserError: no or unknown names, no connection, a wrong hash.
   """
-  if _LIST.value:
-    _show()
+  values = flags.FLAGS
+  if values.list:
+    _show(values.cache_dir)
     return
   if not names:
     raise UserError(
@@ -86,14 +90,14 @@ def main(names: list[str]):
   for name in names:
     bar = _Bar(name)
     try:
-      path = download.fetch(name, _CACHE_DIR.value, bar.update)
+      path = download.fetch(name, values.cache_dir, bar.update)
     finally:
       bar.close()
     print(f'{name}: {path}')
 
 
-def _show():
-  folder = _CACHE_DIR.value or cache.default_cache_dir()
+def _show(cache_dir: str):
+  folder = cache_dir or cache.default_cache_dir()
   width = max(len(name) for name in published.ALL)
   for name, item in published.ALL.items():
     print(f'{name:<{width}}  {item.what} -> {item.filename}')
@@ -101,4 +105,5 @@ def _show():
 
 
 if __name__ == '__main__':
+  define_flags()
   cli.run(main)

@@ -1,8 +1,7 @@
-"""python -m evclip_jax.export --workdir=RUN --out=FILE.safetensors
+"""Writes the trained weights of a run into one small file.
 
-Writes the trained weights of a run, without optimizer and frozen networks, into
-one small file. `--config.method.weights=FILE.safetensors` starts from it, and
-any program that reads safetensors can open it.
+Without optimizer and frozen networks, for `config.method.weights` and for any
+program that reads safetensors.
 """
 
 import os
@@ -10,26 +9,10 @@ import pathlib
 
 import jax
 import numpy as np
-from absl import flags
 from safetensors.numpy import save
 
-from evclip_jax import cli, loaded_run, params
+from evclip_jax import loaded_run, params
 from evclip_jax.errors import UserError
-
-_WORKDIR = flags.DEFINE_string('workdir', '', 'The run folder.')
-_OUT = flags.DEFINE_string('out', '', 'The file to write.')
-
-
-def main(args: list[str]):
-  """Exports one run."""
-  if args:
-    raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
-  for flag in (_WORKDIR, _OUT):
-    if not flag.value:
-      raise UserError(f'--{flag.name} is missing.')
-  if not _OUT.value.endswith('.safetensors'):
-    raise UserError(f'--out={_OUT.value}: name a file that ends .safetensors.')
-  print(save_trained(_WORKDIR.value, _OUT.value))
 
 
 def save_trained(workdir: str, path: str | os.PathLike) -> str:
@@ -72,7 +55,3 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
       f'{path}: {params.count(leaves):,} trained weights of '
       f'{run.config.method.name}, step {run.step} ({run.selected_by})'
   )
-
-
-if __name__ == '__main__':
-  cli.run(main)

@@ -112,6 +112,37 @@ def check_same_model(workdir: str, config: ml_collections.ConfigDict):
   _refuse_differences(folder, theirs, ours, differ)
 
 
+def check_data(folder: pathlib.Path, description: dict[str, Any]):
+  """Writes what a run's lists are, or checks that they are still the same.
+
+  Args:
+    folder: the run folder.
+    description: of the data pipeline; 'lists' has the hash of each list.
+
+  Raises:
+    UserError: a list has changed since the run began.
+  """
+  path = folder / 'data.json'
+  if not path.exists():
+    reporting.write_json(path, description)
+    return
+  theirs, ours = _read_json(path)['lists'], description['lists']
+  for name in sorted({*theirs, *ours}):
+    then, now = theirs.get(name), ours.get(name)
+    if then is None or now is None or then['sha256'] != now['sha256']:
+      raise UserError(
+          f'the list {name!r} has changed since the run in {folder} began '
+          f'({_clips(then)} then, {_clips(now)} now).\n  Restore the data, or '
+          'use another --workdir.'
+      )
+
+
+def _clips(entry: dict[str, Any] | None) -> str:
+  return 'no such list' if entry is None else (
+      f'{entry["clips"]} clips, hash {entry["sha256"][:8]}'
+  )
+
+
 def _refuse_differences(folder, theirs, ours, differ):
   if not differ:
     return

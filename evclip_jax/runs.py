@@ -35,6 +35,7 @@ def execute(
     is_first = jax.process_index() == 0
     folder = run_folder.prepare(workdir, config, is_first)
     if is_first:
+      run_folder.check_data(folder, data.description)
       data.write(folder)
   if mode == 'evaluate':
     return score_run.evaluate_run(config, folder, model, data)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from evclip_jax import benchmark, step_speed
+from evclip_jax import speed_table, step_speed
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = (
@@ -82,7 +82,7 @@ def test_everything_the_contract_names_is_reported(tmp_path):
   assert result['memory']['host_peak_bytes'] > 1e8
   assert result['decode']['bare_clips_per_second_per_core'] > 0
   assert result['decode']['loader_clips_per_second'] > 0
-  text = benchmark.table(result)
+  text = speed_table.table(result)
   assert text in done.stdout
   for word in ('compile', 'median', 'clips/s', 'FLOPs', 'peak', 'decoder'):
     assert word in text

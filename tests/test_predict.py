@@ -6,12 +6,21 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs import folder as folder_config
-from evclip_jax import loaded_run, main, predict, predictions
+from evclip_jax import (
+    export,
+    loaded_run,
+    main,
+    params,
+    predict_videos,
+    predictions,
+)
+from evclip_jax import model as model_lib
 from evclip_jax.errors import UserError
 from tests import clips
 
@@ -33,6 +42,7 @@ def finished(data_root, tmp_path_factory):
       'data.root': str(data_root),
       'data.shots': 4,
       'batch_size': 4,
+      'mesh.data': 1,
       'train.epochs': 1,
   })
   main.run(config, workdir, 'train')
@@ -49,60 +59,55 @@ def test_clips(finished, data_root):
   ]
 
 
+@pytest.fixture(scope='module')
+def seen(finished, test_clips):
+  run = loaded_run.load(finished)
+  return run, dict(predict_videos.predict(run, test_clips))
+
+
 def command(*arguments):
+  environment = os.environ | {'XLA_FLAGS': ''}
   return subprocess.run(
       [sys.executable, '-m', 'evclip_jax.predict', *map(str, arguments)],
       cwd=ROOT,
+      env=environment,
       capture_output=True,
       text=True,
   )
 
 
-def test_predictions_are_those_of_the_evaluation(finished, test_clips):
+def test_predictions_are_those_of_the_evaluation(finished, seen, test_clips):
   scored = np.load(pathlib.Path(finished) / 'evaluation/test.npz')
-  run = loaded_run.load(finished)
-  seen = dict(predict.predict(run, test_clips))
-  got = np.stack([seen[path].probabilities for path in test_clips])
+  got = np.stack([seen[1][path].probabilities for path in test_clips])
   np.testing.assert_allclose(
       np.log(got), scored['log_probabilities'], rtol=1e-5, atol=1e-5
   )
 
 
-def test_a_batch_of_any_size_gives_the_same(finished, test_clips):
-  run = loaded_run.load(finished)
-  together = dict(predict.predict(run, test_clips))
-  alone = dict(predict.predict(run, test_clips[:1]))
-  np.testing.assert_allclose(
-      alone[test_clips[0]].probabilities,
-      together[test_clips[0]].probabilities,
-      rtol=1e-5,
-  )
+def test_masks_and_frames_come_with_them(seen, test_clips):
+  for path in test_clips:
+    one = seen[1][path]
+    assert one.frames.shape == (8, 224, 224, 3)
+    assert one.maps['mask'].shape == (224, 224)
+    assert 0 <= one.maps['mask'].min() < one.maps['mask'].max() <= 1
 
 
-def test_views_are_averaged(finished, test_clips):
-  run = loaded_run.load(finished)
-  one = dict(predict.predict(run, test_clips[:2]))
+def test_views_are_averaged(seen, test_clips):
+  run, single = seen
+  path = test_clips[0]
   with run.config.unlocked():
-    run.config.eval.clips, run.config.eval.crops = 2, 3
-  many = dict(predict.predict(run, test_clips[:2]))
-  for path in test_clips[:2]:
-    assert many[path].probabilities.sum() == pytest.approx(1)
-    assert many[path].frames.shape == one[path].frames.shape
-    assert (many[path].probabilities != one[path].probabilities).any()
-
-
-def test_other_classes_can_be_named(finished, test_clips):
-  run = loaded_run.load(finished, ['peeling fruit', 'sawing wood'])
-  (_, seen), = predict.predict(run, test_clips[:1])
-  assert seen.probabilities.shape == (2,)
-  assert {name for name, _ in seen.top(run.session.class_names)} == {
-      'peeling fruit',
-      'sawing wood',
-  }
+    run.config.eval.clips, run.config.eval.crops = 1, 3
+  (_, averaged), = predict_videos.predict(run, [path])
+  with run.config.unlocked():
+    run.config.eval.crops = 1
+  assert averaged.probabilities.sum() == pytest.approx(1)
+  assert (averaged.probabilities != single[path].probabilities).any()
+  # The middle one of three crops is the only one of an ordinary evaluation.
+  np.testing.assert_array_equal(averaged.frames, single[path].frames)
 
 
 def test_good_videos_are_predicted_beside_a_bad_one(
-    finished, test_clips, tmp_path
+    finished, seen, test_clips, tmp_path
 ):
   bad = tmp_path / 'bad.mp4'
   bad.write_bytes(b'not a video')
@@ -124,7 +129,11 @@ def test_good_videos_are_predicted_beside_a_bad_one(
   for line in (lines[0], lines[2]):
     values = [x['probability'] for x in line['top5']]
     assert values == sorted(values, reverse=True)
-    assert 'probability' in done.stdout.splitlines()[0]
+    best = line['top5'][0]
+    expected = seen[1][line['video']].top(seen[0].session.class_names, 1)
+    assert best['class'] == expected[0][0]
+    assert best['probability'] == pytest.approx(expected[0][1], abs=1e-4)
+  assert 'probability' in done.stdout.splitlines()[0]
   names = [os.path.basename(p) for p in (test_clips[0], test_clips[-1])]
   pictures = [p.name for p in out.iterdir() if p.suffix == '.png']
   assert len(pictures) == 2
@@ -135,13 +144,30 @@ def test_good_videos_are_predicted_beside_a_bad_one(
   ]
 
 
-def test_json_prints_nothing_else(finished, test_clips):
+def test_json_prints_nothing_else_and_other_classes_can_be_named(
+    finished, test_clips
+):
   folder = os.path.dirname(test_clips[0])
   done = command(f'--workdir={finished}', folder, '--json', '--classes=a,b')
   assert done.returncode == 0, done.stderr
   lines = [json.loads(line) for line in done.stdout.splitlines()]
   assert len(lines) == len(os.listdir(folder))
   assert {x['class'] for x in lines[0]['top5']} == {'a', 'b'}
+
+
+def test_the_trained_weights_can_be_exported(finished, tmp_path):
+  file = tmp_path / 'trained.safetensors'
+  said = export.save_trained(finished, file)
+  config = loaded_run.load(finished).config.unlock()
+  config.method.weights = str(file)
+  model = model_lib.build(config)
+  count = sum(x.size for x in jax.tree.leaves(model.params['method']))
+  assert f'{count:,} trained weights of ev_clip' in said
+  trained = loaded_run.load(finished).trainable
+  back = params.split(model.params, model.method.trainable)[0]
+  assert set(back) == set(trained)
+  for name, value in trained.items():
+    np.testing.assert_array_equal(back[name], value)
 
 
 def test_a_folder_that_is_no_run_exits_with_2(test_clips, tmp_path):
@@ -153,17 +179,17 @@ def test_a_folder_that_is_no_run_exits_with_2(test_clips, tmp_path):
 
 def test_what_is_not_there_is_named():
   with pytest.raises(UserError, match='name at least one video'):
-    predict.find_videos([])
+    predict_videos.find_videos([])
   with pytest.raises(UserError, match='gone.mp4 does not exist'):
-    predict.find_videos(['gone.mp4'])
+    predict_videos.find_videos(['gone.mp4'])
 
 
 def test_a_folder_stands_for_its_videos(data_root, tmp_path):
   with pytest.raises(UserError, match='has no videos'):
-    predict.find_videos([str(tmp_path)])
-  found = predict.find_videos([str(data_root)])
+    predict_videos.find_videos([str(tmp_path)])
+  found = predict_videos.find_videos([str(data_root)])
   assert len(found) > 4
-  assert predict.find_videos([str(data_root), found[0]]) == found
+  assert predict_videos.find_videos([str(data_root), found[0]]) == found
 
 
 @pytest.mark.parametrize(
@@ -172,13 +198,13 @@ def test_a_folder_stands_for_its_videos(data_root, tmp_path):
 )
 def test_classes_must_be_different(names, message):
   with pytest.raises(UserError, match=message):
-    predict.check_classes(names)
+    predict_videos.check_classes(names)
 
 
 def test_names_are_cleaned_as_those_of_a_data_set():
-  names = predict.check_classes(['brush_hair', 'YoYo'])
+  names = predict_videos.check_classes(['brush_hair', 'YoYo'])
   assert names == ['brush hair', 'Yo Yo']
-  assert predict.check_classes([]) is None
+  assert predict_videos.check_classes([]) is None
 
 
 def test_the_table_is_aligned():

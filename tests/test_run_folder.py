@@ -49,3 +49,13 @@ def test_a_file_in_the_way(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(UserError, match='cannot write to the run folder'):
     run_folder.prepare(str(tmp_path / 'file' / 'run'), config())
+
+
+def test_a_list_that_changed_is_noticed(tmp_path):
+  def described(digest):
+    return {'lists': {'train': {'clips': 3, 'sha256': digest}}}
+
+  run_folder.check_data(tmp_path, described('a' * 64))
+  run_folder.check_data(tmp_path, described('a' * 64))
+  with pytest.raises(UserError, match="the list 'train' has changed"):
+    run_folder.check_data(tmp_path, described('b' * 64))

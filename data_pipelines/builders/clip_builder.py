@@ -62,6 +62,9 @@ class Plan:
 class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """A data set of encoded clips; `manual_dir` is the download's folder.
 
+  The shards are in the order of the keys' hashes, the same every time. (In an
+  order of its own TFDS would hold all clips in memory at once.)
+
   A subclass sets `name`, `VERSION`, `HOMEPAGE`,
   `MANUAL_DOWNLOAD_INSTRUCTIONS`, and defines `make_plan`.
   """
@@ -83,8 +86,6 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         homepage=self.HOMEPAGE,
         features=features(),
         metadata=tfds.core.MetadataDict(),
-        # The order of the plan: the same bytes every time.
-        disable_shuffling=True,
     )
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):

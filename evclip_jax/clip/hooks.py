@@ -86,6 +86,11 @@ class Hooks:
   ) = None
 
   @property
+  def in_blocks(self) -> bool:
+    """Whether a hook sees or changes what transformer blocks compute."""
+    return dataclasses.replace(self, embed=None, moments=None) != PLAIN
+
+  @property
   def records(self) -> bool:
     """Whether a hook may keep what it sees."""
     return self.attention_map is not None or self.moments is not None

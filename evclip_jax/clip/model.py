@@ -170,6 +170,7 @@ class VisionTransformer(nn.Module):
     x = Transformer(
         sizes.vision_layers,
         sizes.vision_heads,
+        first_only=True,
         hooks=self.hooks,
         remat=self.remat,
         dtype=self.dtype,

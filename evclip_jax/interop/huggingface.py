@@ -75,7 +75,7 @@ def rename(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   out: dict[str, np.ndarray] = {}
   fused: dict[str, dict[str, np.ndarray]] = {}
   for name, tensor in tensors.items():
-    if _IGNORE.fullmatch(name):
+    if is_ignored(name):
       continue
     layer = _LAYER.fullmatch(name)
     if layer and (qkv := _QKV.fullmatch(layer[3])):
@@ -93,6 +93,11 @@ def rename(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
       )
     out[target] = np.concatenate([parts[x] for x in 'qkv'])
   return out
+
+
+def is_ignored(name: str) -> bool:
+  """Whether a tensor is not needed: the numbers 0, 1, 2, ... of positions."""
+  return _IGNORE.fullmatch(name) is not None
 
 
 def check_config(weights: str | Path):

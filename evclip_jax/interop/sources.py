@@ -86,7 +86,10 @@ def _openai(file: StateFile) -> Converted:
 
 def _huggingface(file: StateFile) -> Converted:
   huggingface.check_config(file.path)
-  return clip_convert.from_source(huggingface.rename(file.tensors))
+  converted = clip_convert.from_source(huggingface.rename(file.tensors))
+  ignored = tuple(n for n in file.tensors if huggingface.is_ignored(n))
+  report = dataclasses.replace(converted.report, ignored=ignored)
+  return dataclasses.replace(converted, report=report)
 
 
 def _scenic(file: StateFile) -> Converted:
@@ -97,9 +100,9 @@ def _scenic(file: StateFile) -> Converted:
   except ValueError as e:
     raise WeightsError(f'it is no whole Scenic CLIP tree: {e}') from e
   converted = clip_convert.from_source(tensors)
-  return dataclasses.replace(
-      converted, report=Report({n: n for n in file.tensors}, ())
-  )
+  # The names in between are in no file.
+  report = Report({path: path for path in converted.flat}, ())
+  return dataclasses.replace(converted, report=report)
 
 
 def _omnivore(file: StateFile) -> Converted:

@@ -66,8 +66,9 @@ class Method:
     loss: (params, features, classes, batch) -> (scalar, {name: scalar}), the
       mean over rows with batch['mask'] 1 of the global batch.
     trainable: patterns of the paths that train, matched in full.
-    text_trains: True if `text` depends on trained leaves, so that the class
-      embeddings are recomputed at every step instead of once.
+    text_trains: True if `text` depends on trained leaves. Then `loss` gets the
+      tokens [M, K, L] in place of `classes` and embeds the texts it needs,
+      and the class embeddings are computed once per evaluation, not per run.
   """
 
   init: Callable[[jax.Array], Params]

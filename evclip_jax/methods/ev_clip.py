@@ -78,13 +78,14 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
   clip, encoder = backbones.clip, backbones.encoder
   generators = _generators(settings, clip.sizes.embed_dim, clip.dtype)
 
+  @jax.jit
   def init(rng):
-    # The trees depend on the number of frames and channels only.
+    # The shapes of parameters depend on no more of the features than this.
     z = jnp.zeros(
         (1, -(-backbones.num_frames // 2), GRID, GRID, encoder.sizes.channels)
     )
     return {
-        name: jax.jit(module.init)(jax.random.fold_in(rng, i), z)['params']
+        name: module.init(jax.random.fold_in(rng, i), z)['params']
         for i, (name, module) in enumerate(generators.items())
     }
 

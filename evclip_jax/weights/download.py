@@ -82,21 +82,6 @@ def fetch_published(
   return target
 
 
-def locate(name: str, cache_dir: str | Path = '') -> Path | None:
-  """Where a published file is, or None if it has not been fetched.
-
-  Raises:
-    UserError: an unknown name, or a file there with a wrong hash.
-  """
-  published = find(name)
-  folder = Path(cache_dir) if cache_dir else default_cache_dir()
-  target = folder / published.filename
-  if not target.is_file():
-    return None
-  _check_present(target, published, name)
-  return target
-
-
 class _Part:
   """A file in the making and what the server said of it."""
 

@@ -70,7 +70,11 @@ def write_tensors(
   temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp')
   arrays = {n: np.asarray(t, order='C') for n, t in tensors.items()}
   try:
+    temporary.touch()
+    # safetensors makes files that only their owner can read.
+    mode = temporary.stat().st_mode
     safetensors.numpy.save_file(arrays, temporary, metadata=dict(metadata))
+    temporary.chmod(mode)
     with temporary.open('rb') as f:
       os.fsync(f.fileno())
     os.replace(temporary, path)

@@ -239,3 +239,18 @@ def test_clips_outside_of_the_root_keep_their_path(tmp_path):
   data = read(root=str(tmp_path / 'near'), train_list='l.csv')
   keys = {r.path for c in (data.train, *data.tests.values()) for r in c.records}
   assert keys == {f'{far}/0.mp4', f'{far}/1.mp4', 'y/0.mp4', 'y/1.mp4'}
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
+  trees.make_folder(tmp_path / 'far', {'a': 3})
+  root = trees.make_folder(tmp_path / 'd', {'b': 3})
+  (root / 'a').symlink_to(tmp_path / 'far' / 'a')
+  (root / 'b' / 'up').symlink_to(root)
+  data = read(root=str(root))
+  assert data.class_names == ['a', 'b']
+  assert len(data.train.records) + len(data.tests['test'].records) == 6
+
+
+def test_prepared_folders_are_for_data_sets(tmp_path):
+  with pytest.raises(UserError, match='data.tfds_dir'):
+    read(root=str(tmp_path), tfds_dir='x')

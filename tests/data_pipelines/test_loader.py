@@ -245,14 +245,12 @@ def test_stats_count_clips_and_waiting(sets):
 
 def test_a_program_that_forgets_to_close_ends(sets, tmp_path):
   code = (
-      'from data_pipelines import loader\n'
-      'from data_pipelines.clip_frames import FrameSpec\n'
+      'from data_pipelines.stream import Stream\n'
       'import numpy as np\n'
-      'spec = FrameSpec(num_frames=1, crop_pixels=8)\n'
       'def row(n):\n'
       '  sum(range(20_000))\n'
       '  return np.zeros((1, 8, 8, 3), np.uint8), 0, 1.0, n, 0\n'
-      'stream = loader._Stream(row, 0, 2**40, 4, spec, 2, 2)\n'
+      'stream = Stream(row, 0, 2**40, 4, (1, 8, 8, 3), 2, 2)\n'
       'print(next(stream)["index"])\n'
   )
   done = subprocess.run(

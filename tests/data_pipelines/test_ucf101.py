@@ -24,7 +24,11 @@ def keys(clips):
     ('videos', 'lists', 'below'),
     [
         ('UCF-101', 'ucfTrainTestlist', ''),
-        ('UCF-101', 'UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist', ''),
+        (
+            'UCF-101',
+            'UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist',
+            '',
+        ),
         ('ucf101_video/UCF-101-video', 'ucf101_video/ucfTrainTestlist', ''),
         ('UCF101/UCF-101', 'ucfTrainTestlist', ''),
         ('videos', 'splits', ''),
@@ -47,7 +51,8 @@ def test_usual_places(tmp_path, videos, lists, below):
 def test_each_split_has_its_own_lists(root):
   for split in (1, 2, 3):
     data = read(split, root=str(root))
-    assert keys(data.tests['test'])[0] == trees.clip_key('ApplyEyeMakeup', split)
+    first = keys(data.tests['test'])[0]
+    assert first == trees.clip_key('ApplyEyeMakeup', split)
   with pytest.raises(UserError, match='split=4'):
     read(4, root=str(root))
 
@@ -170,6 +175,15 @@ def test_flat_folder_of_clips(tmp_path):
   assert data.class_names == [
       'Apply Eye Makeup', 'Hand Stand Pushups', 'Yo Yo',
   ]  # fmt: skip
+
+
+def test_a_name_that_fits_two_clips_is_refused(root, tmp_path):
+  twin = root / 'UCF-101' / 'copies' / 'v_YoYo_g02_c01.avi'
+  twin.parent.mkdir()
+  twin.touch()
+  train = trees.write_vifi(tmp_path / 'train.txt', (2,))
+  with pytest.raises(UserError, match=r'could be .*YoYo.* or .*copies'):
+    read(root=str(root), train_list=train)
 
 
 def test_published_lists_on_a_full_tree_of_empty_files(shared, tmp_path):

@@ -55,9 +55,8 @@ def make_ucf(
     folder = root / lists
     folder.mkdir(parents=True, exist_ok=True)
     # Real files have Windows line ends here and there.
-    (folder / 'classInd.txt').write_bytes(
-        b''.join(b'%d %s\r\n' % (k, c.encode()) for k, c in enumerate(CLASSES, 1))
-    )
+    lines = [f'{number} {name}\r\n' for number, name in enumerate(CLASSES, 1)]
+    (folder / 'classInd.txt').write_bytes(''.join(lines).encode())
     for split in (1, 2, 3):
       write_official(folder, split)
   return root

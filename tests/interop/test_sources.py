@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
 from evclip_jax.clip import convert as clip_convert
 from evclip_jax.encoders import convert as encoder_convert
@@ -60,6 +59,8 @@ STATES = {
     'ev-clip': (ev_clip_tensors, 'method'),
 }
 
+CLIPS = [kind for kind, (_, part) in STATES.items() if part == 'clip']
+
 
 def read(tmp_path, tensors):
   path = tmp_path / 'source.npz'
@@ -75,7 +76,7 @@ def test_every_kind(kind, tmp_path):
   assert all(x.dtype == np.float32 for x in found.converted.flat.values())
 
 
-@pytest.mark.parametrize('kind', [k for k, v in STATES.items() if v[1] == 'clip'])
+@pytest.mark.parametrize('kind', CLIPS)
 def test_clip_is_the_same_in_every_naming(kind, tmp_path):
   make, part = STATES[kind]
   converted = sources.convert_part(read(tmp_path, make()), part)
@@ -108,8 +109,7 @@ def test_own_files(tmp_path):
 
 def test_a_config_beside_that_says_otherwise(tmp_path):
   path = tmp_path / 'model.safetensors'
-  tensors = {n: np.asarray(x, order='C') for n, x in huggingface_state().items()}
-  safetensors.numpy.save_file(tensors, path)
+  native.write_tensors(path, huggingface_state(), {})
   config = '{"vision_config": {"hidden_act": "gelu"}}'
   (tmp_path / 'config.json').write_text(config)
   with pytest.raises(WeightsError, match='activation is gelu'):

@@ -23,6 +23,7 @@ KEYS = {'drop_path': jax.random.key(1), 'dropout': jax.random.key(2)}
 class Built:
   """A method from its default settings, with random weights."""
 
+  name: str
   method: base.Method
   trainable: dict
   frozen: dict
@@ -54,7 +55,7 @@ def built(name: str) -> Built:
     params['method'] = own
   prompts = method.prompts([f'class {i}' for i in range(tiny.NUM_CLASSES)])
   bank = jax.jit(method.text)(params, tiny.tokens(len(prompts)))
-  return Built(method, *split(params, method.trainable), bank, prompts)
+  return Built(name, method, *split(params, method.trainable), bank, prompts)
 
 
 @pytest.fixture(params=base.names())
@@ -141,8 +142,10 @@ def test_padding_rows_do_not_change_the_loss(case):
   np.testing.assert_allclose(again, total, rtol=1e-5)
 
 
-def train(case, num_devices, num_steps):
+@functools.cache
+def train(name, num_devices):
   """(losses, final state, frozen leaves) after real training steps."""
+  case = built(name)
   mesh = sharding.make_mesh(num_devices)
   shardings = sharding.frozen_shardings(mesh, case.frozen, shard=False)
   frozen = jax.device_put(case.frozen, shardings)
@@ -156,7 +159,7 @@ def train(case, num_devices, num_steps):
       state.create(copies, optimizer), sharding.replicated(mesh)
   )
   found = []
-  for i in range(num_steps):
+  for i in range(3):
     batch = jax.device_put(tiny.batch(ROWS, seed=i), sharding.batched(mesh))
     current, metrics = run(current, frozen, case.bank, batch)
     found.append(float(metrics['loss']))
@@ -164,7 +167,7 @@ def train(case, num_devices, num_steps):
 
 
 def test_three_steps_move_what_trains_and_nothing_else(trains):
-  _, current, frozen = train(trains, 1, 3)
+  _, current, frozen = train(trains.name, 1)
   still = [
       path
       for path, before in trains.trainable.items()
@@ -176,8 +179,8 @@ def test_three_steps_move_what_trains_and_nothing_else(trains):
 
 
 def test_one_device_and_four_agree(trains):
-  one, _, _ = train(trains, 1, 2)
-  four, _, _ = train(trains, 4, 2)
+  one, _, _ = train(trains.name, 1)
+  four, _, _ = train(trains.name, 4)
   np.testing.assert_allclose(four, one, rtol=1e-5)
 
 

@@ -32,8 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
       '--debug', action='store_true', help='show tracebacks of failed cases'
   )
   flags = parser.parse_args(arguments)
-  # An accelerator's default may be coarser than float32.
-  jax.config.update('jax_default_matmul_precision', 'highest')
   total, misses, missed_cases = 0, 0, []
   for folder in flags.cases:
     start = time.perf_counter()
@@ -63,7 +61,10 @@ def run_case(
       raise CaseError(
           f'no kind {kind!r}; there are: {", ".join(kinds())}.'
       )
-    lines = importlib.import_module(f'tests.parity.{kind}').run(case)
+    module = importlib.import_module(f'tests.parity.{kind}')
+    # An accelerator's default may be coarser than float32.
+    with jax.default_matmul_precision('highest'):
+      lines = module.run(case)
   except Exception as error:  # The next case must run, whatever this one holds.
     if debug:
       traceback.print_exc()

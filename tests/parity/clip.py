@@ -1,6 +1,7 @@
 """Cases of kind 'clip': both towers and the logits between them."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -36,17 +37,20 @@ def run(case: Case) -> list[compare.Line]:
   pictures = inputs['images']
   if pictures.ndim != 4:
     raise CaseError(f'images are {pictures.shape}, wanted 4 axes.')
-  images = jax.jit(clip.images)(params, pictures.transpose(0, 2, 3, 1))
-  text = jax.jit(clip.text)(params, tokens)
-  logits = (
-      clip.logit_scale(params) * normalise_rows(images) @ normalise_rows(text).T
-  )
-  ours = {
+  ours = encode(clip, params, pictures.transpose(0, 2, 3, 1), tokens)
+  return compare.outputs(case.expected, ours, given=('tokens',))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def encode(clip, params, images, tokens):
+  """Both towers, under the names of the original."""
+  images, text = clip.images(params, images), clip.text(params, tokens)
+  cosines = normalise_rows(images) @ normalise_rows(text).T
+  return {
       'image_features': images,
       'text_features': text,
-      'logits_per_image': logits,
+      'logits_per_image': clip.logit_scale(params) * cosines,
   }
-  return compare.outputs(case.expected, ours, given=('tokens',))
 
 
 def build(case: Case, section: dict[str, Any]) -> tuple[Clip, dict[str, Any]]:

@@ -240,6 +240,13 @@ def test_own_files_with_other_sizes_are_refused(sizes, load, tmp_path):
     load(path)
 
 
+def test_others_can_read_what_the_system_lets_them(tmp_path):
+  path, plain = tmp_path / 'own.safetensors', tmp_path / 'plain'
+  native.write(path, 'clip', {'a': np.ones(2, np.float32)}, SIZES, {})
+  plain.touch()
+  assert path.stat().st_mode == plain.stat().st_mode
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
   path = tmp_path / 'own.safetensors'
   native.write(path, 'clip', {'a': np.ones(2, np.float32)}, SIZES, {})

@@ -5,6 +5,7 @@ import http.server
 import json
 import threading
 
+import huggingface_hub
 import pytest
 
 from evclip_jax.errors import UserError
@@ -258,6 +259,35 @@ def test_the_note_beside_a_part(fetch, server, tmp_path, monkeypatch):
   start_and_stop(server, fetch, tmp_path, monkeypatch)
   note = json.loads((tmp_path / 'w.pt.part.json').read_text())
   assert note == {'url': server.url, 'validator': '"one"'}
+
+
+HUB = Published('hf://owner/name/tokenizer.json', None, 'tokenizer.json')
+
+
+def test_a_file_of_the_hub(tmp_path, monkeypatch):
+  there = tmp_path / 'elsewhere.json'
+  there.write_text('{}')
+
+  def hf_hub_download(repository, file):
+    assert (repository, file) == ('owner/name', 'tokenizer.json')
+    return str(there)
+
+  monkeypatch.setattr(huggingface_hub, 'hf_hub_download', hf_hub_download)
+  path = download.fetch_published(HUB, 'vocab-hub', tmp_path / 'cache')
+  assert path == tmp_path / 'cache' / 'tokenizer.json'
+  assert path.read_text() == '{}'
+
+
+def test_the_hub_out_of_reach(tmp_path, monkeypatch):
+
+  def hf_hub_download(repository, file):
+    raise OSError('no connection')
+
+  monkeypatch.setattr(huggingface_hub, 'hf_hub_download', hf_hub_download)
+  with pytest.raises(UserError, match='no connection') as caught:
+    download.fetch_published(HUB, 'vocab-hub', tmp_path)
+  assert 'huggingface.co/owner/name' in str(caught.value)
+  assert str(tmp_path / 'tokenizer.json') in str(caught.value)
 
 
 def test_published_hashes_are_in_the_addresses():

@@ -1,0 +1,164 @@
+"""Rows computed by threads of tf.data, batched and fetched ahead.
+
+The only use of TensorFlow in reading: a function from row numbers to rows is
+called by its threads in any order, and the batches come out in theirs.
+"""
+
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from data_pipelines import quiet_tensorflow
+
+Batch = dict[str, np.ndarray]
+# video, label, mask, index, view.
+Row = tuple[np.ndarray, int, float, int, int]
+_FIELDS = ('video', 'label', 'mask', 'index', 'view')
+
+
+class Stream:
+  """An iterator of batches, equal however many threads there are."""
+
+  def __init__(
+      self,
+      row: Callable[[int], Row],
+      start: int,
+      stop: int,
+      batch_size: int,
+      video_shape: tuple[int, int, int, int],
+      workers: int,
+      prefetch: int,
+  ):
+    """Starts nothing before the first batch is asked for.
+
+    Args:
+      row: computes row number n; called by several threads.
+      start, stop: row numbers; a multiple of batch_size apart.
+      batch_size: rows of a batch.
+      video_shape: [T, P, P, 3] of the uint8 video in a row.
+      workers: threads; 0 = one per core.
+      prefetch: batches computed ahead.
+    """
+    self._work = _Work(row, video_shape)
+    self._range, self._batch_size = (start, stop), batch_size
+    self._prefetch = prefetch
+    self._workers = workers or num_cores()
+    # The iterator of tf.data, in a list so that the finalizer can drop it.
+    self._held: list[Any] = []
+    self._rows, self._waited, self._started = 0, 0.0, 0.0
+    # Also at exit: threads that call Python must stop before Python does.
+    self._finish = weakref.finalize(self, _stop, self._work, self._held)
+
+  def __iter__(self) -> Iterator[Batch]:
+    return self
+
+  def __next__(self) -> Batch:
+    """The next batch; raises what `row` raised, at the batch it belongs to."""
+    if self._work.closed:
+      raise StopIteration
+    if not self._held:
+      self._held.append(self._open())
+      self._started = time.perf_counter()
+    now = time.perf_counter()
+    *fields, failed = next(self._held[0])
+    if failed.any():
+      error = self._work.errors[int(failed[failed > 0][0]) - 1]
+      self.close()
+      raise error
+    self._waited += time.perf_counter() - now
+    self._rows += len(failed)
+    return dict(zip(_FIELDS, fields, strict=True))
+
+  def stats(self) -> dict[str, float]:
+    """{'clips_per_second', 'wait_seconds'} since the first batch.
+
+    The wait is the time in which the caller stood still for a batch.
+    """
+    seconds = time.perf_counter() - self._started if self._rows else 0.0
+    return {
+        'clips_per_second': self._rows / seconds if seconds else 0.0,
+        'wait_seconds': self._waited,
+    }
+
+  def close(self):
+    """Stops the threads and waits for them."""
+    self._finish()
+
+  def _open(self) -> Iterator:
+    tf = quiet_tensorflow.load()
+    work = self._work
+    shapes = (work.shape,) + ((),) * 5
+    types = (tf.uint8, tf.int32, tf.float32, tf.int32, tf.int32, tf.int64)
+
+    def compute(number):
+      values = tf.numpy_function(work.compute, [number], types)
+      for value, shape in zip(values, shapes, strict=True):
+        value.set_shape(shape)
+      return tuple(values)
+
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = self._workers + 2
+    data = (
+        tf.data.Dataset.range(*self._range)
+        .map(compute, num_parallel_calls=self._workers, deterministic=True)
+        .batch(self._batch_size, drop_remainder=True)
+        .prefetch(self._prefetch)
+        .with_options(options)
+    )
+    return data.as_numpy_iterator()
+
+
+class _Work:
+  """What the threads do; holds no reference to a loader.
+
+  TensorFlow keeps a function as long as the iterator that calls it. If that
+  kept the loader as well, a forgotten loader would decode for ever.
+  """
+
+  def __init__(self, row: Callable[[int], Row], shape: tuple[int, ...]):
+    self._row = row
+    self.shape = shape
+    self.errors: dict[int, Exception] = {}
+    self.closed = False
+
+  def compute(self, number: np.int64):
+    """One row and 0; or an empty row and its number + 1 if it failed.
+
+    An exception would reach the caller as TensorFlow's and without its class.
+    """
+    row, failed = None, 0
+    try:
+      if not self.closed:
+        row = self._row(int(number))
+    except Exception as e:
+      self.errors[int(number)] = e
+      failed = int(number) + 1
+    if row is None:
+      row = np.zeros(self.shape, np.uint8), 0, 0.0, 0, 0
+    video, label, mask, index, view = row
+    return (
+        video,
+        np.int32(label),
+        np.float32(mask),
+        np.int32(index),
+        np.int32(view),
+        np.int64(failed),
+    )
+
+
+def _stop(work: _Work, held: list[Any]):
+  work.closed = True
+  held.clear()
+
+
+def num_cores() -> int:
+  """Cores this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1

@@ -1,0 +1,123 @@
+"""From paths of videos to what a trained run makes of them."""
+
+import concurrent.futures
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import ml_collections
+import numpy as np
+
+from evclip_jax import loaded_run, look
+from evclip_jax.errors import UserError
+
+
+def predict(
+    run: loaded_run.LoadedRun, videos: Sequence[str]
+) -> Iterator[tuple[str, look.Seen | UserError]]:
+  """Looks at videos, several at once, in their order.
+
+  Args:
+    run: with the views of `config.eval`.
+    videos: paths.
+
+  Yields:
+    (path, what the run sees there, or why the file cannot be read).
+  """
+  config = run.config
+  read = make_reader(config)
+  clips, crops = config.eval.clips, config.eval.crops
+  views = clips * crops
+  most = max(1, (config.eval.batch_size or config.batch_size) // views)
+  group_size = min(most, len(videos))
+  looker = look.Looker(
+      run.session, run.trainable, group_size * views, clips, crops
+  )
+  workers = config.data.workers or os.cpu_count() or 1
+  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    for start in range(0, len(videos), group_size):
+      group = videos[start : start + group_size]
+      results = list(pool.map(lambda path: _try(read, path), group))
+      good = [r for r in results if not isinstance(r, UserError)]
+      seen = iter(looker(good) if good else [])
+      for path, result in zip(group, results, strict=True):
+        failed = isinstance(result, UserError)
+        yield path, result if failed else next(seen)
+
+
+def make_reader(
+    config: ml_collections.ConfigDict,
+) -> Callable[[str], np.ndarray]:
+  """Builds path -> uint8 [views, T, P, P, 3], the pixels of an evaluation."""
+  from data_pipelines import clip_frames, probe, records, source, tree
+
+  spec = clip_frames.FrameSpec.of(config.data)
+  clips, crops = config.eval.clips, config.eval.crops
+
+  def read(path):
+    path = os.path.abspath(path)
+    # A list of one clip, so that it is read as those of an evaluation are.
+    alone = source.Source(
+        records.ClipList('predict', (records.ClipRecord(path, 0),)),
+        [],
+        tree.FileTree(os.path.dirname(path)),
+        {path: probe.probe(path)},
+    )
+    return np.stack([
+        clip_frames.eval_clip(alone, 0, spec, view, clips, crops)
+        for view in range(clips * crops)
+    ])
+
+  return read
+
+
+def _try(
+    read: Callable[[str], np.ndarray], path: str
+) -> np.ndarray | UserError:
+  try:
+    return read(path)
+  except UserError as e:
+    return e
+
+
+def find_videos(arguments: Sequence[str]) -> list[str]:
+  """The files that arguments name, folders opened.
+
+  Raises:
+    UserError: nothing named, a path that does not exist, a folder without
+      videos.
+  """
+  from data_pipelines import tree
+
+  if not arguments:
+    raise UserError('name at least one video, or a folder of videos.')
+  videos = []
+  for path in arguments:
+    if os.path.isdir(path):
+      inside = [os.path.join(path, key) for key in tree.FileTree(path).keys]
+      if not inside:
+        raise UserError(f'the folder {path} has no videos in it.')
+      videos += inside
+    elif os.path.exists(path):
+      videos.append(path)
+    else:
+      raise UserError(f'the video {path} does not exist.')
+  return list(dict.fromkeys(videos))
+
+
+def check_classes(names: Sequence[str]) -> list[str] | None:
+  """The names of --classes, cleaned; None if there are none.
+
+  Raises:
+    UserError: one class only, or two that are the same.
+  """
+  names = [name.strip() for name in names if name.strip()]
+  if not names:
+    return None
+  if len(names) == 1:
+    raise UserError(
+        f'--classes={names[0]} leaves nothing to choose: name two or more.'
+    )
+  from data_pipelines import class_names
+
+  class_names.check_distinct(names, '--classes')
+  return [class_names.clean(name) for name in names]
