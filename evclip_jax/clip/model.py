@@ -101,7 +101,7 @@ class Clip:
     return jnp.exp(jnp.asarray(params_clip['logit_scale'], jnp.float32))
 
   def init(self, rng: jax.Array) -> dict[str, Any]:
-    """Random weights to train from, as CLIP's authors began; nested, float32."""
+    """Random weights to train from, float32, drawn as CLIP's authors did."""
     side = self.sizes.image_resolution
     visual, text = jax.random.split(rng)
     return {

@@ -1,4 +1,4 @@
-"""CLIP's modified ResNet: three-layer stem, blur-pooled strides, attention pool."""
+"""CLIP's modified ResNet: strides by average pools, attention at the end."""
 
 import functools
 from typing import Any
@@ -168,8 +168,9 @@ class AttentionPool(nn.Module):
     std = width**-0.5
 
     def project(name, features, x, dtype=self.dtype):
-      dense = nn.Dense(features, dtype=dtype, kernel_init=normal(std), name=name)
-      return dense(x)
+      return nn.Dense(
+          features, dtype=dtype, kernel_init=normal(std), name=name
+      )(x)
 
     x = x.reshape(n, rows * columns, width)
     mean = x.mean(axis=1, keepdims=True, dtype=jnp.float32).astype(x.dtype)

@@ -167,7 +167,7 @@ def _default(
   command = 'python -m evclip_jax.download vocab'
   command += f' --cache_dir={cache_dir}' if cache_dir else ''
   raise UserError(
-      f'there is no CLIP vocabulary in {folder}.\n  Get it with "{command}", or '
-      f'set --config.clip.vocab to {vocabulary_lib.GZIP_FORM} or '
+      f'there is no CLIP vocabulary in {folder}.\n  Get it with "{command}", '
+      f'or set --config.clip.vocab to {vocabulary_lib.GZIP_FORM} or '
       f'{vocabulary_lib.JSON_FORM}.'
   )

@@ -90,8 +90,8 @@ def changed(state, **changes):
     ('changes', 'message'),
     [
         ({'text_projection': None}, "'text_projection' is missing"),
-        ({'visual__ln_post__bias': None}, "not in the file, such as 'visual/ln"),
-        ({'visual__extra': np.ones(2)}, "no rule for the tensor 'visual.extra'"),
+        ({'visual__ln_post__bias': None}, "are not in the file, such as 'vis"),
+        ({'visual__extra': np.ones(2)}, "no rule for the tensor 'visual.ex"),
         ({'visual__ln_pre__bias': np.ones(5)}, 'ln_pre'),
         ({'visual__conv1__weight': np.ones((128, 3))}, 'wanted 4 axes'),
         ({'visual__positional_embedding': np.ones((7, 128))}, 'not a square'),

@@ -62,8 +62,8 @@ class Case:
       raise CaseError(f'{name!r} is {array.dtype} {array.shape}: no integers.')
     if array.min() < 0 or array.max() >= below:
       raise CaseError(
-          f'{name!r} goes from {array.min()} to {array.max()}, wanted less than '
-          f'{below}.'
+          f'{name!r} goes from {array.min()} to {array.max()}, wanted 0 to '
+          f'{below - 1}.'
       )
     return array.astype(np.int32)
 
