@@ -42,7 +42,9 @@ class Checkpoints:
         while it trains.
     """
     self._read_only = read_only
-    logging.getLogger('absl').setLevel(logging.WARNING)
+    # Orbax warns at length that what is read only will not be written.
+    level = logging.ERROR if read_only else logging.WARNING
+    logging.getLogger('absl').setLevel(level)
     self.folder = pathlib.Path(workdir).resolve() / 'checkpoints'
     self._weights = weights
     self._managers: dict[str, ocp.CheckpointManager] = {}

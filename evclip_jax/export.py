@@ -32,7 +32,8 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
   if not run.trainable:
     raise UserError(f'{workdir} is a run without trained weights.')
   leaves = {
-      name: np.ascontiguousarray(value)
+      # Not ascontiguousarray, which gives scalars an axis.
+      name: np.asarray(value, order='C')
       for name, value in jax.device_get(run.trainable).items()
   }
   metadata = {

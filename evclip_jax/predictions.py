@@ -27,22 +27,24 @@ def row(
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-  """The rows as aligned text, five lines per video."""
-  good = [r for r in rows if 'top5' in r]
-  if not good:
-    return 'no video could be read'
-  wide = max(len('video'), *(len(r['video']) for r in good))
-  long = max(
-      len('class'), *(len(t['class']) for r in good for t in r['top5'])
-  )
-  lines = [f'{"video":<{wide}}  {"class":<{long}}  probability']
-  lines.append('-' * len(lines[0]))
-  for r in good:
-    for i, best in enumerate(r['top5']):
-      name = r['video'] if i == 0 else ''
+  """The rows as aligned text, up to five lines per video."""
+  lines = [('video', 'class', 'probability')]
+  for r in rows:
+    name = r['video']
+    if 'error' in r:
+      lines.append((name, '(cannot be read)', ''))
+    for best in r.get('top5', ()):
       share = f'{100 * best["probability"]:.1f} %'
-      lines.append(f'{name:<{wide}}  {best["class"]:<{long}}  {share:>11}')
-  return '\n'.join(lines)
+      lines.append((name, best['class'], share))
+      # Once is enough.
+      name = ''
+  widths = [max(len(line[i]) for line in lines) for i in range(3)]
+  text = [
+      f'{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}'
+      for a, b, c in lines
+  ]
+  text.insert(1, '-' * len(text[0]))
+  return '\n'.join(text)
 
 
 def make_folder(path: str) -> pathlib.Path:

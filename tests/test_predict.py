@@ -219,4 +219,5 @@ def test_the_table_is_aligned():
   ).splitlines()
   assert lines[2].split() == ['x.mp4', 'a', '90.0', '%']
   assert lines[3].split() == ['bb', '10.0', '%']
+  assert lines[4].split() == ['y', '(cannot', 'be', 'read)']
   assert len({len(line) for line in lines}) == 1
