@@ -11,10 +11,19 @@ from collections.abc import Callable
 
 import numpy as np
 
+# Every action has tools of its own shape and colour, as real ones have.
 SKIN = (0.85, 0.62, 0.48)
-WOOD = (0.5, 0.34, 0.2)
-METAL = (0.6, 0.62, 0.66)
-ROPE = (0.35, 0.3, 0.22)
+_WOOD = (0.5, 0.34, 0.2)
+_STEEL = (0.84, 0.87, 0.9)
+_DARK = (0.16, 0.15, 0.17)
+_FRAME = (0.2, 0.33, 0.62)
+_MAT = (0.08, 0.42, 0.3)
+_TRACK = (0.72, 0.52, 0.3)
+_PUMP = (0.55, 0.78, 0.15)
+_HANDLE = (0.72, 0.12, 0.12)
+_DESK = (0.45, 0.47, 0.52)
+_WATER = (0.15, 0.42, 0.65)
+_SLEEVE = (0.4, 0.15, 0.3)
 
 
 @dataclasses.dataclass
@@ -77,8 +86,10 @@ def swinging(rng, t, thing, size):
   length = rng.uniform(1.1, 1.3)
   x, y = length * np.sin(theta), -0.95 + length * np.cos(theta)
   return [
-      layer('bar', t, 0, -0.97, 0.45, 0.07, 0, WOOD),
-      bar(t, 0 * x, -0.95 + 0 * y, x, y, 0.025, ROPE),
+      bar(t, -0.9, 0.95, -0.12, -1.0, 0.06, _FRAME),
+      bar(t, 0.9, 0.95, 0.12, -1.0, 0.06, _FRAME),
+      layer('bar', t, 0, -0.97, 0.4, 0.09, 0, _FRAME),
+      bar(t, 0 * x, -0.95 + 0 * y, x, y, 0.03, _DARK),
       layer(thing, t, x, y, size, angle=-theta),
   ]
 
@@ -90,19 +101,22 @@ def bouncing(rng, t, thing, size):
   squash = 1 - 0.3 * np.clip(1 - up * 4, 0, 1)
   y = 0.8 - size * squash - up * 1.2
   return [
-      layer('bar', t, 0, 0.88, 1.0, 0.06, 0, WOOD),
-      layer('disc', t, x, 0.83, size * (1.1 - 0.6 * up), 0.05, 0, (0.1,) * 3),
+      layer('bar', t, 0, 0.88, 1.0, 0.1, 0, _MAT),
+      layer('bar', t, -0.8, 1.02, 0.06, 0.1, 0, _DARK),
+      layer('bar', t, 0.8, 1.02, 0.06, 0.1, 0, _DARK),
+      layer('disc', t, x, 0.83, size * (1.1 - 0.6 * up), 0.06, 0, _DARK),
       layer(thing, t, x, y, size / squash, size * squash),
   ]
 
 
 def spinning(rng, t, thing, size):
   omega, phase = _wave(rng, 0.7, 1.3)
+  turn = _side(rng) * omega * t + phase
   return [
-      bar(t, 0, 0.95, 0, -0.2, 0.05, METAL),
-      layer('bar', t, 0, 0.93, 0.35, 0.07, 0, METAL),
-      layer(thing, t, 0, -0.25, size * 1.15, angle=_side(rng) * omega * t + phase),
-      layer('disc', t, 0, -0.25, 0.08, colour=(0.2, 0.2, 0.2)),
+      bar(t, 0, 0.95, 0, -0.2, 0.08, _DARK),
+      layer('disc', t, 0, 0.9, 0.45, 0.16, 0, _DARK),
+      layer(thing, t, 0, -0.25, size * 1.15, angle=turn),
+      layer('disc', t, 0, -0.25, 0.1, colour=_STEEL),
   ]
 
 
@@ -114,8 +128,9 @@ def rolling(rng, t, thing, size):
   y = 0.25 + along * 0.85 * nx - size * ny
   ends = (-side * ny, 0.3 - nx, side * ny, 0.3 + nx)
   return [
-      bar(t, *ends, 0.06, WOOD),
-      bar(t, side * ny, 0.3 + nx, -side * ny, 0.3 + nx, 0.05, WOOD),
+      bar(t, -side * ny, 0.34 + nx, -side * ny, 0.3 - nx, 0.06, _WOOD),
+      bar(t, side * ny, 0.3 + nx, -side * ny, 0.3 + nx, 0.06, _WOOD),
+      bar(t, *ends, 0.09, _WOOD),
       layer(thing, t, x, y, size, angle=side * along * 0.85 / size),
   ]
 
@@ -123,10 +138,11 @@ def rolling(rng, t, thing, size):
 def circling(rng, t, thing, size):
   omega, phase = _wave(rng, 0.5, 0.9)
   turn, radius = _side(rng) * omega * t + phase, 0.66
+  x, y = radius * np.cos(turn), radius * np.sin(turn)
   return [
-      layer('hoop', t, 0, 0, radius, colour=METAL),
-      layer('disc', t, 0, 0, 0.16, colour=(0.25, 0.2, 0.2)),
-      layer(thing, t, radius * np.cos(turn), radius * np.sin(turn), size * 0.95),
+      layer('hoop', t, 0, 0, radius * 1.2, colour=_TRACK),
+      layer('disc', t, 0, 0, 0.2, colour=_TRACK),
+      layer(thing, t, x, y, size * 0.95),
   ]
 
 
@@ -140,8 +156,10 @@ def juggling(rng, t, thing, size):
     layers.append(layer(thing, t, x, y, size * 0.8, angle=spin * (t + n)))
   for side in (-1, 1):
     lift = 0.06 * np.sin(2 * np.pi * (start + 0.25 * side))
-    layers.append(bar(t, side * 0.8, 1.1, side * 0.62, 0.8 + lift, 0.1, SKIN))
-    layers.append(layer('disc', t, side * 0.6, 0.75 + lift, 0.2, 0.12, 0, SKIN))
+    layers += [
+        bar(t, side * 0.9, 1.2, side * 0.62, 0.8 + lift, 0.13, SKIN),
+        layer('disc', t, side * 0.6, 0.73 + lift, 0.3, 0.14, 0, SKIN),
+    ]
   return layers
 
 
@@ -151,10 +169,10 @@ def inflating(rng, t, thing, size):
   grown = size * (0.55 + 1.0 * s)
   x = -side * 0.3
   return [
-      bar(t, side * 0.75, 0.8, x, 0.05 + 0 * grown, 0.05, (0.15,) * 3),
-      bar(t, side * 0.75, 0.3, side * 0.75, -0.1 + stroke, 0.04, METAL),
-      layer('bar', t, side * 0.75, -0.1 + stroke, 0.2, 0.06, 0, (0.15,) * 3),
-      layer('bar', t, side * 0.75, 0.6, 0.13, 0.35, 0, METAL),
+      bar(t, side * 0.72, 0.85, x, 0.05 + 0 * grown, 0.07, _DARK),
+      bar(t, side * 0.72, 0.3, side * 0.72, -0.1 + stroke, 0.05, _DARK),
+      layer('bar', t, side * 0.72, -0.1 + stroke, 0.28, 0.08, 0, _DARK),
+      layer('bar', t, side * 0.72, 0.55, 0.2, 0.4, 0, _PUMP),
       layer(thing, t, x, 0.0, grown),
   ]
 
@@ -166,11 +184,11 @@ def cutting(rng, t, thing, size):
   tilt = apart * 0.8
   y = 0.8 - size * 1.1
   return [
-      layer('bar', t, 0, 0.88, 0.9, 0.08, 0, WOOD),
+      layer('bar', t, 0, 0.88, 0.85, 0.12, 0, _WOOD),
       layer(thing, t, -apart, y, size * 1.1, angle=-tilt, half=-1),
       layer(thing, t, apart, y, size * 1.1, angle=tilt, half=1),
-      layer('bar', t, 0, blade, 0.04, 0.4, 0, (0.85, 0.87, 0.9)),
-      layer('bar', t, 0, blade - 0.5, 0.07, 0.16, 0, (0.2, 0.15, 0.12)),
+      layer('bar', t, 0, blade, 0.09, 0.42, 0, _STEEL),
+      layer('bar', t, 0, blade - 0.55, 0.1, 0.2, 0, _HANDLE),
   ]
 
 
@@ -180,11 +198,11 @@ def pushing(rng, t, thing, size):
   y = 0.6 - size
   hand = x - side * (size + 0.12)
   return [
-      layer('bar', t, 0, 0.66, 1.05, 0.06, 0, METAL),
-      layer('bar', t, -0.8, 0.85, 0.05, 0.16, 0, METAL),
-      layer('bar', t, 0.8, 0.85, 0.05, 0.16, 0, METAL),
+      layer('bar', t, 0, 0.68, 1.05, 0.08, 0, _DESK),
+      layer('bar', t, -0.8, 0.9, 0.08, 0.2, 0, _DESK),
+      layer('bar', t, 0.8, 0.9, 0.08, 0.2, 0, _DESK),
       layer(thing, t, x, y, size),
-      bar(t, hand - side * 0.9, y - 0.15, hand, y, 0.09, SKIN),
+      bar(t, hand - side * 0.9, y - 0.15, hand, y, 0.12, SKIN),
       layer('disc', t, hand, y, 0.13, 0.2, 0, SKIN),
   ]
 
@@ -195,8 +213,8 @@ def floating(rng, t, thing, size):
   bob = 0.14 * np.sin(omega * t + phase)
   tilt = 0.35 * np.cos(omega * t + phase)
   return [
-      layer(thing, t, drift, 0.15 + bob, size * 1.1, angle=tilt),
-      layer('wave', t, 0, 0.42, 1.15, 0.5, omega * t, (0.15, 0.42, 0.65)),
+      layer(thing, t, drift, -0.02 + bob, size * 1.1, angle=tilt),
+      layer('wave', t, 0, 0.42, 1.15, 0.5, omega * t, _WATER),
   ]
 
 
@@ -206,9 +224,9 @@ def throwing(rng, t, thing, size):
   y = 0.55 - 0.75 * s - 1.6 * s * (1 - s)
   spin = rng.uniform(3, 7)
   return [
-      layer('disc', t, side * 0.72, -0.25, 0.34, 0.42, 0, (0.9, 0.88, 0.85)),
-      layer('target', t, side * 0.72, -0.25, 0.34, 0.42, 0, (0.6, 0.12, 0.15)),
-      bar(t, -side * 0.95, 1.05, -side * 0.78, 0.75, 0.1, SKIN),
+      layer('disc', t, side * 0.72, -0.25, 0.36, 0.46, 0, _STEEL),
+      layer('target', t, side * 0.72, -0.25, 0.36, 0.46, 0, _HANDLE),
+      bar(t, -side * 0.95, 1.05, -side * 0.78, 0.75, 0.12, SKIN),
       layer('disc', t, -side * 0.75, 0.7, 0.15, colour=SKIN),
       layer(thing, t, x, y, size * 0.95, angle=spin * s),
   ]
@@ -220,8 +238,10 @@ def lifting(rng, t, thing, size):
   grip = size * 1.05
   layers = [layer(thing, t, 0, y, size * 1.1)]
   for side in (-1, 1):
-    layers.append(bar(t, side * 0.75, 1.1, side * grip, y + 0.15, 0.09, SKIN))
-    layers.append(layer('disc', t, side * grip, y, 0.12, 0.18, 0, SKIN))
+    layers += [
+        bar(t, side * 0.75, 1.2, side * grip, y + 0.15, 0.14, _SLEEVE),
+        layer('disc', t, side * grip, y, 0.15, 0.2, 0, SKIN),
+    ]
   return layers
 
 

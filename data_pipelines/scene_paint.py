@@ -142,10 +142,10 @@ def background(rng, side: int) -> tuple[np.ndarray, float]:
   elif pattern == 'checks':
     mix = 0.5 + 2 * np.sin(scale * x) * np.sin(scale * y)
   elif pattern == 'clouds':
-    mix = 0.5 + 0.3 * sum(
-        np.sin(k * 14 * x + p) * np.sin(k * 11 * y + q)
-        for k, p, q in zip((1, 1.7, 2.9), *rng.uniform(0, 6, (2, 3)), strict=True)
-    )
+    mix = 0.5 + 0 * (x + y)
+    for k in (1, 1.7, 2.9):
+      p, q = rng.uniform(0, 6, 2)
+      mix += 0.3 * np.sin(k * 14 * x + p) * np.sin(k * 11 * y + q)
   else:
     turn = 0.0
     mix = (y > rng.uniform(0, 0.2)) + 0 * x

@@ -55,12 +55,6 @@ def _moon(u, v):
   return np.maximum(disc(u, v), -disc(u, v, 0.55, -0.1, 0.85))
 
 
-def _cross(u, v):
-  return np.minimum(
-      slab(u, v, 0, 0, 0.95, 0.3), slab(u, v, 0, 0, 0.3, 0.95)
-  )
-
-
 def _bottle(u, v):
   body = slab(u, v, 0, 0.35, 0.5, 0.65)
   return np.minimum(body, slab(u, v, 0, -0.6, 0.18, 0.45))
@@ -91,26 +85,15 @@ def _cup(u, v):
   return np.minimum(body, band(u - 0.5, v, 0.36, 0.12))
 
 
-def _arrow(u, v):
-  head = np.maximum(0.7 * (np.abs(v) + u - 1), 0.15 - u)
-  return np.minimum(head, slab(u, v, -0.4, 0, 0.6, 0.26))
-
-
 # Parts of every object with the brightness of their colour, drawn in order.
 OBJECTS: dict[str, tuple[tuple[Outline, float], ...]] = {
     'ball': (
         (disc, 1.0),
         (lambda u, v: disc(u, v, -0.35, -0.35, 0.25), 1.6),
     ),
-    'box': (
-        (lambda u, v: slab(u, v, 0, 0, 0.82, 0.82), 1.0),
-        (lambda u, v: slab(u, v, 0, 0, 0.16, 0.82), 0.55),
-    ),
     'star': ((_star, 1.0),),
-    'ring': ((lambda u, v: band(u, v, 0.74, 0.24), 1.0),),
     'heart': ((_heart, 1.0),),
     'moon': ((_moon, 1.0),),
-    'cross': ((_cross, 1.0),),
     'bottle': (
         (_bottle, 1.0),
         (lambda u, v: slab(u, v, 0, 0.4, 0.5, 0.25), 1.7),
@@ -132,13 +115,12 @@ OBJECTS: dict[str, tuple[tuple[Outline, float], ...]] = {
         (_cup, 1.0),
         (lambda u, v: slab(u, v, -0.2, -0.68, 0.72, 0.12), 0.6),
     ),
-    'arrow': ((_arrow, 1.0),),
 }
 
 # Outlines of scenery and tools; 'bar' and 'wave' are drawn by the painter.
 PROPS: dict[str, Outline] = {
     'disc': disc,
-    'hoop': lambda u, v: band(u, v, 0.95, 0.05),
+    'hoop': lambda u, v: band(u, v, 0.83, 0.13),
     'triangle': triangle,
     'target': lambda u, v: np.minimum(
         band(u, v, 0.85, 0.15), disc(u, v, 0, 0, 0.4)
@@ -147,12 +129,28 @@ PROPS: dict[str, Outline] = {
 
 # Names a caption uses, and the colour [0, 1] they stand for.
 COLOURS: dict[str, tuple[float, float, float]] = {
-    'red': (0.85, 0.12, 0.12),
-    'green': (0.15, 0.65, 0.2),
-    'blue': (0.15, 0.3, 0.85),
-    'yellow': (0.92, 0.82, 0.12),
-    'purple': (0.55, 0.18, 0.7),
-    'orange': (0.95, 0.5, 0.08),
-    'white': (0.95, 0.95, 0.95),
-    'black': (0.08, 0.08, 0.08),
+    'red': (0.85, 0.1, 0.1),
+    'orange': (0.96, 0.5, 0.06),
+    'yellow': (0.95, 0.86, 0.12),
+    'green': (0.15, 0.62, 0.18),
+    'teal': (0.1, 0.72, 0.7),
+    'blue': (0.12, 0.26, 0.85),
+    'purple': (0.52, 0.16, 0.7),
+    'pink': (0.97, 0.45, 0.7),
+    'white': (0.97, 0.97, 0.97),
+    'black': (0.07, 0.07, 0.07),
+}
+
+# The colour an object mostly has.
+USUAL_COLOUR: dict[str, str] = {
+    'ball': 'red',
+    'fish': 'orange',
+    'star': 'yellow',
+    'leaf': 'green',
+    'bottle': 'teal',
+    'cup': 'blue',
+    'hammer': 'purple',
+    'heart': 'pink',
+    'moon': 'white',
+    'key': 'black',
 }

@@ -31,7 +31,14 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
     rest = flags.FLAGS(argv)
   # ml_collections reports an unknown or mistyped key by whichever of these
   # the lookup raised.
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as e:
+  except (
+      flags.Error,
+      AttributeError,
+      KeyError,
+      OSError,
+      TypeError,
+      ValueError,
+  ) as e:
     if '--debug' in argv:
       traceback.print_exc()
     _fail(_explain(e, argv))
@@ -65,8 +72,7 @@ def config_value(holder: flags.FlagHolder):
   try:
     config = holder.value
   except OSError as e:
-    reason = str(e).strip().splitlines()[-1].strip()
-    raise UserError(f'--config cannot be loaded: {reason}') from e
+    raise UserError(f'--config cannot be loaded: {_last_line(e)}') from e
   if config is None:
     raise UserError('--config is missing, such as --config=configs/ucf.py.')
   return config
@@ -75,6 +81,8 @@ def config_value(holder: flags.FlagHolder):
 def _explain(error: Exception, argv: Sequence[str]) -> str:
   """What was wrong with the flags, with the whole key that was mistyped."""
   # KeyError shows the repr of its argument, hence args[0].
+  if isinstance(error, OSError):
+    return f'--config cannot be loaded: {_last_line(error)}'
   text = str(error.args[0]) if error.args else str(error)
   text = ' '.join(text.replace("\\'", "'").strip().splitlines())
   quoted = re.search(r'[\'"](\w+)[\'"]', text)
@@ -93,3 +101,7 @@ def _explain(error: Exception, argv: Sequence[str]) -> str:
   return f'unknown config key {flag}.' + (
       f' Did you mean "{hint[1]}"?' if hint else ''
   )
+
+
+def _last_line(error: Exception) -> str:
+  return str(error).strip().splitlines()[-1].strip()

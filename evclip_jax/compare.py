@@ -45,8 +45,9 @@ def run(
   if is_first:
     data.write(folder)
   cards: dict[str, Any] = {}
-  for name, choice in config.compare.items():
-    own = experiment.variant(config, choice.method, choice.settings.to_dict())
+  for choice in config.compare:
+    name = choice['name']
+    own = experiment.variant(config, choice['method'], choice['settings'])
     own_folder = folder / name.replace(' ', '_')
     done = _finished(own_folder, own)
     if done and mode == 'train':

@@ -102,9 +102,9 @@ def base() -> ml_collections.ConfigDict:
   c.eval.clips = 1
   c.eval.crops = 1
 
-  # Variants trained one after the other and shown in one table: name ->
-  # {'method': ..., 'settings': {...}}. Empty = one ordinary run.
-  c.compare = ml_collections.ConfigDict()
+  # Variants run one after the other and shown in one table, in this order:
+  # {'name': ..., 'method': ..., 'settings': {...}}. Empty = one ordinary run.
+  c.compare = ()
   return c
 
 

@@ -42,7 +42,7 @@ def variant(
     A new locked config without `compare`.
   """
   out = config_lib.from_dict(config_lib.to_dict(config)).unlock()
-  out.compare = ml_collections.ConfigDict()
+  out.compare = ()
   if method != config.method.name:
     _set_method(out, method)
   for key, value in settings.items():

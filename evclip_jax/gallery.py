@@ -46,17 +46,15 @@ def write(
   for name in data.evals:
     clips, truths = zip(*data.examples(name, _PER_LIST), strict=True)
     seen = looker([frames[None] for frames in clips])
+    figures = [
+        pictures.draw(look.picture(s, f'clip {i + 1}', names, fill, truths[i]))
+        for i, s in enumerate(seen)
+    ]
     sections.append(
         page.Section(
-            title=f'Test clips: {name}',
-            text=f'Four clips of the list, seen by {variant.name!r}.',
-            figures=[
-                (
-                    pictures.draw(look.picture(s, truth, names, fill, truth)),
-                    '',
-                )
-                for s, truth in zip(seen, truths, strict=True)
-            ],
+            title=f'List: {name}',
+            text=f'{len(clips)} clips spread over it; run {variant.name!r}.',
+            figures=[(figure, '') for figure in figures],
         )
     )
   columns = list(rows[0])
@@ -68,6 +66,12 @@ def write(
           'frames of a clip, its mask, what CLIP sees through it, and the five '
           'best classes.'
       ),
-      table=page.Table(columns, [[str(r[c]) for c in columns] for r in rows]),
+      table=page.Table(
+          columns, [[_cell(r[c]) for c in columns] for r in rows]
+      ),
       sections=sections,
   )
+
+
+def _cell(value: Any) -> str:
+  return f'{value:,}' if isinstance(value, int) else str(value)

@@ -53,7 +53,7 @@ def load(workdir: str, class_names: list[str] | None = None) -> LoadedRun:
   config.mesh.data = 0
   config.lock()
   if config.compare:
-    inner = ', '.join(n.replace(' ', '_') for n in config.compare)
+    inner = ', '.join(c['name'].replace(' ', '_') for c in config.compare)
     raise UserError(
         f'{workdir} holds several runs. Give the --workdir of one of them: '
         f'{workdir}/NAME with NAME in {inner}.'

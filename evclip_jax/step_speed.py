@@ -15,10 +15,9 @@ import numpy as np
 from evclip_jax import batch as batch_lib
 from evclip_jax import optim, session, sharding, state, step
 
-_WARM_UP = 2
 _LEAST_STEPS = 3
 # A slow machine does not have to wait for all the steps asked for.
-_MOST_SECONDS = 60.0
+_MOST_SECONDS = 15.0
 
 # Pattern of `device_kind` -> dense peak in 1e12 FLOP/s per chip: (bfloat16,
 # float32 as JAX multiplies it by default: TF32 on GPUs that have it, bfloat16
@@ -49,7 +48,7 @@ class StepSpeed:
     trace_seconds: from Python to the compiler's input.
     compile_seconds: the compiler's own time.
     step_ms: {'median', 'p10', 'p90'} over `steps` runs, device-synchronised.
-    steps: how many runs were timed, after the warm-up.
+    steps: how many runs were timed, after one to warm up.
     clips_per_second: over all devices, from the median.
     flops: of one step over all devices, by the compiler; None if it does not
       say.
@@ -90,7 +89,7 @@ def measure(
   Args:
     config: the run's config; batch_size, eval.batch_size, data.*, compute.*.
     run: the session; a method with nothing to train has no training step.
-    steps: how many runs to time; fewer if they take more than a minute.
+    steps: how many runs to time; fewer if they take long, but at least 3.
 
   Returns:
     {'train': ..., 'evaluate': ...}.
@@ -171,16 +170,15 @@ def _time(
   traced = time.perf_counter()
   compiled = lowered.compile()
   done = time.perf_counter()
-  seconds = []
   begin = time.perf_counter()
-  for i in range(_WARM_UP + steps):
-    if len(seconds) >= _LEAST_STEPS and (
-        time.perf_counter() - begin > _MOST_SECONDS
-    ):
-      break
+  seconds = []
+  for i in range(1 + steps):
     before = time.perf_counter()
+    if len(seconds) >= _LEAST_STEPS and before - begin > _MOST_SECONDS:
+      break
     out = jax.block_until_ready(compiled(*arguments(carry)))
-    if i >= _WARM_UP:
+    # The first run warms caches and allocators up.
+    if i:
       seconds.append(time.perf_counter() - before)
     carry = carry_on(out)
   median = float(np.median(seconds))

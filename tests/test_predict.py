@@ -157,18 +157,18 @@ def test_json_prints_nothing_else_and_other_classes_can_be_named(
   assert {x['class'] for x in lines[0]['top5']} == {'a', 'b'}
 
 
-def test_the_trained_weights_can_be_exported(finished, tmp_path):
+def test_the_trained_weights_can_be_exported(finished, seen, tmp_path):
+  run, _ = seen
   file = tmp_path / 'trained.safetensors'
   said = export.save_trained(finished, file)
-  config = loaded_run.load(finished).config.unlock()
-  config.method.weights = str(file)
-  model = model_lib.build(config)
+  with run.config.unlocked():
+    run.config.method.weights = str(file)
+  model = model_lib.build(run.config)
   count = sum(x.size for x in jax.tree.leaves(model.params['method']))
   assert f'{count:,} trained weights of ev_clip' in said
-  trained = loaded_run.load(finished).trainable
   back = params.split(model.params, model.method.trainable)[0]
-  assert set(back) == set(trained)
-  for name, value in trained.items():
+  assert set(back) == set(run.trainable)
+  for name, value in run.trainable.items():
     np.testing.assert_array_equal(back[name], value)
 
 

@@ -71,7 +71,7 @@ def test_a_run_leaves_what_the_contract_names(finished):
   assert len(losses(workdir)) == 2 * 3
   final = [x for x in metrics(workdir) if x.get('final')]
   assert [x['split'] for x in final] == ['test']
-  assert final[0]['clips'] == 6
+  assert final[0]['clips'] == 3
   assert {'loss', 'top1', 'top5', 'macro_f1'} <= set(final[0])
   assert card['selection']['rule'] == 'last'
   assert set(card['weights']) == {'clip', 'encoder'}

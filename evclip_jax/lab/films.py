@@ -134,7 +134,10 @@ def _draw(seed, stream, domains, count):
 
 
 def view(
-    pictures: jax.Array, rng: jax.Array | None, side: int = CROP_PIXELS
+    pictures: jax.Array,
+    rng: jax.Array | None,
+    side: int = CROP_PIXELS,
+    zoom: float = 1.0,
 ) -> jax.Array:
   """Stretches as the training pipeline does and crops, one crop per film.
 
@@ -142,7 +145,8 @@ def view(
     pictures: [B, T, H, W, 3] uint8.
     rng: key of the crops and of mirroring half of the films; None for the
       middle, not mirrored.
-    side: of the crop in stretched pixels.
+    side: of the crop in pixels.
+    zoom: how much larger than in the training pipeline things shall be.
 
   Returns:
     float32 [B, T, side, side, 3] in 0..255.
@@ -150,6 +154,7 @@ def view(
   batch, _, *sides, _ = pictures.shape
   grids = []
   for axis, (stretch, here) in enumerate(zip(_STRETCH, sides, strict=True)):
+    stretch *= zoom
     spare = round(here * stretch) - side
     offset = jnp.full((batch,), spare // 2)
     if rng is not None:

@@ -19,6 +19,8 @@ Extent = tuple[int, int, int]
 EPSILON = 1e-5
 # What the originals add to a score that crosses a border of the rolled map.
 _FAR = -100.0
+# Largest table of pairs times rows for which the bias is a matrix product.
+_DENSE = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +193,87 @@ def layer_norm(x: jax.Array, scale, bias, axes: int) -> jax.Array:
   return x * jax.lax.rsqrt(variance + EPSILON) * scale + bias
 
 
+def position_bias(table: jax.Array, window: Extent, tokens: int) -> jax.Array:
+  """What is added to the scores of each pair of tokens in a window.
+
+  Args:
+    table: [rows, heads], one row per difference of positions.
+    window: the configured window, which gives the table its rows.
+    tokens: of the window in use.
+
+  Returns:
+    float32 [heads, tokens, tokens].
+  """
+  table = jnp.asarray(table, jnp.float32)
+  code, offset = position_codes(window, tokens)
+  code = jnp.asarray(code)
+  row = code[:, None] - code + offset
+  if row.size * len(table) > _DENSE:
+    return jnp.take(table, row, axis=0).transpose(2, 0, 1)
+  # Many pairs share a row. The gradient of indexing would add them up in any
+  # order on GPUs, and no run could be repeated exactly.
+  chosen = jax.nn.one_hot(row, len(table))
+  return jnp.einsum('qkr,rh->hqk', chosen, table, precision='highest')
+
+
+def attend(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    bias: jax.Array,
+    labels: np.ndarray | None,
+) -> jax.Array:
+  """softmax(q k' + bias + far) v in each window and head.
+
+  Its gradient is written out because the products that JAX would derive are
+  several times slower on CPUs, as is the sum over windows for the bias.
+
+  Args:
+    q: [n, heads, tokens, d], scaled; n = windows of all maps.
+    k: likewise.
+    v: likewise.
+    bias: float32 [heads, tokens, tokens].
+    labels: as `region_labels`; tokens of different labels are far.
+
+  Returns:
+    Like `v`. The softmax is in float32.
+  """
+  exact = {'preferred_element_type': jnp.float32}
+
+  def weigh(q, k, bias):
+    scores = jnp.einsum('nhqd,nhkd->nhqk', q, k, **exact) + bias
+    if labels is not None:
+      part = jnp.asarray(labels)
+      far = jnp.where(part[:, None, :, None] != part[:, None, None], _FAR, 0.0)
+      shape = scores.shape
+      scores = scores.reshape(-1, len(part), *shape[1:]) + far
+      scores = scores.reshape(shape)
+    return jax.nn.softmax(scores).astype(v.dtype)
+
+  @jax.custom_vjp
+  def run(q, k, v, bias):
+    return jnp.einsum('nhqk,nhkd->nhqd', weigh(q, k, bias), v)
+
+  def forward(q, k, v, bias):
+    weights = weigh(q, k, bias)
+    return jnp.einsum('nhqk,nhkd->nhqd', weights, v), (q, k, v, weights)
+
+  def backward(kept, dy):
+    q, k, v, weights = kept
+    dw = jnp.einsum('nhqd,nhkd->nhqk', dy, v, **exact)
+    dv = jnp.einsum('nhdq,nhqk->nhdk', dy.swapaxes(2, 3), weights)
+    ds = weights * (dw - (weights * dw).sum(-1, keepdims=True))
+    ones = jnp.ones(len(q), ds.dtype)
+    dbias = jnp.einsum('n,nhqk->hqk', ones, ds, precision='highest')
+    ds = ds.astype(q.dtype)
+    dq = jnp.einsum('nhqk,nhkd->nhqd', ds, k)
+    dk = jnp.einsum('nhdq,nhqk->nhdk', q.swapaxes(2, 3), ds)
+    return dq, dk.swapaxes(2, 3), dv.swapaxes(2, 3), dbias
+
+  run.defvjp(forward, backward)
+  return run(q, k, v, bias)
+
+
 class WindowAttention(nn.Module):
   """Multi-head attention inside each window, with relative position bias.
 
@@ -216,24 +299,12 @@ class WindowAttention(nn.Module):
     )
     depth = width // self.heads
     qkv = linear(3 * width, width, True, 'qkv', self.dtype)(x)
-    # The output axis holds q, k, v, each as [heads, depth].
+    # The output axis holds q, k, v, each as [heads, depth]. Heads go before
+    # tokens here: XLA's products are several times slower otherwise on CPUs.
     qkv = qkv.reshape(batch * count, tokens, 3, self.heads, depth)
-    q, k, v = qkv[:, :, 0] * depth**-0.5, qkv[:, :, 1], qkv[:, :, 2]
-    scores = jnp.einsum(
-        'nqhd,nkhd->nhqk', q, k, preferred_element_type=jnp.float32
-    )
-    code, offset = position_codes(self.window, tokens)
-    code = jnp.asarray(code)
-    # [heads, tokens, tokens]
-    bias = jnp.asarray(table, jnp.float32).T[:, code[:, None] - code + offset]
-    scores = scores.reshape(batch, count, self.heads, tokens, tokens) + bias
-    if labels is not None:
-      labels = jnp.asarray(labels)
-      apart = labels[:, None, :, None] != labels[:, None, None, :]
-      scores = scores + jnp.where(apart, _FAR, 0.0)
-    weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
-    weights = weights.reshape(batch * count, self.heads, tokens, tokens)
-    x = jnp.einsum('nhqk,nkhd->nqhd', weights, v)
+    q, k, v = qkv.transpose(2, 0, 3, 1, 4)  # each [n, heads, tokens, depth]
+    bias = position_bias(table, self.window, tokens)
+    x = attend(q * depth**-0.5, k, v, bias, labels).transpose(0, 2, 1, 3)
     x = x.reshape(batch, count, tokens, width)
     return linear(width, width, True, 'proj', self.dtype)(x)
 

@@ -1,0 +1,86 @@
+"""The files in configs/: they load, are locked, and say what they should."""
+
+import ast
+import importlib.util
+import pathlib
+
+import pytest
+
+from evclip_jax import config as config_lib
+from evclip_jax import experiment
+
+ROOT = pathlib.Path(__file__).parent.parent
+FILES = sorted((ROOT / 'configs').glob('*.py'))
+
+
+def load(path, *method):
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(*method)
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
+def test_a_config_is_valid_and_locked(path):
+  config = load(path)
+  config_lib.check(config)
+  assert config.is_locked
+  with pytest.raises(AttributeError, match='Did you mean'):
+    config.batch_sizes = 3
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
+def test_a_config_survives_its_own_json(path):
+  config = load(path)
+  again = config_lib.from_dict(config_lib.to_dict(config))
+  assert config_lib.digest(again) == config_lib.digest(config)
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
+def test_the_docstring_has_the_command_and_what_to_expect(path):
+  text = ast.get_docstring(ast.parse(path.read_text()))
+  assert f'--config=configs/{path.name}' in text
+  assert 'Expect:' in text
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
+def test_the_method_can_be_chosen(path):
+  config = load(path, 'zero_shot')
+  assert config.method.name == 'zero_shot'
+  experiment.settings(config)
+
+
+def test_ucf_is_the_recipe_of_the_paper():
+  # Spec of EV-CLIP, 7.1 to 7.3, row ucf101_video_vifi/omniS_vit_b16.
+  expected = {
+      'batch_size': 64,
+      'clip.name': 'ViT-B/16',
+      'encoder.name': 'omnivore_swinS',
+      'data.shots': 8,
+      'data.num_frames': 8,
+      'data.window_frames': 32,
+      'data.train_temporal': 'center',
+      'data.resize_height': 256,
+      'data.resize_width': 340,
+      'data.crop_pixels': 224,
+      'optimizer.learning_rate': 4e-4,
+      'optimizer.weight_decay': 0.05,
+      'optimizer.b1': 0.9,
+      'optimizer.b2': 0.999,
+      'optimizer.eps': 1e-8,
+      'optimizer.warmup_epochs': 1,
+      'optimizer.warmup_learning_rate': 2e-5,
+      'train.epochs': 500,
+      'train.eval_every_epochs': 5,
+      'eval.clips': 1,
+      'eval.crops': 1,
+      'method.settings.prompt': 'both',
+      'method.settings.templates': ['A video of {}.'],
+      'method.settings.pixels': 'imagenet',
+      'method.settings.encoder_drop_path': True,
+      'method.settings.consistency_weight': 0.0,
+      'method.settings.activation': 'gelu',
+      'method.settings.bias': False,
+  }
+  values = config_lib.flat(load(ROOT / 'configs' / 'ucf.py'))
+  assert {k: values[k] for k in expected} == expected
