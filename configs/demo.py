@@ -26,14 +26,14 @@ def get_config(method='ev_clip'):
   c.clip.name = 'tiny'
   c.encoder.name = 'tiny'
 
-  # Few and small steps would not do: 40 of them, from a context scale of 0.001.
+  # Few and small steps would not do: 50 of them, from a context scale of 0.001.
   c.optimizer.learning_rate = 2e-2
   c.optimizer.warmup_epochs = 1
   c.optimizer.warmup_learning_rate = 1e-3
 
-  c.train.epochs = 8
-  c.train.eval_every_epochs = 8
-  c.train.checkpoint_every_epochs = 4
+  c.train.epochs = 10
+  c.train.eval_every_epochs = 10
+  c.train.checkpoint_every_epochs = 5
 
   if method == 'ev_clip':
     c.compare = (

@@ -31,7 +31,7 @@ def check(batch: dict[str, np.ndarray], num_frames: int, num_classes: int):
         f'{video.shape} (data.num_frames).'
     )
   label = batch['label']
-  if label.size and not (0 <= label.min() and label.max() < num_classes):
+  if label.min() < 0 or label.max() >= num_classes:
     raise UserError(
         f'labels must lie in 0..{num_classes - 1}, found '
         f'{label.min()}..{label.max()}.'

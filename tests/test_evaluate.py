@@ -61,5 +61,9 @@ def test_views_are_averaged():
 def test_a_clip_left_out_is_noticed():
   with pytest.raises(ValueError, match=r'clips \[3\] do not'):
     evaluate.collect(
-        run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), sharding.make_mesh(4), 4, 1
+        run_step,
+        batches([0, 1, 2, 0], [1, 1, 1, 0]),
+        sharding.make_mesh(4),
+        4,
+        1,
     )

@@ -29,7 +29,8 @@ def test_every_config_key_exists():
 def test_every_config_file_and_folder_exists():
   for path in re.findall(r'--config=(configs/\w+\.py)', README):
     assert (ROOT / path).exists(), path
-  for path in re.findall(r'`((?:colabs|data_pipelines|tests)/[\w/.]+)`', README):
+  named = re.findall(r'`((?:colabs|data_pipelines|tests)/[\w/.]+)`', README)
+  for path in named:
     assert (ROOT / path).exists(), path
 
 

@@ -123,8 +123,18 @@ def test_another_config_is_refused(finished, data_root):
     main.run(tiny(data_root, seed=2), str(workdir), 'train')
 
 
-def test_the_number_of_devices_does_not_change_the_losses(data_root, tmp_path):
-  changes = {'batch_size': 8, 'train.epochs': 3}
+@pytest.mark.parametrize(
+    'prompt', ['context', pytest.param('both', marks=pytest.mark.slow)]
+)
+def test_the_number_of_devices_does_not_change_the_losses(
+    prompt, data_root, tmp_path
+):
+  changes = {
+      'batch_size': 8,
+      'train.epochs': 3,
+      'method.settings.prompt': prompt,
+      'method.settings.consistency_weight': 0.1,
+  }
   got = {}
   for devices in (1, 2, 4, 8):
     config = tiny(data_root, **changes, **{'mesh.data': devices})
@@ -147,6 +157,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
           'optimizer.learning_rate': 1e38,
           'optimizer.warmup_learning_rate': 0.0,
           'train.epochs': 4,
+          'method.settings.prompt': 'context',
       },
   )
   with pytest.raises(UserError, match=r'stopped at step .* is not finite'):

@@ -92,11 +92,12 @@ def learn(texts: Sequence[str], merges: int) -> Vocabulary:
       tokenizers.models.BPE(end_of_word_suffix=WORD_END)
   )
   engine.pre_tokenizer = splitter()
-  alphabet = list(byte_symbols())
+  # All of them at first: the trainer would number symbols that end a word as it
+  # meets them, in any order, and pairs that are as frequent go by number.
+  alphabet = [*byte_symbols(), *(b + WORD_END for b in byte_symbols())]
   trainer = tokenizers.trainers.BpeTrainer(
-      # The trainer counts symbols that end a word only as it meets them.
-      vocab_size=2 * len(alphabet) + merges,
-      initial_alphabet=alphabet,
+      vocab_size=len(alphabet) + merges,
+      special_tokens=alphabet,
       end_of_word_suffix=WORD_END,
       show_progress=False,
   )

@@ -1,4 +1,4 @@
-"""The published Omnivore video trunks: sizes, and sizes read from tensor shapes."""
+"""Omnivore's video trunks: published sizes, and sizes read from tensors."""
 
 import dataclasses
 import re

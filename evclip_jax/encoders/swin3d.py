@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from evclip_jax.encoders.sizes import VideoEncoderSizes
-from evclip_jax.layers.window_attention import Norm, SwinBlock, linear
+from evclip_jax.layers.torch_like import Norm, linear
+from evclip_jax.layers.window_attention import SwinBlock
 
 # Frames, rows and columns of pixels in one patch.
 PATCH = (2, 4, 4)

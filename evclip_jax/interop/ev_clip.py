@@ -98,9 +98,10 @@ def to_source(
   """The inverse.
 
   Args:
-    flat: 'mask/...' and 'context/...' leaves, weights or gradients, all or some.
+    flat: 'mask/...' and 'context/...' leaves, all or some; weights or
+      gradients.
     prompt: 'both', 'mask' or 'context'.
-    outer: put before each name; a whole checkpoint has 'image_prompt_learner.'.
+    outer: put before each name; 'image_prompt_learner.' in a whole checkpoint.
 
   Returns:
     Original names, 'dec....', in the original layout.

@@ -29,7 +29,7 @@ _MERGES = 160
 _LENGTH = 16
 # The length of a frame's feature after training. Only its direction matters to
 # CLIP, but EV-CLIP adds a context token to features of this length.
-_FEATURE_NORM = 1.0
+_FEATURE_NORM = 0.05
 
 
 def learn_vocabulary() -> vocabulary.Vocabulary:

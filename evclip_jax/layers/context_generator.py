@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from evclip_jax.layers.mask_generator import ACTIVATIONS
-from evclip_jax.layers.window_attention import Norm, linear
+from evclip_jax.layers.torch_like import Norm, linear
 
 # Small at first, so that the token starts far below CLIP's frame features.
 _FIRST_SCALE = 1e-3

@@ -7,12 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from evclip_jax.errors import UserError
-from evclip_jax.layers.window_attention import (
-    Norm,
-    SwinBlock,
-    layer_norm,
-    linear,
-)
+from evclip_jax.layers.torch_like import Norm, layer_norm, linear
+from evclip_jax.layers.window_attention import SwinBlock
 
 # The side of the trunk's last feature map, and of the mask made from it.
 GRID = 7
@@ -56,8 +52,8 @@ class MaskGenerator(nn.Module):
   Attributes:
     activation: 'gelu' (exact) or 'relu', in the projections only.
     bias: whether the projections have biases; the blocks always do.
-    dtype: of the computation; norms, the pixel softmax and the mask stay in
-      float32.
+    dtype: of the computation; norms, the last projection, the pixel softmax
+      and the mask stay in float32.
 
   Source: EV-CLIP, "spatial prompt"; trainers/prompt_generator.py,
     EVo_Mask_Generator.
@@ -74,8 +70,8 @@ class MaskGenerator(nn.Module):
     batch, time, _, _, width = z.shape
     act = ACTIVATIONS[self.activation]
     x = z.transpose(0, 2, 3, 4, 1).astype(self.dtype)  # [B, 7, 7, C, T/2]
-    x = act(self._dense(time, time, 'projection2spatial.0')(x))
-    x = act(self._dense(1, time, 'projection2spatial.2')(x))
+    x = act(self._dense(time, time, 'projection2spatial.0', self.dtype)(x))
+    x = act(self._dense(1, time, 'projection2spatial.2', self.dtype)(x))
     x = GridNorm(name='projection2spatial.4')(x)
     x = x.reshape(batch, GRID, GRID, width).astype(self.dtype)
     x = PatchExpand(2, width // 2, self.dtype, name='upsample1')(x)
@@ -83,15 +79,15 @@ class MaskGenerator(nn.Module):
     x = PatchExpand(4, width // 8, self.dtype, name='upsample2')(x)
     x = self._blocks(x, 'block2')
     x = PatchExpand(4, width // 32, self.dtype, name='upsample3')(x)
-    hidden = _HIDDEN[width]
-    x = act(self._dense(hidden, width // 32, 'channel_projection.0')(x))
-    x = self._dense(1, hidden, 'channel_projection.2')(x)
+    hidden, exact = _HIDDEN[width], jnp.float32
+    x = act(self._dense(hidden, width // 32, 'channel_projection.0', exact)(x))
+    x = self._dense(1, hidden, 'channel_projection.2', exact)(x)
     scale = self.param('logit_scale', nn.initializers.ones, ())
-    logits = x.astype(jnp.float32).reshape(batch, SIDE * SIDE) * scale
+    logits = x.reshape(batch, SIDE * SIDE) * scale
     return min_max(jax.nn.softmax(logits)).reshape(batch, SIDE, SIDE)
 
-  def _dense(self, features: int, fan_in: int, name: str):
-    return linear(features, fan_in, self.bias, name, self.dtype)
+  def _dense(self, features: int, fan_in: int, name: str, dtype: Any):
+    return linear(features, fan_in, self.bias, name, dtype)
 
   def _blocks(self, x: jax.Array, name: str) -> jax.Array:
     x = x[:, None]  # a picture is a map of depth 1

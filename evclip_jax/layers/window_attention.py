@@ -1,196 +1,26 @@
-"""Shifted-window attention over maps of 2 or 3 axes, and the Swin block.
+"""Attention inside of windows, and the Swin block."""
 
-A map has three axes, [B, D, H, W, C]; a picture is a map with D = 1. All tables
-of positions are numpy constants of the size of one window; nothing of the size
-of the map is stored in a compiled program.
-"""
-
-import dataclasses
 import math
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Extent = tuple[int, int, int]
-# PyTorch's LayerNorm; Linen's own default is 1e-6.
-EPSILON = 1e-5
+from evclip_jax.layers.torch_like import Norm, linear
+from evclip_jax.layers.windows import (
+    Extent,
+    from_windows,
+    plan_windows,
+    position_codes,
+    region_labels,
+    to_windows,
+)
+
 # What the originals add to a score that crosses a border of the rolled map.
 _FAR = -100.0
 # Largest table of pairs times rows for which the bias is a matrix product.
 _DENSE = 1 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Windows:
-  """How a map is cut into windows; all in positions along (D, H, W).
-
-  Attributes:
-    size: the map before padding.
-    padded: the map after padding at the end of each axis.
-    window: the window used: the configured one, cut to the map.
-    shift: the roll before cutting; 0 along an axis that one window covers.
-  """
-
-  size: Extent
-  padded: Extent
-  window: Extent
-  shift: Extent
-
-  @property
-  def tokens(self) -> int:
-    """Positions in one window."""
-    return math.prod(self.window)
-
-  @property
-  def count(self) -> int:
-    """Windows in one map."""
-    return math.prod(self.padded) // self.tokens
-
-
-def plan_windows(size: Extent, window: Extent, shifted: bool) -> Windows:
-  """Cuts the configured window to a map; half of it is the shift.
-
-  An axis no longer than the configured window is one window and not shifted.
-  """
-  used = tuple(min(n, w) for n, w in zip(size, window, strict=True))
-  shift = tuple(
-      w // 2 if shifted and n > w else 0
-      for n, w in zip(size, window, strict=True)
-  )
-  padded = tuple(-(-n // w) * w for n, w in zip(size, used, strict=True))
-  return Windows(tuple(size), padded, used, shift)
-
-
-def region_labels(windows: Windows) -> np.ndarray | None:
-  """Which part of the unrolled map each position of a window comes from.
-
-  Returns:
-    int32 [windows, tokens]; tokens of one window attend to each other freely if
-    their labels are equal. None if nothing is shifted.
-  """
-  if not any(windows.shift):
-    return None
-  label = np.zeros((1, 1, 1), np.int32)
-  for axis in range(3):
-    n, w, s = windows.padded[axis], windows.window[axis], windows.shift[axis]
-    parts = np.zeros(n, np.int32)
-    if s:
-      parts[n - w : n - s] = 1
-      parts[n - s :] = 2
-    shape = [1, 1, 1]
-    shape[axis] = n
-    label = label * 3 + parts.reshape(shape)
-  cut = _cut(label[None, ..., None], windows, np.transpose)
-  return cut.reshape(windows.count, windows.tokens)
-
-
-def position_codes(window: Extent, tokens: int) -> tuple[np.ndarray, int]:
-  """Numbers whose differences index the relative position table.
-
-  The row of tokens p and q is `code[p] - code[q] + offset`.
-
-  Args:
-    window: the configured window, which gives the table its shape.
-    tokens: how many positions the window in use has. As in the originals, its
-      tokens are the first ones of the configured window, in row order. That is
-      the true offset where only the slowest axis was cut.
-
-  Returns:
-    int32 [tokens] and the offset.
-  """
-  strides = (
-      (2 * window[1] - 1) * (2 * window[2] - 1),
-      2 * window[2] - 1,
-      1,
-  )
-  axes = np.meshgrid(*(np.arange(w) for w in window), indexing='ij')
-  code = sum(a.reshape(-1) * s for a, s in zip(axes, strides, strict=True))
-  offset = sum((w - 1) * s for w, s in zip(window, strides, strict=True))
-  return code[:tokens].astype(np.int32), int(offset)
-
-
-def to_windows(x: jax.Array, windows: Windows) -> jax.Array:
-  """Pads, rolls and cuts a map: [B, D, H, W, C] -> [B, windows, tokens, C]."""
-  extra = [p - n for p, n in zip(windows.padded, windows.size, strict=True)]
-  if any(extra):
-    x = jnp.pad(x, ((0, 0), *((0, e) for e in extra), (0, 0)))
-  if any(windows.shift):
-    x = jnp.roll(x, [-s for s in windows.shift], (1, 2, 3))
-  x = _cut(x, windows, jnp.transpose)
-  return x.reshape(x.shape[0], windows.count, windows.tokens, x.shape[-1])
-
-
-def from_windows(x: jax.Array, windows: Windows) -> jax.Array:
-  """The inverse of `to_windows`; what lies in the padding is dropped."""
-  d, h, w = (
-      p // n for p, n in zip(windows.padded, windows.window, strict=True)
-  )
-  x = x.reshape(x.shape[0], d, h, w, *windows.window, x.shape[-1])
-  x = x.transpose(0, 1, 4, 2, 5, 3, 6, 7)
-  x = x.reshape(x.shape[0], *windows.padded, x.shape[-1])  # [B, D, H, W, C]
-  if any(windows.shift):
-    x = jnp.roll(x, windows.shift, (1, 2, 3))
-  d, h, w = windows.size
-  return x[:, :d, :h, :w]
-
-
-def _cut(x, windows: Windows, transpose: Callable):
-  """[B, D, H, W, C] -> [B, d, h, w, wd, wh, ww, C]."""
-  shape = [x.shape[0]]
-  for n, w in zip(windows.padded, windows.window, strict=True):
-    shape += [n // w, w]
-  return transpose(x.reshape(*shape, x.shape[-1]), (0, 1, 3, 5, 2, 4, 6, 7))
-
-
-def torch_uniform(fan_in: int) -> Callable:
-  """PyTorch's default for the weight and the bias of a Linear layer."""
-  bound = 1 / math.sqrt(fan_in)
-
-  def init(rng, shape, dtype=jnp.float32):
-    return jax.random.uniform(rng, shape, dtype, -bound, bound)
-
-  return init
-
-
-def linear(features: int, fan_in: int, bias: bool, name: str, dtype):
-  """A dense layer with PyTorch's default initialisation."""
-  init = torch_uniform(fan_in)
-  return nn.Dense(
-      features,
-      use_bias=bias,
-      kernel_init=init,
-      bias_init=init,
-      dtype=dtype,
-      name=name,
-  )
-
-
-class Norm(nn.Module):
-  """LayerNorm over the last axis, computed in float32.
-
-  Attributes:
-    dtype: of the result.
-  """
-
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
-    bias = self.param('bias', nn.initializers.zeros, x.shape[-1:])
-    return layer_norm(x, scale, bias, 1).astype(self.dtype)
-
-
-def layer_norm(x: jax.Array, scale, bias, axes: int) -> jax.Array:
-  """LayerNorm over the last `axes` axes together, in and to float32."""
-  over = tuple(range(-axes, 0))
-  x = x.astype(jnp.float32)
-  x = x - x.mean(over, keepdims=True)
-  variance = jnp.square(x).mean(over, keepdims=True)
-  return x * jax.lax.rsqrt(variance + EPSILON) * scale + bias
 
 
 def position_bias(table: jax.Array, window: Extent, tokens: int) -> jax.Array:

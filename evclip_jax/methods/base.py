@@ -144,8 +144,8 @@ def class_prompts(
     templates = (templates,)
   if not templates or not all('{}' in t for t in templates):
     raise UserError(
-        f'method.settings.templates={tuple(templates)!r}: each must have a {{}} '
-        'where the class name goes, and there must be one.'
+        f'method.settings.templates={tuple(templates)!r}: wanted at least one, '
+        'each with a {} where the class name goes.'
     )
   return [[t.replace('{}', name) for name in class_names] for t in templates]
 

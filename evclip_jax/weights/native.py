@@ -120,7 +120,11 @@ def read(file: StateFile, part: str, sizes_type: type | None) -> Converted:
         f'{file.path} is not as this version writes it ({e}).\n  Convert the '
         'original again with "python -m evclip_jax.convert".'
     ) from e
-  flat = {n.removeprefix(prefix): t for n, t in file.tensors.items()}
+  # The packaged networks are stored in half precision.
+  flat = {
+      n.removeprefix(prefix): np.asarray(t, np.float32)
+      for n, t in file.tensors.items()
+  }
   return Converted(sizes, flat, Report({n: n for n in file.tensors}, ()))
 
 

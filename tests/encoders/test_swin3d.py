@@ -30,37 +30,70 @@ def fixture_tensors(sizes):
   return spec_numbers.fill(names)
 
 
+def a3(trunk, num_frames, mean, std, values, slow=True):
+  """One row of the fixture's table."""
+  return pytest.param(
+      trunk,
+      num_frames,
+      (mean, std),
+      values,
+      marks=pytest.mark.slow if slow else (),
+      id=f'{trunk}-{num_frames}',
+  )
+
+
 @pytest.mark.parametrize(
-    ('num_frames', 'mean', 'std', 'values'),
+    ('trunk', 'num_frames', 'moments', 'values'),
     [
-        (
+        a3(
+            'omnivore_swinT',
             8,
             0.0030609424,
             1.0005522625,
             [-0.347503515, -0.370504356, 0.460710151, -1.362483914],
+            slow=False,
         ),
-        pytest.param(
+        a3(
+            'omnivore_swinT',
             32,
             0.0030673412,
             1.0005915175,
             [-0.442603015, -0.335657739, 0.480382256, -1.143730673],
-            marks=pytest.mark.slow,
+        ),
+        a3(
+            'omnivore_swinS',
+            8,
+            0.0004265801,
+            1.0063183854,
+            [1.192481096, -0.968646980, 0.819734571, 0.664672446],
+        ),
+        a3(
+            'omnivore_swinS',
+            7,
+            0.0003573239,
+            1.0064871487,
+            [1.286596801, -0.746776288, 0.654301196, 0.541781630],
+        ),
+        a3(
+            'omnivore_swinB',
+            8,
+            -0.0004983658,
+            1.0019000036,
+            [2.704790481, 1.186709744, -1.295559723, -1.070043580],
         ),
     ],
 )
-def test_fixture_a3_of_swin_t(num_frames, mean, std, values):
-  converted = convert.from_source(
-      fixture_tensors(TABLE['omnivore_swinT'])
-  )
+def test_fixture_a3(trunk, num_frames, moments, values):
+  sizes = TABLE[trunk]
+  converted = convert.from_source(fixture_tensors(sizes))
   video = spec_numbers.tensor((1, 3, num_frames, 224, 224), 779, 1.7)
   f = jax.jit(VideoEncoder(converted.sizes).features)(
       unflatten(converted.flat), video.transpose(0, 2, 3, 4, 1)
   )
   f = np.asarray(f).transpose(0, 4, 1, 2, 3)
-  depth = num_frames // 2
-  assert f.shape == (1, 768, depth, 7, 7)
-  np.testing.assert_allclose(f.mean(), mean, atol=1e-5)
-  np.testing.assert_allclose(f.std(), std, atol=1e-5)
+  depth = -(-num_frames // 2)
+  assert f.shape == (1, sizes.channels, depth, 7, 7)
+  np.testing.assert_allclose([f.mean(), f.std()], moments, atol=1e-5)
   found = [
       f[0, 0, 0, 0, 0],
       f[0, 1, 0, 3, 4],

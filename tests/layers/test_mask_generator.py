@@ -14,6 +14,7 @@ from evclip_jax.layers.mask_generator import (
     min_max,
 )
 from evclip_jax.params import merge
+from evclip_jax.weights.tree import flatten
 from tests import spec_numbers
 
 
@@ -80,7 +81,7 @@ def apply_mask(params, z):
 def test_mask_of_fixture_a1(a1):
   params, z = a1
   mask = np.asarray(jax.jit(apply_mask)(params['mask'], z))
-  near = dict(rtol=0, atol=1e-5)
+  near = {'rtol': 0, 'atol': 1e-5}
   np.testing.assert_allclose(
       mask.mean((1, 2)), [0.2355586018, 0.2495409776], **near
   )
@@ -127,7 +128,7 @@ def test_gradients_of_fixture_a1(a1):
       jax.value_and_grad(lambda p: (apply_mask(p, z) * weights).sum())
   )(params['mask'])
   np.testing.assert_allclose(value, 24.1290141508, rtol=1e-4)
-  flat = {f'mask/{p}': g for p, g in _flat(grads).items()}
+  flat = {f'mask/{p}': g for p, g in flatten(grads).items()}
   found = interop.to_source(flat, 'mask')
   for name, norm, first in (
       ('logit_scale', 20.0896447, -20.0896447),
@@ -151,7 +152,7 @@ def test_gradients_of_fixture_a1(a1):
 def test_fixture_a2():
   params, z = fixture(1024, 4)
   mask = np.asarray(jax.jit(apply_mask)(params['mask'], z))
-  near = dict(rtol=0, atol=1e-5)
+  near = {'rtol': 0, 'atol': 1e-5}
   np.testing.assert_allclose(
       mask.mean((1, 2)), [0.1249005029, 0.1263611884], **near
   )
@@ -206,11 +207,3 @@ def test_default_initialisation_is_pytorchs():
   assert params['logit_scale'] == 1
   table = params['block2.1']['attn']['relative_position_bias_table']
   np.testing.assert_allclose(table.std(), 0.02, rtol=0.05)
-
-
-def _flat(tree, prefix=''):
-  out = {}
-  for key, value in tree.items():
-    path = f'{prefix}{key}'
-    out |= _flat(value, path + '/') if isinstance(value, dict) else {path: value}
-  return out

@@ -154,6 +154,25 @@ def test_mask_alone_adds_no_token():
   )
 
 
+def test_bfloat16_keeps_what_needs_it_in_float32():
+  half = ev_clip.make(
+      ev_clip.Settings(), tiny.backbones(True, dtype=jnp.bfloat16)
+  )
+  params = tiny.params(True) | {'method': half.init(jax.random.key(0))}
+  full = ev_clip.make(ev_clip.Settings(), tiny.backbones(True))
+  pixels = half.pixels(tiny.batch(2)['video'])
+  masks = []
+  for method in (full, half):
+    features = jax.jit(method.video, static_argnums=(2, 3))(
+        params, pixels, None, False
+    )
+    masks.append(features.maps['mask'])
+    for value in jax.tree.leaves(features):
+      assert value.dtype == jnp.float32
+  assert float(jnp.abs(masks[0] - masks[1]).mean()) < 0.01
+  assert len(np.unique(masks[1])) > 10_000  # finer than bfloat16
+
+
 @pytest.mark.parametrize(
     ('choice', 'train', 'active'),
     [(True, True, True), (True, False, False), (False, True, False)],

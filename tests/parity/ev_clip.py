@@ -59,7 +59,7 @@ class InParts(Clip):
 def run(case: Case) -> list[compare.Line]:
   """One gradient and an optimizer trajectory through the real method."""
   video = omnivore.video_input(case)
-  setup = build(case, num_images=video.shape[0] * video.shape[1])
+  setup = build(case, video.shape)
   vocab_size = len(setup.frozen['clip/text/token_embedding'])
   tokens = case.integers('tokens', vocab_size)
   labels = case.integers('labels', len(tokens))
@@ -88,6 +88,8 @@ def run(case: Case) -> list[compare.Line]:
   found, grads = gradient(setup.trainable, setup.frozen, bank, video)
   own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
   ours = outputs(found)
+  if not case.manifest['lam'] and 'consistency' not in case.expected:
+    del ours['consistency']
   ours['losses'] = trajectory(
       case,
       setup.trainable,
@@ -100,8 +102,13 @@ def run(case: Case) -> list[compare.Line]:
   )
 
 
-def build(case: Case, num_images: int) -> Setup:
-  """The real method on drawn weights that went through the real converters."""
+def build(case: Case, video: tuple[int, ...]) -> Setup:
+  """The real method on drawn weights that went through the real converters.
+
+  Args:
+    case: the case.
+    video: shape [B, T, H, W, 3] of its clips.
+  """
   section = case.field('prompts', dict)
   clip, clip_params = clip_case.build(case, case.field('clip', dict))
   encoder, encoder_params = omnivore.build(case, case.field('omnivore', dict))
@@ -112,10 +119,11 @@ def build(case: Case, num_images: int) -> Setup:
       ('kind', field(section, 'kind', str).lower(), sizes.prompt),
       ('z_dim', field(section, 'z_dim', int), sizes.channels),
       ('frames', num_frames, sizes.num_frames or num_frames),
+      ('frames', num_frames, video[1]),
       ('bias', field(section, 'bias', bool), sizes.bias),
   ):
     if value != found:
-      raise CaseError(f'the manifest says {name} {value}, the tensors {found}.')
+      raise CaseError(f'the manifest says {name} {value}, found {found}.')
   settings = ev_clip.Settings(
       prompt=sizes.prompt,
       consistency_weight=float(case.field('lam', (int, float))),
@@ -123,7 +131,7 @@ def build(case: Case, num_images: int) -> Setup:
       activation=field(section, 'act', str),
       bias=sizes.bias,
   )
-  if memory(clip.sizes, num_images) > _MEMORY:
+  if memory(clip.sizes, video[0] * num_frames) > _MEMORY:
     clip = InParts(clip.sizes)
   backbones = base.Backbones(clip, encoder, num_frames)
   params = {

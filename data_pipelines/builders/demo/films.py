@@ -28,8 +28,15 @@ from data_pipelines.records import ClipList, ClipRecord
 from evclip_jax.errors import UserError
 
 NUM_FRAMES = 40
-# Good enough that the sensor's noise survives; every film is about 30 kB.
-_X264 = {'crf': '20', 'preset': 'veryfast', 'threads': '1', 'g': '20'}
+# Good enough that the sensor's noise survives; a film is some 50 kB. Without
+# "mbtree=0" x264 writes other bytes each time it is run.
+_X264 = {
+    'crf': '22',
+    'preset': 'veryfast',
+    'threads': '1',
+    'g': '20',
+    'x264-params': 'mbtree=0',
+}
 _MARKER = 'demo.json'
 
 
