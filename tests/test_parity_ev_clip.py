@@ -41,7 +41,7 @@ def spoil(tmp_path):
         (lambda m: m['prompts'].update(frames=16), 'frames 16'),
         (lambda m: m['prompts'].update(bias=True), 'bias True'),
         (lambda m: m['prompts'].update(act='silu'), 'activation'),
-        (lambda m: m['prompts']['params'].pop(SCALE), 'no EV-CLIP prompts'),
+        (lambda m: m['prompts']['params'].pop(SCALE), 'context_scale'),
         (lambda m: m['omnivore']['config'].update(depths=[2]), 'depths'),
         (lambda m: m['clip']['params'].pop('ln_final.bias'), 'ln_final/bias'),
         (lambda m: m.pop('lam'), 'lam'),

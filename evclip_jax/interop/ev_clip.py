@@ -118,7 +118,10 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
   """
   if any(name.startswith('dec.dec_') for name in tensors):
     prompt = 'both'
-  elif 'dec.context_scale' in tensors:
+  elif any(
+      name.startswith(('dec.context', 'dec.feature_adaptation'))
+      for name in tensors
+  ):
     prompt = 'context'
   elif any(name.startswith('dec.') for name in tensors):
     prompt = 'mask'
