@@ -63,7 +63,7 @@ def build(
   quiet_tensorflow.load()
   import tensorflow_datasets as tfds
 
-  from data_pipelines import archive
+  from data_pipelines.stores import archive
 
   module_name, class_name = _BUILDERS[name]
   builder_class = getattr(importlib.import_module(module_name), class_name)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipelines import decord_reader, pyav
-from data_pipelines import probe as probe_lib
-from data_pipelines.probe import Probe
+from data_pipelines.video_files import decord_reader, pyav
+from data_pipelines.video_files import probe as probe_lib
+from data_pipelines.video_files.probe import Probe
 from evclip_jax.errors import UserError
 
 

@@ -7,17 +7,18 @@ import os
 import pathlib
 from typing import Any
 
-from data_pipelines import few_shot, scan
-from data_pipelines.records import ClipList
+from data_pipelines import scan
+from data_pipelines.clip_lists import few_shot
+from data_pipelines.clip_lists.records import ClipList
 from data_pipelines.source import Source
-from data_pipelines.tree import FileTree
+from data_pipelines.stores.file_tree import FileTree
 from evclip_jax.errors import UserError
 
 # Name of the data set -> module with read(data, split, report_folder).
 _DATASETS = {
     'demo': 'data_pipelines.builders.demo.collection',
-    'folder': 'data_pipelines.folder',
-    'ucf101': 'data_pipelines.ucf101',
+    'folder': 'data_pipelines.datasets.folder',
+    'ucf101': 'data_pipelines.datasets.ucf101',
 }
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from data_pipelines import decode
-from data_pipelines.probe import Probe
-from data_pipelines.probe_cache import ProbeCache, probe_many
-from data_pipelines.records import ClipList, ClipRecord
-from data_pipelines.tree import FileTree
+from data_pipelines.clip_lists.records import ClipList, ClipRecord
+from data_pipelines.stores.file_tree import FileTree
+from data_pipelines.video_files.probe import Probe
+from data_pipelines.video_files.probe_cache import ProbeCache, probe_many
 from evclip_jax.errors import UserError
 
 _SHOWN = 3

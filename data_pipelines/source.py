@@ -5,8 +5,8 @@ import os
 from typing import Protocol
 
 from data_pipelines import decode
-from data_pipelines.probe import Probe
-from data_pipelines.records import ClipList, ClipRecord
+from data_pipelines.clip_lists.records import ClipList, ClipRecord
+from data_pipelines.video_files.probe import Probe
 
 
 class Media(Protocol):

@@ -48,7 +48,10 @@ def make_reader(
     config: ml_collections.ConfigDict,
 ) -> Callable[[str], np.ndarray]:
   """Builds path -> uint8 [views, T, P, P, 3], the pixels of an evaluation."""
-  from data_pipelines import clip_frames, probe, records, source, tree
+  from data_pipelines import clip_frames, source
+  from data_pipelines.clip_lists import records
+  from data_pipelines.stores import file_tree
+  from data_pipelines.video_files import probe
 
   spec = clip_frames.FrameSpec.of(config.data)
   clips, crops = config.eval.clips, config.eval.crops
@@ -59,7 +62,7 @@ def make_reader(
     alone = source.Source(
         records.ClipList('predict', (records.ClipRecord(path, 0),)),
         [],
-        tree.FileTree(os.path.dirname(path)),
+        file_tree.FileTree(os.path.dirname(path)),
         {path: probe.probe(path)},
     )
     return np.stack([
@@ -86,14 +89,15 @@ def find_videos(arguments: Sequence[str]) -> list[str]:
     UserError: nothing named, a path that does not exist, a folder without
       videos.
   """
-  from data_pipelines import tree
+  from data_pipelines.stores import file_tree
 
   if not arguments:
     raise UserError('name at least one video, or a folder of videos.')
   videos = []
   for path in arguments:
     if os.path.isdir(path):
-      inside = [os.path.join(path, key) for key in tree.FileTree(path).keys]
+      tree = file_tree.FileTree(path)
+      inside = [os.path.join(path, key) for key in tree.keys]
       if not inside:
         raise UserError(f'the folder {path} has no videos in it.')
       videos += inside
@@ -117,7 +121,7 @@ def check_classes(names: Sequence[str]) -> list[str] | None:
     raise UserError(
         f'--classes={names[0]} leaves nothing to choose: name two or more.'
     )
-  from data_pipelines import class_names
+  from data_pipelines.clip_lists import class_names
 
   class_names.check_distinct(names, '--classes')
   return [class_names.clean(name) for name in names]

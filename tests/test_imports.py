@@ -49,6 +49,27 @@ LEVELS = {
     'evclip_jax.lab': 9,
 }
 ENTRY_LEVEL = 9
+DATA_LEVELS = {
+    'data_pipelines.quiet_tensorflow': 0,
+    'data_pipelines.video_files': 0,
+    'data_pipelines.clip_lists': 0,
+    'data_pipelines.drawn_world': 0,
+    'data_pipelines.sampling': 0,
+    'data_pipelines.transforms': 0,
+    'data_pipelines.decode': 1,
+    'data_pipelines.stores': 1,
+    'data_pipelines.source': 2,
+    'data_pipelines.stream': 2,
+    'data_pipelines.scan': 2,
+    'data_pipelines.datasets': 3,
+    'data_pipelines.builders': 4,
+    'data_pipelines.clip_frames': 3,
+    'data_pipelines.loader': 4,
+    'data_pipelines.open_data': 5,
+    'data_pipelines.pipeline': 6,
+    'data_pipelines.build': 6,
+    'data_pipelines': 7,
+}
 
 
 def modules(package):
@@ -57,12 +78,12 @@ def modules(package):
     yield name.removesuffix('.__init__'), path
 
 
-def level(module):
+def level(module, levels=LEVELS):
   parts = module.split('.')
   for end in range(len(parts), 0, -1):
     name = '.'.join(parts[:end])
-    if name in LEVELS:
-      return LEVELS[name]
+    if name in levels:
+      return levels[name]
   return None
 
 
@@ -103,6 +124,9 @@ def test_data_pipelines_import_no_model_code(name, path):
     assert target.split('.')[0] not in ('jax', 'flax', 'torch'), target
     if target.startswith('evclip_jax'):
       assert level(target) == 0, f'{name} imports {target}'
+    if target.startswith('data_pipelines.'):
+      own = level(name, DATA_LEVELS)
+      assert level(target, DATA_LEVELS) <= own, f'{name} imports {target}'
 
 
 def test_configs_import_only_the_experiment():

@@ -16,9 +16,9 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data_pipelines.archive import SPLIT
-from data_pipelines.probe_cache import probe_many
-from data_pipelines.tree import FileTree
+from data_pipelines.stores.archive import SPLIT
+from data_pipelines.stores.file_tree import FileTree
+from data_pipelines.video_files.probe_cache import probe_many
 
 # Files examined in parallel before the next ones are written.
 _AT_ONCE = 64

@@ -22,7 +22,7 @@ _EXTRA = (
 
 
 def caption(scene, rng: np.random.Generator) -> str:
-  """A sentence about a `data_pipelines.scenes.Scene`, in lower case."""
+  """A sentence about a `drawn_world.scenes.Scene`, in lower case."""
   template = rng.choice(
       [t for t, _ in TEMPLATES], p=[share for _, share in TEMPLATES]
   )

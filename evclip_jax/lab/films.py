@@ -27,7 +27,7 @@ class Album:
   """A set of films of the pre-training classes.
 
   Attributes:
-    scenes: N `data_pipelines.scenes.Scene`.
+    scenes: N `data_pipelines.drawn_world.scenes.Scene`.
     pictures: uint8 [N, T, H, W, 3], kept on disk.
   """
 
@@ -86,7 +86,7 @@ def make_album(
   Returns:
     The album.
   """
-  from data_pipelines import scenes
+  from data_pipelines.drawn_world import scenes
 
   drawn = _draw(seed, stream, domains, count)
   rng = randomness.generator(seed, f'{stream} start')
@@ -120,7 +120,7 @@ def make_album(
 
 
 def _draw(seed, stream, domains, count):
-  from data_pipelines import scenes
+  from data_pipelines.drawn_world import scenes
 
   classes = scenes.pretraining_classes()
   rng = randomness.generator(seed, stream)

@@ -34,13 +34,13 @@ _FEATURE_NORM = 0.05
 
 def learn_vocabulary() -> vocabulary.Vocabulary:
   """The packaged vocabulary, learnt from the captions' words."""
-  from data_pipelines import scene_actions, scene_shapes
+  from data_pipelines.drawn_world import actions, shapes
 
   return vocabulary.learn(
       captions.corpus(
-          list(scene_actions.MOTIONS),
-          list(scene_shapes.OBJECTS),
-          list(scene_shapes.COLOURS),
+          list(actions.MOTIONS),
+          list(shapes.OBJECTS),
+          list(shapes.COLOURS),
       ),
       _MERGES,
   )

@@ -53,7 +53,7 @@ def pretrain(
   Returns:
     The architecture and params['encoder'] as nested numpy float32.
   """
-  from data_pipelines import scenes
+  from data_pipelines.drawn_world import scenes
 
   motions, things = list(scenes.MOTIONS), list(scenes.OBJECTS)
   album = films.make_album(

@@ -1,4 +1,4 @@
-"""Stands in for `data_pipelines.examine`: does what the question says.
+"""Stands in for `video_files.examine`: does what the question says.
 
 The file's name decides: 'crash' kills the process as a decoder's bug would,
 'hang' never answers, anything else is a sound video of one frame.
@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 
-from data_pipelines import child
+from data_pipelines.video_files import child
 
 
 def answer(question, contents):

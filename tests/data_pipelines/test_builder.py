@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines import archive, build, open_data
+from data_pipelines import build, open_data
 from data_pipelines.clip_frames import FrameSpec
 from data_pipelines.loader import EvalLoader, TrainLoader
+from data_pipelines.stores import archive
 from evclip_jax.errors import UserError
 from tests.data_pipelines import trees
 

@@ -8,7 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from data_pipelines import decode, decord_reader, probe, pyav
+from data_pipelines import decode
+from data_pipelines.video_files import decord_reader, probe, pyav
 from tests.data_pipelines import coded_clips
 
 FORMATS = [f for f in coded_clips.FORMATS if coded_clips.available(f)]

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines import decode, scenes
+from data_pipelines import decode
 from data_pipelines.builders.demo import collection, films
+from data_pipelines.drawn_world import scenes
 from evclip_jax import config
 from evclip_jax.errors import UserError
 

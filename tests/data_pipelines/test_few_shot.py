@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from data_pipelines import few_shot, lists
-from data_pipelines.records import ClipList, ClipRecord
+from data_pipelines.clip_lists import few_shot, list_files
+from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from evclip_jax.errors import UserError
 
 # SHA-256, first 16 letters, of the file names in EV-CLIP's published
@@ -35,7 +35,7 @@ def clip_list(counts):
 @pytest.mark.parametrize(('name', 'shots'), PUBLISHED)
 def test_seed_1_draws_the_published_selections(shared, name, shots):
   file = shared / 'splits' / 'vifi' / name / f'train1_few_shot_{shots}.txt'
-  items = lists.read(file, 'key').items
+  items = list_files.read(file, 'key').items
   drawn = few_shot.draw(
       tuple(ClipRecord(i.path, i.label) for i in items), shots, seed=1
   )

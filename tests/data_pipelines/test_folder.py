@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_pipelines import folder
-from data_pipelines.records import ClipList, ClipRecord
+from data_pipelines.clip_lists.records import ClipList, ClipRecord
+from data_pipelines.datasets import folder
 from evclip_jax.errors import UserError
 from tests.data_pipelines import trees
 

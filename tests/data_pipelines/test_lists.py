@@ -2,15 +2,15 @@
 
 import pytest
 
-from data_pipelines import class_names, lists, records
-from data_pipelines.records import ClipList, ClipRecord
+from data_pipelines.clip_lists import class_names, list_files, records
+from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from evclip_jax.errors import UserError
 
 
 def read(tmp_path, text, name='list.txt'):
   path = tmp_path / name
   path.write_bytes(text if isinstance(text, bytes) else text.encode())
-  return lists.read(path, 'data.train_list')
+  return list_files.read(path, 'data.train_list')
 
 
 def triples(listing):
@@ -81,12 +81,12 @@ def test_mistakes_name_file_and_line(tmp_path, text, message):
 
 def test_missing_list_names_the_key(tmp_path):
   with pytest.raises(UserError, match=r'nowhere.txt \(data.test_list\) does'):
-    lists.read(tmp_path / 'nowhere.txt', 'data.test_list')
+    list_files.read(tmp_path / 'nowhere.txt', 'data.test_list')
 
 
 def test_list_may_lie_in_the_data_folder(tmp_path):
   (tmp_path / 'mine.txt').write_text('a.avi 0\n')
-  assert len(lists.read('mine.txt', 'key', str(tmp_path)).items) == 1
+  assert len(list_files.read('mine.txt', 'key', str(tmp_path)).items) == 1
 
 
 def test_plain_form_reads_back_the_same(tmp_path):
@@ -101,7 +101,7 @@ def test_plain_form_reads_back_the_same(tmp_path):
   )
   path = tmp_path / 'new' / 'train.txt'
   clips.write(path)
-  listing = lists.read(path, 'key')
+  listing = list_files.read(path, 'key')
   again = ClipList(
       'other name',
       tuple(
@@ -202,7 +202,7 @@ def test_published_lists(shared):
   for name, count in (('ucf', 101), ('hmdb', 51)):
     for shots in (2, 8, 16):
       file = splits / 'vifi' / name / f'train1_few_shot_{shots}.txt'
-      items = lists.read(file, 'key').items
+      items = list_files.read(file, 'key').items
       assert len(items) == count * shots
       assert {i.label for i in items} == set(range(count))
   labels = class_names.read(splits / 'vifi' / 'labels' / 'ucf_101_labels.csv')

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import decode, probe, probe_cache
+from data_pipelines import decode
+from data_pipelines.video_files import probe, probe_cache
 from tests.data_pipelines import coded_clips
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -251,7 +252,7 @@ def test_the_main_script_runs_once_and_leaves_no_process(sound, tmp_path):
   script = tmp_path / 'script.py'
   script.write_text(
       'print("main")\n'
-      'from data_pipelines import probe\n'
+      'from data_pipelines.video_files import probe\n'
       'print(probe.probe("clip.mp4").num_frames)\n'
       'print(probe._children._idle[0]._process.pid)\n'
   )

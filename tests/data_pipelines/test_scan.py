@@ -99,7 +99,7 @@ def test_a_piece_beyond_the_end_of_its_film_is_broken(root):
 def test_files_are_examined_once(root, monkeypatch):
   (root / BAD).unlink()
   open_it(root)
-  from data_pipelines import probe
+  from data_pipelines.video_files import probe
 
   monkeypatch.setattr(probe, '_memory', probe._Memory())
   monkeypatch.setattr(probe, '_ask', lambda *_: pytest.fail('asked again'))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipelines import ucf101
+from data_pipelines.datasets import ucf101
 from evclip_jax.errors import UserError
 from tests.data_pipelines import trees
 

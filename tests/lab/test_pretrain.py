@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import safetensors
 
-from data_pipelines import scenes
-from data_pipelines.scene_shapes import COLOURS
+from data_pipelines.drawn_world import scenes
+from data_pipelines.drawn_world.shapes import COLOURS
 from evclip_jax import video
 from evclip_jax.clip import tokenizer as tokenizer_lib
 from evclip_jax.clip.load import load_clip

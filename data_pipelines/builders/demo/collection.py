@@ -4,9 +4,9 @@ import pathlib
 
 import ml_collections
 
-from data_pipelines import collection, folder
 from data_pipelines.builders.demo import films
-from data_pipelines.scenes import DOMAINS
+from data_pipelines.datasets import collection, folder
+from data_pipelines.drawn_world.scenes import DOMAINS
 from evclip_jax.errors import UserError
 
 

@@ -23,8 +23,8 @@ import av
 import numpy as np
 import tqdm
 
-from data_pipelines import scenes
-from data_pipelines.records import ClipList, ClipRecord
+from data_pipelines.clip_lists.records import ClipList, ClipRecord
+from data_pipelines.drawn_world import scenes
 from evclip_jax.errors import UserError
 
 NUM_FRAMES = 40

@@ -5,8 +5,10 @@ Use it through `python -m data_pipelines.build ucf101 --root=DIR --out=DIR`.
 
 import tensorflow_datasets as tfds
 
-from data_pipelines import class_names, labels, lists, tree, ucf101
 from data_pipelines.builders.clip_builder import Clip, ClipBuilder, Plan
+from data_pipelines.clip_lists import class_names, labels, list_files
+from data_pipelines.datasets import ucf101
+from data_pipelines.stores import file_tree
 from evclip_jax.errors import UserError
 
 
@@ -28,7 +30,7 @@ class Ucf101Clips(ClipBuilder):
       UserError: no data there, or a clip of an unknown class.
     """
     layout = ucf101.find_layout(root)
-    store = tree.FileTree(layout.videos, by_name=True)
+    store = file_tree.FileTree(layout.videos, by_name=True)
     places = {key: {} for key in store.keys}
     lengths, missing = {}, {}
     for split in ucf101.SPLITS if layout.lists else ():
@@ -36,7 +38,7 @@ class Ucf101Clips(ClipBuilder):
         file = ucf101.official_file(layout.lists, name, split)
         if not file.is_file():
           continue
-        listing = lists.read(file, 'official list')
+        listing = list_files.read(file, 'official list')
         lengths[f'{name}{split}'] = len(listing.items)
         for place, item in enumerate(listing.items):
           key = store.find(item.path)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipelines import decord_reader, pyav
-from data_pipelines.pyav import Source
+from data_pipelines.video_files import decord_reader, pyav
+from data_pipelines.video_files.pyav import Source
 
 # Shorter steps between entry points are not worth storing.
 _KEYFRAME_STEP = pyav.SEEK_GAP // 2

@@ -1,8 +1,8 @@
 """Looks through one video file; runs in a process of its own.
 
-`python -m data_pipelines.examine` answers questions on its standard input
-until that is closed. What a file does to this process (a crash, an endless
-loop, gigabytes of memory) cannot reach the trainer: see `child.py`.
+`python -m data_pipelines.video_files.examine` answers questions on its
+standard input until that is closed. What a file does to this process (a crash,
+an endless loop, gigabytes of memory) cannot reach the trainer: see `child.py`.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import child, containers, exactness, pyav
-from data_pipelines.pyav import Source, Unreadable
+from data_pipelines.video_files import child, containers, exactness, pyav
+from data_pipelines.video_files.pyav import Source, Unreadable
 
 # A header may promise a few frames more than there are (many real AVI files
 # do); from here on the file counts as cut off.

@@ -8,8 +8,10 @@ import dataclasses
 import pathlib
 import re
 
-from data_pipelines import archive, class_names, collection, labels, lists, tree
-from data_pipelines.collection import Collection
+from data_pipelines.clip_lists import class_names, labels, list_files
+from data_pipelines.datasets import collection
+from data_pipelines.datasets.collection import Collection
+from data_pipelines.stores import archive, file_tree
 from evclip_jax.errors import UserError
 
 SPLITS = (1, 2, 3)
@@ -64,12 +66,12 @@ def find_layout(root: str) -> Layout:
   Raises:
     UserError: no folder, or no videos where they usually lie.
   """
-  base = tree.check_root(root, WANTED)
+  base = file_tree.check_root(root, WANTED)
   videos = next(
       (
           base / place
           for place in _VIDEOS
-          if tree.has_class_folders(base / place)
+          if file_tree.has_class_folders(base / place)
       ),
       None,
   )
@@ -109,7 +111,7 @@ def read(data, split: int, report_folder: str | None = None) -> Collection:
     layout, store = None, archive.Archive(data.tfds_dir)
   else:
     layout = find_layout(data.root)
-    store = tree.FileTree(layout.videos, by_name=True)
+    store = file_tree.FileTree(layout.videos, by_name=True)
   given = collection.read_given(data, store, data.root, report_folder)
   located = {x.name: x for x in given.all()}
   for name in ('train', 'test'):
@@ -164,7 +166,7 @@ def _official(layout, store, name, split, report_folder) -> labels.Located:
         'Get UCF101TrainTestSplits-RecognitionTask.zip from '
         'https://www.crcv.ucf.edu/data/UCF101.php.'
     )
-  listing = lists.read(file, f'data.{name}_list')
+  listing = list_files.read(file, f'data.{name}_list')
   return labels.locate(name, listing, store, report_folder)
 
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines.scene_actions import Layer
-from data_pipelines.scene_shapes import OBJECTS, PROPS
+from data_pipelines.drawn_world.actions import Layer
+from data_pipelines.drawn_world.shapes import OBJECTS, PROPS
 
 # Objects and props stay within this many half sizes of their centre.
 _REACH = 1.3

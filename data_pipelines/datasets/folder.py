@@ -9,9 +9,11 @@ import hashlib
 import pathlib
 from collections.abc import Callable
 
-from data_pipelines import collection, labels, tree
-from data_pipelines.collection import Collection
-from data_pipelines.records import ClipList
+from data_pipelines.clip_lists import labels
+from data_pipelines.clip_lists.records import ClipList
+from data_pipelines.datasets import collection
+from data_pipelines.datasets.collection import Collection
+from data_pipelines.stores import file_tree
 from evclip_jax.errors import UserError
 
 _WANTED = (
@@ -45,7 +47,7 @@ def read(data, split: int, report_folder: str | None = None) -> Collection:
         'their files (data.root).'
     )
   root, train_list = _root(data)
-  store = tree.FileTree(root)
+  store = file_tree.FileTree(root)
   given = collection.read_given(
       data, store, str(root), report_folder, train_list
   )
@@ -135,7 +137,7 @@ def _root(data) -> tuple[pathlib.Path, str]:
     root, train_list = '', str(pathlib.Path(root).expanduser())
   if not root and train_list:
     return pathlib.Path(train_list).expanduser().absolute().parent, train_list
-  return tree.check_root(root, _WANTED), train_list
+  return file_tree.check_root(root, _WANTED), train_list
 
 
 def _parts(root: pathlib.Path) -> dict[str, str]:
@@ -143,20 +145,20 @@ def _parts(root: pathlib.Path) -> dict[str, str]:
   parts = {
       split: folder
       for split, names in _SPLITS.items()
-      for folder in tree.folders(root)
+      for folder in file_tree.folders(root)
       if folder.lower() in names
   }
   whole = 'train' in parts and len(parts) > 1
-  return parts if whole and len(parts) == len(tree.folders(root)) else {}
+  return parts if whole and len(parts) == len(file_tree.folders(root)) else {}
 
 
-def _below(store: tree.FileTree, folder: str) -> list[str]:
+def _below(store: file_tree.FileTree, folder: str) -> list[str]:
   return [
       k for k in store.keys if k.startswith(folder + '/') and k.count('/') > 1
   ]
 
 
-def _pool(store: tree.FileTree, given: collection.Given) -> list[str]:
+def _pool(store: file_tree.FileTree, given: collection.Given) -> list[str]:
   """Clips in class folders that no list to score names."""
   scored = {key for located in given.all() for key in located.keys}
   keys = [k for k in store.keys if '/' in k and k not in scored]

@@ -13,8 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from data_pipelines import quiet_tensorflow
-from data_pipelines.probe import Probe
-from data_pipelines.tree import Names
+from data_pipelines.stores.file_tree import Names
+from data_pipelines.video_files.probe import Probe
 from evclip_jax.errors import UserError
 
 SPLIT = 'clips'

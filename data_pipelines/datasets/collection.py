@@ -3,8 +3,8 @@
 import dataclasses
 import pathlib
 
-from data_pipelines import labels, lists
-from data_pipelines.records import ClipList, check_disjoint
+from data_pipelines.clip_lists import labels, list_files
+from data_pipelines.clip_lists.records import ClipList, check_disjoint
 from evclip_jax.errors import UserError
 
 
@@ -63,7 +63,7 @@ def read_given(
 
   Raises:
     UserError: two kinds of test list, a test list named 'train' or 'val', or
-      anything `lists.read` and `labels.locate` refuse.
+      anything `list_files.read` and `labels.locate` refuse.
   """
   if data.test_list and data.tests:
     raise UserError(
@@ -80,7 +80,7 @@ def read_given(
   found = {}
   for name, file in files.items():
     if file:
-      listing = lists.read(file, keys[name], root)
+      listing = list_files.read(file, keys[name], root)
       found[name] = labels.locate(name, listing, store, report_folder)
   train, val = found.pop('train', None), found.pop('val', None)
   return Given(train, val, found)
@@ -88,8 +88,8 @@ def read_given(
 
 def whole(name: str, origin: str, keys: list[str]) -> labels.Located:
   """Clips of a folder as a list whose labels the folders tell."""
-  items = tuple(lists.Item(key, None, None, None, 0) for key in keys)
-  listing = lists.Listing(pathlib.Path(origin), 'data.root', items)
+  items = tuple(list_files.Item(key, None, None, None, 0) for key in keys)
+  listing = list_files.Listing(pathlib.Path(origin), 'data.root', items)
   return labels.Located(name, listing, tuple(keys))
 
 

@@ -82,7 +82,7 @@ class ClipList:
     return dataclasses.replace(self, records=tuple(records))
 
   def write(self, path: str | pathlib.Path):
-    """Writes the plain form; `lists.read` takes it back unchanged."""
+    """Writes the plain form; `list_files.read` takes it back unchanged."""
     head = [
         HEADER,
         f'# name: {self.name}, {len(self.records)} clips',

@@ -34,7 +34,7 @@ class Child:
   """
 
   def __init__(self, module: str):
-    root = str(pathlib.Path(__file__).parent.parent)
+    root = str(pathlib.Path(__file__).parents[2])
     path = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
     self._process = subprocess.Popen(
         # -P: a file `random.py` in the working folder is none of ours.

@@ -8,9 +8,9 @@ the way, other things lying about, motion blur and a vignette.
 
 import numpy as np
 
-from data_pipelines.scene_actions import SKIN, Layer, bar, layer
-from data_pipelines.scene_paint import Camera
-from data_pipelines.scene_shapes import COLOURS, OBJECTS
+from data_pipelines.drawn_world.actions import SKIN, Layer, bar, layer
+from data_pipelines.drawn_world.paint import Camera
+from data_pipelines.drawn_world.shapes import COLOURS, OBJECTS
 
 DOMAINS = ('bright', 'dark', 'head')
 

@@ -8,8 +8,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 
-from data_pipelines import probe as probe_lib
-from data_pipelines.probe import Probe
+from data_pipelines.video_files import probe as probe_lib
+from data_pipelines.video_files.probe import Probe
 
 # Raised when the meaning of a field or a verdict changes.
 _VERSION = 1

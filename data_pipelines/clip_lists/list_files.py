@@ -10,7 +10,7 @@ import math
 import pathlib
 import re
 
-from data_pipelines import records
+from data_pipelines.clip_lists import records
 from evclip_jax.errors import UserError
 
 _COLUMNS = ('path', 'label', 'start', 'end')

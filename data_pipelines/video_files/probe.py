@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import child
+from data_pipelines.video_files import child
 
 Source = str | os.PathLike | bytes
 
-_EXAMINER = 'data_pipelines.examine'
+_EXAMINER = 'data_pipelines.video_files.examine'
 # Time limit: decoding takes well under a second per megabyte, but the machine
 # may be busy with other things.
 _SECONDS = 60.0

@@ -5,9 +5,9 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from data_pipelines import class_names
-from data_pipelines.lists import Item, Listing
-from data_pipelines.records import ClipList, ClipRecord, check_unique
+from data_pipelines.clip_lists import class_names
+from data_pipelines.clip_lists.list_files import Item, Listing
+from data_pipelines.clip_lists.records import ClipList, ClipRecord, check_unique
 from evclip_jax.errors import UserError
 
 # How many missing clips a message names; more are written to a file.

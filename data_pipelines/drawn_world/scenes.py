@@ -10,14 +10,14 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines import scene_paint, scene_views
-from data_pipelines.scene_actions import MOTIONS
-from data_pipelines.scene_shapes import COLOURS, OBJECTS, USUAL_COLOUR
+from data_pipelines.drawn_world import paint, views
+from data_pipelines.drawn_world.actions import MOTIONS
+from data_pipelines.drawn_world.shapes import COLOURS, OBJECTS, USUAL_COLOUR
 from evclip_jax import randomness
 
 FPS = 25
 HEIGHT, WIDTH = 120, 160
-DOMAINS = scene_views.DOMAINS
+DOMAINS = views.DOMAINS
 
 # How often an object has any colour instead of its usual one.
 _UNUSUAL = 0.25
@@ -123,12 +123,12 @@ def render(
   """
   t = np.asarray(frames, np.float32) / FPS
   camera, world, colour = _staged(scene, t)
-  wall, turn = scene_paint.background(_rng(scene, 'wall'), 2 * height)
-  pictures = scene_paint.look(wall, turn, camera, height, width)
-  scene_paint.paint(pictures, scene_paint.seen(world, camera), colour)
-  hand = scene_views.front(scene.domain, _rng(scene, 'front'), t)
-  scene_paint.paint(pictures, hand, colour)
-  return scene_views.expose(
+  wall, turn = paint.background(_rng(scene, 'wall'), 2 * height)
+  pictures = paint.look(wall, turn, camera, height, width)
+  paint.paint(pictures, paint.seen(world, camera), colour)
+  hand = views.front(scene.domain, _rng(scene, 'front'), t)
+  paint.paint(pictures, hand, colour)
+  return views.expose(
       scene.domain, _rng(scene, 'expose'), _rng(scene, 'noise'), pictures
   )
 
@@ -139,15 +139,15 @@ def _rng(scene: Scene, stream: str) -> np.random.Generator:
 
 def _staged(scene: Scene, t: np.ndarray):
   """The camera, the layers in the world back to front, the actor's colour."""
-  camera = scene_views.camera_of(scene.domain, _rng(scene, 'camera'), t)
+  camera = views.camera_of(scene.domain, _rng(scene, 'camera'), t)
   stage = _rng(scene, 'stage')
   colour = np.asarray(COLOURS[scene.colour])
   colour = np.clip(colour + stage.uniform(-0.06, 0.06, 3), 0, 1)
   x, y = stage.uniform(-0.2, 0.2), stage.uniform(-0.1, 0.1)
   scale, size = stage.uniform(0.68, 0.85), stage.uniform(0.38, 0.46)
   action = MOTIONS[scene.motion](_rng(scene, 'action'), t, scene.thing, size)
-  world = scene_views.clutter(scene.domain, _rng(scene, 'clutter'), t)
-  return camera, world + scene_paint.place(action, x, y, scale), colour
+  world = views.clutter(scene.domain, _rng(scene, 'clutter'), t)
+  return camera, world + paint.place(action, x, y, scale), colour
 
 
 def portrait(scene: Scene, frame: int, side: int) -> np.ndarray:
@@ -162,7 +162,7 @@ def portrait(scene: Scene, frame: int, side: int) -> np.ndarray:
     uint8 [1, side, side, 3].
   """
   camera, world, _ = _staged(scene, np.asarray([frame], np.float32) / FPS)
-  layers = scene_paint.seen(world, camera)
+  layers = paint.seen(world, camera)
   actor = next(layer for layer in layers if layer.colour is None)
   x = float(actor.x[0]) * HEIGHT / 2 + WIDTH / 2
   y = float(actor.y[0]) * HEIGHT / 2 + HEIGHT / 2

@@ -2,7 +2,7 @@
 
 import random
 
-from data_pipelines.records import ClipList, ClipRecord
+from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from evclip_jax.errors import UserError
 
 
