@@ -119,6 +119,7 @@ class EvalLoader:
 
   Attributes:
     name: of the list.
+    class_names: what its labels mean.
     num_clips: clips in the list.
     num_views: temporal windows x crops per clip.
     num_batches: batches of one pass.
@@ -152,6 +153,7 @@ class EvalLoader:
       UserError: the batch does not divide over the processes.
     """
     self.name = source.name
+    self.class_names = source.class_names
     self.num_clips = len(source)
     self.num_views = clips * crops
     total = self.num_clips * self.num_views

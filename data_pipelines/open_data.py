@@ -118,7 +118,8 @@ def open_data(
 
   def source(clips: ClipList) -> Source:
     own = {r.path: probes[r.path] for r in clips.records}
-    return Source(clips, names, store, own)
+    own_names = collection.own_names.get(clips.name, names)
+    return Source(clips, own_names, store, own)
 
   by_name = {clips.name: source(clips) for clips in kept}
   return DataSets(

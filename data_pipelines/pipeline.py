@@ -85,7 +85,7 @@ class Pipeline:
       frames = loader.clip_frames.eval_clip(
           source, index, self._shared['spec'], 0, 1, 1
       )
-      yield frames, self.class_names[source.records[index].label]
+      yield frames, source.class_names[source.records[index].label]
 
   def write(self, folder: str | os.PathLike):
     """Writes the lists and class names of a run into its folder."""

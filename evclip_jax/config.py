@@ -75,15 +75,7 @@ def base() -> ml_collections.ConfigDict:
   c.method.weights = ''
   c.method.settings = ml_collections.ConfigDict()
 
-  c.optimizer = ml_collections.ConfigDict()
-  c.optimizer.learning_rate = 4e-4
-  c.optimizer.weight_decay = 0.05
-  c.optimizer.b1 = 0.9
-  c.optimizer.b2 = 0.999
-  c.optimizer.eps = 1e-8
-  # The first epochs run at a constant small rate; then a cosine begins.
-  c.optimizer.warmup_epochs = 1
-  c.optimizer.warmup_learning_rate = 2e-5
+  c.optimizer = _optimizer()
 
   c.train = ml_collections.ConfigDict()
   c.train.epochs = 500
@@ -106,6 +98,34 @@ def base() -> ml_collections.ConfigDict:
   # {'name': ..., 'method': ..., 'settings': {...}}. Empty = one ordinary run.
   c.compare = ()
   return c
+
+
+def _optimizer() -> ml_collections.ConfigDict:
+  o = ml_collections.ConfigDict()
+  # 'adamw', or 'adam_l2' (the decay is part of the gradient).
+  o.name = 'adamw'
+  o.learning_rate = 4e-4
+  o.weight_decay = 0.05
+  # Patterns of the paths of leaves without decay, matched in full.
+  o.no_decay = ()
+  o.b1 = 0.9
+  o.b2 = 0.999
+  o.eps = 1e-8
+  # Longest gradient over all leaves together; 0 = any.
+  o.clip_norm = 0.0
+  # 'delayed_cosine', 'warmup_cosine' or 'relative_steps': see `schedules`.
+  o.schedule = 'delayed_cosine'
+  o.warmup_epochs = 1
+  # Where the warm-up stays (delayed_cosine) or begins (relative_steps).
+  o.warmup_learning_rate = 2e-5
+  # warmup_cosine: the rate is set every so many steps.
+  o.rate_every_steps = 1
+  # relative_steps: from which epochs on which shares of learning_rate hold.
+  o.stair_epochs = (0,)
+  o.stair_rates = (1.0,)
+  # relative_steps: count epochs twice, as CLIP-FSAR's code does.
+  o.epochs_count_twice = False
+  return o
 
 
 def _data() -> ml_collections.ConfigDict:
@@ -211,6 +231,7 @@ def check(config: ml_collections.ConfigDict):
       'train.eval_every_epochs',
       'train.checkpoint_every_epochs',
       'train.log_every_steps',
+      'optimizer.rate_every_steps',
   ):
     _check_at_least(config, key, 1)
   for key in ('data.shots', 'data.workers', 'mesh.data', 'eval.batch_size'):

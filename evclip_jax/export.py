@@ -29,12 +29,12 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
     UserError: nothing trained in the run, or the file cannot be written.
   """
   run = loaded_run.load(workdir)
-  if not run.trainable:
+  if not run.weights:
     raise UserError(f'{workdir} is a run without trained weights.')
   leaves = {
       # Not ascontiguousarray, which gives scalars an axis.
       name: np.asarray(value, order='C')
-      for name, value in jax.device_get(run.trainable).items()
+      for name, value in jax.device_get(run.weights).items()
   }
   metadata = {
       'format': 'evclip-jax',

@@ -41,7 +41,7 @@ def write(
   run = loaded_run.load(str(variant))
   names = run.session.class_names
   fill = look.fill_colour(run.session.model.method)
-  looker = look.Looker(run.session, run.trainable, _PER_LIST)
+  looker = look.Looker(run.session, run.weights, _PER_LIST)
   sections = []
   for name in data.evals:
     clips, truths = zip(*data.examples(name, _PER_LIST), strict=True)

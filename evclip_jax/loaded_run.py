@@ -9,7 +9,7 @@ import jax
 import ml_collections
 
 from evclip_jax import model as model_lib
-from evclip_jax import optim, run_folder, session, sharding, state
+from evclip_jax import optim, run_folder, session, sharding
 from evclip_jax.checkpoint import Checkpoints
 from evclip_jax.errors import UserError
 
@@ -21,14 +21,14 @@ class LoadedRun:
   Attributes:
     config: the run's config; `mesh.data` is 0, all devices there are now.
     session: the method with its frozen weights, for `session.class_names`.
-    trainable: flat dict of the selected trained leaves, on the devices.
+    weights: flat dict of the selected trained leaves, on the devices.
     step: optimizer steps behind them; 0 if nothing was trained.
     selected_by: 'best', 'last', or 'given' if nothing was trained.
   """
 
   config: ml_collections.ConfigDict
   session: session.Session
-  trainable: dict[str, jax.Array]
+  weights: dict[str, jax.Array]
   step: int
   selected_by: str
 
@@ -71,10 +71,10 @@ def load(workdir: str, class_names: list[str] | None = None) -> LoadedRun:
           f'{workdir} has no checkpoint yet. Train with python -m '
           'evclip_jax.main, or wait for the first one.'
       )
-    trainable = sharding.put(run.mesh, run.trainable)
-    return LoadedRun(config, run, trainable, 0, 'given')
+    weights = sharding.put(run.mesh, run.trainable | run.statistics)
+    return LoadedRun(config, run, weights, 0, 'given')
   now = _restore(config, workdir, run, kind)
-  return LoadedRun(config, run, now.trainable, int(now.step), kind)
+  return LoadedRun(config, run, now.weights, int(now.step), kind)
 
 
 def run_class_names(workdir: str) -> list[str]:
@@ -104,7 +104,7 @@ def _restore(
   """The run's state of a kind, on all devices."""
   schedule = optim.make_schedule(config.optimizer, config.train.epochs, 1)
   optimizer = optim.make_optimizer(config.optimizer, schedule)
-  like = sharding.put(run.mesh, state.create(run.trainable, optimizer))
+  like = sharding.put(run.mesh, run.state(optimizer))
   checkpoints = Checkpoints(
       pathlib.Path(workdir), run.model.hashes, read_only=True
   )

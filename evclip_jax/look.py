@@ -42,7 +42,7 @@ class Looker:
   def __init__(
       self,
       run: session.Session,
-      trainable: dict[str, jax.Array],
+      weights: dict[str, jax.Array],
       rows: int,
       clips: int = 1,
       crops: int = 1,
@@ -51,7 +51,7 @@ class Looker:
 
     Args:
       run: the session.
-      trainable: trained leaves on the devices.
+      weights: trained leaves on the devices.
       rows: most views at once; rounded up to a multiple of the devices.
       clips, crops: temporal windows and crops of each clip; the crop changes
         fastest.
@@ -61,8 +61,8 @@ class Looker:
     self._views = clips * crops
     self._middle = clips // 2 * crops + crops // 2
     self._run = run
-    self._trainable = trainable
-    self._classes = run.classes(trainable)
+    self._weights = weights
+    self._classes = run.classes(weights)
     self._step = make_look_step(run.model.method, run)
 
   def __call__(self, clips: list[np.ndarray]) -> list[Seen]:
@@ -103,7 +103,7 @@ class Looker:
         'index': np.zeros(len(video), np.int32),
     }
     out = self._step(
-        self._trainable,
+        self._weights,
         self._run.frozen,
         self._classes,
         sharding.put_batch(self._run.mesh, batch),
@@ -112,10 +112,10 @@ class Looker:
 
 
 def make_look_step(method: Method, run: session.Session) -> Callable:
-  """Builds (trainable, frozen, classes, batch) -> {'logits', 'maps'}."""
+  """Builds (weights, frozen, classes, batch) -> {'logits', 'maps'}."""
 
-  def step(trainable, frozen, classes, batch):
-    params = merge(frozen, trainable)
+  def step(weights, frozen, classes, batch):
+    params = merge(frozen, weights)
     pixels = method.pixels(batch['video'])
     features = method.video(params, pixels, None, False)
     logits = method.score(params, features, classes, batch)

@@ -64,7 +64,7 @@ def build(config: ml_collections.ConfigDict) -> Model:
   params = {'clip': clip.params}
   loaded = {'clip': clip}
   encoder = None
-  if module.USES_ENCODER:
+  if module.uses_encoder(settings):
     trunk = encoder_load.load_encoder(
         config.encoder.name, config.encoder.weights, config.cache_dir
     )

@@ -19,7 +19,7 @@ def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
   ({'method/mask/scale': b}, {'clip/proj': a}).
 
   Args:
-    params: the full nested tree.
+    params: a nested tree, or a flat dict of paths.
     patterns: regular expressions over '/'-joined paths, matched in full.
 
   Returns:

@@ -30,7 +30,7 @@ def predict(
   most = max(1, (config.eval.batch_size or config.batch_size) // views)
   group_size = min(most, len(videos))
   looker = look.Looker(
-      run.session, run.trainable, group_size * views, clips, crops
+      run.session, run.weights, group_size * views, clips, crops
   )
   workers = config.data.workers or os.cpu_count() or 1
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:

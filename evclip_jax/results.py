@@ -47,13 +47,13 @@ def watched(
 
 def evaluate_list(
     run: session.Session,
-    trainable: dict[str, jax.Array],
+    weights: dict[str, jax.Array],
     data: session.EvalSet,
 ) -> tuple[dict[str, float], dict[str, Any]]:
   """(summary, details) of one list; details hold scores and labels too."""
-  scores, labels = run.score(trainable, data)
+  scores, labels = run.score(weights, data)
   details = {
-      'per_class': evaluate.per_class(scores, labels, run.class_names),
+      'per_class': evaluate.per_class(scores, labels, data.class_names),
       'confusion': evaluate.confusion(scores, labels),
       'scores': scores,
       'labels': labels,
@@ -83,7 +83,7 @@ def report(
   for rule, chosen in states.items():
     final[rule] = {}
     for name, data_list in data.evals.items():
-      summary, details = evaluate_list(run, chosen.trainable, data_list)
+      summary, details = evaluate_list(run, chosen.weights, data_list)
       metrics_log.add(
           int(now.step),
           name,
@@ -95,7 +95,7 @@ def report(
       final[rule][name] = summary
       reporting.log(one_line(f'final {name} ({rule})', summary))
       if rule == select and jax.process_index() == 0:
-        save_details(workdir, name, details, run.class_names)
+        save_details(workdir, name, details, data_list.class_names)
   reporting.log(f'{select}: {_EXPLAIN[select]}')
   return {
       'method': config.method.name,

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from evclip_jax import optim, reporting, results, session, sharding, state
+from evclip_jax import optim, reporting, results, session, sharding
 from evclip_jax.checkpoint import Checkpoints
 from evclip_jax.errors import UserError
 from evclip_jax.model import Model
@@ -28,7 +28,7 @@ def evaluate_run(
   sharding.check_batch_size(run.mesh, batch_size, 'eval.batch_size')
   schedule = optim.make_schedule(config.optimizer, config.train.epochs, 1)
   optimizer = optim.make_optimizer(config.optimizer, schedule)
-  now = sharding.put(run.mesh, state.create(run.trainable, optimizer))
+  now = sharding.put(run.mesh, run.state(optimizer))
   checkpoints = Checkpoints(workdir, model.hashes)
   last = checkpoints.restore('last', now) if run.trainable else None
   select = 'given'

@@ -1,16 +1,18 @@
 """A method with its weights on the devices, ready to train or to score."""
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import jax
 import ml_collections
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
-from evclip_jax import evaluate, params, reporting, sharding, step
+from evclip_jax import evaluate, params, reporting, sharding, state, step
 from evclip_jax.model import Model
 
 Batch = dict[str, np.ndarray]
@@ -21,11 +23,13 @@ class EvalSet(Protocol):
 
   Attributes:
     name: such as 'val' or 'test'.
+    class_names: what its labels mean; a list may have classes of its own.
     num_clips: clips in the list.
     num_views: views per clip.
   """
 
   name: str
+  class_names: list[str]
   num_clips: int
   num_views: int
 
@@ -37,7 +41,7 @@ class Data(Protocol):
   """What training needs of a data pipeline, whatever made it.
 
   Attributes:
-    class_names: K names in label order.
+    class_names: K names of the training clips, in label order.
     description: JSON values for the run card: lists, hashes, counts.
     batch_size: rows of a training batch over all processes.
     steps_per_epoch: whole batches in one pass.
@@ -65,44 +69,67 @@ class Session:
     model: the method and its host parameters.
     mesh: the devices.
     trainable: flat dict of initial trainable leaves, on the host.
+    statistics: likewise of leaves that change without a gradient.
     frozen: flat dict of frozen leaves, on the devices.
     shardings: of the frozen leaves.
-    tokens: class prompts [M, K, L].
-    class_names: K names.
+    class_names: K names of the training clips.
   """
 
   model: Model
   mesh: Mesh
   trainable: dict[str, np.ndarray]
+  statistics: dict[str, np.ndarray]
   frozen: dict[str, jax.Array]
   shardings: dict[str, Any]
-  tokens: np.ndarray
   class_names: list[str]
 
   def __post_init__(self):
     method = self.model.method
     self._eval_step = step.make_eval_step(method, self.mesh, self.shardings)
     self._bank = step.make_class_bank(method, self.mesh, self.shardings)
-    self._frozen_classes = None
+    self._banks = {}
 
-  def classes(self, trainable: dict[str, jax.Array]) -> jax.Array:
-    """Class embeddings [M, K, E]; computed once where nothing there trains."""
+  @functools.cached_property
+  def tokens(self) -> np.ndarray:
+    """Prompts of the training classes, [M, K, L]."""
+    return self.model.tokens(self.class_names)
+
+  def state(self, optimizer: optax.GradientTransformation) -> state.TrainState:
+    """The state before the first step, on the host."""
+    return state.create(self.trainable, optimizer, self.statistics)
+
+  def classes(
+      self,
+      weights: dict[str, jax.Array],
+      class_names: Sequence[str] | None = None,
+  ) -> jax.Array:
+    """Class embeddings, computed once where nothing there trains.
+
+    Args:
+      weights: what training changes, on the devices.
+      class_names: K names; the training classes if there are none.
+
+    Returns:
+      [M, K, E].
+    """
+    names = tuple(class_names or self.class_names)
     if self.model.method.text_trains:
-      return self._bank(trainable, self.frozen, self.tokens)
-    if self._frozen_classes is None:
-      self._frozen_classes = self._bank(trainable, self.frozen, self.tokens)
-    return self._frozen_classes
+      return self._bank(weights, self.frozen, self.model.tokens(list(names)))
+    if names not in self._banks:
+      tokens = self.model.tokens(list(names))
+      self._banks[names] = self._bank(weights, self.frozen, tokens)
+    return self._banks[names]
 
   def score(
-      self, trainable: dict[str, jax.Array], data: EvalSet
+      self, weights: dict[str, jax.Array], data: EvalSet
   ) -> tuple[np.ndarray, np.ndarray]:
     """(log-probabilities [N, K], labels [N]) of a whole list."""
-    classes = self.classes(trainable)
+    classes = self.classes(weights, data.class_names)
     total = data.num_clips * data.num_views
     bar = reporting.progress(total, f'evaluate {data.name}', unit='clip')
     with bar:
       return evaluate.collect(
-          lambda b: self._eval_step(trainable, self.frozen, classes, b),
+          lambda b: self._eval_step(weights, self.frozen, classes, b),
           data.batches(),
           self.mesh,
           data.num_clips,
@@ -116,7 +143,8 @@ def start(
 ) -> Session:
   """Places the weights and prepares the functions; compiles nothing yet."""
   mesh = sharding.make_mesh(config.mesh.data)
-  trainable, frozen = params.split(model.params, model.method.trainable)
+  trainable, rest = params.split(model.params, model.method.trainable)
+  statistics, frozen = params.split(rest, model.method.statistics)
   shardings = sharding.frozen_shardings(
       mesh, frozen, config.mesh.shard_frozen
   )
@@ -124,8 +152,8 @@ def start(
       model=model,
       mesh=mesh,
       trainable=trainable,
+      statistics=statistics,
       frozen=jax.device_put(frozen, shardings),
       shardings=shardings,
-      tokens=model.tokens(class_names),
       class_names=class_names,
   )

@@ -16,21 +16,31 @@ class TrainState(flax.struct.PyTreeNode):
     step: int32 scalar, optimizer steps done.
     trainable: flat dict path -> float32 leaf.
     opt_state: the optimizer's state over `trainable`.
+    statistics: flat dict of leaves that change without a gradient.
   """
 
   step: jax.Array
   trainable: dict[str, jax.Array]
   opt_state: Any
+  statistics: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
+
+  @property
+  def weights(self) -> dict[str, jax.Array]:
+    """All leaves that training changes."""
+    return self.trainable | self.statistics
 
 
 def create(
-    trainable: dict[str, jax.Array], optimizer: optax.GradientTransformation
+    trainable: dict[str, jax.Array],
+    optimizer: optax.GradientTransformation,
+    statistics: dict[str, jax.Array] | None = None,
 ) -> TrainState:
   """The state before the first step."""
   return TrainState(
       step=jax.numpy.zeros((), jax.numpy.int32),
       trainable=trainable,
       opt_state=optimizer.init(trainable),
+      statistics=statistics or {},
   )
 
 

@@ -38,17 +38,18 @@ def make_train_step(
   'finite', a dict that says of each quantity whether it was finite.
   """
 
-  def objective(trainable, frozen, classes, batch, rngs):
-    params = merge(frozen, trainable)
+  def objective(trainable, statistics, frozen, classes, batch, rngs):
+    params = merge(frozen, statistics, trainable)
     pixels = method.pixels(batch['video'])
     features = method.video(params, pixels, rngs, True)
-    return method.loss(params, features, classes, batch)
+    loss, parts = method.loss(params, features, classes, batch, rngs)
+    return loss, (parts, features.statistics)
 
   def step(state: TrainState, frozen, classes, batch):
     rngs = rngs_for(seed, state.step)
-    (loss, parts), grads = jax.value_and_grad(objective, has_aux=True)(
-        state.trainable, frozen, classes, batch, rngs
-    )
+    (loss, (parts, statistics)), grads = jax.value_and_grad(
+        objective, has_aux=True
+    )(state.trainable, state.statistics, frozen, classes, batch, rngs)
     updates, opt_state = optimizer.update(
         grads, state.opt_state, state.trainable
     )
@@ -68,7 +69,9 @@ def make_train_step(
         f'update of {path}': jnp.isfinite(x).all()
         for path, x in trainable.items()
     }
-    new = TrainState(state.step + 1, trainable, opt_state)
+    new = TrainState(
+        state.step + 1, trainable, opt_state, state.statistics | statistics
+    )
     return new, metrics | {'finite': finite}
 
   everywhere = sharding.replicated(mesh)
@@ -88,14 +91,14 @@ def make_train_step(
 def make_eval_step(
     method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
 ) -> Callable:
-  """Builds (trainable, frozen, classes, batch) -> rows on every host.
+  """Builds (weights, frozen, classes, batch) -> rows on every host.
 
   The result has 'logits' [B, K] float32 and the batch's other fields, so that
   several hosts see the same rows in the same order.
   """
 
-  def step(trainable, frozen, classes, batch):
-    params = merge(frozen, trainable)
+  def step(weights, frozen, classes, batch):
+    params = merge(frozen, weights)
     pixels = method.pixels(batch['video'])
     features = method.video(params, pixels, None, False)
     logits = method.score(params, features, classes, batch)
@@ -118,27 +121,27 @@ def make_eval_step(
 def make_class_bank(
     method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
 ) -> Callable:
-  """Builds (trainable, frozen, tokens [M, K, L]) -> embeddings [M, K, E].
+  """Builds (weights, frozen, tokens [M, K, L]) -> embeddings [M, K, E].
 
   Computed once where the text side is frozen, once per evaluation elsewhere.
   """
   everywhere = sharding.replicated(mesh)
   encode = jax.jit(
-      lambda trainable, frozen, tokens: method.text(
-          merge(frozen, trainable), tokens
+      lambda weights, frozen, tokens: method.text(
+          merge(frozen, weights), tokens
       ),
       in_shardings=(everywhere, frozen_shardings, everywhere),
       out_shardings=everywhere,
   )
 
-  def bank(trainable, frozen, tokens: np.ndarray) -> jax.Array:
+  def bank(weights, frozen, tokens: np.ndarray) -> jax.Array:
     m, k, length = tokens.shape
     rows = tokens.reshape(1, m * k, length)
     pad = -rows.shape[1] % min(_TEXT_CHUNK, m * k)
     # Padding repeats the last text, so that every chunk has one shape.
     rows = np.concatenate([rows, np.repeat(rows[:, -1:], pad, axis=1)], axis=1)
     chunks = [
-        encode(trainable, frozen, rows[:, i : i + _TEXT_CHUNK])
+        encode(weights, frozen, rows[:, i : i + _TEXT_CHUNK])
         for i in range(0, rows.shape[1], _TEXT_CHUNK)
     ]
     classes = jnp.concatenate(chunks, axis=1)[:, : m * k]

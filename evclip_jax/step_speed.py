@@ -13,7 +13,7 @@ import ml_collections
 import numpy as np
 
 from evclip_jax import batch as batch_lib
-from evclip_jax import optim, session, sharding, state, step
+from evclip_jax import optim, session, sharding, step
 
 _LEAST_STEPS = 3
 # A slow machine does not have to wait for all the steps asked for.
@@ -94,8 +94,8 @@ def measure(
   Returns:
     {'train': ..., 'evaluate': ...}.
   """
-  trainable = sharding.put(run.mesh, run.trainable)
-  classes = run.classes(trainable)
+  weights = sharding.put(run.mesh, run.trainable | run.statistics)
+  classes = run.classes(weights)
   speeds = {}
   method = run.model.method
   if run.trainable:
@@ -108,9 +108,7 @@ def measure(
     text = classes
     if method.text_trains:
       text = sharding.put(run.mesh, run.tokens)
-    # A copy, because the step takes the state's memory over.
-    now = state.create(jax.tree.map(jax.numpy.copy, trainable), optimizer)
-    now = sharding.put(run.mesh, now)
+    now = sharding.put(run.mesh, run.state(optimizer))
     speeds['train'] = _time(
         train_step,
         lambda now: (now, run.frozen, text, batch),
@@ -124,9 +122,9 @@ def measure(
   batch = _batch(config, run, size)
   speeds['evaluate'] = _time(
       step.make_eval_step(method, run.mesh, run.shardings),
-      lambda trainable: (trainable, run.frozen, classes, batch),
-      lambda out: trainable,
-      trainable,
+      lambda weights: (weights, run.frozen, classes, batch),
+      lambda out: weights,
+      weights,
       steps,
       size,
       config.compute.dtype,

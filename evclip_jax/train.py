@@ -16,7 +16,6 @@ from evclip_jax import (
     results,
     session,
     sharding,
-    state,
     step,
 )
 from evclip_jax.checkpoint import Checkpoints
@@ -63,7 +62,7 @@ def train_and_evaluate(
       config.optimizer, config.train.epochs, data.steps_per_epoch
   )
   optimizer = optim.make_optimizer(config.optimizer, schedule)
-  now = sharding.put(run.mesh, state.create(run.trainable, optimizer))
+  now = sharding.put(run.mesh, run.state(optimizer))
   checkpoints = Checkpoints(workdir, model.hashes)
   now = checkpoints.restore('last', now) or now
   first_step = int(now.step)
@@ -78,7 +77,7 @@ def train_and_evaluate(
   train_step = step.make_train_step(
       model.method, optimizer, schedule, run.mesh, run.shardings, config.seed
   )
-  classes = None if model.method.text_trains else run.classes(now.trainable)
+  classes = None if model.method.text_trains else run.classes(now.weights)
   tokens = sharding.put(run.mesh, run.tokens)
   select = results.selection(config.train.select, data.evals)
   watched = results.watched(select, data.evals)
@@ -179,7 +178,7 @@ def _watch(run, now, watched, metrics_log, done, select) -> float:
   """Evaluates on the watched lists; returns the mean top-1."""
   top1 = []
   for name, data in watched.items():
-    summary, _ = results.evaluate_list(run, now.trainable, data)
+    summary, _ = results.evaluate_list(run, now.weights, data)
     metrics_log.add(done, name, **summary)
     reporting.log(results.one_line(f'step {done} {name}', summary))
     top1.append(summary['top1'])

@@ -20,6 +20,7 @@ LEVELS = {
     'evclip_jax.sharding': 1,
     'evclip_jax.video': 1,
     'evclip_jax.losses': 1,
+    'evclip_jax.schedules': 1,
     'evclip_jax.clip': 2,
     'evclip_jax.layers': 2,
     'evclip_jax.encoders': 2,

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from evclip_jax import optim
+from evclip_jax import optim, schedules
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from evclip_jax import optim
     ],
 )
 def test_delayed_cosine_is_the_originals(args, expected):
-  schedule = optim.delayed_cosine(*args, steps_per_epoch=7)
+  schedule = schedules.delayed_cosine(*args, steps_per_epoch=7)
   for epoch, rate in expected.items():
     for step in (7 * epoch, 7 * epoch + 6):
       # float32 loses digits of 1 + cos near pi.

@@ -18,6 +18,8 @@ class Collection:
     val: clips to choose a checkpoint by, if any.
     tests: lists to report, by name.
     class_names: K names in label order, as prompts say them.
+    own_names: the class names of lists whose labels mean other classes than
+      the training clips', by name of the list.
   """
 
   store: labels.Store
@@ -25,6 +27,7 @@ class Collection:
   val: ClipList | None
   tests: dict[str, ClipList]
   class_names: list[str]
+  own_names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,11 +27,14 @@ class VideoFeatures(flax.struct.PyTreeNode):
     frames: [B, T, E] one vector per frame, not normalised.
     maps: named pictures worth looking at, such as {'mask': [B, H, W]} in
       [0, 1]; empty where a method has none.
+    statistics: new values of leaves that `Method.statistics` names, by path,
+      while training; empty otherwise.
   """
 
   clip: jax.Array
   frames: jax.Array
   maps: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
+  statistics: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +66,11 @@ class Method:
     prompts: (class names) -> M lists of K strings, one list per template.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
     score: (params, features, classes [M, K, E], batch) -> logits [B, K].
-    loss: (params, features, classes, batch) -> (scalar, {name: scalar}), the
-      mean over rows with batch['mask'] 1 of the global batch.
+    loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
+      the mean over rows with batch['mask'] 1 of the global batch.
     trainable: patterns of the paths that train, matched in full.
+    statistics: patterns of the paths that training changes without a gradient,
+      such as the running means of batch norms (`VideoFeatures.statistics`).
     text_trains: True if `text` depends on trained leaves. Then `loss` gets the
       tokens [M, K, L] in place of `classes` and embeds the texts it needs,
       and the class embeddings are computed once per evaluation, not per run.
@@ -78,10 +83,11 @@ class Method:
   text: Callable[[Params, jax.Array], jax.Array]
   score: Callable[[Params, VideoFeatures, jax.Array, Batch], jax.Array]
   loss: Callable[
-      [Params, VideoFeatures, jax.Array, Batch],
+      [Params, VideoFeatures, jax.Array, Batch, dict | None],
       tuple[jax.Array, dict[str, jax.Array]],
   ]
   trainable: tuple[str, ...] = ('method/.*',)
+  statistics: tuple[str, ...] = ()
   text_trains: bool = False
 
 
@@ -97,7 +103,8 @@ def load(name: str) -> ModuleType:
   """The module of a method.
 
   It has `Settings` (a frozen dataclass with defaults), `make(settings,
-  backbones) -> Method` and `USES_ENCODER` (whether it needs a video trunk).
+  backbones) -> Method` and `uses_encoder(settings) -> bool` (whether it needs a
+  video trunk).
 
   Raises:
     UserError: if there is no such file in `evclip_jax/methods`.

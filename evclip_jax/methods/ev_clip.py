@@ -23,8 +23,6 @@ from evclip_jax.layers.mask_generator import (
 from evclip_jax.methods import base
 from evclip_jax.video import CONSTANTS, fold_time, normalise, unfold_time
 
-USES_ENCODER = True
-
 _PROMPTS = ('both', 'mask', 'context')
 
 
@@ -61,6 +59,11 @@ class Features(base.VideoFeatures):
   """
 
   context: jax.Array | None = None
+
+
+def uses_encoder(settings: Settings) -> bool:
+  """Yes: the prompts are made from its features."""
+  return True
 
 
 def make(settings: Settings, backbones: base.Backbones) -> base.Method:
@@ -112,13 +115,15 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
     if 'context' in generators:
       context = generate(params, 'context', z)
       tokens = jnp.concatenate([context, frames], axis=1)
-    return Features(tokens.mean(axis=1), frames, maps, context)
+    return Features(
+        tokens.mean(axis=1), frames, maps, context=context
+    )
 
   def score(params, features, classes, batch):
     scale = clip.logit_scale(params['clip'])
     return base.cosine_score(scale, features.clip, classes)
 
-  def loss(params, features, classes, batch):
+  def loss(params, features, classes, batch, rngs):
     logits = score(params, features, classes, batch)
     parts = {
         'cross_entropy': losses.cross_entropy(

@@ -6,8 +6,6 @@ from evclip_jax import losses
 from evclip_jax.methods import base
 from evclip_jax.video import CONSTANTS, fold_time, normalise, unfold_time
 
-USES_ENCODER = False
-
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -22,6 +20,11 @@ class Settings:
 
   templates: tuple[str, ...] = ('A video of {}.',)
   pixels: str = 'imagenet'
+
+
+def uses_encoder(settings: Settings) -> bool:
+  """No."""
+  return False
 
 
 def make(settings: Settings, backbones: base.Backbones) -> base.Method:
@@ -45,7 +48,7 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
     scale = clip.logit_scale(params['clip'])
     return base.cosine_score(scale, features.clip, classes)
 
-  def loss(params, features, classes, batch):
+  def loss(params, features, classes, batch, rngs):
     logits = score(params, features, classes, batch)
     value = losses.cross_entropy(logits, batch['label'], batch['mask'])
     return value, {'cross_entropy': value}

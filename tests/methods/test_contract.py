@@ -29,6 +29,8 @@ class Built:
   trainable: dict
   frozen: dict
   bank: jax.Array
+  # What the loss gets: the bank, or the tokens where texts train.
+  classes: jax.Array
   prompts: list
 
   @functools.cached_property
@@ -49,14 +51,18 @@ class Built:
 @functools.cache
 def built(name: str) -> Built:
   module = base.load(name)
-  method = module.make(module.Settings(), tiny.backbones(module.USES_ENCODER))
-  params = tiny.params(module.USES_ENCODER)
+  settings = module.Settings()
+  method = module.make(settings, tiny.backbones(module.uses_encoder(settings)))
+  params = tiny.params(module.uses_encoder(settings))
   own = method.init(jax.random.key(0))
   if own:
     params['method'] = own
   prompts = method.prompts([f'class {i}' for i in range(tiny.NUM_CLASSES)])
-  bank = jax.jit(method.text)(params, tiny.tokens(len(prompts)))
-  return Built(name, method, *split(params, method.trainable), bank, prompts)
+  tokens = tiny.tokens(len(prompts))
+  bank = jax.jit(method.text)(params, tokens)
+  classes = tokens if method.text_trains else bank
+  halves = split(params, method.trainable)
+  return Built(name, method, *halves, bank, classes, prompts)
 
 
 @pytest.fixture(params=base.names())
@@ -125,7 +131,7 @@ def losses(case):
     params = merge(case.frozen, case.trainable)
     pixels = case.method.pixels(batch['video'])
     features = case.method.video(params, pixels, None, True)
-    return case.method.loss(params, features, case.bank, batch)
+    return case.method.loss(params, features, case.classes, batch, None)
 
   return loss
 
@@ -162,7 +168,7 @@ def train(name, num_devices):
   found = []
   for i in range(3):
     batch = jax.device_put(tiny.batch(ROWS, seed=i), sharding.batched(mesh))
-    current, metrics = run(current, frozen, case.bank, batch)
+    current, metrics = run(current, frozen, case.classes, batch)
     found.append({name: float(metrics[name]) for name in NUMBERS})
   return found, current, frozen
 

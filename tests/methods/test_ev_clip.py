@@ -83,7 +83,7 @@ def test_fixture_a11():
     return (
         features,
         method.score(params, features, classes, batch),
-        method.loss(params, features, classes, batch),
+        method.loss(params, features, classes, batch, None),
     )
 
   features, logits, (total, parts) = run(params, pixels)
@@ -122,7 +122,7 @@ def run_tiny(settings, rngs=None, train=False):
   def run(params):
     pixels = method.pixels(batch['video'])
     features = method.video(params, pixels, rngs, train)
-    return features, method.loss(params, features, classes, batch)
+    return features, method.loss(params, features, classes, batch, None)
 
   return run(params)
 

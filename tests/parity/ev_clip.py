@@ -75,7 +75,9 @@ def run(case: Case) -> list[compare.Line]:
     def objective(trainable):
       params = merge(frozen, trainable)
       features = setup.method.video(params, video, None, True)
-      total, parts = setup.method.loss(params, features, bank, batch)
+      total, parts = setup.method.loss(
+          params, features, bank, batch, None
+      )
       return total, parts | {
           'total': total,
           'features': features,

@@ -1,0 +1,121 @@
+"""Learning rates as functions of the step, which counts from 0."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+
+Schedule = Callable[[jnp.ndarray], jnp.ndarray]
+
+
+def delayed_cosine(
+    learning_rate: float,
+    epochs: int,
+    warmup_epochs: int,
+    warmup_learning_rate: float,
+    steps_per_epoch: int,
+) -> Schedule:
+  """A constant warm-up, then a cosine that starts late and is cut off.
+
+  The rate is constant within an epoch. With e the 0-based epoch, W the warm-up
+  and M all epochs: e < W gives the warm-up rate, later epochs
+  learning_rate * (1 + cos(pi * (e - W) / M)) / 2, so the cosine has period M
+  and ends just above zero.
+
+  Source: EV-CLIP, dassl/optim/lr_scheduler.py, ConstantWarmupScheduler.
+  Differs: none.
+  """
+
+  def schedule(step):
+    epoch = step // steps_per_epoch
+    cosine = 0.5 * (1 + jnp.cos(math.pi * (epoch - warmup_epochs) / epochs))
+    return jnp.where(
+        epoch < warmup_epochs, warmup_learning_rate, learning_rate * cosine
+    ).astype(jnp.float32)
+
+  return schedule
+
+
+def warmup_cosine(
+    learning_rate: float,
+    epochs: int,
+    warmup_epochs: int,
+    steps_per_epoch: int,
+    every_steps: int = 1,
+) -> Schedule:
+  """A line up from zero, then half a cosine down to zero.
+
+  With x the epochs done (a fraction within an epoch), W the warm-up and M all
+  epochs: x < W gives learning_rate * x / W, later
+  learning_rate * (1 + cos(pi * (x - W) / (M - W))) / 2.
+
+  Args:
+    learning_rate: the highest rate.
+    epochs: M.
+    warmup_epochs: W, less than M.
+    steps_per_epoch: steps of one epoch.
+    every_steps: how often the rate is set. With n > 1 it is set at the first
+      step of an epoch and at every n-th one (the steps n - 1, 2 n - 1, ... of
+      the epoch) and stays in between; the original has 10.
+
+  Source: EZ-CLIP, utils/lr_scheduler.py, WarmupCosineAnnealingLR, and
+    train.py, which calls it at every tenth iteration.
+  Differs: none with every_steps=10.
+  """
+
+  def schedule(step):
+    epoch, k = step // steps_per_epoch, step % steps_per_epoch
+    last = (k + 1) // every_steps * every_steps - 1
+    x = epoch + jnp.maximum(last, 0) / steps_per_epoch
+    up = x / max(warmup_epochs, 1)
+    part = jnp.minimum((x - warmup_epochs) / (epochs - warmup_epochs), 1)
+    down = 0.5 * (1 + jnp.cos(math.pi * part))
+    rate = learning_rate * jnp.where(x < warmup_epochs, up, down)
+    return rate.astype(jnp.float32)
+
+  return schedule
+
+
+def relative_steps(
+    learning_rate: float,
+    warmup_epochs: int,
+    warmup_learning_rate: float,
+    starts: Sequence[int],
+    rates: Sequence[float],
+    steps_per_epoch: int,
+    epochs_count_twice: bool = False,
+) -> Schedule:
+  """A line up to the base rate, then stairs of given heights.
+
+  With x the epochs done (a fraction within an epoch) and W the warm-up:
+  x < W gives warmup_learning_rate + x / W * (learning_rate * rates[0] -
+  warmup_learning_rate); later learning_rate * rates[j] with j the last one
+  whose starts[j] <= x.
+
+  Args:
+    learning_rate: what `rates` multiply.
+    warmup_epochs: W; 0 = none.
+    warmup_learning_rate: where the line begins.
+    starts: epochs at which the stairs begin; the first is 0.
+    rates: as many as `starts`.
+    steps_per_epoch: steps of one epoch.
+    epochs_count_twice: x is floor(step / steps_per_epoch) more than it should
+      be, as in the original, whose stairs therefore come early.
+
+  Source: CLIP-FSAR, models/utils/lr_policy.py, steps_with_relative_lrs, and
+    runs/train_net_few_shot.py.
+  Differs: none with epochs_count_twice.
+  """
+
+  def schedule(step):
+    x = step / steps_per_epoch
+    if epochs_count_twice:
+      x += step // steps_per_epoch
+    stair = (x[..., None] >= jnp.array(starts)).sum(-1) - 1
+    height = learning_rate * jnp.array(rates)[stair]
+    top = learning_rate * rates[0]
+    share = x / max(warmup_epochs, 1)
+    up = warmup_learning_rate + share * (top - warmup_learning_rate)
+    return jnp.where(x < warmup_epochs, up, height).astype(jnp.float32)
+
+  return lambda step: schedule(jnp.asarray(step))
