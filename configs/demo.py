@@ -8,7 +8,8 @@ drawn world.
 
 Run:      python -m evclip_jax.main --config=configs/demo.py
 Expect:   see the README; report.html in the run folder shows masks.
-Methods:  --config=configs/demo.py:zero_shot runs one method alone.
+Methods:  --config=configs/demo.py:zero_shot runs one method alone;
+          --config=configs/demo.py:ez_clip compares EZ-CLIP with zero-shot.
 """
 
 from evclip_jax import experiment
@@ -42,7 +43,93 @@ def get_config(method='ev_clip'):
         _prompt('mask only', 'mask'),
         _prompt('both', 'both'),
     )
+  if method == 'ez_clip':
+    _ez_clip(c)
+  if method == 'clip_fsar':
+    _clip_fsar(c)
   return c
+
+
+def _ez_clip(c):
+  """EZ-CLIP's optimizer with a rate for few steps, and a fitting prompt."""
+  own = {
+      # What the tiny CLIP was pre-trained with.
+      'templates': ('A video of {}.',),
+      'pixels': 'imagenet',
+      'score_scale': 0.0,
+      # Too few steps for it to help.
+      'drop_path': 0.0,
+      'attention_dropout': 0.0,
+  }
+  c.method.settings.update(own)
+
+  c.optimizer.learning_rate = 1.5e-2
+  c.optimizer.weight_decay = 0.2
+  c.optimizer.b2 = 0.98
+  c.optimizer.schedule = 'warmup_cosine'
+  c.optimizer.warmup_epochs = 2
+
+  c.train.epochs = 20
+  c.train.eval_every_epochs = 20
+
+  c.compare = (
+      {'name': 'zero-shot', 'method': 'zero_shot', 'settings': {}},
+      {'name': 'EZ-CLIP', 'method': 'ez_clip', 'settings': own},
+  )
+
+
+def _clip_fsar(c):
+  """Episodes of the demo's classes to train on, of unseen ones to score."""
+  own = {'template': 'A video of {}.', 'pixels': 'imagenet'}
+  c.method.settings.update(own)
+
+  c.data.preprocess = 'clip_fsar'
+  c.data.shots = 0
+  c.data.score_own = False
+  _unseen(c)
+
+  c.episodes.query = 2
+  c.episodes.per_step = 1
+  c.episodes.train_episodes = 60
+  c.episodes.eval_every_episodes = 60
+  c.episodes.test_episodes = 1000
+
+  c.optimizer.name = 'adam_l2'
+  c.optimizer.learning_rate = 1e-4
+  c.optimizer.weight_decay = 1e-3
+  c.optimizer.schedule = 'relative_steps'
+  c.optimizer.warmup_epochs = 0
+
+  plain = own | {
+      'backbone': 'frozen',
+      'batch_norm': 'frozen',
+      'loss': 'few_shot',
+      'depth': 0,
+      'text_token': False,
+  }
+  c.compare = (
+      _episodes('mean prototype', plain | {'metric': 'mean'}),
+      _episodes('linear probe', plain | {'metric': 'linear'}),
+      _episodes('OTAM', plain),
+      _episodes('text only', plain | {'evaluate': 'text'}),
+      _episodes('CLIP-FSAR', own),
+  )
+
+
+def _episodes(name, settings):
+  return {'name': name, 'method': 'clip_fsar', 'settings': settings}
+
+
+def _unseen(c):
+  """Test lists of classes that nothing was trained on, one per domain."""
+  c.data.others = {
+      f'unseen_{domain}': {
+          'name': 'demo_unseen',
+          'root': 'runs/demo-unseen-films',
+          'test_list': f'test_{domain}.txt',
+      }
+      for domain in ('bright', 'dark', 'head')
+  }
 
 
 def _prompt(name, prompt):

@@ -47,4 +47,6 @@ def get_config(method='ev_clip'):
   c.train.epochs = 50
   c.train.eval_every_epochs = 5
   c.train.checkpoint_every_epochs = 5
+
+  experiment.use_recipe(c)
   return c

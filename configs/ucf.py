@@ -9,7 +9,11 @@ Data:     UCF101/UCF-101/<Class>/<clip>.avi beside UCF101/ucfTrainTestlist;
           the ViFi-CLIP lists by --config.data.train_list=train1_few_shot_8.txt
           --config.data.test_list=val1.txt. See data_pipelines/builders/ucf101.
 Methods:  --config=configs/ucf.py:zero_shot --mode=evaluate
+          --config=configs/ucf.py:ez_clip, with EZ-CLIP's recipe for 8 clips
+          per class; --config.method.settings.descriptions=FILE.csv for texts
           (any file name in evclip_jax/methods)
+Backbone: --config.clip.name=ViT-L/14 or --config.data.num_frames=16 also set
+          the batch and the rates of `omniS_vit_l14`, `omniS_vit_b16_16f`.
 Weights:  python -m evclip_jax.download ViT-B/16 omnivore_swinS; without them,
           to try things, --config.clip.weights=random:0
           --config.encoder.weights=random:0
@@ -23,7 +27,7 @@ from evclip_jax import experiment
 
 
 def get_config(method='ev_clip'):
-  """The recipe, with the settings of any method."""
+  """EV-CLIP's recipe, or that of another method where it has one."""
   c = experiment.new(method)
   c.batch_size = 64
   c.split = 1
@@ -44,4 +48,25 @@ def get_config(method='ev_clip'):
 
   c.train.epochs = 500
   c.train.eval_every_epochs = 5
+
+  if method == 'ev_clip':
+    c.variants = (
+        {
+            'when': {'clip.name': 'ViT-L/14'},
+            'set': {
+                'batch_size': 16,
+                'optimizer.learning_rate': 1e-4,
+                'optimizer.warmup_learning_rate': 5e-6,
+            },
+        },
+        {
+            'when': {'data.num_frames': 16},
+            'set': {
+                'batch_size': 32,
+                'optimizer.learning_rate': 2e-4,
+                'optimizer.warmup_learning_rate': 1e-5,
+            },
+        },
+    )
+  experiment.use_recipe(c)
   return c

@@ -8,7 +8,6 @@ and object stores are slow at.
 
 import importlib
 import pathlib
-import shutil
 
 from absl import flags
 
@@ -16,43 +15,68 @@ from data_pipelines import quiet_tensorflow
 from evclip_jax import cli
 from evclip_jax.errors import UserError
 
-_ROOT = flags.DEFINE_string('root', '', 'Folder of the official download.')
-_OUT = flags.DEFINE_string('out', '', 'Folder to write to (data.tfds_dir).')
-_ON_MISSING = flags.DEFINE_enum(
-    'on_missing',
-    'error',
-    ['error', 'skip'],
-    'What to do if clips of the official lists are not there.',
-)
-# Name -> (module, class of the builder).
-_BUILDERS = {
-    'ucf101': ('data_pipelines.builders.ucf101.ucf101_builder', 'Ucf101Clips'),
-}
+
+def define_flags():
+  """Defines this command's flags; other commands have some of the same name."""
+  flags.DEFINE_string('root', '', 'Folder of the official download.')
+  flags.DEFINE_string('out', '', 'Folder to write to (data.tfds_dir).')
+  flags.DEFINE_enum(
+      'on_missing',
+      'error',
+      ['error', 'skip'],
+      'What to do if clips of the official lists are not there.',
+  )
+  flags.DEFINE_string(
+      'path_rule',
+      '',
+      "'REGEX=>REPLACEMENT' for the paths in the lists, where a mirror calls "
+      'clips otherwise (data.path_rule).',
+  )
 
 
 def main(args: list[str]):
   """Builds one data set."""
-  if len(args) != 1 or args[0] not in _BUILDERS:
+  if len(args) != 1 or args[0] not in names():
     raise UserError(
-        f'wanted one data set of {", ".join(sorted(_BUILDERS))}, found '
+        f'wanted one data set of {", ".join(names())}, found '
         f'{" ".join(args) or "none"}: python -m data_pipelines.build ucf101 '
         '--root=DIR --out=DIR'
     )
-  if not _OUT.value:
+  values = flags.FLAGS
+  if not values.out:
     raise UserError('--out is missing: the folder to write to.')
-  build(args[0], _ROOT.value, _OUT.value, _ON_MISSING.value)
+  build(
+      args[0], values.root, values.out, values.on_missing, values.path_rule
+  )
+
+
+def names() -> list[str]:
+  """The data sets there are builders of: builders/NAME/NAME_builder.py."""
+  folder = pathlib.Path(__file__).parent / 'builders'
+  return sorted(
+      file.parent.name
+      for file in folder.glob('*/*_builder.py')
+      if file.stem == f'{file.parent.name}_builder'
+  )
 
 
 def build(
-    name: str, root: str, out: str, on_missing: str = 'error'
+    name: str,
+    root: str,
+    out: str,
+    on_missing: str = 'error',
+    path_rule: str = '',
 ) -> pathlib.Path:
   """Builds a data set; one that is already built stays as it is.
+
+  What an interrupted call has finished is kept.
 
   Args:
     name: such as 'ucf101'.
     root: the download.
     out: folder to write to. It gets missing.txt if clips are missing.
     on_missing: 'error' or 'skip'.
+    path_rule: rewrites the paths in the lists.
 
   Returns:
     The folder with the shards.
@@ -63,32 +87,34 @@ def build(
   quiet_tensorflow.load()
   import tensorflow_datasets as tfds
 
+  from data_pipelines.builders import plan as plan_lib
   from data_pipelines.stores import archive
 
-  module_name, class_name = _BUILDERS[name]
-  builder_class = getattr(importlib.import_module(module_name), class_name)
-  plan = builder_class.make_plan(root)
+  module = importlib.import_module(
+      f'data_pipelines.builders.{name}.{name}_builder'
+  )
+  plan = plan_lib.make(module.Builder.DESCRIPTION, root, path_rule)
   out_dir = pathlib.Path(out).expanduser().absolute()
   _tell_missing(plan, out_dir, on_missing)
+  if plan.absent:
+    print(
+        'note: these official lists were not found and will not be stored: '
+        f'{", ".join(plan.absent)}'
+    )
   try:
-    builder = builder_class(
+    builder = module.Builder(
         data_dir=out_dir, file_format=tfds.core.FileFormat.ARRAY_RECORD
     )
-    if (pathlib.Path(builder.data_dir) / 'dataset_info.json').is_file():
-      print(f'{builder.data_dir} is there already; delete it to build anew.')
+    if (builder.folder / 'dataset_info.json').is_file():
+      print(f'{builder.folder} is there already; delete it to build anew.')
     else:
-      for left_over in out_dir.glob(f'{builder.name}/incomplete.*'):
-        shutil.rmtree(left_over)
       print(f'{len(plan.clips)} clips from {plan.store} to {out_dir}')
-      builder.download_and_prepare(
-          download_config=tfds.download.DownloadConfig(
-              manual_dir=pathlib.Path(root).expanduser().absolute()
-          )
-      )
+      builder.prepare(plan)
   except OSError as e:
     raise UserError(f'cannot write to --out={out}: {e}.') from e
   built = archive.Archive(out_dir, builder.name)
-  broken = [p.name for p in built.probes(built.keys).values() if p.error]
+  probes = built.probes(built.stored_keys())
+  broken = [p.name for p in probes.values() if p.error]
   if broken:
     print(
         f'{len(broken)} clips cannot be decoded, such as {broken[0]}; see '
@@ -121,4 +147,5 @@ def _tell_missing(plan, out_dir: pathlib.Path, on_missing: str):
 
 
 if __name__ == '__main__':
+  define_flags()
   cli.run(main)

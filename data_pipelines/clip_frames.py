@@ -1,44 +1,47 @@
-"""One clip of a list -> the pixels a model sees: choose, decode, resize, crop.
+"""One clip of a list -> the pixels a model sees: choose, decode, transform.
 
-Another method's pre-processing is another pair of functions like these.
+The only place that joins the three. A system's recipe is a module of
+`transforms`; a new one is another module and another row of `_RECIPES`.
 """
 
 import dataclasses
+from types import ModuleType
+from typing import Any, Protocol
 
 import numpy as np
 
-from data_pipelines import decode, sampling, transforms
+from data_pipelines import decode
 from data_pipelines.source import Source
+from data_pipelines.transforms import clip_fsar, ev_clip, ez_clip
+from data_pipelines.transforms.view import Place, View
+from evclip_jax import randomness
+from evclip_jax.errors import UserError
+
+_RECIPES = {'ev_clip': ev_clip, 'ez_clip': ez_clip, 'clip_fsar': clip_fsar}
 
 
-@dataclasses.dataclass(frozen=True)
-class FrameSpec:
-  """How a clip becomes frames; the names are those of config.data.
-
-  Attributes:
-    num_frames: T, frames per clip.
-    window_frames: frames of the video they are spread over.
-    train_temporal: where the window lies in training: 'center' or 'random'.
-    resize_height, resize_width: pixels every frame is squeezed into.
-    crop_pixels: P, side of the square cut out.
-  """
-
-  num_frames: int = 8
-  window_frames: int = 32
-  train_temporal: str = 'center'
-  resize_height: int = 256
-  resize_width: int = 340
-  crop_pixels: int = 224
-
-  @classmethod
-  def of(cls, data) -> 'FrameSpec':
-    """The spec in config.data."""
-    return cls(**{f.name: data[f.name] for f in dataclasses.fields(cls)})
+class FrameSpec(Protocol):
+  """The sizes and switches of one recipe, its `Spec`."""
 
   @property
   def shape(self) -> tuple[int, int, int, int]:
     """[T, P, P, 3] of a clip."""
-    return self.num_frames, self.crop_pixels, self.crop_pixels, 3
+
+
+def spec_of(data: Any) -> FrameSpec:
+  """The spec that config.data describes.
+
+  Raises:
+    UserError: data.preprocess names no recipe.
+  """
+  recipe = _RECIPES.get(data.preprocess)
+  if recipe is None:
+    raise UserError(
+        f'data.preprocess={data.preprocess!r}: use one of '
+        f'{", ".join(_RECIPES)}.'
+    )
+  names = [f.name for f in dataclasses.fields(recipe.Spec)]
+  return recipe.Spec(**{name: data[name] for name in names})
 
 
 def train_clip(
@@ -46,14 +49,16 @@ def train_clip(
     index: int,
     spec: FrameSpec,
     generator: np.random.Generator,
+    query: bool = False,
 ) -> np.ndarray:
-  """A training view: a window of frames and one random crop for all.
+  """A training view of a clip.
 
   Args:
     source: the list.
     index: which of its clips.
-    spec: sizes.
-    generator: of this clip in this epoch.
+    spec: sizes and switches.
+    generator: of this clip in this epoch or episode.
+    query: whether it is a query of an episode.
 
   Returns:
     uint8 [T, P, P, 3].
@@ -62,17 +67,9 @@ def train_clip(
     VideoError: the clip has changed or gone since it was examined.
   """
   first, total = source.span(index)
-  frames = sampling.frame_indices(
-      total,
-      spec.num_frames,
-      spec.window_frames,
-      spec.train_temporal,
-      generator=generator,
-  )
-  offsets = sampling.random_offsets(
-      spec.resize_height, spec.resize_width, spec.crop_pixels, generator
-  )
-  return _pixels(source, index, first + frames, offsets, spec)
+  media, probe = source.read(index)
+  view = _recipe(spec).train_view(spec, total, probe.fps, generator, query)
+  return view.pixels(decode.read_frames(media, first + view.frames, probe))
 
 
 def eval_clip(
@@ -82,16 +79,19 @@ def eval_clip(
     view: int = 0,
     clips: int = 1,
     crops: int = 1,
+    seed: int = 0,
 ) -> np.ndarray:
   """One of the fixed views that a clip is scored in.
 
   Args:
     source: the list.
     index: which of its clips.
-    spec: sizes.
+    spec: sizes and switches.
     view: 0 .. clips * crops - 1; the crop changes fastest.
     clips: temporal windows; one lies in the middle.
     crops: 1 = centre; 3 = left, centre, right.
+    seed: for recipes that draw frames in testing; with the clip and its
+      window it decides them, so that a clip always looks the same.
 
   Returns:
     uint8 [T, P, P, 3].
@@ -99,28 +99,32 @@ def eval_clip(
   Raises:
     VideoError: the clip has changed or gone since it was examined.
   """
+  frames, chosen = _eval_view(source, index, spec, view, clips, crops, seed)
+  return chosen.pixels(frames)
+
+
+def decoded(source: Source, index: int, spec: FrameSpec) -> np.ndarray:
+  """Only the decoding of the frames that a clip is scored by.
+
+  Returns:
+    uint8 [T, H, W, 3].
+  """
+  return _eval_view(source, index, spec, 0, 1, 1, 0)[0]
+
+
+def _eval_view(
+    source, index, spec, view, clips, crops, seed
+) -> tuple[np.ndarray, View]:
+  """The decoded frames of a view, and what becomes of them."""
   clip, crop = divmod(view, crops)
+  generator = randomness.generator(seed, 'view', index, clip)
   first, total = source.span(index)
-  frames = sampling.frame_indices(
-      total,
-      spec.num_frames,
-      spec.window_frames,
-      clip=clip,
-      num_clips=clips,
-  )
-  offsets = sampling.view_offsets(
-      spec.resize_height, spec.resize_width, spec.crop_pixels, crop, crops
-  )
-  return _pixels(source, index, first + frames, offsets, spec)
-
-
-def _pixels(source, index, frames, offsets, spec) -> np.ndarray:
   media, probe = source.read(index)
-  decoded = decode.read_frames(media, frames, probe)
-  return transforms.ev_clip_clip(
-      decoded,
-      offsets,
-      spec.resize_height,
-      spec.resize_width,
-      spec.crop_pixels,
-  )
+  place = Place(clip, clips, crop, crops)
+  chosen = _recipe(spec).eval_view(spec, total, probe.fps, place, generator)
+  return decode.read_frames(media, first + chosen.frames, probe), chosen
+
+
+def _recipe(spec: FrameSpec) -> ModuleType:
+  """The module whose `Spec` it is."""
+  return next(r for r in _RECIPES.values() if type(spec) is r.Spec)

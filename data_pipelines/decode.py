@@ -1,11 +1,11 @@
-"""Exactly the frames asked for, of any video file, as numpy arrays."""
+"""Exactly the frames asked for, of any clip, as numpy arrays."""
 
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipelines.video_files import decord_reader, pyav
+from data_pipelines.video_files import decord_reader, frame_folder, pyav
 from data_pipelines.video_files import probe as probe_lib
 from data_pipelines.video_files.probe import Probe
 from evclip_jax.errors import UserError
@@ -28,7 +28,8 @@ def read_frames(
   probe found that to be exact, from a key frame.
 
   Args:
-    source: path of a file, or its contents as bytes.
+    source: path of a file or of a folder of numbered pictures, or a file's
+      contents as bytes.
     indices: frame numbers in 0..num_frames - 1; any order, repeats allowed.
     probe: what `probe.probe` found for this file. Without it, or if the file
       has changed since, the file is probed first (remembered per file).
@@ -100,6 +101,13 @@ def range_indices(
     VideoError: the range holds no frame; or the file is broken.
   """
   check(probe)
+  if start is None and end is None:
+    return 0, probe.num_frames
+  if not probe.fps:
+    raise VideoError(
+        f'{probe.name} holds pictures, which do not say when they are shown: '
+        'its pieces are given by frame numbers, not by seconds.'
+    )
   seconds = probe.seconds()
   # Lists round to milliseconds or less; a frame shown at 4/3 s belongs to a
   # range that begins at 1.3333.
@@ -115,9 +123,26 @@ def range_indices(
   return int(first), int(stop)
 
 
+def check_frames(probe: Probe, first: int, stop: int):
+  """Raises VideoError unless the frames first..stop - 1 are there."""
+  check(probe)
+  if not 0 <= first < stop <= probe.num_frames:
+    raise VideoError(
+        f'cannot read the frames {first}:{stop} of the video {probe.name}: it '
+        f'has {probe.num_frames} frames, 0 to {probe.num_frames - 1}.'
+    )
+
+
 def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
   if not isinstance(source, bytes):
     source = os.path.abspath(os.fspath(source))
+  if probe.pictures:
+    found = frame_folder.Series(
+        probe.pictures, probe.first_picture, probe.num_frames
+    )
+    return frame_folder.read(
+        source, unique, found, probe.height, probe.width
+    )
   # A probe may come from a machine that has decord; PyAV is exact as well.
   if probe.decoder == 'decord' and decord_reader.available():
     return decord_reader.read(source, unique)

@@ -6,7 +6,7 @@ that one started at step 0 gives from there on, at no cost, and `process_count`
 loaders share every batch without talking to each other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class TrainLoader:
     """
     self.batch_size = min(batch_size, len(source))
     self.steps_per_epoch = steps_per_epoch(len(source), batch_size)
-    share = _share(self.batch_size, process_count)
+    share = share_of(self.batch_size, process_count)
     batch_rows, steps = self.batch_size, self.steps_per_epoch
     orders = _Orders(len(source), seed)
 
@@ -120,10 +120,13 @@ class EvalLoader:
   Attributes:
     name: of the list.
     class_names: what its labels mean.
-    num_clips: clips in the list.
+    num_clips: clips to score.
     num_views: temporal windows x crops per clip.
     num_batches: batches of one pass.
+    episodes: None: the list is scored clip by clip.
   """
+
+  episodes = None
 
   def __init__(
       self,
@@ -132,6 +135,8 @@ class EvalLoader:
       spec: FrameSpec,
       clips: int = 1,
       crops: int = 1,
+      seed: int = 0,
+      positions: Sequence[int] | None = None,
       process_index: int = 0,
       process_count: int = 1,
       workers: int = 0,
@@ -145,6 +150,9 @@ class EvalLoader:
       spec: how a clip becomes frames.
       clips: temporal windows per clip (eval.clips).
       crops: 1 = centre, 3 = left, centre and right (eval.crops).
+      seed: of the frames, for recipes that draw them in scoring.
+      positions: which clips of the list, in this order; None = all. 'index'
+        still counts the whole list.
       process_index, process_count: which share of each batch to give.
       workers: decoding threads; 0 = one per core.
       prefetch: batches decoded ahead.
@@ -154,11 +162,12 @@ class EvalLoader:
     """
     self.name = source.name
     self.class_names = source.class_names
-    self.num_clips = len(source)
+    chosen = range(len(source)) if positions is None else positions
+    self.num_clips = len(chosen)
     self.num_views = clips * crops
     total = self.num_clips * self.num_views
     self.num_batches = -(-total // batch_size)
-    share = _share(batch_size, process_count)
+    share = share_of(batch_size, process_count)
     padding = np.zeros(spec.shape, np.uint8)
 
     def row(number: int) -> Row:
@@ -166,13 +175,16 @@ class EvalLoader:
       position = batch * batch_size + process_index * share + place
       if position >= total:
         return padding, 0, 0.0, 0, 0
-      index, view = divmod(position, self.num_views)
-      video = clip_frames.eval_clip(source, index, spec, view, clips, crops)
+      clip, view = divmod(position, self.num_views)
+      index = int(chosen[clip])
+      video = clip_frames.eval_clip(
+          source, index, spec, view, clips, crops, seed
+      )
       return video, source.records[index].label, 1.0, index, view
 
-    self._make = lambda: Stream(
+    self._make = lambda first: Stream(
         row,
-        0,
+        first * share,
         self.num_batches * share,
         share,
         spec.shape,
@@ -181,15 +193,19 @@ class EvalLoader:
     )
 
   def __iter__(self) -> Iterator[Batch]:
-    stream = self._make()
+    return self.batches()
+
+  def batches(self, first: int = 0) -> Iterator[Batch]:
+    """One pass over the list.
+
+    Args:
+      first: batches to leave out at the beginning.
+    """
+    stream = self._make(first)
     try:
       yield from stream
     finally:
       stream.close()
-
-  def batches(self) -> Iterator[Batch]:
-    """One pass over the list."""
-    return iter(self)
 
 
 def steps_per_epoch(num_clips: int, batch_size: int) -> int:
@@ -218,12 +234,18 @@ class _Orders:
     return order
 
 
-def _share(batch_size: int, process_count: int) -> int:
+def share_of(
+    batch_size: int,
+    process_count: int,
+    what: str = 'clips',
+    key: str = 'batch_size',
+) -> int:
+  """Rows of a batch for each process; UserError if it does not divide."""
   if batch_size % process_count:
     low = batch_size - batch_size % process_count
     fits = [str(n) for n in (low, low + process_count) if n]
     raise UserError(
-        f'a batch of {batch_size} clips does not divide over {process_count} '
-        f'processes; batch_size={" or ".join(fits)} would.'
+        f'a batch of {batch_size} {what} does not divide over {process_count} '
+        f'processes; {key}={" or ".join(fits)} would.'
     )
   return batch_size // process_count

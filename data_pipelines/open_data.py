@@ -7,17 +7,25 @@ import os
 import pathlib
 from typing import Any
 
-from data_pipelines import scan
+from data_pipelines import other_data, scan
 from data_pipelines.clip_lists import few_shot
 from data_pipelines.clip_lists.records import ClipList
+from data_pipelines.datasets import base_novel
 from data_pipelines.source import Source
 from data_pipelines.stores.file_tree import FileTree
 from evclip_jax.errors import UserError
 
 # Name of the data set -> module with read(data, split, report_folder).
 _DATASETS = {
+    'arid': 'data_pipelines.datasets.arid',
     'demo': 'data_pipelines.builders.demo.collection',
+    'demo_unseen': 'data_pipelines.builders.demo.unseen',
+    'egtea': 'data_pipelines.datasets.egtea',
+    'epic_kitchens100': 'data_pipelines.datasets.epic_kitchens100',
     'folder': 'data_pipelines.datasets.folder',
+    'hmdb51': 'data_pipelines.datasets.hmdb51',
+    'kinetics': 'data_pipelines.datasets.kinetics',
+    'ssv2': 'data_pipelines.datasets.ssv2',
     'ucf101': 'data_pipelines.datasets.ucf101',
 }
 
@@ -51,7 +59,8 @@ class DataSets:
     """Writes every list in the plain form, and what was left out.
 
     Args:
-      folder: gets <list>.txt, classes.txt, and skipped.txt if need be.
+      folder: gets <list>.txt, classes.txt, <list>-classes.txt of lists with
+        other classes, and skipped.txt if need be.
     """
     folder = pathlib.Path(folder)
     train = {'train': self.train} if self.train else {}
@@ -61,7 +70,17 @@ class DataSets:
     (folder / 'classes.txt').write_text(
         ''.join(name + '\n' for name in self.class_names), encoding='utf-8'
     )
+    for name, source in self.evals().items():
+      if source.class_names != self.class_names:
+        (folder / f'{name}-classes.txt').write_text(
+            ''.join(n + '\n' for n in source.class_names), encoding='utf-8'
+        )
     lines = [
+        f'{name}\t{what}\tnot in the data\n'
+        for name, source in (train | self.evals()).items()
+        for what in source.clips.missing
+    ]
+    lines += [
         f'{name}\t{record.key}\t{why}\n'
         for name, pairs in self.skipped.items()
         for record, why in pairs
@@ -96,38 +115,48 @@ def open_data(
     UserError: missing data, a wrong list, overlapping lists, too few clips,
       broken clips (see `folder`, `ucf101`, `few_shot`, `scan`).
   """
-  collection = _module(data.name).read(data, split, workdir)
+
+  def read(own, split):
+    found = _module(own.name).read(own, split, workdir)
+    return base_novel.split(found, own.novel_classes)
+
+  collection = read(data, split)
+  if not data.score_own:
+    if not data.others:
+      raise UserError(
+          'data.score_own=False leaves nothing to score: set data.others.'
+      )
+    collection = dataclasses.replace(collection, tests={})
   names = collection.class_names
-  scored = ([collection.val] if collection.val else []) + list(
-      collection.tests.values()
-  )
-  asked = scored
+  asked = [x for x in (collection.val, *collection.tests.values()) if x]
   if not evaluate_only:
     train = few_shot.select(
         collection.train, data.shots, seed, data.few_shot_short, names
     )
-    asked = [train, *scored]
-  keys = list(dict.fromkeys(r.path for clips in asked for r in clips.records))
-  store = collection.store
-  if isinstance(store, FileTree):
-    probes = scan.probe_files(store, keys, cache_dir, data.workers)
-  else:
-    probes = store.probes(keys)
-  kept, skipped = scan.sort_out(asked, probes)
-  scan.check(asked, kept, skipped, data.on_broken, names, workdir)
-
-  def source(clips: ClipList) -> Source:
-    own = {r.path: probes[r.path] for r in clips.records}
-    own_names = collection.own_names.get(clips.name, names)
-    return Source(clips, own_names, store, own)
-
-  by_name = {clips.name: source(clips) for clips in kept}
+    asked = [train, *asked]
+  own = [(x, collection.own_names.get(x.name, names)) for x in asked]
+  sources, skipped = _examine(collection.store, own, data, cache_dir, workdir)
+  others = {}
+  for other in other_data.read(data, read):
+    if not evaluate_only:
+      other_data.check_apart(train, collection.store, other)
+    if other.clips.name in skipped:
+      raise UserError(
+          f'data.others: there is a list {other.clips.name!r} already.'
+      )
+    others[other.clips.name] = other.about
+    pair = (other.clips, other.class_names)
+    found = _examine(other.store, [pair], data, cache_dir, workdir)
+    sources, skipped = sources + found[0], skipped | found[1]
+  by_name = {source.name: source for source in sources}
   return DataSets(
       train=by_name.get('train'),
       val=by_name.get('val'),
       tests={n: s for n, s in by_name.items() if n not in ('train', 'val')},
       class_names=names,
-      description=_describe(data, seed, split, collection, kept, skipped),
+      description=_describe(
+          data, seed, split, collection, sources, skipped, others
+      ),
       skipped=skipped,
   )
 
@@ -140,17 +169,48 @@ def _module(name: str):
   return importlib.import_module(_DATASETS[name])
 
 
-def _describe(data, seed, split, collection, kept, skipped) -> dict[str, Any]:
-  classes = '\n'.join(collection.class_names)
-  lists = {
-      clips.name: {
-          'from': clips.origin,
-          'clips': len(clips.records),
-          'skipped': len(skipped[clips.name]),
-          'sha256': clips.hash,
+def _examine(
+    store, lists: list[tuple[ClipList, list[str]]], data, cache_dir, workdir
+) -> tuple[list[Source], scan.Broken]:
+  """Lists of one store, each with its class names, as what can be read."""
+  asked = [clips for clips, _ in lists]
+  keys = list(
+      dict.fromkeys(store.stored(r) for clips in asked for r in clips.records)
+  )
+  if isinstance(store, FileTree):
+    probes = scan.probe_files(store, keys, cache_dir, data.workers)
+  else:
+    probes = store.probes(keys)
+  kept, skipped = scan.sort_out(asked, probes, store.stored)
+  names = [own for _, own in lists]
+  scan.check(asked, kept, skipped, data.on_broken, names[0], workdir)
+  sources = []
+  for clips, own in zip(kept, names, strict=True):
+    known = {k: probes[k] for k in map(store.stored, clips.records)}
+    sources.append(Source(clips, own, store, known))
+  return sources, skipped
+
+
+def _describe(
+    data, seed, split, collection, sources, skipped, others
+) -> dict[str, Any]:
+  shared = collection.class_names
+  lists = {}
+  for source in sources:
+    clips = source.clips
+    lists[clips.name] = {
+        'from': clips.origin,
+        'clips': len(clips.records),
+        'missing': len(clips.missing),
+        'skipped': len(skipped[clips.name]),
+        'sha256': clips.hash,
+    }
+    if source.class_names != shared:
+      lists[clips.name] |= {
+          'classes': len(source.class_names),
+          'classes_sha256': _hash(source.class_names),
       }
-      for clips in kept
-  }
+    lists[clips.name] |= others.get(clips.name, {})
   return {
       'name': data.name,
       'split': split,
@@ -161,7 +221,11 @@ def _describe(data, seed, split, collection, kept, skipped) -> dict[str, Any]:
           'clips': len(collection.train.records),
           'sha256': collection.train.hash,
       },
-      'classes': len(collection.class_names),
-      'classes_sha256': hashlib.sha256(classes.encode()).hexdigest(),
+      'classes': len(shared),
+      'classes_sha256': _hash(shared),
       'lists': lists,
   }
+
+
+def _hash(names: list[str]) -> str:
+  return hashlib.sha256('\n'.join(names).encode()).hexdigest()

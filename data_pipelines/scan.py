@@ -4,12 +4,13 @@ import hashlib
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
 from data_pipelines import decode
 from data_pipelines.clip_lists.records import ClipList, ClipRecord
+from data_pipelines.source import frames_of
 from data_pipelines.stores.file_tree import FileTree
 from data_pipelines.video_files.probe import Probe
 from data_pipelines.video_files.probe_cache import ProbeCache, probe_many
@@ -66,20 +67,23 @@ class _Cache(ProbeCache):
 
 
 def sort_out(
-    lists: Sequence[ClipList], probes: dict[str, Probe]
+    lists: Sequence[ClipList],
+    probes: dict[str, Probe],
+    stored: Callable[[ClipRecord], str] = lambda record: record.path,
 ) -> tuple[list[ClipList], Broken]:
   """Takes the clips out of lists that cannot be decoded.
 
   Args:
     lists: any lists.
-    probes: of all files in them, by path.
+    probes: of all files in them, by the store's keys.
+    stored: tells a record's key in the store.
 
   Returns:
     (the lists without broken clips, the broken ones and why by list name).
   """
   kept, broken = [], {}
   for clips in lists:
-    faults = {r.key: _fault(r, probes[r.path]) for r in clips.records}
+    faults = {r.key: _fault(r, probes[stored(r)]) for r in clips.records}
     broken[clips.name] = [
         (r, faults[r.key]) for r in clips.records if faults[r.key]
     ]
@@ -143,7 +147,7 @@ def check(
 
 def _fault(record: ClipRecord, probe: Probe) -> str | None:
   try:
-    decode.range_indices(probe, record.start, record.end)
+    frames_of(record, probe)
   except decode.VideoError as e:
     return str(e)
   return None

@@ -8,12 +8,19 @@ from data_pipelines import decode
 from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from data_pipelines.video_files.probe import Probe
 
+# Pictures are taken from a film at a rate of their own. Lists may count one
+# or two more at its end.
+_TOLERATED_PICTURES = 2
+
 
 class Media(Protocol):
   """Where encoded clips come from."""
 
   def media(self, key: str) -> str | os.PathLike | bytes:
     """The path of a clip's file, or its contents."""
+
+  def stored(self, record: ClipRecord) -> str:
+    """The key under which a record's frames are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +31,7 @@ class Source:
     clips: the list.
     class_names: K names in label order.
     store: where the encoded clips come from.
-    probes: what is known of each file, by its path in the records.
+    probes: what is known of each file, by the store's keys.
   """
 
   clips: ClipList
@@ -52,12 +59,34 @@ class Source:
 
   def read(self, index: int) -> tuple[str | os.PathLike | bytes, Probe]:
     """The encoded clip (path or contents) and its probe."""
-    path = self.records[index].path
-    return self.store.media(path), self.probes[path]
+    key = self.store.stored(self.records[index])
+    return self.store.media(key), self.probes[key]
 
   def span(self, index: int) -> tuple[int, int]:
     """(first frame, frames) of a clip; less than the file for a piece."""
     record = self.records[index]
-    probe = self.probes[record.path]
-    first, stop = decode.range_indices(probe, record.start, record.end)
+    first, stop = frames_of(record, self.probes[self.store.stored(record)])
     return first, stop - first
+
+
+def frames_of(record: ClipRecord, probe: Probe) -> tuple[int, int]:
+  """The frames first..stop - 1 of a file that are a record's clip.
+
+  Args:
+    record: a whole file, or a piece by seconds or frame numbers.
+    probe: of the file, or of one that was cut for this record.
+
+  Raises:
+    VideoError: the file is broken, or has no such frames.
+  """
+  if probe.piece:
+    first, stop = probe.piece
+  elif record.first is None and record.stop is None:
+    return decode.range_indices(probe, record.start, record.end)
+  else:
+    first = record.first or 0
+    stop = probe.num_frames if record.stop is None else record.stop
+    if probe.pictures and 0 < stop - probe.num_frames <= _TOLERATED_PICTURES:
+      stop = probe.num_frames
+  decode.check_frames(probe, first, stop)
+  return first, stop

@@ -1,10 +1,13 @@
 """Rows computed by threads of tf.data, batched and fetched ahead.
 
 The only use of TensorFlow in reading: a function from row numbers to rows is
-called by its threads in any order, and the batches come out in theirs.
+called by its threads in any order, and the batches come out in theirs. Pixels
+are written where they belong in a batch; only numbers pass through tensors,
+which would copy them twice.
 """
 
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,7 +20,12 @@ from data_pipelines import quiet_tensorflow
 Batch = dict[str, np.ndarray]
 # video, label, mask, index, view.
 Row = tuple[np.ndarray, int, float, int, int]
-_FIELDS = ('video', 'label', 'mask', 'index', 'view')
+_NUMBERS = {
+    'label': np.int32,
+    'mask': np.float32,
+    'index': np.int32,
+    'view': np.int32,
+}
 
 
 class Stream:
@@ -37,14 +45,15 @@ class Stream:
 
     Args:
       row: computes row number n; called by several threads.
-      start, stop: row numbers; a multiple of batch_size apart.
+      start, stop: row numbers, multiples of batch_size.
       batch_size: rows of a batch.
       video_shape: [T, P, P, 3] of the uint8 video in a row.
       workers: threads; 0 = one per core.
       prefetch: batches computed ahead.
     """
-    self._work = _Work(row, video_shape)
+    self._work = _Work(row, (batch_size, *video_shape))
     self._range, self._batch_size = (start, stop), batch_size
+    self._next = start // batch_size
     self._prefetch = prefetch
     self._workers = workers or num_cores()
     # The iterator of tf.data, in a list so that the finalizer can drop it.
@@ -64,14 +73,18 @@ class Stream:
       self._held.append(self._open())
       self._started = time.perf_counter()
     now = time.perf_counter()
-    *fields, failed = next(self._held[0])
+    failed = next(self._held[0])
     if failed.any():
       error = self._work.errors[int(failed[failed > 0][0]) - 1]
       self.close()
       raise error
     self._waited += time.perf_counter() - now
     self._rows += len(failed)
-    return dict(zip(_FIELDS, fields, strict=True))
+    self._next += 1
+    batch = self._work.batches.pop(self._next - 1, None)
+    if batch is None:  # Closed by another thread meanwhile.
+      raise StopIteration
+    return batch
 
   def stats(self) -> dict[str, float]:
     """{'clips_per_second', 'wait_seconds'} since the first batch.
@@ -91,14 +104,11 @@ class Stream:
   def _open(self) -> Iterator:
     tf = quiet_tensorflow.load()
     work = self._work
-    shapes = (work.shape,) + ((),) * 5
-    types = (tf.uint8, tf.int32, tf.float32, tf.int32, tf.int32, tf.int64)
 
     def compute(number):
-      values = tf.numpy_function(work.compute, [number], types)
-      for value, shape in zip(values, shapes, strict=True):
-        value.set_shape(shape)
-      return tuple(values)
+      failed = tf.numpy_function(work.compute, [number], tf.int64)
+      failed.set_shape(())
+      return failed
 
     options = tf.data.Options()
     options.deterministic = True
@@ -122,39 +132,45 @@ class _Work:
   """
 
   def __init__(self, row: Callable[[int], Row], shape: tuple[int, ...]):
-    self._row = row
-    self.shape = shape
+    self._row, self._shape = row, shape
+    self._lock = threading.Lock()
+    # Begun and not yet taken, by their number.
+    self.batches: dict[int, Batch] = {}
     self.errors: dict[int, Exception] = {}
     self.closed = False
 
-  def compute(self, number: np.int64):
-    """One row and 0; or an empty row and its number + 1 if it failed.
+  def compute(self, number: np.int64) -> np.int64:
+    """Puts a row into its batch; gives 0, or its number + 1 if it failed.
 
     An exception would reach the caller as TensorFlow's and without its class.
     """
-    row, failed = None, 0
     try:
       if not self.closed:
-        row = self._row(int(number))
+        batch, place = divmod(int(number), self._shape[0])
+        video, *numbers = self._row(int(number))
+        target = self._batch(batch)
+        target['video'][place] = video
+        for name, value in zip(_NUMBERS, numbers, strict=True):
+          target[name][place] = value
     except Exception as e:
       self.errors[int(number)] = e
-      failed = int(number) + 1
-    if row is None:
-      row = np.zeros(self.shape, np.uint8), 0, 0.0, 0, 0
-    video, label, mask, index, view = row
-    return (
-        video,
-        np.int32(label),
-        np.float32(mask),
-        np.int32(index),
-        np.int32(view),
-        np.int64(failed),
-    )
+      return np.int64(number + 1)
+    return np.int64(0)
+
+  def _batch(self, number: int) -> Batch:
+    with self._lock:
+      if number not in self.batches:
+        self.batches[number] = {'video': np.empty(self._shape, np.uint8)} | {
+            name: np.empty(self._shape[0], dtype)
+            for name, dtype in _NUMBERS.items()
+        }
+      return self.batches[number]
 
 
 def _stop(work: _Work, held: list[Any]):
   work.closed = True
   held.clear()
+  work.batches.clear()
 
 
 def num_cores() -> int:

@@ -22,7 +22,6 @@ from evclip_jax import (
     params,
     reporting,
     session,
-    sharding,
     speed_table,
     step_speed,
 )
@@ -81,10 +80,6 @@ def main(args: list[str]):
 
 def model_speed(config, steps: int, num_classes: int) -> dict[str, Any]:
   """Times the steps of a config's method, on batches of noise."""
-  # Before the weights are read, which takes a while.
-  sharding.check_batch_size(
-      sharding.make_mesh(config.mesh.data), config.batch_size
-  )
   model = model_lib.build(config)
   names = [f'class {k}' for k in range(num_classes)]
   run = session.start(config, model, names)

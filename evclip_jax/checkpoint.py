@@ -66,6 +66,9 @@ class Checkpoints:
         state=ocp.args.StandardSave(state),
         meta=ocp.args.JsonSave({**meta, 'weights': self._weights}),
     )
+    # Orbax's threads would log a traceback each for what is raised below.
+    level = logging.getLogger('absl').level
+    logging.getLogger('absl').setLevel(logging.CRITICAL)
     try:
       # force: a run restored from 'last' may pass a step again whose 'best'
       # was already written; the numbers are the same.
@@ -86,6 +89,8 @@ class Checkpoints:
           )
           + 'Free some space and run the same command again.'
       ) from e
+    finally:
+      logging.getLogger('absl').setLevel(level)
 
   def latest(self, kind: str) -> int | None:
     """The newest complete step of a kind, or None."""
@@ -176,5 +181,7 @@ class Checkpoints:
 
 
 def _reason(error: Exception) -> str:
+  if 'No space left' in str(error):
+    return 'the disk is full'
   lines = str(error).strip().splitlines()
   return (lines[0] if lines else type(error).__name__)[:300].rstrip('.')

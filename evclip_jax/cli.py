@@ -1,12 +1,15 @@
 """How every command starts and how it fails: flags, messages, exit status."""
 
+import errno
 import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
+from ml_collections import config_flags
 
+from evclip_jax import config as config_lib
 from evclip_jax.errors import UserError
 
 _DEBUG = flags.DEFINE_bool(
@@ -52,6 +55,11 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
     if _DEBUG.value:
       traceback.print_exc()
     _fail(str(e))
+  except OSError as e:
+    if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    where = f' ({e.filename})' if e.filename else ''
+    _fail(f'the disk is full{where}. Free some space and run it again.')
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     sys.exit(130)
@@ -64,7 +72,7 @@ def _fail(message: str):
 
 
 def config_value(holder: flags.FlagHolder):
-  """The config behind a `--config` flag.
+  """The config behind a `--config` flag, with the values that go with it.
 
   Raises:
     UserError: no file was named, or there is no such file.
@@ -75,7 +83,8 @@ def config_value(holder: flags.FlagHolder):
     raise UserError(f'--config cannot be loaded: {_last_line(e)}') from e
   if config is None:
     raise UserError('--config is missing, such as --config=configs/ucf.py.')
-  return config
+  given = config_flags.get_override_values(flags.FLAGS[holder.name])
+  return config_lib.choose_variant(config, given)
 
 
 def _explain(error: Exception, argv: Sequence[str]) -> str:

@@ -1,17 +1,15 @@
 """Several methods or settings under one protocol, and one table of results."""
 
-import json
-import pathlib
 from typing import Any
 
 import jax
 import ml_collections
 
-from evclip_jax import config as config_lib
 from evclip_jax import (
     experiment,
     gallery,
     reporting,
+    results,
     run_folder,
     runs,
     session,
@@ -49,14 +47,14 @@ def run(
     name = choice['name']
     own = experiment.variant(config, choice['method'], choice['settings'])
     own_folder = folder / name.replace(' ', '_')
-    done = _finished(own_folder, own)
+    done = run_folder.finished(own_folder, own)
     if done and mode == 'train':
       reporting.log(f'\n== {name}: finished earlier ==')
       cards[name] = done
       continue
     reporting.log(f'\n== {name} ==')
     model = model_lib.build(own)
-    own_mode = mode if model.method.trainable else 'evaluate'
+    own_mode = runs.fitting_mode(mode, model)
     cards[name] = runs.execute(own, str(own_folder), own_mode, data, model)
   rows = table(cards)
   reporting.log('\n' + format_table(rows))
@@ -73,7 +71,7 @@ def table(cards: dict[str, Any]) -> list[dict[str, Any]]:
       {
           'variant': name,
           **{
-              f'{which} top-1': round(summary['top1'], 1)
+              f'{which} top-1': results.accuracy(summary)
               for which, summary in card['final'].items()
           },
           'trained': card['parameters']['trainable'],
@@ -101,12 +99,3 @@ def format_table(rows: list[dict[str, Any]]) -> str:
 
 def _cell(value: Any) -> str:
   return f'{value:,}' if isinstance(value, int) else str(value)
-
-
-def _finished(folder: pathlib.Path, config: ml_collections.ConfigDict):
-  """The run card of a finished run of this very config, or None."""
-  path = folder / 'run_card.json'
-  if not path.exists():
-    return None
-  card = json.loads(path.read_text())
-  return card if card['config_hash'] == config_lib.digest(config) else None

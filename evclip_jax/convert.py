@@ -21,7 +21,7 @@ from evclip_jax import cli
 from evclip_jax.clip import convert as clip_convert
 from evclip_jax.encoders import convert as encoder_convert
 from evclip_jax.errors import UserError
-from evclip_jax.interop import ev_clip, scenic, sources
+from evclip_jax.interop import clip_fsar, ev_clip, ez_clip, scenic, sources
 from evclip_jax.weights import cache, formats, native
 from evclip_jax.weights.identify import LABELS
 from evclip_jax.weights.table import WeightsError
@@ -137,6 +137,10 @@ def _renamed(
     return clip_convert.to_source(flat)
   if found.part == 'encoder':
     return encoder_convert.to_source(flat)
+  if found.part == native.SEVERAL:
+    return clip_fsar.to_source(flat)
+  if any(path.startswith('image/adapter.') for path in flat):
+    return ez_clip.to_source(flat)
   return ev_clip.to_source(flat, _prompt(flat), 'image_prompt_learner.')
 
 
@@ -147,7 +151,10 @@ def _prompt(flat: Mapping[str, np.ndarray]) -> str:
     return 'both'
   if branches in ({'mask'}, {'context'}):
     return branches.pop()
-  raise UserError(f'prompts {sorted(branches)} are not those of EV-CLIP.')
+  raise UserError(
+      f'method weights {sorted(branches)} are those of no original code that '
+      'this command knows: EV-CLIP, EZ-CLIP.'
+  )
 
 
 def _describe(file: formats.StateFile, found: sources.Source, verbose: bool):

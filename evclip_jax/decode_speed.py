@@ -1,6 +1,7 @@
 """Clips per second of the data pipeline, beside those of the bare decoder."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import tempfile
@@ -12,12 +13,14 @@ import ml_collections
 import numpy as np
 
 from evclip_jax import config as config_lib
+from evclip_jax import schema
 
 # What is written where there are no clips: the size of UCF-101's.
 _WIDTH, _HEIGHT, _FRAMES, _FPS = 320, 240, 128, 25
 _CLASSES, _CLIPS = 2, 4
 # Small, so that a slow machine fills several in the time there is.
 _BATCH = 4
+_TURNS = 4
 
 
 def measure(
@@ -45,58 +48,67 @@ def _measure(config, seconds: float) -> dict[str, Any]:
   source = open_data.open_data(
       config.data, config.seed, config.split, cache_dir=config.cache_dir
   ).train
-  spec = clip_frames.FrameSpec.of(config.data)
+  spec = clip_frames.spec_of(config.data)
   workers = config.data.workers or stream.num_cores()
-
   order = np.random.default_rng(config.seed).permutation(len(source))
-  place = iter(range(2**62))
+  place = itertools.count()
 
   def one() -> int:
-    decode_one(source, int(order[next(place) % len(order)]), spec)
+    clip_frames.decoded(source, int(order[next(place) % len(order)]), spec)
     return 1
 
-  _, bare = _rate(one, seconds)
-  batches = loader.TrainLoader(
-      source, _BATCH, spec, config.seed, workers=workers
-  )
-  with batches:
-    # The first batch pays for starting the threads.
-    next(batches)
-    whole, per_core = _rate(lambda: len(next(batches)['label']), seconds)
+  bare, whole = _Rate(), _Rate()
+  # By turns, so that both meet the same load of a shared machine.
+  for turn in range(_TURNS):
+    bare.measure(one, seconds / _TURNS)
+    batches = loader.TrainLoader(
+        source, _BATCH, spec, config.seed, workers=workers, start_step=turn
+    )
+    with batches:
+      whole.measure_loader(batches, seconds / _TURNS)
   return {
       'workers': workers,
-      'bare_clips_per_second_per_core': bare,
-      'loader_clips_per_second': whole,
-      'loader_clips_per_second_per_core': per_core,
-      'loader_share_of_bare': per_core / bare,
+      'bare_clips_per_second_per_core': bare.per_core,
+      'loader_clips_per_second': whole.per_second,
+      'loader_clips_per_second_per_core': whole.per_core,
+      'loader_share_of_bare': whole.per_core / bare.per_core,
   }
 
 
-def decode_one(source, index: int, spec) -> np.ndarray:
-  """Only the decoding of a clip's central frames, on this thread."""
-  from data_pipelines import decode, sampling
+class _Rate:
+  """Clips per second of some work."""
 
-  media, probe = source.read(index)
-  first, total = source.span(index)
-  frames = sampling.frame_indices(total, spec.num_frames, spec.window_frames)
-  return decode.read_frames(media, first + frames, probe)
+  def __init__(self):
+    self._clips, self._passed, self._used = 0, 0.0, 0.0
 
+  def measure(self, work: Callable[[], int], seconds: float):
+    """Repeats `work`, which does some clips and says how many."""
+    clock, used = time.perf_counter(), time.process_time()
+    while (passed := time.perf_counter() - clock) < seconds:
+      self._clips += work()
+    self._passed += passed
+    self._used += time.process_time() - used
 
-def _rate(work: Callable[[], int], seconds: float) -> tuple[float, float]:
-  """Clips per second of `work`, which does some clips and says how many.
+  def measure_loader(self, batches: Iterator[dict], seconds: float):
+    """Counts the clips of a loader from its second batch on."""
+    # The first one pays for starting the threads.
+    next(batches)
+    self.measure(lambda: len(next(batches)['label']), seconds)
 
-  Returns:
-    (per second of the clock, per second of processor time). The second one is
-    clips per second and core, also where libraries use several threads and
-    where other programs take a part of the machine.
-  """
-  clips, clock, used = 0, time.perf_counter(), time.process_time()
-  while True:
-    clips += work()
-    passed = time.perf_counter() - clock
-    if passed > seconds:
-      # A clock of coarse ticks may stand still for a moment.
-      return clips / passed, clips / max(time.process_time() - used, 1e-3)
+  @property
+  def per_second(self) -> float:
+    """By the clock."""
+    return self._clips / self._passed
+
+  @property
+  def per_core(self) -> float:
+    """By the processor's time: clips per second and core.
+
+    Also where libraries use several threads and where other programs take a
+    part of the machine.
+    """
+    # A clock of coarse ticks may stand still for a moment.
+    return self._clips / max(self._used, 1e-3)
 
 
 @contextlib.contextmanager
@@ -106,10 +118,11 @@ def _clips(config) -> Iterator[tuple[ml_collections.ConfigDict, str]]:
     yield config, config.data.root or config.data.train_list or 'the demo'
     return
   made = config_lib.from_dict(config_lib.to_dict(config)).unlock()
-  fresh = config_lib.base().data
+  fresh = schema.base().data
   # The user's sizes on our clips: no list, no selection.
-  for key in ('num_frames', 'window_frames', 'train_temporal', 'workers',
-              'resize_height', 'resize_width', 'crop_pixels'):
+  for key in ('preprocess', 'num_frames', 'window_frames', 'train_temporal',
+              'frame_rule', 'resize_height', 'resize_width', 'crop_pixels',
+              'flip', 'jitter', 'workers'):
     fresh[key] = config.data[key]
   made.data = fresh
   made.data.name = 'folder'

@@ -1,5 +1,6 @@
 """Scores every clip of a list exactly once and sums up."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,6 +11,21 @@ from jax.sharding import Mesh
 from evclip_jax import sharding
 
 
+@dataclasses.dataclass(frozen=True)
+class Scored:
+  """What came out for the clips of a list, in its order.
+
+  Attributes:
+    log_probabilities: [N, K] float64, of the mean over a clip's views.
+    labels: [N].
+    features: [N, E] float32, the mean over a clip's views.
+  """
+
+  log_probabilities: np.ndarray
+  labels: np.ndarray
+  features: np.ndarray
+
+
 def collect(
     run_step: Callable[[dict[str, jax.Array]], dict[str, jax.Array]],
     batches: Iterable[dict[str, np.ndarray]],
@@ -17,19 +33,17 @@ def collect(
     num_clips: int,
     num_views: int,
     on_batch: Callable[[int], Any] = lambda rows: None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Scored:
   """Class probabilities of every clip, averaged over its views.
 
   Args:
-    run_step: device batch -> rows with 'logits', 'label', 'mask', 'index'.
+    run_step: device batch -> rows with 'logits', 'features', 'label', 'mask',
+      'index'.
     batches: an evaluation loader; every clip comes once per view.
     mesh: where batches go.
     num_clips: clips in the list.
     num_views: views per clip.
     on_batch: called with the number of rows done, for a progress bar.
-
-  Returns:
-    (log-probabilities [num_clips, K] float64, labels [num_clips]).
 
   Raises:
     ValueError: if the loader left out or repeated a clip.
@@ -43,7 +57,9 @@ def collect(
     probabilities = softmax(rows['logits'][valid].astype(np.float64))
     if total is None:
       total = np.zeros((num_clips, probabilities.shape[1]))
+      features = np.zeros((num_clips, rows['features'].shape[1]), np.float32)
     np.add.at(total, index, probabilities)
+    np.add.at(features, index, rows['features'][valid] / num_views)
     np.add.at(seen, index, 1)
     labels[index] = rows['label'][valid]
     on_batch(int(valid.sum()))
@@ -52,7 +68,8 @@ def collect(
         f'every clip must come {num_views} times; clips '
         f'{np.flatnonzero(seen != num_views)[:5].tolist()} do not.'
     )
-  return np.log(np.maximum(total / num_views, 1e-300)), labels
+  logs = np.log(np.maximum(total / num_views, 1e-300))
+  return Scored(logs, labels, features)
 
 
 def summarise(

@@ -6,6 +6,7 @@ from typing import Any
 import ml_collections
 
 from evclip_jax import config as config_lib
+from evclip_jax import schema
 from evclip_jax.errors import UserError
 from evclip_jax.methods import base
 
@@ -22,9 +23,18 @@ def new(method: str) -> ml_collections.ConfigDict:
   Raises:
     UserError: if there is no such method.
   """
-  config = config_lib.base()
+  config = schema.base()
   _set_method(config, method)
   return config.lock()
+
+
+def use_recipe(config: ml_collections.ConfigDict):
+  """Sets what the method's file says its authors use, if it says anything.
+
+  For config files made for one method that serve others too.
+  """
+  recipe = getattr(base.load(config.method.name), 'RECIPE', {})
+  config.update_from_flattened_dict(recipe)
 
 
 def variant(
@@ -53,6 +63,23 @@ def variant(
       )
     out.method.settings[key] = value
   return out.lock()
+
+
+def is_episodic(config: ml_collections.ConfigDict) -> bool:
+  """Whether the method, and every variant to compare, learns from episodes.
+
+  Raises:
+    UserError: some do and some do not.
+  """
+  methods = [config.method.name, *(c['method'] for c in config.compare)]
+  kinds = {n: getattr(base.load(n), 'EPISODIC', False) for n in methods}
+  if len(set(kinds.values())) > 1:
+    raise UserError(
+        'compare: methods that learn from episodes ('
+        + ', '.join(n for n, episodic in kinds.items() if episodic)
+        + ') cannot share a table with methods that do not.'
+    )
+  return kinds[config.method.name]
 
 
 def settings(config: ml_collections.ConfigDict) -> Any:

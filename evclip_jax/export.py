@@ -1,7 +1,8 @@
-"""Writes the trained weights of a run into one small file.
+"""python -m evclip_jax.export --workdir=RUN --out=FILE.safetensors
 
-Without optimizer and frozen networks, for `config.method.weights` and for any
-program that reads safetensors.
+Writes the trained weights of a run into one small file, without optimizer and
+frozen networks: for `config.method.weights`, for `python -m evclip_jax.convert`
+and for any program that reads safetensors.
 """
 
 import os
@@ -9,10 +10,28 @@ import pathlib
 
 import jax
 import numpy as np
+from absl import flags
 from safetensors.numpy import save
 
-from evclip_jax import loaded_run, params
+from evclip_jax import cli, loaded_run, params
 from evclip_jax.errors import UserError
+
+
+def define_flags():
+  """Defines this command's flags; other commands have some of the same name."""
+  flags.DEFINE_string('workdir', '', 'The run folder.')
+  flags.DEFINE_string('out', '', 'The .safetensors file to write.')
+
+
+def main(args: list[str]):
+  """Writes the file that the flags name."""
+  values = flags.FLAGS
+  if args or not values.workdir or not values.out:
+    raise UserError(
+        'wanted python -m evclip_jax.export --workdir=RUN '
+        '--out=FILE.safetensors.'
+    )
+  print(save_trained(values.workdir, values.out))
 
 
 def save_trained(workdir: str, path: str | os.PathLike) -> str:
@@ -56,3 +75,8 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
       f'{path}: {params.count(leaves):,} trained weights of '
       f'{run.config.method.name}, step {run.step} ({run.selected_by})'
   )
+
+
+if __name__ == '__main__':
+  define_flags()
+  cli.run(main)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evclip_jax import loaded_run, look, page, pictures
+from evclip_jax import loaded_run, look, look_beside, page, pictures
 
 # Clips shown of each test list: enough to see, few enough to mail.
 _PER_LIST = 4
@@ -39,24 +39,15 @@ def write(
     The path.
   """
   run = loaded_run.load(str(variant))
-  names = run.session.class_names
-  fill = look.fill_colour(run.session.model.method)
-  looker = look.Looker(run.session, run.weights, _PER_LIST)
-  sections = []
-  for name in data.evals:
-    clips, truths = zip(*data.examples(name, _PER_LIST), strict=True)
-    seen = looker([frames[None] for frames in clips])
-    figures = [
-        pictures.draw(look.picture(s, f'clip {i + 1}', names, fill, truths[i]))
-        for i, s in enumerate(seen)
-    ]
-    sections.append(
-        page.Section(
-            title=f'List: {name}',
-            text=f'{len(clips)} clips spread over it; run {variant.name!r}.',
-            figures=[(figure, '') for figure in figures],
-        )
-    )
+  # One for all lists: they are compiled once.
+  looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
+  beside = look_beside.ExampleLooker(run.session, run.weights, _PER_LIST)
+  sections = [
+      _clips(run, looker, data, name)
+      if data_list.episodes is None
+      else _episode(run, beside, data_list)
+      for name, data_list in data.evals.items()
+  ]
   columns = list(rows[0])
   return page.write_page(
       path,
@@ -71,6 +62,53 @@ def write(
       ),
       sections=sections,
   )
+
+
+def _clips(run, looker: look.Looker, data: Examples, name: str):
+  """A few clips of a list, each with its scores."""
+  names = data.evals[name].class_names
+  clips, truths = zip(*data.examples(name, _PER_LIST), strict=True)
+  seen = looker([frames[None] for frames in clips], names)
+  return page.Section(
+      title=f'List: {name}',
+      text=f'{len(clips)} clips spread over it; run {run.name!r}.',
+      figures=_figures(run, seen, names, truths),
+  )
+
+
+def _episode(run, looker: look_beside.ExampleLooker, listed: Any):
+  """The first episode of a list: a few of its queries with their scores."""
+  batch = next(iter(listed.episode_batches(0)))
+  ways = batch['way'].shape[1]
+  queries = batch['label'].shape[1]
+  names = [listed.class_names[k] for k in batch['way'][0]]
+  support = batch['video'][0, :-queries]  # [N*K, T, H, W, 3]
+  support = support.reshape(ways, -1, *support.shape[1:])
+  shown = slice(-queries, None, max(queries // _PER_LIST, 1))
+  clips = [clip[None] for clip in batch['video'][0, shown]]
+  seen = looker.beside(support, names)(clips)
+  truths = [names[k] for k in batch['label'][0, shown]]
+  return page.Section(
+      title=f'List: {listed.name}',
+      text=(
+          f'Clips of its first episode: {ways} classes with {support.shape[1]} '
+          f'examples of each; run {run.name!r}.'
+      ),
+      figures=_figures(run, seen, names, truths),
+  )
+
+
+def _figures(run, seen, names, truths):
+  fill = look.fill_colour(run.session.model.method)
+  return [
+      (
+          pictures.draw(
+              look.picture(s, f'clip {i}', names, fill, truth)
+          ),
+          '',
+      )
+      for i, (s, truth) in enumerate(zip(seen, truths, strict=True), 1)
+  ]
 
 
 def _cell(value: Any) -> str:

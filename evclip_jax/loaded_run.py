@@ -24,6 +24,7 @@ class LoadedRun:
     weights: flat dict of the selected trained leaves, on the devices.
     step: optimizer steps behind them; 0 if nothing was trained.
     selected_by: 'best', 'last', or 'given' if nothing was trained.
+    name: of the run folder.
   """
 
   config: ml_collections.ConfigDict
@@ -31,6 +32,7 @@ class LoadedRun:
   weights: dict[str, jax.Array]
   step: int
   selected_by: str
+  name: str = ''
 
 
 def load(workdir: str, class_names: list[str] | None = None) -> LoadedRun:
@@ -59,6 +61,7 @@ def load(workdir: str, class_names: list[str] | None = None) -> LoadedRun:
         f'{workdir}/NAME with NAME in {inner}.'
     )
   names = class_names or run_class_names(workdir)
+  name = pathlib.Path(workdir).name
   checkpoints = Checkpoints(pathlib.Path(workdir), {}, read_only=True)
   kind = next(
       (k for k in ('best', 'last') if checkpoints.latest(k) is not None), None
@@ -72,9 +75,9 @@ def load(workdir: str, class_names: list[str] | None = None) -> LoadedRun:
           'evclip_jax.main, or wait for the first one.'
       )
     weights = sharding.put(run.mesh, run.trainable | run.statistics)
-    return LoadedRun(config, run, weights, 0, 'given')
+    return LoadedRun(config, run, weights, 0, 'given', name)
   now = _restore(config, workdir, run, kind)
-  return LoadedRun(config, run, now.weights, int(now.step), kind)
+  return LoadedRun(config, run, now.weights, int(now.step), kind, name)
 
 
 def run_class_names(workdir: str) -> list[str]:

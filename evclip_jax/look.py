@@ -4,7 +4,7 @@ Evaluation throws the maps away; prediction and reports want to see them.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,7 @@ class Looker:
       rows: int,
       clips: int = 1,
       crops: int = 1,
+      closely: bool = False,
   ):
     """Prepares the function; it is compiled for one size of batch.
 
@@ -55,6 +56,8 @@ class Looker:
       rows: most views at once; rounded up to a multiple of the devices.
       clips, crops: temporal windows and crops of each clip; the crop changes
         fastest.
+      closely: whether to make the pictures that cost passes of their own
+        (`Method.looks`).
     """
     devices = run.mesh.shape['data']
     self._rows = -(-rows // devices) * devices
@@ -62,24 +65,30 @@ class Looker:
     self._middle = clips // 2 * crops + crops // 2
     self._run = run
     self._weights = weights
-    self._classes = run.classes(weights)
-    self._step = make_look_step(run.model.method, run)
+    self._banks = {}
+    self._step = make_look_step(run.model.method, run, closely)
 
-  def __call__(self, clips: list[np.ndarray]) -> list[Seen]:
+  def __call__(
+      self, clips: list[np.ndarray], class_names: Sequence[str] | None = None
+  ) -> list[Seen]:
     """Looks at clips.
 
     Args:
       clips: each uint8 [views, T, H, W, 3].
+      class_names: what to choose among; None = the run's classes.
 
     Returns:
       One `Seen` per clip, in their order.
     """
+    names = tuple(class_names or self._run.class_names)
+    if names not in self._banks:
+      self._banks[names] = self._run.classes(self._weights, names)
     views = self._views
     rows = np.concatenate(clips)  # [N*views, T, H, W, 3]
     logits, maps = [], []
     for start in range(0, len(rows), self._rows):
       part = rows[start : start + self._rows]
-      out = self._look(part)
+      out = self._look(part, self._banks[names])
       logits.append(out['logits'])
       maps.append(out['maps'])
     probabilities = evaluate.softmax(
@@ -93,25 +102,36 @@ class Looker:
         for p, row in zip(probabilities, middle, strict=True)
     ]
 
-  def _look(self, part: np.ndarray):
-    pad = self._rows - len(part)
-    video = np.concatenate([part, np.repeat(part[-1:], pad, axis=0)])
-    batch = {
-        'video': video,
-        'label': np.zeros(len(video), np.int32),
-        'mask': (np.arange(len(video)) < len(part)).astype(np.float32),
-        'index': np.zeros(len(video), np.int32),
-    }
+  def _look(self, part: np.ndarray, classes: jax.Array):
+    batch = padded(part, self._rows)
     out = self._step(
         self._weights,
         self._run.frozen,
-        self._classes,
+        classes,
         sharding.put_batch(self._run.mesh, batch),
     )
     return jax.tree.map(lambda x: x[: len(part)], jax.device_get(out))
 
 
-def make_look_step(method: Method, run: session.Session) -> Callable:
+def padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:
+  """A batch of clips without labels, the last one repeated with mask 0.
+
+  Args:
+    clips: uint8 [n, T, H, W, 3], n at most `rows`.
+    rows: of the batch.
+  """
+  pad = np.repeat(clips[-1:], rows - len(clips), axis=0)
+  return {
+      'video': np.concatenate([clips, pad]),
+      'label': np.zeros(rows, np.int32),
+      'mask': (np.arange(rows) < len(clips)).astype(np.float32),
+      'index': np.zeros(rows, np.int32),
+  }
+
+
+def make_look_step(
+    method: Method, run: session.Session, closely: bool
+) -> Callable:
   """Builds (weights, frozen, classes, batch) -> {'logits', 'maps'}."""
 
   def step(weights, frozen, classes, batch):
@@ -119,9 +139,14 @@ def make_look_step(method: Method, run: session.Session) -> Callable:
     pixels = method.pixels(batch['video'])
     features = method.video(params, pixels, None, False)
     logits = method.score(params, features, classes, batch)
+    maps = dict(features.maps)
+    if closely and method.looks:
+      looks = method.looks(params, pixels)  # [B, T, h, w] each
+      # What is brightest in a clip is white.
+      maps |= {k: m / m.max((1, 2, 3), keepdims=True) for k, m in looks.items()}
     return {
         'logits': logits.astype(jnp.float32),
-        'maps': {k: m.astype(jnp.float32) for k, m in features.maps.items()},
+        'maps': {k: m.astype(jnp.float32) for k, m in maps.items()},
     }
 
   everywhere = sharding.replicated(run.mesh)

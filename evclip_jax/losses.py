@@ -60,3 +60,54 @@ def consistency(frames: jax.Array, mask: jax.Array) -> jax.Array:
   unit = frames / jnp.linalg.norm(frames, axis=-1, keepdims=True)
   similarity = jnp.einsum('bte,bse->bts', unit, unit)
   return -jnp.log((masked_mean(similarity, mask) + 1) / 2).mean()
+
+
+def soft_contrastive(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array
+) -> jax.Array:
+  """Mean KL divergence from rows whose label is the column's.
+
+  Row i should be softmax(10 G[i]), with G[i, j] = 1 where clips i and j have
+  the same label and 0 elsewhere.
+
+  Args:
+    logits: [B, B] of clips and the texts of all clips, or the transpose.
+    labels: int [B].
+    mask: [B], 1 for clips and 0 for padding, which is no column either.
+
+  Returns:
+    Scalar >= 0 over the global batch.
+
+  Source: EZ-CLIP, utils/KLLoss.py, KLLoss, and utils/tools.py, gen_label.
+  Differs: none.
+  """
+  real = mask.astype(bool)
+  same = labels[:, None] == labels[None, :]
+  # Finite, so that columns of padding add 0 and not NaN.
+  away = -1e30
+  wanted = jax.nn.log_softmax(jnp.where(real, 10.0 * same, away))
+  found = jnp.where(real, logits.astype(jnp.float32), away)
+  divergence = jnp.exp(wanted) * (wanted - jax.nn.log_softmax(found))
+  return masked_mean(divergence.sum(-1), mask)
+
+
+def motion(frames: jax.Array, mask: jax.Array) -> jax.Array:
+  """Penalises clips whose frame embeddings hardly change.
+
+  Args:
+    frames: [B, T, E] frame embeddings, not normalised, T > 1.
+    mask: [B], 1 for clips and 0 for padding.
+
+  Returns:
+    Scalar in (0, 1]: 1 for identical frames, towards 0 as they differ.
+
+  Source: EZ-CLIP, "motion loss" (T2L: temporal feature diversity);
+    utils/KLLoss.py, Motion_loss.
+  Differs: averages over the global batch of all devices.
+  """
+  frames = frames.astype(jnp.float32)
+  ends = jnp.concatenate([frames[:, :1], frames, frames[:, -1:]], axis=1)
+  change = jnp.abs(ends[:, 2:] - ends[:, :-2]).mean((1, 2)) / 2
+  # torch divides by T - 1.
+  spread = frames.var(axis=1, ddof=1).mean(1)
+  return 1 / (1 + masked_mean(change, mask) + masked_mean(spread, mask))

@@ -5,6 +5,7 @@ that was interrupted. Every config key can be overridden:
 --config.data.shots=4.
 """
 
+import functools
 import os
 from typing import Any
 
@@ -13,7 +14,16 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from evclip_jax import cli, compare, reporting, run_folder, runs
+from evclip_jax import (
+    cli,
+    compare,
+    experiment,
+    optim,
+    protocol_run,
+    reporting,
+    run_folder,
+    runs,
+)
 from evclip_jax import config as config_lib
 from evclip_jax import model as model_lib
 from evclip_jax.errors import UserError
@@ -40,6 +50,8 @@ def main(args: list[str]):
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
   config = cli.config_value(_CONFIG)
   config_lib.check(config)
+  # Refuses rates that do not go together, before there is a run folder.
+  optim.make_schedule(config.optimizer, config.train.epochs, 1)
   if _COORDINATOR.value:
     jax.distributed.initialize(
         _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
@@ -53,7 +65,7 @@ def main(args: list[str]):
 def run(
     config: ml_collections.ConfigDict, workdir: str, mode: str
 ) -> dict[str, Any]:
-  """Runs one experiment: a method, or a comparison of several.
+  """Runs one experiment: a method, a comparison of several, or a protocol.
 
   Args:
     config: a locked config.
@@ -61,11 +73,23 @@ def run(
     mode: 'train' (which continues what it finds) or 'evaluate'.
 
   Returns:
-    The run card, or {variant: run card}.
+    The run card, or {variant: run card}, or what `protocol_run.run` returns.
 
   Raises:
     UserError: anything the user can mend; nothing half-written stays.
   """
+  if config.protocol.name:
+    part = functools.partial(_run, is_part=True)
+    return protocol_run.run(config, workdir, mode, part)
+  return _run(config, workdir, mode)
+
+
+def _run(config, workdir, mode, is_part=False) -> dict[str, Any]:
+  model = None
+  if is_part and not config.compare:
+    # What only scores may score any list, its training list as well.
+    model = model_lib.build(config)
+    mode = runs.fitting_mode(mode, model)
   trained = os.path.exists(os.path.join(workdir, 'config.json'))
   # A folder of another run is refused before any work.
   if mode == 'evaluate' and trained and not config.compare:
@@ -80,10 +104,12 @@ def run(
       jax.process_index(),
       jax.process_count(),
       evaluate_only=mode == 'evaluate',
+      episodic=experiment.is_episodic(config),
   )
   if config.compare:
     return compare.run(config, workdir, mode, data)
-  return runs.execute(config, workdir, mode, data, model_lib.build(config))
+  model = model or model_lib.build(config)
+  return runs.execute(config, workdir, mode, data, model)
 
 
 if __name__ == '__main__':

@@ -45,7 +45,10 @@ class Model:
   def tokens(self, class_names: list[str]) -> np.ndarray:
     """The class prompts as ids [M, K, L] int32."""
     prompts = self.method.prompts(class_names)
-    return np.stack([self.tokenizer.encode(texts) for texts in prompts])
+    cut = self.method.truncate_texts
+    return np.stack(
+        [self.tokenizer.encode(texts, truncate=cut) for texts in prompts]
+    )
 
 
 def build(config: ml_collections.ConfigDict) -> Model:
@@ -80,13 +83,20 @@ def build(config: ml_collections.ConfigDict) -> Model:
       clip=Clip(clip.sizes, dtype, config.compute.remat),
       encoder=encoder,
       num_frames=config.data.num_frames,
+      num_support=config.episodes.way * config.episodes.shot,
   )
   method = module.make(settings, backbones)
   own = method.init(state.init_rng(config.seed))
-  if config.method.weights:
-    own = trained.load(config.method.weights, config.method.name, own)
   if own:
     params['method'] = jax.tree.map(np.asarray, own)
+  if config.method.weights:
+    params = trained.load(
+        config.method.weights,
+        config.method.name,
+        params,
+        (*method.trainable, *method.statistics),
+        method.fit,
+    )
   return Model(
       method=method,
       backbones=backbones,

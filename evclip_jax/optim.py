@@ -112,8 +112,10 @@ def make_schedule(
         config.warmup_learning_rate,
         starts,
         rates,
-        steps_per_epoch,
+        config.iterations_per_epoch
+        or config.iterations_per_step * steps_per_epoch,
         config.epochs_count_twice,
+        config.iterations_per_step,
     )
   raise UserError(
       f'optimizer.schedule={config.schedule!r}: use delayed_cosine, '

@@ -30,8 +30,9 @@ class ClipPicture:
     frames: uint8 [T, H, W, 3], as the networks get them.
     scores: (class, probability) of the best classes, best first.
     truth: the right class, or None where it is not known.
-    maps: name -> [H, W] or [T, H, W] in [0, 1], a method's maps of this clip.
-      A map called 'mask' is also shown as what CLIP sees behind it.
+    maps: name -> [H, W] or [T, H, W] in [0, 1], a method's maps of this clip,
+      or coarser ones, which are enlarged. A map called 'mask' is also shown
+      as what CLIP sees behind it.
     fill: colour in [0, 1] that masked pixels turn into: the mean that the
       method subtracts.
   """
@@ -70,13 +71,14 @@ def heat(frames: np.ndarray, heights: np.ndarray) -> np.ndarray:
 
   Args:
     frames: uint8 [T, H, W, 3].
-    heights: [H, W] or [T, H, W] in [0, 1].
+    heights: [H, W] or [T, H, W] in [0, 1], or a coarser grid over the frames.
 
   Returns:
     uint8 [T, H, W, 3].
   """
   grey = frames.mean(axis=-1, keepdims=True)
-  colours = colormaps['inferno'](_per_frame(heights, len(frames)))[..., :3]
+  heights = _enlarged(_per_frame(heights, len(frames)), frames.shape[1:3])
+  colours = colormaps['inferno'](heights)[..., :3]
   out = 0.35 * grey + 0.65 * 255 * colours
   return np.clip(out.round(), 0, 255).astype(np.uint8)
 
@@ -180,6 +182,17 @@ def _per_frame(heights: np.ndarray, num_frames: int) -> np.ndarray:
   if heights.ndim == 2:
     heights = heights[None]
   return np.broadcast_to(heights, (num_frames, *heights.shape[1:]))
+
+
+def _enlarged(heights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """[T, h, w] -> [T, *size], smoothly, each map between its own ends."""
+  if heights.shape[1:] == size:
+    return heights
+  bilinear = Image.Resampling.BILINEAR
+  return np.stack([
+      np.asarray(Image.fromarray(h).resize(size[::-1], bilinear))
+      for h in np.ascontiguousarray(heights)
+  ])
 
 
 def _draw_title(figure: Figure, clip: ClipPicture, x: float, y: float):

@@ -4,7 +4,8 @@ The five best classes of each video, by a trained run: a table, then one JSON
 object per line, both on the standard output. With --out the JSON lines also go
 to DIR/predictions.jsonl, and a picture of each video (frames, mask, scores)
 beside it. A VIDEO may be a folder, for all videos in it. With --classes the run
-chooses among other classes than those it was trained on.
+chooses among other classes than those it was trained on. A method that compares
+with examples needs --support=DIR, with a folder of example clips per class.
 """
 
 import json
@@ -17,12 +18,16 @@ from evclip_jax import (
     predict_videos,
     predictions,
     reporting,
+    support,
 )
 from evclip_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'The run folder.')
 _CLASSES = flags.DEFINE_list(
     'classes', [], 'Other classes than those of the training.'
+)
+_SUPPORT = flags.DEFINE_string(
+    'support', '', 'Folder of examples: a folder of clips per class.'
 )
 _OUT = flags.DEFINE_string(
     'out', '', 'A folder for pictures and predictions.jsonl.'
@@ -45,6 +50,11 @@ def main(args: list[str]):
     raise UserError('--workdir is missing: the folder of a trained run.')
   videos = predict_videos.find_videos(args)
   classes = predict_videos.check_classes(_CLASSES.value)
+  examples = support.find(_SUPPORT.value) if _SUPPORT.value else None
+  if examples and classes:
+    raise UserError('--support names the classes: leave --classes out.')
+  if examples:
+    classes = examples.class_names
   run = loaded_run.load(_WORKDIR.value, classes)
   out = predictions.make_folder(_OUT.value) if _OUT.value else None
   with run.config.unlocked():
@@ -52,7 +62,7 @@ def main(args: list[str]):
     run.config.eval.crops = int(_CROPS.value) or run.config.eval.crops
   rows, errors = [], []
   with reporting.progress(len(videos), 'predict', unit='video') as bar:
-    for path, seen in predict_videos.predict(run, videos):
+    for path, seen in predict_videos.predict(run, videos, bool(out), examples):
       bar.update(1)
       if isinstance(seen, UserError):
         errors.append(seen)

@@ -7,21 +7,29 @@ from collections.abc import Callable, Iterator, Sequence
 import ml_collections
 import numpy as np
 
-from evclip_jax import loaded_run, look
+from evclip_jax import loaded_run, look, look_beside, support
 from evclip_jax.errors import UserError
 
 
 def predict(
-    run: loaded_run.LoadedRun, videos: Sequence[str]
+    run: loaded_run.LoadedRun,
+    videos: Sequence[str],
+    closely: bool = False,
+    examples: support.Support | None = None,
 ) -> Iterator[tuple[str, look.Seen | UserError]]:
   """Looks at videos, several at once, in their order.
 
   Args:
     run: with the views of `config.eval`.
     videos: paths.
+    closely: whether to make the pictures that cost passes of their own.
+    examples: for methods that compare with examples.
 
   Yields:
     (path, what the run sees there, or why the file cannot be read).
+
+  Raises:
+    UserError: the method needs examples, or has no use for them.
   """
   config = run.config
   read = make_reader(config)
@@ -29,9 +37,15 @@ def predict(
   views = clips * crops
   most = max(1, (config.eval.batch_size or config.batch_size) // views)
   group_size = min(most, len(videos))
-  looker = look.Looker(
-      run.session, run.weights, group_size * views, clips, crops
-  )
+  rows = group_size * views
+  _check_examples(run, examples)
+  if examples:
+    beside = look_beside.ExampleLooker(run.session, run.weights, rows)
+    looker = beside.beside(examples.read(read), examples.class_names)
+  else:
+    looker = look.Looker(
+        run.session, run.weights, rows, clips, crops, closely=closely
+    )
   workers = config.data.workers or os.cpu_count() or 1
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
     for start in range(0, len(videos), group_size):
@@ -44,6 +58,20 @@ def predict(
         yield path, result if failed else next(seen)
 
 
+def _check_examples(run, examples):
+  name = run.config.method.name
+  if run.session.model.method.episodic and not examples:
+    raise UserError(
+        f'{name} compares videos with examples: give --support=DIR with a '
+        'folder of example clips for each class.'
+    )
+  if examples and not run.session.model.method.episodic:
+    raise UserError(
+        f'{name} does not compare with examples: leave --support out; '
+        '--classes names other classes.'
+    )
+
+
 def make_reader(
     config: ml_collections.ConfigDict,
 ) -> Callable[[str], np.ndarray]:
@@ -53,7 +81,7 @@ def make_reader(
   from data_pipelines.stores import file_tree
   from data_pipelines.video_files import probe
 
-  spec = clip_frames.FrameSpec.of(config.data)
+  spec = clip_frames.spec_of(config.data)
   clips, crops = config.eval.clips, config.eval.crops
 
   def read(path):

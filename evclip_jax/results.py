@@ -8,7 +8,14 @@ import ml_collections
 import numpy as np
 
 from evclip_jax import config as config_lib
-from evclip_jax import evaluate, params, reporting, session
+from evclip_jax import (
+    episode_eval,
+    evaluate,
+    params,
+    reporting,
+    run_report,
+    session,
+)
 from evclip_jax.checkpoint import Checkpoints
 from evclip_jax.errors import UserError
 from evclip_jax.state import TrainState
@@ -49,14 +56,33 @@ def evaluate_list(
     run: session.Session,
     weights: dict[str, jax.Array],
     data: session.EvalSet,
+    folder: pathlib.Path | None = None,
 ) -> tuple[dict[str, float], dict[str, Any]]:
-  """(summary, details) of one list; details hold scores and labels too."""
-  scores, labels = run.score(weights, data)
+  """Scores one list, clip by clip or in episodes.
+
+  Args:
+    run: the session.
+    weights: what training changed, on the devices.
+    data: the list.
+    folder: for what is done so far, where that is worth keeping.
+
+  Returns:
+    (summary, details): numbers by name; 'class_names', 'per_class' top-1,
+    'arrays' for a file and perhaps 'confusion'.
+  """
+  if data.episodes is not None:
+    return episode_eval.evaluate(run, weights, data, folder)
+  scored = run.score(weights, data)
+  scores, labels = scored.log_probabilities, scored.labels
   details = {
+      'class_names': list(data.class_names),
       'per_class': evaluate.per_class(scores, labels, data.class_names),
-      'confusion': evaluate.confusion(scores, labels),
-      'scores': scores,
-      'labels': labels,
+      'confusion': evaluate.confusion(scores, labels).tolist(),
+      'arrays': {
+          'log_probabilities': scores.astype(np.float32),
+          'labels': labels,
+          'features': scored.features,
+      },
   }
   return evaluate.summarise(scores, labels), details
 
@@ -80,10 +106,16 @@ def report(
   if select.startswith('best') and checkpoints.latest('best') is not None:
     states = {select: checkpoints.restore('best', now), 'last': now}
   final: dict[str, dict[str, Any]] = {}
+  shown: dict[str, dict[str, Any]] = {}
   for rule, chosen in states.items():
     final[rule] = {}
     for name, data_list in data.evals.items():
-      summary, details = evaluate_list(run, chosen.weights, data_list)
+      summary, details = evaluate_list(
+          run,
+          chosen.weights,
+          data_list,
+          pathlib.Path(workdir) / 'evaluation' / f'unfinished-{name}',
+      )
       metrics_log.add(
           int(now.step),
           name,
@@ -95,15 +127,20 @@ def report(
       final[rule][name] = summary
       reporting.log(one_line(f'final {name} ({rule})', summary))
       if rule == select and jax.process_index() == 0:
-        save_details(workdir, name, details, data_list.class_names)
+        save_details(workdir, name, details)
+        shown[name] = details
   reporting.log(f'{select}: {_EXPLAIN[select]}')
-  return {
+  card = {
       'method': config.method.name,
       'config_hash': config_lib.digest(config),
       'seed': config.seed,
       'split': config.split,
       'step': int(now.step),
-      'selection': {'rule': select, 'meaning': _EXPLAIN[select]},
+      'selection': {
+          'rule': select,
+          'meaning': _EXPLAIN[select],
+          'step': int(states[select].step),
+      },
       'views': {'clips': config.eval.clips, 'crops': config.eval.crops},
       'final': final[select],
       **({'final_last': final['last']} if 'last' in final else {}),
@@ -120,31 +157,33 @@ def report(
       },
       'environment': reporting.environment(),
   }
+  if jax.process_index() == 0:
+    run_report.write(pathlib.Path(workdir), card, shown)
+  return card
 
 
 def save_details(
     workdir: pathlib.Path,
     name: str,
     details: dict[str, Any],
-    class_names: list[str],
 ):
-  """Writes per-class accuracy as JSON and every clip's scores as .npz."""
+  """Writes what was found out about a list.
+
+  Args:
+    workdir: the run folder; gets evaluation/<name>.json and .npz.
+    name: of the list.
+    details: of `evaluate_list`.
+  """
   folder = pathlib.Path(workdir) / 'evaluation'
   folder.mkdir(exist_ok=True)
-  matrix = details['confusion']
-  reporting.write_json(
-      folder / f'{name}.json',
-      {
-          'per_class_top1': details['per_class'],
-          'class_names': list(class_names),
-          'confusion': matrix.tolist(),
-      },
-  )
-  np.savez_compressed(
-      folder / f'{name}.npz',
-      log_probabilities=details['scores'].astype(np.float32),
-      labels=details['labels'],
-  )
+  shown = {
+      'per_class_top1': details['per_class'],
+      'class_names': details['class_names'],
+  }
+  if 'confusion' in details:
+    shown['confusion'] = details['confusion']
+  reporting.write_json(folder / f'{name}.json', shown)
+  np.savez_compressed(folder / f'{name}.npz', **details['arrays'])
 
 
 def write_card(
@@ -155,8 +194,21 @@ def write_card(
     reporting.write_json(pathlib.Path(workdir) / name, card)
 
 
+def accuracy(summary: dict[str, float]) -> float | str:
+  """Top-1 with a decimal, and its interval where there is one."""
+  top1 = round(summary['top1'], 1)
+  if 'interval' not in summary:
+    return top1
+  return f'{top1} ± {summary["interval"]:.1f}'
+
+
 def one_line(title: str, summary: dict[str, float]) -> str:
   """'title: top-1 81.2, top-5 95.0, ...'"""
+  if 'episodes' in summary:
+    return (
+        f'{title}: top-1 {accuracy(summary)}, '
+        f'loss {summary["loss"]:.4f} on {summary["episodes"]} episodes'
+    )
   return (
       f'{title}: top-1 {summary["top1"]:.1f}, top-5 {summary["top5"]:.1f}, '
       f'macro-F1 {summary["macro_f1"]:.1f}, loss {summary["loss"]:.4f} '

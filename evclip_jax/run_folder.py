@@ -8,8 +8,11 @@ from typing import Any
 import ml_collections
 
 from evclip_jax import config as config_lib
-from evclip_jax import reporting
+from evclip_jax import reporting, schema
 from evclip_jax.errors import UserError
+
+# Below these a config has keys of its own.
+_OPEN_KEYS = ('method.settings.', 'compare.', 'data.tests.', 'data.others.')
 
 
 def default(config_file: str, config: ml_collections.ConfigDict) -> str:
@@ -59,12 +62,12 @@ def load_config(workdir: str) -> ml_collections.ConfigDict:
   """
   path = pathlib.Path(workdir) / 'config.json'
   values = _read_json(path)
-  schema = config_lib.flat(config_lib.base())
+  known = config_lib.flat(schema.base())
   unknown = [
       key
       for key in config_lib.flat(values)
-      if key not in schema
-      and not key.startswith(('method.settings.', 'compare.', 'data.tests.'))
+      if key not in known
+      and not key.startswith(_OPEN_KEYS)
   ]
   if unknown:
     raise UserError(
@@ -81,6 +84,19 @@ def load_card(workdir: str) -> dict[str, Any]:
     UserError: if there is none yet.
   """
   return _read_json(pathlib.Path(workdir) / 'run_card.json')
+
+
+def finished(
+    folder: pathlib.Path, config: ml_collections.ConfigDict
+) -> dict[str, Any] | None:
+  """The run card of a finished run of this very config, or None."""
+  path = folder / 'run_card.json'
+  if not path.exists():
+    return None
+  card = _read_json(path)
+  views = {'clips': config.eval.clips, 'crops': config.eval.crops}
+  same = card['config_hash'] == config_lib.digest(config)
+  return card if same and card['views'] == views else None
 
 
 def check_free(workdir: str, config: ml_collections.ConfigDict):

@@ -40,3 +40,8 @@ def execute(
   if mode == 'evaluate':
     return score_run.evaluate_run(config, folder, model, data)
   return train.train_and_evaluate(config, folder, model, data)
+
+
+def fitting_mode(mode: str, model: Model) -> str:
+  """The mode for a run among others: one with nothing to train is evaluated."""
+  return mode if model.method.trainable else 'evaluate'

@@ -84,6 +84,7 @@ def relative_steps(
     rates: Sequence[float],
     steps_per_epoch: int,
     epochs_count_twice: bool = False,
+    iterations_per_step: int = 1,
 ) -> Schedule:
   """A line up to the base rate, then stairs of given heights.
 
@@ -98,9 +99,12 @@ def relative_steps(
     warmup_learning_rate: where the line begins.
     starts: epochs at which the stairs begin; the first is 0.
     rates: as many as `starts`.
-    steps_per_epoch: steps of one epoch.
+    steps_per_epoch: steps of one epoch; with iterations_per_step, iterations.
     epochs_count_twice: x is floor(step / steps_per_epoch) more than it should
       be, as in the original, whose stairs therefore come early.
+    iterations_per_step: how many iterations a step stands for; the rate is that
+      of the last one. The original gathers the gradients of 4 iterations, sets
+      the rate at each, and then makes its step.
 
   Source: CLIP-FSAR, models/utils/lr_policy.py, steps_with_relative_lrs, and
     runs/train_net_few_shot.py.
@@ -108,9 +112,10 @@ def relative_steps(
   """
 
   def schedule(step):
-    x = step / steps_per_epoch
-    if epochs_count_twice:
-      x += step // steps_per_epoch
+    last = iterations_per_step * (step + 1) - 1
+    whole, rest = last // steps_per_epoch, last % steps_per_epoch
+    # Not a quotient, which rounding may leave below the start of a stair.
+    x = whole * (2 if epochs_count_twice else 1) + rest / steps_per_epoch
     stair = (x[..., None] >= jnp.array(starts)).sum(-1) - 1
     height = learning_rate * jnp.array(rates)[stair]
     top = learning_rate * rates[0]

@@ -26,15 +26,22 @@ class EvalSet(Protocol):
     class_names: what its labels mean; a list may have classes of its own.
     num_clips: clips in the list.
     num_views: views per clip.
+    episodes: which clips each episode is made of, if the list is scored in
+      episodes (`episode_eval.EpisodeSet`), else None.
   """
 
   name: str
   class_names: list[str]
   num_clips: int
   num_views: int
+  episodes: Any
 
-  def batches(self) -> Iterable[Batch]:
-    """Every clip once per view, the last batch padded with mask 0."""
+  def batches(self, first: int = 0) -> Iterable[Batch]:
+    """Every clip once per view, the last batch padded with mask 0.
+
+    Args:
+      first: batches to leave out at the beginning.
+    """
 
 
 class Data(Protocol):
@@ -44,14 +51,22 @@ class Data(Protocol):
     class_names: K names of the training clips, in label order.
     description: JSON values for the run card: lists, hashes, counts.
     batch_size: rows of a training batch over all processes.
-    steps_per_epoch: whole batches in one pass.
+    batch_key: the config key that sets it, for messages.
+    steps_per_epoch: steps that the learning rate's schedule calls an epoch.
+    total_steps: optimizer steps of the run.
+    eval_every_steps: how often the watched lists are scored.
+    checkpoint_every_steps: how often the state is saved.
     evals: lists to score; 'val' is for selection, all others are test lists.
   """
 
   class_names: list[str]
   description: dict[str, Any]
   batch_size: int
+  batch_key: str
   steps_per_epoch: int
+  total_steps: int
+  eval_every_steps: int
+  checkpoint_every_steps: int
   evals: dict[str, EvalSet]
 
   def train(self, start_step: int):
@@ -122,8 +137,8 @@ class Session:
 
   def score(
       self, weights: dict[str, jax.Array], data: EvalSet
-  ) -> tuple[np.ndarray, np.ndarray]:
-    """(log-probabilities [N, K], labels [N]) of a whole list."""
+  ) -> evaluate.Scored:
+    """Scores and features of a whole list."""
     classes = self.classes(weights, data.class_names)
     total = data.num_clips * data.num_views
     bar = reporting.progress(total, f'evaluate {data.name}', unit='clip')

@@ -30,32 +30,59 @@ def make_train_step(
     mesh: Mesh,
     frozen_shardings: dict[str, Any],
     seed: int,
+    parts: int = 1,
 ) -> Callable:
   """Builds (state, frozen, classes, batch) -> (state, metrics).
 
   Gradients, updates and the returned state cover the trainable leaves only.
   `metrics` has the loss, its parts, the gradient's norm, the learning rate and
   'finite', a dict that says of each quantity whether it was finite.
+
+  Args:
+    method, optimizer, schedule, mesh, frozen_shardings: of the run.
+    seed: of the step's random keys.
+    parts: how many parts of a batch go through the method one after the other
+      (train.accumulate), for a method whose loss is a mean over rows.
   """
 
   def objective(trainable, statistics, frozen, classes, batch, rngs):
     params = merge(frozen, statistics, trainable)
     pixels = method.pixels(batch['video'])
     features = method.video(params, pixels, rngs, True)
-    loss, parts = method.loss(params, features, classes, batch, rngs)
-    return loss, (parts, features.statistics)
+    loss, terms = method.loss(params, features, classes, batch, rngs)
+    return loss, (terms, features.statistics)
+
+  gradient = jax.value_and_grad(objective, has_aux=True)
+
+  def in_parts(trainable, statistics, frozen, classes, batch, rngs):
+    def one(number, rows):
+      own = {n: jax.random.fold_in(key, number) for n, key in rngs.items()}
+      return gradient(trainable, statistics, frozen, classes, rows, own)
+
+    def add(total, part):
+      found = one(*part)
+      return jax.tree.map(lambda a, b: a + b / parts, total, found), None
+
+    # Each device keeps its rows: a part takes every so many of them.
+    rows = jax.tree.map(
+        lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch
+    )
+    shapes = jax.eval_shape(one, 0, jax.tree.map(lambda x: x[0], rows))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    return jax.lax.scan(add, zeros, (jnp.arange(parts), rows))[0]
 
   def step(state: TrainState, frozen, classes, batch):
     rngs = rngs_for(seed, state.step)
-    (loss, (parts, statistics)), grads = jax.value_and_grad(
-        objective, has_aux=True
-    )(state.trainable, state.statistics, frozen, classes, batch, rngs)
+    find = gradient if parts == 1 else in_parts
+    (loss, (terms, statistics)), grads = find(
+        state.trainable, state.statistics, frozen, classes, batch, rngs
+    )
     updates, opt_state = optimizer.update(
         grads, state.opt_state, state.trainable
     )
     metrics = {
         'loss': loss,
-        **parts,
+        **terms,
         'gradient_norm': optax.global_norm(grads),
         'learning_rate': schedule(state.step),
     }
@@ -93,8 +120,9 @@ def make_eval_step(
 ) -> Callable:
   """Builds (weights, frozen, classes, batch) -> rows on every host.
 
-  The result has 'logits' [B, K] float32 and the batch's other fields, so that
-  several hosts see the same rows in the same order.
+  The result has 'logits' [B, K] and 'features' [B, E], both float32, and the
+  batch's other fields, so that several hosts see the same rows in the same
+  order.
   """
 
   def step(weights, frozen, classes, batch):
@@ -103,7 +131,10 @@ def make_eval_step(
     features = method.video(params, pixels, None, False)
     logits = method.score(params, features, classes, batch)
     rows = {k: v for k, v in batch.items() if k != 'video'}
-    return rows | {'logits': logits.astype(jnp.float32)}
+    return rows | {
+        'logits': logits.astype(jnp.float32),
+        'features': features.clip.astype(jnp.float32),
+    }
 
   everywhere = sharding.replicated(mesh)
   return jax.jit(

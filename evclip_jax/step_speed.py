@@ -1,6 +1,7 @@
 """How fast the compiled steps run and how much they need."""
 
 import dataclasses
+import math
 import re
 import resource
 import sys
@@ -87,7 +88,8 @@ def measure(
   """Times the training step and the evaluation step on a batch of noise.
 
   Args:
-    config: the run's config; batch_size, eval.batch_size, data.*, compute.*.
+    config: the run's config; batch_size, eval.batch_size or episodes.*, data.*,
+      compute.*.
     run: the session; a method with nothing to train has no training step.
     steps: how many runs to time; fewer if they take long, but at least 3.
 
@@ -115,7 +117,7 @@ def measure(
         lambda out: out[0],
         now,
         steps,
-        config.batch_size,
+        _clips(batch),
         config.compute.dtype,
     )
   size = config.eval.batch_size or config.batch_size
@@ -126,7 +128,7 @@ def measure(
       lambda out: weights,
       weights,
       steps,
-      size,
+      _clips(batch),
       config.compute.dtype,
   )
   return speeds
@@ -144,13 +146,32 @@ def memory() -> dict[str, int]:
   return used
 
 
+def _clips(batch: dict[str, jax.Array]) -> int:
+  """Clips in a batch, of episodes or not."""
+  return math.prod(batch['video'].shape[:-4])
+
+
 def _batch(config, run, size: int):
-  sharding.check_batch_size(run.mesh, size)
-  data = config.data
-  noise = batch_lib.synthetic(
-      size, data.num_frames, data.crop_pixels, len(run.class_names), config.seed
-  )
-  return sharding.put_batch(run.mesh, noise)
+  data, episodes = config.data, config.episodes
+  noise = {
+      'num_frames': data.num_frames,
+      'pixels': data.crop_pixels,
+      'num_classes': len(run.class_names),
+      'seed': config.seed,
+  }
+  if run.model.method.episodic:
+    sharding.check_batch_size(run.mesh, episodes.per_step, 'episodes.per_step')
+    batch = batch_lib.synthetic_episodes(
+        episodes.per_step,
+        episodes.way,
+        episodes.shot,
+        episodes.query,
+        **noise,
+    )
+  else:
+    sharding.check_batch_size(run.mesh, size)
+    batch = batch_lib.synthetic(size, **noise)
+  return sharding.put_batch(run.mesh, batch)
 
 
 def _time(

@@ -53,11 +53,12 @@ def train_and_evaluate(
         f'the method {config.method.name!r} has nothing to train. '
         'Use --mode=evaluate.'
     )
-  sharding.check_batch_size(run.mesh, data.batch_size)
+  sharding.check_batch_size(run.mesh, data.batch_size, data.batch_key)
+  _check_parts(config, model, data, run.mesh)
   reporting.log(params.table(run.trainable, run.frozen))
 
   # ---- optimizer and state --------------------------------------------------
-  total_steps = config.train.epochs * data.steps_per_epoch
+  total_steps = data.total_steps
   schedule = optim.make_schedule(
       config.optimizer, config.train.epochs, data.steps_per_epoch
   )
@@ -75,7 +76,13 @@ def train_and_evaluate(
 
   # ---- functions ------------------------------------------------------------
   train_step = step.make_train_step(
-      model.method, optimizer, schedule, run.mesh, run.shardings, config.seed
+      model.method,
+      optimizer,
+      schedule,
+      run.mesh,
+      run.shardings,
+      config.seed,
+      config.train.accumulate,
   )
   classes = None if model.method.text_trains else run.classes(now.weights)
   tokens = sharding.put(run.mesh, run.tokens)
@@ -103,12 +110,10 @@ def train_and_evaluate(
       _record(pending, metrics_log, config, bar, batches)
       pending = (done, metrics)
 
-      epoch, in_epoch = divmod(done, data.steps_per_epoch)
       last = done == total_steps
-      if in_epoch:
-        continue
-      is_eval = not last and epoch % config.train.eval_every_epochs == 0
-      if is_eval or last or epoch % config.train.checkpoint_every_epochs == 0:
+      is_eval = not last and done % data.eval_every_steps == 0
+      is_save = last or done % data.checkpoint_every_steps == 0
+      if is_eval or is_save:
         _record(pending, metrics_log, config, bar, batches)
         pending = None
       if is_eval or (last and select.startswith('best')):
@@ -116,7 +121,7 @@ def train_and_evaluate(
         if select.startswith('best') and (best is None or metric > best):
           best = metric
           checkpoints.save('best', now, {'metric': metric})
-      if last or epoch % config.train.checkpoint_every_epochs == 0:
+      if is_save:
         checkpoints.save('last', now, {})
     if first_step < total_steps:
       stats = batches.stats()
@@ -150,6 +155,24 @@ def _record(pending, metrics_log, config, bar, batches):
       f'waited {stats["wait_seconds"]:.0f}s',
       refresh=False,
   )
+
+
+def _check_parts(config, model, data, mesh):
+  """Raises UserError if a batch cannot be cut as train.accumulate says."""
+  parts = config.train.accumulate
+  if parts == 1:
+    return
+  if not model.method.loss_is_a_mean:
+    raise UserError(
+        f'train.accumulate={parts}: the loss of {config.method.name!r} depends '
+        'on the clips of a batch together. Use 1, or a smaller batch_size.'
+    )
+  share = data.batch_size // mesh.shape['data']
+  if share % parts:
+    raise UserError(
+        f'train.accumulate={parts} does not divide the {share} rows of a batch '
+        'that each device holds.'
+    )
 
 
 def _check_finite(done, metrics, finite):

@@ -7,10 +7,14 @@ import tempfile
 import pytest
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-os.environ['XLA_FLAGS'] = (
-    os.environ.get('XLA_FLAGS', '')
-    + ' --xla_force_host_platform_device_count=8'
-)
+# Tests compile much and compute little: optimizing would take a third of their
+# time.
+os.environ['XLA_FLAGS'] = ' '.join((
+    os.environ.get('XLA_FLAGS', ''),
+    '--xla_force_host_platform_device_count=8',
+    '--xla_backend_optimization_level=0',
+    '--xla_llvm_disable_expensive_passes=true',
+))
 # What one test compiled, the next one and its subprocesses find.
 _CACHE = tempfile.TemporaryDirectory(prefix='evclip-compiled-')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name

@@ -3,17 +3,18 @@
 import pytest
 
 from evclip_jax import config as config_lib
+from evclip_jax import schema
 from evclip_jax.errors import UserError
 
 
 def test_unknown_key_names_the_nearest():
-  config = config_lib.base().lock()
+  config = schema.base().lock()
   with pytest.raises(AttributeError, match='Did you mean "epochs"'):
     config.train.epoch = 3
 
 
 def test_json_round_trip():
-  config = config_lib.base()
+  config = schema.base()
   config.data.tests = {'dark': 'dark.txt'}
   back = config_lib.from_dict(config_lib.to_dict(config))
   assert config_lib.to_dict(back) == config_lib.to_dict(config)
@@ -21,8 +22,8 @@ def test_json_round_trip():
 
 
 def test_watching_differently_is_the_same_run():
-  a = config_lib.to_dict(config_lib.base())
-  b = config_lib.base()
+  a = config_lib.to_dict(schema.base())
+  b = schema.base()
   b.train.log_every_steps = 7
   b.eval.crops = 3
   assert config_lib.differences(a, config_lib.to_dict(b)) == []
@@ -44,7 +45,7 @@ def test_watching_differently_is_the_same_run():
     ],
 )
 def test_values_no_run_could_use(key, value, message):
-  config = config_lib.base()
+  config = schema.base()
   with config.unlocked():
     config.update_from_flattened_dict({key: value})
   with pytest.raises(UserError, match=message):

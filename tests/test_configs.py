@@ -84,3 +84,47 @@ def test_ucf_is_the_recipe_of_the_paper():
   }
   values = config_lib.flat(load(ROOT / 'configs' / 'ucf.py'))
   assert {k: values[k] for k in expected} == expected
+
+
+EZ_CLIP = ('demo', 'folder', 'ucf', 'ez_base_to_novel', 'ez_few_shot')
+
+
+@pytest.mark.parametrize('name', [*EZ_CLIP, 'ez_zero_shot'])
+def test_ez_clip_has_its_own_optimizer_everywhere(name):
+  config = load(ROOT / 'configs' / f'{name}.py', 'ez_clip')
+  config_lib.check(config)
+  assert experiment.settings(config).temporal == 'deep'
+  values = config_lib.flat(config)
+  # Spec of EZ-CLIP, 5: one optimizer and schedule in all shipped configs.
+  expected = {
+      'name': 'adamw',
+      'b1': 0.9,
+      'b2': 0.98,
+      'eps': 1e-8,
+      'weight_decay': 0.2,
+      'clip_norm': 0.0,
+      'schedule': 'warmup_cosine',
+  }
+  assert {k: values[f'optimizer.{k}'] for k in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ('name', 'batch_size', 'learning_rate', 'epochs', 'temporal'),
+    [
+        # The README of T2L; then the files of the same names.
+        ('ez_zero_shot', 70, 5e-5, 50, 'random'),
+        ('ez_base_to_novel', 60, 1e-5, 50, 'center'),
+    ],
+)
+def test_ez_clip_recipes(name, batch_size, learning_rate, epochs, temporal):
+  config = load(ROOT / 'configs' / f'{name}.py')
+  assert config.batch_size == batch_size
+  assert config.optimizer.learning_rate == learning_rate
+  assert config.optimizer.warmup_epochs == 5
+  assert config.train.epochs == epochs
+  assert config.data.preprocess == 'ez_clip'
+  assert config.data.train_temporal == temporal
+  assert config.data.num_frames == 8
+  settings = experiment.settings(config)
+  rates = (settings.drop_path, settings.attention_dropout)
+  assert (*rates, settings.prompt_dropout) == (0.1, 0.1, 0.1)

@@ -40,22 +40,27 @@ def batches(index, mask):
 
 def run_step(batch):
   logits = np.eye(3)[np.array(batch['label'])]
-  return {k: v for k, v in batch.items() if k != 'video'} | {'logits': logits}
+  return {k: v for k, v in batch.items() if k != 'video'} | {
+      'logits': logits,
+      'features': 2 * logits,
+  }
 
 
 def test_padding_rows_are_not_counted():
-  scores, labels = evaluate.collect(
+  scored = evaluate.collect(
       run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), sharding.make_mesh(4), 3, 1
   )
-  assert labels.tolist() == [0, 1, 2]
-  np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1)
+  assert scored.labels.tolist() == [0, 1, 2]
+  np.testing.assert_allclose(np.exp(scored.log_probabilities).sum(axis=1), 1)
+  np.testing.assert_array_equal(scored.features, 2 * np.eye(3))
 
 
 def test_views_are_averaged():
-  scores, _ = evaluate.collect(
+  scored = evaluate.collect(
       run_step, batches([0, 1, 0, 1], [1] * 4), sharding.make_mesh(4), 2, 2
   )
-  assert scores.shape == (2, 3)
+  assert scored.log_probabilities.shape == (2, 3)
+  np.testing.assert_array_equal(scored.features, 2 * np.eye(3)[:2])
 
 
 def test_a_clip_left_out_is_noticed():

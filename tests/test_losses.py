@@ -1,5 +1,6 @@
 """Numbers: fixture A7 of the specification, from the original."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -57,3 +58,39 @@ def test_cross_entropy_of_bfloat16_logits_is_float32():
 
 def test_a_batch_of_padding_gives_zero():
   assert losses.masked_mean(jnp.ones((2, 3)), jnp.zeros(2)).tolist() == [0] * 3
+
+
+def test_soft_contrastive_of_the_original():
+  # Section 12.1 of EZ-CLIP's specification.
+  i, j = np.mgrid[:4, :4]
+  logits, labels = 10 * np.sin(4 * i + j), np.array([3, 5, 3, 7])
+  for found, expected in (
+      (logits, 7.708735359400917),
+      (logits.T, 7.691209434168701),
+  ):
+    loss = losses.soft_contrastive(jnp.asarray(found), labels, np.ones(4))
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_soft_contrastive_leaves_padding_out():
+  logits = np.array([[2.0, -1.0, 9.0], [0.5, 3.0, 9.0], [9.0, 9.0, 9.0]])
+  labels, mask = np.array([1, 0, 0]), np.array([1.0, 1.0, 0.0])
+  loss = jax.value_and_grad(losses.soft_contrastive)
+  found, gradient = loss(jnp.asarray(logits), labels, mask)
+  alone, _ = loss(jnp.asarray(logits[:2, :2]), labels[:2], mask[:2])
+  np.testing.assert_allclose(found, alone, rtol=1e-6)
+  assert np.isfinite(gradient).all()
+  assert not np.any(gradient[2]) and not np.any(gradient[:, 2])
+
+
+def test_motion_of_the_original():
+  frames = np.cos(np.arange(24.0)).reshape(2, 4, 3).astype(np.float32)
+  expected = 0.48858254962082254
+  np.testing.assert_allclose(
+      losses.motion(frames, np.ones(2)), expected, rtol=1e-6
+  )
+  padded = np.concatenate([frames, np.full_like(frames, np.nan)])
+  found = losses.motion(padded, np.array([1.0, 1, 0, 0]))
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+  still = np.repeat(frames[:, :1], 4, axis=1)
+  np.testing.assert_allclose(losses.motion(still, np.ones(2)), 1)

@@ -167,8 +167,8 @@ def test_the_trained_weights_can_be_exported(finished, seen, tmp_path):
   count = sum(x.size for x in jax.tree.leaves(model.params['method']))
   assert f'{count:,} trained weights of ev_clip' in said
   back = params.split(model.params, model.method.trainable)[0]
-  assert set(back) == set(run.trainable)
-  for name, value in run.trainable.items():
+  assert set(back) == set(run.weights)
+  for name, value in run.weights.items():
     np.testing.assert_array_equal(back[name], value)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from evclip_jax import config as config_lib
+from evclip_jax import schema
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / 'README.md').read_text()
@@ -21,7 +22,7 @@ def test_every_command_exists():
 
 
 def test_every_config_key_exists():
-  known = config_lib.flat(config_lib.base())
+  known = config_lib.flat(schema.base())
   for key in re.findall(r'--config\.([\w.]+)', README):
     assert key in known or key == 'key', key
 

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -218,6 +219,40 @@ def test_a_killed_run_ends_as_if_it_had_not_been(data_root, tmp_path):
   assert (cut / 'metrics.jsonl').read_bytes() == (
       whole / 'metrics.jsonl'
   ).read_bytes()
+
+
+def test_two_processes_compute_what_one_does(data_root, tmp_path):
+  changes = {'mesh.data': 4, 'method.settings.prompt': 'context'}
+  main.run(tiny(data_root, **changes), str(tmp_path / 'one'), 'train')
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  flags = [f'--config.{key}={value}' for key, value in changes.items()]
+  devices = '--xla_force_host_platform_device_count=2'
+  both = [
+      subprocess.Popen(
+          command(
+              data_root,
+              tmp_path / 'two',
+              '--config.train.epochs=2',
+              *flags,
+              f'--coordinator=127.0.0.1:{port}',
+              '--processes=2',
+              f'--process={k}',
+          ),
+          cwd=ROOT,
+          env=os.environ
+          | {
+              'PYTHONPATH': str(ROOT),
+              # The last one of a kind counts.
+              'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} {devices}',
+          },
+      )
+      for k in range(2)
+  ]
+  assert [process.wait(timeout=300) for process in both] == [0, 0]
+  one, two = (losses(tmp_path / name) for name in ('one', 'two'))
+  np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

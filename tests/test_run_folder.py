@@ -2,13 +2,12 @@
 
 import pytest
 
-from evclip_jax import config as config_lib
-from evclip_jax import run_folder
+from evclip_jax import run_folder, schema
 from evclip_jax.errors import UserError
 
 
 def config(**changes):
-  c = config_lib.base()
+  c = schema.base()
   c.method.name = 'ev_clip'
   c.update_from_flattened_dict(changes)
   return c

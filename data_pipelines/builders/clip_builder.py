@@ -1,101 +1,171 @@
-"""What every builder stores of a clip: the file's bytes and what is known.
+"""The TFDS builder of every data set: encoded clips, written shard by shard.
 
 No frame is decoded into the data set: frames are read from the bytes when they
-are needed, only those that are needed. A builder for another data set adds a
-`make_plan` and a class of a few lines.
+are needed, only those that are needed. A builder of a data set names the
+`Description` of it and nothing else.
 """
 
-import dataclasses
-import hashlib
-import itertools
 import json
+import os
 import pathlib
-from collections.abc import Iterable, Iterator
-from typing import Any
+import shutil
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
 
-from data_pipelines.stores.archive import SPLIT
-from data_pipelines.stores.file_tree import FileTree
-from data_pipelines.video_files.probe_cache import probe_many
+from data_pipelines.builders import encoded
+from data_pipelines.builders.plan import Clip, Plan, make
+from data_pipelines.datasets.description import Description
+from data_pipelines.stores import archive
 
-# Files examined in parallel before the next ones are written.
-_AT_ONCE = 64
+# A number, not a size: which clip goes where is known before any is read.
+_PER_SHARD = 256
+_DIGEST = 'plan.sha256'
+# Suffix of the part of the index that belongs to a shard.
+_PART = '.index'
 
 
-@dataclasses.dataclass(frozen=True)
-class Clip:
-  """One clip to store.
+class ClipBuilder(
+    tfds.core.dataset_builder.FileReaderBuilder, skip_registration=True
+):
+  """A data set of encoded clips in the order of their keys.
 
-  Attributes:
-    key: path below the data set's folder.
-    label: class number.
-    lists: its position in the official lists it is in, such as
-      {'train1': 17, 'test2': 3}.
+  A subclass sets `name` and `DESCRIPTION`. TFDS's own writer sorts all clips
+  through a temporary file and begins anew after a kill; `prepare` writes each
+  shard to its place and keeps those that are whole. The shards are the same
+  whatever happened in between.
   """
 
-  key: str
-  label: int
-  lists: dict[str, int]
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-  """What a download holds.
-
-  Attributes:
-    store: its videos.
-    raw_names: class names in label order.
-    clips: what will be stored, in order.
-    list_lengths: lines of the official lists, such as {'train1': 9537}.
-    missing: clips of these lists that are not there.
-  """
-
-  store: FileTree
-  raw_names: list[str]
-  clips: list[Clip]
-  list_lengths: dict[str, int]
-  missing: list[str]
-
-
-class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """A data set of encoded clips; `manual_dir` is the download's folder.
-
-  The shards are in the order of the keys' hashes, the same every time. (In an
-  order of its own TFDS would hold all clips in memory at once.)
-
-  A subclass sets `name`, `VERSION`, `HOMEPAGE`,
-  `MANUAL_DOWNLOAD_INSTRUCTIONS`, and defines `make_plan`.
-  """
-
-  HOMEPAGE = ''
+  VERSION = tfds.core.Version('2.0.0')
+  RELEASE_NOTES = {'2.0.0': 'Encoded clips with probes and official lists.'}
+  MANUAL_DOWNLOAD_INSTRUCTIONS = 'Give the folder of the official download.'
+  DESCRIPTION: Description
   # Nothing is fetched. (TFDS 4.9.10 would look for a list of addresses with
   # the help of a package, importlib_resources, that it does not require.)
   url_infos = None
 
-  @staticmethod
-  def make_plan(root: str) -> Plan:
-    """What to store of the download in `root`."""
-    raise NotImplementedError
+  @property
+  def folder(self) -> pathlib.Path:
+    """Where the finished data set is."""
+    return pathlib.Path(self.data_dir)
+
+  def prepare(self, plan: Plan):
+    """Writes the data set, or what is left of it after an interruption.
+
+    Args:
+      plan: what to store. What was begun with another plan is thrown away.
+
+    Raises:
+      OSError: the disk is full or cannot be written.
+    """
+    unfinished = self.folder.with_name(self.folder.name + archive.UNFINISHED)
+    digest = unfinished / _DIGEST
+    mark = plan.digest()
+    if not digest.is_file() or digest.read_text() != mark:
+      shutil.rmtree(unfinished, ignore_errors=True)
+      unfinished.mkdir(parents=True)
+      digest.write_text(mark)
+    self._write(plan, unfinished)
+    unfinished.rename(self.folder)
+    # Until here a further call could still go on.
+    _tidy(self.folder)
+    self.info.update_data_dir(str(self.folder))
 
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
         builder=self,
         description='Encoded clips, and how to read each of them.',
-        homepage=self.HOMEPAGE,
+        homepage=self.DESCRIPTION.homepage,
         features=features(),
         metadata=tfds.core.MetadataDict(),
     )
 
-  def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-    plan = self.make_plan(str(dl_manager.manual_dir))
+  def _download_and_prepare(self, dl_manager, download_config):
+    """What TFDS calls; it does not go on after an interruption."""
+    del download_config
+    plan = make(self.DESCRIPTION, str(dl_manager.manual_dir))
+    self._write(plan, self.folder)
+    _tidy(self.folder)
+
+  def _write(self, plan: Plan, folder: pathlib.Path):
     self.info.features['label'].names = plan.raw_names
     self.info.metadata['list_lengths'] = plan.list_lengths
-    return {SPLIT: self._generate_examples(plan)}
+    name = tfds.core.ShardedFileTemplate(
+        data_dir=folder,
+        dataset_name=self.name,
+        split=archive.SPLIT,
+        filetype_suffix='array_record',
+    )
+    shards = [
+        plan.clips[k : k + _PER_SHARD]
+        for k in range(0, len(plan.clips), _PER_SHARD)
+    ]
+    files = [
+        pathlib.Path(file) for file in name.sharded_filepaths(len(shards))
+    ]
+    left = sum(not file.is_file() for file in files)
+    if left < len(shards):
+      print(f'{len(shards) - left} of {len(shards)} shards are there already')
+    progress = tfds.core.utils.tqdm(total=left, desc='write', unit='shard')
+    for file, clips in zip(files, shards, strict=True):
+      if not file.is_file():
+        self._write_shard(plan, clips, file)
+        progress.update()
+    progress.close()
+    self.info.set_splits(
+        tfds.core.splits.SplitDict(
+            [
+                tfds.core.splits.SplitInfo(
+                    name=archive.SPLIT,
+                    shard_lengths=[len(clips) for clips in shards],
+                    num_bytes=sum(file.stat().st_size for file in files),
+                    filename_template=name,
+                )
+            ]
+        )
+    )
+    self.info.write_to_directory(folder)
+    parts = [_index_part(file) for file in files]
+    entries = [e for part in parts for e in json.loads(part.read_text())]
+    archive.write_index(folder, plan.raw_names, plan.list_lengths, entries)
 
-  def _generate_examples(self, plan: Plan):
-    return examples(plan.store, plan.clips)
+  def _write_shard(self, plan: Plan, clips: Sequence[Clip], file: pathlib.Path):
+    """A file has its name only when it is whole and on the disk."""
+    # Of this process: another one that builds the same writes the same.
+    partial = file.with_name(f'{file.name}.{os.getpid()}.partial')
+    entries = []
+    writer = ArrayRecordWriter(str(partial), 'group_size:1')
+    try:
+      for example in encoded.examples(plan.store, clips):
+        writer.write(_serialize(self.info.features, example))
+        entries.append(archive.index_entry(example))
+    finally:
+      writer.close()
+    _index_part(file).write_text(json.dumps(entries))
+    for written in (partial, _index_part(file)):
+      with open(written, 'rb+') as opened:
+        os.fsync(opened.fileno())
+    # Last, for it says that the shard is done.
+    partial.replace(file)
+
+
+def _index_part(shard: pathlib.Path) -> pathlib.Path:
+  return shard.with_name(shard.name + _PART)
+
+
+def _tidy(folder: pathlib.Path):
+  left_over = [*folder.glob(f'*{_PART}'), *folder.glob('*.partial')]
+  for file in (*left_over, folder / _DIGEST):
+    file.unlink(missing_ok=True)
+
+
+def _serialize(fields: tfds.features.FeaturesDict, example) -> bytes:
+  """As TFDS does, but the same bytes in every process."""
+  message = tf.train.Example.FromString(fields.serialize_example(example))
+  # The fields are a protobuf map, which has no order of its own.
+  return message.SerializeToString(deterministic=True)
 
 
 def features() -> tfds.features.FeaturesDict:
@@ -104,9 +174,12 @@ def features() -> tfds.features.FeaturesDict:
   return tfds.features.FeaturesDict(
       {
           'clip': tfds.features.Tensor(
-              shape=(), dtype=tf.string, doc='the file as it is'
+              shape=(), dtype=tf.string, doc='the file as it is, or a piece'
           ),
+          # The piece of a film has the film's path and a key of its own.
           'key': text,
+          'path': text,
+          # -1 if nothing tells the class.
           'label': tfds.features.ClassLabel(),
           'sha1': text,
           'num_frames': tf.int32,
@@ -116,50 +189,8 @@ def features() -> tfds.features.FeaturesDict:
           'height': tf.int32,
           'decoder': text,
           'error': text,
-          # JSON: all that probe.Probe says, and positions in official lists.
+          # JSON: all that probe.Probe says; what official lists say.
           'probe': text,
           'lists': text,
       }
   )
-
-
-def examples(
-    store: FileTree, clips: Iterable[Clip], workers: int = 0
-) -> Iterator[tuple[str, dict[str, Any]]]:
-  """(key, example) of every clip, in order.
-
-  A broken file is stored too, with the reason: whether it is an error or left
-  out is decided when it is used (data.on_broken).
-
-  Args:
-    store: the files.
-    clips: what to store.
-    workers: processes that examine files; 0 = one per core.
-  """
-  clips = iter(clips)
-  while some := list(itertools.islice(clips, _AT_ONCE)):
-    paths = [store.media(clip.key) for clip in some]
-    probes = probe_many(paths, workers)
-    for clip, path, probe in zip(some, paths, probes, strict=True):
-      contents = pathlib.Path(path).read_bytes()
-      sha1 = hashlib.sha1(contents).hexdigest()
-      # The same on every machine: no path, no time of change.
-      probe = dataclasses.replace(probe, name=clip.key, key=f'sha1:{sha1}')
-      yield (
-          clip.key,
-          {
-              'clip': contents,
-              'key': clip.key,
-              'label': clip.label,
-              'sha1': sha1,
-              'num_frames': probe.num_frames,
-              'fps': probe.fps,
-              'codec': probe.codec,
-              'width': probe.width,
-              'height': probe.height,
-              'decoder': probe.decoder,
-              'error': probe.error or '',
-              'probe': json.dumps(probe.to_dict(), sort_keys=True),
-              'lists': json.dumps(clip.lists, sort_keys=True),
-          },
-      )

@@ -1,11 +1,14 @@
 """Class names: read from files and made readable for a text prompt."""
 
 import csv
+import json
 import pathlib
 import re
 
 from evclip_jax.errors import UserError
 
+_PUBLISHED = pathlib.Path(__file__).with_name('clip_fsar_classes.json')
+_PREFIX = 'clip_fsar/'
 _HUMP = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
 
 
@@ -67,6 +70,56 @@ def read(path: str | pathlib.Path) -> list[str]:
     raise UserError(f'{path} has no class names: write one per line.')
   check_distinct(names, str(path))
   return names
+
+
+def read_per_list(source: str) -> dict[str, list[str]]:
+  """Class names for each list, from data.class_names.
+
+  Args:
+    source: '' = none; a JSON file {"train": [names], "test": [names], ...};
+      'clip_fsar/<data set>' for the published names of CLIP-FSAR's lists; or
+      a file of `read`, which then serves every list.
+
+  Returns:
+    List name or split -> names in the order of the list's numbers; the key ''
+    serves lists that have none of their own.
+
+  Raises:
+    UserError: no such file or data set, or a file of another form.
+  """
+  if not source:
+    return {}
+  if source.startswith(_PREFIX):
+    known = json.loads(_PUBLISHED.read_text(encoding='utf-8'))
+    name = source.removeprefix(_PREFIX)
+    if name not in known:
+      raise UserError(
+          f'data.class_names={source!r}: the published names are '
+          f'{", ".join(_PREFIX + k for k in known)}.'
+      )
+    return known[name]
+  if not is_per_list(source):
+    return {'': read(source)}
+  try:
+    values = json.loads(pathlib.Path(source).expanduser().read_text('utf-8'))
+  except (OSError, ValueError) as e:
+    raise UserError(f'cannot read {source} (data.class_names): {e}.') from e
+  for name, names in values.items() if isinstance(values, dict) else [('', 0)]:
+    if not isinstance(names, list) or not all(
+        isinstance(n, str) and n.strip() for n in names
+    ):
+      raise UserError(
+          f'{source} (data.class_names): wanted {{"train": [names], "test": '
+          f'[names], ...}} with the names in the order of the numbers; '
+          f'{name!r} is no such list.'
+      )
+    check_distinct(names, f'{source}, {name!r}')
+  return values
+
+
+def is_per_list(source: str) -> bool:
+  """Whether data.class_names says other names for each list."""
+  return source.startswith(_PREFIX) or source.lower().endswith('.json')
 
 
 def check_distinct(names: list[str], where: str):

@@ -46,7 +46,7 @@ def select(
     )
   drawn = draw(clips.records, shots, seed)
   origin = f'{shots} clips per class of {clips.origin}, seed {seed}'
-  return ClipList(clips.name, tuple(drawn), origin)
+  return ClipList(clips.name, tuple(drawn), origin, missing=clips.missing)
 
 
 def draw(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from data_pipelines.clip_lists import class_names
-from data_pipelines.clip_lists.list_files import Item, Listing
+from data_pipelines.clip_lists.class_table import ClassTable
+from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.clip_lists.records import ClipList, ClipRecord, check_unique
 from evclip_jax.errors import UserError
 
@@ -22,6 +23,9 @@ class Store(Protocol):
   def find(self, path: str) -> str | None:
     """The key of the clip a list means by `path`, or None."""
 
+  def find_by_name(self, path: str) -> str | None:
+    """The same for a path of another machine: its last parts decide."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Located:
@@ -31,55 +35,17 @@ class Located:
     name: 'train', 'val', 'test', ...
     listing: the list file.
     keys: the clip of each item.
+    missing: what else the list named, if that is left out.
   """
 
   name: str
   listing: Listing
   keys: tuple[str, ...]
+  missing: tuple[str, ...] = ()
 
   def pairs(self) -> list[tuple[Item, str]]:
     """(item, key) in the order of the list."""
     return list(zip(self.listing.items, self.keys, strict=True))
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassTable:
-  """Classes in label order.
-
-  Attributes:
-    raw: names as folders and lists write them; '' for a number that no clip
-      has.
-    shown: names as prompts say them.
-    origin: where the order comes from.
-    fixed: the user gave the classes: all stay, with or without clips.
-  """
-
-  raw: tuple[str, ...]
-  shown: tuple[str, ...]
-  origin: str
-  fixed: bool = False
-
-  @classmethod
-  def of(cls, raw: Sequence[str], origin: str) -> 'ClassTable':
-    """A table whose prompts are the cleaned names."""
-    shown = tuple(class_names.clean(n) for n in raw)
-    return cls(tuple(raw), shown, origin)
-
-  @classmethod
-  def from_file(cls, path: str) -> 'ClassTable':
-    """The table the user wrote (data.class_names), names left as they are."""
-    names = tuple(class_names.read(path))
-    return cls(names, names, str(path), fixed=True)
-
-  def label(self, name: str) -> int | None:
-    """The number of a class by its name, however it is spelt, or None."""
-    if name in self.raw:
-      return self.raw.index(name)
-    wanted = class_names.same(name)
-    for label, raw in enumerate(self.raw):
-      if raw and class_names.same(raw) == wanted:
-        return label
-    return None
 
 
 def locate(
@@ -87,6 +53,7 @@ def locate(
     listing: Listing,
     store: Store,
     report_folder: str | pathlib.Path | None = None,
+    on_missing: str = 'error',
 ) -> Located:
   """Finds every clip of a list.
 
@@ -95,12 +62,18 @@ def locate(
     listing: the list.
     store: where the clips are.
     report_folder: where 'missing-<name>.txt' goes if many are missing.
+    on_missing: 'error', or 'skip' to leave them out of the list.
 
   Raises:
     UserError: clips are missing: how many, the first ones, and the file that
       names all of them.
   """
   keys = [store.find(item.path) for item in listing.items]
+  if listing.by_name:
+    keys = [
+        key or store.find_by_name(item.path)
+        for item, key in zip(listing.items, keys, strict=True)
+    ]
   missing = [
       item
       for item, key in zip(listing.items, keys, strict=True)
@@ -115,12 +88,30 @@ def locate(
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text(''.join(i.path + '\n' for i in missing))
         shown += f' (all in {report})'
-    raise UserError(
+    text = (
         f'{len(missing)} of {len(keys)} clips of the {name} list '
-        f'{listing.file} are not in {store}: {shown}.\n  Complete the data, '
-        f'or give a list of the clips there are ({listing.key}).'
+        f'{listing.file} are not in {store}: {shown}.'
     )
-  return Located(name, listing, tuple(keys))
+    if on_missing == 'error' or len(missing) == len(keys):
+      raise UserError(
+          f'{text}\n  Complete the data, give a list of the clips there are '
+          f'({listing.key}), or leave them out: data.on_missing=skip.'
+      )
+    print(f'note: {text}')
+    listing = dataclasses.replace(
+        listing,
+        items=tuple(
+            item
+            for item, key in zip(listing.items, keys, strict=True)
+            if key is not None
+        ),
+    )
+  return Located(
+      name,
+      listing,
+      tuple(k for k in keys if k is not None),
+      tuple(item.path for item in missing),
+  )
 
 
 def infer(
@@ -128,8 +119,8 @@ def infer(
 ) -> ClassTable:
   """The classes that lists speak of, if nothing else names them.
 
-  Names in the lists are sorted. Numbers take their names from the folders, if
-  each number always comes with the same one.
+  Names in the lists are sorted. Numbers take their names from the lists or
+  from the folders, if each number always comes with the same one.
 
   Args:
     lists: all lists of the run.
@@ -139,7 +130,12 @@ def infer(
   Raises:
     UserError: if numbers and folders do not agree (give data.class_names).
   """
+  # Lists with classes of their own have no say, unless there are no others.
+  lists = [x for x in lists if not x.listing.classes] or lists
   pairs = [pair for located in lists for pair in located.pairs()]
+  said = _said_numbers([item for item, _ in pairs])
+  if said is not None:
+    return ClassTable.of(said, 'numbers and names in the lists')
   named = {i.label for i, _ in pairs if isinstance(i.label, str)}
   numbers = any(isinstance(i.label, int) for i, _ in pairs)
   if named and not numbers:
@@ -184,7 +180,8 @@ def to_clips(
   Raises:
     UserError: an unknown class, a number out of range, a clip listed twice.
   """
-  known = {}
+  classes = located.listing.classes
+  known = {name: label for label, name in enumerate(classes)}
   out = []
   for item, key in located.pairs():
     if isinstance(item.label, int):
@@ -206,51 +203,48 @@ def to_clips(
             f'{located.listing.where(item)}: the class {name!r} is not one of '
             f'the {len(table.raw)} classes ({table.origin}).'
         )
-    out.append(ClipRecord(key, label, item.start, item.end))
-  clips = ClipList(located.name, tuple(out), located.listing.name)
+    out.append(record_of(item, key, label))
+  clips = ClipList(
+      located.name,
+      tuple(out),
+      located.listing.name,
+      classes,
+      located.missing,
+  )
   check_unique(clips)
   return clips
 
 
-def compact(
-    table: ClassTable, train: ClipList, others: Sequence[ClipList]
-) -> tuple[list[str], ClipList, list[ClipList]]:
-  """Keeps the classes that have training clips and numbers them anew.
-
-  A table that the user gave stays as it is.
-
-  Args:
-    table: the classes that labels refer to.
-    train: the training list.
-    others: the lists to score.
-
-  Returns:
-    (names as prompts say them, training list, other lists).
-
-  Raises:
-    UserError: clips to score of a class that has no training clip.
-  """
-  used = set(train.counts())
-  if table.fixed:
-    used = set(range(len(table.raw)))
-  for clips in others:
-    strange = [r for r in clips.records if r.label not in used]
-    if strange:
-      names = sorted({table.raw[r.label] or str(r.label) for r in strange})
-      raise UserError(
-          f'the {clips.name} list ({clips.origin}) has {len(strange)} clips of '
-          f'{len(names)} classes without a training clip, such as '
-          f'{names[0]!r}. Cut that list, add training clips, or name all '
-          'classes (data.class_names).'
+def _said_numbers(items: Sequence[Item]) -> list[str] | None:
+  """Names by number, if the lists give every number one name."""
+  names = {}
+  for item in items:
+    if not isinstance(item.label, int):
+      return None
+    if item.class_name:
+      names.setdefault(item.label, {})[class_names.same(item.class_name)] = (
+          item.class_name
       )
-  order = sorted(used)
-  new = {old: k for k, old in enumerate(order)}
-  names = [table.shown[old] or f'class {old}' for old in order]
-  class_names.check_distinct(names, table.origin)
+  if not names or names.keys() != {i.label for i in items}:
+    return None
+  if any(len(spellings) > 1 for spellings in names.values()):
+    return None
+  first = {label: next(iter(s.values())) for label, s in names.items()}
+  if len(set(first.values())) < len(first):
+    return None
+  return [first.get(k, '') for k in range(max(first) + 1)]
 
-  def renumber(clips):
-    return clips.replace(
-        dataclasses.replace(r, label=new[r.label]) for r in clips.records
-    )
 
-  return names, renumber(train), [renumber(c) for c in others]
+def record_of(item: Item, key: str, label: int) -> ClipRecord:
+  """The record of a list's line.
+
+  Some lists give a piece by seconds and by frame numbers: the numbers hold for
+  a folder of pictures, the seconds for a film (a key with a suffix).
+  """
+  seconds, frames = (item.start, item.end), (item.first, item.stop)
+  if any(s is not None for s in seconds) and any(f is not None for f in frames):
+    if pathlib.PurePosixPath(key).suffix:
+      frames = None, None
+    else:
+      seconds = None, None
+  return ClipRecord(key, label, *seconds, *frames)

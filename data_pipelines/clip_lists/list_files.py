@@ -1,61 +1,21 @@
 """Reads list files of several grammars into items: path, label, start, end.
 
 What a list says is kept as it is said; `labels` decides which clip and which
-class an item means. A further grammar is one more function here.
+class an item means. Grammars of other projects' published lists are in
+`published` and `shots`; this module tells which one a file is in.
 """
 
 import csv
-import dataclasses
 import math
 import pathlib
 import re
 
-from data_pipelines.clip_lists import records
+from data_pipelines.clip_lists import published, records, shots
+from data_pipelines.clip_lists.items import Item, Listing, short
 from evclip_jax.errors import UserError
 
+_FRAMES = re.compile(r'frames (\d*):(\d*)')
 _COLUMNS = ('path', 'label', 'start', 'end')
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-  """One line of a list.
-
-  Attributes:
-    path: as written, with '/' for '\\'.
-    label: a number, a class name, or None where the list has none.
-    start, end: seconds or None.
-    line: its number in the file, from 1.
-  """
-
-  path: str
-  label: int | str | None
-  start: float | None
-  end: float | None
-  line: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Listing:
-  """A list file that has been read.
-
-  Attributes:
-    file: where it was.
-    key: the config key that named it, for messages.
-    items: its lines in order.
-  """
-
-  file: pathlib.Path
-  key: str
-  items: tuple[Item, ...]
-
-  @property
-  def name(self) -> str:
-    """The file's own name, without its folder."""
-    return self.file.name
-
-  def where(self, item: Item) -> str:
-    """'list.txt, line 3', for messages."""
-    return f'{self.file}, line {item.line}'
 
 
 def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
@@ -63,8 +23,9 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
 
   Grammars: the plain form (see `records`); a CSV or TSV with a header that
   has the columns path and label and perhaps start and end (seconds); lines
-  `path label` (ViFi-CLIP; UCF-101's trainlist); lines `path` (its testlist).
-  A byte order mark, Windows line ends and paths with spaces are understood.
+  `path label` (ViFi-CLIP; UCF-101's trainlist); lines `path` (its testlist);
+  the published lists of EZ-CLIP, CLIP-FSAR and EV-CLIP. A byte order
+  mark, Windows line ends and paths with spaces are understood.
 
   Args:
     file: the list, relative to the current folder or to `root`.
@@ -82,7 +43,11 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
   if not path.is_file() and root and (pathlib.Path(root) / path).is_file():
     path = pathlib.Path(root) / path
   try:
-    text = path.read_text(encoding='utf-8-sig')
+    contents = path.read_bytes()
+    if shots.is_pickle(contents):
+      items = tuple(shots.read(path, contents))
+      return _listing(path, key, items, by_name=True)
+    text = contents.decode('utf-8-sig')
   except FileNotFoundError as e:
     raise UserError(f'the list {file} ({key}) does not exist.') from e
   except (OSError, UnicodeDecodeError) as e:
@@ -95,15 +60,28 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
       for number, line in enumerate(text.split('\n'), 1)
       if line.strip()
   ]
-  items = _parse(path, lines)
+  return _listing(path, key, *_parse(path, lines))
+
+
+def _listing(path, key, items, split='', by_name=False) -> Listing:
   if not items:
     raise UserError(f'the list {path} ({key}) holds no clips.')
-  return Listing(path, key, tuple(items))
+  return Listing(path, key, tuple(items), split=split, by_name=by_name)
 
 
-def _parse(path, lines) -> list[Item]:
-  if not lines:
-    return []
+def _parse(path, lines) -> tuple[list[Item], str, bool]:
+  """(items, split, whether clips are to be found by name)."""
+  if lines and published.is_episode_list(lines):
+    split, items = published.episode_list(path, lines)
+    return items, split, True
+  if lines and published.is_frame_list(lines):
+    return published.frame_list(path, lines), '', True
+  items = _own(path, lines) if lines else []
+  # Bare file names, as in ViFi-CLIP's lists.
+  return items, '', not any('/' in item.path for item in items)
+
+
+def _own(path, lines) -> list[Item]:
   first = lines[0][1]
   if first.startswith(records.HEADER[:-1]):
     if first.strip() != records.HEADER:
@@ -111,7 +89,7 @@ def _parse(path, lines) -> list[Item]:
           f'{path} is a clip list of another version: its first line is '
           f'{first.strip()!r}, not {records.HEADER!r}.'
       )
-    return _plain(path, [x for x in lines if not x[1].startswith('#')])
+    return _plain(path, [x for x in lines if not x[1].startswith('# ')])
   for delimiter in '\t,;':
     cells = next(csv.reader([first], delimiter=delimiter))
     header = [c.strip().lower() for c in cells]
@@ -126,11 +104,16 @@ def _plain(path, lines) -> list[Item]:
   items = []
   for number, line in lines:
     fields = [f.strip() for f in line.split('\t')]
+    frames = _FRAMES.fullmatch(fields[2]) if len(fields) == 3 else None
+    if frames and fields[0] and fields[1].isdigit():
+      items.append(_frames_item(path, number, fields, frames.groups()))
+      continue
     if len(fields) not in (2, 4) or not fields[1].isdigit() or not fields[0]:
       raise UserError(
-          f'{path}, line {number}: wanted path<TAB>label or '
-          f'path<TAB>label<TAB>start<TAB>end with label a number from 0, '
-          f'found {_short(line)}.'
+          f'{path}, line {number}: wanted path<TAB>label, '
+          'path<TAB>label<TAB>start<TAB>end or '
+          'path<TAB>label<TAB>frames FIRST:STOP with label a number from 0, '
+          f'found {short(line)}.'
       )
     start, end = fields[2:] or ('', '')
     items.append(_item(path, number, fields[0], int(fields[1]), start, end))
@@ -154,7 +137,7 @@ def _table(path, header, lines, delimiter) -> list[Item]:
     if len(row) != len(header):
       raise UserError(
           f'{path}, line {number}: wanted {len(header)} columns as in line 1, '
-          f'found {len(row)}: {_short(line)}.'
+          f'found {len(row)}: {short(line)}.'
       )
     cell = {c: row[i].strip() for c, i in column.items()}
     if not cell['path'] or not cell['label']:
@@ -191,7 +174,7 @@ def _words(path, lines) -> list[Item]:
     wanted = 'a path and a number' if labelled else 'a path only'
     raise UserError(
         f'{path}, line {odd.line}: wanted {wanted} as in line '
-        f'{items[0].line}, found {_short(dict(lines)[odd.line])}.'
+        f'{items[0].line}, found {short(dict(lines)[odd.line])}.'
     )
   if not labelled and all(re.search(r'[,;]', i.path) for i in items):
     raise UserError(
@@ -199,6 +182,18 @@ def _words(path, lines) -> list[Item]:
         'such as path,label or path,label,start,end.'
     )
   return items
+
+
+def _frames_item(path, number, fields, frames) -> Item:
+  first, stop = (int(text) if text else None for text in frames)
+  none = first is None and stop is None
+  if none or stop is not None and stop <= (first or 0):
+    raise UserError(
+        f'{path}, line {number}: wanted frames FIRST:STOP with STOP greater '
+        f'than FIRST, found {fields[2]!r}.'
+    )
+  name = fields[0].replace('\\', '/')
+  return Item(name, int(fields[1]), None, None, number, first, stop)
 
 
 def _item(path, number, name, label, start, end) -> Item:
@@ -222,7 +217,3 @@ def _item(path, number, name, label, start, end) -> Item:
     )
   return Item(name.replace('\\', '/'), label, begin, stop, number)
 
-
-def _short(line: str) -> str:
-  text = line.strip()
-  return repr(text if len(text) <= 80 else text[:77] + '...')

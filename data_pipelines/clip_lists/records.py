@@ -6,6 +6,7 @@ The plain form, which every list becomes inside and which runs write down:
   # name: train, 3 clips
   cooking/a clip.mp4<TAB>0
   films/day1.mp4<TAB>2<TAB>12.5<TAB>17
+  films/day1.mp4<TAB>2<TAB>frames 120:240
 """
 
 import collections
@@ -30,16 +31,31 @@ class ClipRecord:
     label: 0 .. K-1.
     start, end: seconds, for a piece of a longer film; None = from the
       beginning, to the end.
+    first, stop: the same in frame numbers from 0, `stop` not included. A
+      piece is given by seconds or by frame numbers.
   """
 
   path: str
   label: int
   start: float | None = None
   end: float | None = None
+  first: int | None = None
+  stop: int | None = None
+
+  def __post_init__(self):
+    if self.by_frames and not (self.start is None and self.end is None):
+      raise ValueError(f'{self.path}: seconds or frame numbers, not both.')
+
+  @property
+  def by_frames(self) -> bool:
+    """Whether it is a piece given by frame numbers."""
+    return self.first is not None or self.stop is not None
 
   @property
   def key(self) -> str:
-    """Names the clip: its path, and '@start-end' if it is a piece."""
+    """Names the clip: its path, with '@start-end' or '@first:stop'."""
+    if self.by_frames:
+      return f'{self.path}@{frame_range(self.first, self.stop)}'
     if self.start is None and self.end is None:
       return self.path
     return f'{self.path}@{seconds(self.start)}-{seconds(self.end)}'
@@ -48,7 +64,9 @@ class ClipRecord:
   def line(self) -> str:
     """The clip's line in the plain form."""
     fields = [self.path, str(self.label)]
-    if self.start is not None or self.end is not None:
+    if self.by_frames:
+      fields += [f'frames {frame_range(self.first, self.stop)}']
+    elif self.start is not None or self.end is not None:
       fields += [seconds(self.start), seconds(self.end)]
     return '\t'.join(fields)
 
@@ -61,11 +79,17 @@ class ClipList:
     name: 'train', 'val', 'test' or a test list's own name.
     records: the clips. Their positions are what batches call 'index'.
     origin: where the list comes from, such as a file's name.
+    classes: what its labels mean, as prompts say it, if they mean other
+      classes than the training list's.
+    missing: what the list named and the data lack (data.on_missing=skip).
   """
 
   name: str
   records: tuple[ClipRecord, ...]
   origin: str = ''
+  classes: tuple[str, ...] = ()
+  # A TFDS folder knows how many they are, but not what they were called.
+  missing: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
   @functools.cached_property
   def hash(self) -> str:
@@ -104,6 +128,11 @@ def seconds(value: float | None) -> str:
   return str(int(value)) if value == int(value) else repr(float(value))
 
 
+def frame_range(first: int | None, stop: int | None) -> str:
+  """'120:240'; nothing for None."""
+  return ':'.join('' if n is None else str(n) for n in (first, stop))
+
+
 def check_unique(clips: ClipList):
   """Raises UserError if a list holds a clip twice."""
   seen, twice = {}, []
@@ -125,7 +154,8 @@ def check_unique(clips: ClipList):
 def check_disjoint(train: ClipList, other: ClipList, advice: str):
   """Raises UserError if a clip of `train` is also in `other`.
 
-  Two pieces of one film overlap if their times do.
+  Two pieces of one film overlap if their times or frames do; one by seconds
+  and one by frame numbers cannot be told apart and count as overlapping.
   """
   by_path = collections.defaultdict(list)
   for record in train.records:
@@ -145,10 +175,14 @@ def check_disjoint(train: ClipList, other: ClipList, advice: str):
 
 
 def _meet(one: ClipRecord, other: ClipRecord) -> bool:
+  if one.by_frames != other.by_frames:
+    return True
   (a, b), (c, d) = _span(one), _span(other)
   return a < d and c < b
 
 
 def _span(record: ClipRecord) -> tuple[float, float]:
-  start = 0.0 if record.start is None else record.start
-  return start, float('inf') if record.end is None else record.end
+  start, end = record.start, record.end
+  if record.by_frames:
+    start, end = record.first, record.stop
+  return start or 0, float('inf') if end is None else end

@@ -2,8 +2,16 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
-from data_pipelines.clip_lists import labels, list_files
+from data_pipelines.clip_lists import (
+    class_names,
+    class_table,
+    labels,
+    list_files,
+    own_classes,
+    path_rule,
+)
 from data_pipelines.clip_lists.records import ClipList, check_disjoint
 from evclip_jax.errors import UserError
 
@@ -54,6 +62,7 @@ def read_given(
     root: str,
     report_folder: str | None,
     train_list: str = '',
+    reader: Callable[[str, str, str], list_files.Listing] = list_files.read,
 ) -> Given:
   """Reads the list files that the config names and finds their clips.
 
@@ -63,6 +72,7 @@ def read_given(
     root: folder that list files may be relative to.
     report_folder: for the names of missing clips, or None.
     train_list: instead of data.train_list.
+    reader: reads a list file from (file, config key, root).
 
   Raises:
     UserError: two kinds of test list, a test list named 'train' or 'val', or
@@ -80,11 +90,22 @@ def read_given(
       raise UserError(f'data.tests.{name}: give this test list another name.')
     files[name] = file
     keys[name] = 'data.test_list' if data.test_list else f'data.tests.{name}'
+  rule = path_rule.parse(data.path_rule)
   found = {}
   for name, file in files.items():
     if file:
-      listing = list_files.read(file, keys[name], root)
-      found[name] = labels.locate(name, listing, store, report_folder)
+      listing = path_rule.rewrite(reader(file, keys[name], root), rule)
+      found[name] = labels.locate(
+          name, listing, store, report_folder, data.on_missing
+      )
+  if data.class_scope == 'per_list':
+    names = class_names.read_per_list(data.class_names)
+    found = {n: own_classes.number(x, names) for n, x in found.items()}
+  elif class_names.is_per_list(data.class_names):
+    raise UserError(
+        f'data.class_names={data.class_names} has names for each list: set '
+        'data.class_scope=per_list.'
+    )
   train, val = found.pop('train', None), found.pop('val', None)
   return Given(train, val, found)
 
@@ -111,7 +132,8 @@ def build(
     train, val, tests: the lists.
 
   Raises:
-    UserError: a clip to score is also trained on, or its class never is.
+    UserError: a clip to score is also trained on, or its class never is
+      (unless lists have classes of their own).
   """
   if not train.records:
     raise UserError(f'there are no training clips in {train.origin}.')
@@ -125,8 +147,13 @@ def build(
       check_disjoint(
           val, test, 'A test clip must not help to choose the checkpoint.'
       )
-  names, train, others = labels.compact(table, train, others)
+  own_names = {}
+  if any(clips.classes for clips in (train, *others)):
+    train, *others = (class_table.own(table, x) for x in (train, *others))
+    names = list(train.classes)
+    own_names = {clips.name: list(clips.classes) for clips in others}
+  else:
+    names, train, others = class_table.compact(table, train, others)
   val = others.pop(0) if val else None
-  return Collection(
-      store, train, val, dict(zip(tests, others, strict=True)), names
-  )
+  tests = dict(zip(tests, others, strict=True))
+  return Collection(store, train, val, tests, names, own_names)

@@ -5,11 +5,12 @@ folder with only `train`, `val` and `test` in it is split by them. Where nothing
 says what to test on, a fixed part of every class is held out (`hold_out`).
 """
 
+import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Callable
 
-from data_pipelines.clip_lists import labels
+from data_pipelines.clip_lists import class_names, labels
 from data_pipelines.clip_lists.records import ClipList
 from data_pipelines.datasets import collection
 from data_pipelines.datasets.collection import Collection
@@ -74,7 +75,7 @@ def read(data, split: int, report_folder: str | None = None) -> Collection:
   train, val = clips.pop('train'), clips.pop('val', None)
   if not clips and val and not given.val:
     # A folder with train and val only: nothing is left to report on but val.
-    clips, val = {'test': ClipList('test', val.records, val.origin)}, None
+    clips, val = {'test': dataclasses.replace(val, name='test')}, None
   if not clips:
     train, test = hold_out(train, data.shots, split)
     clips = {'test': test} if test.records else {}
@@ -117,10 +118,11 @@ def hold_out(
         left[k] -= n
         wanted[k] -= n
   train = pool.replace(r for r in pool.records if r.path not in held)
-  test = ClipList(
-      'test',
-      tuple(r for r in pool.records if r.path in held),
-      f'1 in {_HELD_OUT} clips of {pool.origin}, split {split}',
+  test = dataclasses.replace(
+      pool,
+      name='test',
+      records=tuple(r for r in pool.records if r.path in held),
+      origin=f'1 in {_HELD_OUT} clips of {pool.origin}, split {split}',
   )
   return train, test
 
@@ -174,17 +176,21 @@ def _classes(
     class_ofs: list[Callable[[str], str]],
 ) -> tuple[labels.ClassTable, Callable[[str], str]]:
   """The classes, and how a clip without a label tells its own."""
-  if not data.class_names:
+  names = data.class_names
+  if class_names.is_per_list(names):
+    # These are for the lists that were given; folders name themselves.
+    names = ''
+  if not names:
     table = labels.infer(located, class_ofs)
   else:
-    table = labels.ClassTable.from_file(data.class_names)
+    table = labels.ClassTable.from_file(names)
   bare = [k for x in located for i, k in x.pairs() if i.label is None]
   for candidate in class_ofs if bare else ():
     folders = sorted({candidate(key) for key in bare})
     unknown = [f for f in folders if table.label(f) is None]
     if not unknown:
       return table, candidate
-  if bare and data.class_names:
+  if bare and names:
     folders = sorted({class_ofs[0](key) for key in bare})
     table = _by_position(data, table, folders)
   return table, class_ofs[0]

@@ -13,13 +13,16 @@ from typing import Any
 from tqdm import tqdm
 
 from data_pipelines import quiet_tensorflow
+from data_pipelines.clip_lists.records import ClipRecord
 from data_pipelines.stores.file_tree import Names
 from data_pipelines.video_files.probe import Probe
 from evclip_jax.errors import UserError
 
 SPLIT = 'clips'
+# What the name of a folder ends in while it is being built.
+UNFINISHED = '.unfinished'
 _INDEX = 'clip_index.json'
-_VERSION = 1
+_VERSION = 2
 
 
 class Archive:
@@ -27,17 +30,18 @@ class Archive:
 
   Attributes:
     folder: where the shards are.
-    keys: all clips, in the order of the shards.
+    keys: paths of all clips, in the order of the shards. Pieces of one film
+      have one path.
     class_names: raw names in label order.
   """
 
-  def __init__(self, folder: str, name: str = 'ucf101_clips'):
+  def __init__(self, folder: str, name: str):
     """Reads the index of the clips; makes it if there is none.
 
     Args:
       folder: data.tfds_dir, what --out was in building, or the folder in it
         with the shards.
-      name: of the TFDS data set.
+      name: of the TFDS data set, such as 'ucf101_clips'.
 
     Raises:
       UserError: no such folder, not built, or built by another version.
@@ -50,50 +54,71 @@ class Archive:
         clip['key']: clip | {'row': row}
         for row, clip in enumerate(index['clips'])
     }
-    self.keys: list[str] = list(self._clips)
+    self.keys: list[str] = list(
+        dict.fromkeys(clip['path'] for clip in index['clips'])
+    )
+    self._paths = frozenset(self.keys)
 
   def __str__(self) -> str:
     return str(self.folder)
 
   def find(self, path: str) -> str | None:
     """The key of the clip a list means by `path`, or None."""
-    return path if path in self._clips else self._names.find(path)
+    return path if path in self._paths else self._names.find(path)
+
+  def find_by_name(self, path: str) -> str | None:
+    """The same: an archive finds by name in any case."""
+    return self.find(path)
 
   def media(self, key: str) -> bytes:
     """The encoded clip."""
     return self._data[self._clips[key]['row']]['clip']
 
+  def stored(self, record: ClipRecord) -> str:
+    """The key under which a record's frames are.
+
+    Raises:
+      UserError: a piece of a film of which other pieces are stored.
+    """
+    for key in (record.key, record.path):
+      if key in self._clips:
+        return key
+    raise UserError(
+        f'{self.folder} holds pieces of {record.path}, but not {record.key}: '
+        'only pieces of the official lists are stored. Read the videos '
+        'themselves (data.root).'
+    )
+
+  def stored_keys(self) -> list[str]:
+    """The keys of all that is stored, in the order of the shards."""
+    return list(self._clips)
+
   def probes(self, keys: Sequence[str]) -> dict[str, Probe]:
     """What was found out about the files when the folder was built."""
     return {k: Probe.from_dict(self._clips[k]['probe']) for k in keys}
 
-  def official(self, name: str, split: int) -> list[str]:
-    """Keys of an official list in its order.
+  def official(self, name: str) -> tuple[list[tuple[str, dict]], int]:
+    """An official list as far as its clips are stored.
 
     Args:
-      name: 'train' or 'test'.
-      split: 1, 2 or 3.
+      name: role and split, such as 'train1'.
 
     Returns:
-      [] if the folder was built without that list.
-
-    Raises:
-      UserError: clips of the list were missing in building.
+      ([(path, what the list says of it), ...] in the order of the list, the
+      length of the list). An `Item` is made of each. The first is empty if
+      the folder was built without that list.
     """
-    place = f'{name}{split}'
     found = sorted(
-        (clip['lists'][place], key)
+        (clip['lists'][name]['place'], clip['path'], key)
         for key, clip in self._clips.items()
-        if place in clip['lists']
+        if name in clip['lists']
     )
-    if len(found) < self._lengths.get(place, 0):
-      raise UserError(
-          f'{self.folder} was built from an incomplete download: it has '
-          f'{len(found)} of the {self._lengths[place]} clips of the official '
-          f'{name} list {split}. Give data.{name}_list with the clips there '
-          'are, or build it again.'
-      )
-    return [key for _, key in found]
+    items = []
+    for place, path, key in found:
+      said = self._clips[key]['lists'][name]
+      fields = {k: v for k, v in said.items() if k != 'place'}
+      items.append((path, {'line': place + 1} | fields))
+    return items, self._lengths.get(name, 0)
 
   @functools.cached_property
   def _names(self) -> Names:
@@ -117,10 +142,8 @@ class Archive:
       if index['version'] == _VERSION:
         return index
     index = self._make_index()
-    partial = path.with_name(f'.{_INDEX}')
     try:
-      partial.write_text(json.dumps(index), encoding='utf-8')
-      partial.replace(path)
+      _write_index(self.folder, index)
     except OSError as e:
       tqdm.write(f'note: {path} cannot be written ({e}); it saves time.')
     return index
@@ -130,20 +153,57 @@ class Archive:
     clips = []
     for row in tqdm(range(len(self._data)), 'index clips', unit='clip'):
       example = self._data[row]
-      clips.append(
-          {
-              'key': example['key'].decode(),
-              'probe': json.loads(example['probe']),
-              'lists': json.loads(example['lists']),
-          }
-      )
+      if 'path' not in example:
+        raise UserError(
+            f'{self.folder} was built by an earlier version: build it again.'
+        )
+      fields = 'key', 'path', 'probe', 'lists'
+      clips.append(index_entry({f: example[f].decode() for f in fields}))
     info = self._builder.info
-    return {
-        'version': _VERSION,
-        'class_names': info.features['label'].names,
-        'list_lengths': (info.metadata or {}).get('list_lengths', {}),
-        'clips': clips,
-    }
+    lengths = (info.metadata or {}).get('list_lengths', {})
+    return _index(info.features['label'].names, lengths, clips)
+
+
+def index_entry(example: dict[str, Any]) -> dict[str, Any]:
+  """What the index holds of an example: all but the clip itself."""
+  return {
+      'key': example['key'],
+      'path': example['path'],
+      'probe': json.loads(example['probe']),
+      'lists': json.loads(example['lists']),
+  }
+
+
+def write_index(
+    folder: pathlib.Path,
+    class_names: list[str],
+    list_lengths: dict[str, int],
+    entries: list[dict[str, Any]],
+):
+  """Saves whoever opens the folder from going through the shards.
+
+  Args:
+    folder: the one with the shards.
+    class_names: raw names in label order.
+    list_lengths: lines of the official lists.
+    entries: `index_entry` of every example in the order of the shards.
+  """
+  _write_index(folder, _index(class_names, list_lengths, entries))
+
+
+def _index(class_names, list_lengths, entries) -> dict[str, Any]:
+  return {
+      'version': _VERSION,
+      'class_names': class_names,
+      'list_lengths': dict(list_lengths),
+      'clips': entries,
+  }
+
+
+def _write_index(folder: pathlib.Path, index: dict[str, Any]):
+  partial = folder / f'.{_INDEX}'
+  partial.write_text(json.dumps(index), encoding='utf-8')
+  partial.replace(folder / _INDEX)
 
 
 def _find(folder: str, name: str) -> pathlib.Path:
@@ -151,7 +211,7 @@ def _find(folder: str, name: str) -> pathlib.Path:
   places = [base, *sorted(base.glob(f'{name}/*'), reverse=True)]
   for place in places:
     file = place / 'dataset_info.json'
-    if not file.is_file():
+    if not file.is_file() or place.name.endswith(UNFINISHED):
       continue
     found = json.loads(file.read_text(encoding='utf-8')).get('name')
     if found != name:

@@ -1,10 +1,13 @@
 """Which clips there are in a folder, and which one a list means by a name."""
 
 import functools
+import itertools
 import os
 import pathlib
 from collections.abc import Iterable
 
+from data_pipelines.clip_lists.records import ClipRecord
+from data_pipelines.video_files import frame_folder
 from evclip_jax.errors import UserError
 
 SUFFIXES = frozenset(
@@ -40,9 +43,9 @@ class Names:
     name = path.rsplit('/', 1)[-1]
     keys = self._by_name.get(name) or self._by_stem.get(_stem(name)) or []
     if len(keys) > 1:
-      # A list that does give folders may settle it.
-      tail = [k for k in keys if k.casefold().endswith('/' + path)]
-      keys = tail or keys
+      # Folders that the list gives may settle it.
+      alike = [_common_end(k.casefold(), path) for k in keys]
+      keys = [k for k, n in zip(keys, alike, strict=True) if n == max(alike)]
     if len(keys) > 1:
       raise UserError(
           f'a list names {path!r}, which could be {keys[0]!r} or '
@@ -52,7 +55,10 @@ class Names:
 
 
 class FileTree:
-  """Clips as files below a folder. A key is the path below that folder."""
+  """Clips as files below a folder. A key is the path below that folder.
+
+  A folder of numbered pictures is a clip as well.
+  """
 
   def __init__(self, root: str | os.PathLike, by_name: bool = False):
     """Reads nothing yet.
@@ -76,9 +82,13 @@ class FileTree:
   def find(self, path: str) -> str | None:
     """The key of the clip a list means by `path`, or None."""
     full = os.path.normpath(os.path.join(self.root, path))
-    if os.path.isfile(full):
+    if os.path.isfile(full) or frame_folder.is_frame_folder(full):
       return self.key(full)
     return self._names.find(path) if self._by_name else None
+
+  def find_by_name(self, path: str) -> str | None:
+    """The same for a path of another machine: its last parts decide."""
+    return self._names.find(path)
 
   def key(self, full: str) -> str:
     """The key of a file: below the folder relative, elsewhere absolute."""
@@ -87,15 +97,22 @@ class FileTree:
     return (full if outside else inside).replace(os.sep, '/')
 
   def media(self, key: str) -> str:
-    """The file of a key."""
+    """The file or folder of a key."""
     return os.path.join(self.root, key)
+
+  def stored(self, record: ClipRecord) -> str:
+    """The key under which a record's frames are: its path."""
+    return record.path
 
   def __str__(self) -> str:
     return str(self.root)
 
 
 def walk(root: pathlib.Path) -> Iterable[str]:
-  """Paths of all clips below `root`, relative to it, in no set order."""
+  """Paths of all clips below `root`, relative to it, in no set order.
+
+  A folder with numbered pictures and neither videos nor folders is one clip.
+  """
   seen = set()
   for folder, names, files in os.walk(root, followlinks=True):
     # A link that leads back up would never end.
@@ -105,10 +122,14 @@ def walk(root: pathlib.Path) -> Iterable[str]:
       continue
     seen.add(real)
     names[:] = [n for n in names if not n.startswith('.')]
-    for name in files:
-      if is_clip(name):
-        full = os.path.join(folder, name)
-        yield os.path.relpath(full, root).replace(os.sep, '/')
+    found = [os.path.join(folder, n) for n in files if is_clip(n)]
+    if not found and not names and frame_folder.are_frames(files):
+      found = [folder]
+    for full in found:
+      key = os.path.relpath(full, root).replace(os.sep, '/')
+      # The root itself is no clip of its own.
+      if key != '.':
+        yield key
 
 
 def is_clip(name: str) -> bool:
@@ -122,7 +143,7 @@ def is_clip(name: str) -> bool:
 def has_class_folders(root: pathlib.Path) -> bool:
   """Whether any folder directly below `root` directly holds a clip."""
   return any(
-      is_clip(name)
+      is_clip(name) or frame_folder.is_frame_folder(root / folder / name)
       for folder in folders(root)
       for name in os.listdir(root / folder)
   )
@@ -156,6 +177,12 @@ def check_root(root: str, wanted: str) -> pathlib.Path:
     what = 'is not a folder' if path.exists() else 'does not exist'
     raise UserError(f'data.root={root} {what}. {wanted}')
   return path
+
+
+def _common_end(one: str, other: str) -> int:
+  """How many folders right before the file name two paths share."""
+  pairs = zip(one.split('/')[-2::-1], other.split('/')[-2::-1], strict=False)
+  return sum(1 for _ in itertools.takewhile(lambda p: p[0] == p[1], pairs))
 
 
 def _stem(name: str) -> str:

@@ -77,13 +77,7 @@ def entry_points(
   """
   if len(times) <= pyav.SEEK_GAP:
     return ()
-  entries = [
-      t for t, key in zip(stored, keys, strict=True) if key and t is not None
-  ]
-  chosen = [0]
-  for k in np.flatnonzero(np.isin(times, entries)).tolist():
-    if k - chosen[-1] >= _KEYFRAME_STEP:
-      chosen.append(k)
+  chosen = spread(stored, keys, times)
   if len(chosen) == 1:
     return ()
   for start in {chosen[1], chosen[len(chosen) // 2], chosen[-1]}:
@@ -95,6 +89,20 @@ def entry_points(
     if any(luma(got[n]) != brightness[n] for n in wanted):
       return ()
   return tuple(chosen)
+
+
+def spread(
+    stored: Sequence[int | None], keys: Sequence[bool], times: np.ndarray
+) -> list[int]:
+  """Frame numbers of key frames with some distance; the first is 0."""
+  entries = [
+      t for t, key in zip(stored, keys, strict=True) if key and t is not None
+  ]
+  chosen = [0]
+  for k in np.flatnonzero(np.isin(times, entries)).tolist():
+    if k - chosen[-1] >= _KEYFRAME_STEP:
+      chosen.append(k)
+  return chosen
 
 
 def suits_decord(

@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.video_files import child, containers, exactness, pyav
+from data_pipelines.video_files import (
+    child,
+    containers,
+    exactness,
+    films,
+    frame_folder,
+    pyav,
+)
 from data_pipelines.video_files.pyav import Source, Unreadable
 
 # A header may promise a few frames more than there are (many real AVI files
@@ -59,8 +66,11 @@ class _Frames:
 def examine(source: Source) -> dict[str, Any]:
   """Decodes a whole file once and says how to read it.
 
+  Of a long film only some places are decoded (`films.py`).
+
   Args:
-    source: absolute path, or the file's contents.
+    source: absolute path of a file or a folder of pictures, or the file's
+      contents.
 
   Returns:
     The fields of `probe.Probe` that depend on the contents.
@@ -68,15 +78,26 @@ def examine(source: Source) -> dict[str, Any]:
   Raises:
     Unreadable: the file is not a sound video; the message says why.
   """
+  if frame_folder.holds_pictures(source):
+    return frame_folder.examine(source)
   packets = _read_packets(source)
   _check_complete(packets, containers.missing_bytes(source))
+  if len(packets.times) > films.FILM_FRAMES and not packets.hidden:
+    film = films.look(
+        source,
+        packets.container,
+        packets.codec,
+        packets.times,
+        packets.keys,
+    )
+    if film is not None:
+      return _answer_of(packets, film, film.times, film.keyframes)
   # AVI has no presentation times, without which decord is not asked.
   sample = set()
   if packets.container != 'avi':
     sample = exactness.sample(packets.times, packets.keys)
   frames = _decode_all(source, packets, sample)
   times = pyav.timeline(frames.times, packets.container, packets.codec)
-  count = len(frames.times) if times is None else len(times)
   keyframes, with_decord = (), False
   if times is not None and frames.times == times.tolist():
     keyframes = exactness.entry_points(
@@ -91,8 +112,19 @@ def examine(source: Source) -> dict[str, Any]:
         )
         and exactness.decord_is_exact(source, times, frames.colours)
     )
-  width, height = frames.width, frames.height
-  if frames.rotation in (90, 270):
+  return _answer_of(packets, frames, times, keyframes, with_decord)
+
+
+def _answer_of(
+    packets: _Packets,
+    picture: '_Frames | films.Film',
+    times: np.ndarray | None,
+    keyframes: tuple[int, ...],
+    with_decord: bool = False,
+) -> dict[str, Any]:
+  count = len(picture.times) if times is None else len(times)
+  width, height = picture.width, picture.height
+  if picture.rotation in (90, 270):
     width, height = height, width
   fps, duration = _clock(packets, times, count)
   return {
@@ -103,7 +135,7 @@ def examine(source: Source) -> dict[str, Any]:
       'duration': duration,
       'codec': packets.codec,
       'container': packets.container,
-      'rotation': frames.rotation,
+      'rotation': picture.rotation,
       'decoder': 'decord' if with_decord else 'pyav',
       'times': [] if times is None else times.tolist(),
       'time_base': packets.time_base,

@@ -1,5 +1,7 @@
 """What kind of file a video is and how to read it, found out once per file.
 
+A clip may also be a folder of numbered pictures (`frame_folder.py`).
+
 The file is looked through in a process of its own (`examine.py`), so a file
 that crashes or hangs a decoder costs a message. What has passed is then read
 inside the trainer.
@@ -58,6 +60,13 @@ class Probe:
   time_base: tuple[int, int] = (0, 1)
   # Frame numbers where decoding may start; () = at the beginning only.
   keyframes: tuple[int, ...] = ()
+  # For numbered pictures: their names (`frame_folder.Series`) and the number
+  # of the first one. Their fps and duration are unknown: 0.
+  pictures: str = ''
+  first_picture: int = 0
+  # Of a file that `cut` made of a longer one: the frames (first, stop) that
+  # were asked for; what else is in it is only needed to decode them.
+  piece: tuple[int, ...] = ()
   # Why the file cannot be used, or None.
   error: str | None = None
 
@@ -68,6 +77,8 @@ class Probe:
   def seconds(self) -> np.ndarray:
     """float64 [num_frames]: when each frame is shown; the first at 0."""
     times = self.timestamps()
+    if times is None and not self.fps:
+      raise ValueError(f'{self.name} has no frames per second.')
     if times is None:
       return np.arange(self.num_frames) / self.fps
     return (times - times[0]) * (self.time_base[0] / self.time_base[1])
@@ -77,12 +88,15 @@ class Probe:
     return dataclasses.asdict(self) | {
         'time_base': list(self.time_base),
         'keyframes': list(self.keyframes),
+        'piece': list(self.piece),
     }
 
   @classmethod
   def from_dict(cls, values: dict[str, Any]) -> 'Probe':
     """What `to_dict` gave; TypeError for other fields."""
-    lists = {k: tuple(values[k]) for k in ('time_base', 'keyframes')}
+    lists = {
+        k: tuple(values.get(k, ())) for k in ('time_base', 'keyframes', 'piece')
+    }
     return cls(**values | lists)
 
 
@@ -91,8 +105,11 @@ def probe(
 ) -> Probe:
   """Looks through a video file once, whatever is in it.
 
+  Of a folder of pictures only the first one is decoded. (A picture that is
+  written over later does not change the folder's key.)
+
   Args:
-    source: path, or the contents of a file as bytes.
+    source: path of a file or folder, or the contents of a file as bytes.
     name: what to call the bytes in messages.
     seconds: time limit; by default 60 s and 5 s more per megabyte.
 
@@ -155,9 +172,10 @@ def _look_at(path: str) -> tuple[str, int, str | None]:
     return '', 0, 'there is no such file'
   except (OSError, ValueError) as e:
     return '', 0, f'it cannot be opened ({getattr(e, "strerror", e)})'
+  # A folder's time changes when a file in it comes or goes.
   key = f'{path}|{info.st_size}|{info.st_mtime_ns}'
   if stat.S_ISDIR(info.st_mode):
-    return key, 0, 'it is a folder'
+    return key, 0, None
   if not stat.S_ISREG(info.st_mode):
     return key, 0, 'it is not an ordinary file'
   if not info.st_size:

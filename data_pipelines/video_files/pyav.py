@@ -261,8 +261,11 @@ def _pick_by_time(frames, numbers, times, after_seek):
   for frame in frames:
     number = missing.pop(frame.pts, None)
     if number is not None:
-      if after_seek and frame.is_corrupt:
+      if frame.is_corrupt and after_seek:
         raise SeekMissed
+      # Of a long film `films` has not seen this place.
+      if frame.is_corrupt:
+        raise Unreadable(f'it is damaged in frame {number}')
       yield number, frame
     if not missing:
       return

@@ -2,9 +2,17 @@
 
 import dataclasses
 
+import numpy as np
+
 from evclip_jax.clip import convert as clip_convert
 from evclip_jax.encoders import convert as encoder_convert
-from evclip_jax.interop import ev_clip, huggingface, scenic
+from evclip_jax.interop import (
+    clip_fsar,
+    ev_clip,
+    ez_clip,
+    huggingface,
+    scenic,
+)
 from evclip_jax.weights import native
 from evclip_jax.weights.formats import StateFile
 from evclip_jax.weights.identify import LABELS, identify
@@ -19,12 +27,16 @@ PARTS = {
     'scenic-clip': 'clip',
     'omnivore': 'encoder',
     'ev-clip': 'method',
+    'ez-clip': 'method',
+    'clip-fsar': native.SEVERAL,
+    'trained': 'method',
 }
 # Of the converter of each branch; see `weights.cache`.
 VERSIONS = {
     'clip': clip_convert.VERSION,
     'encoder': encoder_convert.VERSION,
     'method': ev_clip.VERSION,
+    native.SEVERAL: clip_fsar.VERSION,
 }
 
 
@@ -34,7 +46,7 @@ class Source:
 
   Attributes:
     kind: as `identify` says.
-    part: 'clip', 'encoder' or 'method'.
+    part: 'clip', 'encoder', 'method' or 'several'.
     converted: sizes, flat tree without the part, and report.
   """
 
@@ -55,7 +67,10 @@ def convert(file: StateFile) -> Source:
     converted = native.read(file, part, None)
     native.check_hash(file, converted.flat)
     return Source(kind, part, converted)
-  return Source(kind, PARTS[kind], _CONVERTERS[kind](file))
+  part = PARTS[kind]
+  if kind == 'trained' and _is_several(file):
+    part = native.SEVERAL
+  return Source(kind, part, _CONVERTERS[kind](file))
 
 
 def convert_part(file: StateFile, part: str) -> Converted:
@@ -65,6 +80,8 @@ def convert_part(file: StateFile, part: str) -> Converted:
     WeightsError: it is of another, or as in `convert`.
   """
   kind = identify(file.tensors, file.metadata)
+  if (kind, part) == ('ez-clip', 'clip'):
+    return ez_clip.clip_from_source(file.tensors)
   if kind == 'evclip-jax' or PARTS[kind] != part:
     raise WeightsError(f'it is {LABELS[kind]}, not {_WANTED[part]}.')
   return _CONVERTERS[kind](file)
@@ -113,6 +130,30 @@ def _ev_clip(file: StateFile) -> Converted:
   return ev_clip.from_source(file.tensors)
 
 
+def _ez_clip(file: StateFile) -> Converted:
+  return ez_clip.from_source(file.tensors)
+
+
+def _clip_fsar(file: StateFile) -> Converted:
+  return clip_fsar.from_source(file.tensors)
+
+
+def _is_several(file: StateFile) -> bool:
+  # CLIP-FSAR trains CLIP's image tower as well.
+  return file.metadata.get('method') == 'clip_fsar'
+
+
+def _trained(file: StateFile) -> Converted:
+  several = _is_several(file)
+  flat = {
+      name if several else name.removeprefix('method/'): np.asarray(
+          value, np.float32
+      )
+      for name, value in file.tensors.items()
+  }
+  return Converted(None, flat, Report({n: n for n in file.tensors}, ()))
+
+
 _CONVERTERS = {
     'openai-clip': _openai,
     'open-clip': _openai,
@@ -120,4 +161,7 @@ _CONVERTERS = {
     'scenic-clip': _scenic,
     'omnivore': _omnivore,
     'ev-clip': _ev_clip,
+    'ez-clip': _ez_clip,
+    'clip-fsar': _clip_fsar,
+    'trained': _trained,
 }

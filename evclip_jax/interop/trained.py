@@ -2,7 +2,8 @@
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,40 +12,66 @@ from evclip_jax.errors import UserError
 from evclip_jax.weights import formats
 from evclip_jax.weights.tree import flatten, unflatten
 
+_OWN = 'method/'
+# What trained weights may fill besides the method's own subtree.
+_BRANCHES = (_OWN, 'clip/')
 
-def load(path: str, method: str, like: Mapping[str, Any]) -> dict[str, Any]:
-  """The method's own subtree from a file.
+
+def load(
+    path: str,
+    method: str,
+    like: Mapping[str, Any],
+    changed: Iterable[str] = ('method/.*',),
+    fit: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+  """A tree with the trained weights of a file put in.
 
   Args:
     path: a .safetensors written by this project, or a checkpoint of the
       original code that `evclip_jax/interop/<method>.py` can read.
     method: the method's name.
-    like: the subtree to fill, for its names and shapes.
+    like: the whole tree {'clip', 'method', ...}, for names, shapes and the
+      leaves that do not come from the file.
+    changed: patterns of the paths that the file must have: what training
+      changes. It may have more of CLIP's leaves and of the method's own.
+    fit: makes flat weights of the method's own fit the model; `Method.fit`.
 
   Returns:
-    A nested dict of float32 arrays shaped as `like`.
+    A nested dict shaped as `like`.
 
   Raises:
     UserError: the file holds something else, or does not fit the settings.
   """
   tensors = formats.read_tensors(path).tensors
   flat = {
-      name.removeprefix('method/'): np.asarray(value, np.float32)
+      name: np.asarray(value, np.float32)
       for name, value in tensors.items()
-      if name.startswith('method/')
+      if name.startswith(_BRANCHES)
   }
-  if not flat:
+  if not any(name.startswith(_OWN) for name in flat):
     flat = _from_original(path, method, tensors)
-  wanted = {name: np.shape(value) for name, value in flatten(like).items()}
-  for name in sorted({*wanted, *flat}):
+  if fit:
+    own = {
+        name.removeprefix(_OWN): value
+        for name, value in flat.items()
+        if name.startswith(_OWN)
+    }
+    flat = {n: x for n, x in flat.items() if not n.startswith(_OWN)}
+    flat |= {_OWN + name: value for name, value in fit(own).items()}
+  leaves = flatten(like)
+  needed = {n for n in leaves if any(re.fullmatch(p, n) for p in changed)}
+  for name in sorted({*needed, *flat}):
     theirs = flat[name].shape if name in flat else 'missing'
-    ours = wanted.get(name, 'not part of this model')
+    ours = 'not part of this model'
+    if name in leaves:
+      ours = np.shape(leaves[name])
     if theirs != ours:
       raise UserError(
-          f'{path}: {name} is {theirs} in the file, {ours} here.\n  Check '
-          'method.settings, encoder.name, clip.name and data.num_frames.'
+          f'{path}: {name.removeprefix(_OWN)} is {theirs} in the file, {ours} '
+          'here.\n  Check method.settings, encoder.name, clip.name and '
+          'data.num_frames.'
       )
-  return unflatten(flat)
+  return unflatten(leaves | flat)
 
 
 def _from_original(path: str, method: str, tensors) -> dict[str, np.ndarray]:
@@ -54,4 +81,7 @@ def _from_original(path: str, method: str, tensors) -> dict[str, np.ndarray]:
         f'{path} has no tensors of a method ("method/..."), and there is no '
         f'reader for other checkpoints of {method!r}.'
     )
-  return importlib.import_module(module).from_source(tensors).flat
+  flat = importlib.import_module(module).from_source(tensors).flat
+  if any(name.startswith(_OWN) for name in flat):
+    return flat
+  return {_OWN + name: value for name, value in flat.items()}

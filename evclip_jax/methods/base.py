@@ -45,11 +45,13 @@ class Backbones:
     clip: the CLIP handle; its weights are params['clip'].
     encoder: the video trunk, weights in params['encoder'], or None.
     num_frames: T, frames per clip.
+    num_support: support clips of a training episode; 0 without episodes.
   """
 
   clip: Clip
   encoder: VideoEncoder | None
   num_frames: int
+  num_support: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +70,23 @@ class Method:
     score: (params, features, classes [M, K, E], batch) -> logits [B, K].
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
       the mean over rows with batch['mask'] 1 of the global batch.
+    loss_is_a_mean: True if the loss is a mean over rows that do not know each
+      other, so that a batch may go through in parts (train.accumulate).
     trainable: patterns of the paths that train, matched in full.
     statistics: patterns of the paths that training changes without a gradient,
       such as the running means of batch norms (`VideoFeatures.statistics`).
     text_trains: True if `text` depends on trained leaves. Then `loss` gets the
       tokens [M, K, L] in place of `classes` and embeds the texts it needs,
       and the class embeddings are computed once per evaluation, not per run.
+    truncate_texts: whether prompts longer than CLIP takes are cut; else they
+      are a UserError.
+    fit: (flat subtree from a file) -> the same for this model, for weights that
+      were trained with another number of frames or the like; None = unchanged.
+    episodic: True if its batches are episodes (`batch.EPISODES`): then `video`
+      takes pixels [E, V, T, H, W, 3] as well as plain clips, `score` gives
+      [E, NQ, N] and `loss` is a mean over episodes.
+    looks: (params, pixels) -> {name: [B, T, h, w]}, pictures per frame that
+      cost a pass of their own, such as attention maps; None = there are none.
   """
 
   init: Callable[[jax.Array], Params]
@@ -86,9 +99,14 @@ class Method:
       [Params, VideoFeatures, jax.Array, Batch, dict | None],
       tuple[jax.Array, dict[str, jax.Array]],
   ]
+  loss_is_a_mean: bool = False
   trainable: tuple[str, ...] = ('method/.*',)
   statistics: tuple[str, ...] = ()
   text_trains: bool = False
+  truncate_texts: bool = False
+  fit: Callable[[Params], Params] | None = None
+  episodic: bool = False
+  looks: Callable[[Params, jax.Array], dict[str, jax.Array]] | None = None
 
 
 def names() -> list[str]:
@@ -104,7 +122,8 @@ def load(name: str) -> ModuleType:
 
   It has `Settings` (a frozen dataclass with defaults), `make(settings,
   backbones) -> Method` and `uses_encoder(settings) -> bool` (whether it needs a
-  video trunk).
+  video trunk). It may have `RECIPE`, values of a config by key that its authors
+  use, and has `EPISODIC = True` where its batches are episodes.
 
   Raises:
     UserError: if there is no such file in `evclip_jax/methods`.

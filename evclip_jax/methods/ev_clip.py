@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from evclip_jax import losses
 from evclip_jax.errors import UserError
+from evclip_jax.layers.batch_moments import STATISTICS, BatchMoments, running
 from evclip_jax.layers.context_generator import ContextGenerator
 from evclip_jax.layers.mask_generator import (
     ACTIVATIONS,
@@ -40,6 +41,8 @@ class Settings:
     activation: inside the projections, 'gelu' or 'relu'.
     bias: whether the projections have biases.
     pixels: colour constants, 'imagenet' (the original, for CLIP too) or 'clip'.
+    clip_batch_norm: of a CLIP ResNet: 'frozen', or 'batch' for training with
+      the statistics of the batch, which its running ones follow (the original).
   """
 
   prompt: str = 'both'
@@ -49,6 +52,7 @@ class Settings:
   activation: str = 'gelu'
   bias: bool = False
   pixels: str = 'imagenet'
+  clip_batch_norm: str = 'frozen'
 
 
 class Features(base.VideoFeatures):
@@ -75,11 +79,13 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
   Source: EV-CLIP, trainers/evoclip.py, CustomCLIP, and
     trainers/prompt_generator.py, EVoPrompt.
   Differs: the class embeddings are computed once; evaluation returns logits
-    whatever the loss; CLIP ResNets keep their BatchNorm statistics.
+    whatever the loss; CLIP ResNets keep their BatchNorm statistics unless
+    clip_batch_norm says otherwise.
   """
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
   generators = _generators(settings, clip.sizes.embed_dim, clip.dtype)
+  drifts = settings.clip_batch_norm == 'batch'
 
   @jax.jit
   def init(rng):
@@ -108,15 +114,22 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
       maps['mask'] = mask = generate(params, 'mask', z)
       # On normalised pixels: what is masked turns into the mean colour.
       pixels = pixels * mask[:, None, :, :, None]
-    frames = unfold_time(
-        clip.images(params['clip'], fold_time(pixels)), pixels.shape[1]
+    moments = BatchMoments() if train and drifts else None
+    images = clip.images(
+        params['clip'],
+        fold_time(pixels),
+        None if moments is None else moments.hooks,
     )
+    statistics = {}
+    if moments is not None:
+      statistics = running(params['clip']['visual'], [moments])
+    frames = unfold_time(images, pixels.shape[1])
     tokens, context = frames, None
     if 'context' in generators:
       context = generate(params, 'context', z)
       tokens = jnp.concatenate([context, frames], axis=1)
     return Features(
-        tokens.mean(axis=1), frames, maps, context=context
+        tokens.mean(axis=1), frames, maps, statistics, context=context
     )
 
   def score(params, features, classes, batch):
@@ -144,6 +157,7 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
       text=lambda params, tokens: clip.text(params['clip'], tokens),
       score=score,
       loss=loss,
+      statistics=STATISTICS if drifts else (),
   )
 
 
@@ -166,8 +180,15 @@ def _check(settings: Settings, backbones: base.Backbones):
       ('prompt', _PROMPTS),
       ('activation', tuple(ACTIVATIONS)),
       ('pixels', tuple(CONSTANTS)),
+      ('clip_batch_norm', ('frozen', 'batch')),
   ):
     base.check_choice(key, getattr(settings, key), allowed)
+  is_vit = backbones.clip.sizes.vision == 'vit'
+  if settings.clip_batch_norm == 'batch' and is_vit:
+    raise UserError(
+        'method.settings.clip_batch_norm=batch: the ViT of clip.name has no '
+        'batch norms. Use frozen.'
+    )
   if settings.prompt != 'context':
     check_features(backbones.encoder.sizes.channels, backbones.num_frames)
 

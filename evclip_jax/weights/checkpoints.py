@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from evclip_jax.weights.pickles import Inert
+from evclip_jax.pickles import Inert
 from evclip_jax.weights.table import WeightsError
 from evclip_jax.weights.torch_globals import NumpyArray, TensorRef
 

@@ -16,6 +16,9 @@ LABELS = {
     'scenic-clip': "CLIP in Scenic's naming",
     'omnivore': 'an Omnivore video trunk',
     'ev-clip': 'an EV-CLIP checkpoint',
+    'ez-clip': 'an EZ-CLIP checkpoint',
+    'clip-fsar': 'a CLIP-FSAR checkpoint',
+    'trained': 'weights trained by this project',
     'evclip-jax': 'weights converted by this project',
 }
 
@@ -34,6 +37,9 @@ def identify(
   """
   if (metadata or {}).get('format') == OWN_FORMAT:
     return 'evclip-jax'
+  # As `evclip_jax.export` writes them.
+  if (metadata or {}).get('kind') == 'trained':
+    return 'trained'
   for kind, known in _SIGNATURES.items():
     if known(tensors):
       return kind
@@ -50,6 +56,18 @@ def _is_ev_clip(tensors) -> bool:
   return any(
       name.removeprefix('image_prompt_learner.').startswith('dec.')
       for name in tensors
+  )
+
+
+def _is_ez_clip(tensors) -> bool:
+  return any(
+      name.endswith('resblocks.0.Adapter.D_fc1.weight') for name in tensors
+  )
+
+
+def _is_clip_fsar(tensors) -> bool:
+  return any(
+      name.endswith('context2.layers.0.0.fn.to_q.weight') for name in tensors
   )
 
 
@@ -83,9 +101,11 @@ def _is_omnivore(tensors) -> bool:
   return False
 
 
-# The first that holds. EV-CLIP's checkpoints hold CLIP and Omnivore too.
+# The first that holds. Checkpoints of methods hold their backbones too.
 _SIGNATURES = {
     'ev-clip': _is_ev_clip,
+    'ez-clip': _is_ez_clip,
+    'clip-fsar': _is_clip_fsar,
     'huggingface-clip': _is_huggingface,
     'scenic-clip': _is_scenic,
     'open-clip': _is_open_clip,

@@ -24,6 +24,8 @@ from evclip_jax.weights.identify import OWN_FORMAT
 from evclip_jax.weights.loaded import Converted
 from evclip_jax.weights.table import Report, WeightsError
 
+# In place of a branch: paths in the file begin with it already.
+SEVERAL = 'several'
 # What writing can raise: safetensors wraps the system's errors.
 WRITE_ERRORS = (OSError, safetensors.SafetensorError)
 
@@ -39,15 +41,16 @@ def write(
 
   Args:
     path: the file; replaced if there.
-    part: 'clip', 'encoder' or 'method': the branch of the parameter tree.
-    flat: path without the part -> float32 array.
+    part: 'clip', 'encoder' or 'method': the branch of the parameter tree; or
+      'several' of them.
+    flat: path without the part -> float32 array; with it if there are several.
     sizes: the architecture, a flat dataclass, or None.
     metadata: more text by name, such as 'source'.
 
   Raises:
     UserError: the file cannot be written. Nothing is left of it.
   """
-  tensors = {f'{part}/{name}': value for name, value in flat.items()}
+  tensors = {_prefix(part) + name: value for name, value in flat.items()}
   own = {
       'format': OWN_FORMAT,
       'part': part,
@@ -107,7 +110,7 @@ def read(file: StateFile, part: str, sizes_type: type | None) -> Converted:
     raise WeightsError(
         f'{file.path} holds {there!r} weights, wanted {part!r} weights.'
     )
-  prefix = f'{part}/'
+  prefix = _prefix(part)
   try:
     if not all(name.startswith(prefix) for name in file.tensors):
       raise ValueError(f'not all names begin with {prefix!r}')
@@ -141,6 +144,10 @@ def check_hash(file: StateFile, flat: Mapping[str, np.ndarray]) -> str:
         'Convert the original again with "python -m evclip_jax.convert".'
     )
   return digest
+
+
+def _prefix(part: str) -> str:
+  return '' if part == SEVERAL else f'{part}/'
 
 
 def _frozen(value: Any) -> Any:

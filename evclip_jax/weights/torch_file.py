@@ -1,6 +1,6 @@
 """Reads torch files without torch: zip archives, TorchScript, the old form.
 
-Nothing in a file can run: see `evclip_jax.weights.pickles`. Sizes are checked
+Nothing in a file can run: see `evclip_jax.pickles`. Sizes are checked
 against the file before memory is taken.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from evclip_jax.weights import pickles
+from evclip_jax import pickles
 from evclip_jax.weights.table import WeightsError
 from evclip_jax.weights.torch_globals import (
     BFLOAT16,
@@ -80,7 +80,7 @@ def read(path: str | Path) -> TorchFile:
   def guarded(function, *args):
     try:
       return function(*args)
-    except WeightsError as e:
+    except (WeightsError, pickles.Refused) as e:
       raise WeightsError(f'{path}: {e}') from None
     except DAMAGE as e:
       raise WeightsError(

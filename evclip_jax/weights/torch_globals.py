@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evclip_jax.weights.pickles import Global, Inert, inert_class, keys
+from evclip_jax.pickles import Global, Inert, inert_class, keys
 from evclip_jax.weights.table import WeightsError
 
 # numpy has no bfloat16; such values are read as uint16 and widened.

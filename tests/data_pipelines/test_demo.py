@@ -8,7 +8,7 @@ import pytest
 from data_pipelines import decode
 from data_pipelines.builders.demo import collection, films
 from data_pipelines.drawn_world import scenes
-from evclip_jax import config
+from evclip_jax import schema
 from evclip_jax.errors import UserError
 
 SMALL = films.Plan(scenes.DEMO_CLASSES[:2], train=1, test=1)
@@ -167,8 +167,8 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
 
 
 def test_the_demo_reads_as_a_data_set(demo, monkeypatch):
-  monkeypatch.setattr(films, 'write_demo', lambda root, **_: demo)
-  data = config.base().data
+  monkeypatch.setattr(films, 'write_demo', lambda root, *_: demo)
+  data = schema.base().data
   data.root = str(demo)
   found = collection.read(data, 1)
   assert found.class_names == ['Swinging Star', 'Bouncing Fish']
@@ -179,4 +179,4 @@ def test_the_demo_reads_as_a_data_set(demo, monkeypatch):
 
 def test_the_demo_wants_a_root():
   with pytest.raises(UserError, match='data.root'):
-    collection.read(config.base().data, 1)
+    collection.read(schema.base().data, 1)

@@ -1,6 +1,7 @@
 """K clips per class: the published draws, and the refusals."""
 
 import hashlib
+import pathlib
 
 import pytest
 
@@ -8,6 +9,7 @@ from data_pipelines.clip_lists import few_shot, list_files
 from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from evclip_jax.errors import UserError
 
+DATA = pathlib.Path(__file__).parent / 'data'
 # SHA-256, first 16 letters, of the file names in EV-CLIP's published
 # selections (shots/<data set>_vifi/shot_K-seed_1.pkl), one per line.
 PUBLISHED = {
@@ -32,9 +34,7 @@ def clip_list(counts):
   )
 
 
-@pytest.mark.parametrize(('name', 'shots'), PUBLISHED)
-def test_seed_1_draws_the_published_selections(shared, name, shots):
-  file = shared / 'splits' / 'vifi' / name / f'train1_few_shot_{shots}.txt'
+def check_selection(file, name, shots):
   items = list_files.read(file, 'key').items
   drawn = few_shot.draw(
       tuple(ClipRecord(i.path, i.label) for i in items), shots, seed=1
@@ -42,6 +42,18 @@ def test_seed_1_draws_the_published_selections(shared, name, shots):
   text = '\n'.join(r.path for r in drawn)
   digest = hashlib.sha256(text.encode()).hexdigest()[:16]
   assert digest == PUBLISHED[name, shots]
+
+
+@pytest.mark.parametrize('name', ['ucf', 'hmdb'])
+def test_seed_1_draws_the_published_selection_of_2(name):
+  # Copies of ViFi-CLIP's train1_few_shot_2.txt.
+  check_selection(DATA / f'vifi_{name}_2.txt', name, 2)
+
+
+@pytest.mark.parametrize(('name', 'shots'), PUBLISHED)
+def test_seed_1_draws_the_published_selections(shared, name, shots):
+  folder = shared / 'splits' / 'vifi' / name
+  check_selection(folder / f'train1_few_shot_{shots}.txt', name, shots)
 
 
 def test_draws_as_pythons_generator_does():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import pathlib
 import subprocess
 import sys
 import threading
@@ -10,14 +11,14 @@ import time
 import numpy as np
 import pytest
 
-from data_pipelines import clip_frames, decode, open_data
-from data_pipelines.clip_frames import FrameSpec
+from data_pipelines import clip_frames, decode, open_data, pipeline
 from data_pipelines.loader import EvalLoader, TrainLoader
-from evclip_jax import randomness
+from data_pipelines.transforms import clip_fsar, ev_clip
+from evclip_jax import randomness, schema
 from evclip_jax.errors import UserError
 from tests.data_pipelines import coded_clips, trees
 
-SPEC = FrameSpec(
+SPEC = ev_clip.Spec(
     num_frames=4,
     window_frames=16,
     train_temporal='random',
@@ -114,6 +115,35 @@ def test_processes_share_each_batch_without_overlap(sets, count):
     same(one, joined)
 
 
+def test_two_processes_read_halves_that_are_one_epoch(sets, tmp_path):
+  config = schema.base()
+  # 2 clips of each of 3 classes: an epoch of 3 batches has all of them.
+  root = str(pathlib.Path(sets.train.store.root).parent)
+  config.data = trees.data_config(root=root, shots=2)
+  config.batch_size = 2
+  config.cache_dir = str(tmp_path)
+  trained, scored = [], []
+  for process in range(2):
+    data = pipeline.open_pipeline(
+        config, process_index=process, process_count=2
+    )
+    with data.train(0) as stream:
+      steps = [next(stream)['index'] for _ in range(data.steps_per_epoch)]
+    trained.append(np.concatenate(steps).tolist())
+    scored.append(
+        [
+            int(index)
+            for batch in data.evals['test']
+            for index, real in zip(batch['index'], batch['mask'], strict=True)
+            if real
+        ]
+    )
+  assert [len(t) for t in trained] == [3, 3]
+  assert sorted(trained[0] + trained[1]) == list(range(6))
+  assert sorted(scored[0] + scored[1]) == list(range(3))
+  assert scored[0] and scored[1]
+
+
 def test_a_batch_that_does_not_divide_names_one_that_would(sets):
   with pytest.raises(UserError, match='batch_size=3 or 6 would'):
     TrainLoader(sets.train, 5, SPEC, seed=1, process_count=3)
@@ -160,6 +190,30 @@ def test_scoring_gives_every_clip_once_per_view(sets):
   # A second pass is the same.
   for one, other in zip(rows, stream, strict=True):
     same(one, other)
+
+
+def test_chosen_clips_keep_their_numbers(sets):
+  source = sets.tests['test']
+  whole = next(iter(EvalLoader(source, 3, SPEC)))
+  part = EvalLoader(source, 2, SPEC, positions=[2, 0])
+  assert (part.num_clips, part.num_batches) == (2, 1)
+  (batch,) = part.batches()
+  assert batch['index'].tolist() == [2, 0]
+  np.testing.assert_array_equal(batch['video'], whole['video'][[2, 0]])
+  np.testing.assert_array_equal(batch['label'], whole['label'][[2, 0]])
+
+
+def test_frames_drawn_in_scoring_depend_on_the_seed_and_the_clip(sets):
+  spec = clip_fsar.Spec(4, 32)
+  source = sets.tests['test']
+  one, same_seed, other = (
+      next(iter(EvalLoader(source, 3, spec, seed=seed)))['video']
+      for seed in (1, 1, 2)
+  )
+  np.testing.assert_array_equal(one, same_seed)
+  assert (one != other).any((1, 2, 3, 4)).all()
+  alone = EvalLoader(source, 1, spec, seed=1, positions=[2])
+  np.testing.assert_array_equal(next(iter(alone))['video'][0], one[2])
 
 
 def test_views_are_different_parts(sets):

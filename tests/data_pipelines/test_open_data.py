@@ -47,6 +47,7 @@ def test_description_names_lists_hashes_counts_and_keys(root):
   assert about['lists']['train'] == {
       'from': '2 clips per class of trainlist01.txt, seed 3',
       'clips': 6,
+      'missing': 0,
       'skipped': 0,
       'sha256': sets.train.hash,
   }

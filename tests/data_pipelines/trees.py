@@ -4,7 +4,7 @@ import pathlib
 
 import ml_collections
 
-from evclip_jax import config
+from evclip_jax import schema
 from tests.data_pipelines import coded_clips
 
 CLASSES = ('ApplyEyeMakeup', 'HandstandPushups', 'YoYo')
@@ -16,7 +16,7 @@ _AVI = next(f for f in coded_clips.FORMATS if f.name == 'xvid_tag_b_avi')
 
 def data_config(**values) -> ml_collections.ConfigDict:
   """config.data with other values, locked as in a run."""
-  data = config.base().data
+  data = schema.base().data
   # Small frames: tests count and compare, they do not look.
   data.update(resize_height=48, resize_width=64, crop_pixels=32, workers=2)
   data.update(values)

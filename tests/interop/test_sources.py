@@ -6,11 +6,12 @@ import pytest
 from evclip_jax.clip import convert as clip_convert
 from evclip_jax.encoders import convert as encoder_convert
 from evclip_jax.encoders.sizes import VideoEncoderSizes
-from evclip_jax.interop import scenic, sources
+from evclip_jax.interop import clip_fsar, scenic, sources
 from evclip_jax.weights import formats, native
 from evclip_jax.weights.table import WeightsError
 from tests.clip import small
 from tests.interop.test_ev_clip import state as ev_clip_state
+from tests.interop.test_ez_clip import checkpoint as ez_clip_checkpoint
 from tests.interop.test_huggingface import huggingface_state
 
 TRUNK = VideoEncoderSizes(8, (1, 2), (1, 2), (3, 7, 7))
@@ -50,6 +51,20 @@ def ev_clip_tensors():
   return prompts | trunk | {'image_encoder.bn1.running_mean': np.zeros(4)}
 
 
+def clip_fsar_checkpoint():
+  sizes = clip_fsar.HeadSizes(embed_dim=16, depth=1, hidden=8, tower=True)
+  flat = {
+      path: np.ones(shape, np.float32)
+      for path, shape in clip_fsar.shapes(sizes).items()
+  }
+  flat |= {
+      f'clip/{path}': value
+      for path, value in small.flat(small.VIT).items()
+      if path.startswith('visual/')
+  }
+  return clip_fsar.to_source(flat)
+
+
 STATES = {
     'openai-clip': (openai_state, 'clip'),
     'open-clip': (open_clip_state, 'clip'),
@@ -57,6 +72,8 @@ STATES = {
     'scenic-clip': (lambda: scenic.to_scenic(small.flat(small.VIT)), 'clip'),
     'omnivore': (trunk_state, 'encoder'),
     'ev-clip': (ev_clip_tensors, 'method'),
+    'ez-clip': (ez_clip_checkpoint, 'method'),
+    'clip-fsar': (clip_fsar_checkpoint, 'several'),
 }
 
 CLIPS = [kind for kind, (_, part) in STATES.items() if part == 'clip']
@@ -94,7 +111,8 @@ def test_clip_is_the_same_in_every_naming(kind, tmp_path):
 @pytest.mark.parametrize('kind', STATES)
 def test_another_branch_is_refused(kind, tmp_path):
   make, part = STATES[kind]
-  wanted = 'encoder' if part == 'clip' else 'clip'
+  # A checkpoint of EZ-CLIP holds a CLIP too.
+  wanted = 'encoder' if part == 'clip' or kind == 'ez-clip' else 'clip'
   with pytest.raises(WeightsError, match=r'it is .*, not a (CLIP|video)'):
     sources.convert_part(read(tmp_path, make()), wanted)
 

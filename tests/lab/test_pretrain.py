@@ -58,12 +58,12 @@ def test_an_album_holds_pretraining_classes_and_does_not_depend_on_workers(
 
 
 def test_view_is_the_pipelines_resize_and_crop():
-  from data_pipelines import transforms
+  from data_pipelines.transforms import resize
 
   scene = scenes.draw_scene(0, 0, ('rolling', 'cup'), 'bright')
   picture = scenes.render(scene, [0])
   seen = np.asarray(films.view(picture[None], None))[0, 0]
-  large = transforms.resize_bicubic(picture, 256, 340)[0]
+  large = resize.resize(picture, 256, 340)[0]
   wanted = large[16:240, 58:282].astype(float)
   # The lab does not round to whole grey levels.
   np.testing.assert_allclose(seen, wanted, atol=1.01)

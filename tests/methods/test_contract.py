@@ -33,6 +33,9 @@ class Built:
   classes: jax.Array
   prompts: list
 
+  def batch(self, rows, seed=0):
+    return tiny.batch(rows, seed, self.method.episodic)
+
   @functools.cached_property
   def logits(self):
     """(video uint8) -> logits, in evaluation."""
@@ -43,7 +46,7 @@ class Built:
       features = self.method.video(
           params, self.method.pixels(video), rngs, False
       )
-      return self.method.score(params, features, self.bank, tiny.batch(ROWS))
+      return self.method.score(params, features, self.bank, self.batch(ROWS))
 
     return score
 
@@ -53,7 +56,8 @@ def built(name: str) -> Built:
   module = base.load(name)
   settings = module.Settings()
   method = module.make(settings, tiny.backbones(module.uses_encoder(settings)))
-  params = tiny.params(module.uses_encoder(settings))
+  # On devices, as a session has them: traced indices need it.
+  params = jax.device_put(tiny.params(module.uses_encoder(settings)))
   own = method.init(jax.random.key(0))
   if own:
     params['method'] = own
@@ -93,7 +97,7 @@ def test_prompts_are_one_list_per_template(case):
 
 
 def test_pixels_are_normalised_floats(case):
-  video = tiny.batch(1)['video']
+  video = case.batch(1)['video']
   pixels = case.method.pixels(video)
   assert pixels.shape == video.shape
   assert pixels.dtype == jnp.float32
@@ -101,25 +105,47 @@ def test_pixels_are_normalised_floats(case):
 
 
 def test_logits_are_float32_per_clip_and_class(case):
-  logits = case.logits(tiny.batch(ROWS)['video'], None)
-  assert logits.shape == (ROWS, tiny.NUM_CLASSES)
+  logits = case.logits(case.batch(ROWS)['video'], None)
+  if case.method.episodic:
+    assert logits.shape == (ROWS, tiny.WAY, tiny.WAY)
+  else:
+    assert logits.shape == (ROWS, tiny.NUM_CLASSES)
   assert logits.dtype == jnp.float32
   assert np.isfinite(logits).all()
 
 
 def test_a_clip_changes_only_its_own_logits(case):
-  video = tiny.batch(ROWS)['video']
+  video = case.batch(ROWS)['video']
   before = case.logits(video, None)
   video = video.copy()
-  video[1] = 255 - video[1]
+  # Of an episode the first query, which stands behind the support.
+  clip = (1, tiny.WAY) if case.method.episodic else 1
+  video[clip] = 255 - video[clip]
   after = case.logits(video, None)
-  rest = [0, 2, 3]
-  np.testing.assert_allclose(after[rest, :], before[rest, :], atol=1e-4)
-  assert float(jnp.abs(after[1] - before[1]).max()) > 1e-3
+  row = (1, 0) if case.method.episodic else 1
+  assert float(jnp.abs(after[row] - before[row]).max()) > 1e-3
+  after = after.at[row].set(before[row])
+  np.testing.assert_allclose(after, before, atol=1e-4)
+
+
+def test_clips_alone_have_the_features_they_have_in_episodes(case):
+  if not case.method.episodic:
+    pytest.skip('no episodes')
+  params = merge(case.frozen, case.trainable)
+  pixels = case.method.pixels(case.batch(2)['video'])
+  features = jax.jit(case.method.video, static_argnums=(2, 3))
+  together = features(params, pixels, None, False)
+  clips = pixels.reshape(-1, *pixels.shape[2:])
+  alone = features(params, clips, None, False)
+  for name in ('frames', 'clip'):
+    shape = getattr(together, name).shape
+    np.testing.assert_allclose(
+        getattr(alone, name).reshape(shape), getattr(together, name), atol=1e-5
+    )
 
 
 def test_evaluation_ignores_the_random_keys(case):
-  video = tiny.batch(ROWS)['video']
+  video = case.batch(ROWS)['video']
   np.testing.assert_array_equal(
       case.logits(video, KEYS), case.logits(video, None)
   )
@@ -138,7 +164,7 @@ def losses(case):
 
 def test_padding_rows_do_not_change_the_loss(case):
   loss = losses(case)
-  batch = tiny.batch(ROWS)
+  batch = case.batch(ROWS)
   batch['mask'][2:] = 0
   total, parts = loss(batch)
   assert total.shape == ()
@@ -167,7 +193,7 @@ def train(name, num_devices):
   )
   found = []
   for i in range(3):
-    batch = jax.device_put(tiny.batch(ROWS, seed=i), sharding.batched(mesh))
+    batch = jax.device_put(case.batch(ROWS, seed=i), sharding.batched(mesh))
     current, metrics = run(current, frozen, case.classes, batch)
     found.append({name: float(metrics[name]) for name in NUMBERS})
   return found, current, frozen

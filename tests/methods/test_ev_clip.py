@@ -14,7 +14,10 @@ from evclip_jax.encoders import convert as encoder_convert
 from evclip_jax.encoders.sizes import TABLE
 from evclip_jax.encoders.swin3d import VideoEncoder
 from evclip_jax.errors import UserError
+from evclip_jax.layers.batch_moments import BatchMoments, running
 from evclip_jax.methods import base, ev_clip
+from evclip_jax.params import split
+from evclip_jax.video import fold_time
 from evclip_jax.weights.tree import unflatten
 from tests import spec_numbers
 from tests.clip.test_fixtures import image_tower
@@ -203,9 +206,53 @@ def test_the_trunks_drop_path_is_a_choice(choice, train, active):
   assert seen == [rngs['drop_path'] if active else None]
 
 
+@pytest.mark.parametrize('train', [True, False])
+def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
+  # What moves them is tested in tests/layers/test_batch_moments.py.
+  wanted = clip_sizes.resnet(
+      8,
+      (1, 1, 1, 1),
+      embed_dim=16,
+      text_width=64,
+      image_resolution=224,
+      text_layers=1,
+      context_length=4,
+      vocab_size=8,
+  )
+  clip, clip_params = image_tower(wanted)
+  method = ev_clip.make(
+      ev_clip.Settings(prompt='context', clip_batch_norm='batch'),
+      dataclasses.replace(tiny.backbones(True), clip=clip),
+  )
+  params = tiny.params(True) | {
+      'clip': clip_params,
+      'method': method.init(jax.random.key(0)),
+  }
+  pixels = method.pixels(tiny.batch(2)['video'])
+  features = jax.jit(method.video, static_argnums=(2, 3))(
+      params, pixels, None, train
+  )
+  if not train:
+    assert not features.statistics
+    return
+  moments = BatchMoments()
+  frames = clip.images(clip_params, fold_time(pixels), moments.hooks)
+  np.testing.assert_allclose(
+      fold_time(features.frames), frames, rtol=1e-3, atol=1e-4
+  )
+  after = running(clip_params['visual'], [moments])
+  _, rest = split(params, method.trainable)
+  statistics, _ = split(rest, method.statistics)
+  assert features.statistics.keys() == after.keys() == statistics.keys()
+  path = 'clip/visual/layer1.0/bn3/var'
+  np.testing.assert_allclose(features.statistics[path], after[path], rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
+        ({'clip_batch_norm': 'batch'}, 'clip_batch_norm=batch: the ViT'),
+        ({'clip_batch_norm': 'eval'}, 'method.settings.clip_batch_norm'),
         ({'prompt': 'Both'}, 'method.settings.prompt'),
         ({'activation': 'silu'}, 'method.settings.activation'),
         ({'pixels': 'raw'}, 'method.settings.pixels'),

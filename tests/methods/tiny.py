@@ -18,6 +18,8 @@ from evclip_jax.weights.tree import unflatten
 NUM_FRAMES = 2
 NUM_CLASSES = 3
 PIXELS = 224
+# Of an episode: one support clip and one query each.
+WAY = 2
 CLIP = dataclasses.replace(
     vit(
         width=64,
@@ -44,6 +46,7 @@ def backbones(uses_encoder: bool, **clip_fields) -> base.Backbones:
       clip=Clip(CLIP, **clip_fields),
       encoder=VideoEncoder(ENCODER) if uses_encoder else None,
       num_frames=NUM_FRAMES,
+      num_support=WAY,
   )
 
 
@@ -64,6 +67,12 @@ def tokens(num_templates: int) -> np.ndarray:
   return ids
 
 
-def batch(rows: int, seed: int = 0) -> dict[str, np.ndarray]:
-  """Noise, all of it real rows."""
+def batch(
+    rows: int, seed: int = 0, episodic: bool = False
+) -> dict[str, np.ndarray]:
+  """Noise, all of it real rows: clips, or episodes."""
+  if episodic:
+    return batch_lib.synthetic_episodes(
+        rows, WAY, 1, 1, NUM_FRAMES, PIXELS, NUM_CLASSES, seed
+    )
   return batch_lib.synthetic(rows, NUM_FRAMES, PIXELS, NUM_CLASSES, seed)

@@ -5,8 +5,8 @@ import pathlib
 import numpy as np
 import pytest
 
+from evclip_jax.pickles import Inert
 from evclip_jax.weights import formats, torch_file
-from evclip_jax.weights.pickles import Inert
 from evclip_jax.weights.table import WeightsError
 
 DATA = pathlib.Path(__file__).parent / 'data'

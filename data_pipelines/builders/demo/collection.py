@@ -11,7 +11,10 @@ from evclip_jax.errors import UserError
 
 
 def read(
-    data, split: int, report_folder: str | None = None
+    data,
+    split: int,
+    report_folder: str | None = None,
+    plan: films.Plan | None = None,
 ) -> collection.Collection:
   """The demo's lists and classes; renders the films first, if need be.
 
@@ -20,6 +23,7 @@ def read(
       (train_list, val_list, test_list, tests) take the place of the demo's.
     split: there is one.
     report_folder: as for a folder.
+    plan: which films; the demo's by default.
 
   Raises:
     UserError: no root, or one that holds something else.
@@ -29,7 +33,8 @@ def read(
         'data.root is empty. Set --config.data.root to a folder for the '
         "demo's films, such as runs/demo-films."
     )
-  root = films.write_demo(data.root, workers=max(1, min(data.workers or 2, 4)))
+  workers = max(1, min(data.workers or 2, 4))
+  root = films.write_demo(data.root, plan, workers)
   with_lists = ml_collections.ConfigDict(data.to_dict())
   with_lists.root = str(root)
   with_lists.class_names = data.class_names or _file(root, 'classes')

@@ -10,7 +10,11 @@ import pickletools
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
-from evclip_jax.weights.table import WeightsError
+from evclip_jax.errors import UserError
+
+
+class Refused(UserError):
+  """A pickle that wants something run, or is of no known kind."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +71,14 @@ def read(
 
   Args:
     stream: has `read` and `readline`; stands behind the pickle afterwards.
-    find: (module, name) -> the global, or raises WeightsError.
+    find: (module, name) -> the global, or raises a UserError.
     persistent: what a persistent id stands for.
 
   Returns:
     Plain Python values; ordered and default dicts are dicts.
 
   Raises:
-    WeightsError: a global or an instruction that is not allowed.
+    Refused: a global or an instruction that is not allowed.
     Exception: anything else for a damaged pickle.
   """
   return _Machine(find, persistent).run(stream)
@@ -101,7 +105,7 @@ class _Machine:
       elif op.name in _STEPS:
         _STEPS[op.name](self, arg)
       elif op.name not in ('PROTO', 'FRAME'):
-        raise WeightsError(f'its pickle uses {op.name}, which no weights need.')
+        raise Refused(f'its pickle uses {op.name}, which no file here needs.')
     raise ValueError('the pickle has no end')
 
   def mark(self, _):
@@ -171,7 +175,7 @@ class _Machine:
   def call(self, function: Any, args: Any):
     if not isinstance(function, Global) or function.make is None:
       shown = getattr(function, 'name', type(function).__name__)
-      raise WeightsError(f'its pickle calls {shown!r}. Nothing was run.')
+      raise Refused(f'its pickle calls {shown!r}. Nothing was run.')
     if not isinstance(args, (tuple, list)):
       raise ValueError('arguments that are no tuple')
     self._stack.append(function.make(*args))
@@ -179,7 +183,7 @@ class _Machine:
   def call_with_keywords(self, _):
     function, args, keywords = self.last(3)
     if keywords:
-      raise WeightsError('its pickle makes an object by keywords.')
+      raise Refused('its pickle makes an object by keywords.')
     self.call(function, args)
 
   def instance(self, arg: str):

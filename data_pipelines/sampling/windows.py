@@ -1,8 +1,4 @@
-"""Which frames of a video make a clip, and which part of each frame.
-
-Plain functions of sizes and a generator: no video is read here. Every method
-that samples differently adds a function of the same kind.
-"""
+"""A window of consecutive frames, of which every d-th is taken (EV-CLIP)."""
 
 import numpy as np
 
@@ -70,45 +66,3 @@ def frame_indices(
   inside = np.arange(start, start + width, step, dtype=np.int64)[:num_frames]
   missing = num_frames - len(inside)
   return np.concatenate([inside, np.repeat(inside[-1:], missing)])
-
-
-def random_offsets(
-    height: int, width: int, crop: int, generator: np.random.Generator
-) -> tuple[int, int]:
-  """Upper left corner of a crop x crop square, one draw for a whole clip.
-
-  Every place is equally likely, the edges included: for 256 x 340 and 224
-  pixels, 0..32 down and 0..116 to the right.
-
-  Source: EV-CLIP, dassl/data/data_manager.py. Differs: none.
-  """
-  _check_crop(height, width, crop)
-  top = int(generator.integers(height - crop, endpoint=True))
-  left = int(generator.integers(width - crop, endpoint=True))
-  return top, left
-
-
-def view_offsets(
-    height: int, width: int, crop: int, view: int = 0, num_views: int = 1
-) -> tuple[int, int]:
-  """Upper left corner of one of the evaluation's crops, (top, left).
-
-  One view: the centre, (16, 58) for 256 x 340 and 224 pixels. Three: left,
-  centre, right, at 0, 58 and 116 pixels.
-
-  Source: EV-CLIP, dassl/data/data_manager.py: view 1 of 3 is its centre.
-  Differs: none.
-  """
-  _check_crop(height, width, crop)
-  if num_views not in (1, 3) or not 0 <= view < num_views:
-    raise ValueError(f'there is no view {view} of {num_views}; use 1 or 3.')
-  place = 1 if num_views == 1 else view
-  return (height - crop) // 2, int((width - crop) / 2 * place)
-
-
-def _check_crop(height: int, width: int, crop: int):
-  if not 1 <= crop <= min(height, width):
-    raise ValueError(
-        f'a crop of {crop} pixels does not fit into {height}x{width} pixels '
-        '(data.crop_pixels, data.resize_height, data.resize_width).'
-    )

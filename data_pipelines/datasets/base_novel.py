@@ -1,0 +1,101 @@
+"""Base and novel classes: train on some classes, score the others as well."""
+
+import dataclasses
+import pathlib
+
+from data_pipelines.clip_lists import class_names
+from data_pipelines.clip_lists.records import ClipList
+from data_pipelines.datasets.collection import Collection
+from evclip_jax.errors import UserError
+
+_HALVES = ('half', 'first_half')
+
+
+def split(data: Collection, choice: str) -> Collection:
+  """Takes the novel classes out of training.
+
+  The list 'test' becomes 'base' and 'novel'; a test list of another name
+  becomes '<name>_base' and '<name>_novel'. The validation list keeps its base
+  classes. Novel lists have their own class names, so that a clip is scored
+  against the novel classes only.
+
+  Args:
+    data: the whole data set.
+    choice: data.novel_classes; '' changes nothing.
+
+  Raises:
+    UserError: an unknown class, nothing left on one side, or lists that have
+      classes of their own already.
+
+  Source: EZ-CLIP, dataset_splits, base_to_novel: 26 base and 25 novel classes
+    of HMDB51 ('first_half'), 51 and 50 of UCF-101.
+  Differs: its UCF-101 classes are in an order of its own; give its lists, or a
+    file of its novel classes.
+  """
+  if not choice:
+    return data
+  if data.own_names:
+    raise UserError(
+        f'data.novel_classes={choice}: the lists have classes of their own '
+        'already (data.class_scope). Name them in data.tests instead.'
+    )
+  names = data.class_names
+  novel = _novel(names, choice)
+  base = [k for k in range(len(names)) if k not in novel]
+  if not novel or not base:
+    raise UserError(
+        f'data.novel_classes={choice}: {len(base)} of {len(names)} classes are '
+        f'left for training and {len(novel)} are novel; both need one at least.'
+    )
+  tests, own_names = {}, {}
+  for name, clips in data.tests.items():
+    prefix = '' if name == 'test' else f'{name}_'
+    for part, labels in (('base', base), ('novel', sorted(novel))):
+      tests[prefix + part] = _only(clips, labels, prefix + part)
+    own_names[f'{prefix}novel'] = [names[k] for k in sorted(novel)]
+  return dataclasses.replace(
+      data,
+      train=_only(data.train, base, 'train'),
+      val=_only(data.val, base, 'val') if data.val else None,
+      tests=tests,
+      class_names=[names[k] for k in base],
+      own_names=own_names,
+  )
+
+
+def _novel(names: list[str], choice: str) -> set[int]:
+  if choice == 'half':
+    return set(range((len(names) + 1) // 2, len(names)))
+  if choice == 'first_half':
+    return set(range(len(names) // 2))
+  if not pathlib.Path(choice).expanduser().is_file():
+    raise UserError(
+        f'data.novel_classes={choice!r}: use {" or ".join(map(repr, _HALVES))},'
+        ' or a file with one class name per line.'
+    )
+  position = {class_names.same(name): k for k, name in enumerate(names)}
+  wanted = class_names.read(pathlib.Path(choice).expanduser())
+  unknown = [n for n in wanted if class_names.same(n) not in position]
+  if unknown:
+    raise UserError(
+        f'{choice} (data.novel_classes): {unknown[0]!r} is not one of the '
+        f'{len(names)} classes, such as {names[0]!r}.'
+    )
+  return {position[class_names.same(n)] for n in wanted}
+
+
+def _only(clips: ClipList, labels: list[int], name: str) -> ClipList:
+  """The clips of some classes, numbered anew."""
+  new = {old: k for k, old in enumerate(labels)}
+  kept = tuple(
+      dataclasses.replace(r, label=new[r.label])
+      for r in clips.records
+      if r.label in new
+  )
+  if not kept:
+    raise UserError(
+        f'the {clips.name} list ({clips.origin}) has no clip for the list '
+        f'{name!r} (data.novel_classes).'
+    )
+  origin = f'{len(labels)} classes of {clips.origin}'
+  return ClipList(name, kept, origin, missing=clips.missing)

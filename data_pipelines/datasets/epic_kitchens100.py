@@ -1,0 +1,216 @@
+"""EPIC-Kitchens-100: pieces of long kitchen films, by verb, noun or action.
+
+A piece has frame numbers, which hold for folders of pictures, and times, which
+hold for films: the numbers count 60 or 50 pictures per second, at which the
+published pictures were taken, whatever the film's own rate (30 to 90).
+
+Source: https://epic-kitchens.github.io and the annotations at
+https://github.com/epic-kitchens/epic-kitchens-100-annotations.
+Differs: EV-CLIP released no loader for it; its selections name classes by the
+free words of a line ("pick-up"), here they have the official name ("take").
+"""
+
+import csv
+import dataclasses
+import functools
+import pathlib
+import re
+
+from data_pipelines.clip_lists import labels, list_files
+from data_pipelines.clip_lists.items import Item, Listing
+from data_pipelines.datasets import epic_videos, official
+from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.description import Description
+from evclip_jax.errors import UserError
+
+KINDS = ('verb', 'noun', 'action')
+_HOMEPAGE = 'https://epic-kitchens.github.io'
+_FILES = {'train': 'EPIC_100_train.csv', 'test': 'EPIC_100_validation.csv'}
+_TIME = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
+# Published pictures per second: of the earlier videos (P01_01), of the later
+# ones (P01_101).
+_RATES = {2: 60, 3: 50}
+
+
+def read(data, split: int, report_folder: str | None = None) -> Collection:
+  """The lists and classes by data.label_kind; see `official.read`.
+
+  The official validation list is the one to report on: the labels of the test
+  list are not public.
+  """
+  return official.read(
+      describe(data.label_kind), data, split, report_folder
+  )
+
+
+@functools.cache
+def describe(kind: str) -> Description:
+  """The data set with the classes of one kind: 'verb', 'noun' or 'action'."""
+  if kind not in KINDS:
+    raise UserError(
+        f'data.label_kind={kind!r}: use one of {", ".join(KINDS)}.'
+    )
+  places = (
+      '.',
+      'EPIC-KITCHENS',
+      'EPIC_KITCHENS',
+      'epic-kitchens-100',
+      'epic',
+  )
+  below = ('epic-kitchens-100-annotations', 'annotations')
+  lists = [f'{p}/{b}' for b in below for p in places]
+  suffix = '' if kind == 'verb' else f'_{kind}'
+  return Description(
+      name=f'epic_kitchens100{suffix}',
+      title='EPIC-Kitchens-100',
+      homepage=_HOMEPAGE,
+      wanted=(
+          'EPIC-Kitchens-100 needs a folder with <Pxx>/rgb_frames/<video>/ '
+          'frame_*.jpg or <Pxx>/videos/<video>.MP4, and with '
+          f'{_FILES["train"]} and {_FILES["test"]} '
+          '(--config.data.root=DIR).\n  Get the videos or RGB frames from '
+          f'{_HOMEPAGE} and the lists from '
+          'https://github.com/epic-kitchens/epic-kitchens-100-annotations.'
+      ),
+      splits=(1,),
+      roles=('train', 'test'),
+      video_places=places,
+      list_places=(*places, *lists, '../annotations'),
+      has_lists=lambda folder: (folder / _FILES['train']).is_file(),
+      list_title=lambda role, split: _FILES[role],
+      read_list=functools.partial(_read_list, kind),
+      read_classes=functools.partial(_read_classes, kind),
+      class_of=lambda key: '',
+      read_given=functools.partial(_read_given, kind),
+      has_videos=epic_videos.has_videos,
+      open_store=epic_videos.Videos,
+      class_file=f'EPIC_100_{kind}_classes.csv',
+      only_listed=True,
+      all_classes=True,
+  )
+
+
+def _read_list(
+    kind: str, folder: pathlib.Path, role: str, split: int
+) -> Listing | None:
+  file = folder / _FILES[role]
+  if not file.is_file():
+    return None
+  return _parse(kind, file, f'data.{role}_list')
+
+
+def _read_given(kind: str, file: str, key: str, root: str) -> Listing:
+  for path in (pathlib.Path(file).expanduser(), pathlib.Path(root) / file):
+    if path.is_file():
+      with open(path, 'rb') as opened:
+        if opened.readline().startswith(b'narration_id,'):
+          return _parse(kind, path, key)
+      break
+  listing = list_files.read(file, key, root)
+  items = tuple(_with_times(item) for item in listing.items)
+  return dataclasses.replace(listing, items=items)
+
+
+def _with_times(item: Item) -> Item:
+  """A piece by numbers of published pictures may be read from the film.
+
+  EV-CLIP's selections give such numbers only. Frame numbers of a film itself
+  stay what they are.
+  """
+  name = item.path.rsplit('/', 1)[-1]
+  rate = _RATES.get(len(name.partition('_')[2]))
+  if not rate or name.endswith(epic_videos.FILMS) or item.first is None:
+    return item
+  if item.stop is None or item.start is not None or item.end is not None:
+    return item
+  return dataclasses.replace(
+      item, start=(item.first + 1) / rate, end=item.stop / rate
+  )
+
+
+def _parse(kind: str, file: pathlib.Path, key: str) -> Listing:
+  """A list in the official form (one line per piece)."""
+  actions = _actions(file.parent) if kind == 'action' else {}
+  items = []
+  for line, row in _rows(file):
+    try:
+      video = row['video_id']
+      pair = int(row['verb_class']), int(row['noun_class'])
+      items.append(
+          Item(
+              f'{row["participant_id"]}/rgb_frames/{video}',
+              actions[pair] if actions else pair[kind == 'noun'],
+              _seconds(row['start_timestamp']),
+              _seconds(row['stop_timestamp']),
+              line,
+              # Pictures are numbered from 1, and the last one is included.
+              max(int(row['start_frame']) - 1, 0),
+              int(row['stop_frame']),
+          )
+      )
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+      raise UserError(
+          f'{file}, line {line}: wanted the columns of {_FILES["train"]} '
+          f'({type(e).__name__}: {e}).'
+      ) from e
+  if not items:
+    raise UserError(f'the list {file} ({key}) holds no clips.')
+  return Listing(file, key, tuple(items), first_number=0)
+
+
+def _read_classes(
+    kind: str, folder: pathlib.Path | None
+) -> labels.ClassTable | None:
+  """Classes by number under their official names, the column `key`."""
+  if folder is None:
+    return None
+  if kind != 'action':
+    names = _names(folder, kind)
+    origin = f'EPIC_100_{kind}_classes.csv'
+  else:
+    verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
+    pairs = _actions(folder) if verbs and nouns else ()
+    names = [f'{verbs[v]} {nouns[n]}' for v, n in pairs]
+    origin = 'the pairs of verb and noun in the official lists, by number'
+  if not names:
+    return None
+  return labels.ClassTable.of(names, origin)
+
+
+def _names(folder: pathlib.Path, kind: str) -> list[str]:
+  file = folder / f'EPIC_100_{kind}_classes.csv'
+  if not file.is_file():
+    return []
+  found = {}
+  for line, row in _rows(file):
+    number, name = row.get('id') or '', row.get('key') or ''
+    if number != str(len(found)) or not name:
+      raise UserError(
+          f'{file}, line {line}: wanted the columns id and key with ids '
+          f'0, 1, 2, ..., found {number!r} and {name!r}.'
+      )
+    found[number] = name
+  return list(found.values())
+
+
+def _actions(folder: pathlib.Path) -> dict[tuple[int, int], int]:
+  """Numbers the pairs of verb and noun that the official lists have."""
+  pairs = set()
+  for file in (folder / name for name in _FILES.values()):
+    for _, row in _rows(file) if file.is_file() else ():
+      pairs.add((int(row['verb_class']), int(row['noun_class'])))
+  return {pair: number for number, pair in enumerate(sorted(pairs))}
+
+
+def _rows(file: pathlib.Path):
+  """(line number, {column: cell}) of a CSV; cells may be quoted lists."""
+  with open(file, encoding='utf-8-sig', newline='') as opened:
+    reader = csv.DictReader(opened)
+    for row in reader:
+      yield reader.line_num, row
+
+
+def _seconds(text: str) -> float:
+  """'00:01:02.34' in seconds."""
+  hours, minutes, seconds = _TIME.fullmatch(text.strip()).groups()
+  return round(int(hours) * 3600 + int(minutes) * 60 + float(seconds), 6)

@@ -1,0 +1,140 @@
+"""HMDB51: 51 class folders, and three official splits of 70 + 30 clips each.
+
+Source: https://serre.lab.brown.edu/hmdb51.html (videos and splits); ViFi-CLIP,
+datasets_splits/hmdb_splits and labels/hmdb_51_labels.csv (order of classes).
+Differs: clips that a split marks as unused (0) are in no list. EZ-CLIP's own
+  training list holds them; give it as data.train_list to repeat that.
+"""
+
+import pathlib
+import re
+
+from data_pipelines.clip_lists import class_names, labels
+from data_pipelines.clip_lists.items import Item, Listing
+from data_pipelines.datasets import official, official_files
+from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.description import Description
+from evclip_jax.errors import UserError
+
+# The official splits do not number the classes; published lists do so.
+_CLASSES = (
+    'brush_hair cartwheel catch chew clap climb climb_stairs dive draw_sword '
+    'dribble drink eat fall_floor fencing flic_flac golf handstand hit hug '
+    'jump kick_ball kick kiss laugh pick pour pullup punch push pushup '
+    'ride_bike ride_horse run shake_hands shoot_ball shoot_bow shoot_gun sit '
+    'situp smile smoke somersault stand swing_baseball sword_exercise sword '
+    'talk throw turn walk wave'
+)
+CLASSES = tuple(_CLASSES.split())
+_SAME = frozenset(class_names.same(name) for name in CLASSES)
+# 'draw_sword' before 'sword'.
+_LONGEST_FIRST = sorted(CLASSES, key=len, reverse=True)
+_FLAGS = {'train': '1', 'test': '2'}
+# <title>_<class>_<visible parts>_<camera>_<people>_<side>_<quality>_<number>
+_CLIP_NAME = re.compile(
+    r'(.+)_[a-z]_(?:cm|nm)_np\d+_[a-z]{2}_(?:bad|med|goo)_\d+(?:\.\w+)?',
+    re.IGNORECASE,
+)
+
+
+def read(data, split: int, report_folder: str | None = None) -> Collection:
+  """The lists and classes of HMDB51; see `official.read`."""
+  return official.read(HMDB51, data, split, report_folder)
+
+
+def class_of(key: str) -> str:
+  """The class of a clip: its folder's; in other folders, its file's."""
+  folder, _, name = key.rpartition('/')
+  folder = folder.rsplit('/', 1)[-1]
+  match = _CLIP_NAME.fullmatch(name)
+  if not match or _known(folder):
+    return folder
+  for known in _LONGEST_FIRST:
+    if f'_{match.group(1)}'.casefold().endswith(f'_{known}'):
+      return known
+  return folder
+
+
+def _known(folder: str) -> bool:
+  return class_names.same(folder) in _SAME
+
+
+def _suffix(split: int) -> str:
+  return f'_test_split{split}.txt'
+
+
+def _has_lists(folder: pathlib.Path) -> bool:
+  return any(folder.glob('*_test_split?.txt'))
+
+
+def _list_title(role: str, split: int) -> str:
+  return f'*{_suffix(split)} ({role})'
+
+
+def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
+  """The clips of one role out of the 51 files of a split."""
+  files = sorted(folder.glob(f'*{_suffix(split)}'))
+  if not files:
+    return None
+  items = []
+  for file in files:
+    raw = file.name.removesuffix(_suffix(split))
+    if not _known(raw):
+      raise UserError(f'{file}: {raw!r} is not a class of HMDB51.')
+    for number, line in official_files.lines(file):
+      # Names hold all sorts of characters.
+      match = re.fullmatch(r'\s*(.*\S)\s+([012])\s*', line)
+      if not match:
+        raise official_files.wrong(file, number, '<clip> <0, 1 or 2>', line)
+      name, flag = match.groups()
+      if flag == _FLAGS[role]:
+        items.append(Item(f'{raw}/{name}', raw, None, None, number))
+  return Listing(folder / files[0].name, 'official list', tuple(items))
+
+
+def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable:
+  del folder
+  return labels.ClassTable.of(CLASSES, 'the published order of HMDB51')
+
+
+HMDB51 = Description(
+    name='hmdb51',
+    title='HMDB51',
+    homepage='https://serre.lab.brown.edu/hmdb51.html',
+    wanted=(
+        'HMDB51 needs a folder with videos/<class>/*.avi and '
+        'test_train_splits/*_test_split1.txt in it (--config.data.root=DIR).'
+        '\n  Get hmdb51_org.rar and test_train_splits.rar from '
+        'https://serre.lab.brown.edu/hmdb51.html and unpack them there (the '
+        'first one holds one archive per class, to be unpacked too).'
+    ),
+    splits=(1, 2, 3),
+    roles=('train', 'test'),
+    video_places=(
+        'videos',
+        'video_data',
+        'hmdb51_org',
+        'HMDB51',
+        'hmdb51',
+        'hmdb51/video_data',
+        'hmdb51/videos',
+        '.',
+    ),
+    list_places=(
+        'test_train_splits',
+        'testTrainMulti_7030_splits',
+        'test_train_splits/testTrainMulti_7030_splits',
+        'hmdb51/test_train_splits',
+        'splits',
+        'lists',
+        '.',
+        # data.root may be the folder of the class folders itself.
+        '../test_train_splits',
+        '../testTrainMulti_7030_splits',
+    ),
+    has_lists=_has_lists,
+    list_title=_list_title,
+    read_list=_read_list,
+    read_classes=_read_classes,
+    class_of=class_of,
+)

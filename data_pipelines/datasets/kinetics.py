@@ -1,0 +1,246 @@
+"""Kinetics-400, -600 and -100: ten seconds of YouTube films, by action.
+
+Which of them it is, the lists in the folder say. Clips that have vanished from
+YouTube are normal here: see data.on_missing.
+
+Source: the official lists (label, youtube_id, time_start, time_end, split);
+EV-CLIP, dassl/data/datasets/kinetics400.py for the places of files.
+Differs: the order of clips is the list's, not that of a Python set; clips are
+not left out silently if they cannot be read (data.on_broken).
+"""
+
+import collections
+import csv
+import functools
+import os
+import pathlib
+import re
+
+from data_pipelines.clip_lists import class_names, labels, list_files
+from data_pipelines.clip_lists.items import Item, Listing
+from data_pipelines.datasets import official
+from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.description import Description
+from data_pipelines.stores import file_tree
+from evclip_jax.errors import UserError
+
+_HOMEPAGE = 'https://github.com/cvdfoundation/kinetics-dataset'
+_WORDS = {'train': ('train',), 'test': ('val', 'validate', 'validation')}
+_FORMS = (
+    '{}.csv',
+    'kinetics_400_{}.csv',
+    'kinetics-400_{}.csv',
+    'kinetics_600_{}.csv',
+    'kinetics-600_{}.csv',
+)
+_COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
+_CLASS_FILES = ('kinetics_400_labels.csv', 'kinetics_600_labels.csv')
+_ID = 11
+_REPLACEMENT = 'replacement'
+# A folder with one of these words in it does not name a class.
+_NO_CLASS = re.compile(
+    r'(train|val|validate|validation|test)(_\d+)?|replacement.*|videos?|k\d00|'
+    r'kinetics.*',
+    re.IGNORECASE,
+)
+
+
+def read(data, split: int, report_folder: str | None = None) -> Collection:
+  """The lists and classes; see `official.read`.
+
+  The official validation list is the one to report on. data.test_list may be
+  another official list, such as test.csv.
+  """
+  return official.read(KINETICS, data, split, report_folder)
+
+
+def class_of(key: str) -> str:
+  """The class folder of a clip, or ''."""
+  folder = key.rsplit('/', 2)[-2] if '/' in key else ''
+  return '' if _NO_CLASS.fullmatch(folder) else folder
+
+
+class Films(file_tree.FileTree):
+  """The clips, found by the YouTube id in their names.
+
+  `<id>_<start>_<end>.mp4`, the bare `<id>.mkv`, with class folders or without.
+  A clip among the replacements for corrupted ones is preferred.
+  """
+
+  def find(self, path: str) -> str | None:
+    """The key of the clip a list means by `path`, or None.
+
+    Raises:
+      UserError: if several clips could be meant.
+    """
+    if '/' in path and os.path.isfile(self.media(path)):
+      return super().find(path)
+    found = self._by_id.get(_stem(path)[:_ID], [])
+    return self._best(path, found)
+
+  def find_by_name(self, path: str) -> str | None:
+    """The same: the YouTube id is enough."""
+    return self.find(path)
+
+  def _best(self, path: str, found: list[str]) -> str | None:
+    wanted = _stem(path)
+    # Other times of the same film are another clip.
+    fitting = [
+        k
+        for k in found
+        if _stem(k) in (wanted, wanted[:_ID]) or _REPLACEMENT in k
+    ]
+    if len(wanted) == _ID:
+      fitting = found
+    for prefers in (
+        lambda k: _REPLACEMENT in k,
+        lambda k: k.endswith('/' + path),
+        lambda k: _stem(k) == wanted,
+    ):
+      fitting = [k for k in fitting if prefers(k)] or fitting
+    if len({_stem(k) for k in fitting}) > 1:
+      raise UserError(
+          f'a list names {path!r}, which could be {fitting[0]!r} or '
+          f'{fitting[1]!r}. Write the path relative to data.root.'
+      )
+    return fitting[0] if fitting else None
+
+  @functools.cached_property
+  def _by_id(self) -> dict[str, list[str]]:
+    out = collections.defaultdict(list)
+    for key in self.keys:
+      out[_stem(key)[:_ID]].append(key)
+    return dict(out)
+
+
+def _stem(path: str) -> str:
+  name = path.rsplit('/', 1)[-1]
+  stem, dot, suffix = name.rpartition('.')
+  return (
+      stem if dot and f'.{suffix.lower()}' in file_tree.SUFFIXES else name
+  )
+
+
+def _has_videos(folder: pathlib.Path) -> bool:
+  """Clips up to two folders down: train/<class>/<clip>."""
+  level = [folder]
+  for _ in range(3):
+    for place in level:
+      if any(file_tree.is_clip(p.name) for p in place.iterdir()):
+        return True
+    level = [p / n for p in level for n in file_tree.folders(p)]
+  return False
+
+
+def _file(folder: pathlib.Path, role: str) -> pathlib.Path | None:
+  for form in _FORMS:
+    for word in _WORDS[role]:
+      if (folder / form.format(word)).is_file():
+        return folder / form.format(word)
+  return None
+
+
+def _read_list(
+    folder: pathlib.Path, role: str, split: int
+) -> Listing | None:
+  file = _file(folder, role)
+  return _parse(file, f'data.{role}_list') if file else None
+
+
+def _read_given(file: str, key: str, root: str) -> Listing:
+  for path in (pathlib.Path(file).expanduser(), pathlib.Path(root) / file):
+    if path.is_file():
+      with open(path, encoding='utf-8-sig', errors='replace') as opened:
+        columns = next(csv.reader([opened.readline()]), [])
+      if {'label', 'youtube_id'} <= {c.strip() for c in columns}:
+        return _parse(path, key)
+      break
+  return list_files.read(file, key, root)
+
+
+def _parse(file: pathlib.Path, key: str) -> Listing:
+  """An official list: one line per clip, with names of columns."""
+  items = []
+  with open(file, encoding='utf-8-sig', newline='') as opened:
+    reader = csv.DictReader(opened, skipinitialspace=True)
+    if not set(_COLUMNS) <= set(reader.fieldnames or ()):
+      raise UserError(
+          f'{file} ({key}), line 1: wanted the columns {", ".join(_COLUMNS)}, '
+          f'found {", ".join(reader.fieldnames or ())}.'
+      )
+    for row in reader:
+      try:
+        start, end = (int(float(row[c])) for c in _COLUMNS[2:])
+        name = f'{row["youtube_id"]}_{start:06d}_{end:06d}.mp4'
+        items.append(Item(name, row['label'], None, None, reader.line_num))
+      except (TypeError, ValueError) as e:
+        raise UserError(
+            f'{file} ({key}), line {reader.line_num}: wanted times in seconds, '
+            f'found {row["time_start"]!r} and {row["time_end"]!r}.'
+        ) from e
+  if not items:
+    raise UserError(f'the list {file} ({key}) holds no clips.')
+  return Listing(file, key, tuple(items))
+
+
+def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable | None:
+  """The numbered names if they are there, else those in the lists, sorted."""
+  if folder is None:
+    return None
+  for name in _CLASS_FILES:
+    if (folder / name).is_file():
+      return labels.ClassTable.of(class_names.read(folder / name), name)
+  names = set()
+  for role in _WORDS:
+    listing = _read_list(folder, role, 1)
+    names |= {i.label for i in listing.items} if listing else set()
+  if not names:
+    return None
+  return labels.ClassTable.of(
+      sorted(names), 'the names in the lists, sorted'
+  )
+
+
+KINETICS = Description(
+    name='kinetics',
+    title='Kinetics',
+    homepage=_HOMEPAGE,
+    wanted=(
+        'Kinetics needs a folder with <youtube id>_<start>_<end>.mp4 in it or '
+        'in its folders, and annotations/ with train.csv and val.csv '
+        '(--config.data.root=DIR).\n  Get both from '
+        f'{_HOMEPAGE}, or a mirror of them.'
+    ),
+    splits=(1,),
+    roles=('train', 'test'),
+    video_places=(
+        '.',
+        'k400',
+        'k600',
+        'kinetics400',
+        'kinetics600',
+        'kinetics-dataset/k400',
+        'kinetics-dataset/k600',
+    ),
+    list_places=(
+        'annotations',
+        '.',
+        'k400/annotations',
+        'k600/annotations',
+        'kinetics400',
+        'kinetics600',
+        'kinetics-dataset/k400/annotations',
+        'kinetics-dataset/k600/annotations',
+        '../annotations',
+    ),
+    has_lists=lambda folder: _file(folder, 'train') is not None,
+    list_title=lambda role, split: f'{_WORDS[role][0]}.csv',
+    read_list=_read_list,
+    read_classes=_read_classes,
+    class_of=class_of,
+    read_given=_read_given,
+    has_videos=_has_videos,
+    open_store=Films,
+    class_file=_CLASS_FILES[0],
+    only_listed=True,
+)

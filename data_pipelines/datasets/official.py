@@ -1,0 +1,196 @@
+"""Data sets with an official download: what all of them have in common.
+
+A data set is a `Description`: where its files usually lie, how its lists and
+its class names are read. `read` makes the lists of a run from it, either from
+the files of a download or mirror or from a prepared TFDS folder;
+`builders.plan` makes of the same description what is stored in such a folder.
+"""
+
+import dataclasses
+import pathlib
+
+from data_pipelines.clip_lists import class_names, labels, path_rule
+from data_pipelines.clip_lists.items import Item, Listing
+from data_pipelines.datasets import collection, numbering
+from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.description import (
+    Description,
+    find_layout,
+    list_key,
+    official_listing,
+)
+from data_pipelines.stores import archive
+from evclip_jax.errors import UserError
+
+
+def read(
+    what: Description, data, split: int, report_folder: str | None = None
+) -> Collection:
+  """The lists and classes of a data set.
+
+  Lists that the config does not name are the official ones of `split`. (An
+  official validation list is not used where both the training and the test
+  lists are the user's.) Lists of others may number the classes from 0 or from
+  1 and may name files without their folders.
+
+  Args:
+    what: the data set.
+    data: config.data.
+    split: which official split.
+    report_folder: where the names of missing clips are written, if many.
+
+  Raises:
+    UserError: the data or lists are missing or do not fit (see `labels`).
+  """
+  if data.tfds_dir:
+    layout = None
+    store = archive.Archive(data.tfds_dir, what.archive_name)
+  else:
+    layout = find_layout(what, data.root)
+    store = what.open_store(layout.videos)
+  given = collection.read_given(
+      data, store, data.root, report_folder, reader=what.read_given
+  )
+  located = {x.name: x for x in given.all()}
+  for role in what.roles:
+    if _is_given(role, given):
+      continue
+    if layout is None:
+      found = _stored_list(what, data, store, role, split)
+    else:
+      found = _official_list(
+          what, data, layout, store, role, split, report_folder
+      )
+    if found is not None:
+      located[role] = found
+  # The order of the lists in messages and reports does not depend on which of
+  # them are official.
+  ordered = {'train': located.pop('train')}
+  if 'val' in located:
+    ordered['val'] = located.pop('val')
+  ordered |= located
+
+  table = _table(what, data, layout, store, list(ordered.values()))
+  clips = {
+      name: labels.to_clips(
+          x, table, what.class_of, numbering.first(x, table, what.class_of)
+      )
+      for name, x in ordered.items()
+  }
+  train, val = clips.pop('train'), clips.pop('val', None)
+  return collection.build(store, table, train, val, clips)
+
+
+def _is_given(role: str, given: collection.Given) -> bool:
+  if role == 'test':
+    return bool(given.tests)
+  if role == 'val' and given.val is None:
+    return bool(given.train and given.tests)
+  return getattr(given, role) is not None
+
+
+def _check_split(what: Description, split: int):
+  if split not in what.splits:
+    known = [str(s) for s in what.splits]
+    known = ' and '.join(filter(None, [', '.join(known[:-1]), known[-1]]))
+    raise UserError(
+        f'split={split}: {what.title} has the '
+        f'split{"s" if len(what.splits) > 1 else ""} {known}.'
+    )
+
+
+def _official_list(
+    what, data, layout, store, role, split, report_folder
+) -> labels.Located | None:
+  """The list of a download; None for a validation list that is not there."""
+  _check_split(what, split)
+  listing = layout.lists and official_listing(what, layout.lists, role, split)
+  if listing:
+    rule = path_rule.parse(data.path_rule)
+    listing = path_rule.rewrite(listing, rule)
+    return labels.locate(role, listing, store, report_folder, data.on_missing)
+  if role == 'val':
+    return None
+  places = ', '.join(p for p in what.list_places if not p.startswith('.'))
+  raise UserError(
+      f'the official {what.list_title(role, split)} was not found near '
+      f'{layout.videos} (in {layout.lists or places}). Unpack the lists '
+      f'there, or give {list_key(role)}.\n  {what.wanted}'
+  )
+
+
+def _stored_list(what, data, store, role, split) -> labels.Located | None:
+  """The same from a TFDS folder."""
+  _check_split(what, split)
+  title = what.list_title(role, split)
+  stored, length = store.official(f'{role}{split}')
+  if not stored:
+    if role == 'val':
+      return None
+    raise UserError(
+        f'{store} was built without {title}. Give {list_key(role)}, or build '
+        'it again with the official lists.'
+    )
+  if len(stored) < length and data.on_missing == 'error':
+    raise UserError(
+        f'{store} was built from an incomplete download: it has '
+        f'{len(stored)} of the {length} clips of the official {role} list '
+        f'{split}. Give {list_key(role)} with the clips there are, build it '
+        'again, or leave them out: data.on_missing=skip.'
+    )
+  empty = dict.fromkeys(('label', 'start', 'end'))
+  items = tuple(Item(path=path, **empty | said) for path, said in stored)
+  listing = Listing(
+      pathlib.Path(title), list_key(role), items, what.first_number
+  )
+  there = {item.line for item in items}
+  missing = tuple(
+      f'clip {n} of {title}' for n in range(1, length + 1) if n not in there
+  )
+  if missing:
+    print(
+        f'note: {store} lacks {len(missing)} of the {length} clips of {title}.'
+    )
+  return labels.Located(
+      role, listing, tuple(item.path for item in items), missing
+  )
+
+
+def _table(what, data, layout, store, located) -> labels.ClassTable:
+  """The classes by number, as far as anything tells them."""
+  if layout is None:
+    names = store.class_names
+    official = labels.ClassTable.of(names, str(store)) if names else None
+  else:
+    official = what.read_classes(layout.lists)
+  if official and what.all_classes:
+    official = dataclasses.replace(official, fixed=True)
+  if not data.class_names or class_names.is_per_list(data.class_names):
+    return official or _infer(what, located)
+  own = labels.ClassTable.from_file(data.class_names)
+  shown = tuple(class_names.clean(n) for n in own.raw)
+  if not official or all(official.label(n) is not None for n in own.raw):
+    return dataclasses.replace(own, shown=shown)
+  if len(own.raw) == len(official.raw):
+    # Other words for the same classes.
+    return dataclasses.replace(
+        official, shown=shown, origin=own.origin, fixed=True
+    )
+  unknown = next(n for n in own.raw if official.label(n) is None)
+  raise UserError(
+      f'{data.class_names} (data.class_names) has {len(own.raw)} names, and '
+      f'{unknown!r} is not a class of {what.title}. Give official names, or '
+      f'one name for each of the {len(official.raw)} classes in their order.'
+  )
+
+
+def _infer(what: Description, located) -> labels.ClassTable:
+  try:
+    return labels.infer(located, [what.class_of])
+  except UserError as e:
+    if not what.class_file:
+      raise
+    raise UserError(
+        f'{what.class_file} with the class names of {what.title} was not '
+        f'found beside the lists, and {e}'
+    ) from e

@@ -1,0 +1,133 @@
+"""Frames spread over the whole video, as EZ-CLIP and CLIP-FSAR choose them."""
+
+import numpy as np
+
+
+def even_frames(
+    total: int, num_frames: int, middle: float = 0.5
+) -> np.ndarray:
+  """One frame from the middle of each of T equal segments.
+
+  Args:
+    total: N, frames of the clip.
+    num_frames: T.
+    middle: which part of a segment, 0..1, if there is more than one frame in
+      it; several temporal views differ in it.
+
+  Returns:
+    int64 [T], never falling, in 0..N - 1; where N <= T, frames repeat.
+
+  Source: EZ-CLIP, datasets/, evaluation, and training without random_shift.
+    Its file numbers begin with 1.
+  Differs: `middle` (the original has 0.5).
+  """
+  _check(total, num_frames)
+  if num_frames == 1:
+    return np.asarray([min(int(total * middle), total - 1)], np.int64)
+  steps = np.arange(num_frames)
+  if total <= num_frames:
+    return steps * total // num_frames
+  length = total / num_frames
+  places = steps * total / num_frames + (length - 1) * middle
+  return places.astype(np.int64)
+
+
+def shifted_frames(
+    total: int, num_frames: int, generator: np.random.Generator
+) -> np.ndarray:
+  """One random frame of each of T segments; T distinct frames if there are.
+
+  Where N <= T, every frame once and T - N repeats drawn uniformly, sorted.
+
+  Source: EZ-CLIP, datasets/, training with random_shift.
+  Differs: none.
+  """
+  _check(total, num_frames)
+  if total <= num_frames:
+    repeats = generator.integers(total, size=num_frames - total)
+    return np.sort(np.concatenate([np.arange(total), repeats]))
+  ticks = np.arange(num_frames + 1) * total // num_frames
+  return generator.integers(ticks[:-1], ticks[1:])
+
+
+def segment_frames(
+    total: int,
+    num_frames: int,
+    generator: np.random.Generator | None = None,
+) -> np.ndarray:
+  """One frame of each of T segments of N // T frames; the rest is not used.
+
+  Args:
+    total: N, frames of the clip.
+    num_frames: T.
+    generator: draws a frame of each segment; None = its middle one.
+
+  Returns:
+    int64 [T], never falling, in 0..N - 1.
+
+  Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py, the rule for sampling
+    rates above 40, which draws in training and in testing.
+  Differs: shorter clips repeat their last frame; the original fails.
+  """
+  _check(total, num_frames)
+  length = max(total // num_frames, 1)
+  if generator is None:
+    inside = (length - 1) // 2
+  else:
+    inside = generator.integers(length, size=num_frames)
+  return np.minimum(np.arange(num_frames) * length + inside, total - 1)
+
+
+def interval_frames(
+    total: int, num_frames: int, fps: float, place: float, rate: int = 35
+) -> np.ndarray:
+  """T evenly spaced frames of a stretch of T * rate frames at 12 per second.
+
+  A clip that is shorter, such as every one of Kinetics, is used as a whole,
+  but for its last `rate` frames.
+
+  Args:
+    total: N, frames of the clip.
+    num_frames: T.
+    fps: frames per second of the clip; 0 (pictures have none) uses the
+      whole clip.
+    place: where the stretch lies in the room there is, 0..1; testing uses 0.5.
+    rate: the sampling rate.
+
+  Returns:
+    int64 [T] in 0..N - 1. A clip of fewer than about `rate` frames gives
+    mostly frame 0, as in the original.
+
+  Source: CLIP-FSAR, datasets/base/base_dataset.py, interval_based, in float32
+    as there.
+  Differs: a clip shorter than T repeats its last frame.
+  """
+  _check(total, num_frames)
+  if total < num_frames:
+    return np.minimum(np.arange(num_frames), total - 1)
+  length = num_frames * rate * fps / 12
+  if not fps or length > total:
+    length = num_frames * (total // num_frames)
+  start = np.float32(max(total - length + 1, 0) * place)
+  end = np.float32(start + np.float32(length) - np.float32(rate))
+  points = _linspace(start, end, num_frames)
+  return np.clip(points, 0, total - 1).astype(np.int64)
+
+
+def _linspace(start: np.float32, end: np.float32, count: int) -> np.ndarray:
+  """torch.linspace: from both ends to the middle."""
+  step = (end - start) / np.float32(max(count - 1, 1))
+  places = np.arange(count, dtype=np.float32)
+  return np.where(
+      places < count // 2,
+      start + step * places,
+      end - step * (np.float32(count - 1) - places),
+  )
+
+
+def _check(total: int, num_frames: int):
+  if min(total, num_frames) < 1:
+    raise ValueError(
+        'total and num_frames must be at least 1, but are '
+        f'{total} and {num_frames}.'
+    )

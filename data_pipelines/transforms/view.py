@@ -1,0 +1,50 @@
+"""What a recipe hands to `clip_frames`: which frames, and what becomes of them.
+
+Random choices are drawn from the numpy generator that the recipe is given, and
+hold for all frames of the clip unless a setting says otherwise.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+  """One look at a clip.
+
+  Attributes:
+    frames: int64 [T], frame numbers within the clip, from 0.
+    pixels: decoded frames uint8 [T, H, W, 3] -> uint8 [T, P, P, 3]. Called
+      once: it may draw from the generator of its view.
+  """
+
+  frames: np.ndarray
+  pixels: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Which of the fixed views of a clip is wanted.
+
+  Attributes:
+    clip, clips: which of how many temporal windows.
+    crop, crops: which of how many crops: 1 = centre; 3 = left (or upper),
+      centre, right (or lower).
+  """
+
+  clip: int = 0
+  clips: int = 1
+  crop: int = 0
+  crops: int = 1
+
+  @property
+  def middle(self) -> float:
+    """Where the window lies in time, between 0 and 1; one lies at 0.5."""
+    return (self.clip + 0.5) / self.clips
+
+  def offset(self, room: int) -> int:
+    """Where the crop lies in `room` spare pixels; halves go to the even."""
+    part = 1 if self.crops == 1 else self.crop
+    return round(room * part / 2)

@@ -1,0 +1,264 @@
+"""Clips that are numbered pictures: a folder of them, or a ZIP file in memory.
+
+`frame_0000000001.jpg` (EPIC-Kitchens), `img_00001.jpg` (EZ-CLIP) and any other
+name that ends in a number. The first picture is frame 0, whatever its number.
+The ZIP file is what `cut` makes of a folder: its entries are the picture files
+as they are, so it decodes to the same pixels.
+"""
+
+import collections
+import dataclasses
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from data_pipelines.video_files import pyav
+from data_pipelines.video_files.pyav import Unreadable
+
+CONTAINER = 'pictures'
+_NUMBERED = re.compile(
+    r'(.*?)([0-9]{1,18})(\.jpg|\.jpeg|\.png)', re.IGNORECASE
+)
+# Some tools write optical flow beside the pictures.
+_PREFERRED = ('frame_', 'img_')
+# A single picture beside a class's clips is a preview.
+_LEAST = 2
+_ZIP = b'PK\x03\x04'
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+  """The names of consecutive pictures.
+
+  Attributes:
+    pattern: for `str.format`, such as 'frame_{:010d}.jpg'.
+    first: number of the first picture.
+    count: how many there are.
+  """
+
+  pattern: str
+  first: int
+  count: int
+
+  def name(self, index: int) -> str:
+    """The file name of a frame, counted from 0."""
+    return self.pattern.format(self.first + index)
+
+
+def is_picture(name: str) -> bool:
+  """Whether a file name is that of a numbered picture."""
+  return not name.startswith('.') and _NUMBERED.fullmatch(name) is not None
+
+
+def are_frames(names: Iterable[str]) -> bool:
+  """Whether a folder with these files in it may be a clip."""
+  found = 0
+  for name in names:
+    found += is_picture(name)
+    if found >= _LEAST:
+      return True
+  return False
+
+
+def is_frame_folder(path: str | os.PathLike) -> bool:
+  """Whether a path is a folder with numbered pictures in it."""
+  try:
+    with os.scandir(path) as entries:
+      return are_frames(e.name for e in entries)
+  except OSError:
+    return False
+
+
+def series(names: Iterable[str]) -> Series:
+  """What the pictures of a folder are called.
+
+  Args:
+    names: all files of the folder; others than numbered pictures are ignored.
+
+  Raises:
+    Unreadable: no pictures, a number is missing, or several series.
+  """
+  groups = collections.defaultdict(dict)
+  for name in names:
+    match = None if name.startswith('.') else _NUMBERED.fullmatch(name)
+    if match:
+      prefix, digits, suffix = match.groups()
+      groups[prefix, suffix][name] = digits
+  if not groups:
+    raise Unreadable('it is a folder without numbered pictures')
+  chosen = list(groups)
+  if len(chosen) > 1:
+    chosen = [g for g in groups if g[0] in _PREFERRED]
+  if len(chosen) != 1:
+    one, other = (f'{p}...{s}' for p, s in sorted(chosen or groups)[:2])
+    raise Unreadable(
+        f'it holds several series of pictures ({one}, {other})'
+    )
+  (prefix, suffix), files = chosen[0], groups[chosen[0]]
+  # Numbers that outgrow their zeros get longer: 9999, 10000.
+  width = min(map(len, files.values()))
+  escaped = prefix.replace('{', '{{').replace('}', '}}')
+  first = min(map(int, files.values()))
+  out = Series(f'{escaped}{{:0{width}d}}{suffix}', first, len(files))
+  expected = map(out.name, range(len(files)))
+  hole = next((n for n in expected if n not in files), '')
+  if hole:
+    raise Unreadable(
+        f'its picture {hole} is missing: the numbers of the {len(files)} '
+        f'pictures run from {first} to {max(map(int, files.values()))}'
+    )
+  return out
+
+
+def holds_pictures(source: str | bytes) -> bool:
+  """Whether a path is a folder, or contents begin as a ZIP file does."""
+  if isinstance(source, bytes):
+    return source.startswith(_ZIP)
+  return os.path.isdir(source)
+
+
+def examine(source: str | bytes) -> dict[str, Any]:
+  """Lists the pictures and decodes the first one.
+
+  Args:
+    source: absolute path of a folder, or a ZIP file's contents.
+
+  Returns:
+    The fields of `probe.Probe` that depend on the contents. Pictures do not
+    say how many of them make a second: fps and duration are 0.
+
+  Raises:
+    Unreadable: a number is missing, or the first picture is broken.
+  """
+  with _Pictures(source) as pictures:
+    found = series(pictures.names())
+    pixels = pictures.decode(found.name(0))
+  return {
+      'num_frames': found.count,
+      'width': pixels.shape[1],
+      'height': pixels.shape[0],
+      'codec': 'png' if found.pattern.lower().endswith('png') else 'mjpeg',
+      'container': CONTAINER,
+      'pictures': found.pattern,
+      'first_picture': found.first,
+      'times': [],
+      'time_base': (0, 1),
+      'keyframes': (),
+  }
+
+
+def read(
+    source: str | bytes,
+    wanted: Sequence[int],
+    found: Series,
+    height: int,
+    width: int,
+) -> list[np.ndarray]:
+  """Decodes the pictures asked for and no other.
+
+  Args:
+    source: absolute path of a folder, or a ZIP file's contents.
+    wanted: frame numbers from 0.
+    found: what the pictures are called.
+    height, width: pixels of the first picture, which all must have.
+
+  Returns:
+    uint8 [H, W, 3], RGB, for each of `wanted`.
+
+  Raises:
+    Unreadable: a picture is broken, gone, or of another size; it is named.
+  """
+  out = []
+  with _Pictures(source) as pictures:
+    for index in wanted:
+      name = found.name(index)
+      pixels = pictures.decode(name)
+      if pixels.shape[:2] != (height, width):
+        raise Unreadable(
+            f'its picture {name} has {pixels.shape[1]}x{pixels.shape[0]} '
+            f'pixels and the first one {width}x{height}'
+        )
+      out.append(pixels)
+  return out
+
+
+def pack(folder: str, found: Series, first: int, stop: int) -> bytes:
+  """The files of some pictures in one ZIP file, not compressed again.
+
+  Args:
+    folder: where they are.
+    found: what they are called.
+    first, stop: frames first..stop - 1.
+
+  Raises:
+    OSError: a picture cannot be read.
+  """
+  out = io.BytesIO()
+  with zipfile.ZipFile(out, 'w', zipfile.ZIP_STORED) as packed:
+    for index in range(first, stop):
+      name = found.name(index)
+      with open(os.path.join(folder, name), 'rb') as file:
+        # A ZipInfo has a fixed date: the same pictures give the same bytes.
+        packed.writestr(zipfile.ZipInfo(name), file.read())
+  return out.getvalue()
+
+
+class _Pictures:
+  """Files by name, in a folder or in a ZIP file."""
+
+  def __init__(self, source: str | bytes):
+    self._folder, self._zip = source, None
+    if isinstance(source, bytes):
+      try:
+        self._zip = zipfile.ZipFile(io.BytesIO(source))
+      except (zipfile.BadZipFile, ValueError, NotImplementedError) as e:
+        raise Unreadable(
+            f'it is not a sound ZIP file of pictures ({e})'
+        ) from e
+      # Only what `pack` writes: a packed bomb would fill the memory.
+      if any(i.compress_type for i in self._zip.infolist()):
+        raise Unreadable('it is a compressed ZIP file; pictures are stored')
+
+  def __enter__(self) -> '_Pictures':
+    return self
+
+  def __exit__(self, *_):
+    if self._zip is not None:
+      self._zip.close()
+
+  def names(self) -> list[str]:
+    """All of them."""
+    return (
+        os.listdir(self._folder)
+        if self._zip is None
+        else (self._zip.namelist())
+    )
+
+  def decode(self, name: str) -> np.ndarray:
+    """uint8 [H, W, 3], RGB."""
+    try:
+      if self._zip is None:
+        with open(os.path.join(self._folder, name), 'rb') as file:
+          return _rgb(file)
+      return _rgb(io.BytesIO(self._zip.read(name)))
+    except FileNotFoundError as e:
+      raise Unreadable(f'its picture {name} is gone') from e
+    # PIL raises these for files of all kinds, ZIP files their own.
+    except (
+        OSError, SyntaxError, ValueError, KeyError, zipfile.BadZipFile
+    ) as e:  # fmt: skip
+      raise Unreadable(f'its picture {name} is broken ({e})') from e
+
+
+def _rgb(file) -> np.ndarray:
+  with Image.open(file, formats=('JPEG', 'PNG')) as image:
+    pyav.check_size(image.width, image.height)
+    if image.mode.startswith(('I', 'F')):
+      raise ValueError('it has more than 8 bits per colour')
+    return np.asarray(image.convert('RGB'))

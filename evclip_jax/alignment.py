@@ -1,0 +1,209 @@
+"""How alike two sequences of frames are: the metrics of few-shot heads.
+
+A metric gives a similarity, higher for more alike, of every query and every
+class of an episode. Shapes, everywhere: E episodes, Q queries, N classes, S
+sequences that stand for a class (one prototype, or one per shot), L frames of a
+query, M of a prototype.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+# Added to the product of norms, as CLIP-FSAR's code does.
+COSINE_EPSILON = 0.01
+
+# Of `linear_probe`: far beyond where its classes stop changing.
+_PROBE_STEPS, _PROBE_RATE, _PROBE_DECAY = 200, 0.5, 1e-3
+
+Metric = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def make_metric(
+    name: str, softness: float = 0.5, both_directions: bool = True
+) -> Metric:
+  """A metric without weights of its own, by name.
+
+  Args:
+    name: 'otam', 'bimhm', 'mean' or 'linear'.
+    softness: lambda of OTAM's soft minimum.
+    both_directions: whether OTAM and Bi-MHM also go from prototype to query.
+
+  Returns:
+    (queries [E, Q, L, D], prototypes [E, N, S, M, D]) -> [E, Q, N], the mean
+    over S; 'linear' learns from all S.
+  """
+
+  def matched(distance):
+    def metric(queries, prototypes):
+      d = frame_distances(queries, prototypes)
+      total = distance(d)
+      if both_directions:
+        total += distance(d.swapaxes(-1, -2))
+      return -total.mean(axis=-1)
+
+    return metric
+
+  metrics = {
+      'otam': matched(lambda d: otam(d, softness)),
+      'bimhm': matched(nearest),
+      'mean': mean_similarity,
+      'linear': linear_probe,
+  }
+  return metrics[name]
+
+
+def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
+  """a.b / (|a| |b| + 0.01) of all rows of a [..., m, D] and b [..., n, D].
+
+  Returns:
+    float32 [..., m, n].
+
+  Source: CLIP-FSAR, models/base/few_shot.py, cos_sim.
+  Differs: none. The gradient at a row of zeros is zero, as torch's.
+  """
+  a, b = a.astype(jnp.float32), b.astype(jnp.float32)
+  norms = _norm(a)[..., :, None] * _norm(b)[..., None, :]
+  return a @ b.swapaxes(-1, -2) / (norms + COSINE_EPSILON)
+
+
+def frame_distances(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
+  """1 - cosine of all frames of all pairs.
+
+  Args:
+    queries: [E, Q, L, D].
+    prototypes: [E, N, S, M, D].
+
+  Returns:
+    float32 [E, Q, N, S, L, M].
+  """
+  e, q, length, width = queries.shape
+  _, n, s, frames, _ = prototypes.shape
+  similarity = cosine(
+      queries.reshape(e, q * length, width),
+      prototypes.reshape(e, n * s * frames, width),
+  )
+  d = 1 - similarity.reshape(e, q, length, n, s, frames)
+  return d.transpose(0, 1, 3, 4, 2, 5)
+
+
+def mean_similarity(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
+  """Cosine of the means over time, averaged over S; see `make_metric`.
+
+  Source: CLIP-FSAR, models/base/few_shot.py, CNN_TSN.
+  Differs: none.
+  """
+  e, n, s, _, width = prototypes.shape
+  means = prototypes.mean(axis=-2).reshape(e, n * s, width)
+  similarity = cosine(queries.mean(axis=-2), means)
+  return similarity.reshape(e, -1, n, s).mean(axis=-1)
+
+
+def linear_probe(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
+  """Logits of a linear classifier fitted to each episode's prototypes.
+
+  Softmax regression on means over time, of unit length, centred and scaled by
+  what is typical of the episode; with L2. As there are fewer examples than
+  dimensions it is solved for one weight per example and class. The gradient
+  does not go through the solution.
+
+  Args:
+    queries: [E, Q, L, D].
+    prototypes: [E, N, S, M, D], S examples of each class.
+
+  Returns:
+    float32 [E, Q, N].
+  """
+  e, n, s, _, width = prototypes.shape
+  known = jax.lax.stop_gradient(_unit(prototypes.mean(axis=-2)))
+  known = known.reshape(e, n * s, width)
+  centre = known.mean(axis=1, keepdims=True)
+  known -= centre
+  scale = jnp.sqrt((known**2).sum(-1).mean(-1))[:, None, None] + 1e-6
+  known /= scale
+  asked = (_unit(queries.mean(axis=-2)) - centre) / scale
+  target = jnp.repeat(jnp.eye(n), s, axis=0)  # [N*S, N]
+  kernel = known @ known.swapaxes(1, 2) + 1  # the 1 is the bias
+
+  def step(weights, _):
+    error = (jax.nn.softmax(kernel @ weights) - target) / (n * s)
+    return weights - _PROBE_RATE * (error + _PROBE_DECAY * weights), None
+
+  start = jnp.zeros((e, n * s, n))
+  weights, _ = jax.lax.scan(step, start, None, _PROBE_STEPS)
+  return (asked @ known.swapaxes(1, 2) + 1) @ weights
+
+
+def nearest(distances: jax.Array) -> jax.Array:
+  """Sum over the rows of the smallest distance; [..., L, M] -> [...].
+
+  Both directions together are HyRSM's Bi-MHM.
+
+  Source: CLIP-FSAR, models/base/few_shot.py, the HyRSM and MoLo heads.
+  Differs: none: sums, not means.
+  """
+  return distances.min(axis=-1).sum(axis=-1)
+
+
+def otam(distances: jax.Array, softness: float) -> jax.Array:
+  """Cost of the cheapest ordered alignment, with a soft minimum.
+
+  A path goes from the first column to the last, by "next column" or "next row
+  and next column"; it may begin and end at any row. Exactly, with c the
+  cumulative costs, d padded with a column of zeros on both sides, rows l and
+  columns m from 0:
+
+    c[l, 0] = 0
+    c[0, m] = d[0, m] + c[0, m - 1]
+    c[l, m] = d[l, m] + softmin(c[l - 1, m - 1], c[l, m - 1]), for the first
+      column of distances and for the last of zeros also of c[l - 1, m]
+
+  and softmin(x, ...) = -lambda log sum exp(-x / lambda). The result is c at the
+  end of the last row; it may be negative.
+
+  Args:
+    distances: [..., L, M], rows are what is aligned to the columns.
+    softness: lambda.
+
+  Returns:
+    float32 [...].
+
+  Source: CLIP-FSAR, models/base/few_shot.py, OTAM_cum_dist_v2 and its copies.
+  Differs: works with -c / lambda and logaddexp, so that long clips neither
+    overflow nor underflow. A column needs only the one before it (but for the
+    first, which runs down its rows), hence a scan over the columns.
+  """
+  # [M, ..., L]: the scan goes over the first axis.
+  d = jnp.moveaxis(distances.astype(jnp.float32) / softness, -1, 0)
+
+  def down(above, d):
+    # Two neighbours lie in the padding, whose cost is 0.
+    c = jnp.logaddexp(above, jnp.log(2.0)) - d
+    return c, c
+
+  top = -d[0, ..., 0]
+  _, rest = jax.lax.scan(down, top, jnp.moveaxis(d[0, ..., 1:], -1, 0))
+  first = jnp.concatenate([top[None], rest])
+  first = jnp.moveaxis(first, 0, -1)  # [..., L]
+
+  def right(before, d):
+    rows = jnp.logaddexp(before[..., :-1], before[..., 1:])
+    return jnp.concatenate([before[..., :1], rows], axis=-1) - d, None
+
+  last, _ = jax.lax.scan(right, first, d[1:])
+  # Down the last column, every row is entered from its left and, but for the
+  # lowest, from its upper left.
+  ways = jnp.full(last.shape[-1], 2.0).at[-1].set(1.0)
+  return -softness * jax.nn.logsumexp(last + jnp.log(ways), axis=-1)
+
+
+def _unit(x: jax.Array) -> jax.Array:
+  x = x.astype(jnp.float32)
+  return x / (_norm(x)[..., None] + 1e-6)
+
+
+def _norm(x: jax.Array) -> jax.Array:
+  squares = (x * x).sum(axis=-1)
+  zero = squares == 0
+  return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squares)))

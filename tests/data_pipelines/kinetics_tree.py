@@ -1,0 +1,60 @@
+"""A miniature Kinetics: lists in the official form, clips of any mirror."""
+
+import pathlib
+
+from tests.data_pipelines import coded_clips
+
+CLASSES = ('playing guitar', 'air drumming', 'shaking hands')
+# (id, start, class): ids hold dashes and underscores.
+TRAIN = (
+    ('-abc_DEF-01', 1, 0),
+    ('_x-yzABCD02', 20, 1),
+    ('aaaaaaaaaaa', 137, 2),
+    ('bbbbbbbbbbb', 9, 0),
+)
+TEST = (('ccccccccccc', 0, 1), ('ddddddddddd', 33, 2))
+ROWS = (TRAIN, TEST)
+
+
+def file_name(video: str, start: int) -> str:
+  """As the official scripts call a clip."""
+  return f'{video}_{start:06d}_{start + 10:06d}.mp4'
+
+
+def official(role: str, name: str, video: str, start: int) -> str:
+  """Where the official scripts put a clip."""
+  return f'{role}/{file_name(video, start)}'
+
+
+def write_lists(
+    folder: pathlib.Path, test: str = 'val', form: str = '{}', rows=ROWS
+):
+  """train.csv and val.csv, or other names of them."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, own in zip(('train', test), rows, strict=True):
+    lines = ['label,youtube_id,time_start,time_end,split'] + [
+        f'{CLASSES[k]},{video},{start},{start + 10},{name}'
+        for video, start, k in own
+    ]
+    (folder / f'{form.format(name)}.csv').write_text('\n'.join(lines) + '\n')
+
+
+def write_clips(
+    root: pathlib.Path, place=official, rows=ROWS, real: bool = False
+):
+  """Clips of 4 bytes, or real ones.
+
+  Args:
+    root: becomes data.root.
+    place: (role, class, video, start) -> path below root.
+    rows: of the training and of the validation list.
+    real: whether they can be decoded.
+  """
+  for role, own in zip(('train', 'val'), rows, strict=True):
+    for video, start, k in own:
+      path = root / place(role, CLASSES[k], video, start)
+      path.parent.mkdir(parents=True, exist_ok=True)
+      if real:
+        coded_clips.write(path, num_frames=12)
+      else:
+        path.write_bytes(b'clip')

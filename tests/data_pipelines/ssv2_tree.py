@@ -1,0 +1,55 @@
+"""A miniature Something-Something V2: a few clips, real annotations."""
+
+import json
+import pathlib
+
+from data_pipelines.datasets import ssv2
+from tests.data_pipelines import coded_clips
+
+TEMPLATES = (
+    'Holding [something] next to [something]',
+    'Pretending to close [something] without actually closing it',
+    'Poking [one of many similar things on the surface]',
+)
+_WEBM = next(f for f in coded_clips.FORMATS if f.name == 'vp9_webm')
+# (id, class)
+TRAIN = ((1, 0), (20, 1), (300, 2), (4, 0))
+TEST = ((50, 1), (6, 2))
+
+
+def entry(number: int, label: int) -> dict[str, object]:
+  """What train.json and validation.json say of a clip."""
+  template = TEMPLATES[label]
+  return {
+      'id': str(number),
+      'label': template.replace('[something]', 'a cup').lower(),
+      'template': template,
+      'placeholders': ['a cup'],
+  }
+
+
+def write_labels(
+    folder: pathlib.Path, prefix: str = '', train=TRAIN, test=TEST
+):
+  """labels.json and the official lists; classes are not in the file's order."""
+  folder.mkdir(parents=True, exist_ok=True)
+  names = {
+      ssv2.template(t): str(k) for k, t in reversed(list(enumerate(TEMPLATES)))
+  }
+  (folder / f'{prefix}labels.json').write_text(json.dumps(names))
+  for name, pairs in (('train', train), ('validation', test)):
+    entries = [entry(*pair) for pair in pairs]
+    (folder / f'{prefix}{name}.json').write_text(json.dumps(entries))
+  (folder / 'test-answers.csv').write_text(
+      ''.join(f'{n};{ssv2.template(TEMPLATES[k])}\n' for n, k in test)
+  )
+
+
+def make(root: pathlib.Path, train=TRAIN, test=TEST) -> pathlib.Path:
+  """The official tree with clips in WebM."""
+  write_labels(root / 'labels', train=train, test=test)
+  folder = root / '20bn-something-something-v2'
+  folder.mkdir()
+  for number, _ in train + test:
+    coded_clips.write(folder / f'{number}.webm', _WEBM, num_frames=12)
+  return root

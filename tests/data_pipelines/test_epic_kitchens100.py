@@ -1,0 +1,164 @@
+"""EPIC-Kitchens-100 on a tree of three short videos with real annotations."""
+
+import numpy as np
+import pytest
+
+from data_pipelines import build, decode, open_data
+from data_pipelines.datasets import epic_kitchens100
+from evclip_jax.errors import UserError
+from tests.data_pipelines import coded_clips, epic_tree, trees
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+  """P01_01 and P01_02 as pictures, P02_101 as a film."""
+  root = tmp_path_factory.mktemp('epic') / 'EPIC-KITCHENS'
+  epic_tree.write_lists(root / 'epic-kitchens-100-annotations')
+  epic_tree.write_frames(root, 'P01_01')
+  epic_tree.write_frames(root, 'P01_02', first=0)
+  epic_tree.write_film(root, 'P02_101')
+  return root
+
+
+def read(root, report=None, **values):
+  data = trees.data_config(root=str(root), **values)
+  return epic_kitchens100.read(data, 1, report)
+
+
+def test_pieces_of_pictures_and_films(root):
+  data = read(root)
+  assert [r.line for r in data.train.records] == [
+      'P01/rgb_frames/P01_01\t0\tframes 5:20',
+      'P01/rgb_frames/P01_01\t2\tframes 20:40',
+      'P01/rgb_frames/P01_02\t1\tframes 0:25',
+      'P02/videos/P02_101.MP4\t0\t0.4\t1.2',
+  ]
+  assert data.train.origin == 'EPIC_100_train.csv'
+  assert data.tests['test'].origin == 'EPIC_100_validation.csv'
+  # The official key, not the word of the line ("pick-up").
+  assert data.class_names == ['take', 'put', 'turn-on']
+
+
+def test_the_folder_above_will_do(root):
+  assert len(read(root.parent).train.records) == 4
+
+
+def test_nouns_and_actions(root):
+  nouns = read(root, label_kind='noun')
+  assert nouns.class_names == ['tap', 'plate', 'board:chopping']
+  assert [r.label for r in nouns.train.records] == [1, 0, 2, 0]
+  actions = read(root, label_kind='action')
+  assert actions.class_names == [
+      'take tap', 'take plate', 'put board:chopping', 'turn-on tap',
+      'turn-on plate',
+  ]  # fmt: skip
+  assert [r.label for r in actions.train.records] == [1, 3, 2, 0]
+  # A class that only the validation list has stays.
+  assert [r.label for r in actions.tests['test'].records] == [1, 4]
+  with pytest.raises(UserError, match='data.label_kind'):
+    read(root, label_kind='adverb')
+
+
+def open_it(where, cache, **values):
+  data = trees.data_config(name='epic_kitchens100', **where, **values)
+  return open_data.open_data(data, 1, 1, cache_dir=str(cache))
+
+
+def frames(source, index):
+  first, total = source.span(index)
+  media, probe = source.read(index)
+  return decode.read_frames(media, range(first, first + total), probe)
+
+
+def test_the_frames_are_those_of_the_piece(root, tmp_path):
+  sets = open_it({'root': str(root)}, tmp_path)
+  numbers = [
+      coded_clips.read_indices(frames(sets.train, n)) for n in range(4)
+  ]
+  assert numbers == [
+      list(range(5, 20)), list(range(20, 40)), list(range(25)),
+      list(range(10, 30)),
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', ['verb', 'action'])
+def test_built_folder_gives_the_same_frames(root, tmp_path, kind):
+  pytest.importorskip('array_record')
+  out = tmp_path / 'out'
+  name = 'epic_kitchens100' + ('' if kind == 'verb' else f'_{kind}')
+  build.build(name, str(root), str(out))
+  files = open_it({'root': str(root)}, tmp_path, label_kind=kind)
+  packed = open_it({'tfds_dir': str(out)}, tmp_path, label_kind=kind)
+  assert packed.class_names == files.class_names
+  assert packed.description == files.description
+  tests = files.tests['test'], packed.tests['test']
+  for one, other in ((files.train, packed.train), tests):
+    assert other.hash == one.hash
+    for index in range(len(one)):
+      np.testing.assert_array_equal(
+          frames(one, index), frames(other, index)
+      )
+      assert isinstance(other.read(index)[0], bytes)
+
+
+def test_a_tar_that_is_not_unpacked_is_named(root, tmp_path):
+  epic_tree.write_lists(tmp_path / 'annotations')
+  epic_tree.write_frames(tmp_path, 'P01_01')
+  tar = tmp_path / 'P01' / 'rgb_frames' / 'P01_02.tar'
+  tar.write_bytes(b'tar')
+  with pytest.raises(
+      UserError, match=r'P01_02\.tar is not unpacked.*mkdir'
+  ):
+    read(tmp_path)
+
+
+def test_missing_videos(tmp_path):
+  epic_tree.write_lists(tmp_path)
+  epic_tree.write_frames(tmp_path, 'P01_01')
+  epic_tree.write_frames(tmp_path, 'P01_02')
+  with pytest.raises(
+      UserError, match=r'1 of 4 clips .*P02/rgb_frames/P02_101'
+  ):
+    read(tmp_path)
+  data = read(tmp_path, on_missing='skip')
+  assert len(data.train.records) == 3
+  with pytest.raises(UserError, match='EPIC_100_train.csv'):
+    read('')
+
+
+def test_numbers_of_published_pictures_hold_for_films(root, tmp_path):
+  # As EV-CLIP's selections give them: 50 pictures per second of P02_101; the
+  # film itself has 25.
+  own = tmp_path / 'own.txt'
+  own.write_text(
+      '/data/P01/rgb_frames/P01_01\t0\tframes 5:20\n'
+      '/data/P02/rgb_frames/P02_101\t2\tframes 24:50\n'
+  )
+  data = read(root, train_list=str(own))
+  assert [r.line for r in data.train.records] == [
+      'P01/rgb_frames/P01_01\t0\tframes 5:20',
+      'P02/videos/P02_101.MP4\t2\t0.5\t1',
+  ]
+  # Frame numbers of a film itself stay.
+  own.write_text('P02/videos/P02_101.MP4\t0\tframes 3:9\n')
+  test = tmp_path / 'test.txt'
+  test.write_text('P02/videos/P02_101.MP4\t0\tframes 9:12\n')
+  data = read(root, train_list=str(own), test_list=str(test))
+  assert data.train.records[0].first == 3
+
+
+def test_official_grammar_as_a_list_of_ones_own(root):
+  lists = root / 'epic-kitchens-100-annotations'
+  text = (lists / 'EPIC_100_train.csv').read_text().splitlines()
+  own = lists / 'own.csv'
+  own.write_text('\n'.join(text[:3]) + '\n')
+  data = read(root, train_list=str(own))
+  assert [r.label for r in data.train.records] == [0, 2]
+  own.write_text(
+      '\n'.join([text[0], text[1].replace('00:00:00.20', 'soon')])
+  )
+  with pytest.raises(
+      UserError, match=r'own\.csv, line 2: wanted the columns'
+  ):
+    read(root, train_list=str(own))
+  own.unlink()

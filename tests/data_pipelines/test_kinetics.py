@@ -1,0 +1,202 @@
+"""Kinetics in the layouts of its mirrors, with lists in the official form."""
+
+import pytest
+
+from data_pipelines import build, open_data
+from data_pipelines.datasets import kinetics
+from data_pipelines.stores import archive
+from evclip_jax.errors import UserError
+from tests.data_pipelines import coded_clips, trees
+from tests.data_pipelines import kinetics_tree as tree
+
+
+def read(root, report=None, **values):
+  return kinetics.read(trees.data_config(root=str(root), **values), 1, report)
+
+
+def pairs(clips):
+  return [(r.path, r.label) for r in clips.records]
+
+
+@pytest.mark.parametrize(
+    'place',
+    [
+        tree.official,
+        lambda role, name, video, start: (
+            f'{role}/{name}/{tree.file_name(video, start)}'
+        ),
+        lambda role, name, video, start: (
+            f'{role}_256/{name.replace(" ", "_")}/'
+            f'{tree.file_name(video, start)}'
+        ),
+        lambda role, name, video, start: f'{role}_256/{name}/{video}.mkv',
+        lambda role, name, video, start: f'videos/{video}.mp4',
+        lambda role, name, video, start: tree.file_name(video, start),
+    ],
+    ids=['official', 'classes', 'underscores', 'bare', 'one-folder', 'flat'],
+)
+def test_mirrors(tmp_path, place):
+  tree.write_clips(tmp_path, place)
+  tree.write_lists(tmp_path / 'annotations')
+  data = read(tmp_path)
+  # Sorted, as the classes of Kinetics always are.
+  assert data.class_names == [
+      'air drumming',
+      'playing guitar',
+      'shaking hands',
+  ]
+  number = {0: 1, 1: 0, 2: 2}
+  assert pairs(data.train) == [
+      (place('train', tree.CLASSES[k], video, start), number[k])
+      for video, start, k in tree.TRAIN
+  ]
+  assert [r.label for r in data.tests['test'].records] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ('test', 'form', 'folder'),
+    [
+        ('validate', '{}', 'kinetics600'),
+        ('val', 'kinetics-400_{}', '.'),
+        ('validation', 'kinetics_600_{}', 'k600/annotations'),
+    ],
+)
+def test_names_of_the_lists(tmp_path, test, form, folder):
+  tree.write_clips(tmp_path, tree.official)
+  tree.write_lists(tmp_path / folder, test, form)
+  data = read(tmp_path)
+  assert (len(data.train.records), len(data.tests['test'].records)) == (
+      4,
+      2,
+  )
+
+
+def test_numbered_names_give_the_order(tmp_path):
+  tree.write_clips(tmp_path, tree.official)
+  tree.write_lists(tmp_path / 'annotations')
+  lines = ['id,name', *(f'{k},{name}' for k, name in enumerate(tree.CLASSES))]
+  file = tmp_path / 'annotations' / 'kinetics_400_labels.csv'
+  file.write_text('\n'.join(lines))
+  data = read(tmp_path)
+  assert data.class_names == list(tree.CLASSES)
+  assert [r.label for r in data.train.records] == [0, 1, 2, 0]
+
+
+def test_replacements_are_preferred(tmp_path):
+  tree.write_clips(tmp_path, tree.official)
+  tree.write_lists(tmp_path / 'annotations')
+  better = 'replacement/replacement_for_corrupted_k400/' + tree.file_name(
+      'aaaaaaaaaaa', 138
+  )
+  (tmp_path / better).parent.mkdir(parents=True)
+  (tmp_path / better).write_bytes(b'clip')
+  data = read(tmp_path)
+  assert data.train.records[2].path == better
+  # A written list names its files exactly.
+  own = f'train/{tree.file_name("aaaaaaaaaaa", 137)}'
+  assert kinetics.Films(tmp_path).find(own) == own
+
+
+def test_other_times_of_a_film_are_another_clip(tmp_path):
+  tree.write_clips(tmp_path, tree.official)
+  store = kinetics.Films(tmp_path)
+  assert store.find(tree.file_name('aaaaaaaaaaa', 138)) is None
+  (tmp_path / 'train' / tree.file_name('aaaaaaaaaaa', 138)).write_bytes(b'clip')
+  store = kinetics.Films(tmp_path)
+  assert store.find(tree.file_name('aaaaaaaaaaa', 138)).endswith(
+      '138_000148.mp4'
+  )
+  with pytest.raises(UserError, match=r"/aaaaaaaaaaa\.mkv', which could be"):
+    store.find('val_256/x/aaaaaaaaaaa.mkv')
+
+
+def test_vanished_clips_are_counted_and_named(tmp_path, capsys):
+  tree.write_clips(tmp_path, tree.official)
+  tree.write_lists(tmp_path / 'annotations')
+  for video, start, _ in tree.TRAIN[2:]:
+    (tmp_path / 'train' / tree.file_name(video, start)).unlink()
+  with pytest.raises(UserError, match=r'2 of 4 clips') as error:
+    read(tmp_path)
+  assert 'data.on_missing=skip' in str(error.value)
+  (tmp_path / 'val' / tree.file_name('ddddddddddd', 33)).unlink()
+  data = read(tmp_path, on_missing='skip')
+  assert len(data.train.records) == 2
+  assert '2 of 4 clips' in capsys.readouterr().out
+
+
+def test_many_vanished_clips_are_named_in_a_file(tmp_path):
+  tree.write_clips(tmp_path, tree.official)
+  tree.write_lists(tmp_path / 'annotations')
+  for path in (tmp_path / 'train').iterdir():
+    path.unlink()
+  with pytest.raises(UserError, match=r'4 of 4 clips'):
+    read(tmp_path, tmp_path / 'run')
+  names = (tmp_path / 'run' / 'missing-train.txt').read_text().splitlines()
+  assert names == [
+      tree.file_name(video, start) for video, start, _ in tree.TRAIN
+  ]
+
+
+def test_kinetics_100_lists_of_clip_fsar(tmp_path):
+  # The mirror has other folders and suffixes than the lists.
+  tree.write_clips(tmp_path, tree.official)
+  train, test = (
+      tmp_path / 'train_few_shot.txt',
+      tmp_path / 'test_few_shot.txt',
+  )
+  for file, role, rows in (
+      (train, 'train', tree.TRAIN),
+      (test, 'test', tree.TEST),
+  ):
+    file.write_text(
+        ''.join(
+            f'{role}{k}//train_256/{tree.CLASSES[k].replace(" ", "_")}/'
+            f'{tree.file_name(video, start)}\n'
+            for video, start, k in rows
+        )
+    )
+  names = tmp_path / 'names'
+  names.write_text('\n'.join(tree.CLASSES))
+  data = read(
+      tmp_path,
+      train_list=str(train),
+      test_list=str(test),
+      class_names=str(names),
+  )
+  assert data.train.records[0].path == 'train/' + tree.file_name(
+      '-abc_DEF-01', 1
+  )
+
+
+def test_build_and_open(tmp_path):
+  pytest.importorskip('array_record')
+  root, out = tmp_path / 'k400', tmp_path / 'out'
+  tree.write_clips(root, real=True)
+  tree.write_lists(root / 'annotations')
+  # Not in a list: not stored.
+  coded_clips.write(
+      root / 'train' / tree.file_name('eeeeeeeeeee', 1), num_frames=12
+  )
+  build.build('kinetics', str(root), str(out))
+  assert len(archive.Archive(str(out), 'kinetics_clips').keys) == 6
+  one, other = (
+          open_data.open_data(
+                  trees.data_config(name='kinetics', **where), 1, 1,
+                  cache_dir=str(tmp_path / 'c'),
+          )
+          for where in ({'root': str(root)}, {'tfds_dir': str(out)})
+  )  # fmt: skip
+  assert other.description == one.description
+  assert other.train.span(0) == one.train.span(0) == (0, 12)
+
+
+def test_a_list_that_is_none(tmp_path):
+  tree.write_clips(tmp_path, tree.official)
+  tree.write_lists(tmp_path / 'annotations')
+  own = tmp_path / 'own.csv'
+  own.write_text('label,youtube_id\nx,y\n')
+  with pytest.raises(UserError, match='wanted the columns label, youtube_id'):
+    read(tmp_path, train_list=str(own))
+  own.write_text('label,youtube_id,time_start,time_end\nx,y,a,b\n')
+  with pytest.raises(UserError, match="line 2: wanted times .* 'a' and 'b'"):
+    read(tmp_path, train_list=str(own))

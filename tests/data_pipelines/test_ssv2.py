@@ -1,0 +1,112 @@
+"""Something-Something V2 on a tree of a few clips with real annotations."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines import build, decode, open_data
+from data_pipelines.datasets import ssv2
+from evclip_jax.errors import UserError
+from tests.data_pipelines import pictures, trees
+from tests.data_pipelines import ssv2_tree as tree
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+  return tree.make(tmp_path_factory.mktemp('data') / 'SSv2')
+
+
+def read(root, **values):
+  return ssv2.read(trees.data_config(root=str(root), **values), 1)
+
+
+def pairs(clips):
+  return [(r.path, r.label) for r in clips.records]
+
+
+def test_official_lists(root):
+  data = read(root)
+  assert data.class_names == [ssv2.template(t) for t in tree.TEMPLATES]
+  assert data.class_names[0] == 'Holding something next to something'
+  assert pairs(data.train) == [(f'{n}.webm', k) for n, k in tree.TRAIN]
+  assert pairs(data.tests['test']) == [(f'{n}.webm', k) for n, k in tree.TEST]
+  assert data.tests['test'].origin == 'validation.json'
+
+
+def test_older_names_and_converted_clips(tmp_path):
+  tree.write_labels(tmp_path / 'annotations', 'something-something-v2-')
+  (tmp_path / 'videos').mkdir()
+  for number, _ in tree.TRAIN + tree.TEST:
+    (tmp_path / 'videos' / f'{number}.mp4').write_bytes(b'clip')
+  assert pairs(read(tmp_path).train)[0] == ('1.mp4', 0)
+
+
+def test_folders_of_frames(tmp_path):
+  tree.write_labels(tmp_path / 'labels')
+  for number, _ in tree.TRAIN + tree.TEST:
+    pictures.write(tmp_path / 'frames' / str(number), 9, 'img_{:05d}.jpg')
+  data = read(tmp_path)
+  assert pairs(data.train) == [(str(n), k) for n, k in tree.TRAIN]
+  config = trees.data_config(name='ssv2', root=str(tmp_path))
+  sets = open_data.open_data(config, 1, 1, cache_dir=str(tmp_path / 'c'))
+  assert sets.train.span(2) == (0, 9)
+  pytest.importorskip('array_record')
+  build.build('ssv2', str(tmp_path), str(tmp_path / 'out'))
+  config = trees.data_config(name='ssv2', tfds_dir=str(tmp_path / 'out'))
+  packed = open_data.open_data(config, 1, 1, cache_dir=str(tmp_path / 'c'))
+  assert packed.description == sets.description
+  check_same_frames(sets.train, packed.train, [0, 8])
+
+
+def check_same_frames(one, other, numbers):
+  for index in range(len(one)):
+    decoded = [
+        decode.read_frames(media, numbers, probe)
+        for media, probe in (s.read(index) for s in (one, other))
+    ]
+    np.testing.assert_array_equal(*decoded)
+
+
+def test_vifi_lists_and_answers_of_the_test_list(root, tmp_path):
+  train = tmp_path / 'train1_few_shot_1.txt'
+  train.write_text('1.webm 0\n20.webm 1\n300.webm 2\n')
+  answers = root / 'labels' / 'test-answers.csv'
+  data = read(root, train_list=str(train), test_list=str(answers))
+  assert pairs(data.train) == [
+      ('1.webm', 0),
+      ('20.webm', 1),
+      ('300.webm', 2),
+  ]
+  assert pairs(data.tests['test']) == [(f'{n}.webm', k) for n, k in tree.TEST]
+  again = read(root, test_list='labels/validation.json')
+  assert pairs(again.tests['test']) == pairs(data.tests['test'])
+
+
+def test_built_folder_gives_the_same_lists_and_frames(root, tmp_path):
+  pytest.importorskip('array_record')
+  out = tmp_path / 'out'
+  build.build('ssv2', str(root), str(out))
+  one, other = (
+      open_data.open_data(
+          trees.data_config(name='ssv2', **where), 1, 1, cache_dir=str(tmp_path)
+      )
+      for where in ({'root': str(root)}, {'tfds_dir': str(out)})
+  )
+  assert other.description == one.description
+  check_same_frames(one.train, other.train, [0, 11])
+
+
+def test_what_is_wrong_is_named(root, tmp_path):
+  with pytest.raises(UserError, match='20bn-something-something-v2'):
+    read(tmp_path)
+  bad = tmp_path / 'train.json'
+  bad.write_text(json.dumps([tree.entry(1, 0), {'id': '20'}]))
+  with pytest.raises(UserError, match=r'train\.json .*entry 2.*template'):
+    read(root, train_list=str(bad))
+  bad.write_text('[{')
+  with pytest.raises(UserError, match='cannot be read as JSON'):
+    read(root, train_list=str(bad))
+  bad.write_text(json.dumps([tree.entry(1, 0), tree.entry(77, 1)]))
+  with pytest.raises(UserError, match=r'1 of 2 clips .*77\.webm'):
+    read(root, train_list=str(bad))

@@ -1,0 +1,152 @@
+"""Checkpoints of CLIP-FSAR: names and layout, there and back."""
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from evclip_jax import convert
+from evclip_jax.clip import convert as clip_convert
+from evclip_jax.clip.sizes import TABLE
+from evclip_jax.errors import UserError
+from evclip_jax.interop import clip_fsar, trained
+from evclip_jax.weights import formats, native
+from evclip_jax.weights.table import WeightsError
+from evclip_jax.weights.tree import flatten, unflatten
+from tests.clip import small
+
+HEAD = clip_fsar.HeadSizes(embed_dim=16, depth=2, hidden=8, tower=True)
+
+
+def tree(sizes=small.RESNET):
+  """Flat leaves of a head and a tower, no two alike."""
+  rng = np.random.default_rng(0)
+  flat = {
+      path: rng.normal(size=shape).astype(np.float32)
+      for path, shape in clip_fsar.shapes(HEAD).items()
+  }
+  return flat | {
+      f'clip/{path}': value
+      for path, value in small.flat(sizes).items()
+      if path.startswith('visual/')
+  }
+
+
+@pytest.mark.parametrize('sizes', [small.VIT, small.RESNET], ids=['vit', 'rn'])
+@pytest.mark.parametrize('wrapper', ['', 'module.'])
+def test_there_and_back_is_lossless(sizes, wrapper):
+  flat = tree(sizes)
+  source = clip_fsar.to_source(flat)
+  source = {wrapper + name: value for name, value in source.items()}
+  if sizes is small.RESNET:
+    source[f'{wrapper}head.backbone.bn1.num_batches_tracked'] = np.array(7)
+  converted = clip_fsar.from_source(source)
+  assert converted.sizes == HEAD
+  assert converted.flat.keys() == flat.keys()
+  for path, value in flat.items():
+    np.testing.assert_array_equal(converted.flat[path], value)
+
+
+@pytest.mark.parametrize(
+    ('clip', 'embed_dim', 'entries', 'numbers'),
+    [('RN50', 1024, 351, 46_711_649), ('ViT-B/16', 512, 164, 89_342_465)],
+)
+def test_a_whole_model_has_the_originals_tensors(
+    clip, embed_dim, entries, numbers
+):
+  head = clip_fsar.shapes(clip_fsar.HeadSizes(embed_dim, 1, 2048, True))
+  visual = {
+      f'clip/{path}': shape
+      for path, shape in clip_convert.shapes(TABLE[clip]).items()
+      if path.startswith('visual/')
+  }
+  shapes = head | visual
+  source = clip_fsar.to_source(
+      {path: np.broadcast_to(np.float32(0), s) for path, s in shapes.items()}
+  )
+  counters = sum(name.endswith('running_mean') for name in source)
+  assert len(source) + counters == entries
+  trained = {n: x for n, x in source.items() if 'running' not in n}
+  assert sum(x.size for x in trained.values()) == numbers
+  assert source['head.context2.layers.0.1.net.3.weight'].shape == (
+      embed_dim,
+      2048,
+  )
+  assert source['head.scale'].shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda s: s.pop('head.scale'), 'method/scale'),
+        (lambda s: s.pop('head.backbone.conv2.weight'), 'clip/visual/conv2'),
+        (lambda s: s.update({'head.gate': np.ones(2)}), 'head.gate|gate'),
+        (
+            lambda s: s.pop('head.context2.layers.0.1.net.0.weight'),
+            'no whole CLIP-FSAR head',
+        ),
+    ],
+)
+def test_what_is_not_a_checkpoint_is_refused(change, message):
+  source = clip_fsar.to_source(tree())
+  change(source)
+  with pytest.raises(WeightsError, match=message):
+    clip_fsar.from_source(source)
+
+
+def test_the_command_there_and_back(tmp_path, capsys):
+  source = clip_fsar.to_source(tree())
+  first, own, back = (
+      tmp_path / name
+      for name in ('source.npz', 'own.safetensors', 'back.safetensors')
+  )
+  np.savez(first, **source)
+  convert.convert_file(first, own)
+  assert 'a CLIP-FSAR checkpoint' in capsys.readouterr().out
+  convert.convert_file(own, back, 'torch-names')
+  tensors = safetensors.numpy.load_file(back)
+  assert tensors.keys() == source.keys()
+  for name, value in source.items():
+    np.testing.assert_array_equal(tensors[name], value)
+
+
+def test_a_trained_run_goes_back_too(tmp_path):
+  run, back = tmp_path / 'run.safetensors', tmp_path / 'back.safetensors'
+  metadata = {'kind': 'trained', 'method': 'clip_fsar'}
+  native.write_tensors(run, tree(), metadata)
+  convert.convert_file(run, back, 'torch-names')
+  assert formats.read_tensors(back).tensors.keys() == clip_fsar.to_source(
+      tree()
+  ).keys()
+
+
+@pytest.mark.parametrize('kind', ['original', 'converted', 'trained'])
+def test_weights_fill_the_head_and_the_tower(tmp_path, kind):
+  flat = tree()
+  path = tmp_path / 'weights.safetensors'
+  if kind == 'converted':
+    native.write(path, native.SEVERAL, flat, HEAD, {})
+  else:
+    tensors = flat if kind == 'trained' else clip_fsar.to_source(flat)
+    native.write_tensors(path, tensors, {})
+  before = unflatten(
+      {f'clip/{p}': x for p, x in small.flat(small.RESNET, 1).items()}
+      | {p: np.zeros_like(x) for p, x in flat.items() if 'method' in p}
+  )
+  changed = ('method/.*', 'clip/visual/.*')
+  after = flatten(trained.load(str(path), 'clip_fsar', before, changed))
+  for name, value in flat.items():
+    np.testing.assert_array_equal(after[name], value)
+  text = 'clip/text/text_projection'
+  np.testing.assert_array_equal(after[text], flatten(before)[text])
+
+
+def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):
+  flat = {p: x for p, x in tree().items() if p.startswith('method/')}
+  path = tmp_path / 'head.safetensors'
+  native.write_tensors(path, flat, {})
+  before = unflatten(tree())
+  with pytest.raises(UserError, match='clip/visual/.* is missing in the file'):
+    trained.load(
+        str(path), 'clip_fsar', before, ('method/.*', 'clip/visual/.*')
+    )
+  trained.load(str(path), 'clip_fsar', before)

@@ -1,0 +1,186 @@
+"""EZ-CLIP checkpoints to our tree and back, and the CLIP in them."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from evclip_jax import convert, experiment, model
+from evclip_jax.clip import convert as clip_convert
+from evclip_jax.clip import load as clip_load
+from evclip_jax.errors import UserError
+from evclip_jax.interop import ez_clip, sources, trained
+from evclip_jax.weights import formats
+from evclip_jax.weights.table import WeightsError
+from evclip_jax.weights.tree import flatten, unflatten
+from tests.methods import ez_tiny
+
+KINDS = pytest.mark.parametrize('kind', ['deep', 'shallow', 'adapter', 'none'])
+EMBEDDING = 'visual.temporal_embedding'
+
+
+def checkpoint(kind='deep', zero=True):
+  """A whole checkpoint; half of it in float16, as the original's are."""
+  tensors = ez_tiny.state(kind)
+  if zero:
+    tensors[EMBEDDING] = np.zeros_like(tensors[EMBEDDING])
+  return {
+      name: x.astype(np.float16) if name.endswith('weight') else x
+      for name, x in tensors.items()
+  }
+
+
+def saved(tmp_path, tensors, name='checkpoint.npz'):
+  path = tmp_path / name
+  np.savez(path, **tensors)
+  return path
+
+
+@KINDS
+def test_there_and_back_is_lossless(kind):
+  tensors = checkpoint(kind)
+  converted = ez_clip.from_source(tensors)
+  assert converted.sizes.temporal == kind
+  back = ez_clip.to_source(converted.flat)
+  own = {n for n in tensors if ez_clip.is_own(n)} - {EMBEDDING}
+  assert set(back) == own
+  for name in own:
+    np.testing.assert_array_equal(back[name], tensors[name], name)
+
+
+@pytest.mark.parametrize('kind', ['deep', 'none'])
+def test_the_prefix_of_data_parallel_training_is_known(kind):
+  plain = ez_clip.from_source(checkpoint(kind))
+  wrapped = {f'module.{n}': x for n, x in checkpoint(kind).items()}
+  found = ez_clip.from_source(wrapped)
+  assert found.sizes == plain.sizes
+  assert found.flat.keys() == plain.flat.keys()
+  clip = ez_clip.clip_from_source(wrapped)
+  assert clip.sizes == ez_tiny.SIZES
+
+
+def test_trained_tensors_alone_are_enough():
+  tensors = checkpoint()
+  own = {n: x for n, x in tensors.items() if ez_clip.is_own(n)}
+  whole, slim = ez_clip.from_source(tensors), ez_clip.from_source(own)
+  assert slim.flat.keys() == whole.flat.keys()
+
+
+def test_a_temporal_embedding_of_zeros_is_left_out():
+  converted = ez_clip.from_source(checkpoint())
+  assert 'temporal_embedding' not in converted.flat
+  assert EMBEDDING in converted.report.ignored
+  assert not converted.sizes.temporal_embedding
+
+
+def test_any_other_temporal_embedding_is_kept():
+  converted = ez_clip.from_source(checkpoint(zero=False))
+  assert converted.flat['temporal_embedding'].shape == (1, 4, 128)
+  assert converted.sizes.temporal_embedding
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda x: x.pop('visual.transformer.resblocks.1.Adapter.D_fc1.bias'),
+         'image/adapter.1/D_fc1/bias'),
+        (lambda x: x.update({'visual.tsm.weight': np.zeros(2)}), 'visual.tsm'),
+        (lambda x: x.pop('transformer.resblocks.0.Adapter.D_fc2.bias'),
+         'text/adapter.0/D_fc2/bias'),
+    ],
+)
+def test_checkpoints_of_another_form_are_refused(change, message):
+  tensors = checkpoint()
+  change(tensors)
+  with pytest.raises(WeightsError, match=message):
+    ez_clip.from_source(tensors)
+
+
+def test_plain_clip_is_no_checkpoint():
+  clip = {n: x for n, x in checkpoint().items() if not ez_clip.is_own(n)}
+  with pytest.raises(WeightsError, match='no EZ-CLIP weights'):
+    ez_clip.from_source(clip)
+
+
+def test_the_command_and_back(tmp_path, capsys):
+  source = saved(tmp_path, checkpoint())
+  ours, back = tmp_path / 'ours.safetensors', tmp_path / 'back.safetensors'
+  convert.convert_file(source, ours)
+  assert 'an EZ-CLIP checkpoint' in capsys.readouterr().out
+  convert.convert_file(ours, back, to='torch-names')
+  found = formats.read_tensors(back).tensors
+  for name, value in found.items():
+    np.testing.assert_array_equal(value, checkpoint()[name], name)
+  assert 'visual.transformer.T_prompt_embeddings' in found
+
+
+def test_what_a_run_exports_gets_the_original_names(tmp_path):
+  flat = ez_clip.from_source(checkpoint()).flat
+  path, back = tmp_path / 'run.safetensors', tmp_path / 'back.safetensors'
+  # As `evclip_jax.export` writes it.
+  safetensors.numpy.save_file(
+      {f'method/{n}': x for n, x in flat.items()},
+      path,
+      {'format': 'evclip-jax', 'kind': 'trained', 'method': 'ez_clip'},
+  )
+  convert.convert_file(path, back, to='torch-names')
+  again = ez_clip.from_source(formats.read_tensors(back).tensors)
+  assert again.flat.keys() == flat.keys()
+  for name, value in flat.items():
+    np.testing.assert_array_equal(again.flat[name], value)
+
+
+@pytest.mark.parametrize('name', ['checkpoint.npz', 'ours.safetensors'])
+def test_as_the_weights_of_a_method(name, tmp_path):
+  source = saved(tmp_path, checkpoint())
+  convert.convert_file(source, tmp_path / 'ours.safetensors')
+  own = ez_clip.from_source(checkpoint()).flat
+  like = {n: np.zeros_like(x) for n, x in own.items()}
+  found = trained.load(
+      str(tmp_path / name), 'ez_clip', {'method': unflatten(like)}
+  )
+  found = flatten(found['method'])
+  assert found.keys() == own.keys()
+  for path, value in own.items():
+    np.testing.assert_array_equal(found[path], value)
+
+
+def test_as_the_weights_of_clip(tmp_path):
+  tensors = checkpoint()
+  loaded = clip_load.load_clip(
+      '', str(saved(tmp_path, tensors)), str(tmp_path)
+  )
+  assert loaded.sizes == ez_tiny.SIZES
+  np.testing.assert_array_equal(
+      loaded.params['visual']['proj'], tensors['visual.proj']
+  )
+
+
+def test_a_converted_file_tells_its_sizes(tmp_path):
+  out = tmp_path / 'ours.safetensors'
+  convert.convert_file(saved(tmp_path, checkpoint('shallow')), out)
+  file = formats.read_tensors(out)
+  assert json.loads(file.metadata['sizes'])['temporal'] == 'shallow'
+  assert sources.convert(file).part == 'method'
+
+
+def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
+  config = experiment.new('ez_clip').unlock()
+  config.clip.name = 'tiny'
+  first = model.build(config)
+  own = flatten(first.params['method'])
+  tensors = ez_clip.to_source(own) | clip_convert.to_source(
+      flatten(first.params['clip'])
+  )
+  tensors[EMBEDDING] = np.zeros((1, 8, 128), np.float32)
+  config.method.weights = str(saved(tmp_path, tensors))
+  config.data.num_frames = 16
+  with pytest.raises(UserError, match='prompts of another T: 8 frames'):
+    model.build(config)
+  config.method.settings.resize_prompts = True
+  found = flatten(model.build(config).params['method'])
+  assert found['prompts'].shape == (2, 16, 128)
+  np.testing.assert_array_equal(
+      found['image/adapter.0/D_fc1/kernel'], own['image/adapter.0/D_fc1/kernel']
+  )

@@ -1,0 +1,192 @@
+"""Cases of kind 'ez_clip': outputs, losses, gradients and training."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evclip_jax.clip.model import Clip
+from evclip_jax.interop import ez_clip as interop
+from evclip_jax.methods import base, ez_clip
+from evclip_jax.params import merge, split
+from evclip_jax.weights.tree import unflatten
+from tests.parity import clip as clip_case
+from tests.parity import compare, ev_clip
+from tests.parity.draw import Case, CaseError
+
+# Bytes from which on clips go through the image tower one by one.
+_MEMORY = 4 * 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+  """A method on drawn weights.
+
+  Attributes:
+    clip: its CLIP.
+    method: the real one.
+    one_by_one: whether clips go through the image tower one by one.
+    trainable: flat dict of what trains.
+    frozen: flat dict of all others.
+  """
+
+  clip: Clip
+  method: base.Method
+  one_by_one: bool
+  trainable: dict[str, Any]
+  frozen: dict[str, Any]
+
+  def video(self, params, pixels) -> base.VideoFeatures:
+    """The features of clips, as in training without random masks."""
+    if not self.one_by_one:
+      return self.method.video(params, pixels, None, True)
+
+    @jax.checkpoint
+    def one(clip):
+      return self.method.video(params, clip[None], None, True)
+
+    features = jax.lax.map(one, pixels)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), features)
+
+
+def run(case: Case) -> list[compare.Line]:
+  """One gradient and an optimizer trajectory through the real method."""
+  video = video_input(case)
+  setup = build(case, video.shape)
+  vocab_size = len(setup.frozen['clip/text/token_embedding'])
+  tokens = case.integers('tokens', vocab_size)
+  labels = case.integers('labels', 2**20)
+  if labels.shape != video.shape[:1]:
+    raise CaseError(f'{labels.shape} labels, videos are {video.shape}.')
+  labels, classes = by_class(labels, tokens)
+  batch = {'label': labels, 'mask': np.ones(labels.shape, np.float32)}
+
+  @jax.jit
+  def gradient(trainable, frozen, video):
+    def objective(trainable):
+      params = merge(frozen, trainable)
+      features = setup.video(params, video)
+      total, parts = setup.method.loss(
+          params, features, jnp.asarray(classes), batch, None
+      )
+      return total, parts | {'total': total, 'frames': features.frames}
+
+    grads, found = jax.grad(objective, has_aux=True)(trainable)
+    return found, grads
+
+  @jax.jit
+  def outputs(trainable, frozen, frames):
+    params = merge(frozen, trainable)
+    texts = setup.method.text(params, jnp.asarray(tokens))
+    features = base.VideoFeatures(frames.mean(1), frames)
+    bank = setup.method.text(params, jnp.asarray(classes)[:, labels])
+    logits = setup.method.score(params, features, bank, batch)
+    return {'text_features': texts, 'logits': logits}
+
+  found, grads = gradient(setup.trainable, setup.frozen, video)
+  ours = {
+      'frame_features': found['frames'],
+      **outputs(setup.trainable, setup.frozen, found['frames']),
+      'loss_image': found['video_to_text'],
+      'loss_text': found['text_to_video'],
+      'total': found['total'],
+      'losses': ev_clip.trajectory(
+          case,
+          setup.trainable,
+          lambda trainable: gradient(trainable, setup.frozen, video),
+          (found, grads),
+      ),
+  }
+  if 'motion' in found:
+    ours['loss_motion'] = found['motion']
+  own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
+  lines = compare.outputs(case.expected, ours, given=('tokens', 'labels'))
+  return lines + compare.gradients(
+      case.field('grads', dict), interop.to_source(own)
+  )
+
+
+def build(case: Case, video: tuple[int, ...]) -> Setup:
+  """The real method on drawn weights that went through the real converters.
+
+  Args:
+    case: the case.
+    video: shape [B, T, H, W, 3] of its clips.
+  """
+  state = case.state()
+  converted = interop.from_source(state)
+  sizes, num_frames = converted.sizes, case.field('frames', int)
+  for found in (video[1], sizes.num_frames or num_frames):
+    if found != num_frames:
+      raise CaseError(f'the manifest says frames {num_frames}, found {found}.')
+  section = {
+      **case.manifest,
+      'params': {
+          name: spec
+          for name, spec in case.field('params', dict).items()
+          if not interop.is_own(name)
+      },
+  }
+  clip, _ = clip_case.build(case, section)
+  params = {
+      'clip': unflatten(interop.clip_from_source(state).flat),
+      'method': unflatten(converted.flat),
+  }
+  settings = ez_clip.Settings(
+      temporal=sizes.temporal,
+      # What the original computes, whose batches have several clips.
+      time_order='reference',
+      temporal_embedding=sizes.temporal_embedding,
+      motion_weight=float('loss_motion' in case.expected),
+      # CLIP's own: the case's logits are those of training.
+      score_scale=0.0,
+  )
+  method = ez_clip.make(settings, base.Backbones(clip, None, num_frames))
+  trainable, frozen = split(params, method.trainable)
+  names = interop.to_source(
+      {path.removeprefix('method/'): x for path, x in trainable.items()}
+  )
+  wanted = set(case.manifest.get('trainable', names))
+  if wanted != set(names):
+    raise CaseError(
+        'not the same tensors train: '
+        f'{sorted(wanted.symmetric_difference(names))[:4]}.'
+    )
+  large = ev_clip.memory(clip.sizes, video[0] * num_frames) > _MEMORY
+  return Setup(
+      clip,
+      method,
+      large and sizes.temporal != 'adapter',
+      trainable,
+      jax.device_put(frozen),
+  )
+
+
+def video_input(case: Case) -> np.ndarray:
+  """The only input [B, T, 3, H, W] as [B, T, H, W, 3]."""
+  inputs = case.inputs()
+  if list(inputs) != ['video']:
+    raise CaseError(f'wanted the input video, the case has {list(inputs)}.')
+  video = inputs['video']
+  if video.ndim != 5 or video.shape[2] != 3:
+    raise CaseError(f'the video is {video.shape}, wanted [B, T, 3, H, W].')
+  return video.transpose(0, 1, 3, 4, 2)
+
+
+def by_class(
+    labels: np.ndarray, tokens: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Labels from 0 without gaps, and the tokens [1, K, L] of these classes.
+
+  Args:
+    labels: [B].
+    tokens: [B, L], a text for each clip; of clips of one class the same.
+  """
+  if len(tokens) != len(labels):
+    raise CaseError(f'{len(tokens)} texts for {len(labels)} clips.')
+  _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
+  if not np.array_equal(tokens[first][labels], tokens):
+    raise CaseError('clips with the same label have different texts.')
+  return labels.astype(np.int32), tokens[first][None]

@@ -1,0 +1,46 @@
+"""Charts of a list."""
+
+import numpy as np
+import pytest
+
+from evclip_jax import charts
+
+
+def test_the_plane_holds_what_varies_most():
+  rng = np.random.default_rng(0)
+  features = np.zeros((40, 6))
+  features[:, 0] = 10
+  features[:, 3] = rng.normal(size=40)
+  features[:, 5] = 0.2 * rng.normal(size=40)
+  places, share = charts.principal_plane(features)
+  assert share > 0.98
+  assert abs(np.corrcoef(places[:, 0], features[:, 3])[0, 1]) > 0.99
+  assert abs(np.corrcoef(places[:, 1], features[:, 5])[0, 1]) > 0.9
+
+
+def test_lengths_do_not_count():
+  features = np.random.default_rng(1).normal(size=(10, 4))
+  longer = features * np.arange(1, 11)[:, None]
+  for a, b in zip(
+      charts.principal_plane(features),
+      charts.principal_plane(longer),
+      strict=True,
+  ):
+    np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+@pytest.mark.parametrize('clips', [1, 3])
+def test_few_clips_have_a_plane_too(clips):
+  places, share = charts.principal_plane(np.eye(4)[:clips])
+  assert places.shape == (clips, 2)
+  assert np.isfinite(places).all()
+  assert 0 <= share <= 1 + 1e-9
+
+
+def test_pictures_are_drawn():
+  names = [f'class {k}' for k in range(30)]
+  labels = np.arange(60) % 30
+  features = np.random.default_rng(2).normal(size=(60, 8))
+  assert charts.map_of_clips(features, labels, names).size[0] == 800
+  bars = charts.accuracy_per_class(dict.fromkeys(names, 50.0))
+  assert bars.size[1] > 300
