@@ -62,6 +62,7 @@ def _ez_clip(c):
       'attention_dropout': 0.0,
   }
   c.method.settings.update(own)
+  _unseen(c)
 
   c.optimizer.learning_rate = 1.5e-2
   c.optimizer.weight_decay = 0.2

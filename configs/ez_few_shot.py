@@ -14,6 +14,9 @@ Others:   HMDB-51 --config.data.name=hmdb51 --config.batch_size=10
           --config.train.epochs=180 --config.method.settings.drop_path=0.1
           --config.method.settings.attention_dropout=0.1; its shipped file
           has no prompts: --config.method.settings.temporal=none
+          Something-Something: --config=configs/ssv2.py:ez_clip, or here
+          --config.data.name=ssv2 --config.data.flip=False, since mirrored
+          clips would belong to the class of the other side
 Expect:   published for 16 clips: UCF-101 92.8, HMDB-51 67.7. Nothing has been
           measured here on the full data sets.
 Differs:  the shipped file is for ViT-L/14 and batches of 4

@@ -52,4 +52,6 @@ def get_config(method='ev_clip'):
     )
 
   experiment.use_recipe(c)
+  # Classes here differ in left and right; EZ-CLIP would mirror half the clips.
+  c.data.flip = False
   return c

@@ -32,6 +32,12 @@ def define_flags():
       "'REGEX=>REPLACEMENT' for the paths in the lists, where a mirror calls "
       'clips otherwise (data.path_rule).',
   )
+  flags.DEFINE_integer(
+      'clips_per_shard',
+      256,
+      'Clips in one file; fewer make more files, for builds of few clips.',
+      lower_bound=1,
+  )
 
 
 def main(args: list[str]):
@@ -46,7 +52,12 @@ def main(args: list[str]):
   if not values.out:
     raise UserError('--out is missing: the folder to write to.')
   build(
-      args[0], values.root, values.out, values.on_missing, values.path_rule
+      args[0],
+      values.root,
+      values.out,
+      values.on_missing,
+      values.path_rule,
+      values.clips_per_shard,
   )
 
 
@@ -66,6 +77,7 @@ def build(
     out: str,
     on_missing: str = 'error',
     path_rule: str = '',
+    clips_per_shard: int = 256,
 ) -> pathlib.Path:
   """Builds a data set; one that is already built stays as it is.
 
@@ -77,6 +89,7 @@ def build(
     out: folder to write to. It gets missing.txt if clips are missing.
     on_missing: 'error' or 'skip'.
     path_rule: rewrites the paths in the lists.
+    clips_per_shard: clips in one file.
 
   Returns:
     The folder with the shards.
@@ -93,7 +106,9 @@ def build(
   module = importlib.import_module(
       f'data_pipelines.builders.{name}.{name}_builder'
   )
-  plan = plan_lib.make(module.Builder.DESCRIPTION, root, path_rule)
+  plan = plan_lib.make(
+      module.Builder.DESCRIPTION, root, path_rule, clips_per_shard
+  )
   out_dir = pathlib.Path(out).expanduser().absolute()
   _tell_missing(plan, out_dir, on_missing)
   if plan.absent:

@@ -102,6 +102,7 @@ def range_indices(
   """
   check(probe)
   if start is None and end is None:
+    check_frames(probe, 0, probe.num_frames)
     return 0, probe.num_frames
   if not probe.fps:
     raise VideoError(
@@ -130,7 +131,26 @@ def check_frames(probe: Probe, first: int, stop: int):
     raise VideoError(
         f'cannot read the frames {first}:{stop} of the video {probe.name}: it '
         f'has {probe.num_frames} frames, 0 to {probe.num_frames - 1}.'
+        + _pictures(probe)
     )
+  hole = frame_folder.first_hole(probe.holes, first, stop)
+  if hole is not None:
+    name = probe.pictures.format(probe.first_picture + hole)
+    raise VideoError(
+        _message(probe.name, f'its picture {name} is missing')
+        + _pictures(probe)
+    )
+
+
+def _pictures(probe: Probe) -> str:
+  """Which pictures a folder has, for messages."""
+  if not probe.pictures:
+    return ''
+  first = probe.first_picture
+  return (
+      f' The numbers of its pictures run from {first} to '
+      f'{first + probe.num_frames - 1}.'
+  )
 
 
 def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:

@@ -131,6 +131,8 @@ class EvalEpisodes:
     num_batches: batches of episodes in one pass.
     episodes: which clips each is made of.
     from_bank: whether each clip's features should be computed once.
+    batch_sizes: rows of a batch over all processes, by config key.
+    views: what decides how clips look and in which batches they come.
   """
 
   num_views = 1
@@ -182,6 +184,10 @@ class EvalEpisodes:
     self.num_clips = len(source)
     self.episodes, self.from_bank = episodes, from_bank
     per_batch = per_batch or process_count
+    self.batch_sizes = {'eval.batch_size': batch_size}
+    if not from_bank:
+      self.batch_sizes['episodes.per_step'] = per_batch
+    self.views = repr((spec, seed, batch_size))
     self._share = share_of(per_batch, process_count, 'episodes')
     self._per_batch, self._offset = per_batch, process_index * self._share
     self.num_batches = -(-episodes.num // per_batch)

@@ -89,7 +89,12 @@ def convert(file: str | os.PathLike) -> Imported:
       ClipRecord(path, label, i.start, i.end, i.first, i.stop)
       for path, label, i in zip(paths, labels, listing.items, strict=True)
   )
-  clips = ClipList(listing.split or 'list', records, listing.name)
+  clips = ClipList(
+      listing.split or 'list',
+      records,
+      listing.name,
+      selected=listing.selected,
+  )
   check_unique(clips)
   return Imported(clips, names)
 

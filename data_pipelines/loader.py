@@ -123,6 +123,7 @@ class EvalLoader:
     num_clips: clips to score.
     num_views: temporal windows x crops per clip.
     num_batches: batches of one pass.
+    batch_sizes: rows of a batch over all processes, by config key.
     episodes: None: the list is scored clip by clip.
   """
 
@@ -165,6 +166,7 @@ class EvalLoader:
     chosen = range(len(source)) if positions is None else positions
     self.num_clips = len(chosen)
     self.num_views = clips * crops
+    self.batch_sizes = {'eval.batch_size': batch_size}
     total = self.num_clips * self.num_views
     self.num_batches = -(-total // batch_size)
     share = share_of(batch_size, process_count)

@@ -11,6 +11,7 @@ from data_pipelines import other_data, scan
 from data_pipelines.clip_lists import few_shot
 from data_pipelines.clip_lists.records import ClipList
 from data_pipelines.datasets import base_novel
+from data_pipelines.datasets.collection import ROLES
 from data_pipelines.source import Source
 from data_pipelines.stores.file_tree import FileTree
 from evclip_jax.errors import UserError
@@ -106,7 +107,7 @@ def open_data(
     workdir: run folder, for reports of many missing or broken clips; None =
       messages only. Nothing is written if all is well (`write_lists` does).
     cache_dir: where what is known of clips is kept (config.cache_dir).
-    evaluate_only: the training clips need not be sound.
+    evaluate_only: neither the training clips nor their list are needed.
 
   Returns:
     The lists, ready to read.
@@ -116,11 +117,11 @@ def open_data(
       broken clips (see `folder`, `ucf101`, `few_shot`, `scan`).
   """
 
-  def read(own, split):
-    found = _module(own.name).read(own, split, workdir)
+  def read(own, split, roles=('test',)):
+    found = _module(own.name).read(own, split, workdir, roles)
     return base_novel.split(found, own.novel_classes)
 
-  collection = read(data, split)
+  collection = read(data, split, ROLES[1:] if evaluate_only else ROLES)
   if not data.score_own:
     if not data.others:
       raise UserError(
@@ -173,6 +174,9 @@ def _examine(
     store, lists: list[tuple[ClipList, list[str]]], data, cache_dir, workdir
 ) -> tuple[list[Source], scan.Broken]:
   """Lists of one store, each with its class names, as what can be read."""
+  if not lists:
+    # Only data.others are scored.
+    return [], {}
   asked = [clips for clips, _ in lists]
   keys = list(
       dict.fromkeys(store.stored(r) for clips in asked for r in clips.records)
@@ -181,7 +185,9 @@ def _examine(
     probes = scan.probe_files(store, keys, cache_dir, data.workers)
   else:
     probes = store.probes(keys)
-  kept, skipped = scan.sort_out(asked, probes, store.stored)
+  kept, skipped = scan.sort_out(
+      asked, probes, store.stored, store.counts_from
+  )
   names = [own for _, own in lists]
   scan.check(asked, kept, skipped, data.on_broken, names[0], workdir)
   sources = []
@@ -211,15 +217,17 @@ def _describe(
           'classes_sha256': _hash(source.class_names),
       }
     lists[clips.name] |= others.get(clips.name, {})
+  train = collection.train
   return {
       'name': data.name,
       'split': split,
       'shots': data.shots,
       'seed': seed,
-      'training_pool': {
-          'from': collection.train.origin,
-          'clips': len(collection.train.records),
-          'sha256': collection.train.hash,
+      'training_pool': train
+      and {
+          'from': train.origin,
+          'clips': len(train.records),
+          'sha256': train.hash,
       },
       'classes': len(shared),
       'classes_sha256': _hash(shared),

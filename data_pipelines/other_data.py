@@ -8,7 +8,8 @@ adds the test lists hmdb_split1, hmdb_split2 and hmdb_split3. Keys:
   name: as data.name; the entry's own name if left out.
   root, tfds_dir, class_names: as in config.data.
   splits: official splits, (1,) if left out; one split gives the list 'hmdb'.
-  test_list: a list file instead of the official ones.
+  test_list: a list file instead of the official ones; with '{split}' in its
+    name it stands for one file of every split: 'val{split}.txt'.
   class_scope: as in config.data, for that list file.
 """
 
@@ -32,6 +33,7 @@ _DEFAULTS = {
     'class_scope': 'shared',
     'tfds_dir': '',
 }
+_SPLIT = '{split}'
 _RESERVED = ('train', 'val', 'test', 'base', 'novel')
 
 
@@ -69,12 +71,12 @@ def read(
   for key, entry in data.others.items():
     values = _values(key, entry)
     splits = tuple(values['splits'])
-    if values['test_list']:
+    if values['test_list'] and _SPLIT not in values['test_list']:
       splits = splits[:1]
     for split in splits:
       name = key if len(splits) == 1 else f'{key}_split{split}'
       try:
-        found = read_one(_config(data, values), split)
+        found = read_one(_config(data, values, split), split)
       except UserError as e:
         raise UserError(f'data.others.{key}: {e}') from e
       clips = _everything(found) if _is_bare(values) else found.tests['test']
@@ -114,7 +116,7 @@ def _values(key: str, entry) -> dict[str, Any]:
   return values
 
 
-def _config(data, values: dict[str, Any]):
+def _config(data, values: dict[str, Any], split: int):
   """config.data as a run on the other data set alone would have it."""
   out = ml_collections.ConfigDict(data.to_dict())
   for key in ('name', 'root', 'tfds_dir', 'class_names', 'class_scope'):
@@ -125,7 +127,8 @@ def _config(data, values: dict[str, Any]):
   out.tests = ml_collections.ConfigDict()
   # A folder has no training list to go with a given one: the clips are only
   # read, split in any way, and joined again.
-  out['train_list' if _is_bare(values) else 'test_list'] = values['test_list']
+  key = 'train_list' if _is_bare(values) else 'test_list'
+  out[key] = values['test_list'].replace(_SPLIT, str(split))
   return out.lock()
 
 

@@ -70,6 +70,7 @@ def sort_out(
     lists: Sequence[ClipList],
     probes: dict[str, Probe],
     stored: Callable[[ClipRecord], str] = lambda record: record.path,
+    counts_from: int | None = None,
 ) -> tuple[list[ClipList], Broken]:
   """Takes the clips out of lists that cannot be decoded.
 
@@ -77,13 +78,16 @@ def sort_out(
     lists: any lists.
     probes: of all files in them, by the store's keys.
     stored: tells a record's key in the store.
+    counts_from: see `source.frames_of`.
 
   Returns:
     (the lists without broken clips, the broken ones and why by list name).
   """
   kept, broken = [], {}
   for clips in lists:
-    faults = {r.key: _fault(r, probes[stored(r)]) for r in clips.records}
+    faults = {
+        r.key: _fault(r, probes[stored(r)], counts_from) for r in clips.records
+    }
     broken[clips.name] = [
         (r, faults[r.key]) for r in clips.records if faults[r.key]
     ]
@@ -145,9 +149,11 @@ def check(
       )
 
 
-def _fault(record: ClipRecord, probe: Probe) -> str | None:
+def _fault(
+    record: ClipRecord, probe: Probe, counts_from: int | None
+) -> str | None:
   try:
-    frames_of(record, probe)
+    frames_of(record, probe, counts_from)
   except decode.VideoError as e:
     return str(e)
   return None

@@ -19,6 +19,10 @@ class Media(Protocol):
   def media(self, key: str) -> str | os.PathLike | bytes:
     """The path of a clip's file, or its contents."""
 
+  # The number of the picture that lists call frame 0; None = the first one
+  # there is.
+  counts_from: int | None
+
   def stored(self, record: ClipRecord) -> str:
     """The key under which a record's frames are."""
 
@@ -65,16 +69,21 @@ class Source:
   def span(self, index: int) -> tuple[int, int]:
     """(first frame, frames) of a clip; less than the file for a piece."""
     record = self.records[index]
-    first, stop = frames_of(record, self.probes[self.store.stored(record)])
+    probe = self.probes[self.store.stored(record)]
+    first, stop = frames_of(record, probe, self.store.counts_from)
     return first, stop - first
 
 
-def frames_of(record: ClipRecord, probe: Probe) -> tuple[int, int]:
+def frames_of(
+    record: ClipRecord, probe: Probe, counts_from: int | None = None
+) -> tuple[int, int]:
   """The frames first..stop - 1 of a file that are a record's clip.
 
   Args:
     record: a whole file, or a piece by seconds or frame numbers.
     probe: of the file, or of one that was cut for this record.
+    counts_from: for pictures, the number of the one that the record calls
+      frame 0; None = the first one there is.
 
   Raises:
     VideoError: the file is broken, or has no such frames.
@@ -84,8 +93,11 @@ def frames_of(record: ClipRecord, probe: Probe) -> tuple[int, int]:
   elif record.first is None and record.stop is None:
     return decode.range_indices(probe, record.start, record.end)
   else:
-    first = record.first or 0
-    stop = probe.num_frames if record.stop is None else record.stop
+    shift = 0
+    if probe.pictures and counts_from is not None:
+      shift = probe.first_picture - counts_from
+    first = 0 if record.first is None else record.first - shift
+    stop = probe.num_frames if record.stop is None else record.stop - shift
     if probe.pictures and 0 < stop - probe.num_frames <= _TOLERATED_PICTURES:
       stop = probe.num_frames
   decode.check_frames(probe, first, stop)

@@ -1,5 +1,6 @@
 """Several methods or settings under one protocol, and one table of results."""
 
+import pathlib
 from typing import Any
 
 import jax
@@ -39,9 +40,8 @@ def run(
     and the last variant's pictures as report.html.
   """
   is_first = jax.process_index() == 0
-  folder = run_folder.prepare(workdir, config, is_first)
-  if is_first:
-    data.write(folder)
+  run_folder.check_free(workdir, config)
+  folder = pathlib.Path(workdir).absolute()
   cards: dict[str, Any] = {}
   for choice in config.compare:
     name = choice['name']
@@ -56,6 +56,10 @@ def run(
     model = model_lib.build(own)
     own_mode = runs.fitting_mode(mode, model)
     cards[name] = runs.execute(own, str(own_folder), own_mode, data, model)
+    # Not before a variant: a mistake in the config should leave no folder.
+    run_folder.prepare(workdir, config, is_first)
+  if is_first:
+    data.write(folder)
   rows = table(cards)
   reporting.log('\n' + format_table(rows))
   if is_first:

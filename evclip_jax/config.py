@@ -76,7 +76,7 @@ def choose_variant(
   Returns:
     A locked config without `variants`.
   """
-  out = from_dict(to_dict(config)).unlock()
+  out = from_dict(to_dict(config))
   values, given = flat(config), set(given)
   for variant in config.variants:
     if all(values[key] == value for key, value in variant['when'].items()):
@@ -84,14 +84,11 @@ def choose_variant(
           {k: v for k, v in variant['set'].items() if k not in given}
       )
   out.variants = ()
-  return out.lock()
+  return out
 
 
 def check(config: ml_collections.ConfigDict):
   """Raises UserError for values that no run could use."""
-  _check_choice(
-      config, 'data.preprocess', ('ev_clip', 'ez_clip', 'clip_fsar')
-  )
   _check_choice(config, 'data.train_temporal', ('center', 'random'))
   _check_choice(
       config, 'data.frame_rule', ('segment', 'segment_center', 'interval')

@@ -8,20 +8,29 @@ file can run. Back to the original names and layout, or to Scenic's:
 
   python -m evclip_jax.convert vit_b16.safetensors --to=torch-names --out=...
   python -m evclip_jax.convert vit_b16.safetensors --to=scenic --out=...
+
+What `evclip_jax.export` wrote of an EZ-CLIP run becomes a whole state dict of
+the original, strict loading included, with the CLIP that the run used:
+
+  python -m evclip_jax.convert run.safetensors --to=torch-names \\
+      --clip=ViT-B-16.pt --out=whole.safetensors
+
+In torch, `model` being the original's:
+
+  state = safetensors.torch.load_file('whole.safetensors')
+  model.load_state_dict(state)
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 
 from evclip_jax import cli
-from evclip_jax.clip import convert as clip_convert
-from evclip_jax.encoders import convert as encoder_convert
 from evclip_jax.errors import UserError
-from evclip_jax.interop import clip_fsar, ev_clip, ez_clip, scenic, sources
+from evclip_jax.interop import originals, sources
 from evclip_jax.weights import cache, formats, native
 from evclip_jax.weights.identify import LABELS
 from evclip_jax.weights.table import WeightsError
@@ -34,6 +43,9 @@ def define_flags():
   flags.DEFINE_string('out', '', 'The .safetensors file to write.')
   flags.DEFINE_enum(
       'to', 'jax', ['jax', 'torch-names', 'scenic'], 'Naming and layout.'
+  )
+  flags.DEFINE_string(
+      'clip', '', 'With --to=torch-names of EZ-CLIP: a CLIP file to merge in.'
   )
   flags.DEFINE_bool('force', False, 'Replace --out if it is there.')
   flags.DEFINE_bool('verbose', False, 'List every tensor.')
@@ -59,6 +71,7 @@ def main(positional: list[str]):
       values.to,
       values.force,
       values.verbose,
+      values.clip,
   )
 
 
@@ -68,6 +81,7 @@ def convert_file(
     to: str = 'jax',
     force: bool = False,
     verbose: bool = False,
+    clip: str = '',
 ):
   """Converts a file and prints what became of its tensors.
 
@@ -78,12 +92,16 @@ def convert_file(
       layout, 'scenic' for Scenic's.
     force: whether to replace `out`.
     verbose: whether to list every tensor.
+    clip: a CLIP file of any supported kind, to be merged into what goes back
+      to EZ-CLIP's names; '' for none.
 
   Raises:
     UserError: `out` is there or cannot be written; `source` cannot be read or
       is of no known architecture. Nothing is left at `out`.
   """
   _check_out(source, out, force)
+  if clip and to != 'torch-names':
+    raise UserError(f'--clip={clip} is for --to=torch-names, not --to={to}.')
   file = formats.read_tensors(source)
   try:
     found = sources.convert(file)
@@ -97,7 +115,7 @@ def convert_file(
   if to == 'jax':
     _write_own(file, found, out)
   else:
-    tensors = _renamed(file, found, to)
+    tensors = originals.renamed(file, found, to, clip)
     native.write_tensors(out, tensors, {'format': 'pt', 'source': source.name})
   print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
 
@@ -120,41 +138,6 @@ def _check_out(source: Path, out: Path, force: bool):
     raise UserError(f'--out={out} is the source. Choose another name.')
   if out.exists() and not force:
     raise UserError(f'{out} is there already. Add --force to replace it.')
-
-
-def _renamed(
-    file: formats.StateFile, found: sources.Source, to: str
-) -> dict[str, np.ndarray]:
-  """The tree in the original naming, or in Scenic's."""
-  flat = found.converted.flat
-  if to == 'scenic':
-    if found.part != 'clip':
-      raise UserError(
-          f'--to=scenic is for CLIP; {file.path} is {LABELS[found.kind]}.'
-      )
-    return scenic.to_scenic(flat)
-  if found.part == 'clip':
-    return clip_convert.to_source(flat)
-  if found.part == 'encoder':
-    return encoder_convert.to_source(flat)
-  if found.part == native.SEVERAL:
-    return clip_fsar.to_source(flat)
-  if any(path.startswith('image/adapter.') for path in flat):
-    return ez_clip.to_source(flat)
-  return ev_clip.to_source(flat, _prompt(flat), 'image_prompt_learner.')
-
-
-def _prompt(flat: Mapping[str, np.ndarray]) -> str:
-  """Which of EV-CLIP's generators there are, as `ev_clip` calls it."""
-  branches = {path.split('/')[0] for path in flat}
-  if branches == {'mask', 'context'}:
-    return 'both'
-  if branches in ({'mask'}, {'context'}):
-    return branches.pop()
-  raise UserError(
-      f'method weights {sorted(branches)} are those of no original code that '
-      'this command knows: EV-CLIP, EZ-CLIP.'
-  )
 
 
 def _describe(file: formats.StateFile, found: sources.Source, verbose: bool):

@@ -43,10 +43,12 @@ class EpisodeSet(EvalSet, Protocol):
     episodes: which clips each is made of.
     from_bank: whether the features of each clip are computed once; else every
       episode's clips go through the network again.
+    views: says how clips look and in which batches they come.
   """
 
   episodes: EpisodeTable
   from_bank: bool
+  views: str
 
   def episode_batches(self, start: int) -> Iterable[dict[str, np.ndarray]]:
     """Batches of episodes with their pixels, from an episode on."""
@@ -108,6 +110,7 @@ def _key(run: Session, weights, data: EpisodeSet) -> dict[str, Any]:
       },
       'episodes': data.episodes.hash,
       'from_bank': data.from_bank,
+      'views': data.views,
   }
 
 
@@ -148,6 +151,8 @@ def features(
   rows = _join(done + pending)
   # Every clip came once; back into the order of the list.
   order = np.argsort(rows['index'])
+  if not np.array_equal(rows['index'][order], np.arange(data.num_clips)):
+    raise ValueError(f'not every clip of {data.name} came once.')
   return {name: rows[name][order] for name in ('clip', 'frames')}
 
 

@@ -59,6 +59,7 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
       'format': 'evclip-jax',
       'kind': 'trained',
       'method': run.config.method.name,
+      'num_frames': str(run.config.data.num_frames),
       'step': str(run.step),
       'selected_by': run.selected_by,
       **{f'weights.{n}': h for n, h in run.session.model.hashes.items()},

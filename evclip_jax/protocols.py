@@ -5,11 +5,15 @@ off their run cards (`combine`). Every run lies in a sub-folder, can be
 interrupted and is not made again once it is finished. data.train_list,
 data.val_list and data.test_list may hold {shots}, {seed} and {split}, which
 each run fills in: train1_few_shot_{shots}.txt.
+
+'episodes' trains anew for every K of protocol.shots, although K changes only
+the scoring: the recipes published for other K also train with other settings.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ml_collections
@@ -135,13 +139,14 @@ def _per_data_set(cards: dict[str, Card]) -> dict[str, list[float]]:
 
 
 def _base_to_novel(config) -> list[Part]:
-  if not config.data.novel_classes and not (
-      {'base', 'novel'} <= set(config.data.tests)
+  if not config.data.novel_classes and not all(
+      _halves(config.data.tests, half) for half in ('base', 'novel')
   ):
     raise UserError(
         "protocol.name='base_to_novel' needs novel classes: set "
         "data.novel_classes ('half', or a file), or the lists base and novel "
-        'in data.tests with data.class_scope=per_list.'
+        '(or names that end in _base and _novel) in data.tests with '
+        'data.class_scope=per_list.'
     )
   return [
       _part(config, f'seed-{seed}', seed=seed)
@@ -150,14 +155,31 @@ def _base_to_novel(config) -> list[Part]:
 
 
 def _base_and_novel(cards: dict[str, Card]) -> dict[str, list[float]]:
-  """Top-1 on both halves and their harmonic mean, one value per seed."""
+  """Top-1 on both halves and their harmonic mean, one value per seed.
+
+  With several test lists (bright_base, dark_base, ...) a half is the mean of
+  its lists. Other data sets do not count.
+  """
   out = {'base': [], 'novel': [], 'harmonic mean': []}
   for card in cards.values():
-    base, novel = (card['final'][n]['top1'] for n in ('base', 'novel'))
+    own = {
+        name: top1
+        for name, top1 in _tests(card).items()
+        if 'data_set' not in card['data']['lists'][name]
+    }
+    base, novel = (
+        statistics.fmean(own[name] for name in _halves(own, half))
+        for half in ('base', 'novel')
+    )
     out['base'].append(base)
     out['novel'].append(novel)
     out['harmonic mean'].append(harmonic_mean(base, novel))
   return out
+
+
+def _halves(lists: Iterable[str], half: str) -> list[str]:
+  """The lists that are a half, 'base' or 'novel', of a test list."""
+  return [n for n in lists if n == half or n.endswith(f'_{half}')]
 
 
 def _supervised(config) -> list[Part]:

@@ -1,5 +1,7 @@
 """From scores to what a person reads: summaries, selection, the run card."""
 
+import hashlib
+import json
 import pathlib
 from typing import Any
 
@@ -18,6 +20,7 @@ from evclip_jax import (
 )
 from evclip_jax.checkpoint import Checkpoints
 from evclip_jax.errors import UserError
+from evclip_jax.methods import base
 from evclip_jax.state import TrainState
 
 _EXPLAIN = {
@@ -56,7 +59,7 @@ def evaluate_list(
     run: session.Session,
     weights: dict[str, jax.Array],
     data: session.EvalSet,
-    folder: pathlib.Path | None = None,
+    workdir: pathlib.Path,
 ) -> tuple[dict[str, float], dict[str, Any]]:
   """Scores one list, clip by clip or in episodes.
 
@@ -64,13 +67,14 @@ def evaluate_list(
     run: the session.
     weights: what training changed, on the devices.
     data: the list.
-    folder: for what is done so far, where that is worth keeping.
+    workdir: the run folder, for what is done so far of a long evaluation.
 
   Returns:
     (summary, details): numbers by name; 'class_names', 'per_class' top-1,
     'arrays' for a file and perhaps 'confusion'.
   """
   if data.episodes is not None:
+    folder = pathlib.Path(workdir) / 'evaluation' / f'unfinished-{data.name}'
     return episode_eval.evaluate(run, weights, data, folder)
   scored = run.score(weights, data)
   scores, labels = scored.log_probabilities, scored.labels
@@ -109,13 +113,9 @@ def report(
   shown: dict[str, dict[str, Any]] = {}
   for rule, chosen in states.items():
     final[rule] = {}
+    weights = chosen.weights
     for name, data_list in data.evals.items():
-      summary, details = evaluate_list(
-          run,
-          chosen.weights,
-          data_list,
-          pathlib.Path(workdir) / 'evaluation' / f'unfinished-{name}',
-      )
+      summary, details = evaluate_list(run, weights, data_list, workdir)
       metrics_log.add(
           int(now.step),
           name,
@@ -147,6 +147,9 @@ def report(
       'data': data.description,
       'class_names': list(run.class_names),
       'prompts': run.model.method.prompts(list(run.class_names[:1])),
+      'prompts_sha256': prompts_hash(
+          run.model.method, list(run.class_names)
+      ),
       'weights': {
           name: {'hash': digest, 'source': run.model.sources[name]}
           for name, digest in run.model.hashes.items()
@@ -160,6 +163,12 @@ def report(
   if jax.process_index() == 0:
     run_report.write(pathlib.Path(workdir), card, shown)
   return card
+
+
+def prompts_hash(method: base.Method, class_names: list[str]) -> str:
+  """Of the texts of all classes, which an edited file of texts changes."""
+  texts = method.prompts(class_names)
+  return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
 def save_details(

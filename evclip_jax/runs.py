@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from evclip_jax import run_folder, score_run, session, train
+from evclip_jax import run_check, run_folder, score_run, session, train
 from evclip_jax.model import Model
 
 
@@ -30,6 +30,7 @@ def execute(
   Returns:
     The run card.
   """
+  run_check.check(config, mode, model, data)
   folder = pathlib.Path(workdir).absolute()
   if mode == 'train' or not (folder / 'config.json').exists():
     is_first = jax.process_index() == 0

@@ -24,8 +24,6 @@ def evaluate_run(
     UserError: if there is nothing trained to evaluate.
   """
   run = session.start(config, model, data.class_names)
-  batch_size = config.eval.batch_size or config.batch_size
-  sharding.check_batch_size(run.mesh, batch_size, 'eval.batch_size')
   schedule = optim.make_schedule(config.optimizer, config.train.epochs, 1)
   optimizer = optim.make_optimizer(config.optimizer, schedule)
   now = sharding.put(run.mesh, run.state(optimizer))

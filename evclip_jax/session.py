@@ -26,6 +26,7 @@ class EvalSet(Protocol):
     class_names: what its labels mean; a list may have classes of its own.
     num_clips: clips in the list.
     num_views: views per clip.
+    batch_sizes: rows of a batch over all processes, by the key that sets them.
     episodes: which clips each episode is made of, if the list is scored in
       episodes (`episode_eval.EpisodeSet`), else None.
   """
@@ -34,6 +35,7 @@ class EvalSet(Protocol):
   class_names: list[str]
   num_clips: int
   num_views: int
+  batch_sizes: dict[str, int]
   episodes: Any
 
   def batches(self, first: int = 0) -> Iterable[Batch]:
@@ -102,7 +104,7 @@ class Session:
     method = self.model.method
     self._eval_step = step.make_eval_step(method, self.mesh, self.shardings)
     self._bank = step.make_class_bank(method, self.mesh, self.shardings)
-    self._banks = {}
+    self._weights, self._banks = None, {}
 
   @functools.cached_property
   def tokens(self) -> np.ndarray:
@@ -118,7 +120,7 @@ class Session:
       weights: dict[str, jax.Array],
       class_names: Sequence[str] | None = None,
   ) -> jax.Array:
-    """Class embeddings, computed once where nothing there trains.
+    """Class embeddings, computed once, or once per weights if texts train.
 
     Args:
       weights: what training changes, on the devices.
@@ -128,8 +130,8 @@ class Session:
       [M, K, E].
     """
     names = tuple(class_names or self.class_names)
-    if self.model.method.text_trains:
-      return self._bank(weights, self.frozen, self.model.tokens(list(names)))
+    if self.model.method.text_trains and weights is not self._weights:
+      self._weights, self._banks = weights, {}
     if names not in self._banks:
       tokens = self.model.tokens(list(names))
       self._banks[names] = self._bank(weights, self.frozen, tokens)

@@ -41,20 +41,13 @@ def train_and_evaluate(
     The run card: final metrics per test list, hashes, counts, times.
 
   Raises:
-    UserError: nothing to train, a batch that does not divide, a loss that is
-      not finite, a checkpoint that cannot be written or does not fit.
+    UserError: a loss that is not finite, a checkpoint that cannot be written
+      or does not fit.
   """
   started = time.time()
 
   # ---- devices and weights --------------------------------------------------
   run = session.start(config, model, data.class_names)
-  if not run.trainable:
-    raise UserError(
-        f'the method {config.method.name!r} has nothing to train. '
-        'Use --mode=evaluate.'
-    )
-  sharding.check_batch_size(run.mesh, data.batch_size, data.batch_key)
-  _check_parts(config, model, data, run.mesh)
   reporting.log(params.table(run.trainable, run.frozen))
 
   # ---- optimizer and state --------------------------------------------------
@@ -117,7 +110,7 @@ def train_and_evaluate(
         _record(pending, metrics_log, config, bar, batches)
         pending = None
       if is_eval or (last and select.startswith('best')):
-        metric = _watch(run, now, watched, metrics_log, done, select)
+        metric = _watch(run, now, watched, metrics_log, done, workdir)
         if select.startswith('best') and (best is None or metric > best):
           best = metric
           checkpoints.save('best', now, {'metric': metric})
@@ -157,24 +150,6 @@ def _record(pending, metrics_log, config, bar, batches):
   )
 
 
-def _check_parts(config, model, data, mesh):
-  """Raises UserError if a batch cannot be cut as train.accumulate says."""
-  parts = config.train.accumulate
-  if parts == 1:
-    return
-  if not model.method.loss_is_a_mean:
-    raise UserError(
-        f'train.accumulate={parts}: the loss of {config.method.name!r} depends '
-        'on the clips of a batch together. Use 1, or a smaller batch_size.'
-    )
-  share = data.batch_size // mesh.shape['data']
-  if share % parts:
-    raise UserError(
-        f'train.accumulate={parts} does not divide the {share} rows of a batch '
-        'that each device holds.'
-    )
-
-
 def _check_finite(done, metrics, finite):
   """Raises UserError with the first quantity of a step that went wrong."""
   bad = [name for name, ok in finite.items() if not ok]
@@ -197,11 +172,11 @@ def _check_finite(done, metrics, finite):
   )
 
 
-def _watch(run, now, watched, metrics_log, done, select) -> float:
+def _watch(run, now, watched, metrics_log, done, workdir) -> float:
   """Evaluates on the watched lists; returns the mean top-1."""
-  top1 = []
+  top1, weights = [], now.weights
   for name, data in watched.items():
-    summary, _ = results.evaluate_list(run, now.weights, data)
+    summary, _ = results.evaluate_list(run, weights, data, workdir)
     metrics_log.add(done, name, **summary)
     reporting.log(results.one_line(f'step {done} {name}', summary))
     top1.append(summary['top1'])

@@ -50,3 +50,62 @@ def test_values_no_run_could_use(key, value, message):
     config.update_from_flattened_dict({key: value})
   with pytest.raises(UserError, match=message):
     config_lib.check(config)
+
+
+def with_variants():
+  config = schema.base()
+  config.variants = (
+      {
+          'when': {'clip.name': 'ViT-L/14'},
+          'set': {'batch_size': 16, 'optimizer.learning_rate': 1e-4},
+      },
+      {
+          'when': {'clip.name': 'ViT-L/14', 'data.num_frames': 16},
+          'set': {'batch_size': 4},
+      },
+  )
+  return config.lock()
+
+
+def test_a_variant_is_chosen_by_all_of_its_keys():
+  config = with_variants()
+  assert config_lib.choose_variant(config).batch_size == 64
+  config.data.num_frames = 16
+  assert config_lib.choose_variant(config).batch_size == 64
+  config.clip.name = 'ViT-L/14'
+  chosen = config_lib.choose_variant(config)
+  # Of two that apply, the later one wins where both say something.
+  assert chosen.batch_size == 4
+  assert chosen.optimizer.learning_rate == 1e-4
+
+
+def test_a_value_of_the_command_line_stays():
+  config = with_variants()
+  config.clip.name = 'ViT-L/14'
+  config.batch_size = 24
+  chosen = config_lib.choose_variant(config, given=['clip.name', 'batch_size'])
+  assert chosen.batch_size == 24
+  assert chosen.optimizer.learning_rate == 1e-4
+  # Also one that says what the file says anyway.
+  config.batch_size = 64
+  assert config_lib.choose_variant(config, ['batch_size']).batch_size == 64
+  assert config_lib.choose_variant(config).batch_size == 16
+
+
+def test_choosing_a_variant_leaves_the_config_as_it_is():
+  config = with_variants()
+  config.clip.name = 'ViT-L/14'
+  before = config_lib.to_dict(config)
+  chosen = config_lib.choose_variant(config)
+  assert config_lib.to_dict(config) == before
+  assert chosen.is_locked
+  assert chosen.variants == ()
+  # Nothing is left to choose, so that a run's own config gives the same run.
+  assert config_lib.choose_variant(chosen) == chosen
+
+
+def test_a_variant_of_an_unknown_key_is_refused():
+  config = with_variants()
+  config.variants = ({'when': {}, 'set': {'optimizer.rate': 1.0}},)
+  with pytest.raises((AttributeError, KeyError), match='rate'):
+    config_lib.choose_variant(config)

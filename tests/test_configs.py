@@ -8,6 +8,7 @@ import pytest
 
 from evclip_jax import config as config_lib
 from evclip_jax import experiment
+from evclip_jax.methods import base
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted((ROOT / 'configs').glob('*.py'))
@@ -128,3 +129,92 @@ def test_ez_clip_recipes(name, batch_size, learning_rate, epochs, temporal):
   settings = experiment.settings(config)
   rates = (settings.drop_path, settings.attention_dropout)
   assert (*rates, settings.prompt_dropout) == (0.1, 0.1, 0.1)
+
+
+S, T, B = 'omnivore_swinS', 'omnivore_swinT', 'omnivore_swinB'
+B16, B32, L14 = 'ViT-B/16', 'ViT-B/32', 'ViT-L/14'
+# Spec of EV-CLIP, 7.3: its configs by data set, trunk, CLIP and frames; then
+# batch, rate, rate of the warm-up, epochs, epochs of the warm-up, decay, and
+# where the window lies in training.
+UCF_64 = (64, 4e-4, 2e-5, 500, 1, 0.05, 'center')
+UCF_32 = (32, 2e-4, 1e-5, 500, 1, 0.05, 'center')
+UCF_16 = (16, 1e-4, 5e-6, 500, 1, 0.05, 'center')
+ARID = (28, 2e-4, 1e-5, 400, 1, 0.05, 'random')
+EV_CLIP = [
+    ('ucf', S, B16, 8, UCF_64),
+    ('ucf', S, B16, 16, UCF_32),
+    ('ucf', T, B16, 8, UCF_64),
+    ('ucf', B, B16, 8, UCF_64),
+    ('ucf', S, B32, 8, UCF_64),
+    ('ucf', S, L14, 8, UCF_16),
+    ('ucf', B, L14, 8, UCF_16),
+    ('ucf', S, 'RN50', 8, UCF_64),
+    ('ucf', S, 'RN101', 8, UCF_64),
+    ('hmdb', S, B16, 8, UCF_64),
+    ('hmdb', T, B16, 8, UCF_64),
+    ('hmdb', S, L14, 8, UCF_16),
+    ('hmdb', B, L14, 8, UCF_16),
+    ('arid', S, B16, 8, ARID),
+    ('arid', T, B16, 8, ARID),
+    ('arid', B, B16, 8, ARID),
+    ('arid', S, B32, 8, ARID),
+    ('arid', S, L14, 8, ARID),
+    ('arid', S, 'RN50', 8, ARID),
+    ('arid', S, 'RN101', 8, ARID),
+    ('egtea', S, B16, 8, UCF_64),
+    ('egtea', T, B16, 8, (*UCF_64[:-1], 'random')),
+    ('kinetics', S, B16, 8, (256, 8e-6, 5e-6, 50, 5, 0.2, 'random')),
+]
+
+
+@pytest.mark.parametrize(('file', 'encoder', 'clip', 'frames', 'row'), EV_CLIP)
+def test_ev_clip_has_the_originals_numbers(file, encoder, clip, frames, row):
+  config = load(ROOT / 'configs' / f'{file}.py')
+  config.update_from_flattened_dict(
+      {
+          'encoder.name': encoder,
+          'clip.name': clip,
+          'data.num_frames': frames,
+      }
+  )
+  chosen = config_lib.choose_variant(config)
+  config_lib.check(chosen)
+  optimizer = chosen.optimizer
+  assert row == (
+      chosen.batch_size,
+      optimizer.learning_rate,
+      optimizer.warmup_learning_rate,
+      chosen.train.epochs,
+      optimizer.warmup_epochs,
+      optimizer.weight_decay,
+      chosen.data.train_temporal,
+  )
+  assert chosen.data.window_frames == 32
+  assert (optimizer.name, optimizer.schedule) == ('adamw', 'delayed_cosine')
+
+
+def test_clips_of_left_and_right_are_not_mirrored():
+  assert not load(ROOT / 'configs' / 'ssv2.py', 'ez_clip').data.flip
+
+
+def test_variants_are_ev_clips_own():
+  config = load(ROOT / 'configs' / 'ucf.py', 'ez_clip')
+  config.clip.name = L14
+  assert config_lib.choose_variant(config).batch_size == config.batch_size
+
+
+def test_a_recipe_replaces_only_its_own_values():
+  plain = experiment.new('zero_shot')
+  with_recipe = experiment.new('ez_clip')
+  values = config_lib.to_dict(with_recipe)
+  experiment.use_recipe(with_recipe)
+  changed = config_lib.differences(values, config_lib.to_dict(with_recipe))
+  recipe = base.load('ez_clip').RECIPE
+  found = config_lib.flat(with_recipe)
+  assert {key: found[key] for key in recipe} == recipe
+  assert set(changed) <= set(recipe)
+  assert with_recipe.is_locked
+  # A method without one changes nothing.
+  before = config_lib.to_dict(plain)
+  experiment.use_recipe(plain)
+  assert config_lib.to_dict(plain) == before

@@ -32,6 +32,9 @@ CHANGES = {
     'episodes.eval_every_episodes': 8,
     'episodes.test_episodes': 70,
     'method.settings.hidden': 32,
+    # The tower trains in tests/methods/test_contract.py.
+    'method.settings.backbone': 'frozen',
+    'method.settings.batch_norm': 'frozen',
 }
 
 

@@ -45,6 +45,7 @@ LEVELS = {
     'evclip_jax.export': 9,
     'evclip_jax.predict_videos': 9,
     'evclip_jax.support': 9,
+    'evclip_jax.run_check': 7,
     'evclip_jax.runs': 8,
     'evclip_jax.compare': 8,
     'evclip_jax.protocol_run': 8,

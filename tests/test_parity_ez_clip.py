@@ -52,11 +52,26 @@ def test_manifests_that_contradict_the_tensors(spoil, change, note):
 
 def test_labels_become_classes():
   texts = np.arange(12).reshape(3, 4)
-  labels, classes = ez_clip.by_class(np.array([7, 3, 7]), texts[[0, 1, 0]])
-  assert labels.tolist() == [1, 0, 1]
+  labels, classes, per_clip = ez_clip.by_class(
+      np.array([7, 3, 7]), texts[[0, 1, 0]]
+  )
+  assert (labels.tolist(), per_clip) == ([1, 0, 1], False)
   np.testing.assert_array_equal(classes[0], texts[[1, 0]])
-  with pytest.raises(draw.CaseError, match='different texts'):
-    ez_clip.by_class(np.array([7, 3, 7]), texts)
+  labels, classes, per_clip = ez_clip.by_class(np.array([7, 3, 7]), texts)
+  assert (labels.tolist(), per_clip) == ([1, 0, 1], True)
+  np.testing.assert_array_equal(classes[0], texts)
+
+
+def test_a_text_for_each_clip_gives_the_same_results(monkeypatch):
+  as_classes = ez_clip.by_class
+
+  def as_clips(labels, tokens):
+    labels, _, _ = as_classes(labels, tokens)
+    return labels, tokens[None], True
+
+  monkeypatch.setattr(ez_clip, 'by_class', as_clips)
+  lines = run_case(CASE)
+  assert lines and all(line.ok for line in lines)
 
 
 def test_clips_one_by_one_are_the_same(monkeypatch):

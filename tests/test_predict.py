@@ -66,7 +66,8 @@ def seen(finished, test_clips):
 
 
 def command(*arguments):
-  environment = os.environ | {'XLA_FLAGS': ''}
+  flags = os.environ['XLA_FLAGS'].replace('device_count=8', 'device_count=1')
+  environment = os.environ | {'XLA_FLAGS': flags}
   return subprocess.run(
       [sys.executable, '-m', 'evclip_jax.predict', *map(str, arguments)],
       cwd=ROOT,

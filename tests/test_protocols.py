@@ -112,6 +112,20 @@ def test_the_harmonic_mean_is_taken_per_seed():
   assert got['harmonic mean'] == pytest.approx([40, 40])
 
 
+def test_halves_of_several_lists_count_alike():
+  others = {'far_novel': {'data_set': 'hmdb51', 'split': 1}}
+  got = combine(
+      'base_to_novel',
+      card(
+          {'val': 1, 'bright_base': 50, 'bright_novel': 30, 'dark_base': 70,
+           'dark_novel': 50, 'far_novel': 9},
+          others,
+      ),
+  )  # fmt: skip
+  assert (got['base'], got['novel']) == ([60], [40])
+  assert got['harmonic mean'] == pytest.approx([48])
+
+
 def test_zero_shot_averages_over_the_splits_of_a_data_set():
   others = {
       f'hmdb_split{k}': {'data_set': 'hmdb51', 'split': k} for k in (1, 2, 3)

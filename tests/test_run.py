@@ -36,6 +36,8 @@ def tiny(root, **changes):
           'data.shots': 4,
           'batch_size': 4,
           'mesh.data': 1,
+          # The mask takes longest to compile; test_predict.py has it.
+          'method.settings.prompt': 'context',
           'train.epochs': 2,
           'train.eval_every_epochs': 1,
           'train.checkpoint_every_epochs': 1,
@@ -76,6 +78,7 @@ def test_a_run_leaves_what_the_contract_names(finished):
   assert {'loss', 'top1', 'top5', 'macro_f1'} <= set(final[0])
   assert card['selection']['rule'] == 'last'
   assert set(card['weights']) == {'clip', 'encoder'}
+  assert len(card['prompts_sha256']) == 64
 
 
 def test_the_checkpoint_holds_the_prompts_only(finished):
@@ -158,7 +161,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
           'optimizer.learning_rate': 1e38,
           'optimizer.warmup_learning_rate': 0.0,
           'train.epochs': 4,
-          'method.settings.prompt': 'context',
       },
   )
   with pytest.raises(UserError, match=r'stopped at step .* is not finite'):
@@ -188,6 +190,7 @@ def command(root, workdir, *more):
       '--config.data.shots=4',
       '--config.batch_size=4',
       '--config.mesh.data=1',
+      '--config.method.settings.prompt=context',
       '--config.train.epochs=4',
       '--config.train.eval_every_epochs=1',
       '--config.train.checkpoint_every_epochs=1',
@@ -222,7 +225,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(data_root, tmp_path):
 
 
 def test_two_processes_compute_what_one_does(data_root, tmp_path):
-  changes = {'mesh.data': 4, 'method.settings.prompt': 'context'}
+  changes = {'mesh.data': 4}
   main.run(tiny(data_root, **changes), str(tmp_path / 'one'), 'train')
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))

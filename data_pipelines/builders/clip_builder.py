@@ -20,8 +20,6 @@ from data_pipelines.builders.plan import Clip, Plan, make
 from data_pipelines.datasets.description import Description
 from data_pipelines.stores import archive
 
-# A number, not a size: which clip goes where is known before any is read.
-_PER_SHARD = 256
 _DIGEST = 'plan.sha256'
 # Suffix of the part of the index that belongs to a shard.
 _PART = '.index'
@@ -90,7 +88,10 @@ class ClipBuilder(
     _tidy(self.folder)
 
   def _write(self, plan: Plan, folder: pathlib.Path):
-    self.info.features['label'].names = plan.raw_names
+    # A class file may leave numbers out; names here have to be distinct.
+    self.info.features['label'].names = [
+        name or f'class {k}' for k, name in enumerate(plan.raw_names)
+    ]
     self.info.metadata['list_lengths'] = plan.list_lengths
     name = tfds.core.ShardedFileTemplate(
         data_dir=folder,
@@ -99,8 +100,8 @@ class ClipBuilder(
         filetype_suffix='array_record',
     )
     shards = [
-        plan.clips[k : k + _PER_SHARD]
-        for k in range(0, len(plan.clips), _PER_SHARD)
+        plan.clips[k : k + plan.clips_per_shard]
+        for k in range(0, len(plan.clips), plan.clips_per_shard)
     ]
     files = [
         pathlib.Path(file) for file in name.sharded_filepaths(len(shards))

@@ -72,7 +72,7 @@ def _contents(
   if whole.error:
     return b'', whole
   try:
-    first, stop = frames_of(record, whole)
+    first, stop = frames_of(record, whole, store.counts_from)
     made = cut.cut(path, whole, first, stop)
   except (VideoError, Unreadable) as e:
     return b'', _broken(whole, str(e))

@@ -20,6 +20,7 @@ from data_pipelines.datasets.description import (
 from data_pipelines.stores.file_tree import FileTree
 from evclip_jax.errors import UserError
 
+CLIPS_PER_SHARD = 256
 # Fields of an item that the folder keeps otherwise.
 _ELSEWHERE = ('path', 'line')
 
@@ -32,7 +33,8 @@ class Clip:
     record: a whole file, or a piece of a film; its label is -1 if nothing
       says it.
     lists: its places in the official lists it is in, with what these say of
-      it, such as {'train1': {'place': 17, 'label': 3}}.
+      it, such as {'train1': {'place': 17, 'label': 3}}. 'again' holds the
+      further places in a list that repeats it.
   """
 
   record: ClipRecord
@@ -55,6 +57,8 @@ class Plan:
     list_lengths: lines of the official lists, such as {'train1': 9537}.
     missing: clips of these lists that are not there.
     absent: official lists that are not there.
+    clips_per_shard: how many go into one file. A number, not a size: which
+      clip goes where is known before any is read.
   """
 
   store: FileTree
@@ -63,31 +67,38 @@ class Plan:
   list_lengths: dict[str, int]
   missing: list[str]
   absent: list[str]
+  clips_per_shard: int = CLIPS_PER_SHARD
 
   def digest(self) -> str:
     """Changes if anything that would be stored does, as far as names tell."""
     sizes = {p: _size(self.store.media(p)) for p in self._paths()}
     clips = [(c.record.line, c.lists, sizes[c.record.path]) for c in self.clips]
-    facts = [self.raw_names, self.list_lengths, clips]
+    facts = [self.raw_names, self.list_lengths, clips, self.clips_per_shard]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
   def _paths(self) -> list[str]:
     return list(dict.fromkeys(clip.record.path for clip in self.clips))
 
 
-def make(what: Description, root: str, rule: str = '') -> Plan:
+def make(
+    what: Description,
+    root: str,
+    rule: str = '',
+    clips_per_shard: int = CLIPS_PER_SHARD,
+) -> Plan:
   """Looks for the clips and lists of a download; reads no video.
 
   Args:
     what: the data set.
     root: folder of the download.
     rule: as data.path_rule.
+    clips_per_shard: see `Plan`.
 
   Raises:
     UserError: no data there, lists that do not fit, or a clip of an unknown
       class.
   """
-  layout = find_layout(what, root)
+  layout = find_layout(what, root, rule)
   store = what.open_store(layout.videos)
   rewrite = path_rule.parse(rule, '--path_rule')
   listings, absent = {}, []
@@ -120,6 +131,7 @@ def make(what: Description, root: str, rule: str = '') -> Plan:
       {name: len(listing.items) for name, listing in listings.items()},
       list(missing),
       absent,
+      clips_per_shard,
   )
 
 
@@ -146,10 +158,16 @@ def _add(
       tuple(key for _, _, key in found),
   )
   first = numbering.first(located, table, what.class_of)
-  records = labels.to_clips(located, table, what.class_of, first).records
+  records = labels.to_clips(
+      located, table, what.class_of, first, what.repeats
+  ).records
   for (place, item, _), record in zip(found, records, strict=True):
     clip = clips.setdefault(record.key, Clip(record, {}))
-    clip.lists[name] = {'place': place} | _said(item)
+    said = {'place': place} | _said(item)
+    if name in clip.lists:
+      clip.lists[name].setdefault('again', []).append(said)
+    else:
+      clip.lists[name] = said
 
 
 def _said(item) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def same(name: str) -> str:
   return kept or name.casefold()
 
 
-def read(path: str | pathlib.Path) -> list[str]:
+def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
   """Names in label order, from one of three forms of file.
 
   One name per line; or a CSV with the header `id,name` and ids from 0 (the
@@ -50,6 +50,8 @@ def read(path: str | pathlib.Path) -> list[str]:
 
   Args:
     path: the file (data.class_names).
+    gaps: whether ids may be left out, as in an official file cut to the
+      classes there are; their names are ''.
 
   Returns:
     The names as they are written.
@@ -61,9 +63,9 @@ def read(path: str | pathlib.Path) -> list[str]:
   lines = _lines(path)
   if lines and re.fullmatch(r'id\s*,\s*name', lines[0].lower()):
     pairs = [(row[0], ','.join(row[1:])) for row in csv.reader(lines[1:])]
-    names = _by_id(path, pairs, first=0)
+    names = _by_id(path, pairs, 0, gaps)
   elif lines and all(re.fullmatch(r'\d+\s+\S.*', line) for line in lines):
-    names = _by_id(path, [line.split(None, 1) for line in lines], first=1)
+    names = _by_id(path, [line.split(None, 1) for line in lines], 1, gaps)
   else:
     names = lines
   if not names:
@@ -72,13 +74,19 @@ def read(path: str | pathlib.Path) -> list[str]:
   return names
 
 
+def with_gaps(names: dict[int, str], first: int) -> list[str]:
+  """Names by number from `first` on; '' for the numbers that have none."""
+  return [names.get(k, '') for k in range(first, max(names, default=-1) + 1)]
+
+
 def read_per_list(source: str) -> dict[str, list[str]]:
   """Class names for each list, from data.class_names.
 
   Args:
     source: '' = none; a JSON file {"train": [names], "test": [names], ...};
-      'clip_fsar/<data set>' for the published names of CLIP-FSAR's lists; or
-      a file of `read`, which then serves every list.
+      'clip_fsar/<data set>' for the published names of CLIP-FSAR's lists,
+      perhaps with ',FILE.json' for splits that these lack; or a file of
+      `read`, which then serves every list.
 
   Returns:
     List name or split -> names in the order of the list's numbers; the key ''
@@ -91,15 +99,19 @@ def read_per_list(source: str) -> dict[str, list[str]]:
     return {}
   if source.startswith(_PREFIX):
     known = json.loads(_PUBLISHED.read_text(encoding='utf-8'))
-    name = source.removeprefix(_PREFIX)
+    name, comma, more = source.removeprefix(_PREFIX).partition(',')
     if name not in known:
       raise UserError(
           f'data.class_names={source!r}: the published names are '
           f'{", ".join(_PREFIX + k for k in known)}.'
       )
-    return known[name]
+    return known[name] | (_read_json(more.strip()) if comma else {})
   if not is_per_list(source):
     return {'': read(source)}
+  return _read_json(source)
+
+
+def _read_json(source: str) -> dict[str, list[str]]:
   try:
     values = json.loads(pathlib.Path(source).expanduser().read_text('utf-8'))
   except (OSError, ValueError) as e:
@@ -123,9 +135,11 @@ def is_per_list(source: str) -> bool:
 
 
 def check_distinct(names: list[str], where: str):
-  """Raises UserError if two classes would get the same prompt."""
+  """Raises UserError if two classes with names get the same prompt."""
   seen = {}
   for label, name in enumerate(names):
+    if not name:
+      continue
     other = seen.setdefault(clean(name).casefold(), label)
     if other != label:
       raise UserError(
@@ -144,7 +158,7 @@ def _lines(path) -> list[str]:
   return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _by_id(path, pairs, first: int) -> list[str]:
+def _by_id(path, pairs, first: int, gaps: bool) -> list[str]:
   names = {}
   for raw, name in pairs:
     if not raw.strip().isdigit() or int(raw) in names or not name.strip():
@@ -152,6 +166,8 @@ def _by_id(path, pairs, first: int) -> list[str]:
           f'{path}: the line {raw},{name} must hold a new number and a name.'
       )
     names[int(raw)] = name.strip()
+  if gaps and names and min(names) >= first:
+    return with_gaps(names, first)
   wanted = list(range(first, first + len(names)))
   if sorted(names) != wanted:
     raise UserError(

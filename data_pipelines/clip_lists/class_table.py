@@ -14,7 +14,7 @@ class ClassTable:
 
   Attributes:
     raw: names as folders and lists write them; '' for a number that no clip
-      has.
+      has or nothing names.
     shown: names as prompts say them.
     origin: where the order comes from.
     fixed: the user gave the classes: all stay, with or without clips.
@@ -39,7 +39,7 @@ class ClassTable:
 
   def label(self, name: str) -> int | None:
     """The number of a class by its name, however it is spelt, or None."""
-    if name in self.raw:
+    if name and name in self.raw:
       return self.raw.index(name)
     wanted = class_names.same(name)
     for label, raw in enumerate(self.raw):
@@ -49,28 +49,37 @@ class ClassTable:
 
 
 def compact(
-    table: ClassTable, train: ClipList, others: Sequence[ClipList]
-) -> tuple[list[str], ClipList, list[ClipList]]:
+    table: ClassTable, train: ClipList | None, others: Sequence[ClipList]
+) -> tuple[list[str], ClipList | None, list[ClipList]]:
   """Keeps the classes that have training clips and numbers them anew.
 
-  A table that the user gave stays as it is.
+  A table that the user gave stays as it is, but for numbers without a name.
 
   Args:
     table: the classes that labels refer to.
-    train: the training list.
+    train: the training list; None keeps the classes that `others` have.
     others: the lists to score.
 
   Returns:
     (names as prompts say them, training list, other lists).
 
   Raises:
-    UserError: clips to score of a class that has no training clip.
+    UserError: clips to score of a class that has no training clip, or no name.
   """
-  used = set(train.counts())
+  used = {k for clips in [train] if clips for k in clips.counts()}
   if table.fixed:
-    used = set(range(len(table.raw)))
+    used |= {k for k, name in enumerate(table.raw) if name}
+  elif train is None:
+    used = {k for clips in others for k in clips.counts()}
   for clips in others:
     strange = [r for r in clips.records if r.label not in used]
+    if strange and table.fixed:
+      raise UserError(
+          f'the {clips.name} list ({clips.origin}) has {len(strange)} clips of '
+          f'classes without a name in {table.origin}, such as number '
+          f'{strange[0].label} (from 0) of {strange[0].path}. Complete the '
+          'names, or cut that list.'
+      )
     if strange:
       names = sorted({table.raw[r.label] or str(r.label) for r in strange})
       raise UserError(
@@ -89,7 +98,8 @@ def compact(
         dataclasses.replace(r, label=new[r.label]) for r in clips.records
     )
 
-  return names, renumber(train), [renumber(c) for c in others]
+  train = renumber(train) if train else None
+  return names, train, [renumber(c) for c in others]
 
 
 def own(table: ClassTable, clips: ClipList) -> ClipList:

@@ -1,5 +1,6 @@
 """K clips per class, drawn as the original draws them."""
 
+import dataclasses
 import random
 
 from data_pipelines.clip_lists.records import ClipList, ClipRecord
@@ -15,8 +16,10 @@ def select(
 ) -> ClipList:
   """The few-shot training list.
 
-  A list that has exactly `shots` clips of every class is a published
-  selection and comes back unchanged.
+  A list that is a selection already comes back unchanged, unless a class has
+  more than `shots` clips: one of EV-CLIP, or what a run wrote down. Any other
+  list is drawn from, also if it has exactly `shots` of every class: EV-CLIP's
+  selections are such draws from ViFi-CLIP's few-shot lists.
 
   Args:
     clips: the whole training list; its order matters.
@@ -33,7 +36,7 @@ def select(
     UserError: a class has too few clips.
   """
   counts = clips.counts()
-  if shots == 0 or all(n == shots for n in counts.values()):
+  if shots == 0:
     return clips
   few = [label for label, n in counts.items() if n < shots]
   if few and short == 'error':
@@ -44,9 +47,13 @@ def select(
         f'{name!r} with {counts[few[0]]}.\n  Use fewer shots, or '
         'data.few_shot_short=keep to train with what there is.'
     )
+  if clips.selected and max(counts.values(), default=0) <= shots:
+    return clips
   drawn = draw(clips.records, shots, seed)
   origin = f'{shots} clips per class of {clips.origin}, seed {seed}'
-  return ClipList(clips.name, tuple(drawn), origin, missing=clips.missing)
+  return dataclasses.replace(
+      clips, records=tuple(drawn), origin=origin, selected=True
+  )
 
 
 def draw(

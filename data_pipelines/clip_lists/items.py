@@ -44,6 +44,7 @@ class Listing:
     classes: the names of its own classes in its own numbering, if it does not
       share those of the training list (data.class_scope); labels are then
       positions in it.
+    selected: it is a few-shot selection already (see `few_shot`).
   """
 
   file: pathlib.Path
@@ -53,6 +54,7 @@ class Listing:
   by_name: bool = False
   split: str = ''
   classes: tuple[str, ...] = ()
+  selected: bool = False
 
   @property
   def name(self) -> str:

@@ -8,10 +8,11 @@ from typing import Protocol
 from data_pipelines.clip_lists import class_names
 from data_pipelines.clip_lists.class_table import ClassTable
 from data_pipelines.clip_lists.items import Item, Listing
+from data_pipelines.clip_lists.missing_clips import MissingClips
 from data_pipelines.clip_lists.records import ClipList, ClipRecord, check_unique
 from evclip_jax.errors import UserError
 
-# How many missing clips a message names; more are written to a file.
+# How many missing clips a message names; a file has all of them.
 _SHOWN = 3
 
 
@@ -61,17 +62,23 @@ def locate(
     name: the list's role, for messages.
     listing: the list.
     store: where the clips are.
-    report_folder: where 'missing-<name>.txt' goes if many are missing.
-    on_missing: 'error', or 'skip' to leave them out of the list.
+    report_folder: where 'missing-<name>.txt' goes if any are missing.
+    on_missing: 'error', 'skip' to leave them out of the list, or 'keep' if
+      nobody will read them.
 
   Raises:
-    UserError: clips are missing: how many, the first ones, and the file that
+    MissingClips: clips are missing: how many, the first ones, and the file that
       names all of them.
   """
   keys = [store.find(item.path) for item in listing.items]
   if listing.by_name:
     keys = [
         key or store.find_by_name(item.path)
+        for item, key in zip(listing.items, keys, strict=True)
+    ]
+  if on_missing == 'keep':
+    keys = [
+        key or item.path
         for item, key in zip(listing.items, keys, strict=True)
     ]
   missing = [
@@ -83,20 +90,17 @@ def locate(
     shown = ', '.join(f'{i.path} (line {i.line})' for i in missing[:_SHOWN])
     if len(missing) > _SHOWN:
       shown += ', ...'
-      if report_folder is not None:
-        report = pathlib.Path(report_folder) / f'missing-{name}.txt'
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(''.join(i.path + '\n' for i in missing))
-        shown += f' (all in {report})'
+    if report_folder is not None:
+      report = pathlib.Path(report_folder) / f'missing-{name}.txt'
+      report.parent.mkdir(parents=True, exist_ok=True)
+      report.write_text(''.join(i.path + '\n' for i in missing))
+      shown += f' (all in {report})'
     text = (
         f'{len(missing)} of {len(keys)} clips of the {name} list '
         f'{listing.file} are not in {store}: {shown}.'
     )
     if on_missing == 'error' or len(missing) == len(keys):
-      raise UserError(
-          f'{text}\n  Complete the data, give a list of the clips there are '
-          f'({listing.key}), or leave them out: data.on_missing=skip.'
-      )
+      raise MissingClips([(text, listing.key)])
     print(f'note: {text}')
     listing = dataclasses.replace(
         listing,
@@ -168,6 +172,7 @@ def to_clips(
     table: ClassTable,
     class_of: Callable[[str], str],
     first_number: int = 0,
+    repeats: bool = False,
 ) -> ClipList:
   """Records with class numbers from 0.
 
@@ -176,6 +181,7 @@ def to_clips(
     table: the classes.
     class_of: tells the class of a clip whose line has no label.
     first_number: the number of the first class in this list.
+    repeats: whether a clip may be listed twice.
 
   Raises:
     UserError: an unknown class, a number out of range, a clip listed twice.
@@ -210,8 +216,10 @@ def to_clips(
       located.listing.name,
       classes,
       located.missing,
+      located.listing.selected,
   )
-  check_unique(clips)
+  if not repeats:
+    check_unique(clips)
   return clips
 
 

@@ -37,7 +37,7 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
 
   Raises:
     UserError: no such file, not a text, no clips in it, or a line that does
-      not follow the grammar of the first one (named with its number).
+      not follow the grammar of the others (named with its number).
   """
   path = pathlib.Path(file).expanduser()
   if not path.is_file() and root and (pathlib.Path(root) / path).is_file():
@@ -46,7 +46,8 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
     contents = path.read_bytes()
     if shots.is_pickle(contents):
       items = tuple(shots.read(path, contents))
-      return _listing(path, key, items, by_name=True)
+      return _listing(path, key, items, by_name=True, selected=True)
+    shots.check_text(path, contents)
     text = contents.decode('utf-8-sig')
   except FileNotFoundError as e:
     raise UserError(f'the list {file} ({key}) does not exist.') from e
@@ -60,13 +61,24 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
       for number, line in enumerate(text.split('\n'), 1)
       if line.strip()
   ]
-  return _listing(path, key, *_parse(path, lines))
+  head = [line.strip() for _, line in lines if line.startswith('# ')]
+  own = head[:1] == [records.HEADER] and records.SELECTED in head
+  return _listing(path, key, *_parse(path, lines), selected=own)
 
 
-def _listing(path, key, items, split='', by_name=False) -> Listing:
+def _listing(
+    path, key, items, split='', by_name=False, selected=False
+) -> Listing:
   if not items:
     raise UserError(f'the list {path} ({key}) holds no clips.')
-  return Listing(path, key, tuple(items), split=split, by_name=by_name)
+  return Listing(
+      path,
+      key,
+      tuple(items),
+      split=split,
+      by_name=by_name,
+      selected=selected,
+  )
 
 
 def _parse(path, lines) -> tuple[list[Item], str, bool]:
@@ -95,7 +107,7 @@ def _own(path, lines) -> list[Item]:
     header = [c.strip().lower() for c in cells]
     if 'path' in header:
       return _table(path, header, lines[1:], delimiter)
-  if '\t' in first:
+  if 2 * sum('\t' in x for _, x in lines) + ('\t' in first) > len(lines):
     return _plain(path, lines)
   return _words(path, lines)
 
@@ -168,13 +180,16 @@ def _words(path, lines) -> list[Item]:
     items.append(
         _item(path, number, name, None if label is None else int(label), '', '')
     )
-  labelled = items[0].label is not None
+  # Most lines decide; of two, the first.
+  numbers = [i.label is not None for i in items]
+  labelled = 2 * sum(numbers) + numbers[0] > len(items)
   odd = next((i for i in items if (i.label is not None) != labelled), None)
   if odd:
+    usual = next(i for i in items if (i.label is not None) == labelled)
     wanted = 'a path and a number' if labelled else 'a path only'
     raise UserError(
         f'{path}, line {odd.line}: wanted {wanted} as in line '
-        f'{items[0].line}, found {short(dict(lines)[odd.line])}.'
+        f'{usual.line}, found {short(dict(lines)[odd.line])}.'
     )
   if not labelled and all(re.search(r'[,;]', i.path) for i in items):
     raise UserError(

@@ -41,7 +41,7 @@ def number(located: Located, names: dict[str, list[str]]) -> Located:
     where = 'data.class_names'
     shown = tuple(given)
   elif numbers:
-    raw = _by_number(listing, said)
+    raw = _by_number(listing, said, sorted(filter(None, names)))
     shown = tuple(class_names.clean(n) for n in raw.values())
     position = {k: p for p, k in enumerate(raw)}
     where = str(listing.file)
@@ -86,13 +86,23 @@ def _said(item: Item, key: str) -> str:
   return key.rsplit('/', 2)[-2] if '/' in key else ''
 
 
-def _by_number(listing, said: list[str]) -> dict[int, str]:
+def _by_number(
+    listing, said: list[str], splits: list[str]
+) -> dict[int, str]:
   """The name of each number, in the order of the numbers."""
   found = {}
   for item, name in zip(listing.items, said, strict=True):
     found.setdefault(item.label, {}).setdefault(class_names.same(name), item)
   for label, spellings in sorted(found.items()):
     item = next(iter(spellings.values()))
+    if '' in spellings and splits and listing.split:
+      raise UserError(
+          f'{listing.where(item)}: the class {label} has no name: '
+          f'data.class_names has those of {" and ".join(splits)} only. Write '
+          f'those of this list, in the order of the numbers, in a JSON file '
+          f'{{"{listing.split}": [names]}}; published names go on in it: '
+          'data.class_names=clip_fsar/<data set>,FILE.json.'
+      )
     if '' in spellings:
       raise UserError(
           f'{listing.where(item)}: the class {label} has no name: neither the '

@@ -6,6 +6,7 @@ EZ-CLIP writes `<frame folder> <number of frames> <label>`; CLIP-FSAR writes
 last parts of their paths.
 """
 
+import collections
 import re
 
 from data_pipelines.clip_lists.items import Item, short
@@ -49,8 +50,10 @@ def frame_list(path, lines: Lines) -> list[Item]:
 
 
 def is_episode_list(lines: Lines) -> bool:
-  """Whether lines are CLIP-FSAR's, told by the first one."""
-  return _EPISODE.fullmatch(lines[0][1].strip()) is not None
+  """Whether lines are CLIP-FSAR's: half of them at least."""
+  # No other list has names without a suffix in folders such as train0.
+  found = sum(_EPISODE.fullmatch(x.strip()) is not None for _, x in lines)
+  return 2 * found >= len(lines)
 
 
 def episode_list(path, lines: Lines) -> tuple[str, list[Item]]:
@@ -68,18 +71,18 @@ def episode_list(path, lines: Lines) -> tuple[str, list[Item]]:
     line.
   Differs: the line says which way, not the name of the data set.
   """
-  items, splits = [], set()
-  for number, line in lines:
-    match = _EPISODE.fullmatch(line.strip())
-    if not match or splits and match[1] not in splits:
-      split = next(iter(splits), 'train')
+  matches = [_EPISODE.fullmatch(line.strip()) for _, line in lines]
+  said = collections.Counter(match[1] for match in matches if match)
+  split = said.most_common(1)[0][0]
+  items = []
+  for (number, line), match in zip(lines, matches, strict=True):
+    if not match or match[1] != split:
       raise UserError(
           f'{path}, line {number}: wanted {split}<class>/<video id> or '
           f'{split}<class>//<path>, found {short(line)}.'
       )
-    splits.add(match[1])
     clip = match['id'] or match['path'].replace('\\', '/')
     folder = clip.rsplit('/', 2)[-2] if '/' in clip else ''
     item = Item(clip, int(match[2]), None, None, number, class_name=folder)
     items.append(item)
-  return splits.pop(), items
+  return split, items

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from evclip_jax.errors import UserError
 
 HEADER = '# evclip_jax clip list 1'
+# A further line of the head, of lists that are a few-shot selection.
+SELECTED = '# selected: yes'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +84,7 @@ class ClipList:
     classes: what its labels mean, as prompts say it, if they mean other
       classes than the training list's.
     missing: what the list named and the data lack (data.on_missing=skip).
+    selected: whether it is a few-shot selection already.
   """
 
   name: str
@@ -90,6 +93,7 @@ class ClipList:
   classes: tuple[str, ...] = ()
   # A TFDS folder knows how many they are, but not what they were called.
   missing: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+  selected: bool = dataclasses.field(default=False, compare=False)
 
   @functools.cached_property
   def hash(self) -> str:
@@ -113,6 +117,7 @@ class ClipList:
         f'# from: {self.origin}',
         f'# sha256 of the lines below: {self.hash}',
     ]
+    head += [SELECTED] if self.selected else []
     lines = head + [r.line for r in self.records]
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ keeps the objects it knows as plain values and refuses every other name.
 """
 
 import io
+import pathlib
 import pickle
 import re
 import struct
@@ -15,6 +16,11 @@ from evclip_jax.errors import UserError
 
 _CLASS = 'dassl.data.datasets.base_dataset.Datum_video'
 _PIECE = re.compile(r'(.+)\+(\d+)\+(\d+)')
+# How the pickles of protocols 0 and 1 begin that hold a dict, a list, a tuple
+# or an object.
+_OLD = re.compile(
+    rb'[(]?[dl]p0\n|[}\])]q\x00|c[\w.]+\n\w+\n(p\d+\n|q\x00)'
+)
 _DAMAGE = (
     ArithmeticError,
     AttributeError,
@@ -32,6 +38,21 @@ _DAMAGE = (
 def is_pickle(data: bytes) -> bool:
   """Whether a file begins as binary pickles do."""
   return data[:1] == b'\x80'
+
+
+def check_text(path: pathlib.Path, data: bytes):
+  """Raises UserError for a pickle of a protocol that is not read.
+
+  Args:
+    path: the file.
+    data: its contents, which `is_pickle` is false for.
+  """
+  if path.suffix in ('.pkl', '.pickle') or _OLD.match(data):
+    raise UserError(
+        f'{path} is not a text file, and as a pickle it is of an old protocol '
+        '(0 or 1) or damaged. Only binary pickles of EV-CLIP are read; give a '
+        'text list instead.'
+    )
 
 
 def read(path, data: bytes) -> list[Item]:

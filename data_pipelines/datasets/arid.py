@@ -11,7 +11,7 @@ import pathlib
 from data_pipelines.clip_lists import labels, list_files
 from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official, official_files
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 
 CLASSES = (
@@ -27,9 +27,11 @@ _FILES = {
 _GRAMMAR = 'columns with tabs between them, the last two <label> and <path>'
 
 
-def read(data, split: int, report_folder: str | None = None) -> Collection:
+def read(
+    data, split: int, report_folder: str | None = None, roles=ROLES
+) -> Collection:
   """The lists and classes of ARID; see `official.read`."""
-  return official.read(ARID, data, split, report_folder)
+  return official.read(ARID, data, split, report_folder, roles)
 
 
 def class_of(key: str) -> str:

@@ -55,7 +55,7 @@ def split(data: Collection, choice: str) -> Collection:
     own_names[f'{prefix}novel'] = [names[k] for k in sorted(novel)]
   return dataclasses.replace(
       data,
-      train=_only(data.train, base, 'train'),
+      train=_only(data.train, base, 'train') if data.train else None,
       val=_only(data.val, base, 'val') if data.val else None,
       tests=tests,
       class_names=[names[k] for k in base],
@@ -98,4 +98,10 @@ def _only(clips: ClipList, labels: list[int], name: str) -> ClipList:
         f'{name!r} (data.novel_classes).'
     )
   origin = f'{len(labels)} classes of {clips.origin}'
-  return ClipList(name, kept, origin, missing=clips.missing)
+  return ClipList(
+      name,
+      kept,
+      origin,
+      missing=clips.missing,
+      selected=clips.selected,
+  )

@@ -9,11 +9,15 @@ from data_pipelines.clip_lists import (
     class_table,
     labels,
     list_files,
+    missing_clips,
     own_classes,
     path_rule,
 )
 from data_pipelines.clip_lists.records import ClipList, check_disjoint
 from evclip_jax.errors import UserError
+
+# What lists are for; the test lists are one role.
+ROLES = ('train', 'val', 'test')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Collection:
 
   Attributes:
     store: where the clips are.
-    train: all clips that may be trained on.
+    train: all clips that may be trained on; None where only scoring was asked
+      for and nothing names them.
     val: clips to choose a checkpoint by, if any.
     tests: lists to report, by name.
     class_names: K names in label order, as prompts say them.
@@ -31,7 +36,7 @@ class Collection:
   """
 
   store: labels.Store
-  train: ClipList
+  train: ClipList | None
   val: ClipList | None
   tests: dict[str, ClipList]
   class_names: list[str]
@@ -63,6 +68,7 @@ def read_given(
     report_folder: str | None,
     train_list: str = '',
     reader: Callable[[str, str, str], list_files.Listing] = list_files.read,
+    roles: tuple[str, ...] = ROLES,
 ) -> Given:
   """Reads the list files that the config names and finds their clips.
 
@@ -73,6 +79,8 @@ def read_given(
     report_folder: for the names of missing clips, or None.
     train_list: instead of data.train_list.
     reader: reads a list file from (file, config key, root).
+    roles: without 'train', the training list only tells the classes: its clips
+      may be missing.
 
   Raises:
     UserError: two kinds of test list, a test list named 'train' or 'val', or
@@ -92,12 +100,21 @@ def read_given(
     keys[name] = 'data.test_list' if data.test_list else f'data.tests.{name}'
   rule = path_rule.parse(data.path_rule)
   found = {}
-  for name, file in files.items():
-    if file:
+  with missing_clips.together() as attempt:
+    for name, file in files.items():
+      if not file:
+        continue
       listing = path_rule.rewrite(reader(file, keys[name], root), rule)
-      found[name] = labels.locate(
-          name, listing, store, report_folder, data.on_missing
-      )
+      _check_scope(listing, data.class_scope)
+      unread = name == 'train' and 'train' not in roles
+      with attempt():
+        found[name] = labels.locate(
+            name,
+            listing,
+            store,
+            report_folder,
+            'keep' if unread else data.on_missing,
+        )
   if data.class_scope == 'per_list':
     names = class_names.read_per_list(data.class_names)
     found = {n: own_classes.number(x, names) for n, x in found.items()}
@@ -110,6 +127,16 @@ def read_given(
   return Given(train, val, found)
 
 
+def _check_scope(listing: list_files.Listing, scope: str):
+  numbers = any(isinstance(i.label, int) for i in listing.items)
+  if listing.split and numbers and scope != 'per_list':
+    raise UserError(
+        f'{listing.file} ({listing.key}): lists of CLIP-FSAR number their '
+        f'classes anew for each split, and this one is of {listing.split!r}: '
+        'set data.class_scope=per_list.'
+    )
+
+
 def whole(name: str, origin: str, keys: list[str]) -> labels.Located:
   """Clips of a folder as a list whose labels the folders tell."""
   items = tuple(list_files.Item(key, None, None, None, 0) for key in keys)
@@ -120,7 +147,7 @@ def whole(name: str, origin: str, keys: list[str]) -> labels.Located:
 def build(
     store: labels.Store,
     table: labels.ClassTable,
-    train: ClipList,
+    train: ClipList | None,
     val: ClipList | None,
     tests: dict[str, ClipList],
 ) -> Collection:
@@ -129,16 +156,16 @@ def build(
   Args:
     store: where clips are.
     table: the classes that the lists' labels refer to.
-    train, val, tests: the lists.
+    train, val, tests: the lists; without `train` there is something to score.
 
   Raises:
     UserError: a clip to score is also trained on, or its class never is
       (unless lists have classes of their own).
   """
-  if not train.records:
+  if train is not None and not train.records:
     raise UserError(f'there are no training clips in {train.origin}.')
   others = ([val] if val else []) + list(tests.values())
-  for other in others:
+  for other in others if train else ():
     check_disjoint(
         train, other, 'Give lists of one and the same split, or cut one list.'
     )
@@ -148,9 +175,10 @@ def build(
           val, test, 'A test clip must not help to choose the checkpoint.'
       )
   own_names = {}
-  if any(clips.classes for clips in (train, *others)):
-    train, *others = (class_table.own(table, x) for x in (train, *others))
-    names = list(train.classes)
+  if any(clips.classes for clips in (train, *others) if clips):
+    train = class_table.own(table, train) if train else None
+    others = [class_table.own(table, x) for x in others]
+    names = list((train or others[0]).classes)
     own_names = {clips.name: list(clips.classes) for clips in others}
   else:
     names, train, others = class_table.compact(table, train, others)

@@ -47,6 +47,8 @@ class Description:
     only_listed: store only clips of official lists in a TFDS folder.
     all_classes: classes without training clips stay, as the official score
       counts them.
+    repeats: whether lists may hold a piece twice, as where two people have
+      given it different labels.
   """
 
   name: str
@@ -71,6 +73,7 @@ class Description:
   class_file: str = ''
   only_listed: bool = False
   all_classes: bool = False
+  repeats: bool = False
 
   @property
   def archive_name(self) -> str:
@@ -91,19 +94,30 @@ class Layout:
   lists: pathlib.Path | None
 
 
-def find_layout(what: Description, root: str) -> Layout:
+def find_layout(
+    what: Description, root: str, path_rule: str = ''
+) -> Layout:
   """Finds the videos and lists below a folder.
+
+  Args:
+    what: the data set.
+    root: data.root.
+    path_rule: data.path_rule; with a rule, clips that lie in no usual place
+      are named from `root` on.
 
   Raises:
     UserError: no folder, or no videos where they usually lie.
   """
   base = file_tree.check_root(root, what.wanted)
   videos = _first(base, what.video_places, what.has_videos)
+  if videos is None and path_rule and any(file_tree.walk(base)):
+    videos = base.resolve()
   if videos is None:
     places = [p for p in what.video_places if p != '.']
     raise UserError(
         f'data.root={root}: no videos of {what.title} were found in it or in '
-        f'{", ".join(places)}.\n  {what.wanted}'
+        f'{", ".join(places)}. If they lie elsewhere in it, say how lists '
+        f'name them: data.path_rule.\n  {what.wanted}'
     )
   return Layout(videos, _first(base, what.list_places, what.has_lists))
 

@@ -5,36 +5,51 @@ order and numbering as EV-CLIP reads them (dassl/data/datasets/egtea.py).
 Differs: class numbers in `cls_label_index.csv` may begin with 0 or with 1.
 """
 
+import csv
 import pathlib
 import re
+from collections.abc import Callable
 
 from data_pipelines.clip_lists import class_names, labels, list_files
 from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official, official_files
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 from evclip_jax.errors import UserError
 
-_CSV_LINE = re.compile(
-    r'\s*(?P<number>\d+)\s*;\s*(?P<name>[^;]*[^;\s])\s*(;.*)?'
-)
-_INDEX_LINE = re.compile(r'\s*(?P<name>.*\S)\s+(?P<number>\d+)\s*')
-_CSV_GRAMMAR = (_CSV_LINE, '<number>; <name>; ...')
-# File -> (grammar of a line, the grammar in words).
+
+def _csv_line(line: str) -> tuple[str, str]:
+  row = next(csv.reader([line], delimiter=';', skipinitialspace=True), [])
+  return tuple(cell.strip() for cell in (*row, '', '')[:2])
+
+
+def _index_line(line: str) -> tuple[str, str]:
+  *name, number = line.strip().rsplit(None, 1)
+  return number, ''.join(name)
+
+
+_CSV_GRAMMAR = (_csv_line, '<number>; <name>; ...')
+# File -> (line -> (number, name), the grammar in words).
 _CLASS_FILES = {
     'raw_annotations/cls_label_index.csv': _CSV_GRAMMAR,
     'cls_label_index.csv': _CSV_GRAMMAR,
-    'action_idx.txt': (_INDEX_LINE, '<name> <number>'),
+    'action_idx.txt': (_index_line, '<name> <number>'),
 }
 _GRAMMAR = '<clip> <action number> <verb> <nouns>'
 _LINE = re.compile(r'\s*(\S+)\s+(\d+)(\s+\d+)*\s*')
 # OP01-R01-PastaSalad-66680-68130-F001597-F001640 <action> <verb> <nouns>
-_OFFICIAL = re.compile(r'\s*\S+-F\d+-F\d+(\.\w+)?(\s+\d+){3,}\s*')
+# Cut to two columns, it is told from a list of others by the lack of a suffix.
+_OFFICIAL = re.compile(
+    r'\s*\S+-F\d+-F\d+((\.\w+)?(\s+\d+){3,}|(\s+\d+){1,2})\s*'
+)
+_CLASSES = 106
 
 
-def read(data, split: int, report_folder: str | None = None) -> Collection:
+def read(
+    data, split: int, report_folder: str | None = None, roles=ROLES
+) -> Collection:
   """The lists and classes of EGTEA Gaze+; see `official.read`."""
-  return official.read(EGTEA, data, split, report_folder)
+  return official.read(EGTEA, data, split, report_folder, roles)
 
 
 def session(clip: str) -> str:
@@ -91,34 +106,42 @@ def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable | None:
 
 
 def _table(
-    file: pathlib.Path, line_grammar: re.Pattern, wanted: str
+    file: pathlib.Path,
+    parse: Callable[[str], tuple[str, str]],
+    wanted: str,
 ) -> labels.ClassTable:
   """The classes of one file.
 
   Raises:
-    UserError: numbers that do not begin with 0 or 1, leave gaps or repeat.
+    UserError: numbers that repeat, or that have gaps and may count from 0 as
+      well as from 1.
   """
   names = {}
   for number, line in official_files.lines(file):
-    match = line_grammar.fullmatch(line)
-    if match:
-      label = int(match['number'])
+    label, name = parse(line)
+    if label.isdecimal() and name:
+      label = int(label)
       if label in names:
         raise UserError(
             f'{file}, line {number}: the number {label} is there twice.'
         )
-      names[label] = match['name']
+      names[label] = name
     elif number > 1:
       # The first line is a header.
       raise official_files.wrong(file, number, wanted, line)
-  order = sorted(names)
-  first = order[0] if order else 0
-  if not order or first > 1 or order != list(range(first, first + len(order))):
+  lowest, highest = min(names, default=0), max(names, default=0)
+  first = None
+  if lowest == 0 and highest < _CLASSES:
+    first = 0
+  elif highest == _CLASSES or lowest == 1 and len(names) == highest:
+    first = 1
+  if not names or first is None or first > lowest:
     raise UserError(
-        f'{file}: wanted class numbers from 0 or from 1 without gaps, found '
-        f'{len(order)} numbers, {first}..{max(order, default=0)}.'
+        f'{file}: wanted class numbers from 0 or from 1, found {len(names)} '
+        f'numbers, {lowest}..{highest}. If some are left out, keep the first '
+        f'or the last class (0 or {_CLASSES}), which tells where they begin.'
     )
-  raw = [names[number] for number in order]
+  raw = class_names.with_gaps(names, first)
   class_names.check_distinct(raw, str(file))
   return labels.ClassTable.of(raw, file.name)
 

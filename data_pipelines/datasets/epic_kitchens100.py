@@ -16,10 +16,10 @@ import functools
 import pathlib
 import re
 
-from data_pipelines.clip_lists import labels, list_files
+from data_pipelines.clip_lists import labels, list_files, shots
 from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import epic_videos, official
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 from evclip_jax.errors import UserError
 
@@ -32,14 +32,16 @@ _TIME = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
 _RATES = {2: 60, 3: 50}
 
 
-def read(data, split: int, report_folder: str | None = None) -> Collection:
+def read(
+    data, split: int, report_folder: str | None = None, roles=ROLES
+) -> Collection:
   """The lists and classes by data.label_kind; see `official.read`.
 
   The official validation list is the one to report on: the labels of the test
   list are not public.
   """
   return official.read(
-      describe(data.label_kind), data, split, report_folder
+      describe(data.label_kind), data, split, report_folder, roles
   )
 
 
@@ -87,6 +89,7 @@ def describe(kind: str) -> Description:
       class_file=f'EPIC_100_{kind}_classes.csv',
       only_listed=True,
       all_classes=True,
+      repeats=True,
   )
 
 
@@ -103,8 +106,14 @@ def _read_given(kind: str, file: str, key: str, root: str) -> Listing:
   for path in (pathlib.Path(file).expanduser(), pathlib.Path(root) / file):
     if path.is_file():
       with open(path, 'rb') as opened:
-        if opened.readline().startswith(b'narration_id,'):
-          return _parse(kind, path, key)
+        head = opened.readline()
+      if head.startswith(b'narration_id,'):
+        return _parse(kind, path, key)
+      if shots.is_pickle(head) and kind != 'verb':
+        raise UserError(
+            f'{path} ({key}): the labels of EV-CLIP\'s selections are verbs, '
+            f'and data.label_kind is {kind}: use data.label_kind=verb.'
+        )
       break
   listing = list_files.read(file, key, root)
   items = tuple(_with_times(item) for item in listing.items)
@@ -143,7 +152,8 @@ def _parse(kind: str, file: pathlib.Path, key: str) -> Listing:
               _seconds(row['start_timestamp']),
               _seconds(row['stop_timestamp']),
               line,
-              # Pictures are numbered from 1, and the last one is included.
+              # Frame 0 is picture 1 (`epic_videos.Videos`); the last picture
+              # is included.
               max(int(row['start_frame']) - 1, 0),
               int(row['stop_frame']),
           )

@@ -14,8 +14,11 @@ class Videos(file_tree.FileTree):
   """The videos, as folders of pictures or as films.
 
   Lists mean a video by the last part of a path, such as 'P01_01'; pictures
-  are taken where there are both.
+  are taken where there are both. A list's frame 0 is picture 1, whatever
+  picture a folder begins with.
   """
+
+  counts_from = 1
 
   def __init__(self, root: pathlib.Path):
     super().__init__(root)
@@ -27,14 +30,15 @@ class Videos(file_tree.FileTree):
     Raises:
       UserError: its pictures are there, but in a tar file.
     """
+    # A list of one's own may want the film, or know another place.
+    if path not in self._known:
+      self._known[path] = super().find(path)
+    if self._known[path]:
+      return self._known[path]
     video = path.rstrip('/').rsplit('/', 1)[-1]
     if pathlib.PurePosixPath(video).suffix in FILMS:
-      # A list of one's own may want the film.
-      found = super().find(path)
-      if found:
-        return found
       video = pathlib.PurePosixPath(video).stem
-    if video not in self._known:
+    if not self._known.get(video):
       self._known[video] = self._look(video)
     return self._known[video]
 

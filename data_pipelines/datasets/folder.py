@@ -13,7 +13,7 @@ from collections.abc import Callable
 from data_pipelines.clip_lists import class_names, labels
 from data_pipelines.clip_lists.records import ClipList
 from data_pipelines.datasets import collection
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.stores import file_tree
 from evclip_jax.errors import UserError
 
@@ -30,14 +30,17 @@ _SPLITS = {
 _HELD_OUT = 5
 
 
-def read(data, split: int, report_folder: str | None = None) -> Collection:
+def read(
+    data, split: int, report_folder: str | None = None, roles=ROLES
+) -> Collection:
   """The lists and classes of a folder, or of a CSV.
 
   Args:
     data: config.data. root is the folder, or a CSV or TSV of all clips; a
       list's paths are relative to root, or to the list where root is ''.
     split: which clips are held out (1, 2, 3, ...), if any are.
-    report_folder: where the names of missing clips are written, if many.
+    report_folder: where the names of missing clips are written.
+    roles: as in `official.read`; folders give the clips of every role.
 
   Raises:
     UserError: no clips, or lists that do not fit (see `labels`).
@@ -50,7 +53,7 @@ def read(data, split: int, report_folder: str | None = None) -> Collection:
   root, train_list = _root(data)
   store = file_tree.FileTree(root)
   given = collection.read_given(
-      data, store, str(root), report_folder, train_list
+      data, store, str(root), report_folder, train_list, roles=roles
   )
 
   parts = {} if given.train else _parts(root)
@@ -61,7 +64,9 @@ def read(data, split: int, report_folder: str | None = None) -> Collection:
       folders.pop('test', None)
   else:
     class_of = _component(0)
-    folders = {} if given.train else {'train': _pool(store, given)}
+    needed = 'train' in roles or not given.tests
+    pool = {} if given.train else {'train': _pool(store, given, needed)}
+    folders = {name: keys for name, keys in pool.items() if keys}
   located = {
       name: collection.whole(name, str(root / parts.get(name, '')), keys)
       for name, keys in folders.items()
@@ -72,7 +77,7 @@ def read(data, split: int, report_folder: str | None = None) -> Collection:
   table, class_of = _classes(data, list(located.values()), class_ofs)
   clips = {n: labels.to_clips(x, table, class_of) for n, x in located.items()}
 
-  train, val = clips.pop('train'), clips.pop('val', None)
+  train, val = clips.pop('train', None), clips.pop('val', None)
   if not clips and val and not given.val:
     # A folder with train and val only: nothing is left to report on but val.
     clips, val = {'test': dataclasses.replace(val, name='test')}, None
@@ -160,11 +165,13 @@ def _below(store: file_tree.FileTree, folder: str) -> list[str]:
   ]
 
 
-def _pool(store: file_tree.FileTree, given: collection.Given) -> list[str]:
+def _pool(
+    store: file_tree.FileTree, given: collection.Given, needed: bool
+) -> list[str]:
   """Clips in class folders that no list to score names."""
   scored = {key for located in given.all() for key in located.keys}
   keys = [k for k in store.keys if '/' in k and k not in scored]
-  if not keys:
+  if not keys and needed:
     what = 'more clips' if scored else 'no class folders with videos'
     raise UserError(f'data.root={store} has {what} in it. {_WANTED}')
   return keys

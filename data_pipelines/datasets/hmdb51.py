@@ -12,8 +12,9 @@ import re
 from data_pipelines.clip_lists import class_names, labels
 from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official, official_files
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
+from data_pipelines.stores import file_tree
 from evclip_jax.errors import UserError
 
 # The official splits do not number the classes; published lists do so.
@@ -37,9 +38,11 @@ _CLIP_NAME = re.compile(
 )
 
 
-def read(data, split: int, report_folder: str | None = None) -> Collection:
+def read(
+    data, split: int, report_folder: str | None = None, roles=ROLES
+) -> Collection:
   """The lists and classes of HMDB51; see `official.read`."""
-  return official.read(HMDB51, data, split, report_folder)
+  return official.read(HMDB51, data, split, report_folder, roles)
 
 
 def class_of(key: str) -> str:
@@ -118,6 +121,8 @@ HMDB51 = Description(
         'hmdb51',
         'hmdb51/video_data',
         'hmdb51/videos',
+        'frames',
+        'rawframes',
         '.',
     ),
     list_places=(
@@ -133,6 +138,7 @@ HMDB51 = Description(
         '../testTrainMulti_7030_splits',
     ),
     has_lists=_has_lists,
+    has_videos=file_tree.has_clips,
     list_title=_list_title,
     read_list=_read_list,
     read_classes=_read_classes,

@@ -12,16 +12,16 @@ not left out silently if they cannot be read (data.on_broken).
 import collections
 import csv
 import functools
-import os
 import pathlib
 import re
 
 from data_pipelines.clip_lists import class_names, labels, list_files
 from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 from data_pipelines.stores import file_tree
+from data_pipelines.video_files import frame_folder
 from evclip_jax.errors import UserError
 
 _HOMEPAGE = 'https://github.com/cvdfoundation/kinetics-dataset'
@@ -36,22 +36,27 @@ _FORMS = (
 _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
 _CLASS_FILES = ('kinetics_400_labels.csv', 'kinetics_600_labels.csv')
 _ID = 11
+# A folder of pictures is called as its clip.
+_FRAMES = re.compile(r'[\w-]{11}(_\d+_\d+)?')
 _REPLACEMENT = 'replacement'
 # A folder with one of these words in it does not name a class.
 _NO_CLASS = re.compile(
     r'(train|val|validate|validation|test)(_\d+)?|replacement.*|videos?|k\d00|'
+    r'(raw)?frames|'
     r'kinetics.*',
     re.IGNORECASE,
 )
 
 
-def read(data, split: int, report_folder: str | None = None) -> Collection:
+def read(
+    data, split: int, report_folder: str | None = None, roles=ROLES
+) -> Collection:
   """The lists and classes; see `official.read`.
 
   The official validation list is the one to report on. data.test_list may be
   another official list, such as test.csv.
   """
-  return official.read(KINETICS, data, split, report_folder)
+  return official.read(KINETICS, data, split, report_folder, roles)
 
 
 def class_of(key: str) -> str:
@@ -73,8 +78,8 @@ class Films(file_tree.FileTree):
     Raises:
       UserError: if several clips could be meant.
     """
-    if '/' in path and os.path.isfile(self.media(path)):
-      return super().find(path)
+    if '/' in path and (exact := super().find(path)):
+      return exact
     found = self._by_id.get(_stem(path)[:_ID], [])
     return self._best(path, found)
 
@@ -126,10 +131,17 @@ def _has_videos(folder: pathlib.Path) -> bool:
   level = [folder]
   for _ in range(3):
     for place in level:
-      if any(file_tree.is_clip(p.name) for p in place.iterdir()):
+      if any(_is_clip(p) for p in place.iterdir()):
         return True
     level = [p / n for p in level for n in file_tree.folders(p)]
   return False
+
+
+def _is_clip(path: pathlib.Path) -> bool:
+  return file_tree.is_clip(path.name) or (
+      _FRAMES.fullmatch(path.name) is not None
+      and frame_folder.is_frame_folder(path)
+  )
 
 
 def _file(folder: pathlib.Path, role: str) -> pathlib.Path | None:
@@ -221,6 +233,8 @@ KINETICS = Description(
         'kinetics600',
         'kinetics-dataset/k400',
         'kinetics-dataset/k600',
+        'frames',
+        'rawframes',
     ),
     list_places=(
         'annotations',
@@ -243,4 +257,5 @@ KINETICS = Description(
     open_store=Films,
     class_file=_CLASS_FILES[0],
     only_listed=True,
+    all_classes=True,
 )

@@ -9,10 +9,15 @@ the files of a download or mirror or from a prepared TFDS folder;
 import dataclasses
 import pathlib
 
-from data_pipelines.clip_lists import class_names, labels, path_rule
+from data_pipelines.clip_lists import (
+    class_names,
+    labels,
+    missing_clips,
+    path_rule,
+)
 from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import collection, numbering
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import (
     Description,
     find_layout,
@@ -24,7 +29,11 @@ from evclip_jax.errors import UserError
 
 
 def read(
-    what: Description, data, split: int, report_folder: str | None = None
+    what: Description,
+    data,
+    split: int,
+    report_folder: str | None = None,
+    roles: tuple[str, ...] = ROLES,
 ) -> Collection:
   """The lists and classes of a data set.
 
@@ -37,7 +46,9 @@ def read(
     what: the data set.
     data: config.data.
     split: which official split.
-    report_folder: where the names of missing clips are written, if many.
+    report_folder: where the names of missing clips are written.
+    roles: which official lists are wanted. Without 'train', the classes are
+      all of the data set, and the clips of data.train_list may be missing.
 
   Raises:
     UserError: the data or lists are missing or do not fit (see `labels`).
@@ -46,47 +57,59 @@ def read(
     layout = None
     store = archive.Archive(data.tfds_dir, what.archive_name)
   else:
-    layout = find_layout(what, data.root)
+    layout = find_layout(what, data.root, data.path_rule)
     store = what.open_store(layout.videos)
-  given = collection.read_given(
-      data, store, data.root, report_folder, reader=what.read_given
-  )
-  located = {x.name: x for x in given.all()}
-  for role in what.roles:
-    if _is_given(role, given):
-      continue
-    if layout is None:
-      found = _stored_list(what, data, store, role, split)
-    else:
-      found = _official_list(
-          what, data, layout, store, role, split, report_folder
+  located = {}
+  with missing_clips.together() as attempt:
+    with attempt():
+      given = collection.read_given(
+          data,
+          store,
+          data.root,
+          report_folder,
+          reader=what.read_given,
+          roles=roles,
       )
-    if found is not None:
-      located[role] = found
+      located |= {x.name: x for x in given.all()}
+    for role in what.roles:
+      if role not in roles or _is_given(role, data):
+        continue
+      with attempt():
+        if layout is None:
+          found = _stored_list(what, data, store, role, split)
+        else:
+          found = _official_list(
+              what, data, layout, store, role, split, report_folder
+          )
+        if found is not None:
+          located[role] = found
   # The order of the lists in messages and reports does not depend on which of
   # them are official.
-  ordered = {'train': located.pop('train')}
-  if 'val' in located:
-    ordered['val'] = located.pop('val')
-  ordered |= located
+  first = [role for role in ('train', 'val') if role in located]
+  ordered = {role: located.pop(role) for role in first} | located
 
   table = _table(what, data, layout, store, list(ordered.values()))
   clips = {
       name: labels.to_clips(
-          x, table, what.class_of, numbering.first(x, table, what.class_of)
+          x,
+          table,
+          what.class_of,
+          numbering.first(x, table, what.class_of),
+          what.repeats,
       )
       for name, x in ordered.items()
   }
-  train, val = clips.pop('train'), clips.pop('val', None)
+  train, val = clips.pop('train', None), clips.pop('val', None)
   return collection.build(store, table, train, val, clips)
 
 
-def _is_given(role: str, given: collection.Given) -> bool:
+def _is_given(role: str, data) -> bool:
+  tests = bool(data.test_list or data.tests)
   if role == 'test':
-    return bool(given.tests)
-  if role == 'val' and given.val is None:
-    return bool(given.train and given.tests)
-  return getattr(given, role) is not None
+    return tests
+  if role == 'val' and not data.val_list:
+    return bool(data.train_list) and tests
+  return bool(data[f'{role}_list'])
 
 
 def _check_split(what: Description, split: int):
@@ -163,7 +186,7 @@ def _table(what, data, layout, store, located) -> labels.ClassTable:
     official = labels.ClassTable.of(names, str(store)) if names else None
   else:
     official = what.read_classes(layout.lists)
-  if official and what.all_classes:
+  if official and (what.all_classes or all(x.name != 'train' for x in located)):
     official = dataclasses.replace(official, fixed=True)
   if not data.class_names or class_names.is_per_list(data.class_names):
     return official or _infer(what, located)

@@ -9,10 +9,10 @@ import csv
 import json
 import pathlib
 
-from data_pipelines.clip_lists import labels, list_files
+from data_pipelines.clip_lists import class_names, labels, list_files
 from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 from data_pipelines.stores import file_tree
 from data_pipelines.video_files import frame_folder
@@ -27,13 +27,15 @@ _FILES = {
 }
 
 
-def read(data, split: int, report_folder: str | None = None) -> Collection:
+def read(
+    data, split: int, report_folder: str | None = None, roles=ROLES
+) -> Collection:
   """The lists and classes; see `official.read`.
 
   The official validation list is the one to report on. data.test_list may be
   the published answers of the test list (test-answers.csv).
   """
-  return official.read(SSV2, data, split, report_folder)
+  return official.read(SSV2, data, split, report_folder, roles)
 
 
 def template(text: str) -> str:
@@ -117,12 +119,17 @@ def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable | None:
   numbers = _json(file)
   try:
     names = {int(number): template(n) for n, number in numbers.items()}
-    raw = [names[number] for number in range(len(numbers))]
-  except (AttributeError, KeyError, TypeError, ValueError) as e:
+  except (AttributeError, TypeError, ValueError) as e:
     raise UserError(
-        f'{file}: wanted classes with the numbers 0, 1, 2, ... '
+        f'{file}: wanted classes with numbers from 0 '
         f'({type(e).__name__}: {e}).'
     ) from e
+  if not names or min(names) < 0 or len(names) < len(numbers):
+    raise UserError(
+        f'{file}: wanted classes with numbers from 0, each of them once.'
+    )
+  # A file cut to some classes keeps their numbers.
+  raw = class_names.with_gaps(names, 0)
   return labels.ClassTable.of(raw, file.name)
 
 

@@ -10,16 +10,19 @@ import re
 
 from data_pipelines.clip_lists import class_names, labels, list_files
 from data_pipelines.datasets import official
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
+from data_pipelines.stores import file_tree
 
 _CLASS_FILE = 'classInd.txt'
 _CLIP_NAME = re.compile(r'v_(.+)_g\d+_c\d+', re.IGNORECASE)
 
 
-def read(data, split: int, report_folder: str | None = None) -> Collection:
+def read(
+    data, split: int, report_folder: str | None = None, roles=ROLES
+) -> Collection:
   """The lists and classes of UCF-101; see `official.read`."""
-  return official.read(UCF101, data, split, report_folder)
+  return official.read(UCF101, data, split, report_folder, roles)
 
 
 def class_of(key: str) -> str:
@@ -58,7 +61,8 @@ def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable | None:
   file = folder and folder / _CLASS_FILE
   if not file or not file.is_file():
     return None
-  return labels.ClassTable.of(class_names.read(file), _CLASS_FILE)
+  names = class_names.read(file, gaps=True)
+  return labels.ClassTable.of(names, _CLASS_FILE)
 
 
 UCF101 = Description(
@@ -81,6 +85,8 @@ UCF101 = Description(
         'ucf101_video/UCF-101',
         'UCF101/UCF-101',
         'videos',
+        'frames',
+        'rawframes',
         '.',
     ),
     list_places=(
@@ -96,6 +102,7 @@ UCF101 = Description(
         '../UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist',
     ),
     has_lists=_has_lists,
+    has_videos=file_tree.has_clips,
     list_title=_list_title,
     read_list=_read_list,
     read_classes=_read_classes,

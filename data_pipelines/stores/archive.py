@@ -33,7 +33,10 @@ class Archive:
     keys: paths of all clips, in the order of the shards. Pieces of one film
       have one path.
     class_names: raw names in label order.
+    counts_from: pieces are cut: their frames count from the first one.
   """
+
+  counts_from: int | None = None
 
   def __init__(self, folder: str, name: str):
     """Reads the index of the clips; makes it if there is none.
@@ -108,15 +111,14 @@ class Archive:
       length of the list). An `Item` is made of each. The first is empty if
       the folder was built without that list.
     """
-    found = sorted(
-        (clip['lists'][name]['place'], clip['path'], key)
-        for key, clip in self._clips.items()
-        if name in clip['lists']
-    )
+    found = {}
+    for clip in self._clips.values():
+      first = clip['lists'].get(name)
+      for said in (first, *first.get('again', ())) if first else ():
+        found[said['place']] = clip['path'], said
     items = []
-    for place, path, key in found:
-      said = self._clips[key]['lists'][name]
-      fields = {k: v for k, v in said.items() if k != 'place'}
+    for place, (path, said) in sorted(found.items()):
+      fields = {k: v for k, v in said.items() if k not in ('place', 'again')}
       items.append((path, {'line': place + 1} | fields))
     return items, self._lengths.get(name, 0)
 

@@ -58,7 +58,13 @@ class FileTree:
   """Clips as files below a folder. A key is the path below that folder.
 
   A folder of numbered pictures is a clip as well.
+
+  Attributes:
+    counts_from: the number of the picture that lists call frame 0; None = the
+      first one there is.
   """
+
+  counts_from: int | None = None
 
   def __init__(self, root: str | os.PathLike, by_name: bool = False):
     """Reads nothing yet.
@@ -146,6 +152,13 @@ def has_class_folders(root: pathlib.Path) -> bool:
       is_clip(name) or frame_folder.is_frame_folder(root / folder / name)
       for folder in folders(root)
       for name in os.listdir(root / folder)
+  )
+
+
+def has_clips(root: pathlib.Path) -> bool:
+  """The same, or folders of pictures without class folders."""
+  return has_class_folders(root) or any(
+      frame_folder.is_frame_folder(root / folder) for folder in folders(root)
   )
 
 

@@ -2,6 +2,8 @@
 
 `frame_0000000001.jpg` (EPIC-Kitchens), `img_00001.jpg` (EZ-CLIP) and any other
 name that ends in a number. The first picture is frame 0, whatever its number.
+Numbers may be left out, as in a folder with the pieces of a film that lists
+name; a frame that is not there cannot be read.
 The ZIP file is what `cut` makes of a folder: its entries are the picture files
 as they are, so it decodes to the same pixels.
 """
@@ -9,6 +11,7 @@ as they are, so it decodes to the same pixels.
 import collections
 import dataclasses
 import io
+import itertools
 import os
 import re
 import zipfile
@@ -25,6 +28,8 @@ CONTAINER = 'pictures'
 _NUMBERED = re.compile(
     r'(.*?)([0-9]{1,18})(\.jpg|\.jpeg|\.png)', re.IGNORECASE
 )
+# Pictures that are named by the clock are no frames 0, 1, 2, ...
+_MOST = 10_000_000
 # Some tools write optical flow beside the pictures.
 _PREFERRED = ('frame_', 'img_')
 # A single picture beside a class's clips is a preview.
@@ -34,17 +39,19 @@ _ZIP = b'PK\x03\x04'
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-  """The names of consecutive pictures.
+  """The names of numbered pictures.
 
   Attributes:
     pattern: for `str.format`, such as 'frame_{:010d}.jpg'.
     first: number of the first picture.
-    count: how many there are.
+    count: how many there would be without holes.
+    holes: frames that are not there: (first, stop, first, stop, ...).
   """
 
   pattern: str
   first: int
   count: int
+  holes: tuple[int, ...] = ()
 
   def name(self, index: int) -> str:
     """The file name of a frame, counted from 0."""
@@ -82,7 +89,7 @@ def series(names: Iterable[str]) -> Series:
     names: all files of the folder; others than numbered pictures are ignored.
 
   Raises:
-    Unreadable: no pictures, a number is missing, or several series.
+    Unreadable: no pictures, several series, or numbers that count nothing.
   """
   groups = collections.defaultdict(dict)
   for name in names:
@@ -104,16 +111,32 @@ def series(names: Iterable[str]) -> Series:
   # Numbers that outgrow their zeros get longer: 9999, 10000.
   width = min(map(len, files.values()))
   escaped = prefix.replace('{', '{{').replace('}', '}}')
-  first = min(map(int, files.values()))
-  out = Series(f'{escaped}{{:0{width}d}}{suffix}', first, len(files))
-  expected = map(out.name, range(len(files)))
-  hole = next((n for n in expected if n not in files), '')
-  if hole:
+  numbers = sorted(map(int, files.values()))
+  first, last = numbers[0], numbers[-1]
+  pattern = f'{escaped}{{:0{width}d}}{suffix}'
+  expected = map(pattern.format, numbers)
+  missing = next((n for n in expected if n not in files), '')
+  if missing or last - first >= _MOST:
+    missing = missing or pattern.format(first + 1)
     raise Unreadable(
-        f'its picture {hole} is missing: the numbers of the {len(files)} '
-        f'pictures run from {first} to {max(map(int, files.values()))}'
+        f'its picture {missing} is missing: the numbers of the {len(files)} '
+        f'pictures run from {first} to {last}'
     )
-  return out
+  holes = tuple(
+      edge - first
+      for one, other in itertools.pairwise(numbers)
+      if other > one + 1
+      for edge in (one + 1, other)
+  )
+  return Series(pattern, first, last - first + 1, holes)
+
+
+def first_hole(holes: Sequence[int], first: int, stop: int) -> int | None:
+  """The first of the frames first..stop - 1 that is not there, or None."""
+  for start, end in zip(holes[::2], holes[1::2], strict=True):
+    if start < stop and first < end:
+      return max(start, first)
+  return None
 
 
 def holds_pictures(source: str | bytes) -> bool:
@@ -134,7 +157,7 @@ def examine(source: str | bytes) -> dict[str, Any]:
     say how many of them make a second: fps and duration are 0.
 
   Raises:
-    Unreadable: a number is missing, or the first picture is broken.
+    Unreadable: see `series`, or the first picture is broken.
   """
   with _Pictures(source) as pictures:
     found = series(pictures.names())
@@ -147,6 +170,7 @@ def examine(source: str | bytes) -> dict[str, Any]:
       'container': CONTAINER,
       'pictures': found.pattern,
       'first_picture': found.first,
+      'holes': found.holes,
       'times': [],
       'time_base': (0, 1),
       'keyframes': (),

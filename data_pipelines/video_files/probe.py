@@ -64,6 +64,8 @@ class Probe:
   # of the first one. Their fps and duration are unknown: 0.
   pictures: str = ''
   first_picture: int = 0
+  # Pictures that are not there (`frame_folder.Series`); they count as frames.
+  holes: tuple[int, ...] = ()
   # Of a file that `cut` made of a longer one: the frames (first, stop) that
   # were asked for; what else is in it is only needed to decode them.
   piece: tuple[int, ...] = ()
@@ -89,13 +91,15 @@ class Probe:
         'time_base': list(self.time_base),
         'keyframes': list(self.keyframes),
         'piece': list(self.piece),
+        'holes': list(self.holes),
     }
 
   @classmethod
   def from_dict(cls, values: dict[str, Any]) -> 'Probe':
     """What `to_dict` gave; TypeError for other fields."""
     lists = {
-        k: tuple(values.get(k, ())) for k in ('time_base', 'keyframes', 'piece')
+        k: tuple(values.get(k, ()))
+        for k in ('time_base', 'keyframes', 'piece', 'holes')
     }
     return cls(**values | lists)
 
@@ -206,6 +210,7 @@ def _ask(question, contents: bytes, seconds: float) -> dict[str, Any]:
     answer['times'] = pack(times) if times else ''
     answer['time_base'] = tuple(answer['time_base'])
     answer['keyframes'] = tuple(answer['keyframes'])
+    answer['holes'] = tuple(answer.get('holes', ()))
   return answer
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from evclip_jax.clip import convert as clip_convert
 from evclip_jax.clip import sizes as clip_sizes
+from evclip_jax.errors import UserError
 from evclip_jax.layers.temporal_transformer import TemporalTransformer
 from evclip_jax.weights.loaded import Converted
 from evclip_jax.weights.table import LINEAR, Rule, WeightsError, convert
@@ -106,6 +107,45 @@ def to_source(
   """
   state = table_to_source(flat, RULES)
   return {outer + name: value for name, value in state.items()}
+
+
+def checkpoint(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """What a run trained, as a checkpoint of the original.
+
+  Args:
+    flat: whole paths. A scale that was not trained is written as 1, its value
+      at the start; an image tower that was not trained is left out.
+
+  Returns:
+    As `to_source`.
+
+  Raises:
+    UserError: the run has parts that the original lacks, or lacks its head.
+  """
+  foreign = {
+      'method/trx/': 'metric=trx',
+      'method/mask/': 'prompts=ev_clip',
+      'method/context/': 'prompts=ev_clip',
+  }
+  for branch, setting in foreign.items():
+    if any(path.startswith(branch) for path in flat):
+      raise UserError(
+          f'the run was trained with method.settings.{setting}, for which '
+          "CLIP-FSAR's code has no tensors: leave out --to=torch-names."
+      )
+  if not any(path.startswith('method/temporal/') for path in flat):
+    raise UserError(
+        "the run has no trained transformer, which CLIP-FSAR's checkpoints "
+        'hold (method.settings.depth=0 or loss=video_text): leave out '
+        '--to=torch-names.'
+    )
+  if 'clip/visual/bn1/scale' in flat and 'clip/visual/bn1/mean' not in flat:
+    raise UserError(
+        'the run was trained with method.settings.batch_norm=frozen, so it '
+        "lacks the batch norms' statistics that CLIP-FSAR's checkpoints hold: "
+        'leave out --to=torch-names.'
+    )
+  return to_source({'method/scale': np.ones(1, np.float32)} | dict(flat))
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:

@@ -21,7 +21,7 @@ VERSION = 1
 # What torch's data-parallel wrapper puts before every name.
 _WRAPPER = 'module.'
 _PROMPTS = 'visual.transformer.T_prompt_embeddings'
-_EMBEDDING = 'visual.temporal_embedding'
+EMBEDDING = 'visual.temporal_embedding'
 
 
 def _adapters(source: str, target: str) -> tuple[Rule, ...]:
@@ -37,7 +37,7 @@ def _adapters(source: str, target: str) -> tuple[Rule, ...]:
 _BLOCK = r'transformer\.resblocks\.(\d+)\.'
 RULES = (
     Rule(re.escape(_PROMPTS), 'prompts'),
-    Rule(re.escape(_EMBEDDING), 'temporal_embedding'),
+    Rule(re.escape(EMBEDDING), 'temporal_embedding'),
     *_adapters(r'visual\.' + _BLOCK + 'Adapter', 'image/adapter'),
     *_adapters(r'visual\.' + _BLOCK + 'T_Adapter', 'time/adapter'),
     *_adapters(_BLOCK + 'Adapter', 'text/adapter'),
@@ -53,7 +53,7 @@ class AdapterSizes:
   Attributes:
     vision_width, vision_layers, text_width, text_layers: of CLIP's towers.
     temporal: 'deep', 'shallow', 'adapter' or 'none'.
-    num_frames: T, or None where any fits.
+    num_frames: T, or None where no tensor tells.
     temporal_embedding: whether there is one that is not zero.
   """
 
@@ -91,7 +91,7 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
   sizes = infer(plain)
   ignore = IGNORE
   if not sizes.temporal_embedding:
-    ignore += (re.escape(_EMBEDDING),)
+    ignore += (re.escape(EMBEDDING),)
   flat, report = convert(plain, RULES, ignore, shapes(sizes))
   return Converted(sizes, flat, report)
 
@@ -120,6 +120,45 @@ def to_source(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return table_to_source(flat, RULES)
 
 
+def checkpoint(
+    flat: Mapping[str, np.ndarray],
+    num_frames: int | None,
+    clip: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+  """What a run trained, as a checkpoint of the original.
+
+  Args:
+    flat: the method's tree.
+    num_frames: T, where the prompts do not tell; None if nothing does.
+    clip: the frozen CLIP, path without the leading 'clip/' -> array; without
+      one the result has the original's own tensors only.
+
+  Returns:
+    Original names and layout. The temporal embedding is zeros if the run has
+    none, and is missing if T is not known.
+
+  Raises:
+    WeightsError: the CLIP is not one that these weights fit.
+  """
+  state = to_source(flat)
+  sizes = infer(state)
+  num_frames = sizes.num_frames or num_frames
+  if num_frames and EMBEDDING not in state:
+    shape = (1, num_frames, sizes.vision_width)
+    state[EMBEDDING] = np.zeros(shape, np.float32)
+  if clip is None:
+    return state
+  found = clip_convert.sizes_of(clip)
+  for name in ('vision_width', 'vision_layers', 'text_width', 'text_layers'):
+    theirs, ours = getattr(found, name), getattr(sizes, name)
+    if theirs != ours:
+      raise WeightsError(
+          f'{name} of the CLIP is {theirs}, but the trained weights are for '
+          f'{ours}.'
+      )
+  return clip_convert.to_source(clip) | state
+
+
 def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
   """Which variant a state dict is of, and for which CLIP and T.
 
@@ -130,14 +169,16 @@ def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
   text_width, text_layers = _towers(tensors, '')
   temporal, num_frames = 'none', None
   if _PROMPTS in tensors:
-    count, num_frames = np.shape(tensors[_PROMPTS])[:2]
+    count, num_frames, _ = _shape(tensors, _PROMPTS, 3)
     temporal = 'shallow' if count == 1 < vision_layers else 'deep'
   elif any('.T_Adapter.' in name for name in tensors):
     temporal = 'adapter'
-  embedding = tensors.get(_EMBEDDING)
-  moved = embedding is not None and bool(np.any(embedding))
-  if moved:
-    num_frames = np.shape(embedding)[1]
+  moved = False
+  if EMBEDDING in tensors:
+    frames = _shape(tensors, EMBEDDING, 3)[1]
+    moved = bool(np.any(tensors[EMBEDDING]))
+    if moved or num_frames is None:
+      num_frames = frames
   return AdapterSizes(
       vision_width,
       vision_layers,
@@ -171,12 +212,19 @@ def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
 def _towers(tensors, prefix: str) -> tuple[int, int]:
   """Width and number of layers of a tower, by its adapters."""
   pattern = re.compile(re.escape(prefix) + _BLOCK + r'Adapter\.D_fc2\.bias')
-  found = {
-      int(m[1]): t for n, t in tensors.items() if (m := pattern.fullmatch(n))
-  }
+  found = {int(m[1]): n for n in tensors if (m := pattern.fullmatch(n))}
   if not found:
     raise WeightsError(
         'these are no EZ-CLIP weights: no tensor is called '
         f"'{prefix}transformer.resblocks.0.Adapter.D_fc2.bias'."
     )
-  return np.shape(next(iter(found.values())))[0], max(found) + 1
+  (width,) = _shape(tensors, next(iter(found.values())), 1)
+  return width, max(found) + 1
+
+
+def _shape(tensors, name: str, axes: int) -> tuple[int, ...]:
+  """The shape of a tensor, which must have so many axes."""
+  shape = np.shape(tensors[name])
+  if len(shape) != axes:
+    raise WeightsError(f'the tensor {name!r} is {shape}, wanted {axes} axes.')
+  return shape

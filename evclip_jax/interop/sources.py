@@ -140,7 +140,7 @@ def _clip_fsar(file: StateFile) -> Converted:
 
 def _is_several(file: StateFile) -> bool:
   # CLIP-FSAR trains CLIP's image tower as well.
-  return file.metadata.get('method') == 'clip_fsar'
+  return not all(name.startswith('method/') for name in file.tensors)
 
 
 def _trained(file: StateFile) -> Converted:

@@ -116,7 +116,9 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
 
   Source: EZ-CLIP, clip/model.py, and train.py.
   Differs: parameters stay float32; with fewer texts than clips each text is
-    encoded once per step; attention over time ('adapter') stays within a clip.
+    encoded once per step; attention over time ('adapter') stays within a clip;
+    templates and `name_first` get cleaned class names ('Apply Eye Makeup'),
+    where the original takes those of its lists ('ApplyEyeMakeup').
   """
   _check(settings, backbones)
   clip, num_frames = backbones.clip, backbones.num_frames
@@ -242,7 +244,14 @@ def _paths(text: str) -> list[str]:
 def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
   """Trained leaves, flat, for this number of frames."""
   there = own.get('prompts')
-  if there is None or there.shape[1] == num_frames:
+  if there is None:
+    return own
+  if there.ndim != 3:
+    raise UserError(
+        f'method.weights holds prompts of shape {there.shape}; wanted three '
+        'axes: layers, frames, width. It is no file of ez_clip.'
+    )
+  if there.shape[1] == num_frames:
     return own
   if not settings.resize_prompts:
     raise UserError(

@@ -20,7 +20,6 @@ import sys, time
 from data_pipelines import build
 from data_pipelines.builders import clip_builder
 
-clip_builder._PER_SHARD = 2
 examples = clip_builder.encoded.examples
 calls = []
 
@@ -33,18 +32,13 @@ def slow(store, clips):
       time.sleep(600)
 
 clip_builder.encoded.examples = slow
-build.build('ucf101', sys.argv[1], sys.argv[2])
+build.build('ucf101', sys.argv[1], sys.argv[2], clips_per_shard=2)
 """
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
   return trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
-
-
-@pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-  monkeypatch.setattr(clip_builder, '_PER_SHARD', 2)
 
 
 @pytest.fixture
@@ -62,6 +56,12 @@ def killed(root, tmp_path):
     child.send_signal(signal.SIGKILL)
   assert child.returncode == -signal.SIGKILL
   return out
+
+
+def build_it(root, out, clips_per_shard=2):
+  return build.build(
+      'ucf101', root, out, clips_per_shard=clips_per_shard
+  )
 
 
 def contents(folder):
@@ -91,7 +91,7 @@ def test_finished_shards_are_kept(root, killed, tmp_path, monkeypatch, capsys):
     return examples(store, clips)
 
   monkeypatch.setattr(clip_builder.encoded, 'examples', watched)
-  folder = build.build('ucf101', str(root), str(killed))
+  folder = build_it(str(root), str(killed))
   assert '2 of 6 shards are there already' in capsys.readouterr().out
   assert len(written) == 8
   after = {p.name: p.stat() for p in shards(killed)}
@@ -99,7 +99,7 @@ def test_finished_shards_are_kept(root, killed, tmp_path, monkeypatch, capsys):
   for name, stat in before.items():
     assert after[name].st_mtime_ns == stat.st_mtime_ns
 
-  whole = build.build('ucf101', str(root), str(tmp_path / 'whole'))
+  whole = build_it(str(root), str(tmp_path / 'whole'))
   assert contents(folder) == contents(whole)
   assert not list(killed.glob('*/*unfinished*'))
 
@@ -111,9 +111,9 @@ def test_the_last_step_may_be_interrupted_too(root, tmp_path, monkeypatch):
   with monkeypatch.context() as patched:
     patched.setattr(clip_builder.pathlib.Path, 'rename', interrupted)
     with pytest.raises(KeyboardInterrupt):
-      build.build('ucf101', str(root), str(tmp_path / 'out'))
-  folder = build.build('ucf101', str(root), str(tmp_path / 'out'))
-  whole = build.build('ucf101', str(root), str(tmp_path / 'whole'))
+      build_it(str(root), str(tmp_path / 'out'))
+  folder = build_it(str(root), str(tmp_path / 'out'))
+  whole = build_it(str(root), str(tmp_path / 'whole'))
   assert contents(folder) == contents(whole)
   assert len(archive.Archive(str(folder), 'ucf101_clips').keys) == 12
 
@@ -125,7 +125,7 @@ def test_what_was_begun_with_other_clips_is_thrown_away(
   text = (lists / 'testlist03.txt').read_text()
   try:
     (lists / 'testlist03.txt').unlink()
-    build.build('ucf101', str(root), str(killed))
+    build_it(str(root), str(killed))
   finally:
     (lists / 'testlist03.txt').write_text(text)
   told = capsys.readouterr().out
@@ -137,11 +137,19 @@ def test_what_was_begun_with_other_clips_is_thrown_away(
 
 
 def test_shards_are_in_the_order_of_the_keys(root, tmp_path):
-  folder = build.build('ucf101', str(root), str(tmp_path / 'out'))
+  folder = build_it(str(root), str(tmp_path / 'out'))
   keys = archive.Archive(str(folder), 'ucf101_clips').stored_keys()
   assert keys == sorted(keys)
   info = json.loads((folder / 'dataset_info.json').read_text())
   assert info['splits'][0]['shardLengths'] == ['2'] * 6
+
+
+def test_what_was_begun_with_other_shards_is_thrown_away(root, killed, capsys):
+  folder = build_it(str(root), str(killed), 5)
+  assert 'there already' not in capsys.readouterr().out
+  assert len(list(folder.glob('*array_record*'))) == 3
+  info = json.loads((folder / 'dataset_info.json').read_text())
+  assert info['splits'][0]['shardLengths'] == ['5', '5', '2']
 
 
 def test_tfds_can_run_the_builder_itself(root, tmp_path):

@@ -76,7 +76,7 @@ def test_a_number_that_no_class_has(root):
     ('rows', 'message'),
     [
         ('2; a\n3; b\n4; c\n', r'from 0 or from 1.* 2\.\.4'),
-        ('0; a\n1; b\n3; c\n', 'without gaps'),
+        ('1; a\n3; b\n4; c\n', 'keep the first or the last class'),
         ('0; a\n1; b\n1; c\n', 'line 4: the number 1 is there twice'),
         ('0; a\n1; b\nc\n', 'line 4: wanted <number>; <name>'),
         ('0; a\n1; b\n2; A\n', 'have the same name'),
@@ -117,6 +117,35 @@ def test_a_cut_official_list_is_read_as_such(root, tmp_path):
   # Neither a 0 nor the highest number is in them.
   assert data.class_names == NAMES[:2]
   assert data.train.counts() == {0: 3, 1: 3}
+
+
+@pytest.mark.parametrize('first', [0, 1])
+def test_a_table_cut_to_some_classes(root, first):
+  folder = root / 'action_annotation'
+  # The last class tells that the numbers begin with 1.
+  rows = {first: '"Take; bowl"', first + 2: NAMES[2], 105 + first: NAMES[0]}
+  if not first:
+    del rows[105]
+  (folder / 'raw_annotations' / 'cls_label_index.csv').write_text(
+      ''.join(f'{k}; {name}; verb\n' for k, name in rows.items())
+  )
+  for file in folder.glob('t*_split1.txt'):
+    lines = [x for x in file.read_text().splitlines() if x.split()[1] != '2']
+    official_trees.write_lines(file, lines)
+  data = read(root=str(root))
+  assert data.class_names == ['Take; bowl', NAMES[2]]
+  assert data.train.counts() == {0: 3, 1: 3}
+
+
+def test_an_official_list_of_two_columns_counts_from_1(root, tmp_path):
+  lists = {
+      name: official_trees.write_lines(
+          tmp_path / f'{name}.txt',
+          [f'{official_trees.egtea_clip(k, n)} {k + 1}' for k in range(2)],
+      )
+      for name, n in (('train_list', 2), ('test_list', 1))
+  }
+  assert read(root=str(root), **lists).class_names == NAMES[:2]
 
 
 def test_lists_of_others_count_from_0(root, tmp_path):

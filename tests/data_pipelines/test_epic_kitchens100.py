@@ -6,7 +6,7 @@ import pytest
 from data_pipelines import build, decode, open_data
 from data_pipelines.datasets import epic_kitchens100
 from evclip_jax.errors import UserError
-from tests.data_pipelines import coded_clips, epic_tree, trees
+from tests.data_pipelines import coded_clips, epic_tree, pictures, trees
 
 
 @pytest.fixture(scope='module')
@@ -75,10 +75,45 @@ def test_the_frames_are_those_of_the_piece(root, tmp_path):
   numbers = [
       coded_clips.read_indices(frames(sets.train, n)) for n in range(4)
   ]
+  # The folder of P01_02 begins with picture 0.
   assert numbers == [
-      list(range(5, 20)), list(range(20, 40)), list(range(25)),
+      list(range(5, 20)), list(range(20, 40)), list(range(1, 26)),
       list(range(10, 30)),
   ]  # fmt: skip
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_a_folder_with_the_pictures_of_its_pieces_only(tmp_path, packed):
+  root = tmp_path / 'data'
+  epic_tree.write_lists(
+      root,
+      [('P01_01', 0.2, 0.4, 'put', 1, 'tap', 0),
+       ('P01_01', 1.2, 1.6, 'take', 0, 'tap', 0)],
+      [('P02_02', 0.0, 0.4, 'put', 1, 'tap', 0)],
+  )  # fmt: skip
+  # Pictures 6..10 and 31..40; they spell 5..9 and 30..39.
+  for video in ('P01_01', 'P02_02'):
+    epic_tree.write_frames(root, video)
+  folder = root / 'P01' / 'rgb_frames' / 'P01_01'
+  for k in (*range(1, 6), *range(11, 31)):
+    (folder / f'frame_{k:010d}.jpg').unlink()
+  where = {'root': str(root)}
+  if packed:
+    pytest.importorskip('array_record')
+    build.build('epic_kitchens100', str(root), str(tmp_path / 'out'))
+    where = {'tfds_dir': str(tmp_path / 'out')}
+  sets = open_it(where, tmp_path)
+  assert [
+      coded_clips.read_indices(frames(sets.train, n)) for n in range(2)
+  ] == [list(range(5, 10)), list(range(30, 40))]
+  if not packed:
+    (folder / 'frame_0000000033.jpg').unlink()
+    with pytest.raises(UserError, match='0000000033.jpg is missing'):
+      open_it(where, tmp_path)
+    for k in (6, 7):
+      (folder / f'frame_{k:010d}.jpg').unlink()
+    with pytest.raises(UserError, match='pictures run from 8 to 40'):
+      open_it(where, tmp_path)
 
 
 @pytest.mark.parametrize('kind', ['verb', 'action'])
@@ -99,6 +134,51 @@ def test_built_folder_gives_the_same_frames(root, tmp_path, kind):
           frames(one, index), frames(other, index)
       )
       assert isinstance(other.read(index)[0], bytes)
+
+
+def test_a_piece_with_two_labels(tmp_path):
+  pytest.importorskip('array_record')
+  root, out = tmp_path / 'data', tmp_path / 'out'
+  twice = [('P01_01', 0.2, 0.8, v, n, 'tap', 0)
+           for n, v in enumerate(epic_tree.VERBS[:2])]  # fmt: skip
+  test = ('P02_02', 0.0, 0.4, 'put', 1, 'tap', 0)
+  epic_tree.write_lists(root, twice, [test])
+  for video in ('P01_01', 'P02_02'):
+    epic_tree.write_frames(root, video)
+  build.build('epic_kitchens100', str(root), str(out))
+  files = open_it({'root': str(root)}, tmp_path)
+  packed = open_it({'tfds_dir': str(out)}, tmp_path)
+  assert [r.label for r in files.train.records] == [0, 1]
+  assert packed.description == files.description
+  np.testing.assert_array_equal(frames(packed.train, 1), frames(files.train, 0))
+  # As a noun it is the same line twice, and as often in the official list.
+  nouns = read(root, label_kind='noun').train
+  assert [r.label for r in nouns.records] == [0, 0]
+
+
+def test_a_rule_opens_another_layout(tmp_path):
+  epic_tree.write_lists(tmp_path)
+  for k, video in enumerate(('P01_01', 'P01_02', 'P02_101')):
+    pictures.write(
+        tmp_path / 'rgb' / 'train' / video[:3] / video, 40, first=k
+    )
+  with pytest.raises(UserError, match='no videos of EPIC'):
+    read(tmp_path)
+  data = read(
+      tmp_path, path_rule=r'^(P\d\d)/rgb_frames/=>rgb/train/\1/'
+  )
+  assert [r.path for r in data.train.records[1:]] == [
+      'rgb/train/P01/P01_01', 'rgb/train/P01/P01_02',
+      'rgb/train/P02/P02_101',
+  ]  # fmt: skip
+
+
+def test_a_selection_of_verbs_is_refused_for_nouns(root, tmp_path):
+  file = tmp_path / 'shot_1-seed_1.pkl'
+  file.write_bytes(b'\x80\x05')
+  for kind in ('noun', 'action'):
+    with pytest.raises(UserError, match=f'data.label_kind is {kind}'):
+      read(root, train_list=str(file), label_kind=kind)
 
 
 def test_a_tar_that_is_not_unpacked_is_named(root, tmp_path):

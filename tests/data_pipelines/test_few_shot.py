@@ -74,10 +74,44 @@ def test_same_seed_same_clips_and_another_seed_others():
   assert one.counts() == dict.fromkeys(range(4), 4)
 
 
-def test_a_list_with_exactly_k_clips_is_read_as_it_is():
+def digest_of_run(data, shots):
+  """As check_selection, of what a run with a few-shot list trains on."""
+  items = list_files.read(data, 'key').items
+  clips = ClipList('train', tuple(ClipRecord(i.path, i.label) for i in items))
+  chosen = few_shot.select(clips, shots, seed=1)
+  text = '\n'.join(r.path for r in chosen.records)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize('name', ['ucf', 'hmdb'])
+def test_a_few_shot_list_is_drawn_from_in_the_published_order(name):
+  digest = digest_of_run(DATA / f'vifi_{name}_2.txt', 2)
+  assert digest == PUBLISHED[name, 2]
+
+
+def test_a_published_list_of_8_is_drawn_from_in_the_published_order(shared):
+  file = shared / 'splits' / 'vifi' / 'ucf' / 'train1_few_shot_8.txt'
+  assert digest_of_run(file, 8) == PUBLISHED['ucf', 8]
+
+
+def test_a_selection_is_read_as_it_is(tmp_path):
   clips = clip_list({0: 3, 1: 3})
-  assert few_shot.select(clips, 3, seed=5) is clips
   assert few_shot.select(clips, 0, seed=5) is clips
+  chosen = few_shot.select(clips, 3, seed=5)
+  assert few_shot.select(chosen, 3, seed=6) is chosen
+  assert few_shot.select(chosen, 2, seed=6) is not chosen
+  for written, selected in ((clips, False), (chosen, True)):
+    written.write(tmp_path / 'train.txt')
+    listing = list_files.read(tmp_path / 'train.txt', 'key')
+    assert listing.selected is selected
+    assert [i.path for i in listing.items] == [r.path for r in written.records]
+
+
+def test_a_selection_with_fewer_shots_is_kept():
+  chosen = few_shot.select(clip_list({0: 9, 1: 3}), 4, 1, short='keep')
+  assert few_shot.select(chosen, 4, 2, short='keep') is chosen
+  with pytest.raises(UserError, match='data.shots=4'):
+    few_shot.select(chosen, 4, 2)
 
 
 def test_too_few_clips_are_refused_by_name():

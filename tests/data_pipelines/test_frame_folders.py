@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import decode, open_data, scan
+from data_pipelines import decode, open_data, scan, source
+from data_pipelines.clip_lists.records import ClipRecord
 from data_pipelines.stores.file_tree import FileTree
 from data_pipelines.video_files import frame_folder, probe
 from evclip_jax.errors import UserError
@@ -79,10 +80,25 @@ def test_only_the_pictures_asked_for_are_opened(folder, monkeypatch):
 def test_a_hole_is_named(tmp_path):
   path = pictures.write(tmp_path / 'clip', 12)
   (tmp_path / 'clip' / 'frame_0000000005.jpg').unlink()
-  with pytest.raises(
-      decode.VideoError, match='frame_0000000005.jpg is miss'
-  ):
-    decode.read_frames(path, [0])
+  found = probe.probe(path)
+  assert (found.num_frames, found.holes) == (12, (4, 5))
+  assert probe.Probe.from_dict(found.to_dict()) == found
+  for piece in ((None, None), (2, 6), (4, 5)):
+    with pytest.raises(
+        decode.VideoError, match='frame_0000000005.jpg is miss'
+    ):
+      source.frames_of(ClipRecord('clip', 0, None, None, *piece), found)
+  assert source.frames_of(ClipRecord('clip', 0, first=5), found) == (5, 12)
+  assert read_numbers(path, [0, 5, 11], found) == [0, 5, 11]
+  with pytest.raises(decode.VideoError, match='005.jpg is gone'):
+    decode.read_frames(path, [4], found)
+
+
+def test_names_that_are_times_are_no_frames(tmp_path):
+  (tmp_path / 'clip').mkdir()
+  for k in (1_600_000_000_000, 1_600_000_033_000_000):
+    pictures.write(tmp_path / 'clip', 1, '{:d}.jpg', k)
+  assert '1600000000001.jpg is missing' in probe.probe(tmp_path / 'clip').error
 
 
 def test_broken_pictures_are_named(tmp_path):
@@ -176,10 +192,10 @@ def test_a_data_set_that_mixes_both(tmp_path):
   sets = open_data.open_data(data, 1, 1, cache_dir=str(tmp_path / 'c'))
   assert sets.class_names == ['pour', 'wash']
   assert len(sets.train) + len(sets.tests['test']) == 12
-  for source in (sets.train, sets.tests['test']):
-    for index, record in enumerate(source.records):
-      media, found = source.read(index)
-      first, total = source.span(index)
+  for clips in (sets.train, sets.tests['test']):
+    for index, record in enumerate(clips.records):
+      media, found = clips.read(index)
+      first, total = clips.span(index)
       assert (first, total) == (0, 12 if record.path.endswith('mp4') else 8)
       assert read_numbers(media, [total - 1], found) == [total - 1]
   hole = tmp_path / 'data' / 'pour' / 'p0' / 'img_00003.jpg'

@@ -1,6 +1,7 @@
 """HMDB51: odd names, 51 files per split, lists that name only the file."""
 
 import pathlib
+import shutil
 
 import pytest
 
@@ -9,7 +10,7 @@ from data_pipelines.clip_lists import list_files
 from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from data_pipelines.datasets import hmdb51
 from evclip_jax.errors import UserError
-from tests.data_pipelines import official_trees, trees
+from tests.data_pipelines import official_trees, pictures, trees
 
 NAMES = ['climb stairs', 'flic flac', 'sword']
 
@@ -167,6 +168,31 @@ def test_folders_of_pictures_are_clips_too(tmp_path):
   data = read(root=str(root))
   assert keys(data.train)[0] == official_trees.hmdb_key('climb_stairs', 3)
   assert data.class_names == NAMES
+
+
+@pytest.mark.parametrize('below', ['', 'frames', 'rawframes'])
+def test_folders_of_pictures_without_class_folders(tmp_path, below):
+  official_trees.make_hmdb(tmp_path, videos='moved')
+  shutil.rmtree(tmp_path / 'moved')
+  for clips in official_trees.HMDB_CLIPS.values():
+    for clip in clips:
+      pictures.write(
+          tmp_path / below / clip.removesuffix('.avi'), 2, 'img_{:05d}.jpg'
+      )
+  data = read(root=str(tmp_path))
+  assert data.class_names == ['climb stairs', 'flic flac', 'sword']
+  assert [r.label for r in data.tests['test'].records] == [0, 1, 2]
+
+
+def test_a_rule_opens_another_layout(tmp_path):
+  official_trees.make_hmdb(tmp_path, videos='my/train')
+  with pytest.raises(UserError, match='data.path_rule'):
+    read(root=str(tmp_path))
+  data = read(root=str(tmp_path), path_rule='^=>my/train/')
+  assert data.train.records[0].path.startswith('my/train/climb_stairs/')
+  (tmp_path / 'empty').mkdir()
+  with pytest.raises(UserError, match='no videos of HMDB51'):
+    read(root=str(tmp_path / 'empty'), path_rule='^=>my/train/')
 
 
 def test_a_built_folder_gives_the_same_lists(tmp_path):

@@ -91,6 +91,33 @@ def test_a_wrong_line_of_an_episode_list_is_named(tmp_path, line):
     read(tmp_path, EPISODES_A + line + '\n')
 
 
+@pytest.mark.parametrize(
+    ('text', 'line'),
+    [
+        ('train/123\ntrain0/124\n', 1),
+        ('train/123\ntrain0/124\ntrain1/125\n', 1),
+        ('test0/1\ntrain0/124\ntrain1/125\n', 1),
+    ],
+)
+def test_the_other_lines_tell_the_grammar(tmp_path, text, line):
+  with pytest.raises(UserError, match=f'line {line}: wanted train<class>'):
+    read(tmp_path, text)
+
+
+@pytest.mark.parametrize('protocol', [0, 1])
+@pytest.mark.parametrize('name', ['shot_8.pkl', 'shot_8.txt'])
+def test_pickles_of_old_protocols_are_refused(tmp_path, name, protocol):
+  for value in ({'train': []}, [1, 2], Hostile('false')):
+    (tmp_path / name).write_bytes(pickle.dumps(value, protocol))
+    with pytest.raises(UserError, match=f'{name} .*old protocol'):
+      list_files.read(tmp_path / name, 'key')
+
+
+def test_names_that_look_a_little_like_a_pickle_are_a_list(tmp_path):
+  for text in ('clip.a\nclip_b\nq1\n', '(l) one.avi\n', 'c\nd\n'):
+    assert len(read(tmp_path, text).items) == text.count('\n')
+
+
 def test_a_clip_is_found_whatever_its_suffix_and_folder(tmp_path):
   root = make_files(
       tmp_path / 'data', 'a/51958.webm', 'b/v_Punch 1.mp4', 'b/x.avi', 'a/x.avi'

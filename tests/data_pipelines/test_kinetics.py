@@ -6,7 +6,7 @@ from data_pipelines import build, open_data
 from data_pipelines.datasets import kinetics
 from data_pipelines.stores import archive
 from evclip_jax.errors import UserError
-from tests.data_pipelines import coded_clips, trees
+from tests.data_pipelines import coded_clips, pictures, trees
 from tests.data_pipelines import kinetics_tree as tree
 
 
@@ -51,6 +51,37 @@ def test_mirrors(tmp_path, place):
       for video, start, k in tree.TRAIN
   ]
   assert [r.label for r in data.tests['test'].records] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ('form', 'rule'),
+    [
+        ('{role}/{name}/{clip}', ''),
+        ('frames/{role}/{name}/{clip}', ''),
+        ('rawframes/{id}', ''),
+        # No usual place.
+        ('a/b/{role}/{name}/{clip}', r'\.mp4$=>'),
+    ],
+)
+def test_mirrors_of_pictures(tmp_path, form, rule):
+  def places(role, rows):
+    return [
+        form.format(
+            role=role, name=tree.CLASSES[k], id=video,
+            clip=tree.file_name(video, start)[:-4],
+        )
+        for video, start, k in rows
+    ]  # fmt: skip
+
+  for role, rows in zip(('train', 'val'), tree.ROWS, strict=True):
+    for place in places(role, rows):
+      pictures.write(tmp_path / place, 2, 'img_{:05d}.jpg')
+  tree.write_lists(tmp_path / 'annotations')
+  data = read(tmp_path, path_rule=rule)
+  assert [
+      data.store.media(r.path) for r in data.train.records
+  ] == [str(tmp_path / p) for p in places('train', tree.TRAIN)]
+  assert len(data.tests['test'].records) == 2
 
 
 @pytest.mark.parametrize(
@@ -155,14 +186,14 @@ def test_kinetics_100_lists_of_clip_fsar(tmp_path):
             for video, start, k in rows
         )
     )
-  names = tmp_path / 'names'
-  names.write_text('\n'.join(tree.CLASSES))
-  data = read(
-      tmp_path,
-      train_list=str(train),
-      test_list=str(test),
-      class_names=str(names),
-  )
+  lists = {'train_list': train.name, 'test_list': test.name}
+  with pytest.raises(UserError, match='data.class_scope=per_list'):
+    read(tmp_path, **lists)
+  # The command on the data set's page.
+  data = read(tmp_path, class_scope='per_list', **lists)
+  assert data.class_names == ['playing guitar', 'air drumming', 'shaking hands']
+  assert data.own_names == {'test': ['air drumming', 'shaking hands']}
+  assert [r.label for r in data.tests['test'].records] == [0, 1]
   assert data.train.records[0].path == 'train/' + tree.file_name(
       '-abc_DEF-01', 1
   )

@@ -60,6 +60,7 @@ def test_table_quotes_and_numbers(tmp_path):
         ('\n\n', 'holds no clips'),
         ('a.avi 0\nb.avi\n', "line 2: wanted a path and a number.*'b.avi'"),
         ('a.avi\nb.avi 1\n', 'line 2: wanted a path only'),
+        ('a.avi\nb.avi 1\nc.avi 1\n', 'line 1: wanted a path and a number'),
         ('a.avi -1\n', 'line 1: the label -1 is negative'),
         ('a.mp4,run\nb.mp4,run\n', 'a CSV needs a first line'),
         ('path,class\na,b\n', 'wanted the columns path and label'),

@@ -326,6 +326,3 @@ def test_recipes_are_found_by_name():
     assert type(spec) is kind and spec.shape == (8, 224, 224, 3)
   with pytest.raises(UserError, match='ev_clip, ez_clip, clip_fsar'):
     clip_frames.spec_of(types.SimpleNamespace(preprocess='resnet'))
-  config.data.preprocess = 'resnet'
-  with pytest.raises(UserError, match='data.preprocess'):
-    config_lib.check(config)

@@ -1,6 +1,7 @@
 """Something-Something V2 on a tree of a few clips with real annotations."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +84,16 @@ def test_vifi_lists_and_answers_of_the_test_list(root, tmp_path):
   assert pairs(again.tests['test']) == pairs(data.tests['test'])
 
 
+def test_a_rule_opens_another_layout(root, tmp_path):
+  shutil.copytree(root / 'labels', tmp_path / 'labels')
+  for number in (*(n for n, _ in tree.TRAIN), *(n for n, _ in tree.TEST)):
+    path = tmp_path / 'clips' / 'part1' / f'{number}.webm'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'clip')
+  data = read(tmp_path, path_rule='^=>clips/part1/')
+  assert data.train.records[0].path == f'clips/part1/{tree.TRAIN[0][0]}.webm'
+
+
 def test_built_folder_gives_the_same_lists_and_frames(root, tmp_path):
   pytest.importorskip('array_record')
   out = tmp_path / 'out'
@@ -95,6 +106,51 @@ def test_built_folder_gives_the_same_lists_and_frames(root, tmp_path):
   )
   assert other.description == one.description
   check_same_frames(one.train, other.train, [0, 11])
+
+
+def test_labels_cut_to_some_classes(root, tmp_path):
+  shutil.copytree(root, tmp_path / 'data')
+  folder = tmp_path / 'data' / 'labels'
+  tree.write_labels(folder, train=tree.TRAIN[1:3], test=tree.TEST)
+  labels = json.loads((folder / 'labels.json').read_text())
+  some = {name: k for name, k in labels.items() if k != '0'}
+  (folder / 'labels.json').write_text(json.dumps(some))
+  data = read(tmp_path / 'data')
+  assert data.class_names == [ssv2.template(t) for t in tree.TEMPLATES[1:]]
+  (folder / 'labels.json').write_text(json.dumps(dict.fromkeys(some, '1')))
+  with pytest.raises(UserError, match='each of them once'):
+    read(tmp_path / 'data')
+
+
+def test_lists_of_clip_fsar_need_their_scope(root, tmp_path):
+  train, test = tmp_path / 'train.txt', tmp_path / 'test.txt'
+  train.write_text('train0/1\ntrain1/20\n')
+  test.write_text('test0/50\n')
+  lists = {'train_list': str(train), 'test_list': str(test)}
+  with pytest.raises(UserError, match='data.class_scope=per_list'):
+    read(root, **lists)
+  names = tmp_path / 'names.json'
+  names.write_text(json.dumps({'train': ['a', 'b'], 'test': ['c']}))
+  data = read(
+      root, class_scope='per_list', class_names=str(names), **lists
+  )
+  assert (data.class_names, data.own_names) == (['a', 'b'], {'test': ['c']})
+
+
+def test_a_val_list_needs_names_of_its_own(root, tmp_path):
+  lists = {}
+  for split, number in (('train', 1), ('val', 20), ('test', 50)):
+    lists[f'{split}_list'] = str(tmp_path / f'{split}.txt')
+    (tmp_path / f'{split}.txt').write_text(f'{split}0/{number}\n')
+  published = 'clip_fsar/ssv2_small'
+  values = lists | {'class_scope': 'per_list', 'class_names': published}
+  with pytest.raises(UserError, match=r'"val": .names.*clip_fsar/.*FILE.json'):
+    read(root, **values)
+  (tmp_path / 'val.json').write_text('{"val": ["Holding [something]"]}')
+  values['class_names'] = f'{published},{tmp_path / "val.json"}'
+  data = read(root, **values)
+  assert data.own_names['val'] == ['Holding [something]']
+  assert (len(data.class_names), len(data.own_names['test'])) == (64, 24)
 
 
 def test_what_is_wrong_is_named(root, tmp_path):

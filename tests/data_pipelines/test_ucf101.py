@@ -1,10 +1,12 @@
 """UCF-101's layouts, official lists and lists of others, on tiny trees."""
 
+import shutil
+
 import pytest
 
 from data_pipelines.datasets import ucf101
 from evclip_jax.errors import UserError
-from tests.data_pipelines import trees
+from tests.data_pipelines import pictures, trees
 
 
 def read(split=1, report=None, **values):
@@ -177,6 +179,16 @@ def test_flat_folder_of_clips(tmp_path):
   ]  # fmt: skip
 
 
+def test_folders_of_pictures_without_class_folders(tmp_path):
+  trees.make_ucf(tmp_path, videos='moved', real=False)
+  for clip in (tmp_path / 'moved').glob('*/*.avi'):
+    pictures.write(tmp_path / 'frames' / clip.stem, 2, 'img_{:05d}.jpg')
+  shutil.rmtree(tmp_path / 'moved')
+  data = read(root=str(tmp_path))
+  assert [r.label for r in data.tests['test'].records] == [0, 1, 2]
+  assert data.train.records[0].path == 'v_ApplyEyeMakeup_g02_c01'
+
+
 def test_a_name_that_fits_two_clips_is_refused(root, tmp_path):
   twin = root / 'UCF-101' / 'copies' / 'v_YoYo_g02_c01.avi'
   twin.parent.mkdir()
@@ -212,3 +224,16 @@ def test_published_lists_on_a_full_tree_of_empty_files(shared, tmp_path):
   assert data.train.counts() == dict.fromkeys(range(101), 8)
   assert len(data.tests['test'].records) == 3783
   assert data.class_names[36:38] == ['Handstand Pushups', 'Handstand Walking']
+
+
+def test_a_class_file_cut_to_some_classes(root):
+  folder = root / 'ucfTrainTestlist'
+  (folder / 'classInd.txt').write_text('1 ApplyEyeMakeup\n3 YoYo\n')
+  for file in folder.glob('t*list01.txt'):
+    lines = [x for x in file.read_text().splitlines() if 'Handst' not in x]
+    file.write_text('\n'.join(lines))
+  data = read(root=str(root))
+  assert data.class_names == ['Apply Eye Makeup', 'Yo Yo']
+  assert data.train.counts() == {0: 3, 1: 3}
+  alone = ucf101.read(trees.data_config(root=str(root)), 1, None, ('test',))
+  assert alone.class_names == data.class_names

@@ -150,3 +150,59 @@ def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):
         str(path), 'clip_fsar', before, ('method/.*', 'clip/visual/.*')
     )
   trained.load(str(path), 'clip_fsar', before)
+
+
+def exported(tmp_path, flat):
+  """A run's export, and where to put what it becomes."""
+  run = tmp_path / 'run.safetensors'
+  native.write_tensors(run, flat, {'kind': 'trained', 'method': 'clip_fsar'})
+  return run, tmp_path / 'back.safetensors'
+
+
+@pytest.mark.parametrize('tower', [True, False])
+def test_a_run_without_a_trained_scale_goes_there_and_back(tmp_path, tower):
+  flat = {
+      p: x
+      for p, x in tree().items()
+      if p != 'method/scale' and (tower or p.startswith('method/'))
+  }
+  run, back = exported(tmp_path, flat)
+  convert.convert_file(run, back, 'torch-names')
+  own = tmp_path / 'own.safetensors'
+  convert.convert_file(back, own)
+  found = formats.read_tensors(own).tensors
+  assert found.keys() == {*flat, 'method/scale'}
+  np.testing.assert_array_equal(found['method/scale'], [1])
+  for path, value in flat.items():
+    np.testing.assert_array_equal(found[path], value)
+
+
+@pytest.mark.parametrize('tower', [True, False])
+@pytest.mark.parametrize(
+    ('drop', 'add', 'message'),
+    [
+        ('none', 'method/trx/key/kernel', 'metric=trx'),
+        ('none', 'method/mask/upsample1/norm/bias', 'prompts=ev_clip'),
+        ('none', 'method/context/context_scale', 'prompts=ev_clip'),
+        ('method/temporal/', 'method/scale', 'depth=0 or loss=video_text'),
+    ],
+)
+def test_what_the_original_cannot_hold_is_named(
+    tmp_path, tower, drop, add, message
+):
+  flat = {
+      p: x
+      for p, x in tree().items()
+      if not p.startswith(drop) and (tower or p.startswith('method/'))
+  }
+  run, back = exported(tmp_path, flat | {add: np.ones(1, np.float32)})
+  with pytest.raises(UserError, match=message):
+    convert.convert_file(run, back, 'torch-names')
+  assert not back.exists()
+
+
+def test_a_tower_without_statistics_is_no_checkpoint(tmp_path):
+  flat = {p: x for p, x in tree().items() if not p.endswith(('/mean', '/var'))}
+  run, back = exported(tmp_path, flat)
+  with pytest.raises(UserError, match='batch_norm=frozen'):
+    convert.convert_file(run, back, 'torch-names')

@@ -2,10 +2,13 @@
 
 import pytest
 
+from evclip_jax import results
 from evclip_jax.clip import tokenizer
+from evclip_jax.clip.model import Clip
 from evclip_jax.errors import UserError
 from evclip_jax.interop import descriptions
-from evclip_jax.methods import ez_clip
+from evclip_jax.methods import base, ez_clip
+from tests.clip import small
 from tests.methods import ez_tiny
 
 HEADER = 'SNo,Class Name,GPT3 discription\n'
@@ -120,3 +123,18 @@ def test_only_descriptions_are_cut(write):
   assert ids.shape == (1, 77)
   assert ids[0].argmax() == 76
   assert ez_clip.Settings().descriptions == ''
+
+
+def test_an_edited_file_changes_the_hash_of_the_prompts(tmp_path):
+  path = tmp_path / 'texts.csv'
+  path.write_text('0,run,They run.\n1,jump,They jump.\n')
+  method = ez_clip.make(
+      ez_clip.Settings(descriptions=str(path)),
+      base.Backbones(Clip(small.VIT), None, 8),
+  )
+  names = ['run', 'jump']
+  before = results.prompts_hash(method, names)
+  assert results.prompts_hash(method, names) == before
+  # Not of the class that the run card shows.
+  path.write_text('0,run,They run.\n1,jump,They leap.\n')
+  assert results.prompts_hash(method, names) != before

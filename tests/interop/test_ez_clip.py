@@ -11,13 +11,15 @@ from evclip_jax.clip import convert as clip_convert
 from evclip_jax.clip import load as clip_load
 from evclip_jax.errors import UserError
 from evclip_jax.interop import ez_clip, sources, trained
-from evclip_jax.weights import formats
+from evclip_jax.weights import formats, native
 from evclip_jax.weights.table import WeightsError
 from evclip_jax.weights.tree import flatten, unflatten
+from tests.clip import small
 from tests.methods import ez_tiny
 
 KINDS = pytest.mark.parametrize('kind', ['deep', 'shallow', 'adapter', 'none'])
 EMBEDDING = 'visual.temporal_embedding'
+PROMPTS = 'visual.transformer.T_prompt_embeddings'
 
 
 def checkpoint(kind='deep', zero=True):
@@ -88,6 +90,8 @@ def test_any_other_temporal_embedding_is_kept():
         (lambda x: x.update({'visual.tsm.weight': np.zeros(2)}), 'visual.tsm'),
         (lambda x: x.pop('transformer.resblocks.0.Adapter.D_fc2.bias'),
          'text/adapter.0/D_fc2/bias'),
+        (lambda x: x.update({PROMPTS: np.zeros(4)}), 'wanted 3 axes'),
+        (lambda x: x.update({EMBEDDING: np.ones(4)}), 'wanted 3 axes'),
     ],
 )
 def test_checkpoints_of_another_form_are_refused(change, message):
@@ -184,3 +188,80 @@ def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
   np.testing.assert_array_equal(
       found['image/adapter.0/D_fc1/kernel'], own['image/adapter.0/D_fc1/kernel']
   )
+
+
+@pytest.fixture
+def run_export(tmp_path):
+  """(temporal, metadata) -> the file `evclip_jax.export` writes of tiny."""
+
+  def write(temporal='deep', **metadata):
+    config = experiment.new('ez_clip').unlock()
+    config.clip.name = 'tiny'
+    config.method.settings.temporal = temporal
+    own = flatten(model.build(config).params['method'])
+    path = tmp_path / 'run.safetensors'
+    native.write_tensors(
+        path,
+        {f'method/{n}': x for n, x in own.items()},
+        {'kind': 'trained', 'method': 'ez_clip'} | metadata,
+    )
+    return path, own
+
+  return write
+
+
+@pytest.mark.parametrize('temporal', ['deep', 'none'])
+def test_a_run_and_its_clip_become_a_whole_checkpoint(
+    temporal, run_export, tmp_path, capsys
+):
+  path, own = run_export(temporal, num_frames='8')
+  clip = clip_load.packaged('tiny_clip.safetensors')
+  whole, ours = tmp_path / 'whole.safetensors', tmp_path / 'ours.safetensors'
+  convert.convert_file(path, whole, to='torch-names', clip=str(clip))
+  assert 'warning' not in capsys.readouterr().out
+  tensors = formats.read_tensors(whole).tensors
+  assert tensors.keys() == ez_tiny.state(temporal).keys()
+  np.testing.assert_array_equal(tensors[EMBEDDING], np.zeros((1, 8, 128)))
+  convert.convert_file(whole, ours)
+  found = formats.read_tensors(ours).tensors
+  assert found.keys() == {f'method/{name}' for name in own}
+  for name, value in own.items():
+    np.testing.assert_array_equal(found[f'method/{name}'], value)
+  frozen = native.read(formats.read_tensors(clip), 'clip', None).flat
+  again = ez_clip.clip_from_source(tensors).flat
+  assert again.keys() == frozen.keys()
+  for name, value in frozen.items():
+    np.testing.assert_array_equal(again[name], value)
+
+
+def test_another_clip_is_noticed(run_export, tmp_path, capsys):
+  path, _ = run_export(**{'weights.clip': 'of another'})
+  clip = str(clip_load.packaged('tiny_clip.safetensors'))
+  out = tmp_path / 'whole.safetensors'
+  convert.convert_file(path, out, to='torch-names', clip=clip)
+  assert 'is not the CLIP that the run' in capsys.readouterr().out
+  small_clip = tmp_path / 'small.npz'
+  np.savez(small_clip, **clip_convert.to_source(small.flat(small.VIT)))
+  with pytest.raises(UserError, match='of the CLIP is .* trained weights are'):
+    convert.convert_file(
+        path, out, to='torch-names', force=True, clip=str(small_clip)
+    )
+
+
+def test_a_whole_checkpoint_needs_its_number_of_frames(run_export, tmp_path):
+  path, _ = run_export('none')
+  clip = str(clip_load.packaged('tiny_clip.safetensors'))
+  out = tmp_path / 'whole.safetensors'
+  with pytest.raises(UserError, match='how many frames'):
+    convert.convert_file(path, out, to='torch-names', clip=clip)
+  convert.convert_file(path, out, to='torch-names')
+  assert EMBEDDING not in formats.read_tensors(out).tensors
+
+
+def test_a_clip_is_merged_into_ez_clip_only(tmp_path):
+  clip = clip_load.packaged('tiny_clip.safetensors')
+  for to in ('torch-names', 'jax'):
+    with pytest.raises(UserError, match='--clip='):
+      convert.convert_file(
+          clip, tmp_path / 'out.safetensors', to=to, clip=str(clip)
+      )

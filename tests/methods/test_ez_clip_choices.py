@@ -185,6 +185,8 @@ def test_prompts_for_other_numbers_of_frames():
     method.fit({'prompts': there})
   method = ez_clip.make(ez_clip.Settings(resize_prompts=True), sixteen)
   assert method.fit({'prompts': there})['prompts'].shape == (1, 16, 1)
+  with pytest.raises(UserError, match=r'shape \(8,\); wanted three axes'):
+    method.fit({'prompts': np.zeros(8)})
 
 
 def test_the_bound_of_the_prompts():

@@ -2,6 +2,7 @@
 
 import dataclasses
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +61,8 @@ def run(case: Case) -> list[compare.Line]:
   labels = case.integers('labels', 2**20)
   if labels.shape != video.shape[:1]:
     raise CaseError(f'{labels.shape} labels, videos are {video.shape}.')
-  labels, classes = by_class(labels, tokens)
+  labels, classes, per_clip = by_class(labels, tokens)
+  texts = _as_given if per_clip else ez_clip._texts_of_clips
   batch = {'label': labels, 'mask': np.ones(labels.shape, np.float32)}
 
   @jax.jit
@@ -68,9 +70,10 @@ def run(case: Case) -> list[compare.Line]:
     def objective(trainable):
       params = merge(frozen, trainable)
       features = setup.video(params, video)
-      total, parts = setup.method.loss(
-          params, features, jnp.asarray(classes), batch, None
-      )
+      with mock.patch.object(ez_clip, '_texts_of_clips', texts):
+        total, parts = setup.method.loss(
+            params, features, jnp.asarray(classes), batch, None
+        )
       return total, parts | {'total': total, 'frames': features.frames}
 
     grads, found = jax.grad(objective, has_aux=True)(trainable)
@@ -81,7 +84,7 @@ def run(case: Case) -> list[compare.Line]:
     params = merge(frozen, trainable)
     texts = setup.method.text(params, jnp.asarray(tokens))
     features = base.VideoFeatures(frames.mean(1), frames)
-    bank = setup.method.text(params, jnp.asarray(classes)[:, labels])
+    bank = setup.method.text(params, jnp.asarray(tokens)[None])
     logits = setup.method.score(params, features, bank, batch)
     return {'text_features': texts, 'logits': logits}
 
@@ -177,16 +180,25 @@ def video_input(case: Case) -> np.ndarray:
 
 def by_class(
     labels: np.ndarray, tokens: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, bool]:
   """Labels from 0 without gaps, and the tokens [1, K, L] of these classes.
 
   Args:
     labels: [B].
-    tokens: [B, L], a text for each clip; of clips of one class the same.
+    tokens: [B, L], a text for each clip.
+
+  Returns:
+    (labels, tokens, whether clips of one class have different texts). If they
+    have, as the original's random templates do, the tokens are [1, B, L].
   """
   if len(tokens) != len(labels):
     raise CaseError(f'{len(tokens)} texts for {len(labels)} clips.')
   _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
-  if not np.array_equal(tokens[first][labels], tokens):
-    raise CaseError('clips with the same label have different texts.')
-  return labels.astype(np.int32), tokens[first][None]
+  per_clip = not np.array_equal(tokens[first][labels], tokens)
+  classes = tokens if per_clip else tokens[first]
+  return labels.astype(np.int32), classes[None], per_clip
+
+
+def _as_given(encode, tokens, label, rngs) -> jax.Array:
+  """In place of the method's choice: a text for each clip."""
+  return encode(tokens[0])

@@ -14,6 +14,7 @@ def read(
     data,
     split: int,
     report_folder: str | None = None,
+    roles=collection.ROLES,
     plan: films.Plan | None = None,
 ) -> collection.Collection:
   """The demo's lists and classes; renders the films first, if need be.
@@ -22,7 +23,7 @@ def read(
     data: config.data. root is the folder of the films. Lists of the user's own
       (train_list, val_list, test_list, tests) take the place of the demo's.
     split: there is one.
-    report_folder: as for a folder.
+    report_folder, roles: as for a folder.
     plan: which films; the demo's by default.
 
   Raises:
@@ -43,7 +44,7 @@ def read(
     with_lists.tests = {
         domain: _file(root, f'test_{domain}') for domain in DOMAINS
     }
-  return folder.read(with_lists, split, report_folder)
+  return folder.read(with_lists, split, report_folder, roles)
 
 
 def _file(root: pathlib.Path, name: str) -> str:
