@@ -115,7 +115,6 @@ def test_devices_and_parts_do_not_change_the_losses(
   expected = losses(finished[0])
   for name, changes in {
       '1': {'mesh.data': 1},
-      '2': {'mesh.data': 2},
       '4': {'mesh.data': 4},
       'parts': {'mesh.data': 2, 'train.accumulate': 4},
   }.items():

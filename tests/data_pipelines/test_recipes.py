@@ -207,7 +207,7 @@ def test_ez_clip_training_equals_the_definition(frames):
   for seed in range(12):
     out = ez_clip.augment(frames, spec, np.random.default_rng(seed))
     again = np.random.default_rng(seed)
-    top, left, tall, wide = crops.multi_scale_box(120, 160, 32, again)
+    top, left, tall, wide = crops.multi_scale_box(*frames.shape[1:3], 32, again)
     flip, grey = again.random() < 0.5, again.random() < 0.2
     box = frames[2, top : top + tall, left : left + wide]
     wanted = antialiased(box, (32, 32), triangle, 1)

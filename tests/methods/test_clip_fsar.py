@@ -311,6 +311,7 @@ def test_a_frozen_tower_trains_the_head_only():
   assert len(trainable) == len(flatten(params['method']))
 
 
+@pytest.mark.slow
 def test_ev_clips_prompts_under_the_head():
   settings = dataclasses.replace(
       SMALL, backbone='frozen', prompts='ev_clip', pixels='imagenet'

@@ -90,6 +90,7 @@ def test_random_masks_do_not_depend_on_the_number_of_devices():
   np.testing.assert_allclose(run(4), run(1), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_recomputed_blocks_drop_the_same():
   settings = ez_clip.Settings(drop_path=0.5, temporal_embedding=True)
   _, params = ez_tiny.built('deep')
