@@ -13,7 +13,7 @@ import numpy as np
 from data_pipelines import decode
 from data_pipelines.source import Source
 from data_pipelines.transforms import clip_fsar, ev_clip, ez_clip
-from data_pipelines.transforms.view import Place, View
+from data_pipelines.transforms.view import Place
 from evclip_jax import randomness
 from evclip_jax.errors import UserError
 
@@ -99,30 +99,35 @@ def eval_clip(
   Raises:
     VideoError: the clip has changed or gone since it was examined.
   """
-  frames, chosen = _eval_view(source, index, spec, view, clips, crops, seed)
-  return chosen.pixels(frames)
+  media, probe, frames, chosen = _eval_view(
+      source, index, spec, view, clips, crops, seed
+  )
+  return chosen.pixels(decode.read_frames(media, frames, probe))
 
 
 def decoded(source: Source, index: int, spec: FrameSpec) -> np.ndarray:
   """Only the decoding of the frames that a clip is scored by.
 
+  As one would call a decoder: decord where it is exact, else PyAV, frame after
+  frame; B-frames that nobody asked for are decoded as well.
+
   Returns:
     uint8 [T, H, W, 3].
   """
-  return _eval_view(source, index, spec, 0, 1, 1, 0)[0]
+  media, probe, frames, _ = _eval_view(source, index, spec, 0, 1, 1, 0)
+  plain = dataclasses.replace(probe, spare='')
+  return decode.read_frames(media, frames, plain)
 
 
-def _eval_view(
-    source, index, spec, view, clips, crops, seed
-) -> tuple[np.ndarray, View]:
-  """The decoded frames of a view, and what becomes of them."""
+def _eval_view(source, index, spec, view, clips, crops, seed):
+  """(media, probe, frame numbers, what becomes of them) of a view."""
   clip, crop = divmod(view, crops)
   generator = randomness.generator(seed, 'view', index, clip)
   first, total = source.span(index)
   media, probe = source.read(index)
   place = Place(clip, clips, crop, crops)
   chosen = _recipe(spec).eval_view(spec, total, probe.fps, place, generator)
-  return decode.read_frames(media, first + chosen.frames, probe), chosen
+  return media, probe, first + chosen.frames, chosen
 
 
 def _recipe(spec: FrameSpec) -> ModuleType:

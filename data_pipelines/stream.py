@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import quiet_tensorflow
+from data_pipelines import kept_memory, quiet_tensorflow
 
 Batch = dict[str, np.ndarray]
 # video, label, mask, index, view.
@@ -103,6 +103,7 @@ class Stream:
 
   def _open(self) -> Iterator:
     tf = quiet_tensorflow.load()
+    kept_memory.keep()
     work = self._work
 
     def compute(number):

@@ -1,5 +1,6 @@
 """Clips per second of the data pipeline, beside those of the bare decoder."""
 
+import concurrent.futures
 import contextlib
 import itertools
 import os
@@ -20,7 +21,8 @@ _WIDTH, _HEIGHT, _FRAMES, _FPS = 320, 240, 128, 25
 _CLASSES, _CLIPS = 2, 4
 # Small, so that a slow machine fills several in the time there is.
 _BATCH = 4
-_TURNS = 4
+_TURNS = 6
+_WARM_UP = 4
 
 
 def measure(
@@ -34,40 +36,50 @@ def measure(
     seconds: how long each of the two is timed.
 
   Returns:
-    'clips' (where they come from), 'workers', and clips per second: of the bare
-    decoder per core, of the loader, of the loader per core, and the last as a
-    share of the first. The loader also resizes, crops and batches.
+    'clips' (where they come from), 'workers' (threads, of both), and clips per
+    second of the bare decoder and of the loader, by the clock and per core, and
+    the loader's per core as a share of the decoder's. The loader also resizes,
+    crops and batches; the decoder is called as `clip_frames.decoded` says.
   """
   with _clips(config) as (data_config, origin):
     return {'clips': origin} | _measure(data_config, seconds)
 
 
 def _measure(config, seconds: float) -> dict[str, Any]:
-  from data_pipelines import clip_frames, loader, open_data, stream
+  from data_pipelines import clip_frames, kept_memory, loader, open_data
+  from data_pipelines.stream import num_cores
 
   source = open_data.open_data(
       config.data, config.seed, config.split, cache_dir=config.cache_dir
   ).train
   spec = clip_frames.spec_of(config.data)
-  workers = config.data.workers or stream.num_cores()
+  workers = config.data.workers or num_cores()
   order = np.random.default_rng(config.seed).permutation(len(source))
   place = itertools.count()
 
-  def one() -> int:
+  def decoded() -> int:
     clip_frames.decoded(source, int(order[next(place) % len(order)]), spec)
     return 1
 
+  # For both; the loader does it when it starts.
+  kept_memory.keep()
   bare, whole = _Rate(), _Rate()
-  # By turns, so that both meet the same load of a shared machine.
+  # By turns, so that both meet the same load of the machine.
   for turn in range(_TURNS):
-    bare.measure(one, seconds / _TURNS)
+    bare.measure(decoded, seconds / _TURNS, workers)
     batches = loader.TrainLoader(
         source, _BATCH, spec, config.seed, workers=workers, start_step=turn
     )
     with batches:
-      whole.measure_loader(batches, seconds / _TURNS)
+      # The first batch pays for starting the threads, and what was fetched
+      # ahead meanwhile would count as done in no time.
+      for _ in range(_WARM_UP):
+        next(batches)
+      rows = (len(batch['label']) for batch in batches)
+      whole.measure(lambda rows=rows: next(rows), seconds / _TURNS)
   return {
       'workers': workers,
+      'bare_clips_per_second': bare.per_second,
       'bare_clips_per_second_per_core': bare.per_core,
       'loader_clips_per_second': whole.per_second,
       'loader_clips_per_second_per_core': whole.per_core,
@@ -81,19 +93,22 @@ class _Rate:
   def __init__(self):
     self._clips, self._passed, self._used = 0, 0.0, 0.0
 
-  def measure(self, work: Callable[[], int], seconds: float):
-    """Repeats `work`, which does some clips and says how many."""
+  def measure(
+      self, work: Callable[[], int], seconds: float, threads: int = 1
+  ):
+    """Repeats `work`, which does some clips and says how many, in threads."""
     clock, used = time.perf_counter(), time.process_time()
-    while (passed := time.perf_counter() - clock) < seconds:
-      self._clips += work()
-    self._passed += passed
-    self._used += time.process_time() - used
 
-  def measure_loader(self, batches: Iterator[dict], seconds: float):
-    """Counts the clips of a loader from its second batch on."""
-    # The first one pays for starting the threads.
-    next(batches)
-    self.measure(lambda: len(next(batches)['label']), seconds)
+    def repeat(_) -> int:
+      clips = 0
+      while time.perf_counter() - clock < seconds:
+        clips += work()
+      return clips
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+      self._clips += sum(pool.map(repeat, range(threads)))
+    self._passed += time.perf_counter() - clock
+    self._used += time.process_time() - used
 
   @property
   def per_second(self) -> float:

@@ -79,7 +79,9 @@ def _decode_rows(decode: dict[str, Any]) -> list[tuple[str, str]]:
       ('decode: clips from', decode['clips']),
       (
           'decode: bare decoder',
-          f'{decode["bare_clips_per_second_per_core"]:.1f} clips/s per core',
+          f'{decode["bare_clips_per_second"]:.1f} clips/s on '
+          f'{decode["workers"]} workers, '
+          f'{decode["bare_clips_per_second_per_core"]:.1f} per core',
       ),
       (
           'decode: training loader',

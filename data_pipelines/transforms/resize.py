@@ -9,6 +9,7 @@ work and little of it is multiplying by zero.
 
 import dataclasses
 import functools
+import threading
 
 import numpy as np
 
@@ -18,6 +19,11 @@ _BLOCK = 8
 # OpenBLAS shares products of more multiplications between threads of its own,
 # which would fight with those of the loader.
 _PRODUCT = 2**18
+# Numbers of the frames that are resized by the same calls: with more of them,
+# threads wait less for each other; with too many, they leave the cache.
+_TOGETHER = 2**19
+
+_thread = threading.local()
 
 
 def bicubic_taps(
@@ -100,10 +106,13 @@ def resize(
   down = _band(kernel, frames.shape[1], height, top, rows, 1, dtype)
   right = _band(kernel, frames.shape[2], width, left, columns, depth, dtype)
   out = np.empty((len(frames), rows, columns, depth), frames.dtype)
-  work = _Work(down, right, dtype)
-  # One frame at a time stays in the processor's cache.
-  for frame, target in zip(frames, out, strict=True):
-    np.copyto(target, work.resize(frame, is_bytes), casting='unsafe')
+  size = len(down.inputs) * len(right.inputs)
+  together = min(max(round(_TOGETHER / size), 1), max(len(frames), 1))
+  work = _Work(down, right, dtype, together)
+  for first in range(0, len(frames), together):
+    some = frames[first : first + together]
+    target = out[first : first + together]
+    np.copyto(target, work.resize(some, is_bytes), casting='unsafe')
   return out
 
 
@@ -226,27 +235,33 @@ def _blocks(kernel, size_in, size_out, depth, dtype) -> tuple[_Block, ...]:
 
 
 class _Work:
-  """Resizes frame after frame in room that is used again."""
+  """Resizes some frames after others; one at a time in a thread."""
 
-  def __init__(self, down: _Band, right: _Band, dtype):
+  def __init__(self, down: _Band, right: _Band, dtype, frames: int):
     self._down, self._right = down, right
     heights = len(down.inputs), len(down.outputs)
     widths = len(right.inputs), len(right.outputs)
-    self._pixels = np.empty((heights[0], widths[0]), dtype)
-    self._rows = np.empty((heights[1], widths[0]), dtype)
-    self._out = np.empty((heights[1], widths[1]), dtype)
+    self._pixels = _room('pixels', (frames, heights[0], widths[0]), dtype)
+    self._rows = _room('rows', (frames, heights[1], widths[0]), dtype)
+    self._out = _room('out', (frames, heights[1], widths[1]), dtype)
     # Looked up once for all frames.
     self._downwards = down.products(widths[0])
-    self._rightwards = right.products(heights[1])
+    self._rightwards = [
+        (np.ascontiguousarray(weight.T), *slices)
+        for weight, *slices in right.products(heights[1])
+    ]
 
-  def resize(self, frame: np.ndarray, is_bytes: bool) -> np.ndarray:
+  def resize(self, frames: np.ndarray, is_bytes: bool) -> np.ndarray:
     """First downwards, then to the right; a view of the part wanted.
 
     Bytes come back limited, and half a level too large: cutting off the
     fraction rounds them.
     """
-    pixels, rows, out = self._pixels, self._rows, self._out
-    part = frame[self._down.pixels, self._right.pixels]
+    count = len(frames)
+    pixels, rows, out = (
+        x[:count] for x in (self._pixels, self._rows, self._out)
+    )
+    part = frames[:, self._down.pixels, self._right.pixels]
     # The weights of a pixel sum to 1: half a level more now is half a level
     # more afterwards.
     np.add(
@@ -256,13 +271,29 @@ class _Work:
         dtype=pixels.dtype,
     )
     for weight, inputs, outputs, columns in self._downwards:
-      np.matmul(weight, pixels[inputs, columns], out=rows[outputs, columns])
+      np.matmul(
+          weight, pixels[:, inputs, columns], out=rows[:, outputs, columns]
+      )
     for weight, inputs, outputs, lines in self._rightwards:
-      np.matmul(rows[lines, inputs], weight.T, out=out[lines, outputs])
+      np.matmul(rows[:, lines, inputs], weight, out=out[:, lines, outputs])
     if is_bytes:
       np.clip(out, 0, 255.5, out=out)
-    whole = out.reshape(len(out), -1, frame.shape[2])
-    return whole[self._down.part, self._right.part]
+    whole = out.reshape(*out.shape[:2], -1, frames.shape[3])
+    return whole[:, self._down.part, self._right.part]
+
+
+def _room(name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
+  """An array of this thread's, which the next call with this name gets too.
+
+  Fresh memory of this size costs as much time as the resizing: the system
+  gives it page by page.
+  """
+  size = int(np.prod(shape))
+  key = name, np.dtype(dtype)
+  rooms = _thread.__dict__
+  if key not in rooms or rooms[key].size < size:
+    rooms[key] = np.empty(size, dtype)
+  return rooms[key][:size].reshape(shape)
 
 
 def _places(size_in: int, size_out: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,14 @@
 """Tests whether a file's frames may be reached without decoding all of it.
 
-Two shortcuts are tried against the frames that decoding from the beginning
-gave: jumping to key frames with PyAV, and decord.
+Three shortcuts are tried against the frames that decoding from the beginning
+gave: jumping to key frames with PyAV, leaving out B-frames, and decord.
 """
 
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
+from av.video.frame import PictureType
 
 from data_pipelines.video_files import decord_reader, pyav
 from data_pipelines.video_files.pyav import Source
@@ -16,6 +17,10 @@ from data_pipelines.video_files.pyav import Source
 _KEYFRAME_STEP = pyav.SEEK_GAP // 2
 # decord reads a whole file to open it. In a film PyAV rather jumps.
 _FILM_FRAMES = 3_000
+# No frame builds on a B-frame in these.
+_NO_PYRAMIDS = ('mpeg4', 'mpeg2video', 'mpeg1video')
+# No multiple of the usual distances of P-frames.
+_TRIED_STEP = 5
 # decord is wrong in these even where the timestamps look right.
 _NOT_WITH_DECORD = ('mpeg4', 'msmpeg4v1', 'msmpeg4v2', 'msmpeg4v3', 'h263')
 
@@ -30,6 +35,11 @@ def luma(frame) -> int:
   plane = frame.planes[0]
   rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
   return checksum(rows[: frame.height, : frame.width])
+
+
+def is_bidirectional(frame) -> bool:
+  """Whether an av.VideoFrame is a B-frame."""
+  return frame.pict_type == PictureType.B
 
 
 def sample(stored: Sequence[int | None], keys: Sequence[bool]) -> set[int]:
@@ -89,6 +99,43 @@ def entry_points(
     if any(luma(got[n]) != brightness[n] for n in wanted):
       return ()
   return tuple(chosen)
+
+
+def spare_frames(
+    source: Source,
+    codec: str,
+    times: np.ndarray | None,
+    bidirectional: Sequence[bool],
+    brightness: Sequence[int],
+    first: int = 0,
+) -> list[int]:
+  """Numbers of the B-frames; every fifth frame is read without the others.
+
+  Args:
+    source: path or contents.
+    codec: FFmpeg's name of the codec.
+    times: timestamps in the order of the screen, which the decoder keeps; None
+      if frames go by count.
+    bidirectional: which frames are B-frames, in the decoder's order.
+    brightness: `luma` of each frame.
+    first: number of the first of these frames, a key frame.
+
+  Returns:
+    Rising; [] if frames read like this differ, or go by count in a codec whose
+    frames may build on B-frames.
+  """
+  spare = (first + np.flatnonzero(bidirectional)).tolist()
+  if not spare or (times is None and codec not in _NO_PYRAMIDS):
+    return []
+  wanted = range(first, first + len(brightness), _TRIED_STEP)
+  entries = (first,) if first else ()
+  try:
+    for n, frame in pyav.pick(source, wanted, times, entries, 0, spare):
+      if luma(frame) != brightness[n - first]:
+        return []
+  except (pyav.Unreadable, pyav.SeekMissed, pyav.av.error.FFmpegError):
+    return []
+  return spare
 
 
 def spread(

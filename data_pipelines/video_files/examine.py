@@ -59,6 +59,8 @@ class _Frames:
   times: list[int | None] = dataclasses.field(default_factory=list)
   # Checksum of each frame's brightness plane.
   luma: list[int] = dataclasses.field(default_factory=list)
+  # Whether each is a B-frame.
+  bidirectional: list[bool] = dataclasses.field(default_factory=list)
   # Checksum of the colours of some frames, by timestamp.
   colours: dict[int, int] = dataclasses.field(default_factory=dict)
 
@@ -91,7 +93,8 @@ def examine(source: Source) -> dict[str, Any]:
         packets.keys,
     )
     if film is not None:
-      return _answer_of(packets, film, film.times, film.keyframes)
+      answer = _answer_of(packets, film, film.times, film.keyframes)
+      return answer | {'spare': list(film.spare)}
   # AVI has no presentation times, without which decord is not asked.
   sample = set()
   if packets.container != 'avi':
@@ -112,7 +115,12 @@ def examine(source: Source) -> dict[str, Any]:
         )
         and exactness.decord_is_exact(source, times, frames.colours)
     )
-  return _answer_of(packets, frames, times, keyframes, with_decord)
+  answer = _answer_of(packets, frames, times, keyframes, with_decord)
+  if times is None or frames.times == times.tolist():
+    answer['spare'] = exactness.spare_frames(
+        source, packets.codec, times, frames.bidirectional, frames.luma
+    )
+  return answer
 
 
 def _answer_of(
@@ -237,6 +245,7 @@ def _decode_all(source, packets: _Packets, sample: set[int]) -> _Frames:
       out.interlaced |= frame.interlaced_frame
       out.times.append(frame.pts)
       out.luma.append(exactness.luma(frame))
+      out.bidirectional.append(exactness.is_bidirectional(frame))
       if frame.pts in sample:
         out.colours[frame.pts] = exactness.checksum(pyav.rgb(frame))
   count = len(out.times)

@@ -31,6 +31,7 @@ class Film:
     keyframes: frame numbers from which decoding may start.
     width, height: stored pixels.
     rotation: as `pyav.rotation`.
+    spare: as `exactness.spare_frames`, of the places looked at.
   """
 
   times: np.ndarray
@@ -38,6 +39,7 @@ class Film:
   width: int
   height: int
   rotation: int
+  spare: tuple[int, ...]
 
 
 def look(
@@ -74,7 +76,7 @@ def look(
     return None
   last = len(entries) - 1
   ends = [*entries[1:], len(times)]
-  first = None
+  first, spare, exact = None, set(), True
   for k in sorted({0, last // 4, last // 2, 3 * last // 4, last}):
     start = entries[k]
     stop = min(ends[k] + _COMPARED, len(times))
@@ -84,14 +86,26 @@ def look(
     if frames is None:
       return None
     first = first or frames[0]
+    brightness = [exactness.luma(f) for f in frames]
+    bidirectional = [exactness.is_bidirectional(f) for f in frames]
+    found = exactness.spare_frames(
+        source, codec, times, bidirectional, brightness, start
+    )
+    spare |= set(found)
+    exact &= bool(found) or not any(bidirectional)
     if k < last:
       jumped = _stretch(source, times, ends[k], stop)
-      if jumped is None or [exactness.luma(f) for f in jumped] != [
-          exactness.luma(f) for f in frames[ends[k] - start :]
+      if jumped is None or [exactness.luma(f) for f in jumped] != brightness[
+          ends[k] - start :
       ]:
         return None
   return Film(
-      times, tuple(entries), first.width, first.height, pyav.rotation(first)
+      times,
+      tuple(entries),
+      first.width,
+      first.height,
+      pyav.rotation(first),
+      tuple(sorted(spare)) if exact else (),
   )
 
 

@@ -60,6 +60,9 @@ class Probe:
   time_base: tuple[int, int] = (0, 1)
   # Frame numbers where decoding may start; () = at the beginning only.
   keyframes: tuple[int, ...] = ()
+  # Numbers (packed) of the B-frames, if leaving out those that nobody asks for
+  # was found to change nothing.
+  spare: str = ''
   # For numbered pictures: their names (`frame_folder.Series`) and the number
   # of the first one. Their fps and duration are unknown: 0.
   pictures: str = ''
@@ -75,6 +78,13 @@ class Probe:
   def timestamps(self) -> np.ndarray | None:
     """int64 [num_frames], rising; None if frames go by count (AVI)."""
     return unpack(self.times) if self.times else None
+
+  def spare_frames(self) -> list[int]:
+    """Rising numbers of the frames that need not be decoded for others.
+
+    (Of a film of pyramids of B-frames some must; its decoder knows which.)
+    """
+    return unpack(self.spare).tolist() if self.spare else []
 
   def seconds(self) -> np.ndarray:
     """float64 [num_frames]: when each frame is shown; the first at 0."""
@@ -152,13 +162,13 @@ def remember(found: Probe):
 
 
 def pack(times: np.ndarray) -> str:
-  """Timestamps as a short text: constant steps take 100 letters or so."""
+  """Rising numbers as a short text: constant steps take 100 letters or so."""
   steps = np.diff(np.asarray(times, '<i8'), prepend=0)
   return base64.b64encode(zlib.compress(steps.tobytes())).decode()
 
 
 def unpack(text: str) -> np.ndarray:
-  """The int64 timestamps that `pack` was given."""
+  """The int64 numbers that `pack` was given."""
   steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), '<i8')
   return np.cumsum(steps)
 
@@ -208,6 +218,8 @@ def _ask(question, contents: bytes, seconds: float) -> dict[str, Any]:
   if 'error' not in answer:
     times = answer['times']
     answer['times'] = pack(times) if times else ''
+    spare = answer.get('spare')
+    answer['spare'] = pack(spare) if spare else ''
     answer['time_base'] = tuple(answer['time_base'])
     answer['keyframes'] = tuple(answer['keyframes'])
     answer['holes'] = tuple(answer.get('holes', ()))

@@ -12,7 +12,7 @@ Frames are numbered in presentation order. Two ways of counting exist:
 import bisect
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import av
 import numpy as np
@@ -84,8 +84,16 @@ def check_size(width: int, height: int):
     )
 
 
-def decode(container, stream) -> Iterator[av.VideoFrame]:
+def decode(
+    container, stream, due: Set[int] | None = None
+) -> Iterator[av.VideoFrame]:
   """All frames from the current position on, in the decoder's order.
+
+  Args:
+    container: as `open_video` gave it.
+    stream: likewise.
+    due: timestamps; of the others the decoder may leave out those on which no
+      frame builds.
 
   Raises:
     Unreadable: the decoder fails, or the frames change their size.
@@ -98,6 +106,8 @@ def decode(container, stream) -> Iterator[av.VideoFrame]:
       # take it for the end.
       if packet.size == 0 and packet.dts is not None:
         continue
+      if due is not None:
+        _leave_out(stream.codec_context, packet.pts not in due)
       for frame in packet.decode():
         if (frame.width, frame.height) != size:
           check_size(frame.width, frame.height)
@@ -151,6 +161,7 @@ def pick(
     times: np.ndarray | None,
     keyframes: Sequence[int] = (),
     gap: int = SEEK_GAP,
+    spare: Sequence[int] = (),
 ) -> Iterator[tuple[int, av.VideoFrame]]:
   """The frames with the given numbers, in the order they are decoded.
 
@@ -161,6 +172,8 @@ def pick(
     keyframes: frame numbers where decoding may start; () = only at the
       beginning. Needs `times`.
     gap: distance in frames from which a jump is worth while.
+    spare: numbers of B-frames, rising: those not wanted are left out, unless
+      other frames build on them; () = nothing is left out.
 
   Raises:
     Unreadable: the file cannot be decoded that far.
@@ -170,10 +183,12 @@ def pick(
     for start, numbers in _runs(wanted, keyframes, gap):
       if start:
         container.seek(int(times[start]), stream=stream)
-      frames = decode(container, stream)
       if times is None:
-        yield from _pick_by_count(frames, numbers)
+        frames, context = decode(container, stream), stream.codec_context
+        yield from _pick_by_count(frames, numbers, context, spare)
       else:
+        due = {int(times[n]) for n in numbers} if spare else None
+        frames = decode(container, stream, due)
         yield from _pick_by_time(frames, numbers, times, bool(start))
 
 
@@ -183,16 +198,18 @@ def read(
     times: np.ndarray | None,
     keyframes: Sequence[int],
     rotation: int,
+    spare: Sequence[int] = (),
 ) -> list[np.ndarray]:
   """Frames uint8 [H, W, 3], RGB and upright, for `wanted` as in `pick`."""
   try:
     found = {
         n: rgb(frame, rotation)
-        for n, frame in pick(source, wanted, times, keyframes)
+        for n, frame in pick(source, wanted, times, keyframes, spare=spare)
     }
   except SeekMissed:
     found = {
-        n: rgb(frame, rotation) for n, frame in pick(source, wanted, times)
+        n: rgb(frame, rotation)
+        for n, frame in pick(source, wanted, times, spare=spare)
     }
   return [found[n] for n in wanted]
 
@@ -243,16 +260,42 @@ def _runs(wanted, keyframes, gap) -> list[tuple[int, list[int]]]:
   return runs
 
 
-def _pick_by_count(frames, numbers):
-  last = numbers[-1]
-  numbers = set(numbers)
-  count = 0
-  for count, frame in enumerate(frames):
-    if count in numbers:
-      yield count, frame
-    if count == last:
+def _pick_by_count(frames, numbers, context, spare):
+  """The decoder is told before each run of spare frames whether to bother."""
+  wanted = set(numbers)
+  plan = _plan(numbers, spare)
+  _leave_out(context, next(plan)[1])
+  for frame, (number, leave_out) in zip(frames, plan, strict=False):
+    _leave_out(context, leave_out)
+    if number in wanted:
+      yield number, frame
+    if number == numbers[-1]:
       return
-  raise Unreadable(f'it ended before frame {last}')
+  raise Unreadable(f'it ended before frame {numbers[-1]}')
+
+
+def _plan(numbers, spare) -> Iterator[tuple[int, bool]]:
+  """(frame number, whether the spare frames right behind it are left out).
+
+  For the frames that the decoder gives up to the last of `numbers`, in their
+  order; at first for the beginning, which is number -1.
+  """
+  spare, number = set(spare), -1
+  while number <= numbers[-1]:
+    stop = number + 1
+    while stop in spare:
+      stop += 1
+    is_run = stop > number + 1
+    k = bisect.bisect_right(numbers, number)
+    leave_out = is_run and (k == len(numbers) or numbers[k] >= stop)
+    yield number, leave_out
+    if not leave_out:
+      yield from ((n, False) for n in range(number + 1, stop))
+    number = stop
+
+
+def _leave_out(context, leave_out: bool):
+  context.skip_frame = 'NONREF' if leave_out else 'DEFAULT'
 
 
 def _pick_by_time(frames, numbers, times, after_seek):

@@ -34,6 +34,12 @@ VPX = (('deadline', 'realtime'), ('g', '12'))
 FORMATS = (
     Format('h264_mp4', '.mp4', 'libx264', X264 + (('g', '12'),)),
     Format('h264_long_gop', '.mp4', 'libx264', X264 + (('g', '250'),)),
+    Format(
+        'h264_pyramid',
+        '.mp4',
+        'libx264',
+        (('preset', 'veryfast'), ('x264-params', 'bframes=5:b-pyramid=normal')),
+    ),
     Format('h264_mkv', '.mkv', 'libx264', X264 + (('g', '12'),)),
     Format('h264_mov', '.mov', 'libx264', X264 + (('g', '12'),)),
     Format('h264_avi', '.avi', 'libx264', X264 + (('g', '12'),)),

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from data_pipelines import decode
-from data_pipelines.video_files import decord_reader, probe, pyav
+from data_pipelines.video_files import (
+    decord_reader,
+    exactness,
+    probe,
+    pyav,
+)
 from tests.data_pipelines import coded_clips
 
 FORMATS = [f for f in coded_clips.FORMATS if coded_clips.available(f)]
@@ -58,12 +63,56 @@ def test_both_decoders_give_the_same_pixels(clips, form):
   found = probe.probe(path)
   indices = [0, 13, 37, 59]
   frames = decode.read_frames(path, indices, found)
-  slow = dataclasses.replace(found, decoder='pyav', keyframes=())
-  np.testing.assert_array_equal(
-      frames, decode.read_frames(path, indices, slow)
-  )
+  slow = dataclasses.replace(found, decoder='pyav', keyframes=(), spare='')
+  for other in (slow, dataclasses.replace(found, spare='')):
+    np.testing.assert_array_equal(
+        frames, decode.read_frames(path, indices, other)
+    )
   assert frames.dtype == np.uint8
   assert frames.shape == (4, found.height, found.width, 3) == (4, 48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['h264_mp4', 'h264_pyramid', 'hevc_mp4', 'xvid_tag_b_avi', 'mpeg4_b_mp4'],
+)
+def test_b_frames_that_nobody_asked_for_are_not_decoded(
+    clips, name, monkeypatch
+):
+  if name not in clips:
+    pytest.skip(f'this FFmpeg cannot write {name}')
+  found = probe.probe(clips[name])
+  count = []
+  original = pyav.decode
+
+  def counting(*args):
+    for frame in original(*args):
+      count.append(1)
+      yield frame
+
+  monkeypatch.setattr(pyav, 'decode', counting)
+  wanted = [1, 23, 24, 58]
+  assert read_numbers(clips[name], wanted, found) == wanted
+  assert len(count) < 0.75 * NUM_FRAMES
+  # Where the probe did not find it exact, all are.
+  count.clear()
+  plain = dataclasses.replace(found, decoder='pyav', keyframes=(), spare='')
+  assert read_numbers(clips[name], wanted, plain) == wanted
+  assert len(count) >= 58
+
+
+def test_a_wrong_note_of_b_frames_is_not_believed(clips):
+  path = clips['xvid_tag_b_avi']
+  truth = probe.probe(path)
+  shifted = exactness.spare_frames(
+      path,
+      truth.codec,
+      None,
+      np.isin(np.arange(NUM_FRAMES), np.add(truth.spare_frames(), 1)),
+      [0] * NUM_FRAMES,
+  )
+  assert truth.spare_frames()
+  assert not shifted
 
 
 @pytest.mark.skipif(not decord_reader.available(), reason='needs decord')
