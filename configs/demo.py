@@ -91,12 +91,12 @@ def _clip_fsar(c):
 
   c.episodes.query = 2
   c.episodes.per_step = 1
-  c.episodes.train_episodes = 60
-  c.episodes.eval_every_episodes = 60
+  c.episodes.train_episodes = 100
+  c.episodes.eval_every_episodes = 100
   c.episodes.test_episodes = 1000
 
   c.optimizer.name = 'adam_l2'
-  c.optimizer.learning_rate = 1e-4
+  c.optimizer.learning_rate = 2e-5
   c.optimizer.weight_decay = 1e-3
   c.optimizer.schedule = 'relative_steps'
   c.optimizer.warmup_epochs = 0
@@ -114,6 +114,9 @@ def _clip_fsar(c):
       _episodes('OTAM', plain),
       _episodes('text only', plain | {'evaluate': 'text'}),
       _episodes('CLIP-FSAR', own),
+      # Fewer weights bear larger steps.
+      _episodes('CLIP-FSAR, tower frozen', own | {'backbone': 'frozen'})
+      | {'optimizer': {'learning_rate': 1e-3}},
   )
 
 

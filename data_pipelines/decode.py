@@ -5,7 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipelines.video_files import decord_reader, frame_folder, pyav
+from data_pipelines.video_files import (
+    decord_reader,
+    frame_folder,
+    picking,
+    pyav,
+)
 from data_pipelines.video_files import probe as probe_lib
 from data_pipelines.video_files.probe import Probe
 from evclip_jax.errors import UserError
@@ -169,7 +174,7 @@ def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
   with_decord = probe.decoder == 'decord' and not probe.spare
   if with_decord and decord_reader.available():
     return decord_reader.read(source, unique)
-  return pyav.read(
+  return picking.read(
       source,
       unique,
       probe.timestamps(),

@@ -83,7 +83,7 @@ def make_train_step(
     metrics = {
         'loss': loss,
         **terms,
-        'gradient_norm': optax.global_norm(grads),
+        'gradient_norm': optax.tree.norm(grads),
         'learning_rate': schedule(state.step),
     }
     finite = {name: jnp.isfinite(value) for name, value in metrics.items()}

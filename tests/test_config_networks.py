@@ -69,7 +69,9 @@ def variants(file, argument):
   config = config_lib.choose_variant(loaded)
   yield config
   for row in config.compare:
-    yield experiment.variant(config, row['method'], row['settings'])
+    yield experiment.variant(
+        config, row['method'], row['settings'], row.get('optimizer')
+    )
 
 
 @pytest.mark.parametrize(('file', 'argument'), CASES)

@@ -60,6 +60,7 @@ LEVELS = {
 ENTRY_LEVEL = 9
 DATA_LEVELS = {
     'data_pipelines.quiet_tensorflow': 0,
+    'data_pipelines.kept_memory': 0,
     'data_pipelines.video_files': 0,
     'data_pipelines.clip_lists': 0,
     'data_pipelines.drawn_world': 0,

@@ -1,10 +1,8 @@
 """Resizing frames as PyTorch does, to the last digit, and fast.
 
-PyTorch's interpolation differs from that of other libraries: the bicubic
-coefficient is -0.75 (not -0.5), nothing is blurred before shrinking, and the
-border is repeated. Both axes are products with a matrix that is zero but for a
-band. The matrices are cut into blocks along the band, so that BLAS does the
-work and little of it is multiplying by zero.
+Both axes are products with a matrix that is zero but for a band (`taps.py`).
+The matrices are cut into blocks along the band, so that BLAS does the work and
+little of it is multiplying by zero.
 """
 
 import dataclasses
@@ -13,7 +11,8 @@ import threading
 
 import numpy as np
 
-_A = -0.75
+from data_pipelines.transforms import taps
+
 # Output pixels of a block: fewer cost calls, more cost zeros.
 _BLOCK = 8
 # OpenBLAS shares products of more multiplications between threads of its own,
@@ -24,46 +23,6 @@ _PRODUCT = 2**18
 _TOGETHER = 2**19
 
 _thread = threading.local()
-
-
-def bicubic_taps(
-    size_in: int, size_out: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """Where the output pixels of one axis come from, and their weights.
-
-  Args:
-    size_in: pixels there are.
-    size_out: pixels wanted.
-
-  Returns:
-    index int64 [4, size_out] in 0..size_in - 1 and weight float64
-    [4, size_out]; output o is sum_k weight[k, o] * input[index[k, o]].
-
-  Source: torch.nn.functional.interpolate(mode='bicubic',
-    align_corners=False, antialias=False).
-  Differs: none.
-  """
-  left, u = _places(size_in, size_out)
-  weight = np.stack([_far(u + 1), _near(u), _near(1 - u), _far(2 - u)])
-  index = left + np.arange(-1, 3)[:, None]
-  return np.clip(index, 0, size_in - 1), weight
-
-
-def bilinear_taps(
-    size_in: int, size_out: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """Like `bicubic_taps` with two neighbours, [2, size_out].
-
-  Source: torch.nn.functional.interpolate(mode='bilinear',
-    align_corners=False, antialias=False).
-  Differs: none.
-  """
-  left, u = _places(size_in, size_out)
-  index = np.stack([left, left + 1])
-  return np.clip(index, 0, size_in - 1), np.stack([1 - u, u])
-
-
-_TAPS = {'bicubic': bicubic_taps, 'bilinear': bilinear_taps}
 
 
 def resize(
@@ -214,16 +173,16 @@ def _band(kernel, size_in, size_out, start, count, depth, dtype) -> _Band:
 @functools.lru_cache(maxsize=64)
 def _blocks(kernel, size_in, size_out, depth, dtype) -> tuple[_Block, ...]:
   """A whole axis."""
-  index, weight = _TAPS[kernel](size_in, size_out)
+  index, weight = taps.TAPS[kernel](size_in, size_out)
   out = []
   for low in range(0, size_out, _BLOCK):
     high = min(low + _BLOCK, size_out)
-    taps = index[:, low:high]
-    first, last = int(taps.min()), int(taps.max()) + 1
+    inputs = index[:, low:high]
+    first, last = int(inputs.min()), int(inputs.max()) + 1
     matrix = np.zeros((high - low, last - first))
     # Adds up where the border is repeated.
-    outputs = np.broadcast_to(np.arange(high - low), taps.shape)
-    np.add.at(matrix, (outputs, taps - first), weight[:, low:high])
+    outputs = np.broadcast_to(np.arange(high - low), inputs.shape)
+    np.add.at(matrix, (outputs, inputs - first), weight[:, low:high])
     out.append(
         _Block(
             range(first * depth, last * depth),
@@ -294,20 +253,3 @@ def _room(name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
   if key not in rooms or rooms[key].size < size:
     rooms[key] = np.empty(size, dtype)
   return rooms[key][:size].reshape(shape)
-
-
-def _places(size_in: int, size_out: int) -> tuple[np.ndarray, np.ndarray]:
-  """The input pixel left of each output pixel, and how far behind it is."""
-  place = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
-  left = np.floor(place)
-  return left.astype(np.int64), place - left
-
-
-def _near(x: np.ndarray) -> np.ndarray:
-  """The cubic for distances 0..1."""
-  return ((_A + 2) * x - (_A + 3)) * x * x + 1
-
-
-def _far(x: np.ndarray) -> np.ndarray:
-  """The cubic for distances 1..2."""
-  return ((_A * x - 5 * _A) * x + 8 * _A) * x - 4 * _A

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from av.video.frame import PictureType
 
-from data_pipelines.video_files import decord_reader, pyav
+from data_pipelines.video_files import decord_reader, picking, pyav
 from data_pipelines.video_files.pyav import Source
 
 # Shorter steps between entry points are not worth storing.
-_KEYFRAME_STEP = pyav.SEEK_GAP // 2
+_KEYFRAME_STEP = picking.SEEK_GAP // 2
 # decord reads a whole file to open it. In a film PyAV rather jumps.
 _FILM_FRAMES = 3_000
 # No frame builds on a B-frame in these.
@@ -85,7 +85,7 @@ def entry_points(
   Returns:
     Rising, the first is 0; () if the video is short or a jump went wrong.
   """
-  if len(times) <= pyav.SEEK_GAP:
+  if len(times) <= picking.SEEK_GAP:
     return ()
   chosen = spread(stored, keys, times)
   if len(chosen) == 1:
@@ -93,8 +93,8 @@ def entry_points(
   for start in {chosen[1], chosen[len(chosen) // 2], chosen[-1]}:
     wanted = [n for n in (start, start + 1) if n < len(times)]
     try:
-      got = dict(pyav.pick(source, wanted, times, (start,), gap=0))
-    except (pyav.Unreadable, pyav.SeekMissed, pyav.av.error.FFmpegError):
+      got = dict(picking.pick(source, wanted, times, (start,), gap=0))
+    except (pyav.Unreadable, picking.SeekMissed, pyav.av.error.FFmpegError):
       return ()
     if any(luma(got[n]) != brightness[n] for n in wanted):
       return ()
@@ -130,10 +130,10 @@ def spare_frames(
   wanted = range(first, first + len(brightness), _TRIED_STEP)
   entries = (first,) if first else ()
   try:
-    for n, frame in pyav.pick(source, wanted, times, entries, 0, spare):
+    for n, frame in picking.pick(source, wanted, times, entries, 0, spare):
       if luma(frame) != brightness[n - first]:
         return []
-  except (pyav.Unreadable, pyav.SeekMissed, pyav.av.error.FFmpegError):
+  except (pyav.Unreadable, picking.SeekMissed, pyav.av.error.FFmpegError):
     return []
   return spare
 

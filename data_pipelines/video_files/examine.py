@@ -15,37 +15,16 @@ import numpy as np
 
 from data_pipelines.video_files import (
     child,
-    containers,
     exactness,
     films,
     frame_folder,
     pyav,
 )
+from data_pipelines.video_files import packets as packets_lib
+from data_pipelines.video_files.packets import Packets
 from data_pipelines.video_files.pyav import Source, Unreadable
 
-# A header may promise a few frames more than there are (many real AVI files
-# do); from here on the file counts as cut off.
-_TOLERATED_FRAMES = 2
-_TOLERATED_PART = 50
 _MEMORY_BYTES = 8 << 30
-
-
-@dataclasses.dataclass
-class _Packets:
-  """What the container says, without decoding."""
-
-  container: str
-  codec: str
-  streams: int
-  fps: float
-  time_base: tuple[int, int]
-  promised: int
-  duration: float
-  times: list[int | None] = dataclasses.field(default_factory=list)
-  keys: list[bool] = dataclasses.field(default_factory=list)
-  hidden: int = 0
-  incomplete: int = 0
-  reached: float = 0.0
 
 
 @dataclasses.dataclass
@@ -82,8 +61,7 @@ def examine(source: Source) -> dict[str, Any]:
   """
   if frame_folder.holds_pictures(source):
     return frame_folder.examine(source)
-  packets = _read_packets(source)
-  _check_complete(packets, containers.missing_bytes(source))
+  packets = packets_lib.read(source)
   if len(packets.times) > films.FILM_FRAMES and not packets.hidden:
     film = films.look(
         source,
@@ -124,7 +102,7 @@ def examine(source: Source) -> dict[str, Any]:
 
 
 def _answer_of(
-    packets: _Packets,
+    packets: Packets,
     picture: '_Frames | films.Film',
     times: np.ndarray | None,
     keyframes: tuple[int, ...],
@@ -151,89 +129,7 @@ def _answer_of(
   }
 
 
-def _read_packets(source) -> _Packets:
-  try:
-    return _demux(source)
-  except Unreadable as e:
-    missing_bytes = containers.missing_bytes(source)
-    if not missing_bytes:
-      raise
-    raise Unreadable(
-        f'it is cut off: {missing_bytes} bytes are missing'
-    ) from e
-
-
-def _demux(source) -> _Packets:
-  with pyav.open_video(source) as (container, stream):
-    base = stream.time_base
-    name = container.format.name
-    # FFmpeg builds MP4's index when it opens the file, edit lists included.
-    indexed = len(stream.index_entries) if name.startswith('mov') else 0
-    out = _Packets(
-        container=name,
-        codec=stream.codec_context.codec.canonical_name,
-        streams=len(container.streams.video),
-        fps=float(stream.average_rate or stream.guessed_rate or 0),
-        time_base=(base.numerator, base.denominator) if base else (0, 1),
-        promised=indexed or stream.frames,
-        duration=(container.duration or 0) / 1e6,
-    )
-    try:
-      for packet in container.demux():
-        if packet.dts is None and packet.pts is None and not packet.size:
-          continue
-        _note_packet(out, packet, packet.stream.index == stream.index)
-    except pyav.av.error.FFmpegError as e:
-      raise Unreadable(
-          f'it is damaged: the container ends after {len(out.times)} frames '
-          f'({pyav.reason(e)})'
-      ) from e
-  if not out.times:
-    raise Unreadable('it holds 0 frames')
-  return out
-
-
-def _note_packet(out: _Packets, packet, is_video: bool):
-  time = packet.dts if packet.pts is None else packet.pts
-  if time is not None and packet.time_base:
-    end = float((time + (packet.duration or 0)) * packet.time_base)
-    out.reached = max(out.reached, end)
-  if not is_video:
-    return
-  out.times.append(packet.pts)
-  out.keys.append(packet.is_keyframe)
-  out.hidden += packet.is_discard
-  out.incomplete += packet.is_corrupt
-  if len(out.times) > pyav.MAX_FRAMES:
-    raise Unreadable(f'it has more than {pyav.MAX_FRAMES} frames')
-
-
-def _check_complete(packets: _Packets, missing_bytes: int):
-  count = len(packets.times)
-  missing = packets.promised - count
-  is_matroska = packets.container.startswith('matroska')
-  # A file cut behind its last frame (an AVI without its index) is sound.
-  if missing_bytes > 8 and (missing > 0 or is_matroska):
-    raise Unreadable(
-        f'it is cut off after {count} frames: {missing_bytes} bytes are missing'
-    )
-  if missing > max(_TOLERATED_FRAMES, packets.promised // _TOLERATED_PART):
-    raise Unreadable(
-        f'it is cut off: {packets.promised} frames promised, {count} there'
-    )
-  if packets.incomplete:
-    raise Unreadable(f'it is damaged: {packets.incomplete} incomplete frames')
-  # These containers state the duration first; others are measured by it.
-  if is_matroska or packets.container.startswith('mov'):
-    short = packets.duration - packets.reached
-    if short > max(0.25, packets.duration / _TOLERATED_PART):
-      raise Unreadable(
-          f'it is cut off: {packets.duration:.1f} s promised, '
-          f'{packets.reached:.1f} s there'
-      )
-
-
-def _decode_all(source, packets: _Packets, sample: set[int]) -> _Frames:
+def _decode_all(source, packets: Packets, sample: set[int]) -> _Frames:
   out = _Frames()
   with pyav.open_video(source) as (container, stream):
     for frame in pyav.decode(container, stream):

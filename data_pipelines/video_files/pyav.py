@@ -9,7 +9,6 @@ Frames are numbered in presentation order. Two ways of counting exist:
   missing or repeated timestamps. Codecs order their frames themselves.
 """
 
-import bisect
 import contextlib
 import io
 from collections.abc import Iterator, Sequence, Set
@@ -29,8 +28,6 @@ _FORMATS = (
 MAX_SIDE = 16_384
 MAX_PIXELS = 7_680 * 4_320
 MAX_FRAMES = 2_000_000
-# Frames that are rather decoded than jumped over.
-SEEK_GAP = 48
 # Codecs whose decoder may emit frames early, before it has seen how far
 # ahead the stream reorders; there the timestamps decide.
 _SORTED_BY_TIME = ('h264', 'hevc')
@@ -38,10 +35,6 @@ _SORTED_BY_TIME = ('h264', 'hevc')
 
 class Unreadable(Exception):
   """What is wrong with a video; the caller adds which video it is."""
-
-
-class SeekMissed(Exception):
-  """Jumping to a key frame did not lead to the frame wanted."""
 
 
 @contextlib.contextmanager
@@ -107,7 +100,7 @@ def decode(
       if packet.size == 0 and packet.dts is not None:
         continue
       if due is not None:
-        _leave_out(stream.codec_context, packet.pts not in due)
+        leave_out(stream.codec_context, packet.pts not in due)
       for frame in packet.decode():
         if (frame.width, frame.height) != size:
           check_size(frame.width, frame.height)
@@ -155,63 +148,9 @@ def timeline(
   return values[values >= 0]
 
 
-def pick(
-    source: Source,
-    wanted: Sequence[int],
-    times: np.ndarray | None,
-    keyframes: Sequence[int] = (),
-    gap: int = SEEK_GAP,
-    spare: Sequence[int] = (),
-) -> Iterator[tuple[int, av.VideoFrame]]:
-  """The frames with the given numbers, in the order they are decoded.
-
-  Args:
-    source: path or contents.
-    wanted: frame numbers, sorted, each once.
-    times: what `timeline` gave for the whole file.
-    keyframes: frame numbers where decoding may start; () = only at the
-      beginning. Needs `times`.
-    gap: distance in frames from which a jump is worth while.
-    spare: numbers of B-frames, rising: those not wanted are left out, unless
-      other frames build on them; () = nothing is left out.
-
-  Raises:
-    Unreadable: the file cannot be decoded that far.
-    SeekMissed: a jump did not lead to the frame.
-  """
-  with open_video(source) as (container, stream):
-    for start, numbers in _runs(wanted, keyframes, gap):
-      if start:
-        container.seek(int(times[start]), stream=stream)
-      if times is None:
-        frames, context = decode(container, stream), stream.codec_context
-        yield from _pick_by_count(frames, numbers, context, spare)
-      else:
-        due = {int(times[n]) for n in numbers} if spare else None
-        frames = decode(container, stream, due)
-        yield from _pick_by_time(frames, numbers, times, bool(start))
-
-
-def read(
-    source: Source,
-    wanted: Sequence[int],
-    times: np.ndarray | None,
-    keyframes: Sequence[int],
-    rotation: int,
-    spare: Sequence[int] = (),
-) -> list[np.ndarray]:
-  """Frames uint8 [H, W, 3], RGB and upright, for `wanted` as in `pick`."""
-  try:
-    found = {
-        n: rgb(frame, rotation)
-        for n, frame in pick(source, wanted, times, keyframes, spare=spare)
-    }
-  except SeekMissed:
-    found = {
-        n: rgb(frame, rotation)
-        for n, frame in pick(source, wanted, times, spare=spare)
-    }
-  return [found[n] for n in wanted]
+def leave_out(context, unasked: bool):
+  """Lets a decoder skip, from now on, frames on which no other builds."""
+  context.skip_frame = 'NONREF' if unasked else 'DEFAULT'
 
 
 def rgb(frame: av.VideoFrame, rotation: int = 0) -> np.ndarray:
@@ -241,79 +180,3 @@ def _video_stream(container):
     if not stream.disposition & av.stream.Disposition.attached_pic:
       return stream
   raise Unreadable('it holds no video stream')
-
-
-def _runs(wanted, keyframes, gap) -> list[tuple[int, list[int]]]:
-  """Splits sorted frame numbers into (frame to start from, numbers)."""
-  runs = []
-  position = 0
-  for number in wanted:
-    k = bisect.bisect_right(keyframes, number)
-    start = keyframes[k - 1] if k else 0
-    if start - position > gap:
-      runs.append((start, [number]))
-    elif runs:
-      runs[-1][1].append(number)
-    else:
-      runs.append((0, [number]))
-    position = number
-  return runs
-
-
-def _pick_by_count(frames, numbers, context, spare):
-  """The decoder is told before each run of spare frames whether to bother."""
-  wanted = set(numbers)
-  plan = _plan(numbers, spare)
-  _leave_out(context, next(plan)[1])
-  for frame, (number, leave_out) in zip(frames, plan, strict=False):
-    _leave_out(context, leave_out)
-    if number in wanted:
-      yield number, frame
-    if number == numbers[-1]:
-      return
-  raise Unreadable(f'it ended before frame {numbers[-1]}')
-
-
-def _plan(numbers, spare) -> Iterator[tuple[int, bool]]:
-  """(frame number, whether the spare frames right behind it are left out).
-
-  For the frames that the decoder gives up to the last of `numbers`, in their
-  order; at first for the beginning, which is number -1.
-  """
-  spare, number = set(spare), -1
-  while number <= numbers[-1]:
-    stop = number + 1
-    while stop in spare:
-      stop += 1
-    is_run = stop > number + 1
-    k = bisect.bisect_right(numbers, number)
-    leave_out = is_run and (k == len(numbers) or numbers[k] >= stop)
-    yield number, leave_out
-    if not leave_out:
-      yield from ((n, False) for n in range(number + 1, stop))
-    number = stop
-
-
-def _leave_out(context, leave_out: bool):
-  context.skip_frame = 'NONREF' if leave_out else 'DEFAULT'
-
-
-def _pick_by_time(frames, numbers, times, after_seek):
-  missing = {int(times[n]): n for n in numbers}
-  last = int(times[numbers[-1]])
-  for frame in frames:
-    number = missing.pop(frame.pts, None)
-    if number is not None:
-      if frame.is_corrupt and after_seek:
-        raise SeekMissed
-      # Of a long film `films` has not seen this place.
-      if frame.is_corrupt:
-        raise Unreadable(f'it is damaged in frame {number}')
-      yield number, frame
-    if not missing:
-      return
-    if after_seek and frame.pts is not None and frame.pts > last:
-      raise SeekMissed
-  if after_seek:
-    raise SeekMissed
-  raise Unreadable(f'it ended before frame {numbers[-1]}')

@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines import decode
 from data_pipelines.sampling import crops, windows
-from data_pipelines.transforms import ev_clip, resize
+from data_pipelines.transforms import ev_clip, resize, taps
 from tests.data_pipelines import coded_clips
 
 
@@ -72,7 +72,7 @@ def test_shrinking_equals_torch():
 
 def test_weights_sum_to_one_and_stay_inside():
   for size_in, size_out in ((240, 256), (1080, 256), (3, 340), (1, 5), (7, 7)):
-    index, weight = resize.bicubic_taps(size_in, size_out)
+    index, weight = taps.bicubic_taps(size_in, size_out)
     np.testing.assert_allclose(weight.sum(0), 1, atol=1e-12)
     assert index.min() >= 0 and index.max() < size_in
 
