@@ -13,7 +13,12 @@ Choose:   {hmdb51, ucf101, kinetics100, ssv2_full, ssv2_small}_{1shot, 5shot}_
           {rn50, vit_b16}; any other argument is a method, with the data of
           hmdb51_1shot.
 Data:     the lists are in the public repositories of CLIP-FSAR and MoLo; the
-          class names come with this project.
+          class names come with this project, but for the validation classes of
+          Something-Something, which were never published: with its val list,
+          --config.data.class_names=clip_fsar/ssv2_full,FILE.json (see
+          data_pipelines/clip_lists/README.md).
+Score:    a trained run in another way: the same command with --mode=evaluate
+          --config.method.settings.evaluate=combined (or text; metric=bimhm).
 Expect:   nothing was measured here on the full data sets. The paper's figures
           for ViT-B/16 and 1 shot, with text in the score
           (method.settings.evaluate=combined): HMDB51 77.1, UCF101 97.0,

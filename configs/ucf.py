@@ -52,19 +52,20 @@ def get_config(method='ev_clip'):
   if method == 'ev_clip':
     c.variants = (
         {
-            'when': {'clip.name': 'ViT-L/14'},
-            'set': {
-                'batch_size': 16,
-                'optimizer.learning_rate': 1e-4,
-                'optimizer.warmup_learning_rate': 5e-6,
-            },
-        },
-        {
             'when': {'data.num_frames': 16},
             'set': {
                 'batch_size': 32,
                 'optimizer.learning_rate': 2e-4,
                 'optimizer.warmup_learning_rate': 1e-5,
+            },
+        },
+        # Also with 16 frames, for which the original has no row.
+        {
+            'when': {'clip.name': 'ViT-L/14'},
+            'set': {
+                'batch_size': 16,
+                'optimizer.learning_rate': 1e-4,
+                'optimizer.warmup_learning_rate': 5e-6,
             },
         },
     )

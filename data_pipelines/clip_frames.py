@@ -105,18 +105,23 @@ def eval_clip(
   return chosen.pixels(decode.read_frames(media, frames, probe))
 
 
-def decoded(source: Source, index: int, spec: FrameSpec) -> np.ndarray:
+def decoded(
+    source: Source, index: int, spec: FrameSpec, plainly: bool = False
+) -> np.ndarray:
   """Only the decoding of the frames that a clip is scored by.
 
-  As one would call a decoder: decord where it is exact, else PyAV, frame after
-  frame; B-frames that nobody asked for are decoded as well.
+  Args:
+    source, index, spec: as for `eval_clip`.
+    plainly: as one would call a decoder oneself: decord where it is exact, else
+      PyAV, frame after frame; B-frames that nobody asked for are decoded too.
 
   Returns:
     uint8 [T, H, W, 3].
   """
   media, probe, frames, _ = _eval_view(source, index, spec, 0, 1, 1, 0)
-  plain = dataclasses.replace(probe, spare='')
-  return decode.read_frames(media, frames, plain)
+  if plainly:
+    probe = dataclasses.replace(probe, spare='')
+  return decode.read_frames(media, frames, probe)
 
 
 def _eval_view(source, index, spec, view, clips, crops, seed):

@@ -137,6 +137,17 @@ def open_data(
     asked = [train, *asked]
   own = [(x, collection.own_names.get(x.name, names)) for x in asked]
   sources, skipped = _examine(collection.store, own, data, cache_dir, workdir)
+  if not evaluate_only:
+    clips = few_shot.without_broken(
+        train,
+        sources[0].clips,
+        skipped['train'],
+        data.shots,
+        data.few_shot_short,
+        names,
+        workdir,
+    )
+    sources[0] = dataclasses.replace(sources[0], clips=clips)
   others = {}
   for other in other_data.read(data, read):
     if not evaluate_only:

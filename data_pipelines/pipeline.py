@@ -15,6 +15,7 @@ from data_pipelines import (
     loader,
     open_data,
 )
+from evclip_jax.errors import UserError
 
 
 class Lists:
@@ -152,6 +153,14 @@ class EpisodePipeline(Lists):
     def steps(number: int) -> int:
       return max(number // own.per_step, 1)
 
+    if own.train_episodes % own.per_step:
+      low = own.train_episodes - own.train_episodes % own.per_step
+      fits = [n for n in (low, low + own.per_step) if n]
+      raise UserError(
+          f'episodes.train_episodes={own.train_episodes} is no whole number '
+          f'of steps of episodes.per_step={own.per_step}. Use '
+          f'{" or ".join(map(str, fits))}.'
+      )
     self.steps_per_epoch = steps(own.epoch_episodes)
     self.total_steps = steps(own.train_episodes)
     self.eval_every_steps = steps(own.eval_every_episodes)

@@ -33,13 +33,14 @@ def measure(
   Args:
     config: `data` says which clips; with data.root (and data.train_list)
       empty, a few H.264 clips are written and removed again.
-    seconds: how long each of the two is timed.
+    seconds: how long each way is timed.
 
   Returns:
-    'clips' (where they come from), 'workers' (threads, of both), and clips per
-    second of the bare decoder and of the loader, by the clock and per core, and
-    the loader's per core as a share of the decoder's. The loader also resizes,
-    crops and batches; the decoder is called as `clip_frames.decoded` says.
+    'clips' (where they come from), 'workers' (threads, always as many), and
+    clips per second, by the clock and per core, of 'bare' (the decoder called
+    plainly, see `clip_frames.decoded`), 'frames' (the same frames as the
+    loader reads them) and 'loader' (which also resizes, crops and batches);
+    and the loader's per core as a share of that of 'bare' and of 'frames'.
   """
   with _clips(config) as (data_config, origin):
     return {'clips': origin} | _measure(data_config, seconds)
@@ -57,16 +58,18 @@ def _measure(config, seconds: float) -> dict[str, Any]:
   order = np.random.default_rng(config.seed).permutation(len(source))
   place = itertools.count()
 
-  def decoded() -> int:
-    clip_frames.decoded(source, int(order[next(place) % len(order)]), spec)
+  def decoded(plainly: bool) -> int:
+    index = int(order[next(place) % len(order)])
+    clip_frames.decoded(source, index, spec, plainly)
     return 1
 
-  # For both; the loader does it when it starts.
+  # For all; the loader does it when it starts.
   kept_memory.keep()
-  bare, whole = _Rate(), _Rate()
+  bare, frames, whole = _Rate(), _Rate(), _Rate()
   # By turns, so that both meet the same load of the machine.
   for turn in range(_TURNS):
-    bare.measure(decoded, seconds / _TURNS, workers)
+    bare.measure(lambda: decoded(True), seconds / _TURNS, workers)
+    frames.measure(lambda: decoded(False), seconds / _TURNS, workers)
     batches = loader.TrainLoader(
         source, _BATCH, spec, config.seed, workers=workers, start_step=turn
     )
@@ -77,14 +80,14 @@ def _measure(config, seconds: float) -> dict[str, Any]:
         next(batches)
       rows = (len(batch['label']) for batch in batches)
       whole.measure(lambda rows=rows: next(rows), seconds / _TURNS)
-  return {
-      'workers': workers,
-      'bare_clips_per_second': bare.per_second,
-      'bare_clips_per_second_per_core': bare.per_core,
-      'loader_clips_per_second': whole.per_second,
-      'loader_clips_per_second_per_core': whole.per_core,
-      'loader_share_of_bare': whole.per_core / bare.per_core,
-  }
+  rates = {'bare': bare, 'frames': frames, 'loader': whole}
+  out: dict[str, Any] = {'workers': workers}
+  for name, rate in rates.items():
+    out[f'{name}_clips_per_second'] = rate.per_second
+    out[f'{name}_clips_per_second_per_core'] = rate.per_core
+  for name in ('bare', 'frames'):
+    out[f'loader_share_of_{name}'] = whole.per_core / rates[name].per_core
+  return out
 
 
 class _Rate:

@@ -1,5 +1,7 @@
 """Scores a list in episodes: accuracy with its interval, exact when resumed."""
 
+import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -8,6 +10,7 @@ import jax
 import numpy as np
 
 from evclip_jax import episode_step, reporting, sharding
+from evclip_jax import evaluate as evaluate_lib
 from evclip_jax.session import EvalSet, Session
 from evclip_jax.unfinished import Arrays, Unfinished
 
@@ -105,9 +108,12 @@ def _key(run: Session, weights, data: EpisodeSet) -> dict[str, Any]:
   return {
       'frozen': run.model.hashes,
       'weights': {
-          path: float(np.abs(np.asarray(x, np.float64)).sum())
+          path: hashlib.sha256(np.ascontiguousarray(x)).hexdigest()
           for path, x in jax.device_get(weights).items()
       },
+      'settings': dataclasses.asdict(run.model.settings),
+      'dtype': str(run.model.backbones.clip.dtype),
+      'texts': run.model.method.prompts(list(data.class_names)),
       'episodes': data.episodes.hash,
       'from_bank': data.from_bank,
       'views': data.views,
@@ -206,6 +212,7 @@ def _score(data, kept, batches, step, run, weights) -> Arrays:
     for batch in batches(finished):
       rows = step(classes, sharding.put_batch(run.mesh, batch))
       done.append(_valid(jax.device_get(rows)))
+      evaluate_lib.check_finite(done[-1]['loss'])
       kept.write('episodes', len(done) - 1, done[-1])
       bar.update(len(done[-1]['index']))
   return _join(done)

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from evclip_jax import sharding
+from evclip_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,7 @@ def collect(
 
   Raises:
     ValueError: if the loader left out or repeated a clip.
+    UserError: scores that are not finite.
   """
   total, labels = None, np.full(num_clips, -1, np.int64)
   seen = np.zeros(num_clips, np.int64)
@@ -54,7 +56,9 @@ def collect(
     rows = jax.device_get(run_step(sharding.put_batch(mesh, batch)))
     valid = rows['mask'] > 0
     index = rows['index'][valid]
-    probabilities = softmax(rows['logits'][valid].astype(np.float64))
+    logits = rows['logits'][valid].astype(np.float64)
+    check_finite(logits)
+    probabilities = softmax(logits)
     if total is None:
       total = np.zeros((num_clips, probabilities.shape[1]))
       features = np.zeros((num_clips, rows['features'].shape[1]), np.float32)
@@ -129,6 +133,18 @@ def rank_of_label(
   above = log_probabilities > own
   tied = (log_probabilities == own) & (classes < labels[:, None])
   return (above | tied).sum(axis=1)
+
+
+def check_finite(numbers: np.ndarray):
+  """Raises UserError if a score is NaN or infinite: no rank could be trusted.
+  """
+  if not np.isfinite(numbers).all():
+    raise UserError(
+        'the scores are not finite numbers: the weights are broken, or '
+        'compute.dtype is too small for them.\n  See what `python -m '
+        'evclip_jax.convert FILE` says of the files of clip.weights, '
+        'encoder.weights and method.weights.'
+    )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -54,7 +54,9 @@ class ExampleLooker:
       logits = self._score(
           self._run.frozen, self._weights, support, queries, classes
       )
-      probabilities = evaluate.softmax(np.asarray(logits, np.float64))
+      scores = np.asarray(logits, np.float64)
+      evaluate.check_finite(scores)
+      probabilities = evaluate.softmax(scores)
       probabilities = probabilities.reshape(len(clips), views, -1).mean(axis=1)
       return [
           look.Seen(p, clip[views // 2], {})

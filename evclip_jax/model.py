@@ -28,6 +28,7 @@ class Model:
 
   Attributes:
     method: the pure functions.
+    settings: what they were made with, a `Settings` of the method's file.
     backbones: handles of the pretrained networks, with their sizes.
     params: {'clip', 'encoder', 'method'}, nested dicts of numpy float32.
     tokenizer: texts -> ids.
@@ -36,6 +37,7 @@ class Model:
   """
 
   method: base.Method
+  settings: Any
   backbones: base.Backbones
   params: dict[str, Any]
   tokenizer: tokenizer_lib.Tokenizer
@@ -45,10 +47,7 @@ class Model:
   def tokens(self, class_names: list[str]) -> np.ndarray:
     """The class prompts as ids [M, K, L] int32."""
     prompts = self.method.prompts(class_names)
-    cut = self.method.truncate_texts
-    return np.stack(
-        [self.tokenizer.encode(texts, truncate=cut) for texts in prompts]
-    )
+    return np.stack([self.tokenizer.encode(texts) for texts in prompts])
 
 
 def build(config: ml_collections.ConfigDict) -> Model:
@@ -99,6 +98,7 @@ def build(config: ml_collections.ConfigDict) -> Model:
     )
   return Model(
       method=method,
+      settings=settings,
       backbones=backbones,
       params=params,
       tokenizer=tokenizer_lib.load_tokenizer(

@@ -146,10 +146,9 @@ def report(
       **({'final_last': final['last']} if 'last' in final else {}),
       'data': data.description,
       'class_names': list(run.class_names),
-      'prompts': run.model.method.prompts(list(run.class_names[:1])),
-      'prompts_sha256': prompts_hash(
-          run.model.method, list(run.class_names)
-      ),
+      # Of the first class, as an example.
+      'prompts': [p[:1] for p in run.model.method.prompts(run.class_names)],
+      'prompts_sha256': prompts_hash(run.model.method, run.class_names),
       'weights': {
           name: {'hash': digest, 'source': run.model.sources[name]}
           for name, digest in run.model.hashes.items()

@@ -10,6 +10,7 @@ import ml_collections
 from evclip_jax import config as config_lib
 from evclip_jax import reporting, schema
 from evclip_jax.errors import UserError
+from evclip_jax.methods import base
 
 # Below these a config has keys of its own.
 _OPEN_KEYS = ('method.settings.', 'compare.', 'data.tests.', 'data.others.')
@@ -114,16 +115,20 @@ def check_free(workdir: str, config: ml_collections.ConfigDict):
 def check_same_model(workdir: str, config: ml_collections.ConfigDict):
   """Raises UserError if the folder's run has another model than the config.
 
-  For evaluation: lists, views and batch sizes may differ from training.
+  For evaluation: lists, views, batch sizes and those of the method's settings
+  that only scores depend on (`SCORING` of its file) may differ from training.
   """
   folder = pathlib.Path(workdir).absolute()
   theirs = _read_json(folder / 'config.json')
   ours = config_lib.to_dict(config)
   keys = ('method', 'clip.name', 'encoder.name', 'data.num_frames')
+  free = getattr(base.load(config.method.name), 'SCORING', ())
+  free = [f'method.settings.{name}' for name in free]
   differ = [
       key
       for key in config_lib.differences(ours, theirs)
-      if any(key == k or key.startswith(k + '.') for k in keys)
+      if key not in free
+      and any(key == k or key.startswith(k + '.') for k in keys)
   ]
   _refuse_differences(folder, theirs, ours, differ)
 
@@ -133,16 +138,18 @@ def check_data(folder: pathlib.Path, description: dict[str, Any]):
 
   Args:
     folder: the run folder.
-    description: of the data pipeline; 'lists' has the hash of each list.
+    description: of the data pipeline; 'lists' has the hash of each list, and
+      'texts' that of its class texts.
 
   Raises:
-    UserError: a list has changed since the run began.
+    UserError: a list or a text has changed since the run began.
   """
   path = folder / 'data.json'
   if not path.exists():
     reporting.write_json(path, description)
     return
-  theirs, ours = _read_json(path)['lists'], description['lists']
+  found = _read_json(path)
+  theirs, ours = found['lists'], description['lists']
   for name in sorted({*theirs, *ours}):
     then, now = theirs.get(name), ours.get(name)
     if then is None or now is None or then['sha256'] != now['sha256']:
@@ -150,6 +157,14 @@ def check_data(folder: pathlib.Path, description: dict[str, Any]):
           f'the list {name!r} has changed since the run in {folder} began '
           f'({_clips(then)} then, {_clips(now)} now).\n  Restore the data, or '
           'use another --workdir.'
+      )
+  then, now = (d.get('texts', {}) for d in (found, description))
+  for name in sorted(then.keys() & now.keys()):
+    if then[name] != now[name]:
+      raise UserError(
+          f'the class texts of {name!r} have changed since the run in {folder} '
+          'began: its config is the same, but not the file of texts that it '
+          'names.\n  Restore the file, or use another --workdir.'
       )
 
 

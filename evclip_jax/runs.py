@@ -6,7 +6,14 @@ from typing import Any
 import jax
 import ml_collections
 
-from evclip_jax import run_check, run_folder, score_run, session, train
+from evclip_jax import (
+    results,
+    run_check,
+    run_folder,
+    score_run,
+    session,
+    train,
+)
 from evclip_jax.model import Model
 
 
@@ -36,11 +43,22 @@ def execute(
     is_first = jax.process_index() == 0
     folder = run_folder.prepare(workdir, config, is_first)
     if is_first:
-      run_folder.check_data(folder, data.description)
+      texts = _texts(model, data)
+      run_folder.check_data(folder, data.description | {'texts': texts})
       data.write(folder)
   if mode == 'evaluate':
     return score_run.evaluate_run(config, folder, model, data)
   return train.train_and_evaluate(config, folder, model, data)
+
+
+def _texts(model: Model, data: session.Data) -> dict[str, str]:
+  """Hashes of the class texts, of training and of every list to score."""
+  asked = {'train': data.class_names}
+  asked |= {name: x.class_names for name, x in data.evals.items()}
+  return {
+      name: results.prompts_hash(model.method, list(names))
+      for name, names in asked.items()
+  }
 
 
 def fitting_mode(mode: str, model: Model) -> str:

@@ -146,7 +146,8 @@ def _episodes() -> ml_collections.ConfigDict:
   e.test_query = 1
   # Episodes of one optimizer step over all devices together.
   e.per_step = 16
-  # Episodes to train on, and how many the schedule calls an epoch.
+  # Episodes to train on, whole steps of them, and how many the schedule calls
+  # an epoch (rounded down to steps, like those between evaluations).
   e.train_episodes = 20_000
   e.epoch_episodes = 2_000
   # How often the watched lists are scored and the state is saved.

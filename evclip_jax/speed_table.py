@@ -75,22 +75,25 @@ def _speed_rows(title: str, speed: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _decode_rows(decode: dict[str, Any]) -> list[tuple[str, str]]:
-  return [
-      ('decode: clips from', decode['clips']),
-      (
-          'decode: bare decoder',
-          f'{decode["bare_clips_per_second"]:.1f} clips/s on '
-          f'{decode["workers"]} workers, '
-          f'{decode["bare_clips_per_second_per_core"]:.1f} per core',
-      ),
-      (
-          'decode: training loader',
-          f'{decode["loader_clips_per_second"]:.1f} clips/s on '
-          f'{decode["workers"]} workers, '
-          f'{decode["loader_clips_per_second_per_core"]:.1f} per core, '
-          f'{decode["loader_share_of_bare"]:.0%} of the bare decoder',
-      ),
-  ]
+  rows = [('decode: clips from', decode['clips'])]
+  for name, title in (
+      ('bare', 'bare decoder'),
+      ('frames', 'the frames needed'),
+      ('loader', 'training loader'),
+  ):
+    speed = decode[f'{name}_clips_per_second']
+    per_core = decode[f'{name}_clips_per_second_per_core']
+    rows.append((
+        f'decode: {title}',
+        f'{speed:.1f} clips/s on {decode["workers"]} workers, '
+        f'{per_core:.1f} per core',
+    ))
+  rows.append((
+      'decode: loader keeps',
+      f'{decode["loader_share_of_bare"]:.0%} of the bare decoder, '
+      f'{decode["loader_share_of_frames"]:.0%} of the frames needed, per core',
+  ))
+  return rows
 
 
 def _bytes(count: int) -> str:

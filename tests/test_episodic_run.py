@@ -102,6 +102,54 @@ def test_the_bank_changes_no_answer(finished, data_root, changes):
   assert loss == pytest.approx(card['final']['test']['loss'], rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'evaluate': 'combined', 'text_exponent': 0.2},
+        {'metric': 'bimhm', 'directions': 'one'},
+        {'metric': 'linear', 'prototypes': 'none'},
+    ],
+)
+def test_a_trained_run_is_scored_in_other_ways(finished, data_root, changes):
+  workdir, card = finished
+  config = tiny(
+      data_root, **{f'method.settings.{k}': v for k, v in changes.items()}
+  )
+  again = main.run(config, str(workdir), 'evaluate')
+  assert again['step'] == card['step']
+  assert again['final']['test']['loss'] != card['final']['test']['loss']
+  main.run(tiny(data_root), str(workdir), 'evaluate')
+
+
+def test_a_score_with_weights_of_its_own_needs_a_training(finished, data_root):
+  config = tiny(data_root, **{'method.settings.metric': 'trx'})
+  config.method.settings.trx_lengths = (2,)
+  with pytest.raises(UserError):
+    main.run(config, str(finished[0]), 'evaluate')
+
+
+def test_what_is_kept_of_an_evaluation_is_of_one_way_of_scoring(
+    finished, data_root, monkeypatch
+):
+  workdir, card = finished
+  original = episode_eval.Unfinished.write
+
+  def stop(self, kind, number, part):
+    original(self, kind, number, part)
+    if kind == 'episodes':
+      raise KeyboardInterrupt
+
+  monkeypatch.setattr(episode_eval.Unfinished, 'write', stop)
+  with pytest.raises(KeyboardInterrupt):
+    main.run(tiny(data_root), str(workdir), 'evaluate')
+  monkeypatch.setattr(episode_eval.Unfinished, 'write', original)
+  other = tiny(data_root, **{'method.settings.evaluate': 'text'})
+  mixed = main.run(other, str(workdir), 'evaluate')['final']
+  assert mixed == main.run(other, str(workdir), 'evaluate')['final']
+  again = main.run(tiny(data_root), str(workdir), 'evaluate')
+  assert again['final'] == card['final']
+
+
 def test_written_episodes_are_scored_again(finished, data_root):
   workdir, card = finished
   listing = {'episodes.listing': str(workdir / 'lists'), 'seed': 1}
@@ -243,7 +291,15 @@ def test_prediction_compares_with_examples(finished, data_root):
     [
         ({'episodes.way': 4}, 'have? 3|has 3'),
         ({'episodes.query': 4}, r'fewer than 1 \+ 4'),
-        ({'episodes.per_step': 6, 'mesh.data': 4}, 'episodes.per_step=4 or 8'),
+        (
+            {
+                'episodes.per_step': 6,
+                'episodes.train_episodes': 18,
+                'mesh.data': 4,
+            },
+            'episodes.per_step=4 or 8',
+        ),
+        ({'episodes.train_episodes': 15}, 'per_step=8. Use 8 or 16'),
         ({'train.accumulate': 3, 'mesh.data': 1}, 'does not divide the 8'),
         ({'episodes.listing': '/nowhere'}, 'cannot read the episodes'),
         ({'method.settings.metric': 'best'}, 'metric='),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from evclip_jax import evaluate, sharding
+from evclip_jax.errors import UserError
 
 LOGITS = np.log([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.5, 0.3, 0.2]])
 
@@ -72,3 +73,9 @@ def test_a_clip_left_out_is_noticed():
         4,
         1,
     )
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_no_hits(value):
+  with pytest.raises(UserError, match='not finite'):
+    evaluate.check_finite(np.array([[0.0, value]]))

@@ -50,11 +50,20 @@ def test_a_file_in_the_way(tmp_path):
     run_folder.prepare(str(tmp_path / 'file' / 'run'), config())
 
 
-def test_a_list_that_changed_is_noticed(tmp_path):
-  def described(digest):
-    return {'lists': {'train': {'clips': 3, 'sha256': digest}}}
+def described(digest):
+  return {'lists': {'train': {'clips': 3, 'sha256': digest}}}
 
+
+def test_a_list_that_changed_is_noticed(tmp_path):
   run_folder.check_data(tmp_path, described('a' * 64))
   run_folder.check_data(tmp_path, described('a' * 64))
   with pytest.raises(UserError, match="the list 'train' has changed"):
     run_folder.check_data(tmp_path, described('b' * 64))
+
+
+def test_class_texts_that_were_edited_are_refused(tmp_path):
+  before = described('a' * 64) | {'texts': {'train': 'x', 'test': 'y'}}
+  run_folder.check_data(tmp_path, before)
+  run_folder.check_data(tmp_path, before)
+  with pytest.raises(UserError, match="texts of 'test' have changed"):
+    run_folder.check_data(tmp_path, before | {'texts': {'test': 'z'}})

@@ -1,10 +1,16 @@
 """K clips per class, drawn as the original draws them."""
 
 import dataclasses
+import os
+import pathlib
 import random
+from collections.abc import Sequence
 
 from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from evclip_jax.errors import UserError
+
+# How many broken clips a message names; a file has all of them.
+_SHOWN = 3
 
 
 def select(
@@ -54,6 +60,60 @@ def select(
   return dataclasses.replace(
       clips, records=tuple(drawn), origin=origin, selected=True
   )
+
+
+def without_broken(
+    chosen: ClipList,
+    kept: ClipList,
+    broken: Sequence[tuple[ClipRecord, str]],
+    shots: int,
+    short: str = 'error',
+    class_names: list[str] | None = None,
+    report_folder: str | os.PathLike | None = None,
+) -> ClipList:
+  """A selection some of whose clips were left out (data.on_broken=skip).
+
+  No other clips are drawn in their place: a selection depends on the list and
+  the seed, not on the state of the files.
+
+  Args:
+    chosen: what `select` gave.
+    kept: the same without the broken clips.
+    broken: these, and why.
+    shots, short, class_names: as for `select`.
+    report_folder: where 'broken.txt' goes if there are more than a few.
+
+  Returns:
+    `kept`; its origin says that clips are left out.
+
+  Raises:
+    UserError: a class has fewer than `shots` clips now, and `short` is
+      'error'.
+  """
+  if shots == 0 or not broken:
+    return kept
+  before, after = chosen.counts(), kept.counts()
+  few = [k for k, n in before.items() if after.get(k, 0) < min(n, shots)]
+  if few and short == 'error':
+    name = class_names[few[0]] if class_names else f'label {few[0]}'
+    first = ', '.join(record.key for record, _ in broken[:_SHOWN])
+    if len(broken) > _SHOWN:
+      first += ', ...'
+      if report_folder is not None:
+        report = pathlib.Path(report_folder) / 'broken.txt'
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(''.join(f'{r.key}\t{why}\n' for r, why in broken))
+        first += f' (all in {report})'
+    raise UserError(
+        f'{len(few)} of {len(before)} classes have fewer than '
+        f'data.shots={shots} training clips without the broken ones, such as '
+        f'{name!r} with {after.get(few[0], 0)}. Left out: {first}.\n  Replace '
+        'these clips, use another seed or fewer shots, or '
+        'data.few_shot_short=keep to train with what there is.'
+    )
+  clips = 'clip' if len(broken) == 1 else 'clips'
+  origin = f'{kept.origin}; {len(broken)} broken {clips} left out'
+  return dataclasses.replace(kept, origin=origin)
 
 
 def draw(

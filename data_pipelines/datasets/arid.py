@@ -51,7 +51,9 @@ def _has_lists(folder: pathlib.Path) -> bool:
 
 
 def _list_title(role: str, split: int) -> str:
-  return f'split{split - 1}_{_FILES[role][0]}.txt'
+  # Of 'others' and 'other' the second split has the latter.
+  name = _FILES[role][-1 if split == 2 else 0]
+  return f'split{split - 1}_{name}.txt'
 
 
 def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:

@@ -29,11 +29,13 @@ class Description:
       data.root itself, '..' its parent.
     list_places: the same for the folder of lists.
     has_lists: whether a folder is that of the lists.
-    list_title: (role, split) -> what the list is called, for messages and for
-      the run card. It must not name a folder.
+    list_title: (role, split) -> what the list is usually called, for messages
+      and for the run card of a TFDS folder. It must not name a folder.
     read_list: (folder of lists, role, split) -> the official list with the
       labels it has (numbers, raw class names or None), or None if there is no
-      such file. Its `first_number` is ignored: see below.
+      such file. Its `file` is named in the run card: the real file, or the
+      title where a list is many files. Its `first_number` is ignored: see
+      below.
     read_classes: folder of lists or None -> the classes in label order, or
       None if nothing says them. Names may be constants of the module.
     class_of: key of a clip -> its raw class name, '' if the path does not say.
@@ -122,16 +124,24 @@ def find_layout(
   return Layout(videos, _first(base, what.list_places, what.has_lists))
 
 
+def find_lists(what: Description, root: str) -> pathlib.Path | None:
+  """The folder of the official lists below data.root, if there is one."""
+  if not root:
+    return None
+  return _first(
+      pathlib.Path(root).expanduser(), what.list_places, what.has_lists
+  )
+
+
 def official_listing(
     what: Description, lists: pathlib.Path, role: str, split: int
 ) -> Listing | None:
-  """An official list under its title, or None if there is no such file."""
+  """An official list, or None if there is no such file."""
   listing = what.read_list(lists, role, split)
   if listing is None:
     return None
   return dataclasses.replace(
       listing,
-      file=listing.file.with_name(what.list_title(role, split)),
       key=list_key(role),
       first_number=what.first_number,
   )

@@ -10,22 +10,36 @@ Differs: EV-CLIP released no loader for it; its selections name classes by the
 free words of a line ("pick-up"), here they have the official name ("take").
 """
 
-import csv
 import dataclasses
 import functools
 import pathlib
 import re
 
-from data_pipelines.clip_lists import labels, list_files, shots
+from data_pipelines.clip_lists import list_files, shots
 from data_pipelines.clip_lists.items import Item, Listing
-from data_pipelines.datasets import epic_videos, official
+from data_pipelines.datasets import (
+    epic_classes,
+    epic_videos,
+    official,
+    official_files,
+)
 from data_pipelines.datasets.collection import ROLES, Collection
-from data_pipelines.datasets.description import Description
+from data_pipelines.datasets.description import Description, find_lists
 from evclip_jax.errors import UserError
 
-KINDS = ('verb', 'noun', 'action')
+KINDS = epic_classes.KINDS
 _HOMEPAGE = 'https://epic-kitchens.github.io'
-_FILES = {'train': 'EPIC_100_train.csv', 'test': 'EPIC_100_validation.csv'}
+_FILES = epic_classes.LISTS
+_COLUMNS = (
+    'participant_id',
+    'video_id',
+    'start_timestamp',
+    'stop_timestamp',
+    'start_frame',
+    'stop_frame',
+    *epic_classes.PAIR,
+)
+_BYTE_ORDER_MARK = b'\xef\xbb\xbf'
 _TIME = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
 # Published pictures per second: of the earlier videos (P01_01), of the later
 # ones (P01_101).
@@ -81,12 +95,12 @@ def describe(kind: str) -> Description:
       has_lists=lambda folder: (folder / _FILES['train']).is_file(),
       list_title=lambda role, split: _FILES[role],
       read_list=functools.partial(_read_list, kind),
-      read_classes=functools.partial(_read_classes, kind),
+      read_classes=functools.partial(epic_classes.read, kind),
       class_of=lambda key: '',
       read_given=functools.partial(_read_given, kind),
       has_videos=epic_videos.has_videos,
       open_store=epic_videos.Videos,
-      class_file=f'EPIC_100_{kind}_classes.csv',
+      class_file=epic_classes.file_name(kind),
       only_listed=True,
       all_classes=True,
       repeats=True,
@@ -99,7 +113,7 @@ def _read_list(
   file = folder / _FILES[role]
   if not file.is_file():
     return None
-  return _parse(kind, file, f'data.{role}_list')
+  return _parse(kind, file, f'data.{role}_list', folder)
 
 
 def _read_given(kind: str, file: str, key: str, root: str) -> Listing:
@@ -107,8 +121,9 @@ def _read_given(kind: str, file: str, key: str, root: str) -> Listing:
     if path.is_file():
       with open(path, 'rb') as opened:
         head = opened.readline()
+      head = head.removeprefix(_BYTE_ORDER_MARK)
       if head.startswith(b'narration_id,'):
-        return _parse(kind, path, key)
+        return _parse(kind, path, key, find_lists(describe(kind), root))
       if shots.is_pickle(head) and kind != 'verb':
         raise UserError(
             f'{path} ({key}): the labels of EV-CLIP\'s selections are verbs, '
@@ -137,18 +152,19 @@ def _with_times(item: Item) -> Item:
   )
 
 
-def _parse(kind: str, file: pathlib.Path, key: str) -> Listing:
+def _parse(
+    kind: str, file: pathlib.Path, key: str, official_lists: pathlib.Path | None
+) -> Listing:
   """A list in the official form (one line per piece)."""
-  actions = _actions(file.parent) if kind == 'action' else {}
+  label = epic_classes.labeller(kind, official_lists, file, key)
   items = []
-  for line, row in _rows(file):
+  for line, row in official_files.rows(file, _COLUMNS):
+    pair = epic_classes.pair_of(file, line, row)
     try:
-      video = row['video_id']
-      pair = int(row['verb_class']), int(row['noun_class'])
       items.append(
           Item(
-              f'{row["participant_id"]}/rgb_frames/{video}',
-              actions[pair] if actions else pair[kind == 'noun'],
+              f'{row["participant_id"]}/rgb_frames/{row["video_id"]}',
+              label(file, line, pair),
               _seconds(row['start_timestamp']),
               _seconds(row['stop_timestamp']),
               line,
@@ -158,7 +174,7 @@ def _parse(kind: str, file: pathlib.Path, key: str) -> Listing:
               int(row['stop_frame']),
           )
       )
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (ValueError, AttributeError) as e:
       raise UserError(
           f'{file}, line {line}: wanted the columns of {_FILES["train"]} '
           f'({type(e).__name__}: {e}).'
@@ -166,58 +182,6 @@ def _parse(kind: str, file: pathlib.Path, key: str) -> Listing:
   if not items:
     raise UserError(f'the list {file} ({key}) holds no clips.')
   return Listing(file, key, tuple(items), first_number=0)
-
-
-def _read_classes(
-    kind: str, folder: pathlib.Path | None
-) -> labels.ClassTable | None:
-  """Classes by number under their official names, the column `key`."""
-  if folder is None:
-    return None
-  if kind != 'action':
-    names = _names(folder, kind)
-    origin = f'EPIC_100_{kind}_classes.csv'
-  else:
-    verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
-    pairs = _actions(folder) if verbs and nouns else ()
-    names = [f'{verbs[v]} {nouns[n]}' for v, n in pairs]
-    origin = 'the pairs of verb and noun in the official lists, by number'
-  if not names:
-    return None
-  return labels.ClassTable.of(names, origin)
-
-
-def _names(folder: pathlib.Path, kind: str) -> list[str]:
-  file = folder / f'EPIC_100_{kind}_classes.csv'
-  if not file.is_file():
-    return []
-  found = {}
-  for line, row in _rows(file):
-    number, name = row.get('id') or '', row.get('key') or ''
-    if number != str(len(found)) or not name:
-      raise UserError(
-          f'{file}, line {line}: wanted the columns id and key with ids '
-          f'0, 1, 2, ..., found {number!r} and {name!r}.'
-      )
-    found[number] = name
-  return list(found.values())
-
-
-def _actions(folder: pathlib.Path) -> dict[tuple[int, int], int]:
-  """Numbers the pairs of verb and noun that the official lists have."""
-  pairs = set()
-  for file in (folder / name for name in _FILES.values()):
-    for _, row in _rows(file) if file.is_file() else ():
-      pairs.add((int(row['verb_class']), int(row['noun_class'])))
-  return {pair: number for number, pair in enumerate(sorted(pairs))}
-
-
-def _rows(file: pathlib.Path):
-  """(line number, {column: cell}) of a CSV; cells may be quoted lists."""
-  with open(file, encoding='utf-8-sig', newline='') as opened:
-    reader = csv.DictReader(opened)
-    for row in reader:
-      yield reader.line_num, row
 
 
 def _seconds(text: str) -> float:

@@ -92,7 +92,8 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
       name, flag = match.groups()
       if flag == _FLAGS[role]:
         items.append(Item(f'{raw}/{name}', raw, None, None, number))
-  return Listing(folder / files[0].name, 'official list', tuple(items))
+  title = _list_title(role, split)
+  return Listing(folder / title, 'official list', tuple(items))
 
 
 def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable:

@@ -17,7 +17,7 @@ import re
 
 from data_pipelines.clip_lists import class_names, labels, list_files
 from data_pipelines.clip_lists.items import Item, Listing
-from data_pipelines.datasets import official
+from data_pipelines.datasets import official, official_files
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 from data_pipelines.stores import file_tree
@@ -173,23 +173,16 @@ def _read_given(file: str, key: str, root: str) -> Listing:
 def _parse(file: pathlib.Path, key: str) -> Listing:
   """An official list: one line per clip, with names of columns."""
   items = []
-  with open(file, encoding='utf-8-sig', newline='') as opened:
-    reader = csv.DictReader(opened, skipinitialspace=True)
-    if not set(_COLUMNS) <= set(reader.fieldnames or ()):
+  for line, row in official_files.rows(file, _COLUMNS):
+    try:
+      start, end = (int(float(row[c])) for c in _COLUMNS[2:])
+    except (ValueError, OverflowError) as e:
       raise UserError(
-          f'{file} ({key}), line 1: wanted the columns {", ".join(_COLUMNS)}, '
-          f'found {", ".join(reader.fieldnames or ())}.'
-      )
-    for row in reader:
-      try:
-        start, end = (int(float(row[c])) for c in _COLUMNS[2:])
-        name = f'{row["youtube_id"]}_{start:06d}_{end:06d}.mp4'
-        items.append(Item(name, row['label'], None, None, reader.line_num))
-      except (TypeError, ValueError) as e:
-        raise UserError(
-            f'{file} ({key}), line {reader.line_num}: wanted times in seconds, '
-            f'found {row["time_start"]!r} and {row["time_end"]!r}.'
-        ) from e
+          f'{file} ({key}), line {line}: wanted times in seconds, '
+          f'found {row["time_start"]!r} and {row["time_end"]!r}.'
+      ) from e
+    name = f'{row["youtube_id"]}_{start:06d}_{end:06d}.mp4'
+    items.append(Item(name, row['label'], None, None, line))
   if not items:
     raise UserError(f'the list {file} ({key}) holds no clips.')
   return Listing(file, key, tuple(items))

@@ -1,8 +1,24 @@
 """Lines of official annotation files, and what to say where one is wrong."""
 
+import csv
+import io
 import pathlib
+from collections.abc import Iterator, Sequence
 
 from evclip_jax.errors import UserError
+
+
+def text(file: pathlib.Path) -> str:
+  """The whole file, without a byte order mark.
+
+  Raises:
+    UserError: the file cannot be read.
+  """
+  try:
+    return file.read_text(encoding='utf-8-sig')
+  except (OSError, UnicodeDecodeError) as e:
+    why = getattr(e, 'strerror', None) or 'it is not a text file in UTF-8'
+    raise UserError(f'{file} cannot be read: {why}.') from e
 
 
 def lines(file: pathlib.Path) -> list[tuple[int, str]]:
@@ -11,16 +27,62 @@ def lines(file: pathlib.Path) -> list[tuple[int, str]]:
   Raises:
     UserError: the file cannot be read.
   """
-  try:
-    text = file.read_text(encoding='utf-8-sig')
-  except (OSError, UnicodeDecodeError) as e:
-    why = getattr(e, 'strerror', None) or 'it is not a text file'
-    raise UserError(f'{file} cannot be read: {why}.') from e
   return [
       (number, line.rstrip('\r'))
-      for number, line in enumerate(text.split('\n'), 1)
+      for number, line in enumerate(text(file).split('\n'), 1)
       if line.strip()
   ]
+
+
+def cells(
+    file: pathlib.Path, delimiter: str = ','
+) -> Iterator[tuple[int, list[str]]]:
+  """(line number, cells) of a CSV; rows of blank cells are left out.
+
+  Raises:
+    UserError: the file cannot be read, or a line is no CSV.
+  """
+  reader = csv.reader(
+      io.StringIO(text(file), newline=''),
+      delimiter=delimiter,
+      skipinitialspace=True,
+  )
+  try:
+    for row in reader:
+      row = [cell.strip() for cell in row]
+      if any(row):
+        yield reader.line_num, row
+  except csv.Error as e:
+    raise UserError(f'{file}, line {reader.line_num}: {e}.') from e
+
+
+def rows(
+    file: pathlib.Path, wanted: Sequence[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+  """(line number, {column: cell}) of a CSV whose first line names columns.
+
+  Args:
+    file: the CSV.
+    wanted: columns that every row must have.
+
+  Raises:
+    UserError: as `cells`; or a column is missing, or a row is cut short.
+  """
+  found = cells(file)
+  line, head = next(found, (1, []))
+  if not set(wanted) <= set(head):
+    raise UserError(
+        f'{file}, line {line}: wanted the columns {", ".join(wanted)}, found '
+        f'{", ".join(head) or "none"}.'
+    )
+  least = 1 + max(head.index(column) for column in wanted)
+  for line, row in found:
+    if len(row) < least:
+      raise UserError(
+          f'{file}, line {line}: wanted {len(head)} cells as in the first '
+          f'line, found {len(row)}.'
+      )
+    yield line, dict(zip(head, row, strict=False))
 
 
 def first_line(file: str, root: str) -> tuple[pathlib.Path, str]:

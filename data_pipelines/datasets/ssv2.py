@@ -5,13 +5,12 @@ ViFi-CLIP, datasets_splits/ssv2_splits (lists of `<id>.webm label`).
 Differs: EV-CLIP's reader does not know `.webm`; here any suffix will do.
 """
 
-import csv
 import json
 import pathlib
 
 from data_pipelines.clip_lists import class_names, labels, list_files
 from data_pipelines.clip_lists.items import Item, Listing
-from data_pipelines.datasets import official
+from data_pipelines.datasets import official, official_files
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 from data_pipelines.stores import file_tree
@@ -97,18 +96,13 @@ def _parse(file: pathlib.Path, key: str) -> Listing:
 def _answers(file: pathlib.Path, key: str) -> Listing:
   """test-answers.csv: lines `id;class`."""
   items = []
-  with open(file, encoding='utf-8-sig', newline='') as opened:
-    for line, row in enumerate(csv.reader(opened, delimiter=';'), 1):
-      if not row:
-        continue
-      if len(row) != 2 or not row[0].isdigit():
-        raise UserError(
-            f'{file} ({key}), line {line}: wanted id;class, found '
-            f'{";".join(row)!r}.'
-        )
-      items.append(
-          Item(f'{row[0]}.webm', template(row[1]), None, None, line)
+  for line, row in official_files.cells(file, ';'):
+    if len(row) != 2 or not row[0].isdigit():
+      raise UserError(
+          f'{file} ({key}), line {line}: wanted id;class, found '
+          f'{";".join(row)!r}.'
       )
+    items.append(Item(f'{row[0]}.webm', template(row[1]), None, None, line))
   return Listing(file, key, tuple(items))
 
 

@@ -21,23 +21,23 @@ def read(path: str | Path) -> dict[str, str]:
     UserError: the file cannot be read or has another form.
 
   Source: EZ-CLIP, utils/Text_Prompt.py, text_prompt.
-  Differs: a first row without a number is the header and no class; empty lines
-    are left out.
+  Differs: a first row with letters in its first column is the header and no
+    class; empty lines are left out.
   """
   found = {}
   try:
     # Line ends of any system become '\n' within the fields too.
     with Path(path).expanduser().open(encoding='utf-8-sig') as file:
       for number, row in enumerate(csv.reader(file), start=1):
-        if not row or (number == 1 and not row[0].strip().isdigit()):
-          _check_header(path, row)
+        if not any(cell.strip() for cell in row):
           continue
         if len(row) != 3:
           raise UserError(
-              f'{path}, row {number} has {len(row)} columns; wanted {_FORM} '
-              '(method.settings.descriptions).'
+              f'{path}, row {number} is {",".join(row)!r:.60} with {len(row)} '
+              f'columns; wanted {_FORM} (method.settings.descriptions).'
           )
-        found[row[1]] = row[2].replace('\n', '')
+        if number > 1 or not any(c.isalpha() for c in row[0]):
+          found[row[1]] = row[2].replace('\n', '')
   except (OSError, UnicodeDecodeError, csv.Error) as e:
     reason = getattr(e, 'strerror', None) or e
     raise UserError(
@@ -110,11 +110,3 @@ def _look_up(
 def _letters(name: str) -> str:
   kept = ''.join(c for c in name.casefold() if c.isalnum())
   return kept or name.casefold()
-
-
-def _check_header(path: str | Path, row: list[str]):
-  if row and len(row) != 3:
-    raise UserError(
-        f'{path} begins with {",".join(row)!r:.60}; wanted {_FORM} '
-        '(method.settings.descriptions).'
-    )

@@ -71,6 +71,11 @@ def load(
           'here.\n  Check method.settings, encoder.name, clip.name and '
           'data.num_frames.'
       )
+    if name in flat and not np.isfinite(flat[name]).all():
+      raise UserError(
+          f'{path}: {name.removeprefix(_OWN)} has numbers that are not finite '
+          '(NaN). The training that wrote it had failed (method.weights).'
+      )
   return unflatten(leaves | flat)
 
 

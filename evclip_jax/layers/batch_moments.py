@@ -5,7 +5,7 @@ that wants torch's training mode passes a `BatchMoments` as the hook `moments`
 and hands `running` of it to the training step as `VideoFeatures.statistics`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -56,6 +56,33 @@ class BatchMoments:
     return tuple(
         jnp.repeat(m, repeats, axis=0)[:, None, None] for m in (mean, var)
     )
+
+
+def two_passes(
+    encode: Callable[[jax.Array, Hooks], jax.Array],
+    visual: Mapping[str, Any],
+    pixels: jax.Array,
+    num_support: int,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Embeddings of episodes whose support and queries are batches of their own.
+
+  Args:
+    encode: (pixels, hooks) -> embeddings, of clips [E, v, ...].
+    visual: params['clip']['visual'].
+    pixels: [E, V, ...], an episode's support first.
+    num_support: 1..V - 1, of support clips.
+
+  Returns:
+    (what `encode` gives for all V, `running` statistics: they move twice, for
+    the support first).
+  """
+  if not 0 < num_support < pixels.shape[1]:
+    raise ValueError(f'{num_support} support clips of {pixels.shape[1]}.')
+  out, passes = [], []
+  for part in (pixels[:, :num_support], pixels[:, num_support:]):
+    passes.append(BatchMoments(groups=len(part)))
+    out.append(encode(part, passes[-1].hooks))
+  return jnp.concatenate(out, axis=1), running(visual, passes)
 
 
 def running(

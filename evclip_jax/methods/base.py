@@ -78,8 +78,6 @@ class Method:
     text_trains: True if `text` depends on trained leaves. Then `loss` gets the
       tokens [M, K, L] in place of `classes` and embeds the texts it needs,
       and the class embeddings are computed once per evaluation, not per run.
-    truncate_texts: whether prompts longer than CLIP takes are cut; else they
-      are a UserError.
     fit: (flat subtree from a file) -> the same for this model, for weights that
       were trained with another number of frames or the like; None = unchanged.
     episodic: True if its batches are episodes (`batch.EPISODES`): then `video`
@@ -103,7 +101,6 @@ class Method:
   trainable: tuple[str, ...] = ('method/.*',)
   statistics: tuple[str, ...] = ()
   text_trains: bool = False
-  truncate_texts: bool = False
   fit: Callable[[Params], Params] | None = None
   episodic: bool = False
   looks: Callable[[Params, jax.Array], dict[str, jax.Array]] | None = None
@@ -123,7 +120,8 @@ def load(name: str) -> ModuleType:
   It has `Settings` (a frozen dataclass with defaults), `make(settings,
   backbones) -> Method` and `uses_encoder(settings) -> bool` (whether it needs a
   video trunk). It may have `RECIPE`, values of a config by key that its authors
-  use, and has `EPISODIC = True` where its batches are episodes.
+  use, and `SCORING`, names of settings that scores depend on and no trained
+  weight does; and has `EPISODIC = True` where its batches are episodes.
 
   Raises:
     UserError: if there is no such file in `evclip_jax/methods`.

@@ -28,6 +28,15 @@ from evclip_jax.methods import base
 from evclip_jax.video import CONSTANTS, normalise
 
 EPISODIC = True
+SCORING = (
+    'metric',
+    'otam_softness',
+    'directions',
+    'prototypes',
+    'evaluate',
+    'text_exponent',
+    'distance_scale',
+)
 # Values of a config that the original's recipes share, and the rates of the
 # smaller data sets. All leaves decay but these: the original goes by parts of
 # names, which are those of batch norms, but not of shortcuts, nor of a ViT.
@@ -168,7 +177,7 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
       pixels = pixels * mask[..., None, :, :, None]
       maps['mask'] = mask
     if train and batch_norms:
-      frames, statistics = _two_passes(
+      frames, statistics = batch_moments.two_passes(
           functools.partial(tower, params),
           params['clip']['visual'],
           pixels,
@@ -227,24 +236,6 @@ def _mean_loss(logits, labels, mask) -> jax.Array:
   rows = jnp.repeat(mask, labels.shape[1])
   flat = logits.reshape(-1, logits.shape[-1])
   return losses.cross_entropy(flat, labels.reshape(-1), rows)
-
-
-def _two_passes(encode, visual, pixels, num_support):
-  """Frames of support and queries, each with batch statistics of its own.
-
-  Running statistics move twice in an episode, support first; with several
-  episodes they become the mean of what each alone would make of them.
-  """
-  if not 0 < num_support < pixels.shape[1]:
-    raise ValueError(f'{num_support} support clips of {pixels.shape[1]}.')
-  frames, passes = [], []
-  for part in (pixels[:, :num_support], pixels[:, num_support:]):
-    passes.append(batch_moments.BatchMoments(groups=len(part)))
-    frames.append(encode(part, passes[-1].hooks))
-  return (
-      jnp.concatenate(frames, axis=1),
-      batch_moments.running(visual, passes),
-  )
 
 
 def _head(settings: Settings) -> EpisodeHead:

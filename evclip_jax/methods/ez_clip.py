@@ -48,6 +48,7 @@ RECIPE = {
     'optimizer.warmup_epochs': 5,
     'train.epochs': 100,
 }
+SCORING = ('average', 'score_scale')
 # Keeps the keys that draw templates apart from those of the towers.
 _TEMPLATE_STREAM = 2
 
@@ -81,8 +82,8 @@ class Settings:
     prompt_dropout: of single numbers of the prompts.
     temporal_embedding: whether frozen vectors per frame are added to the image
       tower's input. The original has them, but as zeros.
-    resize_prompts: whether `method.weights` for another number of frames are
-      interpolated.
+    resize_prompts: whether prompts and temporal embedding of `method.weights`
+      for another number of frames are interpolated.
     pixels: colour constants, 'clip' or 'imagenet'.
   """
 
@@ -118,7 +119,8 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
   Differs: parameters stay float32; with fewer texts than clips each text is
     encoded once per step; attention over time ('adapter') stays within a clip;
     templates and `name_first` get cleaned class names ('Apply Eye Makeup'),
-    where the original takes those of its lists ('ApplyEyeMakeup').
+    where the original takes those of its lists ('ApplyEyeMakeup'); maps of
+    attention show the class token's row, not the mean over all.
   """
   _check(settings, backbones)
   clip, num_frames = backbones.clip, backbones.num_frames
@@ -202,7 +204,6 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
       loss=loss,
       trainable=(r'method/(?!temporal_embedding).*',),
       text_trains=True,
-      truncate_texts=bool(settings.descriptions),
       fit=lambda own: _fit(settings, num_frames, own),
       looks=looks,
   )
@@ -243,23 +244,38 @@ def _paths(text: str) -> list[str]:
 
 def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
   """Trained leaves, flat, for this number of frames."""
-  there = own.get('prompts')
-  if there is None:
-    return own
-  if there.ndim != 3:
-    raise UserError(
-        f'method.weights holds prompts of shape {there.shape}; wanted three '
-        'axes: layers, frames, width. It is no file of ez_clip.'
-    )
-  if there.shape[1] == num_frames:
-    return own
-  if not settings.resize_prompts:
-    raise UserError(
-        f'method.weights holds prompts of another T: {there.shape[1]} frames, '
-        f'data.num_frames={num_frames}.\n  Set data.num_frames to it, or '
-        'method.settings.resize_prompts=True to interpolate them.'
-    )
-  return own | {'prompts': resize_prompts(there, num_frames)}
+  out = dict(own)
+  for name in ('prompts', 'temporal_embedding'):
+    there = own.get(name)
+    if there is None:
+      continue
+    if there.ndim != 3:
+      raise UserError(
+          f'method.weights holds {name} of shape {there.shape}; wanted three '
+          'axes: layers, frames, width. It is no file of ez_clip.'
+      )
+    if there.shape[1] == num_frames:
+      continue
+    if not settings.resize_prompts:
+      raise UserError(
+          f'method.weights holds {name} of another T: {there.shape[1]} frames, '
+          f'data.num_frames={num_frames}.\n  Set data.num_frames to it, or '
+          'method.settings.resize_prompts=True to interpolate them.'
+      )
+    out[name] = resize_prompts(there, num_frames)
+  has_own = {
+      'temporal_embedding': settings.temporal_embedding,
+      'prompts': settings.temporal in ('deep', 'shallow'),
+  }
+  for name, here in has_own.items():
+    if (name in own) and not here:
+      key = 'temporal' if name == 'prompts' else name
+      raise UserError(
+          f'method.weights holds {name}, which '
+          f'method.settings.{key}={getattr(settings, key)} has no use for. Set '
+          f'it to what the file was trained with.'
+      )
+  return out
 
 
 def _check(settings: Settings, backbones: base.Backbones):
@@ -271,6 +287,16 @@ def _check(settings: Settings, backbones: base.Backbones):
       ('pixels', tuple(CONSTANTS)),
   ):
     base.check_choice(key, getattr(settings, key), allowed)
+  if settings.descriptions and not _paths(settings.descriptions):
+    raise UserError(
+        f'method.settings.descriptions={settings.descriptions!r} names no '
+        "file; '' uses method.settings.templates."
+    )
+  for key in ('score_scale', 'motion_weight'):
+    if not 0 <= getattr(settings, key) < float('inf'):
+      raise UserError(
+          f'method.settings.{key}={getattr(settings, key)}: use 0 or more.'
+      )
   for key in ('drop_path', 'attention_dropout', 'prompt_dropout'):
     rate = getattr(settings, key)
     if not 0 <= rate < 1:

@@ -37,6 +37,8 @@ def test_official_splits(tmp_path, split, index):
   assert keys(data.train) == numbered(3 - split, 3)
   assert keys(data.val) == numbered(4)
   assert keys(data.tests['test']) == numbered(split)
+  others = 'split0_others.txt' if split == 1 else 'split1_other.txt'
+  assert data.val.origin == others
 
 
 def test_there_is_no_third_split(root):

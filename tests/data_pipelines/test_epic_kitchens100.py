@@ -242,3 +242,127 @@ def test_official_grammar_as_a_list_of_ones_own(root):
   ):
     read(root, train_list=str(own))
   own.unlink()
+
+
+def write_cut(folder, rows, name='my_train.csv'):
+  """The first rows of the training list alone in another folder."""
+  epic_tree.write_lists(folder, rows)
+  for file in folder.iterdir():
+    if file.name != 'EPIC_100_train.csv':
+      file.unlink()
+  (folder / 'EPIC_100_train.csv').rename(folder / name)
+  return str(folder / name)
+
+
+@pytest.mark.parametrize('name', ['my_train.csv', 'EPIC_100_train.csv'])
+def test_actions_of_a_cut_list_elsewhere(root, tmp_path, name):
+  whole = read(root, label_kind='action')
+  cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3], name)
+  data = read(root, label_kind='action', train_list=cut)
+  assert data.class_names == whole.class_names
+  assert [data.class_names[r.label] for r in data.train.records] == [
+      'turn-on tap', 'put board:chopping',
+  ]  # fmt: skip
+  assert data.train.records == whole.train.records[1:3]
+
+
+def test_actions_no_official_list_has(root, tmp_path):
+  row = ('P01_01', 0.2, 0.8, 'put', 1, 'plate', 1)
+  cut = write_cut(tmp_path / 'cut', [epic_tree.TRAIN[0], row])
+  with pytest.raises(UserError, match="train.csv, line 3: .*'put plate'"):
+    read(root, label_kind='action', train_list=cut)
+  cut = write_cut(tmp_path / 'cut', [(*row[:4], 3, *row[5:])])
+  with pytest.raises(UserError, match=r'line 2: wanted a verb of 0\.\.2 '):
+    read(root, label_kind='action', train_list=cut)
+
+
+def test_actions_by_number_without_the_files_of_names(tmp_path):
+  root = tmp_path / 'data'
+  epic_tree.write_lists(root / 'annotations')
+  for video in ('P01_01', 'P01_02'):
+    epic_tree.write_frames(root, video)
+  epic_tree.write_film(root, 'P02_101')
+  for kind in ('verb', 'noun'):
+    (root / 'annotations' / f'EPIC_100_{kind}_classes.csv').unlink()
+  names = tmp_path / 'names.txt'
+  names.write_text('a\nb\nc\nd\ne\n')
+  cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3])
+  values = {'label_kind': 'action', 'class_names': str(names)}
+  data = read(root, train_list=cut, **values)
+  assert [r.label for r in data.train.records] == [3, 2]
+  row = ('P01_01', 0.2, 0.8, 'put', 1, 'plate', 1)
+  cut = write_cut(tmp_path / 'cut', [row])
+  with pytest.raises(UserError, match='line 2: no .* verb 1 and noun 1'):
+    read(root, train_list=cut, **values)
+
+
+def test_actions_of_a_cut_list_with_a_built_folder(root, tmp_path):
+  pytest.importorskip('array_record')
+  out = tmp_path / 'out'
+  build.build('epic_kitchens100_action', str(root), str(out))
+  cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3])
+  where = {'tfds_dir': str(out), 'root': ''}
+  values = {'label_kind': 'action', 'train_list': cut}
+  with pytest.raises(UserError, match='verb_classes.csv and .* beside it'):
+    open_it(where, tmp_path, **values)
+  lists = root / 'epic-kitchens-100-annotations'
+  for kind in ('verb', 'noun'):
+    name = f'EPIC_100_{kind}_classes.csv'
+    (tmp_path / 'cut' / name).write_bytes((lists / name).read_bytes())
+  sets = open_it(where, tmp_path, **values)
+  assert [sets.class_names[r.label] for r in sets.train.records] == [
+      'turn-on tap', 'put board:chopping',
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', ['verb', 'action'])
+@pytest.mark.parametrize(
+    ('damage', 'match'),
+    [
+        (lambda t: t.replace('verb_class', 'verbs'), 'line 1: wanted the col'),
+        (lambda t: t.rstrip()[:-60], 'line 5: wanted 15 cells'),
+        (lambda t: t.replace(',take,0,', ',take,-1,'), "line 5: .*'-1'"),
+        (lambda t: t.replace('pick-up', 'caf\xe9'), 'cannot be read: .*UTF-8'),
+    ],
+    ids=['column', 'cut', 'negative', 'latin'],
+)
+def test_damaged_lists_are_named(root, tmp_path, kind, damage, match):
+  lists = root / 'epic-kitchens-100-annotations'
+  folder = tmp_path / 'epic-kitchens-100-annotations'
+  folder.mkdir()
+  for file in lists.iterdir():
+    (folder / file.name).write_bytes(file.read_bytes())
+  for name in ('P01', 'P02'):
+    (tmp_path / name).symlink_to(root / name)
+  train = folder / 'EPIC_100_train.csv'
+  text = train.read_text()
+  train.write_text(damage(text), encoding='latin-1')
+  with pytest.raises(UserError, match=rf'EPIC_100_train\.csv.*{match}'):
+    read(tmp_path, label_kind=kind)
+  # Rows of blanks are none, and a byte order mark is no part of a name.
+  train.write_text(text + '  \n' + ',' * 14 + '\n', encoding='utf-8-sig')
+  data = read(tmp_path, label_kind=kind, train_list=str(train))
+  assert len(data.train.records) == 4
+
+
+def test_numbers_without_a_class(root, tmp_path):
+  lists = root / 'epic-kitchens-100-annotations'
+  folder = tmp_path / 'annotations'
+  folder.mkdir()
+  for file in lists.iterdir():
+    (folder / file.name).write_bytes(file.read_bytes())
+  for name in ('P01', 'P02'):
+    (tmp_path / name).symlink_to(root / name)
+  classes = folder / 'EPIC_100_verb_classes.csv'
+  whole = classes.read_text()
+  classes.write_text('\n'.join(whole.splitlines()[:-1]))
+  with pytest.raises(
+      UserError, match=r'EPIC_100_train\.csv, line 3: wanted a verb of 0\.\.1'
+  ):
+    read(tmp_path, label_kind='action')
+  classes.write_bytes(whole.replace('put', 'caf\xe9').encode('latin-1'))
+  with pytest.raises(UserError, match=r'verb_classes\.csv cannot be read'):
+    read(tmp_path, label_kind='action')
+  classes.write_text(whole.replace('id,key', 'id,name'))
+  with pytest.raises(UserError, match='wanted the columns id, key'):
+    read(tmp_path, label_kind='action')

@@ -101,9 +101,11 @@ def test_names_that_are_times_are_no_frames(tmp_path):
   assert '1600000000001.jpg is missing' in probe.probe(tmp_path / 'clip').error
 
 
-def test_broken_pictures_are_named(tmp_path):
+def test_pictures_that_break_later_are_named(tmp_path):
   folder = tmp_path / 'clip'
   path = pictures.write(folder, 6)
+  # Writing over a file does not change its folder.
+  assert probe.probe(path).error is None
   whole = (folder / 'frame_0000000003.jpg').read_bytes()
   (folder / 'frame_0000000003.jpg').write_bytes(whole[: len(whole) // 2])
   Image.new('RGB', (32, 48)).save(folder / 'frame_0000000004.jpg')
@@ -114,11 +116,92 @@ def test_broken_pictures_are_named(tmp_path):
       decode.read_frames(path, [index])
   with pytest.raises(decode.VideoError, match='04.jpg has 32x48 .* 64x48'):
     decode.read_frames(path, [3])
-  first = tmp_path / 'first'
-  pictures.write(first, 3)
-  (first / 'frame_0000000001.jpg').write_bytes(b'')
-  with pytest.raises(decode.VideoError, match='01.jpg is broken'):
-    decode.read_frames(first, [2])
+
+
+def in_folder_and_zip(folder):
+  """The errors of a folder and of a ZIP file of all its pictures."""
+  names = sorted(p.name for p in folder.iterdir())
+  packed = io.BytesIO()
+  with zipfile.ZipFile(packed, 'w') as file:
+    for name in names:
+      file.write(folder / name, name)
+  return probe.probe(folder).error, probe.probe(packed.getvalue()).error
+
+
+@pytest.mark.parametrize('number', [1, 3, 4])
+@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+@pytest.mark.parametrize(
+    ('damage', 'why'),
+    [
+        (lambda whole: b'', 'it is empty'),
+        (lambda whole: whole[: len(whole) // 2], 'it is cut off'),
+        (lambda whole: b'no picture', 'it is no JPEG or PNG'),
+        (lambda whole: b'\0' * len(whole), 'it is no JPEG or PNG'),
+        # As after a crash: the end was never written.
+        (
+            lambda whole: whole[: len(whole) // 2] + bytes(5_000),
+            'it is cut off, its end is zeros',
+        ),
+    ],
+    ids=['empty', 'cut', 'text', 'zeros', 'padded'],
+)
+def test_broken_pictures_are_found_at_once(
+    tmp_path, suffix, number, damage, why
+):
+  pattern = f'img_{{:05d}}.{suffix}'
+  # Picture 2 is a hole.
+  folder = pathlib.Path(pictures.write(tmp_path / 'clip', 4, pattern))
+  (folder / pattern.format(2)).unlink()
+  file = folder / pattern.format(number)
+  file.write_bytes(damage(file.read_bytes()))
+  said = f'its picture {file.name} is broken ({why})'
+  assert in_folder_and_zip(folder) == (said, said)
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+@pytest.mark.parametrize('more', [b'\0' * 5_000, b'\n', b'a note' * 100])
+def test_bytes_after_the_end_do_no_harm(tmp_path, suffix, more):
+  pattern = f'img_{{:05d}}.{suffix}'
+  folder = pathlib.Path(pictures.write(tmp_path / 'clip', 3, pattern))
+  with open(folder / pattern.format(2), 'ab') as file:
+    file.write(more)
+  assert in_folder_and_zip(folder) == (None, None)
+  assert read_numbers(folder, [1]) == [1]
+
+
+def test_of_many_pictures_an_even_choice_is_checked(tmp_path, monkeypatch):
+  folder = pathlib.Path(pictures.write(tmp_path / 'clip', 9, '{:d}.jpg'))
+  (folder / '4.jpg').unlink()
+  # Of 1 2 3 5 6 7 8 9.
+  monkeypatch.setattr(frame_folder, '_CHECKED', 3)
+  for number, found in ((2, False), (5, True), (8, False), (9, True)):
+    whole = (folder / f'{number}.jpg').read_bytes()
+    (folder / f'{number}.jpg').write_bytes(b'')
+    if found:
+      with pytest.raises(frame_folder.Unreadable, match=f'{number}.jpg is b'):
+        frame_folder.examine(str(folder))
+    else:
+      frame_folder.examine(str(folder))
+    (folder / f'{number}.jpg').write_bytes(whole)
+  monkeypatch.undo()
+  (folder / '2.jpg').write_bytes(b'')
+  with pytest.raises(frame_folder.Unreadable, match='its picture 2.jpg'):
+    frame_folder.examine(str(folder))
+
+
+def test_a_clip_with_an_empty_picture_is_left_out(tmp_path):
+  for name in ('pour', 'wash'):
+    for k in range(4):
+      pictures.write(tmp_path / 'data' / name / f'p{k}', 4, 'img_{:05d}.jpg')
+  (tmp_path / 'data' / 'pour' / 'p1' / 'img_00003.jpg').write_bytes(b'')
+  values = {'name': 'folder', 'root': str(tmp_path / 'data')}
+  cache = str(tmp_path / 'c')
+  with pytest.raises(UserError, match='img_00003.jpg is broken .it is empty'):
+    open_data.open_data(trees.data_config(**values), 1, 1, cache_dir=cache)
+  data = trees.data_config(**values, on_broken='skip')
+  sets = open_data.open_data(data, 1, 1, cache_dir=cache)
+  left = {r.path for s in (sets.train, sets.tests['test']) for r in s.records}
+  assert len(left) == 7 and 'pour/p1' not in left
 
 
 def test_a_folder_that_changed_is_listed_again(tmp_path):

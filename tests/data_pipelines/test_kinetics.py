@@ -100,6 +100,8 @@ def test_names_of_the_lists(tmp_path, test, form, folder):
       4,
       2,
   )
+  # The names of the files that were read.
+  assert data.tests['test'].origin == f'{form.format(test)}.csv'
 
 
 def test_numbered_names_give_the_order(tmp_path):
@@ -231,3 +233,25 @@ def test_a_list_that_is_none(tmp_path):
   own.write_text('label,youtube_id,time_start,time_end\nx,y,a,b\n')
   with pytest.raises(UserError, match="line 2: wanted times .* 'a' and 'b'"):
     read(tmp_path, train_list=str(own))
+
+
+@pytest.mark.parametrize('blank', ['   ', ',,,,', ' , , , , ', ''])
+def test_blank_rows_are_left_out(tmp_path, blank):
+  tree.write_clips(tmp_path, tree.official)
+  tree.write_lists(tmp_path / 'annotations')
+  file = tmp_path / 'annotations' / 'train.csv'
+  file.write_text(file.read_text() + f'{blank}\n')
+  assert len(read(tmp_path).train.records) == 4
+
+
+def test_a_list_that_is_no_text_or_is_cut(tmp_path):
+  tree.write_clips(tmp_path, tree.official)
+  tree.write_lists(tmp_path / 'annotations')
+  file = tmp_path / 'annotations' / 'train.csv'
+  whole = file.read_bytes()
+  file.write_bytes(whole.replace(b'playing guitar', b'caf\xe9'))
+  with pytest.raises(UserError, match=r'train\.csv cannot be read: .*UTF-8'):
+    read(tmp_path)
+  file.write_bytes(whole + b'air drumming,eeee')
+  with pytest.raises(UserError, match=r'train\.csv, line 6: wanted 5 cells'):
+    read(tmp_path)

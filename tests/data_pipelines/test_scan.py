@@ -56,6 +56,54 @@ def test_skip_leaves_it_out_lists_and_counts_it(root, capsys):
   json.dumps(sets.description)
 
 
+def test_a_class_short_of_shots_by_broken_clips_is_refused(root):
+  # All three of the class 'run' are chosen.
+  (root / 'train.csv').write_text(
+      'path,label\n'
+      + ''.join(f'run/{k}.mp4,run\n' for k in (1, 2, 'bad'))
+      + ''.join(f'walk/{k}.mp4,walk\n' for k in (1, 2, 0))
+  )
+  (root / 'test.txt').write_text('run/0.mp4\n')
+  values = {'train_list': 'train.csv', 'on_broken': 'skip', 'shots': 3}
+  with pytest.raises(UserError) as error:
+    open_it(root, **values)
+  text = str(error.value)
+  assert "data.shots=3 training clips" in text
+  assert "'run' with 2" in text
+  assert BAD in text
+  assert 'data.few_shot_short=keep' in text
+  sets = open_it(root, few_shot_short='keep', **values)
+  assert len(sets.train) == 5
+  assert sets.description['lists']['train']['from'] == (
+      '3 clips per class of train.csv, seed 1; 1 broken clip left out'
+  )
+  sets.write_lists(root.parent / 'lists')
+  written = (root.parent / 'lists' / 'train.txt').read_text()
+  assert '1 broken clip left out' in written
+  # Broken clips that were not chosen do not count.
+  (root / BAD).unlink()
+  (root / 'train.csv').write_text('path,label\nrun/1.mp4,run\nwalk/1.mp4,walk')
+  (root / 'test.txt').write_text('run/0.mp4\nrun/b.mp4\n')
+  (root / 'run' / 'b.mp4').write_bytes(b'')
+  sets = open_it(root, **values | {'shots': 1})
+  assert sets.train.clips.origin == '1 clips per class of train.csv, seed 1'
+
+
+def test_many_broken_clips_of_a_selection_are_named_in_a_file(root):
+  lines = ['path,label', 'walk/1.mp4,walk', 'run/1.mp4,run']
+  for k in range(5):
+    (root / 'run' / f'b{k}.mp4').write_bytes(b'')
+    (root / 'walk' / f'b{k}.mp4').write_bytes(
+        (root / 'walk' / '2.mp4').read_bytes()
+    )
+    lines += [f'run/b{k}.mp4,run', f'walk/b{k}.mp4,walk']
+  (root / 'train.csv').write_text('\n'.join(lines))
+  with pytest.raises(UserError, match=r"'run' with 1.*all in .*broken.txt"):
+    open_it(root, train_list='train.csv', on_broken='skip', shots=6)
+  lines = (root.parent / 'run' / 'broken.txt').read_text().splitlines()
+  assert len(lines) == 5
+
+
 def test_skipping_changes_the_hash(root):
   with_skip = open_it(root, on_broken='skip').train.hash
   (root / BAD).unlink()

@@ -166,3 +166,13 @@ def test_what_is_wrong_is_named(root, tmp_path):
   bad.write_text(json.dumps([tree.entry(1, 0), tree.entry(77, 1)]))
   with pytest.raises(UserError, match=r'1 of 2 clips .*77\.webm'):
     read(root, train_list=str(bad))
+
+
+def test_answers_that_are_no_text(root, tmp_path):
+  answers = tmp_path / 'answers.csv'
+  text = (root / 'labels' / 'test-answers.csv').read_text()
+  answers.write_text(text + '  ;\n  \n')
+  assert len(read(root, test_list=str(answers)).tests['test'].records) == 2
+  answers.write_bytes(text.encode() + b'4;caf\xe9\n')
+  with pytest.raises(UserError, match=r'answers\.csv cannot be read'):
+    read(root, test_list=str(answers))

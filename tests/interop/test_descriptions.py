@@ -43,16 +43,19 @@ def test_the_last_row_of_a_name_counts(write):
   rows = '0,run,first\n0,walk,one\n0,run,last\n'
   found = descriptions.read(write(HEADER + rows))
   assert found == {'run': 'last', 'walk': 'one'}
-  # Without a header the first row is a class.
+  # Without a header the first row is a class, whatever its number looks like.
   assert descriptions.read(write(rows)) == found
+  for number in ('0.0', '-1', ''):
+    plain = descriptions.read(write(f'{number},run,a\n  \n1,walk,b\n\n'))
+    assert plain == {'run': 'a', 'walk': 'b'}
 
 
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('id,name\n0,run\n', "begins with 'id,name'"),
-        (HEADER + '1,run\n', 'row 2 has 2 columns'),
-        (HEADER + '1,run,fast,very\n', 'row 2 has 4 columns'),
+        ('id,name\n0,run\n', "row 1 is 'id,name' with 2 columns"),
+        (HEADER + '1,run\n', "row 2 is '1,run' with 2 columns"),
+        (HEADER + '1,run,fast,very\n', 'with 4 columns'),
         (HEADER, 'no descriptions'),
         ('', 'no descriptions'),
         (b'\xff\xfe\x00', 'cannot read'),
@@ -113,16 +116,12 @@ def test_texts_of_the_method(write):
   assert prompts[10][0] == 'Look, the human is Apply Eye Makeup'
 
 
-def test_only_descriptions_are_cut(write):
+def test_a_description_that_is_too_long_is_refused_as_the_original_does(write):
   found = tokenizer.load_tokenizer('tiny')
   long = ' '.join(['upside down'] * 90)
-  for path, cut in ((write(f'1,run,{long}\n'), True), ('', False)):
-    method, _ = ez_tiny.built('deep', descriptions=path)
-    assert method.truncate_texts == cut
-  ids = found.encode([long], truncate=True)
-  assert ids.shape == (1, 77)
-  assert ids[0].argmax() == 76
-  assert ez_clip.Settings().descriptions == ''
+  method, _ = ez_tiny.built('deep', descriptions=write(f'1,run,{long}\n'))
+  with pytest.raises(UserError, match="'upside down.*CLIP takes 77"):
+    found.encode(method.prompts(['run'])[0])
 
 
 def test_an_edited_file_changes_the_hash_of_the_prompts(tmp_path):

@@ -190,6 +190,20 @@ def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
   )
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+  config = experiment.new('ez_clip').unlock()
+  config.clip.name = 'tiny'
+  first = model.build(config)
+  tensors = ez_clip.to_source(flatten(first.params['method']))
+  tensors |= clip_convert.to_source(flatten(first.params['clip']))
+  tensors[EMBEDDING] = np.zeros((1, 8, 128), np.float32)
+  name = next(n for n in tensors if 'T_prompt_embeddings' in n)
+  tensors[name] = np.full_like(tensors[name], np.nan)
+  config.method.weights = str(saved(tmp_path, tensors))
+  with pytest.raises(UserError, match='prompts has numbers that are not'):
+    model.build(config)
+
+
 @pytest.fixture
 def run_export(tmp_path):
   """(temporal, metadata) -> the file `evclip_jax.export` writes of tiny."""

@@ -186,6 +186,13 @@ def test_prompts_for_other_numbers_of_frames():
     method.fit({'prompts': there})
   method = ez_clip.make(ez_clip.Settings(resize_prompts=True), sixteen)
   assert method.fit({'prompts': there})['prompts'].shape == (1, 16, 1)
+  with pytest.raises(UserError, match='settings.temporal_embedding=False'):
+    method.fit({'temporal_embedding': there})
+  both = ez_clip.Settings(resize_prompts=True, temporal_embedding=True)
+  fitted = ez_clip.make(both, sixteen).fit({'temporal_embedding': there})
+  np.testing.assert_array_equal(
+      fitted['temporal_embedding'], temporal.resize_prompts(there, 16)
+  )
   with pytest.raises(UserError, match=r'shape \(8,\); wanted three axes'):
     method.fit({'prompts': np.zeros(8)})
 
@@ -206,6 +213,9 @@ def test_the_bound_of_the_prompts():
         ({'pixels': 'raw'}, 'method.settings.pixels'),
         ({'drop_path': 1.0}, 'method.settings.drop_path=1.0'),
         ({'prompt_dropout': -0.1}, 'method.settings.prompt_dropout'),
+        ({'motion_weight': math.nan}, 'method.settings.motion_weight=nan'),
+        ({'score_scale': -5.0}, 'method.settings.score_scale=-5.0'),
+        ({'descriptions': ' , '}, 'names no file'),
     ],
 )
 def test_settings_that_do_not_exist_are_named(settings, message):
