@@ -21,6 +21,23 @@ os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
 
 
+# Begun first, so that the last minutes do not belong to one of them alone.
+_LONG = (
+    'test_run.py',
+    'test_episodic_run.py',
+    'test_colab.py',
+    'test_protocols.py',
+    'test_data_sets.py',
+    'test_config_steps.py',
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]):
+  """Puts the long files first."""
+  places = {name: place for place, name in enumerate(_LONG)}
+  items.sort(key=lambda item: places.get(item.path.name, len(_LONG)))
+
+
 @pytest.fixture(scope='session')
 def shared() -> pathlib.Path:
   """The folder of real clips and lists beside the repository, if any."""
