@@ -157,15 +157,25 @@ def test_written_episodes_are_scored_again(finished, data_root):
   assert again['final'] == card['final']
 
 
+@pytest.mark.parametrize(
+    'cases',
+    [
+        {
+            '1': {'mesh.data': 1},
+            'parts': {'mesh.data': 2, 'train.accumulate': 4},
+        },
+        pytest.param(
+            {'2': {'mesh.data': 2}, '4': {'mesh.data': 4}},
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=['1 and 2', '2 and 4'],
+)
 def test_devices_and_parts_do_not_change_the_losses(
-    finished, data_root, tmp_path
+    finished, data_root, tmp_path, cases
 ):
   expected = losses(finished[0])
-  for name, changes in {
-      '1': {'mesh.data': 1},
-      '4': {'mesh.data': 4},
-      'parts': {'mesh.data': 2, 'train.accumulate': 4},
-  }.items():
+  for name, changes in cases.items():
     # Dropout of parts has other keys.
     plain = {'method.settings.dropout': 0.0, 'method.settings.mlp_dropout': 0.0}
     reference = tmp_path / 'plain'

@@ -128,10 +128,14 @@ def test_another_config_is_refused(finished, data_root):
 
 
 @pytest.mark.parametrize(
-    'prompt', ['context', pytest.param('both', marks=pytest.mark.slow)]
+    ('prompt', 'counts'),
+    [
+        ('context', (1, 4)),
+        pytest.param('both', (1, 2, 4, 8), marks=pytest.mark.slow),
+    ],
 )
 def test_the_number_of_devices_does_not_change_the_losses(
-    prompt, data_root, tmp_path
+    prompt, counts, data_root, tmp_path
 ):
   changes = {
       'batch_size': 8,
@@ -140,7 +144,7 @@ def test_the_number_of_devices_does_not_change_the_losses(
       'method.settings.consistency_weight': 0.1,
   }
   got = {}
-  for devices in (1, 2, 4, 8):
+  for devices in counts:
     config = tiny(data_root, **changes, **{'mesh.data': devices})
     workdir = tmp_path / str(devices)
     main.run(config, str(workdir), 'train')
@@ -224,6 +228,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(data_root, tmp_path):
   ).read_bytes()
 
 
+# Those of tests/test_episodic_run.py run by default.
+@pytest.mark.slow
 def test_two_processes_compute_what_one_does(data_root, tmp_path):
   changes = {'mesh.data': 4}
   main.run(tiny(data_root, **changes), str(tmp_path / 'one'), 'train')

@@ -159,6 +159,7 @@ def test_mask_alone_adds_no_token():
   )
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_what_needs_it_in_float32():
   half = ev_clip.make(
       ev_clip.Settings(), tiny.backbones(True, dtype=jnp.bfloat16)
@@ -206,7 +207,9 @@ def test_the_trunks_drop_path_is_a_choice(choice, train, active):
   assert seen == [rngs['drop_path'] if active else None]
 
 
-@pytest.mark.parametrize('train', [True, False])
+@pytest.mark.parametrize(
+    'train', [pytest.param(True, marks=pytest.mark.slow), False]
+)
 def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
   # What moves them is tested in tests/layers/test_batch_moments.py.
   wanted = clip_sizes.resnet(
