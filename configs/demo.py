@@ -114,9 +114,6 @@ def _clip_fsar(c):
       _episodes('OTAM', plain),
       _episodes('text only', plain | {'evaluate': 'text'}),
       _episodes('CLIP-FSAR', own),
-      # Fewer weights bear larger steps.
-      _episodes('CLIP-FSAR, tower frozen', own | {'backbone': 'frozen'})
-      | {'optimizer': {'learning_rate': 1e-3}},
   )
 
 

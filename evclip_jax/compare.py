@@ -45,12 +45,7 @@ def run(
   cards: dict[str, Any] = {}
   for choice in config.compare:
     name = choice['name']
-    own = experiment.variant(
-        config,
-        choice['method'],
-        choice['settings'],
-        choice.get('optimizer'),
-    )
+    own = experiment.variant(config, choice['method'], choice['settings'])
     own_folder = folder / name.replace(' ', '_')
     done = run_folder.finished(own_folder, own)
     if done and mode == 'train':

@@ -38,10 +38,7 @@ def use_recipe(config: ml_collections.ConfigDict):
 
 
 def variant(
-    config: ml_collections.ConfigDict,
-    method: str,
-    settings: dict[str, Any],
-    optimizer: dict[str, Any] | None = None,
+    config: ml_collections.ConfigDict, method: str, settings: dict[str, Any]
 ) -> ml_collections.ConfigDict:
   """The same experiment with another method or other settings of it.
 
@@ -50,29 +47,24 @@ def variant(
     method: the variant's method.
     settings: values that differ from the config's settings (same method) or
       from the method's defaults (another method).
-    optimizer: values of config.optimizer that differ.
 
   Returns:
     A new locked config without `compare`.
 
   Raises:
-    UserError: there is no such method, setting or key.
+    UserError: there is no such method or setting.
   """
   out = config_lib.from_dict(config_lib.to_dict(config)).unlock()
   out.compare = ()
   if method != config.method.name:
     _set_method(out, method)
-  for owner, there, wanted in (
-      (repr(method), out.method.settings, settings),
-      ('optimizer', out.optimizer, optimizer or {}),
-  ):
-    for key, value in wanted.items():
-      if key not in there:
-        raise UserError(
-            f'compare: {owner} has no setting {key!r}. It has '
-            f'{", ".join(sorted(there.keys()))}.'
-        )
-      there[key] = value
+  for key, value in settings.items():
+    if key not in out.method.settings:
+      raise UserError(
+          f'compare: {method!r} has no setting {key!r}. It has '
+          f'{", ".join(sorted(out.method.settings.keys()))}.'
+      )
+    out.method.settings[key] = value
   return out.lock()
 
 

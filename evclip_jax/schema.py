@@ -84,8 +84,7 @@ def base() -> ml_collections.ConfigDict:
   c.variants = ()
 
   # Variants run one after the other and shown in one table, in this order:
-  # {'name': ..., 'method': ..., 'settings': {...}}, and 'optimizer': {...} for
-  # a rate of its own. Empty = one ordinary run.
+  # {'name': ..., 'method': ..., 'settings': {...}}. Empty = one ordinary run.
   c.compare = ()
 
   c.protocol = ml_collections.ConfigDict()

@@ -111,15 +111,10 @@ def test_a_variant_of_an_unknown_key_is_refused():
     config_lib.choose_variant(config)
 
 
-def test_a_row_of_a_comparison_may_have_settings_and_a_rate_of_its_own():
+def test_a_row_of_a_comparison_may_have_settings_of_its_own():
   config = experiment.new('clip_fsar')
-  rate = config.optimizer.learning_rate
-  own = experiment.variant(
-      config, 'clip_fsar', {'backbone': 'frozen'}, {'learning_rate': 3 * rate}
-  )
-  assert own.optimizer.learning_rate == 3 * rate
+  own = experiment.variant(config, 'clip_fsar', {'backbone': 'frozen'})
   assert own.method.settings.backbone == 'frozen'
-  assert config.optimizer.learning_rate == rate
-  for settings, optimizer in (({'spine': 'x'}, {}), ({}, {'rate': 1})):
-    with pytest.raises(UserError, match='has no setting'):
-      experiment.variant(config, 'clip_fsar', settings, optimizer)
+  assert config.method.settings.backbone == 'trained'
+  with pytest.raises(UserError, match='has no setting'):
+    experiment.variant(config, 'clip_fsar', {'spine': 'x'})

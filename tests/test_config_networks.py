@@ -69,9 +69,7 @@ def variants(file, argument):
   config = config_lib.choose_variant(loaded)
   yield config
   for row in config.compare:
-    yield experiment.variant(
-        config, row['method'], row['settings'], row.get('optimizer')
-    )
+    yield experiment.variant(config, row['method'], row['settings'])
 
 
 @pytest.mark.parametrize(('file', 'argument'), CASES)
