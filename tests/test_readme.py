@@ -1,5 +1,6 @@
 """What the README promises exists."""
 
+import dataclasses
 import importlib.util
 import pathlib
 import re
@@ -9,6 +10,7 @@ import pytest
 
 from evclip_jax import config as config_lib
 from evclip_jax import schema
+from evclip_jax.methods import base
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / 'README.md').read_text()
@@ -22,7 +24,10 @@ def test_every_command_exists():
 
 
 def test_every_config_key_exists():
-  known = config_lib.flat(schema.base())
+  known = set(config_lib.flat(schema.base()))
+  for name in base.names():
+    fields = dataclasses.fields(base.load(name).Settings)
+    known |= {f'method.settings.{field.name}' for field in fields}
   for key in re.findall(r'--config\.([\w.]+)', README):
     assert key in known or key == 'key', key
 
