@@ -22,6 +22,7 @@ _CLASSES, _CLIPS = 2, 4
 # Small, so that a slow machine fills several in the time there is.
 _BATCH = 4
 _TURNS = 6
+# Batches of the loader before its clock starts.
 _WARM_UP = 4
 
 
@@ -66,7 +67,7 @@ def _measure(config, seconds: float) -> dict[str, Any]:
   # For all; the loader does it when it starts.
   kept_memory.keep()
   bare, frames, whole = _Rate(), _Rate(), _Rate()
-  # By turns, so that both meet the same load of the machine.
+  # By turns, so that all meet the same load of the machine.
   for turn in range(_TURNS):
     bare.measure(lambda: decoded(True), seconds / _TURNS, workers)
     frames.measure(lambda: decoded(False), seconds / _TURNS, workers)

@@ -56,9 +56,7 @@ def collect(
     rows = jax.device_get(run_step(sharding.put_batch(mesh, batch)))
     valid = rows['mask'] > 0
     index = rows['index'][valid]
-    logits = rows['logits'][valid].astype(np.float64)
-    check_finite(logits)
-    probabilities = softmax(logits)
+    probabilities = softmax(rows['logits'][valid].astype(np.float64))
     if total is None:
       total = np.zeros((num_clips, probabilities.shape[1]))
       features = np.zeros((num_clips, rows['features'].shape[1]), np.float32)
@@ -136,8 +134,7 @@ def rank_of_label(
 
 
 def check_finite(numbers: np.ndarray):
-  """Raises UserError if a score is NaN or infinite: no rank could be trusted.
-  """
+  """Raises UserError for NaN and infinity, whose rank would mean nothing."""
   if not np.isfinite(numbers).all():
     raise UserError(
         'the scores are not finite numbers: the weights are broken, or '
@@ -148,6 +145,7 @@ def check_finite(numbers: np.ndarray):
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-  """Softmax over the last axis, without overflow."""
+  """Softmax over the last axis, without overflow; see `check_finite`."""
+  check_finite(logits)
   shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
   return shifted / shifted.sum(axis=-1, keepdims=True)

@@ -91,9 +91,9 @@ class Looker:
       out = self._look(part, self._banks[names])
       logits.append(out['logits'])
       maps.append(out['maps'])
-    scores = np.concatenate(logits).astype(np.float64)
-    evaluate.check_finite(scores)
-    probabilities = evaluate.softmax(scores)
+    probabilities = evaluate.softmax(
+        np.concatenate(logits).astype(np.float64)
+    )
     probabilities = probabilities.reshape(len(clips), views, -1).mean(axis=1)
     merged = {k: np.concatenate([m[k] for m in maps]) for k in maps[0]}
     middle = [i * views + self._middle for i in range(len(clips))]

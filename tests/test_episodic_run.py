@@ -128,21 +128,26 @@ def test_a_score_with_weights_of_its_own_needs_a_training(finished, data_root):
     main.run(config, str(finished[0]), 'evaluate')
 
 
+def interrupt(data_root, workdir, monkeypatch):
+  """Begins to score a run and stops after the first episodes are written."""
+  write = episode_eval.Unfinished.write
+
+  def stop(self, kind, number, part):
+    write(self, kind, number, part)
+    if kind == 'episodes':
+      raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(episode_eval.Unfinished, 'write', stop)
+    with pytest.raises(KeyboardInterrupt):
+      main.run(tiny(data_root), str(workdir), 'evaluate')
+
+
 def test_what_is_kept_of_an_evaluation_is_of_one_way_of_scoring(
     finished, data_root, monkeypatch
 ):
   workdir, card = finished
-  original = episode_eval.Unfinished.write
-
-  def stop(self, kind, number, part):
-    original(self, kind, number, part)
-    if kind == 'episodes':
-      raise KeyboardInterrupt
-
-  monkeypatch.setattr(episode_eval.Unfinished, 'write', stop)
-  with pytest.raises(KeyboardInterrupt):
-    main.run(tiny(data_root), str(workdir), 'evaluate')
-  monkeypatch.setattr(episode_eval.Unfinished, 'write', original)
+  interrupt(data_root, workdir, monkeypatch)
   other = tiny(data_root, **{'method.settings.evaluate': 'text'})
   mixed = main.run(other, str(workdir), 'evaluate')['final']
   assert mixed == main.run(other, str(workdir), 'evaluate')['final']
@@ -192,17 +197,8 @@ def test_an_interrupted_evaluation_goes_on(finished, data_root, monkeypatch):
   workdir, card = finished
   before = answers(workdir)
   original = episode_eval.Unfinished.write
-
-  def stop(self, kind, number, part):
-    original(self, kind, number, part)
-    if kind == 'episodes':
-      raise KeyboardInterrupt
-
-  monkeypatch.setattr(episode_eval.Unfinished, 'write', stop)
   monkeypatch.setattr(episode_eval, '_PER_FILE', 1)
-  with pytest.raises(KeyboardInterrupt):
-    main.run(tiny(data_root), str(workdir), 'evaluate')
-  monkeypatch.setattr(episode_eval.Unfinished, 'write', original)
+  interrupt(data_root, workdir, monkeypatch)
   kept = list((workdir / 'evaluation/unfinished-test').rglob('*.npz'))
   assert {p.name.split('-')[0] for p in kept} == {'features', 'episodes'}
 

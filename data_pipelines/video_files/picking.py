@@ -70,6 +70,8 @@ def read(
   try:
     frames = found(keyframes, spare)
   except (SeekMissed, pyav.Unreadable):
+    if not keyframes and not spare:
+      raise
     # What was tried on a few frames does not hold for these, or the file is
     # broken; then this says where.
     frames = found((), ())

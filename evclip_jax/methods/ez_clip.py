@@ -268,12 +268,12 @@ def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
       'prompts': settings.temporal in ('deep', 'shallow'),
   }
   for name, here in has_own.items():
-    if (name in own) and not here:
+    if name in own and not here:
       key = 'temporal' if name == 'prompts' else name
       raise UserError(
           f'method.weights holds {name}, which '
           f'method.settings.{key}={getattr(settings, key)} has no use for. Set '
-          f'it to what the file was trained with.'
+          'it to what the file was trained with.'
       )
   return out
 

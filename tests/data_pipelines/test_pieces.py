@@ -12,7 +12,7 @@ from data_pipelines.clip_lists import labels, list_files, records
 from data_pipelines.clip_lists.list_files import Item
 from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from data_pipelines.stores.file_tree import FileTree
-from data_pipelines.video_files import examine, films, probe, pyav
+from data_pipelines.video_files import examine, films, probe
 from evclip_jax.errors import UserError
 from tests.data_pipelines import coded_clips, pictures
 
@@ -47,21 +47,6 @@ def film(tmp_path_factory):
 
 def read_numbers(*args):
   return coded_clips.read_indices(decode.read_frames(*args))
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-  """Counts the frames that come out of the decoder."""
-  count = []
-  original = pyav.decode
-
-  def counting(*args):
-    for frame in original(*args):
-      count.append(1)
-      yield frame
-
-  monkeypatch.setattr(pyav, 'decode', counting)
-  return count
 
 
 def test_a_piece_of_a_long_film_decodes_a_few_dozen_frames(film, decoded):
