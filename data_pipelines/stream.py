@@ -106,6 +106,8 @@ class Stream:
     kept_memory.keep()
     work = self._work
 
+    # Else its source would be rewritten and stored in a file for nothing.
+    @tf.autograph.experimental.do_not_convert
     def compute(number):
       failed = tf.numpy_function(work.compute, [number], tf.int64)
       failed.set_shape(())
