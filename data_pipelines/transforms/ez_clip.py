@@ -7,9 +7,10 @@ import dataclasses
 import functools
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from data_pipelines.sampling import crops, segments
+from data_pipelines.transforms import byte_colour
 from data_pipelines.transforms.view import Place, View
 
 
@@ -101,27 +102,24 @@ def augment(
   top, left, tall, wide = crops.multi_scale_box(
       *frames.shape[1:3], spec.crop_pixels, generator
   )
-  inside = frames[:, top : top + tall, left : left + wide]
-  size = spec.crop_pixels, spec.crop_pixels
-  pictures = [
-      Image.fromarray(np.ascontiguousarray(f)).resize(
-          size, Image.Resampling.BILINEAR
-      )
-      for f in inside
-  ]
+  out = np.empty((len(frames), *spec.shape[1:]), np.uint8)
+  for t, frame in enumerate(frames):
+    box = np.ascontiguousarray(frame[top : top + tall, left : left + wide])
+    out[t] = Image.fromarray(box).resize(
+        (spec.crop_pixels, spec.crop_pixels), Image.Resampling.BILINEAR
+    )
   if spec.flip and generator.random() < 0.5:
-    pictures = [
-        p.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for p in pictures
-    ]
+    out = np.ascontiguousarray(out[:, :, ::-1])
   if spec.jitter != 'none' and generator.random() < 0.8:
-    draws = draw_colours(generator)
-    for t, picture in enumerate(pictures):
+    draws = byte_colour.draw(generator)
+    for t in range(len(out)):
       if spec.jitter == 'frame' and t:
-        draws = draw_colours(generator)
-      pictures[t] = change_colours(picture, draws)
+        draws = byte_colour.draw(generator)
+      byte_colour.change(out[t], draws)
   if generator.random() < 0.2:
-    pictures = [p.convert('L').convert('RGB') for p in pictures]
-  return np.stack([np.asarray(p) for p in pictures])
+    for frame in out:
+      byte_colour.make_grey(frame)
+  return out
 
 
 def cut(frames: np.ndarray, spec: Spec, place: Place) -> np.ndarray:
@@ -160,41 +158,3 @@ def cut(frames: np.ndarray, spec: Spec, place: Place) -> np.ndarray:
           for f in frames
       ]
   )
-
-
-def draw_colours(generator: np.random.Generator) -> list[tuple[str, float]]:
-  """[(what to change, by how much)] in the order of application."""
-  steps = [
-      ('brightness', generator.uniform(0.6, 1.4)),
-      ('contrast', generator.uniform(0.6, 1.4)),
-      ('saturation', generator.uniform(0.8, 1.2)),
-      ('hue', generator.uniform(-0.1, 0.1)),
-  ]
-  return [steps[k] for k in generator.permutation(4)]
-
-
-_ENHANCERS = {
-    'brightness': ImageEnhance.Brightness,
-    'contrast': ImageEnhance.Contrast,
-    'saturation': ImageEnhance.Color,
-}
-
-
-def change_colours(
-    picture: Image.Image, steps: list[tuple[str, float]]
-) -> Image.Image:
-  """Applies `draw_colours` to one picture.
-
-  Source: torchvision.transforms.ColorJitter on Pillow images.
-  Differs: none.
-  """
-  for name, value in steps:
-    if name == 'hue':
-      hue, *rest = picture.convert('HSV').split()
-      # Bytes go round as the colour circle does.
-      shift = np.uint8(int(value * 255) & 255)
-      turned = Image.fromarray(np.asarray(hue) + shift)
-      picture = Image.merge('HSV', (turned, *rest)).convert('RGB')
-    else:
-      picture = _ENHANCERS[name](picture).enhance(value)
-  return picture

@@ -1,16 +1,15 @@
 """Resizing frames as PyTorch does, to the last digit, and fast.
 
-Compiled by Numba: one line after the other, so that what is worked on stays in
-the core's own cache, and without Python's lock, so that the threads of a loader
-do not wait for each other.
+One line after the other, so that what is worked on stays in the core's own
+cache.
 """
 
 import functools
 
-import numba
 import numpy as np
 
 from data_pipelines.transforms import taps
+from data_pipelines.transforms.compiled import compiled
 
 # Unsigned indices: negative ones, which count from the end, would be a case to
 # look for at every number.
@@ -102,17 +101,7 @@ def _axis(
   )
 
 
-def _compiled(function):
-  """Compiled when it is first called, and kept beside this file if it can be.
-  """
-  try:
-    return numba.njit(function, nogil=True, cache=True)
-  except RuntimeError:
-    # There is no folder that may be written to.
-    return numba.njit(function, nogil=True)
-
-
-@_compiled
+@compiled
 def _interpolate(
     frames, rows, row_weights, columns, column_weights, add, low, high, out
 ):
@@ -139,7 +128,7 @@ def _interpolate(
 # work on several numbers at once.
 
 
-@_compiled
+@compiled
 def _mix_lines(a, b, c, d, weight, out):
   """The weighted sum of four lines."""
   p, q, r, s = weight[0], weight[1], weight[2], weight[3]
@@ -147,7 +136,7 @@ def _mix_lines(a, b, c, d, weight, out):
     out[i] = p * a[i] + q * b[i] + r * c[i] + s * d[i]
 
 
-@_compiled
+@compiled
 def _mix_pixels(line, index, weights, out):
   """Weighted sums of four pixels of a line, whose first numbers `index` has."""
   place = np.uint64(0)
@@ -161,7 +150,7 @@ def _mix_pixels(line, index, weights, out):
       place += _ONE
 
 
-@_compiled
+@compiled
 def _store(line, add, low, high, out):
   for i in range(out.size):
     out[i] = min(max(line[i] + add, low), high)

@@ -137,21 +137,6 @@ def test_frames_that_are_no_colour_pictures_are_refused():
       resize.resize(np.zeros(shape, np.uint8), 256, 340)
 
 
-def test_where_nothing_can_be_written_it_is_compiled_each_time(monkeypatch):
-  original = resize.numba.njit
-
-  def without_a_cache(function, cache=False, **options):
-    if cache:
-      raise RuntimeError('cannot cache function: no locator available')
-    return original(function, **options)
-
-  monkeypatch.setattr(resize.numba, 'njit', without_a_cache)
-  out = np.zeros(2, np.uint8)
-  store = resize._compiled(resize._store.py_func)
-  store(np.array([7.2, 300.0]), 0.5, 0.0, 255.5, out)
-  assert out.tolist() == [7, 255]
-
-
 def test_a_window_outside_is_refused():
   for window in ((0, 117, 224, 224), (-1, 0, 224, 224)):
     with pytest.raises(ValueError, match='not inside 256x340'):
