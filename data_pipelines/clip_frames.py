@@ -5,6 +5,8 @@ The only place that joins the three. A system's recipe is a module of
 """
 
 import dataclasses
+import os
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -14,6 +16,7 @@ from data_pipelines import decode
 from data_pipelines.source import Source
 from data_pipelines.transforms import clip_fsar, ev_clip, ez_clip
 from data_pipelines.transforms.view import Place
+from data_pipelines.video_files.probe import Probe
 from evclip_jax import randomness
 from evclip_jax.errors import UserError
 
@@ -44,13 +47,39 @@ def spec_of(data: Any) -> FrameSpec:
   return recipe.Spec(**{name: data[name] for name in names})
 
 
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """What to read and what becomes of it; can be sent to another process.
+
+  Attributes:
+    media: path of a file or folder, or a file's contents.
+    probe: of it.
+    frames: int64 [T], frame numbers in the file.
+    pixels: `View.pixels` of the chosen view.
+  """
+
+  media: str | os.PathLike | bytes
+  probe: Probe
+  frames: np.ndarray
+  pixels: Callable[[np.ndarray], np.ndarray]
+
+  def read(self) -> np.ndarray:
+    """uint8 [T, P, P, 3].
+
+    Raises:
+      VideoError: the clip has changed or gone since it was examined.
+    """
+    frames = decode.read_frames(self.media, self.frames, self.probe)
+    return self.pixels(frames)
+
+
 def train_clip(
     source: Source,
     index: int,
     spec: FrameSpec,
     generator: np.random.Generator,
     query: bool = False,
-) -> np.ndarray:
+) -> Reading:
   """A training view of a clip.
 
   Args:
@@ -59,17 +88,11 @@ def train_clip(
     spec: sizes and switches.
     generator: of this clip in this epoch or episode.
     query: whether it is a query of an episode.
-
-  Returns:
-    uint8 [T, P, P, 3].
-
-  Raises:
-    VideoError: the clip has changed or gone since it was examined.
   """
   first, total = source.span(index)
   media, probe = source.read(index)
   view = _recipe(spec).train_view(spec, total, probe.fps, generator, query)
-  return view.pixels(decode.read_frames(media, first + view.frames, probe))
+  return Reading(media, probe, first + view.frames, view.pixels)
 
 
 def eval_clip(
@@ -80,7 +103,7 @@ def eval_clip(
     clips: int = 1,
     crops: int = 1,
     seed: int = 0,
-) -> np.ndarray:
+) -> Reading:
   """One of the fixed views that a clip is scored in.
 
   Args:
@@ -92,23 +115,20 @@ def eval_clip(
     crops: 1 = centre; 3 = left, centre, right.
     seed: for recipes that draw frames in testing; with the clip and its
       window it decides them, so that a clip always looks the same.
-
-  Returns:
-    uint8 [T, P, P, 3].
-
-  Raises:
-    VideoError: the clip has changed or gone since it was examined.
   """
-  media, probe, frames, chosen = _eval_view(
-      source, index, spec, view, clips, crops, seed
-  )
-  return chosen.pixels(decode.read_frames(media, frames, probe))
+  clip, crop = divmod(view, crops)
+  generator = randomness.generator(seed, 'view', index, clip)
+  first, total = source.span(index)
+  media, probe = source.read(index)
+  place = Place(clip, clips, crop, crops)
+  chosen = _recipe(spec).eval_view(spec, total, probe.fps, place, generator)
+  return Reading(media, probe, first + chosen.frames, chosen.pixels)
 
 
-def decoded(
+def decoding(
     source: Source, index: int, spec: FrameSpec, plainly: bool = False
-) -> np.ndarray:
-  """Only the decoding of the frames that a clip is scored by.
+) -> Reading:
+  """Only the decoding of the frames that a clip is scored by; for benchmarks.
 
   Args:
     source, index, spec: as for `eval_clip`.
@@ -116,23 +136,15 @@ def decoded(
       PyAV, frame after frame; B-frames that nobody asked for are decoded too.
 
   Returns:
-    uint8 [T, H, W, 3].
+    What gives no pixels when it is read: the frames stay where they are.
   """
-  media, probe, frames, _ = _eval_view(source, index, spec, 0, 1, 1, 0)
-  if plainly:
-    probe = dataclasses.replace(probe, spare='')
-  return decode.read_frames(media, frames, probe)
+  clip = eval_clip(source, index, spec)
+  probe = dataclasses.replace(clip.probe, spare='') if plainly else clip.probe
+  return dataclasses.replace(clip, probe=probe, pixels=_no_pixels)
 
 
-def _eval_view(source, index, spec, view, clips, crops, seed):
-  """(media, probe, frame numbers, what becomes of them) of a view."""
-  clip, crop = divmod(view, crops)
-  generator = randomness.generator(seed, 'view', index, clip)
-  first, total = source.span(index)
-  media, probe = source.read(index)
-  place = Place(clip, clips, crop, crops)
-  chosen = _recipe(spec).eval_view(spec, total, probe.fps, place, generator)
-  return media, probe, first + chosen.frames, chosen
+def _no_pixels(frames: np.ndarray) -> np.ndarray:
+  return frames[:0]
 
 
 def _recipe(spec: FrameSpec) -> ModuleType:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import clip_frames
+from data_pipelines import clip_frames, readers
 from data_pipelines.clip_frames import FrameSpec
 from data_pipelines.episodes import EpisodeList
 from data_pipelines.loader import EvalLoader, share_of
@@ -54,7 +54,7 @@ class TrainEpisodes:
       seed: of frames, crops and colours.
       start_step: batches that were already consumed.
       process_index, process_count: which share of each batch to give.
-      workers: decoding threads; 0 = one per core.
+      workers: clips read at once, see `readers`; 0 = one per core.
       prefetch: batches decoded ahead.
 
     Raises:
@@ -67,6 +67,8 @@ class TrainEpisodes:
     self._episodes, self._share = episodes, share
     size, support = episodes.clips_per_episode, episodes.num_support
     kept = _Kept(episodes)
+    workers = readers.number(workers)
+    read = readers.reader(workers)
 
     def first(step: int) -> int:
       return step * per_step + process_index * share
@@ -77,8 +79,9 @@ class TrainEpisodes:
       episode = first(step) + inside
       clip = int(kept.clips(episode)[slot])
       generator = randomness.generator(seed, 'episode clip', episode, clip)
-      video = clip_frames.train_clip(
-          source, clip, spec, generator, query=slot >= support
+      query = slot >= support
+      video = read(
+          clip_frames.train_clip(source, clip, spec, generator, query)
       )
       return video, 0, 1.0, clip, 0
 
@@ -162,7 +165,7 @@ class EvalEpisodes:
       from_bank: kept for the reader of `episodes`.
       per_batch: episodes per batch over all processes; 0 = one per process.
       process_index, process_count: which share of each batch to give.
-      workers: decoding threads; 0 = one per core.
+      workers: clips read at once, see `readers`; 0 = one per core.
       prefetch: batches decoded ahead.
 
     Raises:
@@ -170,7 +173,7 @@ class EvalEpisodes:
     """
     if not episodes.num:
       raise ValueError('scoring needs a number of episodes.')
-    shared = {'workers': workers, 'prefetch': prefetch}
+    shared = {'workers': readers.number(workers), 'prefetch': prefetch}
     self._clips = EvalLoader(
         source,
         batch_size,
@@ -207,6 +210,7 @@ class EvalEpisodes:
     size = self.episodes.clips_per_episode
     padding = np.zeros(self._spec.shape, np.uint8)
     kept = _Kept(self.episodes)
+    read = readers.reader(self._shared['workers'])
 
     def first(batch: int) -> int:
       return start + batch * self._per_batch + self._offset
@@ -218,8 +222,10 @@ class EvalEpisodes:
       if episode >= self.episodes.num:
         return padding, 0, 0.0, 0, 0
       clip = int(kept.clips(episode)[slot])
-      video = clip_frames.eval_clip(
-          self._source, clip, self._spec, seed=self._seed
+      video = read(
+          clip_frames.eval_clip(
+              self._source, clip, self._spec, seed=self._seed
+          )
       )
       return video, 0, 1.0, clip, 0
 

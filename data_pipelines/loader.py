@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from data_pipelines import clip_frames
+from data_pipelines import clip_frames, readers
 from data_pipelines.clip_frames import FrameSpec
 from data_pipelines.source import Source
 from data_pipelines.stream import Batch, Row, Stream
@@ -53,7 +53,7 @@ class TrainLoader:
       seed: of the order and of the crops.
       start_step: batches that were already consumed.
       process_index, process_count: which share of each batch to give.
-      workers: decoding threads; 0 = one per core.
+      workers: clips read at once, see `readers`; 0 = one per core.
       prefetch: batches decoded ahead.
 
     Raises:
@@ -64,6 +64,8 @@ class TrainLoader:
     share = share_of(self.batch_size, process_count)
     batch_rows, steps = self.batch_size, self.steps_per_epoch
     orders = _Orders(len(source), seed)
+    workers = readers.number(workers)
+    read = readers.reader(workers)
 
     def row(number: int) -> Row:
       step, place = divmod(number, share)
@@ -71,7 +73,7 @@ class TrainLoader:
       position = in_epoch * batch_rows + process_index * share + place
       index = int(orders.of(epoch)[position])
       generator = randomness.generator(seed, 'clip', epoch, index)
-      video = clip_frames.train_clip(source, index, spec, generator)
+      video = read(clip_frames.train_clip(source, index, spec, generator))
       return video, source.records[index].label, 1.0, index, 0
 
     self._stream = Stream(
@@ -155,7 +157,7 @@ class EvalLoader:
       positions: which clips of the list, in this order; None = all. 'index'
         still counts the whole list.
       process_index, process_count: which share of each batch to give.
-      workers: decoding threads; 0 = one per core.
+      workers: clips read at once, see `readers`; 0 = one per core.
       prefetch: batches decoded ahead.
 
     Raises:
@@ -171,6 +173,8 @@ class EvalLoader:
     self.num_batches = -(-total // batch_size)
     share = share_of(batch_size, process_count)
     padding = np.zeros(spec.shape, np.uint8)
+    workers = readers.number(workers)
+    read = readers.reader(workers)
 
     def row(number: int) -> Row:
       batch, place = divmod(number, share)
@@ -179,8 +183,8 @@ class EvalLoader:
         return padding, 0, 0.0, 0, 0
       clip, view = divmod(position, self.num_views)
       index = int(chosen[clip])
-      video = clip_frames.eval_clip(
-          source, index, spec, view, clips, crops, seed
+      video = read(
+          clip_frames.eval_clip(source, index, spec, view, clips, crops, seed)
       )
       return video, source.records[index].label, 1.0, index, view
 

@@ -14,6 +14,7 @@ from data_pipelines import (
     episodes,
     loader,
     open_data,
+    readers,
 )
 from evclip_jax.errors import UserError
 
@@ -45,7 +46,7 @@ class Lists:
         'spec': clip_frames.spec_of(config.data),
         'process_index': process_index,
         'process_count': process_count,
-        'workers': config.data.workers,
+        'workers': readers.number(config.data.workers),
         'prefetch': config.data.prefetch,
     }
     self.class_names = sets.class_names
@@ -57,12 +58,13 @@ class Lists:
     Frames are uint8 [T, H, W, 3], the middle view.
     """
     source = self._sets.evals()[name]
+    read = readers.reader(self._shared['workers'])
     chosen = np.linspace(0, len(source) - 1, min(most, len(source)))
     for index in dict.fromkeys(int(i) for i in chosen):
-      frames = clip_frames.eval_clip(
+      clip = clip_frames.eval_clip(
           source, index, self._shared['spec'], seed=self._config.seed
       )
-      yield frames, source.class_names[source.records[index].label]
+      yield read(clip), source.class_names[source.records[index].label]
 
   def write(self, folder: str | os.PathLike):
     """Writes the lists and class names of a run into its folder."""

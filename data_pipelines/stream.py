@@ -6,7 +6,6 @@ are written where they belong in a batch; only numbers pass through tensors,
 which would copy them twice.
 """
 
-import os
 import threading
 import time
 import weakref
@@ -48,14 +47,14 @@ class Stream:
       start, stop: row numbers, multiples of batch_size.
       batch_size: rows of a batch.
       video_shape: [T, P, P, 3] of the uint8 video in a row.
-      workers: threads; 0 = one per core.
+      workers: threads.
       prefetch: batches computed ahead.
     """
     self._work = _Work(row, (batch_size, *video_shape))
     self._range, self._batch_size = (start, stop), batch_size
     self._next = start // batch_size
     self._prefetch = prefetch
-    self._workers = workers or num_cores()
+    self._workers = workers
     # The iterator of tf.data, in a list so that the finalizer can drop it.
     self._held: list[Any] = []
     self._rows, self._waited, self._started = 0, 0.0, 0.0
@@ -174,10 +173,3 @@ def _stop(work: _Work, held: list[Any]):
   work.closed = True
   held.clear()
   work.batches.clear()
-
-
-def num_cores() -> int:
-  """Cores this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1

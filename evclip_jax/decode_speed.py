@@ -37,9 +37,9 @@ def measure(
     seconds: how long each way is timed.
 
   Returns:
-    'clips' (where they come from), 'workers' (threads, always as many), and
+    'clips' (where they come from), 'workers' (processes, always as many), and
     clips per second, by the clock and per core, of 'bare' (the decoder called
-    plainly, see `clip_frames.decoded`), 'frames' (the same frames as the
+    plainly, see `clip_frames.decoding`), 'frames' (the same frames as the
     loader reads them) and 'loader' (which also resizes, crops and batches);
     and the loader's per core as a share of that of 'bare' and of 'frames'.
   """
@@ -48,25 +48,42 @@ def measure(
 
 
 def _measure(config, seconds: float) -> dict[str, Any]:
-  from data_pipelines import clip_frames, kept_memory, loader, open_data
-  from data_pipelines.stream import num_cores
+  from data_pipelines import (
+      clip_frames,
+      kept_memory,
+      loader,
+      open_data,
+      readers,
+  )
 
   source = open_data.open_data(
       config.data, config.seed, config.split, cache_dir=config.cache_dir
   ).train
   spec = clip_frames.spec_of(config.data)
-  workers = config.data.workers or num_cores()
+  workers = readers.number(config.data.workers)
   order = np.random.default_rng(config.seed).permutation(len(source))
   place = itertools.count()
 
+  # All are measured in the same processes: threads would slow each other down.
+  read = readers.reader(workers)
+
   def decoded(plainly: bool) -> int:
     index = int(order[next(place) % len(order)])
-    clip_frames.decoded(source, index, spec, plainly)
+    read(clip_frames.decoding(source, index, spec, plainly))
     return 1
 
-  # For all; the loader does it when it starts.
+  # For a single worker, which reads here.
   kept_memory.keep()
-  bare, frames, whole = _Rate(), _Rate(), _Rate()
+
+  first = clip_frames.eval_clip(source, 0, spec)
+
+  def used() -> float:
+    return time.process_time() + readers.cpu_seconds()
+
+  bare, frames, whole = _Rate(used), _Rate(used), _Rate(used)
+  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    # The processes start and compile.
+    list(pool.map(lambda _: read(first), range(4 * workers)))
   # By turns, so that all meet the same load of the machine.
   for turn in range(_TURNS):
     bare.measure(lambda: decoded(True), seconds / _TURNS, workers)
@@ -94,14 +111,16 @@ def _measure(config, seconds: float) -> dict[str, Any]:
 class _Rate:
   """Clips per second of some work."""
 
-  def __init__(self):
+  def __init__(self, used: Callable[[], float]):
+    """`used` gives the processor time so far."""
+    self._now = used
     self._clips, self._passed, self._used = 0, 0.0, 0.0
 
   def measure(
       self, work: Callable[[], int], seconds: float, threads: int = 1
   ):
     """Repeats `work`, which does some clips and says how many, in threads."""
-    clock, used = time.perf_counter(), time.process_time()
+    clock, used = time.perf_counter(), self._now()
 
     def repeat(_) -> int:
       clips = 0
@@ -112,7 +131,7 @@ class _Rate:
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
       self._clips += sum(pool.map(repeat, range(threads)))
     self._passed += time.perf_counter() - clock
-    self._used += time.process_time() - used
+    self._used += self._now() - used
 
   @property
   def per_second(self) -> float:

@@ -31,6 +31,8 @@ def predict(
   Raises:
     UserError: the method needs examples, or has no use for them.
   """
+  from data_pipelines import readers
+
   config = run.config
   read = make_reader(config)
   clips, crops = config.eval.clips, config.eval.crops
@@ -46,7 +48,7 @@ def predict(
     looker = look.Looker(
         run.session, run.weights, rows, clips, crops, closely=closely
     )
-  workers = config.data.workers or os.cpu_count() or 1
+  workers = readers.number(config.data.workers)
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
     for start in range(0, len(videos), group_size):
       group = videos[start : start + group_size]
@@ -76,13 +78,14 @@ def make_reader(
     config: ml_collections.ConfigDict,
 ) -> Callable[[str], np.ndarray]:
   """Builds path -> uint8 [views, T, P, P, 3], the pixels of an evaluation."""
-  from data_pipelines import clip_frames, source
+  from data_pipelines import clip_frames, readers, source
   from data_pipelines.clip_lists import records
   from data_pipelines.stores import file_tree
   from data_pipelines.video_files import probe
 
   spec = clip_frames.spec_of(config.data)
   clips, crops = config.eval.clips, config.eval.crops
+  pixels = readers.reader(readers.number(config.data.workers))
 
   def read(path):
     path = os.path.abspath(path)
@@ -94,7 +97,7 @@ def make_reader(
         {path: probe.probe(path)},
     )
     return np.stack([
-        clip_frames.eval_clip(alone, 0, spec, view, clips, crops)
+        pixels(clip_frames.eval_clip(alone, 0, spec, view, clips, crops))
         for view in range(clips * crops)
     ])
 

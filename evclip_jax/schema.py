@@ -232,7 +232,8 @@ def _data() -> ml_collections.ConfigDict:
   d.query_augment = False
   # A clip that cannot be decoded: 'error' or 'skip'.
   d.on_broken = 'error'
-  # Decoding threads; 0 = one per core.
+  # Clips read at once, each by a process of its own (about 200 MB): 0 = one per
+  # core, at most 16; 1 = by the trainer itself.
   d.workers = 0
   # Batches decoded ahead.
   d.prefetch = 2

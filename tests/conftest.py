@@ -15,9 +15,11 @@ os.environ['XLA_FLAGS'] = ' '.join((
     '--xla_backend_optimization_level=0',
     '--xla_llvm_disable_expensive_passes=true',
 ))
-# What one test compiled, the next one and its subprocesses find.
-_CACHE = tempfile.TemporaryDirectory(prefix='evclip-compiled-')
-os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
+# What one test compiled, the next one and its subprocesses find, also those of
+# the other workers of pytest-xdist, which get this process's environment.
+if 'PYTEST_XDIST_WORKER' not in os.environ:
+  _CACHE = tempfile.TemporaryDirectory(prefix='evclip-compiled-')
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
 
 

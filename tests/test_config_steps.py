@@ -189,7 +189,14 @@ def short_random_numbers():
 
 
 @pytest.mark.usefixtures('short_random_numbers')
-@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize(
+    'family',
+    [
+        # It compiles longest, and the tower steps in tests/methods.
+        pytest.param(f, marks=pytest.mark.slow) if f.endswith('rn50') else f
+        for f in FAMILIES
+    ],
+)
 def test_every_recipe_makes_steps(family):
   configs = {case: small(*case) for case in FAMILIES[family]}
   first = next(iter(configs.values()))

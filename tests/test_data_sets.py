@@ -34,7 +34,7 @@ _SMALL = {
     'data.shots': 1,
     'data.num_frames': 2,
     'data.window_frames': 4,
-    'data.workers': 2,
+    'data.workers': 1,
     'mesh.data': 1,
     'optimizer.learning_rate': 1e-3,
     'optimizer.weight_decay': 0.05,

@@ -75,6 +75,7 @@ DATA_LEVELS = {
     'data_pipelines.builders': 4,
     'data_pipelines.clip_frames': 3,
     'data_pipelines.episodes': 3,
+    'data_pipelines.readers': 3,
     'data_pipelines.loader': 4,
     'data_pipelines.episode_loader': 4,
     'data_pipelines.other_data': 4,

@@ -1,4 +1,4 @@
-"""EZ-CLIP's pixels: boxes of several sizes, flips, changed colours; by Pillow.
+"""EZ-CLIP's pixels: boxes of several sizes, flips, changed colours.
 
 Normalise on the device with CLIP's constants (video.CONSTANTS).
 """

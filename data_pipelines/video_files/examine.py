@@ -7,8 +7,6 @@ an endless loop, gigabytes of memory) cannot reach the trainer: see `child.py`.
 
 import contextlib
 import dataclasses
-import os
-import sys
 from typing import Any
 
 import numpy as np
@@ -179,25 +177,25 @@ def _limit_memory():
       resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
 
 
-def _answer(question: dict[str, Any], contents: bytes) -> dict[str, Any]:
+def _answer(
+    question: dict[str, Any], contents: bytes
+) -> tuple[dict[str, Any], bytes]:
   try:
-    return examine(contents or question['path'])
+    return examine(contents or question['path']), b''
   except Unreadable as e:
-    return {'error': str(e)}
+    error = str(e)
   except MemoryError:
-    return {'error': f'it needs more than {_MEMORY_BYTES >> 30} GB of memory'}
+    error = f'it needs more than {_MEMORY_BYTES >> 30} GB of memory'
   # Whatever else a strange file brings about is the file's fault.
   except Exception as e:
-    return {'error': f'it cannot be examined ({type(e).__name__}: {e})'}
+    error = f'it cannot be examined ({type(e).__name__}: {e})'
+  return {'error': error}, b''
 
 
 def main():
   """Answers questions until standard input ends."""
-  answers = os.fdopen(os.dup(sys.stdout.fileno()), 'wb')
-  # Libraries may print; only answers may go out.
-  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   _limit_memory()
-  child.serve(sys.stdin.buffer, answers, _answer)
+  child.serve(_answer)
 
 
 if __name__ == '__main__':

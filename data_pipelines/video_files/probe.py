@@ -4,10 +4,9 @@ A clip may also be a folder of numbered pictures (`frame_folder.py`).
 
 The file is looked through in a process of its own (`examine.py`), so a file
 that crashes or hangs a decoder costs a message. What has passed is then read
-inside the trainer.
+by `readers`.
 """
 
-import atexit
 import base64
 import collections
 import dataclasses
@@ -200,21 +199,10 @@ def _look_at(path: str) -> tuple[str, int, str | None]:
 
 
 def _ask(question, contents: bytes, seconds: float) -> dict[str, Any]:
-  process = _children.take()
   try:
-    answer = process.ask(question, contents, seconds)
-  except child.Slow as e:
+    answer, _ = _children.ask(question, contents, seconds)
+  except (child.Slow, child.Died) as e:
     return {'error': str(e)}
-  except child.Died as e:
-    # What an earlier file did may show only now: blame no file for a crash
-    # unless it was the first one that the process saw.
-    if process.is_used:
-      return _ask(question, contents, seconds)
-    return {'error': str(e)}
-  except BaseException:
-    process.close()
-    raise
-  _children.give_back(process)
   if 'error' not in answer:
     times = answer['times']
     answer['times'] = pack(times) if times else ''
@@ -224,38 +212,6 @@ def _ask(question, contents: bytes, seconds: float) -> dict[str, Any]:
     answer['keyframes'] = tuple(answer['keyframes'])
     answer['holes'] = tuple(answer.get('holes', ()))
   return answer
-
-
-class _Children:
-  """Processes at rest; each thread that asks takes one or starts one."""
-
-  def __init__(self):
-    self._lock = threading.Lock()
-    self._idle: list[child.Child] = []
-    self._owner = 0
-
-  def take(self) -> child.Child:
-    with self._lock:
-      if self._owner != os.getpid():
-        # In a fork of the process that started them they are not ours.
-        self._idle = []
-        self._owner = os.getpid()
-        atexit.register(self.close)
-      if self._idle:
-        return self._idle.pop()
-    return child.Child(_EXAMINER)
-
-  def give_back(self, process: child.Child):
-    with self._lock:
-      self._idle.append(process)
-
-  def close(self, keep: int = 0):
-    with self._lock:
-      if self._owner != os.getpid():
-        return
-      surplus, self._idle = self._idle[keep:], self._idle[:keep]
-    for process in surplus:
-      process.close()
 
 
 class _Memory:
@@ -281,5 +237,5 @@ class _Memory:
         self._probes.popitem(last=False)
 
 
-_children = _Children()
+_children = child.Children(_EXAMINER)
 _memory = _Memory()

@@ -6,7 +6,6 @@ The file's name decides: 'crash' kills the process as a decoder's bug would,
 
 import os
 import signal
-import sys
 import time
 
 from data_pipelines.video_files import child
@@ -25,8 +24,8 @@ def answer(question, contents):
       'keyframes': [],
       # Tells the test which process answered.
       'width': os.getpid(),
-  }
+  }, b''
 
 
 if __name__ == '__main__':
-  child.serve(sys.stdin.buffer, sys.stdout.buffer, answer)
+  child.serve(answer)

@@ -69,7 +69,7 @@ def test_rows_are_training_views_of_the_episodes_clips(source):
       wanted = clip_frames.train_clip(
           source, int(clip), SPEC, generator, query=slot >= 2
       )
-      np.testing.assert_array_equal(one['video'][row, slot], wanted)
+      np.testing.assert_array_equal(one['video'][row, slot], wanted.read())
 
 
 def test_starting_at_step_n_equals_skipping_n_steps(source):
@@ -128,7 +128,7 @@ def test_scoring_gives_every_episode_once(source):
     for slot, clip in enumerate(episodes.episode(number)):
       wanted = clip_frames.eval_clip(source, int(clip), SPEC, seed=9)
       pixels = rows[number // 2]['video'][number % 2, slot]
-      np.testing.assert_array_equal(pixels, wanted)
+      np.testing.assert_array_equal(pixels, wanted.read())
 
 
 def test_the_bank_sees_what_the_episodes_see(source):

@@ -154,13 +154,13 @@ def test_rows_are_what_the_clip_functions_give(sets):
   for row, index in enumerate(one['index']):
     generator = randomness.generator(3, 'clip', 2, int(index))
     wanted = clip_frames.train_clip(sets.train, int(index), SPEC, generator)
-    np.testing.assert_array_equal(one['video'][row], wanted)
+    np.testing.assert_array_equal(one['video'][row], wanted.read())
 
 
 def test_frames_are_those_of_the_window(sets):
   """Decoded frames spell their own number."""
   spec = dataclasses.replace(SPEC, crop_pixels=48)
-  video = clip_frames.eval_clip(sets.tests['test'], 1, spec)
+  video = clip_frames.eval_clip(sets.tests['test'], 1, spec).read()
   source, probe = sets.tests['test'].read(1)
   start = (probe.num_frames - 16) // 2
   wanted = decode.read_frames(source, start + np.arange(0, 16, 4), probe)
@@ -222,7 +222,7 @@ def test_views_are_different_parts(sets):
   assert len({v.tobytes() for v in first}) == 6
   spec = dataclasses.replace(SPEC, crop_pixels=48)
   left, middle, right = (
-      clip_frames.eval_clip(sets.tests['test'], 0, spec, v, 1, 3)
+      clip_frames.eval_clip(sets.tests['test'], 0, spec, v, 1, 3).read()
       for v in range(3)
   )
   np.testing.assert_array_equal(left[..., 8:, :], middle[..., :-8, :])

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import decode
-from data_pipelines.video_files import probe, probe_cache
+from data_pipelines.video_files import child, probe, probe_cache
 from tests.data_pipelines import coded_clips
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -209,8 +209,7 @@ def test_the_sample_broken_files():
 @pytest.fixture
 def fake(monkeypatch):
   """Questions go to `fake_examiner`, with a memory of their own."""
-  children = probe._Children()
-  monkeypatch.setattr(probe, '_EXAMINER', 'tests.data_pipelines.fake_examiner')
+  children = child.Children('tests.data_pipelines.fake_examiner')
   monkeypatch.setattr(probe, '_children', children)
   monkeypatch.setattr(probe, '_memory', probe._Memory())
   yield children

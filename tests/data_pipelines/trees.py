@@ -18,7 +18,7 @@ def data_config(**values) -> ml_collections.ConfigDict:
   """config.data with other values, locked as in a run."""
   data = schema.base().data
   # Small frames: tests count and compare, they do not look.
-  data.update(resize_height=48, resize_width=64, crop_pixels=32, workers=2)
+  data.update(resize_height=48, resize_width=64, crop_pixels=32, workers=1)
   data.update(values)
   return data.lock()
 
