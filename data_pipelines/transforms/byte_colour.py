@@ -3,8 +3,6 @@
 Pillow's own way takes five times as long: it makes a picture of each step.
 """
 
-import math
-
 import numpy as np
 
 from data_pipelines.transforms.compiled import compiled
@@ -130,7 +128,7 @@ def _turn(red, green, blue, shift):
     spread, most = np.float32(value - least), np.float32(max(value, 1))
     saturation = np.float32(np.int32(spread / most * 255.0) / 255.0)
     place = np.float32(hue) * 6.0 / 255.0
-    part = math.floor(place)
+    part = np.int32(place)
     rest = np.float32(place - part)
     # Of the three numbers of a pixel one is the largest, one the smallest, and
     # one is on its way down (in odd parts of the circle) or up.
@@ -156,7 +154,7 @@ def _hue(r, g, b, value, least):
       - np.float32(value - behind) / spread
   )
   turns = sixths / 6.0 + 1.0
-  return np.int32(np.float32(turns - math.floor(turns)) * 255.0)
+  return np.int32(np.float32(turns - np.int32(turns)) * 255.0)
 
 
 @compiled
