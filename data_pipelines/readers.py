@@ -21,7 +21,7 @@ import numpy as np
 from data_pipelines import kept_memory
 from data_pipelines.clip_frames import Reading
 from data_pipelines.decode import VideoError
-from data_pipelines.video_files import child
+from data_pipelines.video_files import child, messages
 
 # Beyond these, disks and the trainer are what limits; each takes memory.
 _MOST = 16
@@ -100,7 +100,7 @@ def _answer(
 def main():
   """Reads clips until standard input ends."""
   kept_memory.keep()
-  child.serve(_answer)
+  messages.serve(_answer)
 
 
 if __name__ == '__main__':

@@ -1,19 +1,18 @@
-"""Processes that may crash or hang without harm, and how to talk to them."""
+"""Processes that may crash or hang without harm."""
 
 import atexit
 import contextlib
-import json
 import os
 import pathlib
 import signal
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-_LENGTHS = struct.Struct('<QQ')
+from data_pipelines.video_files import messages
+
 _START_SECONDS = 120.0
 _STOP_SECONDS = 2.0
 # The most that Linux gives to others than root.
@@ -46,7 +45,7 @@ class Child:
     """Starts it.
 
     Args:
-      module: what it runs; it calls `serve`.
+      module: what it runs; it calls `messages.serve`.
       answer_bytes: how large answers are, if they are large.
     """
     self._module = module
@@ -136,11 +135,11 @@ class Child:
       timer.cancel()
 
   def _exchange(self, question, contents):
-    send(self._process.stdin, question, contents)
+    messages.send(self._process.stdin, question, contents)
     return self._receive()
 
   def _receive(self):
-    return receive(self._process.stdout)
+    return messages.receive(self._process.stdout)
 
 
 class Children:
@@ -206,57 +205,12 @@ class Children:
     self.close()
 
 
-def serve(
-    answer: Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]],
-):
-  """The other end: answers on standard output until standard input ends."""
-  questions = sys.stdin.buffer
-  answers = os.fdopen(os.dup(sys.stdout.fileno()), 'wb')
-  # Libraries may print; only answers may go out.
-  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-  send(answers, {'ready': True})
-  while True:
-    try:
-      question, contents = receive(questions)
-    except EOFError:
-      return
-    # If the trainer is gone (killed), nobody else ends a hanging decoder.
-    if hasattr(signal, 'alarm') and question['seconds']:
-      signal.alarm(int(question['seconds']) + 10)
-    send(answers, *answer(question, contents))
-    if hasattr(signal, 'alarm'):
-      signal.alarm(0)
-
-
-def send(pipe, message: dict[str, Any], contents: bytes = b''):
-  """Writes one message with its contents."""
-  text = json.dumps(message).encode()
-  pipe.write(_LENGTHS.pack(len(text), len(contents)))
-  pipe.write(text)
-  pipe.write(contents)
-  pipe.flush()
-
-
-def receive(pipe) -> tuple[dict[str, Any], bytes]:
-  """Reads one message; EOFError if the other end is gone."""
-  text_bytes, contents_bytes = _LENGTHS.unpack(_exactly(pipe, _LENGTHS.size))
-  text = _exactly(pipe, text_bytes)
-  return json.loads(text), _exactly(pipe, contents_bytes)
-
-
 def _enlarge(pipe, wanted: int):
   """Makes room: each time a pipe is full, two processes wait."""
   with contextlib.suppress(ImportError, AttributeError, OSError):
     import fcntl
 
     fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, min(wanted, _PIPE_BYTES))
-
-
-def _exactly(pipe, count: int) -> bytes:
-  data = pipe.read(count)
-  if len(data) < count:
-    raise EOFError
-  return data
 
 
 def _describe(status: int) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.video_files import (
-    child,
     exactness,
     films,
     frame_folder,
+    messages,
     pyav,
 )
 from data_pipelines.video_files import packets as packets_lib
@@ -195,7 +195,7 @@ def _answer(
 def main():
   """Answers questions until standard input ends."""
   _limit_memory()
-  child.serve(_answer)
+  messages.serve(_answer)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 
-from data_pipelines.video_files import child
+from data_pipelines.video_files import messages
 
 
 def answer(question, contents):
@@ -28,4 +28,4 @@ def answer(question, contents):
 
 
 if __name__ == '__main__':
-  child.serve(answer)
+  messages.serve(answer)
