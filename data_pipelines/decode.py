@@ -146,6 +146,9 @@ def check_frames(probe: Probe, first: int, stop: int):
         _message(probe.name, f'its picture {name} is missing')
         + _pictures(probe)
     )
+  for index, fault in probe.broken:
+    if first <= index < stop:
+      raise VideoError(_message(probe.name, fault))
 
 
 def _pictures(probe: Probe) -> str:

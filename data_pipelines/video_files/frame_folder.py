@@ -163,13 +163,12 @@ def examine(source: str | bytes) -> dict[str, Any]:
     say how many of them make a second: fps and duration are 0.
 
   Raises:
-    Unreadable: see `series`, or a picture is broken; it is named.
+    Unreadable: see `series`, or the first picture is broken; it is named.
   """
   with Pictures(source) as pictures:
     found = series(pictures.names())
     pixels = pictures.decode(found.name(0))
-    for index in _even(found):
-      pictures.check(found.name(index))
+    broken = _broken(pictures, found)
   return {
       'num_frames': found.count,
       'width': pixels.shape[1],
@@ -179,10 +178,22 @@ def examine(source: str | bytes) -> dict[str, Any]:
       'pictures': found.pattern,
       'first_picture': found.first,
       'holes': found.holes,
+      'broken': broken,
       'times': [],
       'time_base': (0, 1),
       'keyframes': (),
   }
+
+
+def _broken(pictures: Pictures, found: Series) -> list[tuple[int, str]]:
+  """(frame, what is wrong) of the pictures that are."""
+  out = []
+  for index in _even(found):
+    try:
+      pictures.check(found.name(index))
+    except Unreadable as e:
+      out.append((index, str(e)))
+  return out
 
 
 def _even(found: Series) -> list[int]:

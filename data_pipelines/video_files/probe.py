@@ -68,6 +68,8 @@ class Probe:
   first_picture: int = 0
   # Pictures that are not there (`frame_folder.Series`); they count as frames.
   holes: tuple[int, ...] = ()
+  # Pictures that cannot be decoded: (frame, why). Pieces without them can.
+  broken: tuple[tuple[int, str], ...] = ()
   # Of a file that `cut` made of a longer one: the frames (first, stop) that
   # were asked for; what else is in it is only needed to decode them.
   piece: tuple[int, ...] = ()
@@ -101,6 +103,7 @@ class Probe:
         'keyframes': list(self.keyframes),
         'piece': list(self.piece),
         'holes': list(self.holes),
+        'broken': [list(x) for x in self.broken],
     }
 
   @classmethod
@@ -110,7 +113,8 @@ class Probe:
         k: tuple(values.get(k, ()))
         for k in ('time_base', 'keyframes', 'piece', 'holes')
     }
-    return cls(**values | lists)
+    broken = tuple(tuple(x) for x in values.get('broken', ()))
+    return cls(**values | lists | {'broken': broken})
 
 
 def probe(
@@ -211,6 +215,7 @@ def _ask(question, contents: bytes, seconds: float) -> dict[str, Any]:
     answer['time_base'] = tuple(answer['time_base'])
     answer['keyframes'] = tuple(answer['keyframes'])
     answer['holes'] = tuple(answer.get('holes', ()))
+    answer['broken'] = tuple(tuple(x) for x in answer.get('broken', ()))
   return answer
 
 

@@ -12,7 +12,7 @@ from data_pipelines.video_files import probe as probe_lib
 from data_pipelines.video_files.probe import Probe
 
 # Raised when the meaning of a field or a verdict changes.
-_VERSION = 3
+_VERSION = 4
 
 
 class ProbeCache:

@@ -1,6 +1,7 @@
 """Folders of numbered pictures are clips like any other."""
 
 import io
+import json
 import pathlib
 import zipfile
 
@@ -119,13 +120,16 @@ def test_pictures_that_break_later_are_named(tmp_path):
 
 
 def in_folder_and_zip(folder):
-  """The errors of a folder and of a ZIP file of all its pictures."""
+  """What is wrong with a folder, and with a ZIP file of all its pictures."""
   names = sorted(p.name for p in folder.iterdir())
   packed = io.BytesIO()
   with zipfile.ZipFile(packed, 'w') as file:
     for name in names:
       file.write(folder / name, name)
-  return probe.probe(folder).error, probe.probe(packed.getvalue()).error
+  found = probe.probe(folder), probe.probe(packed.getvalue())
+  return tuple(
+      x.error or (x.broken[0][1] if x.broken else None) for x in found
+  )
 
 
 @pytest.mark.parametrize('number', [1, 3, 4])
@@ -177,16 +181,26 @@ def test_of_many_pictures_an_even_choice_is_checked(tmp_path, monkeypatch):
   for number, found in ((2, False), (5, True), (8, False), (9, True)):
     whole = (folder / f'{number}.jpg').read_bytes()
     (folder / f'{number}.jpg').write_bytes(b'')
-    if found:
-      with pytest.raises(frame_folder.Unreadable, match=f'{number}.jpg is b'):
-        frame_folder.examine(str(folder))
-    else:
-      frame_folder.examine(str(folder))
+    broken = frame_folder.examine(str(folder))['broken']
+    assert [index + 1 for index, _ in broken] == [number] * found
     (folder / f'{number}.jpg').write_bytes(whole)
   monkeypatch.undo()
   (folder / '2.jpg').write_bytes(b'')
-  with pytest.raises(frame_folder.Unreadable, match='its picture 2.jpg'):
-    frame_folder.examine(str(folder))
+  ((index, fault),) = frame_folder.examine(str(folder))['broken']
+  assert index == 1 and 'its picture 2.jpg is broken' in fault
+
+
+def test_a_broken_picture_spoils_no_piece_without_it(tmp_path):
+  folder = pathlib.Path(pictures.write(tmp_path / 'film', 9, '{:d}.jpg'))
+  (folder / '4.jpg').write_bytes(b'')
+  found = probe.probe(folder)
+  assert found == probe.Probe.from_dict(json.loads(json.dumps(found.to_dict())))
+  decode.check_frames(found, 0, 3)
+  decode.check_frames(found, 4, 9)
+  assert read_numbers(folder, [1, 6], found) == [1, 6]
+  for first, stop in ((0, 9), (3, 4), (2, 5)):
+    with pytest.raises(decode.VideoError, match='4.jpg is broken .it is empty'):
+      decode.check_frames(found, first, stop)
 
 
 def test_a_clip_with_an_empty_picture_is_left_out(tmp_path):
