@@ -16,17 +16,7 @@ CASES = sorted(p.name for p in GOLDEN.iterdir() if p.is_dir())
 QUICK = 'clip-tiny-vit'
 
 
-# What it holds is part of ev-tiny-both as well.
-_SLOW = {'ev-tiny-mask'}
-
-
-@pytest.mark.parametrize(
-    'name',
-    [
-        pytest.param(n, marks=pytest.mark.slow) if n in _SLOW else n
-        for n in CASES
-    ],
-)
+@pytest.mark.parametrize('name', CASES)
 def test_golden_case(name):
   lines = run_case(GOLDEN / name)
   assert all(line.ok for line in lines), table(lines)

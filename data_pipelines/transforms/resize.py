@@ -26,7 +26,7 @@ def resize(
   """Resizes frames, or computes only a window of the resized frames.
 
   Args:
-    frames: [T, H, W, 3]; uint8, or float in any range.
+    frames: [T, H, W, 3]; uint8, or float32 or float64 in any range.
     height: pixels of the whole resized frame; the aspect ratio may change.
     width: likewise.
     window: (top, left, height, width) of the part wanted; None = all. The
