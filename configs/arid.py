@@ -15,7 +15,7 @@ Differs:  selection on the "others" list as in the original, but the test list
           is reported; the original reports the "others" list.
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ev_clip'):

@@ -12,7 +12,7 @@ Methods:  --config=configs/demo.py:zero_shot runs one method alone;
           --config=configs/demo.py:ez_clip compares EZ-CLIP with zero-shot.
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ev_clip'):

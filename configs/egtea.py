@@ -15,7 +15,7 @@ Differs:  the reported weights are those of the last step. The original picks
           them on the test list: --config.train.select=best_on_test.
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ev_clip'):

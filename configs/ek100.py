@@ -15,7 +15,7 @@ Differs:  classes are called by the official keys; the original's shipped
           selections name them by the free words of one annotation.
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ev_clip'):

@@ -27,7 +27,7 @@ Differs:  the halves are the first and the second in label order; the original's
           are of 16 per class; the weights of the last step count.
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ez_clip'):

@@ -24,7 +24,7 @@ Differs:  the shipped file is for ViT-L/14 and batches of 4
           training clips; the weights of the last step count.
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ez_clip'):

@@ -24,7 +24,7 @@ Differs:  the weights of the last step count, the original picks the best epoch
           step (the original: --config.optimizer.rate_every_steps=10).
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ez_clip'):

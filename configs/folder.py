@@ -20,7 +20,7 @@ Differs from configs/ucf.py: all clips, batches of 8, 50 epochs at the rate that
           the paper's code uses per clip in a batch, windows drawn at random.
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ev_clip'):

@@ -36,7 +36,7 @@ Differs:  the epochs of the stairs count once. The code counts them twice, so
 
 import ml_collections
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 # Of each benchmark: data.name, weight of the video-text loss, rate, the rate
 # the warm-up begins with, the stairs, episodes of an epoch of the schedule, of

@@ -15,7 +15,7 @@ Differs:  the weights of the last step count; the original selects on the
           validation list and reports its own test list.
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ev_clip'):

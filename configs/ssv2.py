@@ -14,7 +14,7 @@ Expect:   no accuracy is published in the original repository, and none has been
           measured here on the full data set.
 """
 
-from evclip_jax import experiment
+from evclip_jax.config import experiment
 
 
 def get_config(method='ev_clip'):

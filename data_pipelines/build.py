@@ -11,9 +11,9 @@ import pathlib
 
 from absl import flags
 
-from data_pipelines import quiet_tensorflow
-from evclip_jax import cli
-from evclip_jax.errors import UserError
+from data_pipelines import cli
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import quiet_tensorflow
 
 
 def define_flags():
@@ -101,7 +101,7 @@ def build(
   import tensorflow_datasets as tfds
 
   from data_pipelines.builders import plan as plan_lib
-  from data_pipelines.stores import archive
+  from data_pipelines.stores import tfds as archive
 
   module = importlib.import_module(
       f'data_pipelines.builders.{name}.{name}_builder'

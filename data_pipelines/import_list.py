@@ -11,11 +11,12 @@ import pathlib
 
 from absl import flags
 
-from data_pipelines.clip_lists import class_names, list_files
-from data_pipelines.clip_lists.items import Listing
-from data_pipelines.clip_lists.records import ClipList, ClipRecord, check_unique
-from evclip_jax import cli
-from evclip_jax.errors import UserError
+from data_pipelines import cli
+from data_pipelines.errors import UserError
+from data_pipelines.lists import classes as class_names
+from data_pipelines.lists import grammars
+from data_pipelines.lists.clips import ClipList, ClipRecord, check_unique
+from data_pipelines.lists.items import Listing
 
 
 def define_flags():
@@ -82,7 +83,7 @@ def convert(file: str | os.PathLike) -> Imported:
   Raises:
     UserError: no such grammar, a line without a class, a clip twice.
   """
-  listing = list_files.read(file, 'the list to convert')
+  listing = grammars.read(file, 'the list to convert')
   paths = _relative([item.path for item in listing.items])
   labels, names = _labels(listing, paths)
   records = tuple(

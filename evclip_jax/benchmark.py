@@ -16,18 +16,13 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from evclip_jax import (
-    cli,
-    decode_speed,
-    params,
-    reporting,
-    session,
-    speed_table,
-    step_speed,
-)
-from evclip_jax import config as config_lib
-from evclip_jax import model as model_lib
-from evclip_jax.errors import UserError
+from data_pipelines import cli
+from data_pipelines.errors import UserError
+from evclip_jax import decode_speed, speed_table, step_speed
+from evclip_jax.config import experiment, identity
+from evclip_jax.reporting import log
+from evclip_jax.training import model as model_lib
+from evclip_jax.training import params, session
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file, with :method to choose a method.'
@@ -50,8 +45,8 @@ def main(args: list[str]):
   """Measures and prints."""
   if args:
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
-  config = cli.config_value(_CONFIG)
-  config_lib.check(config)
+  config = experiment.from_flag(_CONFIG)
+  identity.check(config)
   result: dict[str, Any] = {
       'config': flags.FLAGS['config'].config_filename,
       'method': config.method.name,
@@ -59,7 +54,7 @@ def main(args: list[str]):
       'dtype': config.compute.dtype,
       'batch_size': config.batch_size,
       'num_frames': config.data.num_frames,
-      **reporting.environment(),
+      **log.environment(),
       'device_kind': jax.devices()[0].device_kind,
   }
   if not _DATA_ONLY.value:

@@ -28,12 +28,12 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from evclip_jax import cli
-from evclip_jax.errors import UserError
-from evclip_jax.interop import originals, sources
+from data_pipelines import cli
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax.methods import checkpoints
+from evclip_jax.methods.checkpoints import Source
 from evclip_jax.weights import cache, formats, native
 from evclip_jax.weights.identify import LABELS
-from evclip_jax.weights.table import WeightsError
 
 _SHOWN = 4
 
@@ -104,7 +104,7 @@ def convert_file(
     raise UserError(f'--clip={clip} is for --to=torch-names, not --to={to}.')
   file = formats.read_tensors(source)
   try:
-    found = sources.convert(file)
+    found = checkpoints.convert(file)
   except WeightsError as e:
     text = str(e)
     # Errors of the tables do not know the file.
@@ -115,13 +115,14 @@ def convert_file(
   if to == 'jax':
     _write_own(file, found, out)
   else:
-    tensors = originals.renamed(file, found, to, clip)
+    tensors = checkpoints.renamed(file, found, to, clip)
     native.write_tensors(out, tensors, {'format': 'pt', 'source': source.name})
   print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
 
 
-def _write_own(file: formats.StateFile, found: sources.Source, out: Path):
-  noted = cache.source_metadata(Path(file.path), sources.VERSIONS[found.part])
+def _write_own(file: formats.StateFile, found: Source, out: Path):
+  version = checkpoints.VERSIONS[found.part]
+  noted = cache.source_metadata(Path(file.path), version)
   noted['source_kind'] = found.kind
   if found.kind == 'evclip-jax':
     noted['sizes'] = file.metadata['sizes']
@@ -140,7 +141,7 @@ def _check_out(source: Path, out: Path, force: bool):
     raise UserError(f'{out} is there already. Add --force to replace it.')
 
 
-def _describe(file: formats.StateFile, found: sources.Source, verbose: bool):
+def _describe(file: formats.StateFile, found: Source, verbose: bool):
   converted, report = found.converted, found.converted.report
   count = sum(int(np.prod(x.shape)) for x in converted.flat.values())
   print(f'{file.path}: {LABELS[found.kind]} ({file.kind}).')

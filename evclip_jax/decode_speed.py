@@ -13,8 +13,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from evclip_jax import config as config_lib
-from evclip_jax import schema
+from evclip_jax.config import identity, schema
 
 # What is written where there are no clips: the size of UCF-101's.
 _WIDTH, _HEIGHT, _FRAMES, _FPS = 320, 240, 128, 25
@@ -48,13 +47,9 @@ def measure(
 
 
 def _measure(config, seconds: float) -> dict[str, Any]:
-  from data_pipelines import (
-      clip_frames,
-      kept_memory,
-      loader,
-      open_data,
-      readers,
-  )
+  from data_pipelines.loaders import clip_frames, open_data
+  from data_pipelines.loaders import clips as loader
+  from data_pipelines.video import kept_memory, readers
 
   source = open_data.open_data(
       config.data, config.seed, config.split, cache_dir=config.cache_dir
@@ -155,7 +150,7 @@ def _clips(config) -> Iterator[tuple[ml_collections.ConfigDict, str]]:
   if config.data.root or config.data.train_list or config.data.name == 'demo':
     yield config, config.data.root or config.data.train_list or 'the demo'
     return
-  made = config_lib.from_dict(config_lib.to_dict(config)).unlock()
+  made = identity.from_dict(identity.to_dict(config)).unlock()
   fresh = schema.base().data
   # The user's sizes on our clips: no list, no selection.
   for key in ('preprocess', 'num_frames', 'window_frames', 'train_temporal',

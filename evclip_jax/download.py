@@ -12,8 +12,8 @@ import sys
 import tqdm
 from absl import flags
 
-from evclip_jax import cli
-from evclip_jax.errors import UserError
+from data_pipelines import cli
+from data_pipelines.errors import UserError
 from evclip_jax.weights import cache, download, published
 
 

@@ -13,8 +13,10 @@ import numpy as np
 from absl import flags
 from safetensors.numpy import save
 
-from evclip_jax import cli, loaded_run, params
-from evclip_jax.errors import UserError
+from data_pipelines import cli
+from data_pipelines.errors import UserError
+from evclip_jax.runs import loaded_run
+from evclip_jax.training import params
 
 
 def define_flags():

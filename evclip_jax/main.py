@@ -14,19 +14,14 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from evclip_jax import (
-    cli,
-    compare,
-    experiment,
-    optim,
-    protocol_run,
-    reporting,
-    run_folder,
-    runs,
-)
-from evclip_jax import config as config_lib
-from evclip_jax import model as model_lib
-from evclip_jax.errors import UserError
+from data_pipelines import cli
+from data_pipelines.errors import UserError
+from evclip_jax.config import experiment, identity
+from evclip_jax.reporting import log
+from evclip_jax.runs import compare, folder, protocol_run
+from evclip_jax.runs import run as runs
+from evclip_jax.training import model as model_lib
+from evclip_jax.training import optimizer
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file, with :method to choose a method.'
@@ -48,17 +43,17 @@ def main(args: list[str]):
   """Runs what the flags say."""
   if args:
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
-  config = cli.config_value(_CONFIG)
-  config_lib.check(config)
+  config = experiment.from_flag(_CONFIG)
+  identity.check(config)
   # Refuses rates that do not go together, before there is a run folder.
-  optim.make_schedule(config.optimizer, config.train.epochs, 1)
+  optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
   if _COORDINATOR.value:
     jax.distributed.initialize(
         _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
     )
   file = flags.FLAGS['config'].config_filename
-  workdir = _WORKDIR.value or run_folder.default(file, config)
-  reporting.log(f'run folder: {os.path.abspath(workdir)}')
+  workdir = _WORKDIR.value or folder.default(file, config)
+  log.log(f'run folder: {os.path.abspath(workdir)}')
   run(config, workdir, _MODE.value)
 
 
@@ -93,10 +88,10 @@ def _run(config, workdir, mode, is_part=False) -> dict[str, Any]:
   trained = os.path.exists(os.path.join(workdir, 'config.json'))
   # A folder of another run is refused before any work.
   if mode == 'evaluate' and trained and not config.compare:
-    run_folder.check_same_model(workdir, config)
+    folder.check_same_model(workdir, config)
   else:
-    run_folder.check_free(workdir, config)
-  from data_pipelines import pipeline
+    folder.check_free(workdir, config)
+  from data_pipelines.loaders import pipeline
 
   data = pipeline.open_pipeline(
       config,

@@ -12,15 +12,11 @@ import json
 
 from absl import flags
 
-from evclip_jax import (
-    cli,
-    loaded_run,
-    predict_videos,
-    predictions,
-    reporting,
-    support,
-)
-from evclip_jax.errors import UserError
+from data_pipelines import cli
+from data_pipelines.errors import UserError
+from evclip_jax import predict_videos, predictions, support
+from evclip_jax.reporting import log
+from evclip_jax.runs import loaded_run
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'The run folder.')
 _CLASSES = flags.DEFINE_list(
@@ -61,7 +57,7 @@ def main(args: list[str]):
     run.config.eval.clips = _CLIPS.value or run.config.eval.clips
     run.config.eval.crops = int(_CROPS.value) or run.config.eval.crops
   rows, errors = [], []
-  with reporting.progress(len(videos), 'predict', unit='video') as bar:
+  with log.progress(len(videos), 'predict', unit='video') as bar:
     for path, seen in predict_videos.predict(run, videos, bool(out), examples):
       bar.update(1)
       if isinstance(seen, UserError):

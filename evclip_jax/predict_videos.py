@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 import ml_collections
 import numpy as np
 
-from evclip_jax import loaded_run, look, look_beside, support
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax import support
+from evclip_jax.evaluation import look, look_beside
+from evclip_jax.runs import loaded_run
 
 
 def predict(
@@ -31,7 +33,7 @@ def predict(
   Raises:
     UserError: the method needs examples, or has no use for them.
   """
-  from data_pipelines import readers
+  from data_pipelines.video import readers
 
   config = run.config
   read = make_reader(config)
@@ -78,10 +80,10 @@ def make_reader(
     config: ml_collections.ConfigDict,
 ) -> Callable[[str], np.ndarray]:
   """Builds path -> uint8 [views, T, P, P, 3], the pixels of an evaluation."""
-  from data_pipelines import clip_frames, readers, source
-  from data_pipelines.clip_lists import records
-  from data_pipelines.stores import file_tree
-  from data_pipelines.video_files import probe
+  from data_pipelines.lists import clips as records
+  from data_pipelines.loaders import clip_frames, source
+  from data_pipelines.stores import files
+  from data_pipelines.video import probe, readers
 
   spec = clip_frames.spec_of(config.data)
   clips, crops = config.eval.clips, config.eval.crops
@@ -93,7 +95,7 @@ def make_reader(
     alone = source.Source(
         records.ClipList('predict', (records.ClipRecord(path, 0),)),
         [],
-        file_tree.FileTree(os.path.dirname(path)),
+        files.FileTree(os.path.dirname(path)),
         {path: probe.probe(path)},
     )
     return np.stack([
@@ -120,7 +122,7 @@ def find_videos(arguments: Sequence[str]) -> list[str]:
     UserError: nothing named, a path that does not exist, a folder without
       videos.
   """
-  from data_pipelines.stores import file_tree
+  from data_pipelines.stores import files as file_tree
 
   if not arguments:
     raise UserError('name at least one video, or a folder of videos.')
@@ -152,7 +154,7 @@ def check_classes(names: Sequence[str]) -> list[str] | None:
     raise UserError(
         f'--classes={names[0]} leaves nothing to choose: name two or more.'
     )
-  from data_pipelines.clip_lists import class_names
+  from data_pipelines.lists import classes
 
-  class_names.check_distinct(names, '--classes')
-  return [class_names.clean(name) for name in names]
+  classes.check_distinct(names, '--classes')
+  return [classes.clean(name) for name in names]

@@ -6,8 +6,10 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evclip_jax import loaded_run, look, pictures
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax.evaluation import look
+from evclip_jax.reporting import pictures
+from evclip_jax.runs import loaded_run
 
 
 def row(

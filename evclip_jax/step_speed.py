@@ -13,8 +13,11 @@ import jax
 import ml_collections
 import numpy as np
 
-from evclip_jax import batch as batch_lib
-from evclip_jax import optim, session, sharding, step
+from evclip_jax.training import batch as batch_lib
+from evclip_jax.training import devices as sharding
+from evclip_jax.training import optimizer as optim
+from evclip_jax.training import session
+from evclip_jax.training import steps as step
 
 _LEAST_STEPS = 3
 # A slow machine does not have to wait for all the steps asked for.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +43,13 @@ def find(folder: str) -> Support:
   Raises:
     UserError: no such folder, fewer than two classes, or a class without clips.
   """
-  from data_pipelines.clip_lists import class_names
-  from data_pipelines.stores import file_tree
+  from data_pipelines.lists import classes as class_names
+  from data_pipelines.stores import files
 
   root = pathlib.Path(folder)
   if not root.is_dir():
     raise UserError(f'--support={folder} is not a folder.')
-  classes = file_tree.folders(root)
+  classes = files.folders(root)
   if len(classes) < 2:
     raise UserError(
         f'--support={folder} has {len(classes)} folders in it: wanted one '
@@ -57,7 +57,7 @@ def find(folder: str) -> Support:
     )
   found = []
   for name in classes:
-    tree = file_tree.FileTree(root / name)
+    tree = files.FileTree(root / name)
     found.append([os.path.join(tree.root, key) for key in tree.keys])
     if not found[-1]:
       raise UserError(f'the folder {root / name} (--support) has no videos.')

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax import alignment
+from evclip_jax.methods.clip_fsar import alignment
 
 _I, _J = np.mgrid[:8, :8]
 _MODULO = ((3 * _I + 5 * _J) % 7) / 7

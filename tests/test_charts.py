@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evclip_jax import charts
+from evclip_jax.reporting import charts
 
 
 def test_the_plane_holds_what_varies_most():

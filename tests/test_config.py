@@ -2,9 +2,8 @@
 
 import pytest
 
-from evclip_jax import config as config_lib
-from evclip_jax import experiment, schema
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax.config import experiment, identity, schema
 
 
 def test_unknown_key_names_the_nearest():
@@ -16,19 +15,19 @@ def test_unknown_key_names_the_nearest():
 def test_json_round_trip():
   config = schema.base()
   config.data.tests = {'dark': 'dark.txt'}
-  back = config_lib.from_dict(config_lib.to_dict(config))
-  assert config_lib.to_dict(back) == config_lib.to_dict(config)
+  back = identity.from_dict(identity.to_dict(config))
+  assert identity.to_dict(back) == identity.to_dict(config)
   assert back.is_locked
 
 
 def test_watching_differently_is_the_same_run():
-  a = config_lib.to_dict(schema.base())
+  a = identity.to_dict(schema.base())
   b = schema.base()
   b.train.log_every_steps = 7
   b.eval.crops = 3
-  assert config_lib.differences(a, config_lib.to_dict(b)) == []
+  assert identity.differences(a, identity.to_dict(b)) == []
   b.optimizer.learning_rate = 1.0
-  assert config_lib.differences(a, config_lib.to_dict(b)) == [
+  assert identity.differences(a, identity.to_dict(b)) == [
       'optimizer.learning_rate'
   ]
 
@@ -49,7 +48,7 @@ def test_values_no_run_could_use(key, value, message):
   with config.unlocked():
     config.update_from_flattened_dict({key: value})
   with pytest.raises(UserError, match=message):
-    config_lib.check(config)
+    identity.check(config)
 
 
 def with_variants():
@@ -69,11 +68,11 @@ def with_variants():
 
 def test_a_variant_is_chosen_by_all_of_its_keys():
   config = with_variants()
-  assert config_lib.choose_variant(config).batch_size == 64
+  assert identity.choose_variant(config).batch_size == 64
   config.data.num_frames = 16
-  assert config_lib.choose_variant(config).batch_size == 64
+  assert identity.choose_variant(config).batch_size == 64
   config.clip.name = 'ViT-L/14'
-  chosen = config_lib.choose_variant(config)
+  chosen = identity.choose_variant(config)
   # Of two that apply, the later one wins where both say something.
   assert chosen.batch_size == 4
   assert chosen.optimizer.learning_rate == 1e-4
@@ -83,32 +82,32 @@ def test_a_value_of_the_command_line_stays():
   config = with_variants()
   config.clip.name = 'ViT-L/14'
   config.batch_size = 24
-  chosen = config_lib.choose_variant(config, given=['clip.name', 'batch_size'])
+  chosen = identity.choose_variant(config, given=['clip.name', 'batch_size'])
   assert chosen.batch_size == 24
   assert chosen.optimizer.learning_rate == 1e-4
   # Also one that says what the file says anyway.
   config.batch_size = 64
-  assert config_lib.choose_variant(config, ['batch_size']).batch_size == 64
-  assert config_lib.choose_variant(config).batch_size == 16
+  assert identity.choose_variant(config, ['batch_size']).batch_size == 64
+  assert identity.choose_variant(config).batch_size == 16
 
 
 def test_choosing_a_variant_leaves_the_config_as_it_is():
   config = with_variants()
   config.clip.name = 'ViT-L/14'
-  before = config_lib.to_dict(config)
-  chosen = config_lib.choose_variant(config)
-  assert config_lib.to_dict(config) == before
+  before = identity.to_dict(config)
+  chosen = identity.choose_variant(config)
+  assert identity.to_dict(config) == before
   assert chosen.is_locked
   assert chosen.variants == ()
   # Nothing is left to choose, so that a run's own config gives the same run.
-  assert config_lib.choose_variant(chosen) == chosen
+  assert identity.choose_variant(chosen) == chosen
 
 
 def test_a_variant_of_an_unknown_key_is_refused():
   config = with_variants()
   config.variants = ({'when': {}, 'set': {'optimizer.rate': 1.0}},)
   with pytest.raises((AttributeError, KeyError), match='rate'):
-    config_lib.choose_variant(config)
+    identity.choose_variant(config)
 
 
 def test_a_row_of_a_comparison_may_have_settings_of_its_own():

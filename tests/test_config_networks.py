@@ -6,15 +6,15 @@ import re
 import jax
 import pytest
 
-from evclip_jax import config as config_lib
-from evclip_jax import experiment, params
-from evclip_jax.clip import convert as clip_convert
-from evclip_jax.clip import sizes
-from evclip_jax.clip.model import Clip
-from evclip_jax.encoders import convert as encoder_convert
-from evclip_jax.encoders import sizes as encoder_sizes
-from evclip_jax.encoders.swin3d import VideoEncoder
+from evclip_jax.config import experiment, identity
 from evclip_jax.methods import base
+from evclip_jax.models.clip import sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.swin3d import sizes as encoder_sizes
+from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.training import params
+from evclip_jax.weights import clip_names as clip_convert
+from evclip_jax.weights import swin3d_names as encoder_convert
 from evclip_jax.weights.tree import unflatten
 from tests.methods import tiny
 from tests.test_config_steps import FAMILIES, structure
@@ -66,7 +66,7 @@ def leaves_of(config):
 def variants(file, argument):
   """The config of a file, and those it compares."""
   loaded = load(ROOT / 'configs' / f'{file}.py', argument)
-  config = config_lib.choose_variant(loaded)
+  config = identity.choose_variant(loaded)
   yield config
   for row in config.compare:
     yield experiment.variant(config, row['method'], row['settings'])

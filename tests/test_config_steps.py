@@ -12,17 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax import batch as batch_lib
-from evclip_jax import config as config_lib
-from evclip_jax import experiment, optim, params, sharding, state, step
-from evclip_jax.clip import convert as clip_convert
-from evclip_jax.clip import sizes
-from evclip_jax.clip.model import Clip
-from evclip_jax.encoders import convert as encoder_convert
-from evclip_jax.encoders.sizes import VideoEncoderSizes
-from evclip_jax.encoders.swin3d import VideoEncoder
+from evclip_jax.config import experiment, identity
 from evclip_jax.methods import base
+from evclip_jax.models.clip import sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
+from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.training import batch as batch_lib
+from evclip_jax.training import devices, params, state, steps
+from evclip_jax.training import optimizer as optim
+from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import random_init
+from evclip_jax.weights import swin3d_names as encoder_convert
 from evclip_jax.weights.tree import unflatten
 from tests.test_configs import FILES, ROOT, load
 from tests.test_fsar_configs import NAMES
@@ -59,7 +60,7 @@ ENCODER = VideoEncoderSizes(8, (1, 1, 1, 1), (1, 1, 1, 1), drop_path=0.5)
 def small(file, argument):
   """The config of a file with small networks in mind."""
   loaded = load(ROOT / 'configs' / f'{file}.py', argument)
-  config = config_lib.choose_variant(loaded)
+  config = identity.choose_variant(loaded)
   config.data.num_frames = NUM_FRAMES
   own = config.method.settings
   if config.method.name == 'ev_clip':
@@ -155,7 +156,7 @@ def make_step(config, mesh, shardings):
         **optimizer_values(config), weight_decay=given['decay']
     )
     optimizer = optim.make_optimizer(values, schedule)
-    return step.make_train_step(
+    return steps.make_train_step(
         method, optimizer, schedule, mesh, shardings, config.seed
     )(*arguments)
 
@@ -202,8 +203,8 @@ def test_every_recipe_makes_steps(family):
   first = next(iter(configs.values()))
   method = make_method(first, experiment.settings(first))
   trainable, statistics, frozen = weights(first, method)
-  mesh = sharding.make_mesh(1)
-  shardings = sharding.frozen_shardings(mesh, frozen, shard=False)
+  mesh = devices.make_mesh(1)
+  shardings = devices.frozen_shardings(mesh, frozen, shard=False)
   placed = jax.device_put(frozen, shardings)
   run = make_step(first, mesh, shardings)
   classes, batch = make_batch(first)
@@ -216,7 +217,7 @@ def test_every_recipe_makes_steps(family):
     rates = np.asarray(given['rates'])
     assert np.all(rates[1:] > 0), case
     # Placed like what a step returns, or the second one compiles again.
-    now = sharding.put(mesh, state.create(trainable, optimizer, statistics))
+    now = devices.put(mesh, state.create(trainable, optimizer, statistics))
     for i in range(STEPS):
       now, metrics = run(given, now, placed, classes, batch)
       metrics = jax.device_get(metrics)

@@ -6,8 +6,7 @@ import pathlib
 
 import pytest
 
-from evclip_jax import config as config_lib
-from evclip_jax import experiment
+from evclip_jax.config import experiment, identity
 from evclip_jax.methods import base
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -24,7 +23,7 @@ def load(path, *method):
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
 def test_a_config_is_valid_and_locked(path):
   config = load(path)
-  config_lib.check(config)
+  identity.check(config)
   assert config.is_locked
   with pytest.raises(AttributeError, match='Did you mean'):
     config.batch_sizes = 3
@@ -33,8 +32,8 @@ def test_a_config_is_valid_and_locked(path):
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
 def test_a_config_survives_its_own_json(path):
   config = load(path)
-  again = config_lib.from_dict(config_lib.to_dict(config))
-  assert config_lib.digest(again) == config_lib.digest(config)
+  again = identity.from_dict(identity.to_dict(config))
+  assert identity.digest(again) == identity.digest(config)
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
@@ -83,7 +82,7 @@ def test_ucf_is_the_recipe_of_the_paper():
       'method.settings.activation': 'gelu',
       'method.settings.bias': False,
   }
-  values = config_lib.flat(load(ROOT / 'configs' / 'ucf.py'))
+  values = identity.flat(load(ROOT / 'configs' / 'ucf.py'))
   assert {k: values[k] for k in expected} == expected
 
 
@@ -93,9 +92,9 @@ EZ_CLIP = ('demo', 'folder', 'ucf', 'ez_base_to_novel', 'ez_few_shot')
 @pytest.mark.parametrize('name', [*EZ_CLIP, 'ez_zero_shot'])
 def test_ez_clip_has_its_own_optimizer_everywhere(name):
   config = load(ROOT / 'configs' / f'{name}.py', 'ez_clip')
-  config_lib.check(config)
+  identity.check(config)
   assert experiment.settings(config).temporal == 'deep'
-  values = config_lib.flat(config)
+  values = identity.flat(config)
   # Spec of EZ-CLIP, 5: one optimizer and schedule in all shipped configs.
   expected = {
       'name': 'adamw',
@@ -177,8 +176,8 @@ def test_ev_clip_has_the_originals_numbers(file, encoder, clip, frames, row):
           'data.num_frames': frames,
       }
   )
-  chosen = config_lib.choose_variant(config)
-  config_lib.check(chosen)
+  chosen = identity.choose_variant(config)
+  identity.check(chosen)
   optimizer = chosen.optimizer
   assert row == (
       chosen.batch_size,
@@ -200,21 +199,21 @@ def test_clips_of_left_and_right_are_not_mirrored():
 def test_variants_are_ev_clips_own():
   config = load(ROOT / 'configs' / 'ucf.py', 'ez_clip')
   config.clip.name = L14
-  assert config_lib.choose_variant(config).batch_size == config.batch_size
+  assert identity.choose_variant(config).batch_size == config.batch_size
 
 
 def test_a_recipe_replaces_only_its_own_values():
   plain = experiment.new('zero_shot')
   with_recipe = experiment.new('ez_clip')
-  values = config_lib.to_dict(with_recipe)
+  values = identity.to_dict(with_recipe)
   experiment.use_recipe(with_recipe)
-  changed = config_lib.differences(values, config_lib.to_dict(with_recipe))
+  changed = identity.differences(values, identity.to_dict(with_recipe))
   recipe = base.load('ez_clip').RECIPE
-  found = config_lib.flat(with_recipe)
+  found = identity.flat(with_recipe)
   assert {key: found[key] for key in recipe} == recipe
   assert set(changed) <= set(recipe)
   assert with_recipe.is_locked
   # A method without one changes nothing.
-  before = config_lib.to_dict(plain)
+  before = identity.to_dict(plain)
   experiment.use_recipe(plain)
-  assert config_lib.to_dict(plain) == before
+  assert identity.to_dict(plain) == before

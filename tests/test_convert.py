@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from data_pipelines.errors import UserError
 from evclip_jax import convert
-from evclip_jax.errors import UserError
-from evclip_jax.interop import scenic
-from evclip_jax.weights import cache, formats, native
+from evclip_jax.weights import cache, formats, native, scenic
 from tests.clip import small
 from tests.interop import test_sources as states
 

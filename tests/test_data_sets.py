@@ -12,16 +12,17 @@ from collections.abc import Callable
 
 import pytest
 
-from data_pipelines import build, open_data
-from evclip_jax import config as config_lib
+from data_pipelines import build
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
 from evclip_jax import main
-from evclip_jax.errors import UserError
+from evclip_jax.config import identity
 from tests.data_pipelines import (
-    epic_tree,
-    kinetics_tree,
-    official_trees,
-    ssv2_tree,
-    trees,
+  epic_tree,
+  kinetics_tree,
+  official_trees,
+  ssv2_tree,
+  trees,
 )
 
 # The same shapes and the same optimizer for all, so that what is compiled for
@@ -168,7 +169,7 @@ def settings(case, cache, **values):
   config.update_from_flattened_dict(
       _SMALL | {'cache_dir': str(cache)} | values
   )
-  config_lib.check(config)
+  identity.check(config)
   return config
 
 

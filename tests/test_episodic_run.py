@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from configs import folder as folder_config
-from evclip_jax import config as config_lib
-from evclip_jax import episode_eval, loaded_run, main, predict_videos, support
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax import main, predict_videos, support
+from evclip_jax.config import identity
+from evclip_jax.evaluation import episodes as episode_eval
+from evclip_jax.runs import loaded_run
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -55,7 +57,7 @@ def tiny(root, **changes):
   config.update_from_flattened_dict(
       CHANGES | {'data.root': str(root)} | changes
   )
-  config_lib.check(config)
+  identity.check(config)
   return config
 
 

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from evclip_jax import evaluate, sharding
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax.evaluation import scores
+from evclip_jax.training import devices
 
 LOGITS = np.log([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.5, 0.3, 0.2]])
 
 
 def test_summary_by_hand():
-  summary = evaluate.summarise(LOGITS, np.array([0, 2, 1]))
+  summary = scores.summarise(LOGITS, np.array([0, 2, 1]))
   assert summary['top1'] == pytest.approx(100 / 3)
   assert summary['top5'] == 100
   expected = -(np.log(0.7) + np.log(0.3) + np.log(0.3)) / 3
@@ -20,12 +21,12 @@ def test_summary_by_hand():
 
 
 def test_ties_go_to_the_lower_class():
-  ranks = evaluate.rank_of_label(np.zeros((2, 3)), np.array([0, 2]))
+  ranks = scores.rank_of_label(np.zeros((2, 3)), np.array([0, 2]))
   assert ranks.tolist() == [0, 2]
 
 
 def test_per_class_names_only_what_occurs():
-  got = evaluate.per_class(LOGITS, np.array([0, 0, 0]), ['a', 'b', 'c'])
+  got = scores.per_class(LOGITS, np.array([0, 0, 0]), ['a', 'b', 'c'])
   assert got == {'a': pytest.approx(200 / 3)}
 
 
@@ -48,8 +49,8 @@ def run_step(batch):
 
 
 def test_padding_rows_are_not_counted():
-  scored = evaluate.collect(
-      run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), sharding.make_mesh(4), 3, 1
+  scored = scores.collect(
+      run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), devices.make_mesh(4), 3, 1
   )
   assert scored.labels.tolist() == [0, 1, 2]
   np.testing.assert_allclose(np.exp(scored.log_probabilities).sum(axis=1), 1)
@@ -57,8 +58,8 @@ def test_padding_rows_are_not_counted():
 
 
 def test_views_are_averaged():
-  scored = evaluate.collect(
-      run_step, batches([0, 1, 0, 1], [1] * 4), sharding.make_mesh(4), 2, 2
+  scored = scores.collect(
+      run_step, batches([0, 1, 0, 1], [1] * 4), devices.make_mesh(4), 2, 2
   )
   assert scored.log_probabilities.shape == (2, 3)
   np.testing.assert_array_equal(scored.features, 2 * np.eye(3)[:2])
@@ -66,10 +67,10 @@ def test_views_are_averaged():
 
 def test_a_clip_left_out_is_noticed():
   with pytest.raises(ValueError, match=r'clips \[3\] do not'):
-    evaluate.collect(
+    scores.collect(
         run_step,
         batches([0, 1, 2, 0], [1, 1, 1, 0]),
-        sharding.make_mesh(4),
+        devices.make_mesh(4),
         4,
         1,
     )
@@ -78,4 +79,4 @@ def test_a_clip_left_out_is_noticed():
 @pytest.mark.parametrize('value', [np.nan, np.inf])
 def test_scores_that_are_no_numbers_are_no_hits(value):
   with pytest.raises(UserError, match='not finite'):
-    evaluate.check_finite(np.array([[0.0, value]]))
+    scores.check_finite(np.array([[0.0, value]]))

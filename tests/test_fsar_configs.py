@@ -8,14 +8,15 @@ import re
 import numpy as np
 import pytest
 
-from evclip_jax import config as config_lib
-from evclip_jax.clip import convert as clip_convert
-from evclip_jax.clip.model import Clip
-from evclip_jax.clip.sizes import TABLE
-from evclip_jax.experiment import settings
-from evclip_jax.interop import clip_fsar as interop
-from evclip_jax.methods import base, clip_fsar
-from evclip_jax.params import split
+from evclip_jax.config import identity
+from evclip_jax.config.experiment import settings
+from evclip_jax.methods import base
+from evclip_jax.methods.clip_fsar import checkpoint as interop
+from evclip_jax.methods.clip_fsar import method as clip_fsar
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.clip.sizes import TABLE
+from evclip_jax.training.params import split
+from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights.tree import unflatten
 from tests.test_configs import load
 
@@ -31,13 +32,13 @@ NAMES = [
 
 @functools.cache
 def flat(name):
-  return config_lib.flat(load(FILE, name))
+  return identity.flat(load(FILE, name))
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_every_recipe_is_valid(name):
   config = load(FILE, name)
-  config_lib.check(config)
+  identity.check(config)
   assert config.is_locked
   assert config.method.name == 'clip_fsar'
   clip = Clip(TABLE[config.clip.name])

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evclip_jax import losses
+from evclip_jax.methods import losses
 from tests import spec_numbers
 
 ALL = np.ones(3, np.float32)

@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from evclip_jax import optim, schedules
+from evclip_jax.training import optimizer as optim
+from evclip_jax.training import schedules
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evclip_jax import params
+from evclip_jax.training import params
 
 TREE = {
     'clip': {'proj': np.ones(2)},

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from evclip_jax.clip.sizes import TABLE
+from evclip_jax.models.clip.sizes import TABLE
 from tests.methods import tiny
 from tests.parity import ev_clip
 from tests.parity.__main__ import run_case

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from evclip_jax.params import merge
+from evclip_jax.training.params import merge
 from tests.parity import draw, ez_clip
 from tests.parity.__main__ import run_case
 

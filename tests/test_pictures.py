@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evclip_jax import page, pictures
+from evclip_jax.reporting import page, pictures
 
 
 @pytest.fixture

@@ -12,16 +12,11 @@ import pytest
 from PIL import Image
 
 from configs import folder as folder_config
-from evclip_jax import (
-    export,
-    loaded_run,
-    main,
-    params,
-    predict_videos,
-    predictions,
-)
-from evclip_jax import model as model_lib
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax import export, main, predict_videos, predictions
+from evclip_jax.runs import loaded_run
+from evclip_jax.training import model as model_lib
+from evclip_jax.training import params
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -6,9 +6,11 @@ import pathlib
 import pytest
 
 from configs import folder as folder_config
-from evclip_jax import config as config_lib
-from evclip_jax import main, protocol_run, protocols, run_folder
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax import main
+from evclip_jax.config import identity
+from evclip_jax.runs import folder as run_folder
+from evclip_jax.runs import protocol_run, protocols
 from tests import clips
 
 
@@ -16,7 +18,7 @@ def config(method='ev_clip', **changes):
   c = folder_config.get_config(method)
   with c.unlocked():
     c.update_from_flattened_dict(changes)
-  config_lib.check(c)
+  identity.check(c)
   return c
 
 
@@ -195,7 +197,7 @@ def test_places_of_other_data_sets_may_change_between_sittings():
   def digest(**changes):
     c = folder_config.get_config('ev_clip').unlock()
     c.data.others = {'ucf': entry | changes}
-    return config_lib.digest(c)
+    return identity.digest(c)
 
   assert digest() == digest(root='/b')
   assert digest() != digest(splits=(1,))

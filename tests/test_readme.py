@@ -8,8 +8,7 @@ import subprocess
 
 import pytest
 
-from evclip_jax import config as config_lib
-from evclip_jax import schema
+from evclip_jax.config import identity, schema
 from evclip_jax.methods import base
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -24,7 +23,7 @@ def test_every_command_exists():
 
 
 def test_every_config_key_exists():
-  known = set(config_lib.flat(schema.base()))
+  known = set(identity.flat(schema.base()))
   for name in base.names():
     fields = dataclasses.fields(base.load(name).Settings)
     known |= {f'method.settings.{field.name}' for field in fields}

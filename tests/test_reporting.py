@@ -2,7 +2,7 @@
 
 import json
 
-from evclip_jax import reporting
+from evclip_jax.reporting import log as reporting
 
 
 def lines(folder):

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from configs import folder as folder_config
-from evclip_jax import config as config_lib
+from data_pipelines.errors import UserError
 from evclip_jax import main
-from evclip_jax.errors import UserError
+from evclip_jax.config import identity
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -46,7 +46,7 @@ def tiny(root, **changes):
       }
       | changes
   )
-  config_lib.check(config)
+  identity.check(config)
   return config
 
 
@@ -178,7 +178,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
 
 
 def test_nothing_to_train_is_an_error(data_root, tmp_path):
-  from evclip_jax import experiment
+  from evclip_jax.config import experiment
 
   config = experiment.variant(tiny(data_root), 'zero_shot', {})
   with pytest.raises(UserError, match='nothing to train'):

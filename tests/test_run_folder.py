@@ -2,8 +2,9 @@
 
 import pytest
 
-from evclip_jax import run_folder, schema
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax.config import schema
+from evclip_jax.runs import folder as run_folder
 
 
 def config(**changes):

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from evclip_jax import sharding
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax.training import devices
 
 
 def test_mesh_axes_are_auto():
-  mesh = sharding.make_mesh()
+  mesh = devices.make_mesh()
   assert mesh.axis_names == ('data', 'model')
   assert set(mesh.axis_types) == {AxisType.Auto}
   assert mesh.shape['data'] == 8
@@ -18,29 +18,29 @@ def test_mesh_axes_are_auto():
 
 def test_too_many_devices_are_refused():
   with pytest.raises(UserError, match='mesh.data=9, but there are 8'):
-    sharding.make_mesh(9)
+    devices.make_mesh(9)
 
 
 def test_uneven_batch_names_the_numbers_that_fit():
   with pytest.raises(UserError, match='Use batch_size=4 or 8, or mesh.data=3'):
-    sharding.check_batch_size(sharding.make_mesh(4), 6)
-  sharding.check_batch_size(sharding.make_mesh(2), 6)
+    devices.check_batch_size(devices.make_mesh(4), 6)
+  devices.check_batch_size(devices.make_mesh(2), 6)
 
 
 def test_batch_is_split_over_devices():
-  batch = sharding.put_batch(
-      sharding.make_mesh(4), {'label': np.arange(8, dtype=np.int32)}
+  batch = devices.put_batch(
+      devices.make_mesh(4), {'label': np.arange(8, dtype=np.int32)}
   )
   shards = [s.data.tolist() for s in batch['label'].addressable_shards]
   assert shards == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
 def test_large_frozen_leaves_are_spread_on_request():
-  mesh = sharding.make_mesh(4)
+  mesh = devices.make_mesh(4)
   frozen = {'big': np.zeros((2048, 1024)), 'small': np.zeros(3)}
-  placed = sharding.frozen_shardings(mesh, frozen, shard=True)
+  placed = devices.frozen_shardings(mesh, frozen, shard=True)
   assert placed['big'].shard_shape((2048, 1024)) == (512, 1024)
   assert placed['small'].is_fully_replicated
-  same = sharding.frozen_shardings(mesh, frozen, shard=False)
+  same = devices.frozen_shardings(mesh, frozen, shard=False)
   assert same['big'].is_fully_replicated
   assert isinstance(placed['big'], jax.sharding.NamedSharding)

@@ -18,7 +18,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from data_pipelines.builders import encoded
 from data_pipelines.builders.plan import Clip, Plan, make
 from data_pipelines.datasets.description import Description
-from data_pipelines.stores import archive
+from data_pipelines.stores import tfds as archive
 
 _DIGEST = 'plan.sha256'
 # Suffix of the part of the index that belongs to a shard.

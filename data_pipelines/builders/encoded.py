@@ -11,14 +11,14 @@ import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from data_pipelines.builders import cut
 from data_pipelines.builders.plan import Clip
-from data_pipelines.decode import VideoError
-from data_pipelines.source import frames_of
-from data_pipelines.stores.file_tree import FileTree
-from data_pipelines.video_files import cut
-from data_pipelines.video_files.probe import Probe, probe
-from data_pipelines.video_files.probe_cache import probe_many
-from data_pipelines.video_files.pyav import Unreadable
+from data_pipelines.loaders.source import frames_of
+from data_pipelines.stores.files import FileTree
+from data_pipelines.video.film import Unreadable
+from data_pipelines.video.probe import Probe, probe
+from data_pipelines.video.probe_cache import probe_many
+from data_pipelines.video.read import VideoError
 
 # Files examined in parallel before the next ones are written.
 _AT_ONCE = 64

@@ -8,17 +8,16 @@ import json
 import os
 from typing import Any
 
-from data_pipelines.clip_lists import labels, path_rule
-from data_pipelines.clip_lists.items import Listing
-from data_pipelines.clip_lists.records import ClipRecord
-from data_pipelines.datasets import numbering
 from data_pipelines.datasets.description import (
-    Description,
-    find_layout,
-    official_listing,
+  Description,
+  find_layout,
+  official_listing,
 )
-from data_pipelines.stores.file_tree import FileTree
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import locate, numbering, path_rule
+from data_pipelines.lists.clips import ClipRecord
+from data_pipelines.lists.items import Listing
+from data_pipelines.stores.files import FileTree
 
 CLIPS_PER_SHARD = 256
 # Fields of an item that the folder keeps otherwise.
@@ -139,7 +138,7 @@ def _add(
     clips: dict[str, Clip],
     missing: dict[str, None],
     what: Description,
-    table: labels.ClassTable,
+    table: locate.ClassTable,
     store: FileTree,
     name: str,
     listing: Listing,
@@ -152,13 +151,13 @@ def _add(
       missing[item.path] = None
     else:
       found.append((place, item, key))
-  located = labels.Located(
+  located = locate.Located(
       name,
       dataclasses.replace(listing, items=tuple(item for _, item, _ in found)),
       tuple(key for _, _, key in found),
   )
   first = numbering.first(located, table, what.class_of)
-  records = labels.to_clips(
+  records = locate.to_clips(
       located, table, what.class_of, first, what.repeats
   ).records
   for (place, item, _), record in zip(found, records, strict=True):
@@ -182,7 +181,7 @@ def _said(item) -> dict[str, Any]:
   }
 
 
-def _table(what, layout, store) -> labels.ClassTable:
+def _table(what, layout, store) -> locate.ClassTable:
   table = what.read_classes(layout.lists)
   if table is not None:
     return table
@@ -193,7 +192,7 @@ def _table(what, layout, store) -> labels.ClassTable:
         f'{file} of {what.title} was not found beside the lists '
         f'({layout.lists}).\n  {what.wanted}'
     )
-  return labels.ClassTable.of(sorted(counts), 'the class folders, sorted')
+  return locate.ClassTable.of(sorted(counts), 'the class folders, sorted')
 
 
 def _size(file: str) -> int:

@@ -8,11 +8,11 @@ Differs: split 1 is split_0 and split 2 is split_1. (There a seed of 1 means
 
 import pathlib
 
-from data_pipelines.clip_lists import labels, list_files
-from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official, official_files
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
+from data_pipelines.lists import grammars, locate
+from data_pipelines.lists.items import Item, Listing
 
 CLASSES = (
     ('Drink', 'Jump', 'Pick', 'Pour', 'Push', 'Run')
@@ -71,7 +71,7 @@ def _read_given(file: str, key: str, root: str) -> Listing:
   path, line = official_files.first_line(file, root)
   if _cells(line):
     return Listing(path, key, tuple(_items(path)), first_number=0)
-  return list_files.read(file, key, root)
+  return grammars.read(file, key, root)
 
 
 def _items(file: pathlib.Path) -> list[Item]:
@@ -99,9 +99,9 @@ def _cells(line: str) -> tuple[str, str] | None:
   return cells[-2], cells[-1]
 
 
-def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable:
+def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable:
   del folder
-  return labels.ClassTable.of(CLASSES, 'the published order of ARID')
+  return locate.ClassTable.of(CLASSES, 'the published order of ARID')
 
 
 ARID = Description(

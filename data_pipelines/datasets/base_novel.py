@@ -3,10 +3,10 @@
 import dataclasses
 import pathlib
 
-from data_pipelines.clip_lists import class_names
-from data_pipelines.clip_lists.records import ClipList
 from data_pipelines.datasets.collection import Collection
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import classes
+from data_pipelines.lists.clips import ClipList
 
 _HALVES = ('half', 'first_half')
 
@@ -73,15 +73,15 @@ def _novel(names: list[str], choice: str) -> set[int]:
         f'data.novel_classes={choice!r}: use {" or ".join(map(repr, _HALVES))},'
         ' or a file with one class name per line.'
     )
-  position = {class_names.same(name): k for k, name in enumerate(names)}
-  wanted = class_names.read(pathlib.Path(choice).expanduser())
-  unknown = [n for n in wanted if class_names.same(n) not in position]
+  position = {classes.same(name): k for k, name in enumerate(names)}
+  wanted = classes.read(pathlib.Path(choice).expanduser())
+  unknown = [n for n in wanted if classes.same(n) not in position]
   if unknown:
     raise UserError(
         f'{choice} (data.novel_classes): {unknown[0]!r} is not one of the '
         f'{len(names)} classes, such as {names[0]!r}.'
     )
-  return {position[class_names.same(n)] for n in wanted}
+  return {position[classes.same(n)] for n in wanted}
 
 
 def _only(clips: ClipList, labels: list[int], name: str) -> ClipList:

@@ -4,17 +4,17 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from data_pipelines.clip_lists import (
-    class_names,
-    class_table,
-    labels,
-    list_files,
-    missing_clips,
-    own_classes,
-    path_rule,
+from data_pipelines.errors import UserError
+from data_pipelines.lists import (
+  class_table,
+  grammars,
+  locate,
+  missing_clips,
+  own_classes,
+  path_rule,
 )
-from data_pipelines.clip_lists.records import ClipList, check_disjoint
-from evclip_jax.errors import UserError
+from data_pipelines.lists import classes as class_names
+from data_pipelines.lists.clips import ClipList, check_disjoint
 
 # What lists are for; the test lists are one role.
 ROLES = ('train', 'val', 'test')
@@ -35,7 +35,7 @@ class Collection:
       the training clips', by name of the list.
   """
 
-  store: labels.Store
+  store: locate.Store
   train: ClipList | None
   val: ClipList | None
   tests: dict[str, ClipList]
@@ -52,22 +52,22 @@ class Given:
     tests: data.test_list as 'test', or data.tests by name.
   """
 
-  train: labels.Located | None
-  val: labels.Located | None
-  tests: dict[str, labels.Located]
+  train: locate.Located | None
+  val: locate.Located | None
+  tests: dict[str, locate.Located]
 
-  def all(self) -> list[labels.Located]:
+  def all(self) -> list[locate.Located]:
     """Every list given."""
     return [x for x in (self.train, self.val, *self.tests.values()) if x]
 
 
 def read_given(
     data,
-    store: labels.Store,
+    store: locate.Store,
     root: str,
     report_folder: str | None,
     train_list: str = '',
-    reader: Callable[[str, str, str], list_files.Listing] = list_files.read,
+    reader: Callable[[str, str, str], grammars.Listing] = grammars.read,
     roles: tuple[str, ...] = ROLES,
 ) -> Given:
   """Reads the list files that the config names and finds their clips.
@@ -108,7 +108,7 @@ def read_given(
       _check_scope(listing, data.class_scope)
       unread = name == 'train' and 'train' not in roles
       with attempt():
-        found[name] = labels.locate(
+        found[name] = locate.locate(
             name,
             listing,
             store,
@@ -127,7 +127,7 @@ def read_given(
   return Given(train, val, found)
 
 
-def _check_scope(listing: list_files.Listing, scope: str):
+def _check_scope(listing: grammars.Listing, scope: str):
   numbers = any(isinstance(i.label, int) for i in listing.items)
   if listing.split and numbers and scope != 'per_list':
     raise UserError(
@@ -137,16 +137,16 @@ def _check_scope(listing: list_files.Listing, scope: str):
     )
 
 
-def whole(name: str, origin: str, keys: list[str]) -> labels.Located:
+def whole(name: str, origin: str, keys: list[str]) -> locate.Located:
   """Clips of a folder as a list whose labels the folders tell."""
-  items = tuple(list_files.Item(key, None, None, None, 0) for key in keys)
-  listing = list_files.Listing(pathlib.Path(origin), 'data.root', items)
-  return labels.Located(name, listing, tuple(keys))
+  items = tuple(grammars.Item(key, None, None, None, 0) for key in keys)
+  listing = grammars.Listing(pathlib.Path(origin), 'data.root', items)
+  return locate.Located(name, listing, tuple(keys))
 
 
 def build(
-    store: labels.Store,
-    table: labels.ClassTable,
+    store: locate.Store,
+    table: locate.ClassTable,
     train: ClipList | None,
     val: ClipList | None,
     tests: dict[str, ClipList],

@@ -5,10 +5,10 @@ import functools
 import pathlib
 from collections.abc import Callable
 
-from data_pipelines.clip_lists import labels, list_files
-from data_pipelines.clip_lists.items import Listing
-from data_pipelines.stores import file_tree
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import grammars, locate
+from data_pipelines.lists.items import Listing
+from data_pipelines.stores import files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Description:
   has_lists: Callable[[pathlib.Path], bool]
   list_title: Callable[[str, int], str]
   read_list: Callable[[pathlib.Path, str, int], Listing | None]
-  read_classes: Callable[[pathlib.Path | None], labels.ClassTable | None]
+  read_classes: Callable[[pathlib.Path | None], locate.ClassTable | None]
   class_of: Callable[[str], str]
   first_number: int = 0
-  read_given: Callable[[str, str, str], Listing] = list_files.read
-  has_videos: Callable[[pathlib.Path], bool] = file_tree.has_class_folders
-  open_store: Callable[[pathlib.Path], file_tree.FileTree] = functools.partial(
-      file_tree.FileTree, by_name=True
+  read_given: Callable[[str, str, str], Listing] = grammars.read
+  has_videos: Callable[[pathlib.Path], bool] = files.has_class_folders
+  open_store: Callable[[pathlib.Path], files.FileTree] = functools.partial(
+      files.FileTree, by_name=True
   )
   class_file: str = ''
   only_listed: bool = False
@@ -110,9 +110,9 @@ def find_layout(
   Raises:
     UserError: no folder, or no videos where they usually lie.
   """
-  base = file_tree.check_root(root, what.wanted)
+  base = files.check_root(root, what.wanted)
   videos = _first(base, what.video_places, what.has_videos)
-  if videos is None and path_rule and any(file_tree.walk(base)):
+  if videos is None and path_rule and any(files.walk(base)):
     videos = base.resolve()
   if videos is None:
     places = [p for p in what.video_places if p != '.']

@@ -10,12 +10,12 @@ import pathlib
 import re
 from collections.abc import Callable
 
-from data_pipelines.clip_lists import class_names, labels, list_files
-from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official, official_files
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import classes, grammars, locate
+from data_pipelines.lists.items import Item, Listing
 
 
 def _csv_line(line: str) -> tuple[str, str]:
@@ -83,7 +83,7 @@ def _read_given(file: str, key: str, root: str) -> Listing:
   path, line = official_files.first_line(file, root)
   if _OFFICIAL.fullmatch(line):
     return Listing(path, key, tuple(_items(path)), first_number=1)
-  return list_files.read(file, key, root)
+  return grammars.read(file, key, root)
 
 
 def _items(file: pathlib.Path) -> list[Item]:
@@ -97,7 +97,7 @@ def _items(file: pathlib.Path) -> list[Item]:
   return items
 
 
-def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable | None:
+def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable | None:
   """The names by number; see `Differs`."""
   for place, grammar in _CLASS_FILES.items() if folder else ():
     if (folder / place).is_file():
@@ -109,7 +109,7 @@ def _table(
     file: pathlib.Path,
     parse: Callable[[str], tuple[str, str]],
     wanted: str,
-) -> labels.ClassTable:
+) -> locate.ClassTable:
   """The classes of one file.
 
   Raises:
@@ -141,9 +141,9 @@ def _table(
         f'numbers, {lowest}..{highest}. If some are left out, keep the first '
         f'or the last class (0 or {_CLASSES}), which tells where they begin.'
     )
-  raw = class_names.with_gaps(names, first)
-  class_names.check_distinct(raw, str(file))
-  return labels.ClassTable.of(raw, file.name)
+  raw = classes.with_gaps(names, first)
+  classes.check_distinct(raw, str(file))
+  return locate.ClassTable.of(raw, file.name)
 
 
 EGTEA = Description(

@@ -3,9 +3,9 @@
 import pathlib
 from collections.abc import Callable
 
-from data_pipelines.clip_lists import labels
 from data_pipelines.datasets import official_files
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import locate
 
 KINDS = ('verb', 'noun', 'action')
 LISTS = {'train': 'EPIC_100_train.csv', 'test': 'EPIC_100_validation.csv'}
@@ -23,13 +23,13 @@ def file_name(kind: str) -> str:
 
 def read(
     kind: str, folder: pathlib.Path | None
-) -> labels.ClassTable | None:
+) -> locate.ClassTable | None:
   """Classes by number under their official names, the column `key`."""
   if folder is None:
     return None
   if kind != 'action':
     names = _names(folder, kind)
-    return labels.ClassTable.of(names, file_name(kind)) if names else None
+    return locate.ClassTable.of(names, file_name(kind)) if names else None
   verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
   names = [
       _action(verbs, nouns, file, line, pair)
@@ -38,7 +38,7 @@ def read(
   ]
   if not names:
     return None
-  return labels.ClassTable.of(
+  return locate.ClassTable.of(
       names, 'the pairs of verb and noun in the official lists, by number'
   )
 

@@ -15,17 +15,17 @@ import functools
 import pathlib
 import re
 
-from data_pipelines.clip_lists import list_files, shots
-from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import (
-    epic_classes,
-    epic_videos,
-    official,
-    official_files,
+  epic_classes,
+  epic_videos,
+  official,
+  official_files,
 )
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description, find_lists
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import grammars, selections
+from data_pipelines.lists.items import Item, Listing
 
 KINDS = epic_classes.KINDS
 _HOMEPAGE = 'https://epic-kitchens.github.io'
@@ -124,13 +124,13 @@ def _read_given(kind: str, file: str, key: str, root: str) -> Listing:
       head = head.removeprefix(_BYTE_ORDER_MARK)
       if head.startswith(b'narration_id,'):
         return _parse(kind, path, key, find_lists(describe(kind), root))
-      if shots.is_pickle(head) and kind != 'verb':
+      if selections.is_pickle(head) and kind != 'verb':
         raise UserError(
             f'{path} ({key}): the labels of EV-CLIP\'s selections are verbs, '
             f'and data.label_kind is {kind}: use data.label_kind=verb.'
         )
       break
-  listing = list_files.read(file, key, root)
+  listing = grammars.read(file, key, root)
   items = tuple(_with_times(item) for item in listing.items)
   return dataclasses.replace(listing, items=items)
 

@@ -3,14 +3,14 @@
 import pathlib
 import re
 
-from data_pipelines.stores import file_tree
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.stores import files
 
 FILMS = ('.MP4', '.mp4')
 _PARTICIPANT = re.compile(r'P\d\d')
 
 
-class Videos(file_tree.FileTree):
+class Videos(files.FileTree):
   """The videos, as folders of pictures or as films.
 
   Lists mean a video by the last part of a path, such as 'P01_01'; pictures
@@ -67,7 +67,7 @@ def has_videos(folder: pathlib.Path) -> bool:
   """Whether a folder holds participants' folders with videos."""
   return any(
       (folder / name / part).is_dir()
-      for name in file_tree.folders(folder)
+      for name in files.folders(folder)
       if _PARTICIPANT.fullmatch(name)
       for part in ('rgb_frames', 'videos')
   )

@@ -10,12 +10,12 @@ import hashlib
 import pathlib
 from collections.abc import Callable
 
-from data_pipelines.clip_lists import class_names, labels
-from data_pipelines.clip_lists.records import ClipList
 from data_pipelines.datasets import collection
 from data_pipelines.datasets.collection import ROLES, Collection
-from data_pipelines.stores import file_tree
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import classes, locate
+from data_pipelines.lists.clips import ClipList
+from data_pipelines.stores import files
 
 _WANTED = (
     'Set --config.data.root to a folder with one folder of videos per class, '
@@ -51,7 +51,7 @@ def read(
         'their files (data.root).'
     )
   root, train_list = _root(data)
-  store = file_tree.FileTree(root)
+  store = files.FileTree(root)
   given = collection.read_given(
       data, store, str(root), report_folder, train_list, roles=roles
   )
@@ -75,7 +75,7 @@ def read(
   # A list may give paths such as videos/cooking/a.mp4.
   class_ofs = [class_of, _parent] if given.all() else [class_of]
   table, class_of = _classes(data, list(located.values()), class_ofs)
-  clips = {n: labels.to_clips(x, table, class_of) for n, x in located.items()}
+  clips = {n: locate.to_clips(x, table, class_of) for n, x in located.items()}
 
   train, val = clips.pop('train', None), clips.pop('val', None)
   if not clips and val and not given.val:
@@ -144,7 +144,7 @@ def _root(data) -> tuple[pathlib.Path, str]:
     root, train_list = '', str(pathlib.Path(root).expanduser())
   if not root and train_list:
     return pathlib.Path(train_list).expanduser().absolute().parent, train_list
-  return file_tree.check_root(root, _WANTED), train_list
+  return files.check_root(root, _WANTED), train_list
 
 
 def _parts(root: pathlib.Path) -> dict[str, str]:
@@ -152,21 +152,21 @@ def _parts(root: pathlib.Path) -> dict[str, str]:
   parts = {
       split: folder
       for split, names in _SPLITS.items()
-      for folder in file_tree.folders(root)
+      for folder in files.folders(root)
       if folder.lower() in names
   }
   whole = 'train' in parts and len(parts) > 1
-  return parts if whole and len(parts) == len(file_tree.folders(root)) else {}
+  return parts if whole and len(parts) == len(files.folders(root)) else {}
 
 
-def _below(store: file_tree.FileTree, folder: str) -> list[str]:
+def _below(store: files.FileTree, folder: str) -> list[str]:
   return [
       k for k in store.keys if k.startswith(folder + '/') and k.count('/') > 1
   ]
 
 
 def _pool(
-    store: file_tree.FileTree, given: collection.Given, needed: bool
+    store: files.FileTree, given: collection.Given, needed: bool
 ) -> list[str]:
   """Clips in class folders that no list to score names."""
   scored = {key for located in given.all() for key in located.keys}
@@ -179,18 +179,18 @@ def _pool(
 
 def _classes(
     data,
-    located: list[labels.Located],
+    located: list[locate.Located],
     class_ofs: list[Callable[[str], str]],
-) -> tuple[labels.ClassTable, Callable[[str], str]]:
+) -> tuple[locate.ClassTable, Callable[[str], str]]:
   """The classes, and how a clip without a label tells its own."""
   names = data.class_names
-  if class_names.is_per_list(names):
+  if classes.is_per_list(names):
     # These are for the lists that were given; folders name themselves.
     names = ''
   if not names:
-    table = labels.infer(located, class_ofs)
+    table = locate.infer(located, class_ofs)
   else:
-    table = labels.ClassTable.from_file(names)
+    table = locate.ClassTable.from_file(names)
   bare = [k for x in located for i, k in x.pairs() if i.label is None]
   for candidate in class_ofs if bare else ():
     folders = sorted({candidate(key) for key in bare})
@@ -203,11 +203,11 @@ def _classes(
   return table, class_ofs[0]
 
 
-def _by_position(data, table, folders: list[str]) -> labels.ClassTable:
+def _by_position(data, table, folders: list[str]) -> locate.ClassTable:
   """Names for folders called otherwise: the first name for the first folder."""
   unknown = [f for f in folders if table.label(f) is None]
   if len(unknown) == len(folders) == len(table.raw):
-    return labels.ClassTable(
+    return locate.ClassTable(
         tuple(folders), table.shown, table.origin, fixed=True
     )
   raise UserError(

@@ -9,13 +9,13 @@ Differs: clips that a split marks as unused (0) are in no list. EZ-CLIP's own
 import pathlib
 import re
 
-from data_pipelines.clip_lists import class_names, labels
-from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official, official_files
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
-from data_pipelines.stores import file_tree
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import classes, locate
+from data_pipelines.lists.items import Item, Listing
+from data_pipelines.stores import files as file_tree
 
 # The official splits do not number the classes; published lists do so.
 _CLASSES = (
@@ -27,7 +27,7 @@ _CLASSES = (
     'talk throw turn walk wave'
 )
 CLASSES = tuple(_CLASSES.split())
-_SAME = frozenset(class_names.same(name) for name in CLASSES)
+_SAME = frozenset(classes.same(name) for name in CLASSES)
 # 'draw_sword' before 'sword'.
 _LONGEST_FIRST = sorted(CLASSES, key=len, reverse=True)
 _FLAGS = {'train': '1', 'test': '2'}
@@ -59,7 +59,7 @@ def class_of(key: str) -> str:
 
 
 def _known(folder: str) -> bool:
-  return class_names.same(folder) in _SAME
+  return classes.same(folder) in _SAME
 
 
 def _suffix(split: int) -> str:
@@ -96,9 +96,9 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
   return Listing(folder / title, 'official list', tuple(items))
 
 
-def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable:
+def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable:
   del folder
-  return labels.ClassTable.of(CLASSES, 'the published order of HMDB51')
+  return locate.ClassTable.of(CLASSES, 'the published order of HMDB51')
 
 
 HMDB51 = Description(

@@ -15,14 +15,14 @@ import functools
 import pathlib
 import re
 
-from data_pipelines.clip_lists import class_names, labels, list_files
-from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official, official_files
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
-from data_pipelines.stores import file_tree
-from data_pipelines.video_files import frame_folder
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import classes, grammars, locate
+from data_pipelines.lists.items import Item, Listing
+from data_pipelines.stores import files
+from data_pipelines.video import pictures
 
 _HOMEPAGE = 'https://github.com/cvdfoundation/kinetics-dataset'
 _WORDS = {'train': ('train',), 'test': ('val', 'validate', 'validation')}
@@ -65,7 +65,7 @@ def class_of(key: str) -> str:
   return '' if _NO_CLASS.fullmatch(folder) else folder
 
 
-class Films(file_tree.FileTree):
+class Films(files.FileTree):
   """The clips, found by the YouTube id in their names.
 
   `<id>_<start>_<end>.mp4`, the bare `<id>.mkv`, with class folders or without.
@@ -122,7 +122,7 @@ def _stem(path: str) -> str:
   name = path.rsplit('/', 1)[-1]
   stem, dot, suffix = name.rpartition('.')
   return (
-      stem if dot and f'.{suffix.lower()}' in file_tree.SUFFIXES else name
+      stem if dot and f'.{suffix.lower()}' in files.SUFFIXES else name
   )
 
 
@@ -133,14 +133,14 @@ def _has_videos(folder: pathlib.Path) -> bool:
     for place in level:
       if any(_is_clip(p) for p in place.iterdir()):
         return True
-    level = [p / n for p in level for n in file_tree.folders(p)]
+    level = [p / n for p in level for n in files.folders(p)]
   return False
 
 
 def _is_clip(path: pathlib.Path) -> bool:
-  return file_tree.is_clip(path.name) or (
+  return files.is_clip(path.name) or (
       _FRAMES.fullmatch(path.name) is not None
-      and frame_folder.is_frame_folder(path)
+      and pictures.is_frame_folder(path)
   )
 
 
@@ -167,7 +167,7 @@ def _read_given(file: str, key: str, root: str) -> Listing:
       if {'label', 'youtube_id'} <= {c.strip() for c in columns}:
         return _parse(path, key)
       break
-  return list_files.read(file, key, root)
+  return grammars.read(file, key, root)
 
 
 def _parse(file: pathlib.Path, key: str) -> Listing:
@@ -188,20 +188,20 @@ def _parse(file: pathlib.Path, key: str) -> Listing:
   return Listing(file, key, tuple(items))
 
 
-def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable | None:
+def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable | None:
   """The numbered names if they are there, else those in the lists, sorted."""
   if folder is None:
     return None
   for name in _CLASS_FILES:
     if (folder / name).is_file():
-      return labels.ClassTable.of(class_names.read(folder / name), name)
+      return locate.ClassTable.of(classes.read(folder / name), name)
   names = set()
   for role in _WORDS:
     listing = _read_list(folder, role, 1)
     names |= {i.label for i in listing.items} if listing else set()
   if not names:
     return None
-  return labels.ClassTable.of(
+  return locate.ClassTable.of(
       sorted(names), 'the names in the lists, sorted'
   )
 

@@ -9,23 +9,24 @@ the files of a download or mirror or from a prepared TFDS folder;
 import dataclasses
 import pathlib
 
-from data_pipelines.clip_lists import (
-    class_names,
-    labels,
-    missing_clips,
-    path_rule,
-)
-from data_pipelines.clip_lists.items import Item, Listing
-from data_pipelines.datasets import collection, numbering
+from data_pipelines.datasets import collection
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import (
-    Description,
-    find_layout,
-    list_key,
-    official_listing,
+  Description,
+  find_layout,
+  list_key,
+  official_listing,
 )
-from data_pipelines.stores import archive
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import (
+  classes,
+  locate,
+  missing_clips,
+  numbering,
+  path_rule,
+)
+from data_pipelines.lists.items import Item, Listing
+from data_pipelines.stores import tfds
 
 
 def read(
@@ -55,7 +56,7 @@ def read(
   """
   if data.tfds_dir:
     layout = None
-    store = archive.Archive(data.tfds_dir, what.archive_name)
+    store = tfds.Archive(data.tfds_dir, what.archive_name)
   else:
     layout = find_layout(what, data.root, data.path_rule)
     store = what.open_store(layout.videos)
@@ -90,7 +91,7 @@ def read(
 
   table = _table(what, data, layout, store, list(ordered.values()))
   clips = {
-      name: labels.to_clips(
+      name: locate.to_clips(
           x,
           table,
           what.class_of,
@@ -124,14 +125,14 @@ def _check_split(what: Description, split: int):
 
 def _official_list(
     what, data, layout, store, role, split, report_folder
-) -> labels.Located | None:
+) -> locate.Located | None:
   """The list of a download; None for a validation list that is not there."""
   _check_split(what, split)
   listing = layout.lists and official_listing(what, layout.lists, role, split)
   if listing:
     rule = path_rule.parse(data.path_rule)
     listing = path_rule.rewrite(listing, rule)
-    return labels.locate(role, listing, store, report_folder, data.on_missing)
+    return locate.locate(role, listing, store, report_folder, data.on_missing)
   if role == 'val':
     return None
   places = ', '.join(p for p in what.list_places if not p.startswith('.'))
@@ -142,7 +143,7 @@ def _official_list(
   )
 
 
-def _stored_list(what, data, store, role, split) -> labels.Located | None:
+def _stored_list(what, data, store, role, split) -> locate.Located | None:
   """The same from a TFDS folder."""
   _check_split(what, split)
   title = what.list_title(role, split)
@@ -174,24 +175,24 @@ def _stored_list(what, data, store, role, split) -> labels.Located | None:
     print(
         f'note: {store} lacks {len(missing)} of the {length} clips of {title}.'
     )
-  return labels.Located(
+  return locate.Located(
       role, listing, tuple(item.path for item in items), missing
   )
 
 
-def _table(what, data, layout, store, located) -> labels.ClassTable:
+def _table(what, data, layout, store, located) -> locate.ClassTable:
   """The classes by number, as far as anything tells them."""
   if layout is None:
     names = store.class_names
-    official = labels.ClassTable.of(names, str(store)) if names else None
+    official = locate.ClassTable.of(names, str(store)) if names else None
   else:
     official = what.read_classes(layout.lists)
   if official and (what.all_classes or all(x.name != 'train' for x in located)):
     official = dataclasses.replace(official, fixed=True)
-  if not data.class_names or class_names.is_per_list(data.class_names):
+  if not data.class_names or classes.is_per_list(data.class_names):
     return official or _infer(what, located)
-  own = labels.ClassTable.from_file(data.class_names)
-  shown = tuple(class_names.clean(n) for n in own.raw)
+  own = locate.ClassTable.from_file(data.class_names)
+  shown = tuple(classes.clean(n) for n in own.raw)
   if not official or all(official.label(n) is not None for n in own.raw):
     return dataclasses.replace(own, shown=shown)
   if len(own.raw) == len(official.raw):
@@ -207,9 +208,9 @@ def _table(what, data, layout, store, located) -> labels.ClassTable:
   )
 
 
-def _infer(what: Description, located) -> labels.ClassTable:
+def _infer(what: Description, located) -> locate.ClassTable:
   try:
-    return labels.infer(located, [what.class_of])
+    return locate.infer(located, [what.class_of])
   except UserError as e:
     if not what.class_file:
       raise

@@ -5,7 +5,7 @@ import io
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
 
 
 def text(file: pathlib.Path) -> str:

@@ -8,14 +8,14 @@ Differs: EV-CLIP's reader does not know `.webm`; here any suffix will do.
 import json
 import pathlib
 
-from data_pipelines.clip_lists import class_names, labels, list_files
-from data_pipelines.clip_lists.items import Item, Listing
 from data_pipelines.datasets import official, official_files
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
-from data_pipelines.stores import file_tree
-from data_pipelines.video_files import frame_folder
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import classes, grammars, locate
+from data_pipelines.lists.items import Item, Listing
+from data_pipelines.stores import files
+from data_pipelines.video import pictures
 
 _HOMEPAGE = 'https://www.qualcomm.com/developer/software/something-something-v-2-dataset'
 # Qualcomm's names and 20BN's older ones.
@@ -44,9 +44,9 @@ def template(text: str) -> str:
 
 def _has_videos(folder: pathlib.Path) -> bool:
   return any(
-      file_tree.is_clip(path.name)
+      files.is_clip(path.name)
       or path.name.isdigit()
-      and frame_folder.is_frame_folder(path)
+      and pictures.is_frame_folder(path)
       for path in folder.iterdir()
   )
 
@@ -72,7 +72,7 @@ def _read_given(file: str, key: str, root: str) -> Listing:
       if semicolon and number.strip('"').isdigit():
         return _answers(path, key)
       break
-  return list_files.read(file, key, root)
+  return grammars.read(file, key, root)
 
 
 def _parse(file: pathlib.Path, key: str) -> Listing:
@@ -106,7 +106,7 @@ def _answers(file: pathlib.Path, key: str) -> Listing:
   return Listing(file, key, tuple(items))
 
 
-def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable | None:
+def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable | None:
   file = folder and _find(folder, _LABELS)
   if not file:
     return None
@@ -123,8 +123,8 @@ def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable | None:
         f'{file}: wanted classes with numbers from 0, each of them once.'
     )
   # A file cut to some classes keeps their numbers.
-  raw = class_names.with_gaps(names, 0)
-  return labels.ClassTable.of(raw, file.name)
+  raw = classes.with_gaps(names, 0)
+  return locate.ClassTable.of(raw, file.name)
 
 
 def _json(file: pathlib.Path):

@@ -8,11 +8,11 @@ import dataclasses
 import pathlib
 import re
 
-from data_pipelines.clip_lists import class_names, labels, list_files
 from data_pipelines.datasets import official
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
-from data_pipelines.stores import file_tree
+from data_pipelines.lists import classes, grammars, locate
+from data_pipelines.stores import files
 
 _CLASS_FILE = 'classInd.txt'
 _CLIP_NAME = re.compile(r'v_(.+)_g\d+_c\d+', re.IGNORECASE)
@@ -30,7 +30,7 @@ def class_of(key: str) -> str:
   folder = key.rsplit('/', 2)[-2] if '/' in key else ''
   match = _CLIP_NAME.match(key.rsplit('/', 1)[-1])
   own = match.group(1) if match else ''
-  if own and class_names.same(own) != class_names.same(folder):
+  if own and classes.same(own) != classes.same(folder):
     return own
   # The folder's spelling: v_HandStandPushups_* lie in HandstandPushups.
   return folder
@@ -48,21 +48,21 @@ def _list_title(role: str, split: int) -> str:
 
 def _read_list(folder: pathlib.Path, role: str, split: int):
   file = folder / _list_title(role, split)
-  return list_files.read(file, 'official list') if file.is_file() else None
+  return grammars.read(file, 'official list') if file.is_file() else None
 
 
-def _read_given(file: str, key: str, root: str) -> list_files.Listing:
-  listing = list_files.read(file, key, root)
+def _read_given(file: str, key: str, root: str) -> grammars.Listing:
+  listing = grammars.read(file, key, root)
   own = listing.name.startswith(('trainlist', 'testlist'))
   return dataclasses.replace(listing, first_number=1) if own else listing
 
 
-def _read_classes(folder: pathlib.Path | None) -> labels.ClassTable | None:
+def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable | None:
   file = folder and folder / _CLASS_FILE
   if not file or not file.is_file():
     return None
-  names = class_names.read(file, gaps=True)
-  return labels.ClassTable.of(names, _CLASS_FILE)
+  names = classes.read(file, gaps=True)
+  return locate.ClassTable.of(names, _CLASS_FILE)
 
 
 UCF101 = Description(
@@ -102,7 +102,7 @@ UCF101 = Description(
         '../UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist',
     ),
     has_lists=_has_lists,
-    has_videos=file_tree.has_clips,
+    has_videos=files.has_clips,
     list_title=_list_title,
     read_list=_read_list,
     read_classes=_read_classes,

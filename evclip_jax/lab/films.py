@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evclip_jax import randomness
+from data_pipelines import randomness
 
 # The training pipeline's reading of a clip: 120 x 160 pixels are stretched to
 # 256 x 340, of which 224 x 224 are cropped.
@@ -27,7 +27,7 @@ class Album:
   """A set of films of the pre-training classes.
 
   Attributes:
-    scenes: N `data_pipelines.drawn_world.scenes.Scene`.
+    scenes: N `data_pipelines.demo.scenes.Scene`.
     pictures: uint8 [N, T, H, W, 3], kept on disk.
   """
 
@@ -86,7 +86,7 @@ def make_album(
   Returns:
     The album.
   """
-  from data_pipelines.drawn_world import scenes
+  from data_pipelines.demo import scenes
 
   drawn = _draw(seed, stream, domains, count)
   rng = randomness.generator(seed, f'{stream} start')
@@ -120,7 +120,7 @@ def make_album(
 
 
 def _draw(seed, stream, domains, count):
-  from data_pipelines.drawn_world import scenes
+  from data_pipelines.demo import scenes
 
   classes = scenes.pretraining_classes()
   rng = randomness.generator(seed, stream)

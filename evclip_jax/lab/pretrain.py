@@ -16,11 +16,12 @@ import jax
 import numpy as np
 from absl import flags
 
-from evclip_jax import cli, reporting
-from evclip_jax.clip import vocabulary
-from evclip_jax.errors import UserError
+from data_pipelines import cli
+from data_pipelines.errors import UserError
 from evclip_jax.lab import pretrain_clip, pretrain_encoder
 from evclip_jax.lab.recipe import Recipe
+from evclip_jax.models.clip import vocabulary
+from evclip_jax.reporting import log
 from evclip_jax.weights import native
 from evclip_jax.weights.hashes import tree_hash
 from evclip_jax.weights.tree import flatten
@@ -72,7 +73,7 @@ def make(out: pathlib.Path, album_dir: pathlib.Path, steps: int = 0):
         recipe, album_dir, workers, bars.rendered, bars.trained
     )
   write(out / 'tiny_encoder.safetensors', 'encoder', params, sizes)
-  reporting.log(f'written to {out}')
+  log.log(f'written to {out}')
 
 
 def shorten(recipe: Recipe, steps: int) -> Recipe:
@@ -97,10 +98,10 @@ class _bars:
   """Two progress bars: pictures drawn, steps trained."""
 
   def __init__(self, name: str, recipe: Recipe):
-    self._drawing = reporting.progress(
+    self._drawing = log.progress(
         recipe.pictures, f'{name}: drawing', unit='picture'
     )
-    self._training = reporting.progress(
+    self._training = log.progress(
         recipe.steps, f'{name}: training', unit='step'
     )
 

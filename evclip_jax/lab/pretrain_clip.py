@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from evclip_jax import randomness, video
-from evclip_jax.clip import sizes, vocabulary
-from evclip_jax.clip.model import Clip
-from evclip_jax.clip.tokenizer import Tokenizer
+from data_pipelines import randomness
 from evclip_jax.lab import captions, films
 from evclip_jax.lab.recipe import Recipe, make_optimizer, principal_filters
+from evclip_jax.models import pixels
+from evclip_jax.models.clip import sizes, vocabulary
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.clip.tokenizer import Tokenizer
 
 RECIPE = Recipe(pictures=16000, steps=400, batch_size=64, learning_rate=1e-3)
 
@@ -34,7 +35,7 @@ _FEATURE_NORM = 0.05
 
 def learn_vocabulary() -> vocabulary.Vocabulary:
   """The packaged vocabulary, learnt from the captions' words."""
-  from data_pipelines.drawn_world import actions, shapes
+  from data_pipelines.demo import actions, shapes
 
   return vocabulary.learn(
       captions.corpus(
@@ -139,7 +140,7 @@ def _loss(clip, params, pictures, tokens, rng):
 def _pixels(pictures, rng):
   """uint8 [B, 1, h, w, 3] -> normalised [B, 224, 224, 3], as EV-CLIP feeds."""
   seen = films.view(pictures, rng)
-  return video.normalise(seen, video.IMAGENET_MEAN, video.IMAGENET_STD)[:, 0]
+  return pixels.normalise(seen, pixels.IMAGENET_MEAN, pixels.IMAGENET_STD)[:, 0]
 
 
 def _unit(x):

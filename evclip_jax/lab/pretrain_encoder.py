@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from evclip_jax import video
-from evclip_jax.encoders.sizes import VideoEncoderSizes
-from evclip_jax.encoders.swin3d import PATCH, VideoEncoder
 from evclip_jax.lab import films
 from evclip_jax.lab.recipe import Recipe, make_optimizer, principal_filters
+from evclip_jax.models import pixels as video
+from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
+from evclip_jax.models.swin3d.trunk import PATCH, VideoEncoder
 
 RECIPE = Recipe(pictures=24000, steps=600, batch_size=32, learning_rate=2e-3)
 
@@ -53,7 +53,7 @@ def pretrain(
   Returns:
     The architecture and params['encoder'] as nested numpy float32.
   """
-  from data_pipelines.drawn_world import scenes
+  from data_pipelines.demo import scenes
 
   motions, things = list(scenes.MOTIONS), list(scenes.OBJECTS)
   album = films.make_album(

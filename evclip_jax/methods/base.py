@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable
 from types import ModuleType
@@ -11,9 +12,12 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from evclip_jax.clip.model import Clip
-from evclip_jax.encoders.swin3d import VideoEncoder
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.swin3d.trunk import VideoEncoder
+
+# Files of this folder that are no method.
+_SHARED = ('base', 'batch_moments', 'checkpoints', 'losses', 'trained')
 
 Params = dict[str, Any]
 Batch = dict[str, jax.Array]
@@ -109,9 +113,8 @@ class Method:
 def names() -> list[str]:
   """The methods in this folder, by module name."""
   package = importlib.import_module('evclip_jax.methods')
-  return sorted(
-      m.name for m in pkgutil.iter_modules(package.__path__) if m.name != 'base'
-  )
+  found = (m.name for m in pkgutil.iter_modules(package.__path__))
+  return sorted(name for name in found if name not in _SHARED)
 
 
 def load(name: str) -> ModuleType:
@@ -130,7 +133,11 @@ def load(name: str) -> ModuleType:
     raise UserError(
         f'method.name={name!r} is not a method. Found: {", ".join(names())}.'
     )
-  return importlib.import_module(f'evclip_jax.methods.{name}')
+  module = f'evclip_jax.methods.{name}'
+  found = importlib.util.find_spec(module)
+  if found.submodule_search_locations is not None:
+    module += '.method'
+  return importlib.import_module(module)
 
 
 def normalise_rows(x: jax.Array) -> jax.Array:

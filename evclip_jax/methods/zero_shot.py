@@ -2,9 +2,13 @@
 
 import dataclasses
 
-from evclip_jax import losses
-from evclip_jax.methods import base
-from evclip_jax.video import CONSTANTS, fold_time, normalise, unfold_time
+from evclip_jax.methods import base, losses
+from evclip_jax.models.pixels import (
+  CONSTANTS,
+  fold_time,
+  normalise,
+  unfold_time,
+)
 
 
 @dataclasses.dataclass(frozen=True)

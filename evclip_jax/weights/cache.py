@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import __version__
-from evclip_jax.errors import UserError
 from evclip_jax.weights import formats, native
 from evclip_jax.weights.hashes import file_sha256, tree_hash
 from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import WeightsError, check_tree
+from evclip_jax.weights.table import check_tree
 
 _SUFFIX = '.evclip_jax.safetensors'
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from evclip_jax.pickles import Inert
-from evclip_jax.weights.table import WeightsError
+from data_pipelines.errors import WeightsError
+from data_pipelines.unpickle import Inert
 from evclip_jax.weights.torch_globals import NumpyArray, TensorRef
 
 # Where training scripts keep the model, the most telling name first.

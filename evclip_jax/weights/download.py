@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
 from evclip_jax.weights.cache import default_cache_dir
 from evclip_jax.weights.hashes import file_sha256
 from evclip_jax.weights.published import Published, find

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import safetensors
 
+from data_pipelines.errors import WeightsError
 from evclip_jax.weights import checkpoints, torch_file
-from evclip_jax.weights.table import WeightsError
 
 # The first bytes of files that come where weights were expected.
 _MISTAKES = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evclip_jax.weights.table import WeightsError
+from data_pipelines.errors import WeightsError
 
 # The value of 'format' in the metadata of files this project writes.
 OWN_FORMAT = 'evclip_jax'

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import __version__
-from evclip_jax.errors import UserError
 from evclip_jax.weights.formats import StateFile
 from evclip_jax.weights.hashes import tree_hash
 from evclip_jax.weights.identify import OWN_FORMAT
 from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import Report, WeightsError
+from evclip_jax.weights.table import Report
 
 # In place of a branch: paths in the file begin with it already.
 SEVERAL = 'several'

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evclip_jax import randomness
-from evclip_jax.errors import UserError
+from data_pipelines import randomness
+from data_pipelines.errors import UserError
 
 _PREFIX = 'random:'
 # Leaves that are the same number everywhere.

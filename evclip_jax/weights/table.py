@@ -11,11 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from evclip_jax.errors import UserError
-
-
-class WeightsError(UserError):
-  """A weight file that is not what it should be."""
+from data_pipelines.errors import WeightsError
 
 
 @dataclasses.dataclass(frozen=True)

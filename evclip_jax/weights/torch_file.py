@@ -1,6 +1,6 @@
 """Reads torch files without torch: zip archives, TorchScript, the old form.
 
-Nothing in a file can run: see `evclip_jax.pickles`. Sizes are checked
+Nothing in a file can run: see `data_pipelines.unpickle`. Sizes are checked
 against the file before memory is taken.
 """
 
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from evclip_jax import pickles
-from evclip_jax.weights.table import WeightsError
+from data_pipelines import unpickle
+from data_pipelines.errors import WeightsError
 from evclip_jax.weights.torch_globals import (
     BFLOAT16,
     Storage,
@@ -80,7 +80,7 @@ def read(path: str | Path) -> TorchFile:
   def guarded(function, *args):
     try:
       return function(*args)
-    except (WeightsError, pickles.Refused) as e:
+    except (WeightsError, unpickle.Refused) as e:
       raise WeightsError(f'{path}: {e}') from None
     except DAMAGE as e:
       raise WeightsError(
@@ -132,7 +132,7 @@ def _open_zip(path: Path):
       raise ValueError(f'{key!r} has {len(data)} bytes, not {nbytes}')
     return data
 
-  root = pickles.read(io.BytesIO(pickled), find, storage)
+  root = unpickle.read(io.BytesIO(pickled), find, storage)
   script = f'{prefix}constants.pkl' in names
   return 'torchscript' if script else 'torch-zip', root, read_storage
 
@@ -163,16 +163,16 @@ def _open_legacy(path: Path):
       raise ValueError('a view beyond its storage')
     return Storage(key, kind.value, view_count, start)
 
-  if pickles.read(data, find, storage) != _MAGIC:
+  if unpickle.read(data, find, storage) != _MAGIC:
     raise WeightsError('it is a pickle, but not one written by torch.save.')
-  if pickles.read(data, find, storage) != _PROTOCOL:
+  if unpickle.read(data, find, storage) != _PROTOCOL:
     raise WeightsError('it is of a torch.save older than this reader knows.')
-  system = pickles.read(data, find, storage)
+  system = unpickle.read(data, find, storage)
   if not system.get('little_endian', True):
     raise WeightsError('its numbers are big-endian, not little.')
-  root = pickles.read(data, find, storage)
+  root = unpickle.read(data, find, storage)
   offsets = {}
-  for key in pickles.read(data, find, storage):
+  for key in unpickle.read(data, find, storage):
     storage_type = types[str(key)]
     (count,) = struct.unpack('<q', data.read(8))
     nbytes = count * item_bytes(storage_type.dtype)

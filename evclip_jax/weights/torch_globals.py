@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from evclip_jax.pickles import Global, Inert, inert_class, keys
-from evclip_jax.weights.table import WeightsError
+from data_pipelines.errors import WeightsError
+from data_pipelines.unpickle import Global, Inert, inert_class, keys
 
 # numpy has no bfloat16; such values are read as uint16 and widened.
 BFLOAT16 = 'bfloat16'

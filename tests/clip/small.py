@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 
-from evclip_jax.clip import convert, sizes
-from evclip_jax.clip.model import Clip
-from evclip_jax.weights import random_init
+from evclip_jax.models.clip import sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.weights import clip_names, random_init
 from evclip_jax.weights.tree import unflatten
 
 TEXT = {
@@ -24,7 +24,7 @@ RESNET = sizes.resnet(
 
 def flat(wanted=VIT, seed=0):
   """Random weights in which no leaf is a constant."""
-  shapes = convert.shapes(wanted)
+  shapes = clip_names.shapes(wanted)
   rng = np.random.default_rng(seed)
   out = random_init.draw(shapes, seed)
   for path, leaf in out.items():

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from evclip_jax.clip import convert, sizes
-from evclip_jax.weights.table import WeightsError
+from data_pipelines.errors import WeightsError
+from evclip_jax.models.clip import sizes
+from evclip_jax.weights import clip_names
 from tests.clip import small
 
 BOTH = pytest.mark.parametrize('wanted', [small.VIT, small.RESNET])
@@ -12,24 +13,24 @@ BOTH = pytest.mark.parametrize('wanted', [small.VIT, small.RESNET])
 
 @pytest.fixture(scope='module')
 def state():
-  return convert.to_source(small.flat())
+  return clip_names.to_source(small.flat())
 
 
 @BOTH
 def test_there_and_back_is_lossless(wanted):
   flat = small.flat(wanted)
-  state = convert.to_source(flat)
-  converted = convert.from_source(state)
+  state = clip_names.to_source(flat)
+  converted = clip_names.from_source(state)
   assert converted.sizes == wanted
   assert converted.flat.keys() == flat.keys()
   for path, leaf in flat.items():
     np.testing.assert_array_equal(converted.flat[path], leaf)
   assert converted.report.mapped.keys() == state.keys()
-  assert convert.sizes_of(flat) == wanted
+  assert clip_names.sizes_of(flat) == wanted
 
 
 def test_layouts(state):
-  flat = convert.from_source(state).flat
+  flat = clip_names.from_source(state).flat
   patches = state['visual.conv1.weight']
   assert patches.shape == (128, 3, 8, 8)
   np.testing.assert_array_equal(
@@ -46,7 +47,7 @@ def test_layouts(state):
 
 def test_a_part_of_a_tree_goes_back_alone():
   grads = {'visual/layer1.0/downsample.1/mean': np.ones(4)}
-  assert list(convert.to_source(grads)) == [
+  assert list(clip_names.to_source(grads)) == [
       'visual.layer1.0.downsample.1.running_mean'
   ]
 
@@ -59,13 +60,13 @@ def test_numbers_and_counters_of_real_files_are_ignored(state):
       'visual.bn1.num_batches_tracked': np.array(3),
       'attn_mask': np.zeros((8, 8)),
   }
-  converted = convert.from_source(state | extra)
+  converted = clip_names.from_source(state | extra)
   assert set(converted.report.ignored) == set(extra)
 
 
 def test_float16_becomes_float32_with_the_same_values(state):
   half = {n: x.astype(np.float16) for n, x in state.items()}
-  flat = convert.from_source(half).flat
+  flat = clip_names.from_source(half).flat
   assert all(x.dtype == np.float32 for x in flat.values())
   np.testing.assert_array_equal(flat['visual/proj'], half['visual.proj'])
 
@@ -75,9 +76,9 @@ def test_text_tower_behind_open_clips_prefix(state):
       n if n.startswith('visual.') or n == 'logit_scale' else f'text.{n}': x
       for n, x in state.items()
   }
-  assert convert.from_source(theirs).sizes == small.VIT
+  assert clip_names.from_source(theirs).sizes == small.VIT
   with pytest.raises(WeightsError, match="'ln_final.bias' is there twice"):
-    convert.from_source(state | theirs)
+    clip_names.from_source(state | theirs)
 
 
 def changed(state, **changes):
@@ -107,12 +108,12 @@ def changed(state, **changes):
 )
 def test_refusals(state, changes, message):
   with pytest.raises(WeightsError, match=message):
-    convert.from_source(changed(state, **changes))
+    clip_names.from_source(changed(state, **changes))
 
 
 @pytest.mark.parametrize('name', ['ViT-L/14@336px', 'RN50x16'])
 def test_published_sizes_are_found_in_shapes(name):
-  shapes = convert.shapes(sizes.TABLE[name])
+  shapes = clip_names.shapes(sizes.TABLE[name])
   # No memory is touched.
   flat = {p: np.broadcast_to(np.float32(0), s) for p, s in shapes.items()}
-  assert convert.sizes_of(flat) == sizes.TABLE[name]
+  assert clip_names.sizes_of(flat) == sizes.TABLE[name]

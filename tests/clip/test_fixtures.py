@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from evclip_jax.clip import convert, sizes
-from evclip_jax.clip.hooks import Hooks
-from evclip_jax.clip.model import Clip
+from evclip_jax.models.clip import sizes
+from evclip_jax.models.clip.hooks import Hooks
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.weights import clip_names
 from evclip_jax.weights.tree import unflatten
 from tests import spec_numbers
 
@@ -27,9 +28,9 @@ def source_shapes(wanted):
   """OpenAI's names -> shapes of a model."""
   flat = {
       path: np.zeros(shape, np.float32)
-      for path, shape in convert.shapes(wanted).items()
+      for path, shape in clip_names.shapes(wanted).items()
   }
-  return {name: x.shape for name, x in convert.to_source(flat).items()}
+  return {name: x.shape for name, x in clip_names.to_source(flat).items()}
 
 
 def image_tower(wanted):
@@ -54,7 +55,7 @@ def image_tower(wanted):
       filled[name] = 1 + filled[name]
   state = {name: np.zeros(shape) for name, shape in shapes.items()}
   state |= {f'visual.{name}': x for name, x in filled.items()}
-  converted = convert.from_source(state)
+  converted = clip_names.from_source(state)
   assert converted.sizes == wanted
   return Clip(wanted), unflatten(converted.flat)
 
@@ -132,7 +133,7 @@ def test_a6_text_tower():
   own = {n: s for n, s in shapes.items() if not n.startswith('visual.')}
   state = {name: np.zeros(shape) for name, shape in shapes.items()}
   state |= spec_numbers.fill(own, {'logit_scale': 0.0})
-  clip, params = Clip(wanted), unflatten(convert.from_source(state).flat)
+  clip, params = Clip(wanted), unflatten(clip_names.from_source(state).flat)
   tokens = np.zeros((2, 77), np.int32)
   # 'A video of Apply Eye Makeup.' and 'A video of Wave.'
   for row, ids in zip(

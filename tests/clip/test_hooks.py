@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax.clip import model as clip_model
-from evclip_jax.clip.hooks import PLAIN, Hooks
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
 from evclip_jax.methods import base
+from evclip_jax.models.clip import model as clip_model
+from evclip_jax.models.clip.hooks import PLAIN, Hooks
 from tests.clip import small
 
 # Two compiled programs are equal up to the rounding of float32.

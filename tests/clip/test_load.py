@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from evclip_jax.clip import convert, load, sizes
-from evclip_jax.errors import UserError
-from evclip_jax.weights import cache, native, published
+from data_pipelines.errors import UserError
+from evclip_jax.models.clip import sizes
+from evclip_jax.weights import cache, clip_names, load, native, published
 from evclip_jax.weights.tree import flatten
 from tests.clip import small
 
@@ -17,7 +17,7 @@ from tests.clip import small
 def file(tmp_path):
   """A file in OpenAI's naming."""
   path = tmp_path / 'small.safetensors'
-  state = convert.to_source(small.flat())
+  state = clip_names.to_source(small.flat())
   safetensors.numpy.save_file(
       {n: np.asarray(x, order='C') for n, x in state.items()}, path
   )
@@ -93,7 +93,7 @@ def test_published_weights_in_the_cache_folder(
   monkeypatch.setitem(published.CLIP, 'small', entry)
   loaded = load.load_clip('small', '', str(tmp_path))
   assert_is_small(loaded, 'small')
-  state = convert.to_source(small.flat(seed=1))
+  state = clip_names.to_source(small.flat(seed=1))
   safetensors.numpy.save_file(
       {n: np.asarray(x, order='C') for n, x in state.items()}, file
   )
@@ -111,7 +111,7 @@ def test_random_weights(known):
       load.load_clip('small', f'random:{seed}') for seed in (0, 0, 1)
   )
   assert one.hash == same.hash != other.hash
-  assert flatten(one.params).keys() == convert.shapes(small.VIT).keys()
+  assert flatten(one.params).keys() == clip_names.shapes(small.VIT).keys()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax.clip import sizes
-from evclip_jax.clip.model import Clip
+from evclip_jax.models.clip import sizes
+from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights.tree import flatten
 from tests.clip import small
 

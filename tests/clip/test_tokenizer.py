@@ -7,10 +7,11 @@ import pathlib
 import numpy as np
 import pytest
 
-from evclip_jax.clip import sizes, vocabulary
-from evclip_jax.clip import tokenizer as tokenizer_lib
-from evclip_jax.clip.tokenizer import Tokenizer, clean, load_tokenizer
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from evclip_jax.models.clip import sizes, vocabulary
+from evclip_jax.models.clip.tokenizer import Tokenizer, clean
+from evclip_jax.weights import load
+from evclip_jax.weights.load import load_tokenizer
 from tests.clip import small
 
 GOLDEN = pathlib.Path(__file__).parent.parent / 'golden' / 'tokenizer.json'
@@ -176,7 +177,7 @@ def test_packaged_vocabulary_serves_packaged_and_random_weights(
 ):
   path = tmp_path / 'tiny.json'
   vocabulary.write_json(little.vocabulary, path)
-  monkeypatch.setattr(tokenizer_lib.load, 'packaged', lambda name: path)
+  monkeypatch.setattr(load, 'packaged', lambda name: path)
   empty = str(tmp_path / 'cache')
   for vocab, weights in (('', 'tiny'), ('', 'random:1'), ('tiny', 'x.pt')):
     found = load_tokenizer(vocab, empty, weights)

@@ -2,19 +2,19 @@
 
 import pytest
 
-from data_pipelines.video_files import pyav
+from data_pipelines.video import film
 
 
 @pytest.fixture
 def decoded(monkeypatch):
   """Counts the frames that come out of the decoder."""
   count = []
-  original = pyav.decode
+  original = film.decode
 
   def counting(*args):
     for frame in original(*args):
       count.append(1)
       yield frame
 
-  monkeypatch.setattr(pyav, 'decode', counting)
+  monkeypatch.setattr(film, 'decode', counting)
   return count

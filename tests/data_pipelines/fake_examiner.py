@@ -8,7 +8,7 @@ import os
 import signal
 import time
 
-from data_pipelines.video_files import messages
+from data_pipelines.video import messages
 
 
 def answer(question, contents):

@@ -2,10 +2,11 @@
 
 import pytest
 
-from data_pipelines import build, open_data
+from data_pipelines import build
 from data_pipelines.builders import plan
 from data_pipelines.datasets import arid
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
 from tests.data_pipelines import official_trees, trees
 
 NAMES = ['Drink', 'Push', 'Wave']

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from data_pipelines import build
-from data_pipelines.stores import archive
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.stores import tfds as archive
 from tests.data_pipelines import trees
 
 clip_builder = pytest.importorskip('data_pipelines.builders.clip_builder')

@@ -8,11 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines import build, open_data
-from data_pipelines.loader import EvalLoader, TrainLoader
-from data_pipelines.stores import archive
-from data_pipelines.transforms import ev_clip
-from evclip_jax.errors import UserError
+from data_pipelines import build
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
+from data_pipelines.loaders.clips import EvalLoader, TrainLoader
+from data_pipelines.stores import tfds
+from data_pipelines.views import ev_clip
 from tests.data_pipelines import trees
 
 pytest.importorskip('array_record')
@@ -82,7 +83,7 @@ def test_other_lists_choose_among_the_same_clips(root, built, tmp_path):
 
 
 def test_examples_hold_the_file_and_what_is_known_of_it(root, built):
-  clips = archive.Archive(str(built), 'ucf101_clips')
+  clips = tfds.Archive(str(built), 'ucf101_clips')
   key = trees.clip_key('YoYo', 2)
   file = root / 'UCF-101' / key
   assert clips.media(key) == file.read_bytes()
@@ -94,7 +95,7 @@ def test_examples_hold_the_file_and_what_is_known_of_it(root, built):
 
 def test_building_twice_gives_the_same_bytes(root, built, tmp_path):
   again = build.build('ucf101', str(root), str(tmp_path / 'again'))
-  first = archive.Archive(str(built), 'ucf101_clips').folder
+  first = tfds.Archive(str(built), 'ucf101_clips').folder
   names = sorted(p.name for p in first.iterdir())
   assert names == sorted(p.name for p in again.iterdir())
   for name in names:
@@ -111,7 +112,7 @@ def test_the_index_is_made_anew_if_it_is_gone(built):
   index = next(built.glob('*/*/clip_index.json'))
   text = index.read_text()
   index.unlink()
-  archive.Archive(str(built), 'ucf101_clips')
+  tfds.Archive(str(built), 'ucf101_clips')
   assert index.read_text() == text
 
 
@@ -165,7 +166,7 @@ def test_command(root, tmp_path):
   done = run('ucf101', f'--root={root}', f'--out={out}')
   assert done.returncode == 0, done.stderr
   assert f'--config.data.tfds_dir={out}' in done.stdout
-  assert len(archive.Archive(str(out), 'ucf101_clips').keys) == 12
+  assert len(tfds.Archive(str(out), 'ucf101_clips').keys) == 12
 
 
 @pytest.mark.parametrize(
@@ -180,4 +181,4 @@ def test_wrong_arguments(tmp_path, name, root, message):
 
 def test_a_folder_that_was_not_built_names_the_command(tmp_path):
   with pytest.raises(UserError, match='data_pipelines.build ucf101 --root=DIR'):
-    archive.Archive(str(tmp_path), 'ucf101_clips')
+    tfds.Archive(str(tmp_path), 'ucf101_clips')

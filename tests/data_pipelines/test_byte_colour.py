@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from data_pipelines.transforms import byte_colour, compiled
+from data_pipelines.views import byte_colour, compiled
 
 _ENHANCERS = {
     'brightness': ImageEnhance.Brightness,

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from data_pipelines import open_data
-from data_pipelines.clip_lists import class_names, list_files
 from data_pipelines.datasets import base_novel, folder, ucf101
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import classes, grammars
+from data_pipelines.loaders import open_data
 from tests.data_pipelines import trees
 
 CLASSES = ('kick', 'run', 'sit', 'talk', 'wave')
@@ -115,7 +115,7 @@ def test_published_names_of_clip_fsar():
   counts = {
       name: {
           split: len(names)
-          for split, names in class_names.read_per_list(
+          for split, names in classes.read_per_list(
               f'clip_fsar/{name}'
           ).items()
       }
@@ -126,7 +126,7 @@ def test_published_names_of_clip_fsar():
   assert counts['ucf101'] == {'train': 70, 'test': 21, 'val': 10}
   assert counts['hmdb51'] == {'train': 31, 'test': 10, 'val': 10}
   with pytest.raises(UserError, match='clip_fsar/ucf101'):
-    class_names.read_per_list('clip_fsar/ucf')
+    classes.read_per_list('clip_fsar/ucf')
 
 
 def test_base_and_novel_lists_of_ez_clip(tmp_path):
@@ -320,7 +320,7 @@ def test_real_lists_of_ez_clip_on_an_official_tree(shared, tmp_path):
   files = {k: str(lists / f'{v}.txt') for k, v in files.items()}
   for file in files.values():
     seen = set()
-    for item in list_files.read(file, 'key').items:
+    for item in grammars.read(file, 'key').items:
       name = item.path.rsplit('/', 1)[-1]
       if item.label not in seen:
         seen.add(item.label)

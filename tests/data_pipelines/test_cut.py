@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from data_pipelines import decode
-from data_pipelines.video_files import cut, probe
+from data_pipelines.builders import cut
+from data_pipelines.video import probe, read
 from tests.data_pipelines import coded_clips, pictures
 
 FORMATS = [f for f in coded_clips.FORMATS if coded_clips.available(f)]
@@ -32,8 +32,8 @@ def check_piece(path, found, first, stop):
   assert made.stop - made.first == stop - first
   assert made.stop <= inside.num_frames
   np.testing.assert_array_equal(
-      decode.read_frames(path, range(first, stop), found),
-      decode.read_frames(made.contents, range(made.first, made.stop), inside),
+      read.read_frames(path, range(first, stop), found),
+      read.read_frames(made.contents, range(made.first, made.stop), inside),
   )
   assert cut.cut(path, found, first, stop) == made
   return made, inside
@@ -97,7 +97,7 @@ def test_pictures_are_copied_as_they_are(tmp_path, pattern, first):
   assert (made.first, made.stop, inside.num_frames) == (0, 7, 7)
   file = tmp_path / 'clip' / pattern.format(first + 6)
   assert file.read_bytes() in made.contents
-  numbers = decode.read_frames(made.contents, [6, 0], inside)
+  numbers = read.read_frames(made.contents, [6, 0], inside)
   assert coded_clips.read_indices(numbers) == [11, 5]
 
 

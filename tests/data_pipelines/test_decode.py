@@ -8,13 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from data_pipelines import decode
-from data_pipelines.video_files import (
-    decord_reader,
-    exactness,
-    probe,
-    pyav,
-)
+from data_pipelines.video import decord_reader, exactness, film, probe, read
 from tests.data_pipelines import coded_clips
 
 FORMATS = [f for f in coded_clips.FORMATS if coded_clips.available(f)]
@@ -36,7 +30,7 @@ def clips(tmp_path_factory):
 
 
 def read_numbers(source, indices, *args):
-  return coded_clips.read_indices(decode.read_frames(source, indices, *args))
+  return coded_clips.read_indices(read.read_frames(source, indices, *args))
 
 
 @pytest.mark.parametrize('form', FORMATS, ids=lambda f: f.name)
@@ -62,11 +56,11 @@ def test_both_decoders_give_the_same_pixels(clips, form):
   path = clips[form.name]
   found = probe.probe(path)
   indices = [0, 13, 37, 59]
-  frames = decode.read_frames(path, indices, found)
+  frames = read.read_frames(path, indices, found)
   slow = dataclasses.replace(found, decoder='pyav', keyframes=(), spare='')
   for other in (slow, dataclasses.replace(found, spare='')):
     np.testing.assert_array_equal(
-        frames, decode.read_frames(path, indices, other)
+        frames, read.read_frames(path, indices, other)
     )
   assert frames.dtype == np.uint8
   assert frames.shape == (4, found.height, found.width, 3) == (4, 48, 64, 3)
@@ -141,7 +135,7 @@ def test_rotation_tags_are_respected(tmp_path, degrees):
   )
   found = probe.probe(path)
   assert (found.rotation, found.decoder) == (degrees, 'pyav')
-  frames = decode.read_frames(path, [3, 11])
+  frames = read.read_frames(path, [3, 11])
   assert frames.shape[1:3] == (found.height, found.width)
   assert found.width == (64 if degrees == 180 else 48)
   stored = np.rot90(frames, -degrees // 90, axes=(1, 2))
@@ -152,7 +146,7 @@ def test_a_phone_clip_comes_out_upright():
   path = VIDEOS / 'broken' / 'rotated_90_3_frames.mov'
   if not path.exists():
     pytest.skip('needs the sample videos')
-  frames = decode.read_frames(path, [0, 1, 2])
+  frames = read.read_frames(path, [0, 1, 2])
   assert frames.shape == (3, 568, 320, 3)
   # A keyboard seen from its user: gaps between rows of keys lie across, so
   # brightness varies more from row to row than from column to column.
@@ -164,7 +158,7 @@ def test_real_avi_with_b_frames_is_in_presentation_order():
   path = VIDEOS / 'apply_eye_makeup.avi'
   if not path.exists():
     pytest.skip('needs the sample videos')
-  frames = decode.read_frames(path, range(60)).astype(np.float32)
+  frames = read.read_frames(path, range(60)).astype(np.float32)
   step = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
   skip = np.abs(frames[2:] - frames[:-2]).mean((1, 2, 3))
   # Neighbours differ less than next-but-one frames. In the order of FFmpeg's
@@ -194,20 +188,20 @@ def test_frames_hidden_by_an_edit_list_are_not_counted(clips, tmp_path):
 
 def test_out_of_range_names_file_index_and_count(clips):
   for index in (60, -1):
-    with pytest.raises(decode.VideoError, match=rf'frame {index} .*h264_mp4'):
-      decode.read_frames(clips['h264_mp4'], [0, index])
+    with pytest.raises(read.VideoError, match=rf'frame {index} .*h264_mp4'):
+      read.read_frames(clips['h264_mp4'], [0, index])
   contents = pathlib.Path(clips['h264_mp4']).read_bytes()
-  with pytest.raises(decode.VideoError, match='<bytes of clip 7>.* 60 frames'):
-    decode.read_frames(contents, [99], name='clip 7')
+  with pytest.raises(read.VideoError, match='<bytes of clip 7>.* 60 frames'):
+    read.read_frames(contents, [99], name='clip 7')
 
 
 def test_odd_indices(clips):
   path = clips['h264_mp4']
-  assert decode.read_frames(path, []).shape == (0, 48, 64, 3)
+  assert read.read_frames(path, []).shape == (0, 48, 64, 3)
   assert read_numbers(path, np.array([4, 2], np.int32)) == [4, 2]
   for wrong in ([0.5], [[1]], [True]):
     with pytest.raises(ValueError, match='list of integers'):
-      decode.read_frames(path, wrong)
+      read.read_frames(path, wrong)
 
 
 def test_a_file_that_changed_is_probed_again(clips, tmp_path):
@@ -216,8 +210,8 @@ def test_a_file_that_changed_is_probed_again(clips, tmp_path):
   old = probe.probe(path)
   coded_clips.write(path, num_frames=20)
   assert read_numbers(path, [19], old) == [19]
-  with pytest.raises(decode.VideoError, match='20 frames'):
-    decode.read_frames(path, [59], old)
+  with pytest.raises(read.VideoError, match='20 frames'):
+    read.read_frames(path, [59], old)
 
 
 def test_threads_may_read_at_once(clips):
@@ -238,14 +232,14 @@ def test_long_videos_are_entered_at_a_key_frame(tmp_path, monkeypatch, name):
   found = dataclasses.replace(probe.probe(path), decoder='pyav')
   assert len(found.keyframes) > 5
   decoded = []
-  real = pyav.decode
+  real = film.decode
 
   def counting(*args):
     for frame in real(*args):
       decoded.append(frame.pts)
       yield frame
 
-  monkeypatch.setattr(pyav, 'decode', counting)
+  monkeypatch.setattr(film, 'decode', counting)
   singles = [[n] for n in range(180, 205)]
   for indices in ([200, 231], [5, 120, 235], [239], *singles):
     decoded.clear()
@@ -270,18 +264,18 @@ def test_time_ranges_use_the_timestamps(tmp_path):
       times=[k * k for k in range(16)],
   )
   found = probe.probe(path)
-  assert decode.range_indices(found) == (0, 16)
-  assert decode.range_indices(found, 1.0, 4.0) == (5, 10)
-  assert decode.range_indices(found, end=0.16) == (0, 2)
-  assert decode.range_indices(found, start=8.9) == (15, 16)
+  assert read.range_indices(found) == (0, 16)
+  assert read.range_indices(found, 1.0, 4.0) == (5, 10)
+  assert read.range_indices(found, end=0.16) == (0, 2)
+  assert read.range_indices(found, start=8.9) == (15, 16)
   for start, end in ((20, None), (1.1, 1.2), (4, 1)):
-    with pytest.raises(decode.VideoError, match=r'slower\.mkv.*between'):
-      decode.range_indices(found, start, end)
+    with pytest.raises(read.VideoError, match=r'slower\.mkv.*between'):
+      read.range_indices(found, start, end)
 
 
 def test_time_ranges_of_an_avi_go_by_the_frame_rate(clips):
   found = probe.probe(clips['mpeg4_b_avi'])
-  assert decode.range_indices(found, 0.4, 0.8) == (10, 20)
+  assert read.range_indices(found, 0.4, 0.8) == (10, 20)
   assert found.duration == pytest.approx(2.4)
 
 
@@ -290,7 +284,7 @@ def test_a_stream_that_starts_late_counts_from_its_first_frame(tmp_path):
       tmp_path / 'late.mp4', num_frames=20, times=list(range(50, 70))
   )
   found = probe.probe(path)
-  assert decode.range_indices(found, 0.2, 0.4) == (5, 10)
+  assert read.range_indices(found, 0.2, 0.4) == (5, 10)
   assert read_numbers(path, range(20)) == list(range(20))
 
 
@@ -303,7 +297,7 @@ def test_names_with_signs_and_foreign_letters(clips, tmp_path):
 
 def test_timeline_orders_by_time_only_where_that_is_right():
   def timeline(times, container='matroska,webm', codec='h264'):
-    values = pyav.timeline(times, container, codec)
+    values = film.timeline(times, container, codec)
     return None if values is None else values.tolist()
 
   assert timeline([0, 2, 1, 3]) == [0, 1, 2, 3]

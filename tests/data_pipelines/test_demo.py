@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines import decode
-from data_pipelines.builders.demo import collection, films
-from data_pipelines.drawn_world import scenes
-from evclip_jax import schema
-from evclip_jax.errors import UserError
+from data_pipelines.demo import collection, films, scenes
+from data_pipelines.errors import UserError
+from data_pipelines.video import read as decode
+from evclip_jax.config import schema
 
 SMALL = films.Plan(scenes.DEMO_CLASSES[:2], train=1, test=1)
 

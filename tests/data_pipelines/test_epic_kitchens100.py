@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from data_pipelines import build, decode, open_data
+from data_pipelines import build
 from data_pipelines.datasets import epic_kitchens100
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
+from data_pipelines.video import read as decode
 from tests.data_pipelines import coded_clips, epic_tree, pictures, trees
 
 

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_pipelines import clip_frames, open_data
-from data_pipelines.episode_loader import EvalEpisodes, TrainEpisodes
-from data_pipelines.episodes import EpisodeList
-from data_pipelines.transforms import clip_fsar
-from evclip_jax import batch as contract
-from evclip_jax import randomness
-from evclip_jax.errors import UserError
+from data_pipelines import randomness
+from data_pipelines.errors import UserError
+from data_pipelines.lists.episodes import EpisodeList
+from data_pipelines.loaders import clip_frames, open_data
+from data_pipelines.loaders.episodes import EvalEpisodes, TrainEpisodes
+from data_pipelines.views import clip_fsar
+from evclip_jax.training import batch as contract
 from tests.data_pipelines import coded_clips, trees
 
 SPEC = clip_fsar.Spec(4, 32, query_augment=True)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from data_pipelines import episodes
-from data_pipelines.clip_lists.records import ClipList, ClipRecord
-from data_pipelines.episodes import EpisodeList
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import episodes
+from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.lists.episodes import EpisodeList
 
 # Clips of each class; the records come in no order of classes.
 SIZES = (4, 9, 3, 6)

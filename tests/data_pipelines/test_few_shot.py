@@ -5,9 +5,9 @@ import pathlib
 
 import pytest
 
-from data_pipelines.clip_lists import few_shot, list_files
-from data_pipelines.clip_lists.records import ClipList, ClipRecord
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import few_shot, grammars
+from data_pipelines.lists.clips import ClipList, ClipRecord
 
 DATA = pathlib.Path(__file__).parent / 'data'
 # SHA-256, first 16 letters, of the file names in EV-CLIP's published
@@ -35,7 +35,7 @@ def clip_list(counts):
 
 
 def check_selection(file, name, shots):
-  items = list_files.read(file, 'key').items
+  items = grammars.read(file, 'key').items
   drawn = few_shot.draw(
       tuple(ClipRecord(i.path, i.label) for i in items), shots, seed=1
   )
@@ -76,7 +76,7 @@ def test_same_seed_same_clips_and_another_seed_others():
 
 def digest_of_run(data, shots):
   """As check_selection, of what a run with a few-shot list trains on."""
-  items = list_files.read(data, 'key').items
+  items = grammars.read(data, 'key').items
   clips = ClipList('train', tuple(ClipRecord(i.path, i.label) for i in items))
   chosen = few_shot.select(clips, shots, seed=1)
   text = '\n'.join(r.path for r in chosen.records)
@@ -102,7 +102,7 @@ def test_a_selection_is_read_as_it_is(tmp_path):
   assert few_shot.select(chosen, 2, seed=6) is not chosen
   for written, selected in ((clips, False), (chosen, True)):
     written.write(tmp_path / 'train.txt')
-    listing = list_files.read(tmp_path / 'train.txt', 'key')
+    listing = grammars.read(tmp_path / 'train.txt', 'key')
     assert listing.selected is selected
     assert [i.path for i in listing.items] == [r.path for r in written.records]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from data_pipelines.datasets import folder
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists.clips import ClipList, ClipRecord
 from tests.data_pipelines import trees
 
 

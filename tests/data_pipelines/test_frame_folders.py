@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import decode, open_data, scan, source
-from data_pipelines.clip_lists.records import ClipRecord
-from data_pipelines.stores.file_tree import FileTree
-from data_pipelines.video_files import frame_folder, probe
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists.clips import ClipRecord
+from data_pipelines.loaders import open_data, scan, source
+from data_pipelines.stores.files import FileTree
+from data_pipelines.video import pictures as frame_folder
+from data_pipelines.video import probe, read
 from tests.data_pipelines import coded_clips, pictures, trees
 
 
@@ -26,7 +27,7 @@ def folder(tmp_path_factory):
 
 def read_numbers(source, indices, *args):
   return coded_clips.read_indices(
-      decode.read_frames(source, indices, *args)
+      read.read_frames(source, indices, *args)
   )
 
 
@@ -50,12 +51,12 @@ def test_any_numbering_counts_from_the_first_picture(
   assert (found.fps, found.duration, found.error) == (0, 0, None)
   assert read_numbers(path, [11, 0, 3, 3], found) == [11, 0, 3, 3]
   assert probe.Probe.from_dict(found.to_dict()) == found
-  with pytest.raises(decode.VideoError, match='frame 12 .*12 frames'):
-    decode.read_frames(path, [12])
+  with pytest.raises(read.VideoError, match='frame 12 .*12 frames'):
+    read.read_frames(path, [12])
 
 
 def test_pixels_are_those_of_the_pictures(folder):
-  frames = decode.read_frames(folder, [4, 2])
+  frames = read.read_frames(folder, [4, 2])
   for got, number in zip(frames, (5, 3), strict=True):
     with Image.open(folder / f'frame_{number:010d}.jpg') as image:
       np.testing.assert_array_equal(got, np.asarray(image.convert('RGB')))
@@ -71,7 +72,7 @@ def test_only_the_pictures_asked_for_are_opened(folder, monkeypatch):
     return original(file, *args, **kwargs)
 
   monkeypatch.setattr(Image, 'open', spy)
-  decode.read_frames(folder, [20, 3, 20])
+  read.read_frames(folder, [20, 3, 20])
   assert opened == ['frame_0000000004.jpg', 'frame_0000000021.jpg']
   opened.clear()
   frame_folder.examine(str(folder))
@@ -86,13 +87,13 @@ def test_a_hole_is_named(tmp_path):
   assert probe.Probe.from_dict(found.to_dict()) == found
   for piece in ((None, None), (2, 6), (4, 5)):
     with pytest.raises(
-        decode.VideoError, match='frame_0000000005.jpg is miss'
+        read.VideoError, match='frame_0000000005.jpg is miss'
     ):
       source.frames_of(ClipRecord('clip', 0, None, None, *piece), found)
   assert source.frames_of(ClipRecord('clip', 0, first=5), found) == (5, 12)
   assert read_numbers(path, [0, 5, 11], found) == [0, 5, 11]
-  with pytest.raises(decode.VideoError, match='005.jpg is gone'):
-    decode.read_frames(path, [4], found)
+  with pytest.raises(read.VideoError, match='005.jpg is gone'):
+    read.read_frames(path, [4], found)
 
 
 def test_names_that_are_times_are_no_frames(tmp_path):
@@ -113,10 +114,10 @@ def test_pictures_that_break_later_are_named(tmp_path):
   (folder / 'frame_0000000005.jpg').write_text('no picture')
   assert read_numbers(path, [0, 1, 5]) == [0, 1, 5]
   for index, match in ((2, '03.jpg is broken'), (4, '05.jpg is broken')):
-    with pytest.raises(decode.VideoError, match=match):
-      decode.read_frames(path, [index])
-  with pytest.raises(decode.VideoError, match='04.jpg has 32x48 .* 64x48'):
-    decode.read_frames(path, [3])
+    with pytest.raises(read.VideoError, match=match):
+      read.read_frames(path, [index])
+  with pytest.raises(read.VideoError, match='04.jpg has 32x48 .* 64x48'):
+    read.read_frames(path, [3])
 
 
 def in_folder_and_zip(folder):
@@ -195,12 +196,12 @@ def test_a_broken_picture_spoils_no_piece_without_it(tmp_path):
   (folder / '4.jpg').write_bytes(b'')
   found = probe.probe(folder)
   assert found == probe.Probe.from_dict(json.loads(json.dumps(found.to_dict())))
-  decode.check_frames(found, 0, 3)
-  decode.check_frames(found, 4, 9)
+  read.check_frames(found, 0, 3)
+  read.check_frames(found, 4, 9)
   assert read_numbers(folder, [1, 6], found) == [1, 6]
   for first, stop in ((0, 9), (3, 4), (2, 5)):
-    with pytest.raises(decode.VideoError, match='4.jpg is broken .it is empty'):
-      decode.check_frames(found, first, stop)
+    with pytest.raises(read.VideoError, match='4.jpg is broken .it is empty'):
+      read.check_frames(found, first, stop)
 
 
 def test_a_clip_with_an_empty_picture_is_left_out(tmp_path):
@@ -237,11 +238,11 @@ def test_flow_beside_the_pictures_is_ignored(tmp_path):
 
 def test_pieces_by_seconds_are_refused(folder):
   found = probe.probe(folder)
-  assert decode.range_indices(found) == (0, 30)
+  assert read.range_indices(found) == (0, 30)
   with pytest.raises(
-      decode.VideoError, match='frame numbers, not by seconds'
+      read.VideoError, match='frame numbers, not by seconds'
   ):
-    decode.range_indices(found, 0.5, 1.0)
+    read.range_indices(found, 0.5, 1.0)
 
 
 def test_zip_files_of_other_people_are_refused():
@@ -252,8 +253,8 @@ def test_zip_files_of_other_people_are_refused():
       (bomb.getvalue(), 'compressed ZIP'),
       (bomb.getvalue()[:50], 'not a sound ZIP'),
   ):
-    with pytest.raises(decode.VideoError, match=match):
-      decode.read_frames(contents, [0])
+    with pytest.raises(read.VideoError, match=match):
+      read.read_frames(contents, [0])
 
 
 def test_a_tree_of_folders_and_films(tmp_path):

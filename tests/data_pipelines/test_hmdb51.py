@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 
-from data_pipelines import build, open_data
-from data_pipelines.clip_lists import list_files
-from data_pipelines.clip_lists.records import ClipList, ClipRecord
+from data_pipelines import build
 from data_pipelines.datasets import hmdb51
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import grammars
+from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.loaders import open_data
 from tests.data_pipelines import official_trees, pictures, trees
 
 NAMES = ['climb stairs', 'flic flac', 'sword']
@@ -245,5 +246,5 @@ def test_names_that_begin_with_a_hash_survive_the_plain_form(tmp_path):
   record = ClipRecord(official_trees.HMDB_CLIPS['climb_stairs'][2], 6)
   file = tmp_path / 'train.txt'
   ClipList('train', (record,), 'x').write(file)
-  (item,) = list_files.read(file, 'data.train_list').items
+  (item,) = grammars.read(file, 'data.train_list').items
   assert (item.path, item.label) == (record.path, 6)

@@ -10,11 +10,11 @@ import pytest
 from absl import flags
 
 from data_pipelines import build, import_list
-from data_pipelines.clip_lists import labels, list_files
-from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from data_pipelines.datasets import folder
-from data_pipelines.stores.file_tree import FileTree
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import grammars, locate
+from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.stores.files import FileTree
 from tests.data_pipelines import trees
 
 EZ = """\
@@ -36,7 +36,7 @@ def write(tmp_path, text, name='list.txt'):
 
 
 def read(tmp_path, text):
-  return list_files.read(write(tmp_path, text), 'data.train_list')
+  return grammars.read(write(tmp_path, text), 'data.train_list')
 
 
 def brief(listing):
@@ -110,7 +110,7 @@ def test_pickles_of_old_protocols_are_refused(tmp_path, name, protocol):
   for value in ({'train': []}, [1, 2], Hostile('false')):
     (tmp_path / name).write_bytes(pickle.dumps(value, protocol))
     with pytest.raises(UserError, match=f'{name} .*old protocol'):
-      list_files.read(tmp_path / name, 'key')
+      grammars.read(tmp_path / name, 'key')
 
 
 def test_names_that_look_a_little_like_a_pickle_are_a_list(tmp_path):
@@ -174,7 +174,7 @@ def test_a_published_selection_is_read_as_data(tmp_path, monkeypatch):
           ('/data/EPIC-KITCHENS/P01/rgb_frames/P01_01+17+90', 0, 'turn-on'),
       )
   )
-  first, piece = list_files.read(path, 'key').items
+  first, piece = grammars.read(path, 'key').items
   assert (first.label, first.class_name) == (1, 'Yo_Yo')
   assert first.path.endswith('YoYo/v_YoYo_g1.avi')
   assert piece.path.endswith('rgb_frames/P01_01')
@@ -198,7 +198,7 @@ def test_a_hostile_selection_is_refused_and_not_run(tmp_path, protocol):
   value = {'train': [Hostile(f'touch {marker}')]}
   path.write_bytes(pickle.dumps(value, protocol))
   with pytest.raises(UserError, match=r'shot_8.*Nothing of it was run'):
-    list_files.read(path, 'key')
+    grammars.read(path, 'key')
   assert not marker.exists()
 
 
@@ -213,7 +213,7 @@ def test_a_hostile_selection_is_refused_and_not_run(tmp_path, protocol):
 def test_other_pickles_are_refused(tmp_path, data, message):
   (tmp_path / 'x.pkl').write_bytes(data)
   with pytest.raises(UserError, match=message):
-    list_files.read(tmp_path / 'x.pkl', 'key')
+    grammars.read(tmp_path / 'x.pkl', 'key')
 
 
 def test_a_value_that_is_endless_in_print_is_refused(tmp_path, monkeypatch):
@@ -222,7 +222,7 @@ def test_a_value_that_is_endless_in_print_is_refused(tmp_path, monkeypatch):
     endless = (endless, endless)
   (tmp_path / 'x.pkl').write_bytes(pickled(monkeypatch, (endless, 0, 'a')))
   with pytest.raises(UserError, match='clip 1: wanted a path.*found tuple'):
-    list_files.read(tmp_path / 'x.pkl', 'key')
+    grammars.read(tmp_path / 'x.pkl', 'key')
 
 
 def test_every_cut_of_a_selection_is_refused(tmp_path, monkeypatch):
@@ -230,7 +230,7 @@ def test_every_cut_of_a_selection_is_refused(tmp_path, monkeypatch):
   for end in range(1, len(whole)):
     (tmp_path / 'x.pkl').write_bytes(whole[:end])
     with pytest.raises(UserError):
-      list_files.read(tmp_path / 'x.pkl', 'key')
+      grammars.read(tmp_path / 'x.pkl', 'key')
 
 
 def test_published_lists_can_be_given_as_they_are(tmp_path, monkeypatch):
@@ -282,7 +282,7 @@ def test_missing_clips_of_a_published_list_are_named(tmp_path):
   root = make_files(tmp_path / 'data', 'run/1.mp4')
   listing = read(tmp_path, '/y/1 31 0\n/y/9 30 1\n')
   with pytest.raises(UserError, match=r'1 of 2 clips.*/y/9 \(line 2\)'):
-    labels.locate('train', listing, FileTree(root))
+    locate.locate('train', listing, FileTree(root))
 
 
 def test_import_writes_relative_hashed_lists(tmp_path):
@@ -312,7 +312,7 @@ def test_import_command(tmp_path):
       [*command, str(source), f'--out={out}'], capture_output=True, text=True
   )
   assert done.returncode == 0, done.stderr
-  listing = list_files.read(out, 'key')
+  listing = grammars.read(out, 'key')
   records = tuple(ClipRecord(i.path, i.label) for i in listing.items)
   assert '2 clips of 2 classes' in done.stdout
   assert ClipList('x', records).hash in done.stdout
@@ -351,7 +351,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_real_lists_have_the_published_numbers(shared, name):
-  listing = list_files.read(shared / 'splits' / name, 'key')
+  listing = grammars.read(shared / 'splits' / name, 'key')
   numbers = {i.label for i in listing.items}
   assert (len(listing.items), len(numbers), listing.split) == PUBLISHED[name]
   assert numbers == set(range(len(numbers)))

@@ -2,15 +2,16 @@
 
 import pytest
 
-from data_pipelines.clip_lists import class_names, list_files, records
-from data_pipelines.clip_lists.records import ClipList, ClipRecord
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import classes, grammars
+from data_pipelines.lists import clips as records
+from data_pipelines.lists.clips import ClipList, ClipRecord
 
 
 def read(tmp_path, text, name='list.txt'):
   path = tmp_path / name
   path.write_bytes(text if isinstance(text, bytes) else text.encode())
-  return list_files.read(path, 'data.train_list')
+  return grammars.read(path, 'data.train_list')
 
 
 def triples(listing):
@@ -82,12 +83,12 @@ def test_mistakes_name_file_and_line(tmp_path, text, message):
 
 def test_missing_list_names_the_key(tmp_path):
   with pytest.raises(UserError, match=r'nowhere.txt \(data.test_list\) does'):
-    list_files.read(tmp_path / 'nowhere.txt', 'data.test_list')
+    grammars.read(tmp_path / 'nowhere.txt', 'data.test_list')
 
 
 def test_list_may_lie_in_the_data_folder(tmp_path):
   (tmp_path / 'mine.txt').write_text('a.avi 0\n')
-  assert len(list_files.read('mine.txt', 'key', str(tmp_path)).items) == 1
+  assert len(grammars.read('mine.txt', 'key', str(tmp_path)).items) == 1
 
 
 def test_plain_form_reads_back_the_same(tmp_path):
@@ -102,7 +103,7 @@ def test_plain_form_reads_back_the_same(tmp_path):
   )
   path = tmp_path / 'new' / 'train.txt'
   clips.write(path)
-  listing = list_files.read(path, 'key')
+  listing = grammars.read(path, 'key')
   again = ClipList(
       'other name',
       tuple(
@@ -168,7 +169,7 @@ def test_pieces_of_a_film_overlap_only_if_their_times_do():
     ],
 )
 def test_class_names_become_words(raw, clean):
-  assert class_names.clean(raw) == clean
+  assert classes.clean(raw) == clean
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_class_names_become_words(raw, clean):
 )
 def test_class_name_files(tmp_path, text):
   (tmp_path / 'names').write_text(text)
-  assert class_names.read(tmp_path / 'names') == ['run fast', 'YoYo']
+  assert classes.read(tmp_path / 'names') == ['run fast', 'YoYo']
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_class_name_files(tmp_path, text):
 def test_wrong_class_name_files(tmp_path, text, message):
   (tmp_path / 'names').write_text(text)
   with pytest.raises(UserError, match=message):
-    class_names.read(tmp_path / 'names')
+    classes.read(tmp_path / 'names')
 
 
 def test_published_lists(shared):
@@ -203,9 +204,9 @@ def test_published_lists(shared):
   for name, count in (('ucf', 101), ('hmdb', 51)):
     for shots in (2, 8, 16):
       file = splits / 'vifi' / name / f'train1_few_shot_{shots}.txt'
-      items = list_files.read(file, 'key').items
+      items = grammars.read(file, 'key').items
       assert len(items) == count * shots
       assert {i.label for i in items} == set(range(count))
-  labels = class_names.read(splits / 'vifi' / 'labels' / 'ucf_101_labels.csv')
+  labels = classes.read(splits / 'vifi' / 'labels' / 'ucf_101_labels.csv')
   assert len(labels) == 101
   assert labels[0] == 'ApplyEyeMakeup'

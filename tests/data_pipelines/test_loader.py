@@ -11,11 +11,13 @@ import time
 import numpy as np
 import pytest
 
-from data_pipelines import clip_frames, decode, open_data, pipeline
-from data_pipelines.loader import EvalLoader, TrainLoader
-from data_pipelines.transforms import clip_fsar, ev_clip
-from evclip_jax import randomness, schema
-from evclip_jax.errors import UserError
+from data_pipelines import randomness
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import clip_frames, open_data, pipeline
+from data_pipelines.loaders.clips import EvalLoader, TrainLoader
+from data_pipelines.video import read
+from data_pipelines.views import clip_fsar, ev_clip
+from evclip_jax.config import schema
 from tests.data_pipelines import coded_clips, trees
 
 SPEC = ev_clip.Spec(
@@ -48,7 +50,7 @@ def same(one, other):
 
 
 def test_batch_contract(sets):
-  from evclip_jax import batch as contract
+  from evclip_jax.training import batch as contract
 
   (one,) = batches(sets.train, 1)
   assert one['video'].shape == (4, 4, 32, 32, 3)
@@ -163,7 +165,7 @@ def test_frames_are_those_of_the_window(sets):
   video = clip_frames.eval_clip(sets.tests['test'], 1, spec).read()
   source, probe = sets.tests['test'].read(1)
   start = (probe.num_frames - 16) // 2
-  wanted = decode.read_frames(source, start + np.arange(0, 16, 4), probe)
+  wanted = read.read_frames(source, start + np.arange(0, 16, 4), probe)
   assert coded_clips.read_indices(wanted) == [
       start, start + 4, start + 8, start + 12,
   ]  # fmt: skip
@@ -256,7 +258,7 @@ def test_pieces_of_a_film_are_cut_by_time(tmp_path):
   assert [sets.train.span(i) for i in (0, 1)] == [(0, 25), (50, 30)]
   spec = dataclasses.replace(SPEC, window_frames=32, crop_pixels=48)
   rows = next(iter(EvalLoader(sets.train, 2, spec)))['video']
-  wanted = decode.read_frames(
+  wanted = read.read_frames(
       str(tmp_path / 'd' / 'film.mp4'), [50, 57, 64, 71]
   )
   np.testing.assert_array_equal(rows[1], wanted[:, :, 8:56])
@@ -299,7 +301,7 @@ def test_stats_count_clips_and_waiting(sets):
 
 def test_a_program_that_forgets_to_close_ends(sets, tmp_path):
   code = (
-      'from data_pipelines.stream import Stream\n'
+      'from data_pipelines.loaders.dataset import Stream\n'
       'import numpy as np\n'
       'def row(n):\n'
       '  sum(range(20_000))\n'

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from data_pipelines import open_data
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
 from tests.data_pipelines import trees
 
 

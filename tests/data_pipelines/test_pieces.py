@@ -7,13 +7,14 @@ import av
 import numpy as np
 import pytest
 
-from data_pipelines import decode, source
-from data_pipelines.clip_lists import labels, list_files, records
-from data_pipelines.clip_lists.list_files import Item
-from data_pipelines.clip_lists.records import ClipList, ClipRecord
-from data_pipelines.stores.file_tree import FileTree
-from data_pipelines.video_files import examine, films, probe
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import clips as records
+from data_pipelines.lists import grammars, locate
+from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.lists.grammars import Item
+from data_pipelines.loaders import source
+from data_pipelines.stores.files import FileTree
+from data_pipelines.video import examine, films, probe, read
 from tests.data_pipelines import coded_clips, pictures
 
 _FPS = 10
@@ -46,15 +47,15 @@ def film(tmp_path_factory):
 
 
 def read_numbers(*args):
-  return coded_clips.read_indices(decode.read_frames(*args))
+  return coded_clips.read_indices(read.read_frames(*args))
 
 
 def test_a_piece_of_a_long_film_decodes_a_few_dozen_frames(film, decoded):
   found = probe.probe(film)
-  first, stop = decode.range_indices(found, 301.3, 303.3)
+  first, stop = read.range_indices(found, 301.3, 303.3)
   assert (first, stop) == (3013, 3033)
   wanted = np.linspace(first, stop - 1, 8).astype(int)
-  frames = decode.read_frames(film, wanted, found)
+  frames = read.read_frames(film, wanted, found)
   assert coded_clips.read_indices(frames) == [k % 256 for k in wanted]
   assert len(decoded) <= _GROUP + stop - first
 
@@ -103,8 +104,8 @@ def test_damage_that_the_probe_does_not_see_is_named_on_reading(film, tmp_path):
   found = probe.probe(path)
   assert found.error is None
   number = np.searchsorted(found.timestamps(), broken.pts)
-  with pytest.raises(decode.VideoError, match=r'damaged\.mp4: it is damaged'):
-    decode.read_frames(path, [number], found)
+  with pytest.raises(read.VideoError, match=r'damaged\.mp4: it is damaged'):
+    read.read_frames(path, [number], found)
   assert read_numbers(path, [number + 3 * _GROUP], found) == [
       (number + 3 * _GROUP) % 256
   ]
@@ -113,8 +114,8 @@ def test_damage_that_the_probe_does_not_see_is_named_on_reading(film, tmp_path):
 def test_a_film_that_is_cut_off_is_named(film, tmp_path):
   path = tmp_path / 'cut.mp4'
   path.write_bytes(pathlib.Path(film).read_bytes()[:-2000])
-  with pytest.raises(decode.VideoError, match=r'cut\.mp4'):
-    decode.read_frames(path, [3000])
+  with pytest.raises(read.VideoError, match=r'cut\.mp4'):
+    read.read_frames(path, [3000])
 
 
 def test_frame_numbers_are_written_and_read_back(tmp_path):
@@ -133,10 +134,10 @@ def test_frame_numbers_are_written_and_read_back(tmp_path):
       'P01/rgb_frames/P01_01\t0\tframes 120:240\n'
       in (tmp_path / 'train.txt').read_text()
   )
-  listing = list_files.read(tmp_path / 'train.txt', 'data.train_list')
+  listing = grammars.read(tmp_path / 'train.txt', 'data.train_list')
   again = ClipList(
       'train',
-      tuple(labels.record_of(i, i.path, i.label) for i in listing.items),
+      tuple(locate.record_of(i, i.path, i.label) for i in listing.items),
   )
   assert again.records == clips.records
   assert again.hash == clips.hash
@@ -151,7 +152,7 @@ def test_wrong_frame_numbers_name_the_line(tmp_path, piece):
   file = tmp_path / 'list.txt'
   file.write_text(f'a\t0\tframes 1:2\nb\t0\t{piece}\n')
   with pytest.raises(UserError, match=r'line 2.*frames FIRST:STOP'):
-    list_files.read(file, 'data.train_list')
+    grammars.read(file, 'data.train_list')
 
 
 def test_pieces_overlap_by_frames():
@@ -173,11 +174,11 @@ def test_pieces_overlap_by_frames():
 
 def test_a_list_with_both_units_goes_by_what_the_clip_is():
   item = Item('P01_01', 0, 1.5, 2.5, 1, 14, 25)
-  film = labels.record_of(item, 'P01/videos/P01_01.MP4', 3)
+  film = locate.record_of(item, 'P01/videos/P01_01.MP4', 3)
   assert (film.start, film.end, film.by_frames, film.label) == (
       1.5, 2.5, False, 3,
   )  # fmt: skip
-  folder = labels.record_of(item, 'P01/rgb_frames/P01_01', 3)
+  folder = locate.record_of(item, 'P01/rgb_frames/P01_01', 3)
   assert (folder.first, folder.stop, folder.start) == (14, 25, None)
 
 
@@ -210,5 +211,5 @@ def test_spans_of_pieces_of_folders_and_films(tmp_path):
       (25, 5),
   ]
   for n in (5, 6, 7):
-    with pytest.raises(decode.VideoError, match='it has 30 frames'):
+    with pytest.raises(read.VideoError, match='it has 30 frames'):
       clips.span(n)

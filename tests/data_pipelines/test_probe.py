@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import decode
-from data_pipelines.video_files import child, probe, probe_cache
+from data_pipelines.video import child, probe, probe_cache, read
 from tests.data_pipelines import coded_clips
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -41,14 +40,14 @@ def check_refused(path, contents=None, match=''):
   if contents is not None:
     path.write_bytes(contents)
   start = time.monotonic()
-  with pytest.raises(decode.VideoError) as caught:
-    decode.read_frames(path, [0])
+  with pytest.raises(read.VideoError) as caught:
+    read.read_frames(path, [0])
   assert str(path) in str(caught.value)
   assert re.search(match, str(caught.value)), str(caught.value)
   assert len(str(caught.value).splitlines()) == 1
   if path.is_file():
-    with pytest.raises(decode.VideoError, match='<bytes of that one>'):
-      decode.read_frames(path.read_bytes(), [0], name='that one')
+    with pytest.raises(read.VideoError, match='<bytes of that one>'):
+      read.read_frames(path.read_bytes(), [0], name='that one')
   assert time.monotonic() - start < 20
 
 
@@ -251,7 +250,7 @@ def test_the_main_script_runs_once_and_leaves_no_process(sound, tmp_path):
   script = tmp_path / 'script.py'
   script.write_text(
       'print("main")\n'
-      'from data_pipelines.video_files import probe\n'
+      'from data_pipelines.video import probe\n'
       'print(probe.probe("clip.mp4").num_frames)\n'
       'print(probe._children._idle[0]._process.pid)\n'
   )

@@ -14,10 +14,10 @@ import time
 import numpy as np
 import pytest
 
-from data_pipelines import clip_frames, open_data, readers
-from data_pipelines.decode import VideoError
-from data_pipelines.transforms import ev_clip, ez_clip
-from data_pipelines.video_files import child
+from data_pipelines.loaders import clip_frames, open_data
+from data_pipelines.video import child, readers
+from data_pipelines.video.read import VideoError
+from data_pipelines.views import ev_clip, ez_clip
 from tests.data_pipelines import trees
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def source(tmp_path_factory):
 @pytest.fixture
 def read(monkeypatch):
   """As a loader with two workers reads, in processes of the test's own."""
-  own = child.Children('data_pipelines.readers')
+  own = child.Children('data_pipelines.video.readers')
   monkeypatch.setattr(readers, '_children', own)
   yield readers.reader(2)
   own.close()
@@ -156,7 +156,7 @@ def test_no_process_outlives_a_program(ending, source, tmp_path):
   (tmp_path / 'clip').write_bytes(pickle.dumps(a_clip(source)))
   code = (
       'import os, pathlib, pickle, sys, threading\n'
-      'from data_pipelines import readers\n'
+      'from data_pipelines.video import readers\n'
       'clip = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())\n'
       'def work():\n'
       '  while True: readers.reader(2)(clip)\n'

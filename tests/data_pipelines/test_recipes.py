@@ -12,19 +12,19 @@ import types
 import numpy as np
 import pytest
 
-from data_pipelines import clip_frames, decode
-from data_pipelines.sampling import crops
-from data_pipelines.transforms import (
-    byte_colour,
-    clip_fsar,
-    colour,
-    ev_clip,
-    ez_clip,
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import clip_frames
+from data_pipelines.video import read
+from data_pipelines.views import (
+  byte_colour,
+  clip_fsar,
+  colour,
+  crops,
+  ev_clip,
+  ez_clip,
 )
-from data_pipelines.transforms.view import Place
-from evclip_jax import config as config_lib
-from evclip_jax import schema
-from evclip_jax.errors import UserError
+from data_pipelines.views.view import Place
+from evclip_jax.config import identity, schema
 from tests.data_pipelines import coded_clips
 
 REAL = pathlib.Path(__file__).parents[3] / 'shared/videos/apply_eye_makeup.avi'
@@ -45,7 +45,7 @@ def frames(tmp_path_factory):
   if not path.exists():
     folder = tmp_path_factory.mktemp('film')
     path = coded_clips.write(folder / 'a.mp4', num_frames=16)
-  return decode.read_frames(str(path), [1, 5, 9, 13])[:, :120, :160]
+  return read.read_frames(str(path), [1, 5, 9, 13])[:, :120, :160]
 
 
 def interpolated(frame, size, taps):
@@ -327,7 +327,7 @@ def test_recipes_are_found_by_name():
   ):
     config = schema.base()
     config.data.preprocess = name
-    config_lib.check(config)
+    identity.check(config)
     spec = clip_frames.spec_of(config.data)
     assert type(spec) is kind and spec.shape == (8, 224, 224, 3)
   with pytest.raises(UserError, match='ev_clip, ez_clip, clip_fsar'):

@@ -5,9 +5,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from data_pipelines import decode
-from data_pipelines.sampling import crops, windows
-from data_pipelines.transforms import ev_clip, resize, taps
+from data_pipelines.video import read
+from data_pipelines.views import crops, ev_clip, pixels, taps, windows
 from tests.data_pipelines import coded_clips
 
 
@@ -54,7 +53,7 @@ SHRUNK_ROW_0 = (
 
 
 def test_enlarging_equals_torch():
-  out = resize.resize(fixture(5, 7, 782), 8, 9)[0, :, :, 0]
+  out = pixels.resize(fixture(5, 7, 782), 8, 9)[0, :, :, 0]
   np.testing.assert_allclose(out[0], ENLARGED_ROW_0, atol=1e-8)
   np.testing.assert_allclose(
       out[3, :2], [-22.33325173, 169.54185840], atol=1e-8
@@ -62,9 +61,9 @@ def test_enlarging_equals_torch():
 
 
 def test_shrinking_equals_torch():
-  out = resize.resize(fixture(40, 60, 783), 8, 9)[0, :, :, 0]
+  out = pixels.resize(fixture(40, 60, 783), 8, 9)[0, :, :, 0]
   np.testing.assert_allclose(out[0], SHRUNK_ROW_0, atol=1e-8)
-  small = resize.resize(
+  small = pixels.resize(
       fixture(40, 60, 783).astype(np.float32), 8, 9
   )
   np.testing.assert_allclose(small[0, 0, :, 0], SHRUNK_ROW_0, atol=1e-4)
@@ -85,9 +84,9 @@ def frames_of(height, width, count=3, seed=0):
 @pytest.mark.parametrize('size', [(240, 320), (100, 90), (300, 700), (256, 99)])
 def test_bytes_are_the_rounded_and_limited_floats(size):
   frames = frames_of(*size)
-  exact = resize.resize(frames.astype(np.float64), 256, 340)
+  exact = pixels.resize(frames.astype(np.float64), 256, 340)
   assert exact.min() < 0 and exact.max() > 255
-  out = resize.resize(frames, 256, 340)
+  out = pixels.resize(frames, 256, 340)
   assert out.dtype == np.uint8 and out.shape == (3, 256, 340, 3)
   assert np.abs(out - np.clip(exact, 0, 255)).max() < 0.5001
 
@@ -95,7 +94,7 @@ def test_bytes_are_the_rounded_and_limited_floats(size):
 @pytest.mark.parametrize('size', [(240, 320), (480, 640), (256, 340), (50, 50)])
 def test_a_window_equals_the_crop_of_the_whole(size):
   frames = frames_of(*size)
-  whole = resize.resize(frames, 256, 340)
+  whole = pixels.resize(frames, 256, 340)
   for top, left in ((16, 58), (0, 0), (32, 116), (7, 33)):
     np.testing.assert_array_equal(
         ev_clip.cut(frames, (top, left), ev_clip.Spec()),
@@ -106,7 +105,7 @@ def test_a_window_equals_the_crop_of_the_whole(size):
 def test_frames_of_the_right_size_are_left_alone():
   frames = frames_of(256, 340)
   np.testing.assert_array_equal(
-      resize.resize(frames, 256, 340), frames
+      pixels.resize(frames, 256, 340), frames
   )
 
 
@@ -120,7 +119,7 @@ def test_a_view_of_turned_frames_is_resized_like_a_copy():
 
 def test_bilinear_pixels_are_the_weighted_means_of_their_neighbours():
   frames = frames_of(3, 2, count=1).astype(np.float64)
-  out = resize.resize(frames, 6, 2, kernel='bilinear')
+  out = pixels.resize(frames, 6, 2, kernel='bilinear')
   first, second = frames[0, :2]
   np.testing.assert_allclose(out[0, 0], first, atol=1e-12)
   np.testing.assert_allclose(out[0, 1], 0.75 * first + 0.25 * second)
@@ -128,19 +127,19 @@ def test_bilinear_pixels_are_the_weighted_means_of_their_neighbours():
 
 
 def test_no_frames_give_none():
-  assert resize.resize(frames_of(9, 9, 0), 256, 340).shape == (0, 256, 340, 3)
+  assert pixels.resize(frames_of(9, 9, 0), 256, 340).shape == (0, 256, 340, 3)
 
 
 def test_frames_that_are_no_colour_pictures_are_refused():
   for shape in ((9, 9, 3), (1, 9, 9, 1)):
     with pytest.raises(ValueError, match=r'\[T, H, W, 3\]'):
-      resize.resize(np.zeros(shape, np.uint8), 256, 340)
+      pixels.resize(np.zeros(shape, np.uint8), 256, 340)
 
 
 def test_a_window_outside_is_refused():
   for window in ((0, 117, 224, 224), (-1, 0, 224, 224)):
     with pytest.raises(ValueError, match='not inside 256x340'):
-      resize.resize(frames_of(9, 9), 256, 340, window)
+      pixels.resize(frames_of(9, 9), 256, 340, window)
 
 
 def test_the_same_pixels_eagerly_and_inside_tf_data(tmp_path):
@@ -159,7 +158,7 @@ def test_the_same_pixels_eagerly_and_inside_tf_data(tmp_path):
     )
     offsets = crops.random_offsets(256, 340, 224, generator)
     return ev_clip.cut(
-        decode.read_frames(contents, indices), offsets, ev_clip.Spec()
+        read.read_frames(contents, indices), offsets, ev_clip.Spec()
     )
 
   contents = [pathlib.Path(paths[k % 2]).read_bytes() for k in range(6)]

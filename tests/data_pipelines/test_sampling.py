@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from data_pipelines.sampling import crops, segments, windows
+from data_pipelines.views import crops, windows
+from data_pipelines.views import frames as segments
 
 
 def indices(total, num_frames=8, window=32, **kwargs):

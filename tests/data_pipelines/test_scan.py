@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from data_pipelines import open_data
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
 from tests.data_pipelines import coded_clips, trees
 
 BAD = 'run/bad.mp4'
@@ -147,7 +147,7 @@ def test_a_piece_beyond_the_end_of_its_film_is_broken(root):
 def test_files_are_examined_once(root, monkeypatch):
   (root / BAD).unlink()
   open_it(root)
-  from data_pipelines.video_files import probe
+  from data_pipelines.video import probe
 
   monkeypatch.setattr(probe, '_memory', probe._Memory())
   monkeypatch.setattr(probe, '_ask', lambda *_: pytest.fail('asked again'))

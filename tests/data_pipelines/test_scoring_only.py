@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
-from data_pipelines import open_data
-from data_pipelines.clip_lists import class_table
-from data_pipelines.clip_lists.records import ClipList, ClipRecord
 from data_pipelines.datasets import folder, hmdb51, kinetics, ucf101
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.lists import class_table
+from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.loaders import open_data
 from tests.data_pipelines import kinetics_tree, official_trees, trees
 
 TEST = ('test',)

@@ -6,9 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from data_pipelines import build, decode, open_data
+from data_pipelines import build
 from data_pipelines.datasets import ssv2
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
+from data_pipelines.video import read as decode
 from tests.data_pipelines import pictures, trees
 from tests.data_pipelines import ssv2_tree as tree
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from data_pipelines.datasets import ucf101
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
 from tests.data_pipelines import pictures, trees
 
 

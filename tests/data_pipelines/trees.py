@@ -4,7 +4,7 @@ import pathlib
 
 import ml_collections
 
-from evclip_jax import schema
+from evclip_jax.config import schema
 from tests.data_pipelines import coded_clips
 
 CLASSES = ('ApplyEyeMakeup', 'HandstandPushups', 'YoYo')

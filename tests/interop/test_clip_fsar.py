@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import convert
-from evclip_jax.clip import convert as clip_convert
-from evclip_jax.clip.sizes import TABLE
-from evclip_jax.errors import UserError
-from evclip_jax.interop import clip_fsar, trained
+from evclip_jax.methods import trained
+from evclip_jax.methods.clip_fsar import checkpoint
+from evclip_jax.models.clip.sizes import TABLE
+from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import formats, native
-from evclip_jax.weights.table import WeightsError
 from evclip_jax.weights.tree import flatten, unflatten
 from tests.clip import small
 
-HEAD = clip_fsar.HeadSizes(embed_dim=16, depth=2, hidden=8, tower=True)
+HEAD = checkpoint.HeadSizes(embed_dim=16, depth=2, hidden=8, tower=True)
 
 
 def tree(sizes=small.RESNET):
@@ -22,7 +22,7 @@ def tree(sizes=small.RESNET):
   rng = np.random.default_rng(0)
   flat = {
       path: rng.normal(size=shape).astype(np.float32)
-      for path, shape in clip_fsar.shapes(HEAD).items()
+      for path, shape in checkpoint.shapes(HEAD).items()
   }
   return flat | {
       f'clip/{path}': value
@@ -35,11 +35,11 @@ def tree(sizes=small.RESNET):
 @pytest.mark.parametrize('wrapper', ['', 'module.'])
 def test_there_and_back_is_lossless(sizes, wrapper):
   flat = tree(sizes)
-  source = clip_fsar.to_source(flat)
+  source = checkpoint.to_source(flat)
   source = {wrapper + name: value for name, value in source.items()}
   if sizes is small.RESNET:
     source[f'{wrapper}head.backbone.bn1.num_batches_tracked'] = np.array(7)
-  converted = clip_fsar.from_source(source)
+  converted = checkpoint.from_source(source)
   assert converted.sizes == HEAD
   assert converted.flat.keys() == flat.keys()
   for path, value in flat.items():
@@ -53,14 +53,14 @@ def test_there_and_back_is_lossless(sizes, wrapper):
 def test_a_whole_model_has_the_originals_tensors(
     clip, embed_dim, entries, numbers
 ):
-  head = clip_fsar.shapes(clip_fsar.HeadSizes(embed_dim, 1, 2048, True))
+  head = checkpoint.shapes(checkpoint.HeadSizes(embed_dim, 1, 2048, True))
   visual = {
       f'clip/{path}': shape
       for path, shape in clip_convert.shapes(TABLE[clip]).items()
       if path.startswith('visual/')
   }
   shapes = head | visual
-  source = clip_fsar.to_source(
+  source = checkpoint.to_source(
       {path: np.broadcast_to(np.float32(0), s) for path, s in shapes.items()}
   )
   counters = sum(name.endswith('running_mean') for name in source)
@@ -87,14 +87,14 @@ def test_a_whole_model_has_the_originals_tensors(
     ],
 )
 def test_what_is_not_a_checkpoint_is_refused(change, message):
-  source = clip_fsar.to_source(tree())
+  source = checkpoint.to_source(tree())
   change(source)
   with pytest.raises(WeightsError, match=message):
-    clip_fsar.from_source(source)
+    checkpoint.from_source(source)
 
 
 def test_the_command_there_and_back(tmp_path, capsys):
-  source = clip_fsar.to_source(tree())
+  source = checkpoint.to_source(tree())
   first, own, back = (
       tmp_path / name
       for name in ('source.npz', 'own.safetensors', 'back.safetensors')
@@ -114,7 +114,7 @@ def test_a_trained_run_goes_back_too(tmp_path):
   metadata = {'kind': 'trained', 'method': 'clip_fsar'}
   native.write_tensors(run, tree(), metadata)
   convert.convert_file(run, back, 'torch-names')
-  assert formats.read_tensors(back).tensors.keys() == clip_fsar.to_source(
+  assert formats.read_tensors(back).tensors.keys() == checkpoint.to_source(
       tree()
   ).keys()
 
@@ -126,7 +126,7 @@ def test_weights_fill_the_head_and_the_tower(tmp_path, kind):
   if kind == 'converted':
     native.write(path, native.SEVERAL, flat, HEAD, {})
   else:
-    tensors = flat if kind == 'trained' else clip_fsar.to_source(flat)
+    tensors = flat if kind == 'trained' else checkpoint.to_source(flat)
     native.write_tensors(path, tensors, {})
   before = unflatten(
       {f'clip/{p}': x for p, x in small.flat(small.RESNET, 1).items()}

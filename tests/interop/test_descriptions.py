@@ -2,12 +2,13 @@
 
 import pytest
 
-from evclip_jax import results
-from evclip_jax.clip import tokenizer
-from evclip_jax.clip.model import Clip
-from evclip_jax.errors import UserError
-from evclip_jax.interop import descriptions
-from evclip_jax.methods import base, ez_clip
+from data_pipelines.errors import UserError
+from evclip_jax.evaluation import run_card
+from evclip_jax.methods import base
+from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.methods.ez_clip import texts as descriptions
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.weights import load
 from tests.clip import small
 from tests.methods import ez_tiny
 
@@ -117,7 +118,7 @@ def test_texts_of_the_method(write):
 
 
 def test_a_description_that_is_too_long_is_refused_as_the_original_does(write):
-  found = tokenizer.load_tokenizer('tiny')
+  found = load.load_tokenizer('tiny')
   long = ' '.join(['upside down'] * 90)
   method, _ = ez_tiny.built('deep', descriptions=write(f'1,run,{long}\n'))
   with pytest.raises(UserError, match="'upside down.*CLIP takes 77"):
@@ -132,8 +133,8 @@ def test_an_edited_file_changes_the_hash_of_the_prompts(tmp_path):
       base.Backbones(Clip(small.VIT), None, 8),
   )
   names = ['run', 'jump']
-  before = results.prompts_hash(method, names)
-  assert results.prompts_hash(method, names) == before
+  before = run_card.prompts_hash(method, names)
+  assert run_card.prompts_hash(method, names) == before
   # Not of the class that the run card shows.
   path.write_text('0,run,They run.\n1,jump,They leap.\n')
-  assert results.prompts_hash(method, names) != before
+  assert run_card.prompts_hash(method, names) != before

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from evclip_jax import convert, experiment, model
-from evclip_jax.clip import convert as clip_convert
-from evclip_jax.clip import load as clip_load
-from evclip_jax.errors import UserError
-from evclip_jax.interop import ez_clip, sources, trained
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax import convert
+from evclip_jax.config import experiment
+from evclip_jax.methods import checkpoints, trained
+from evclip_jax.methods.ez_clip import checkpoint as ez_clip
+from evclip_jax.training import model
+from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import formats, native
-from evclip_jax.weights.table import WeightsError
+from evclip_jax.weights import load as clip_load
 from evclip_jax.weights.tree import flatten, unflatten
 from tests.clip import small
 from tests.methods import ez_tiny
@@ -150,23 +152,12 @@ def test_as_the_weights_of_a_method(name, tmp_path):
     np.testing.assert_array_equal(found[path], value)
 
 
-def test_as_the_weights_of_clip(tmp_path):
-  tensors = checkpoint()
-  loaded = clip_load.load_clip(
-      '', str(saved(tmp_path, tensors)), str(tmp_path)
-  )
-  assert loaded.sizes == ez_tiny.SIZES
-  np.testing.assert_array_equal(
-      loaded.params['visual']['proj'], tensors['visual.proj']
-  )
-
-
 def test_a_converted_file_tells_its_sizes(tmp_path):
   out = tmp_path / 'ours.safetensors'
   convert.convert_file(saved(tmp_path, checkpoint('shallow')), out)
   file = formats.read_tensors(out)
   assert json.loads(file.metadata['sizes'])['temporal'] == 'shallow'
-  assert sources.convert(file).part == 'method'
+  assert checkpoints.convert(file).part == 'method'
 
 
 def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):

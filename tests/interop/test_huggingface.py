@@ -6,14 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from evclip_jax.clip import convert
-from evclip_jax.interop import huggingface
-from evclip_jax.weights.table import WeightsError
+from data_pipelines.errors import WeightsError
+from evclip_jax.weights import clip_names, huggingface
 from tests.clip import small
 
 
 def openai_state():
-  return convert.to_source(small.flat(small.VIT))
+  return clip_names.to_source(small.flat(small.VIT))
 
 
 def huggingface_state():
@@ -75,7 +74,7 @@ def test_the_same_model_in_both_namings():
 
 
 def test_it_goes_through_the_one_table():
-  flat = convert.from_source(huggingface.rename(huggingface_state())).flat
+  flat = clip_names.from_source(huggingface.rename(huggingface_state())).flat
   for path, value in small.flat(small.VIT).items():
     np.testing.assert_array_equal(flat[path], value, path)
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax.interop import scenic
-from evclip_jax.weights.table import WeightsError
+from data_pipelines.errors import WeightsError
+from evclip_jax.weights import scenic
 from evclip_jax.weights.tree import unflatten
 from tests.clip import small
 

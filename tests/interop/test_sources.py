@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from evclip_jax.clip import convert as clip_convert
-from evclip_jax.encoders import convert as encoder_convert
-from evclip_jax.encoders.sizes import VideoEncoderSizes
-from evclip_jax.interop import clip_fsar, scenic, sources
-from evclip_jax.weights import formats, native
-from evclip_jax.weights.table import WeightsError
+from data_pipelines.errors import WeightsError
+from evclip_jax.methods import checkpoints
+from evclip_jax.methods.clip_fsar import checkpoint
+from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
+from evclip_jax.weights import clip_names as clip_convert
+from evclip_jax.weights import formats, native, scenic, sources
+from evclip_jax.weights import swin3d_names as encoder_convert
 from tests.clip import small
 from tests.interop.test_ev_clip import state as ev_clip_state
 from tests.interop.test_ez_clip import checkpoint as ez_clip_checkpoint
@@ -44,7 +45,7 @@ def open_clip_state():
 
 def ev_clip_tensors():
   _, flat = ev_clip_state('both')
-  prompts = sources.ev_clip.to_source(flat, 'both', 'image_prompt_learner.')
+  prompts = checkpoints.ev_clip.to_source(flat, 'both', 'image_prompt_learner.')
   trunk = {
       f'image_prompt_learner.enc.trunk.{n}': x for n, x in trunk_state().items()
   }
@@ -52,17 +53,17 @@ def ev_clip_tensors():
 
 
 def clip_fsar_checkpoint():
-  sizes = clip_fsar.HeadSizes(embed_dim=16, depth=1, hidden=8, tower=True)
+  sizes = checkpoint.HeadSizes(embed_dim=16, depth=1, hidden=8, tower=True)
   flat = {
       path: np.ones(shape, np.float32)
-      for path, shape in clip_fsar.shapes(sizes).items()
+      for path, shape in checkpoint.shapes(sizes).items()
   }
   flat |= {
       f'clip/{path}': value
       for path, value in small.flat(small.VIT).items()
       if path.startswith('visual/')
   }
-  return clip_fsar.to_source(flat)
+  return checkpoint.to_source(flat)
 
 
 STATES = {
@@ -88,7 +89,7 @@ def read(tmp_path, tensors):
 @pytest.mark.parametrize('kind', STATES)
 def test_every_kind(kind, tmp_path):
   make, part = STATES[kind]
-  found = sources.convert(read(tmp_path, make()))
+  found = checkpoints.convert(read(tmp_path, make()))
   assert (found.kind, found.part) == (kind, part)
   assert all(x.dtype == np.float32 for x in found.converted.flat.values())
 
@@ -120,7 +121,7 @@ def test_another_branch_is_refused(kind, tmp_path):
 def test_own_files(tmp_path):
   path = tmp_path / 'own.safetensors'
   native.write(path, 'clip', small.flat(small.VIT), small.VIT, {})
-  found = sources.convert(formats.read_tensors(path))
+  found = checkpoints.convert(formats.read_tensors(path))
   assert (found.kind, found.part) == ('evclip-jax', 'clip')
   assert found.converted.flat.keys() == small.flat(small.VIT).keys()
 
@@ -131,11 +132,11 @@ def test_a_config_beside_that_says_otherwise(tmp_path):
   config = '{"vision_config": {"hidden_act": "gelu"}}'
   (tmp_path / 'config.json').write_text(config)
   with pytest.raises(WeightsError, match='activation is gelu'):
-    sources.convert(formats.read_tensors(path))
+    checkpoints.convert(formats.read_tensors(path))
 
 
 def test_half_a_scenic_tree_is_refused(tmp_path):
   tree = scenic.to_scenic(small.flat(small.VIT))
   tree['params/visual/extra'] = np.zeros(2, np.float32)
   with pytest.raises(WeightsError, match='no whole Scenic CLIP.*visual/extra'):
-    sources.convert(read(tmp_path, tree))
+    checkpoints.convert(read(tmp_path, tree))

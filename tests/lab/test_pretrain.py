@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import safetensors
 
-from data_pipelines.drawn_world import scenes
-from data_pipelines.drawn_world.shapes import COLOURS
-from evclip_jax import video
-from evclip_jax.clip import tokenizer as tokenizer_lib
-from evclip_jax.clip.load import load_clip
-from evclip_jax.clip.model import Clip
-from evclip_jax.encoders.load import load_encoder
-from evclip_jax.encoders.swin3d import VideoEncoder
+from data_pipelines.demo import scenes
+from data_pipelines.demo.shapes import COLOURS
 from evclip_jax.lab import captions, films, pretrain, pretrain_clip
 from evclip_jax.lab.recipe import Recipe, make_optimizer, principal_filters
+from evclip_jax.models import pixels as video
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.weights import load
+from evclip_jax.weights.encoder_load import load_encoder
+from evclip_jax.weights.load import load_clip
 
 ASSETS = pathlib.Path(pretrain.__file__).parent.parent / 'assets'
 WEIGHTS = ('tiny_clip.safetensors', 'tiny_encoder.safetensors')
@@ -58,7 +58,7 @@ def test_an_album_holds_pretraining_classes_and_does_not_depend_on_workers(
 
 
 def test_view_is_the_pipelines_resize_and_crop():
-  from data_pipelines.transforms import resize
+  from data_pipelines.views import pixels as resize
 
   scene = scenes.draw_scene(0, 0, ('rolling', 'cup'), 'bright')
   picture = scenes.render(scene, [0])
@@ -109,7 +109,7 @@ def test_assets_are_small_and_in_half_precision():
 
 
 def test_vocabulary_spells_any_name_and_knows_the_worlds_words():
-  tokenizer = tokenizer_lib.load_tokenizer('tiny')
+  tokenizer = load.load_tokenizer('tiny')
   for word in (*scenes.MOTIONS, *scenes.OBJECTS, *COLOURS):
     assert len(tokenizer.ids(word)) == 1, word
   assert len(tokenizer.ids('applying-eye makeup 42 é')) > 4
@@ -128,7 +128,7 @@ def test_packaged_trunk_has_the_demos_geometry():
 def test_zero_shot_names_bright_scenes_of_classes_never_trained_on():
   loaded = load_clip('tiny')
   clip, params = Clip(loaded.sizes), loaded.params
-  tokenizer = tokenizer_lib.load_tokenizer('tiny')
+  tokenizer = load.load_tokenizer('tiny')
   names = [scenes.class_name(*pair) for pair in scenes.DEMO_CLASSES]
   texts = clip.text(
       params, tokenizer.encode([f'A video of {name}.' for name in names])

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from evclip_jax.clip import sizes
-from evclip_jax.layers.batch_moments import BatchMoments, running
+from evclip_jax.methods.batch_moments import BatchMoments, running
+from evclip_jax.models.clip import sizes
 from tests import spec_numbers
 from tests.clip.test_fixtures import TEXT, image_tower
 

@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax.errors import UserError
-from evclip_jax.interop import ev_clip as interop
-from evclip_jax.layers.context_generator import ContextGenerator
-from evclip_jax.layers.mask_generator import (
-    MaskGenerator,
-    check_features,
-    min_max,
+from data_pipelines.errors import UserError
+from evclip_jax.methods.ev_clip import checkpoint as interop
+from evclip_jax.methods.ev_clip.context_generator import ContextGenerator
+from evclip_jax.methods.ev_clip.generators import (
+  MaskGenerator,
+  check_features,
+  min_max,
 )
-from evclip_jax.params import merge
+from evclip_jax.training.params import merge
 from evclip_jax.weights.tree import flatten
 from tests import spec_numbers
 

@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 
-from evclip_jax.layers.torch_like import layer_norm, torch_uniform
+from evclip_jax.models.torch_like import layer_norm, torch_uniform
 
 
 def test_layer_norm_over_several_axes_is_joint():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax.layers.trx import TemporalCrossTransformer, sinusoids
+from evclip_jax.methods.clip_fsar.trx import TemporalCrossTransformer, sinusoids
 
 
 def slow(params, query, shots, length):

@@ -3,13 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax.layers import window_attention
-from evclip_jax.layers.window_attention import (
-    SwinBlock,
-    attend,
-    position_bias,
-)
-from evclip_jax.layers.windows import plan_windows, region_labels
+from evclip_jax.models.swin3d import blocks
+from evclip_jax.models.swin3d.blocks import SwinBlock, attend, position_bias
+from evclip_jax.models.swin3d.windows import plan_windows, region_labels
 
 WINDOWS = plan_windows((1, 4, 4), (1, 2, 2), shifted=True)
 
@@ -51,7 +47,7 @@ def test_attention_and_its_written_gradient(labels):
 def test_both_ways_to_the_bias_agree(monkeypatch):
   table = draw(5 * 3 * 3, 2)
   dense = position_bias(table, (3, 2, 2), tokens=8)
-  monkeypatch.setattr(window_attention, '_DENSE', 0)
+  monkeypatch.setattr(blocks, '_DENSE', 0)
   looked_up = position_bias(table, (3, 2, 2), tokens=8)
   assert dense.shape == (2, 8, 8)
   np.testing.assert_allclose(dense, looked_up, atol=1e-6)

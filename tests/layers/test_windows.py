@@ -4,12 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax.layers.windows import (
-    from_windows,
-    plan_windows,
-    position_codes,
-    region_labels,
-    to_windows,
+from evclip_jax.models.swin3d.windows import (
+  from_windows,
+  plan_windows,
+  position_codes,
+  region_labels,
+  to_windows,
 )
 
 

@@ -7,11 +7,12 @@ import re
 import jax
 import numpy as np
 
-from evclip_jax.clip import convert as clip_convert
-from evclip_jax.clip.model import Clip
-from evclip_jax.clip.sizes import vit
-from evclip_jax.interop import ez_clip as interop
-from evclip_jax.methods import base, ez_clip
+from evclip_jax.methods import base
+from evclip_jax.methods.ez_clip import checkpoint as interop
+from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.clip.sizes import vit
+from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights.tree import unflatten
 
 NUM_FRAMES = 4

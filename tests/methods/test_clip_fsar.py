@@ -8,16 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax import batch as batch_lib
-from evclip_jax import sharding
-from evclip_jax.clip.model import Clip
-from evclip_jax.clip.sizes import vit
-from evclip_jax.errors import UserError
-from evclip_jax.interop import clip_fsar as interop
-from evclip_jax.layers.episode_head import video_text_logits
-from evclip_jax.layers.temporal_transformer import TemporalTransformer
-from evclip_jax.methods import base, clip_fsar
-from evclip_jax.params import split
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base
+from evclip_jax.methods.clip_fsar import checkpoint as interop
+from evclip_jax.methods.clip_fsar import method as clip_fsar
+from evclip_jax.methods.clip_fsar.head import video_text_logits
+from evclip_jax.methods.clip_fsar.temporal_transformer import (
+  TemporalTransformer,
+)
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.clip.sizes import vit
+from evclip_jax.training import batch as batch_lib
+from evclip_jax.training import devices as sharding
+from evclip_jax.training.params import split
 from evclip_jax.weights.tree import flatten, unflatten
 from tests.clip import small
 from tests.methods import tiny

@@ -9,9 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from evclip_jax import sharding, state, step
 from evclip_jax.methods import base
-from evclip_jax.params import merge, split
+from evclip_jax.training import devices, state, steps
+from evclip_jax.training.params import merge, split
 from evclip_jax.weights.tree import flatten
 from tests.methods import tiny
 
@@ -179,21 +179,21 @@ def test_padding_rows_do_not_change_the_loss(case):
 def train(name, num_devices):
   """(metrics per step, final state, frozen leaves) of real training steps."""
   case = built(name)
-  mesh = sharding.make_mesh(num_devices)
-  shardings = sharding.frozen_shardings(mesh, case.frozen, shard=False)
+  mesh = devices.make_mesh(num_devices)
+  shardings = devices.frozen_shardings(mesh, case.frozen, shard=False)
   frozen = jax.device_put(case.frozen, shardings)
   # Without weight decay, so that only a gradient can move a leaf.
   optimizer = optax.adam(1e-3)
-  run = step.make_train_step(
+  run = steps.make_train_step(
       case.method, optimizer, lambda _: 1e-3, mesh, shardings, seed=0
   )
   copies = jax.tree.map(jnp.array, case.trainable)
   current = jax.device_put(
-      state.create(copies, optimizer), sharding.replicated(mesh)
+      state.create(copies, optimizer), devices.replicated(mesh)
   )
   found = []
   for i in range(3):
-    batch = jax.device_put(case.batch(ROWS, seed=i), sharding.batched(mesh))
+    batch = jax.device_put(case.batch(ROWS, seed=i), devices.batched(mesh))
     current, metrics = run(current, frozen, case.classes, batch)
     found.append({name: float(metrics[name]) for name in NUMBERS})
   return found, current, frozen

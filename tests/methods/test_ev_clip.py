@@ -7,17 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax import losses
-from evclip_jax.clip import sizes as clip_sizes
-from evclip_jax.clip.model import Clip
-from evclip_jax.encoders import convert as encoder_convert
-from evclip_jax.encoders.sizes import TABLE
-from evclip_jax.encoders.swin3d import VideoEncoder
-from evclip_jax.errors import UserError
-from evclip_jax.layers.batch_moments import BatchMoments, running
-from evclip_jax.methods import base, ev_clip
-from evclip_jax.params import split
-from evclip_jax.video import fold_time
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base, losses
+from evclip_jax.methods.batch_moments import BatchMoments, running
+from evclip_jax.methods.ev_clip import method as ev_clip
+from evclip_jax.models.clip import sizes as clip_sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.pixels import fold_time
+from evclip_jax.models.swin3d.sizes import TABLE
+from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.training.params import split
+from evclip_jax.weights import swin3d_names as encoder_convert
 from evclip_jax.weights.tree import unflatten
 from tests import spec_numbers
 from tests.clip.test_fixtures import image_tower

@@ -6,12 +6,13 @@ import numpy as np
 import optax
 import pytest
 
-from evclip_jax import losses, optim
-from evclip_jax.clip import sizes as clip_sizes
-from evclip_jax.clip.model import Clip
-from evclip_jax.interop import ez_clip as interop
-from evclip_jax.methods import base, ez_clip
-from evclip_jax.params import merge, split
+from evclip_jax.methods import base, losses
+from evclip_jax.methods.ez_clip import checkpoint as interop
+from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.models.clip import sizes as clip_sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.training import optimizer as optim
+from evclip_jax.training.params import merge, split
 from tests.methods import ez_tiny
 
 

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax import sharding
-from evclip_jax.clip import sizes as clip_sizes
-from evclip_jax.clip.model import Clip
-from evclip_jax.errors import UserError
-from evclip_jax.layers import drops, temporal
-from evclip_jax.methods import base, ez_clip
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base
+from evclip_jax.methods.ez_clip import drops, temporal
+from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.models.clip import sizes as clip_sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.training import devices
 from tests.methods import ez_tiny
 
 # Of a generator that compiles fast.
@@ -80,10 +81,10 @@ def test_random_masks_do_not_depend_on_the_number_of_devices():
   keys = {'drop_path': jax.random.key(1), 'dropout': jax.random.key(2)}
 
   def run(num_devices):
-    mesh = sharding.make_mesh(num_devices)
+    mesh = devices.make_mesh(num_devices)
     video = jax.jit(
         lambda x: method.video(params, x, keys, True).clip,
-        in_shardings=sharding.batched(mesh),
+        in_shardings=devices.batched(mesh),
     )
     return np.asarray(video(pixels))
 

@@ -4,15 +4,15 @@ import dataclasses
 
 import numpy as np
 
-from evclip_jax import batch as batch_lib
-from evclip_jax.clip import convert as clip_convert
-from evclip_jax.clip.model import Clip
-from evclip_jax.clip.sizes import vit
-from evclip_jax.encoders import convert as encoder_convert
-from evclip_jax.encoders.sizes import VideoEncoderSizes
-from evclip_jax.encoders.swin3d import VideoEncoder
 from evclip_jax.methods import base
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.clip.sizes import vit
+from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
+from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.training import batch as batch_lib
+from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import random_init
+from evclip_jax.weights import swin3d_names as encoder_convert
 from evclip_jax.weights.tree import unflatten
 
 NUM_FRAMES = 2

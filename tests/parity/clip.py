@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 
-from evclip_jax.clip import convert, sizes
-from evclip_jax.clip.model import Clip
 from evclip_jax.methods.base import normalise_rows
+from evclip_jax.models.clip import sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.weights import clip_names
 from evclip_jax.weights.tree import unflatten
 from tests.parity import compare
 from tests.parity.draw import Case, CaseError
@@ -64,7 +65,7 @@ def build(case: Case, section: dict[str, Any]) -> tuple[Clip, dict[str, Any]]:
   Returns:
     The model and params['clip'].
   """
-  converted = convert.from_source(case.state(section))
+  converted = clip_names.from_source(case.state(section))
   found = converted.sizes
   published = {name.replace('/', '-'): x for name, x in sizes.TABLE.items()}
   wanted = published.get(str(section.get('arch')).replace('/', '-'), found)

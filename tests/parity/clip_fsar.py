@@ -7,13 +7,15 @@ import jax
 import numpy as np
 import optax
 
-from evclip_jax import alignment, optim
-from evclip_jax.clip.model import Clip
-from evclip_jax.clip.sizes import vit
-from evclip_jax.interop import clip_fsar as interop
-from evclip_jax.layers.episode_head import video_text_logits
-from evclip_jax.methods import base, clip_fsar
-from evclip_jax.params import merge, split
+from evclip_jax.methods import base
+from evclip_jax.methods.clip_fsar import alignment
+from evclip_jax.methods.clip_fsar import checkpoint as interop
+from evclip_jax.methods.clip_fsar import method as clip_fsar
+from evclip_jax.methods.clip_fsar.head import video_text_logits
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.clip.sizes import vit
+from evclip_jax.training import optimizer as optim
+from evclip_jax.training.params import merge, split
 from evclip_jax.weights.tree import unflatten
 from tests.parity import compare
 from tests.parity.draw import Case, CaseError, field

@@ -10,12 +10,13 @@ import jax
 import numpy as np
 import optax
 
-from evclip_jax import optim
-from evclip_jax.clip.model import Clip
-from evclip_jax.clip.sizes import ClipSizes
-from evclip_jax.interop import ev_clip as interop
-from evclip_jax.methods import base, ev_clip
-from evclip_jax.params import merge, split
+from evclip_jax.methods import base
+from evclip_jax.methods.ev_clip import checkpoint as interop
+from evclip_jax.methods.ev_clip import method as ev_clip
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.clip.sizes import ClipSizes
+from evclip_jax.training import optimizer as optim
+from evclip_jax.training.params import merge, split
 from evclip_jax.weights.tree import unflatten
 from tests.parity import clip as clip_case
 from tests.parity import compare, omnivore

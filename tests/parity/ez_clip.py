@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evclip_jax.clip.model import Clip
-from evclip_jax.interop import ez_clip as interop
-from evclip_jax.methods import base, ez_clip
-from evclip_jax.params import merge, split
+from evclip_jax.methods import base
+from evclip_jax.methods.ez_clip import checkpoint as interop
+from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.training.params import merge, split
 from evclip_jax.weights.tree import unflatten
 from tests.parity import clip as clip_case
 from tests.parity import compare, ev_clip

@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from evclip_jax.encoders import convert, sizes
-from evclip_jax.encoders.swin3d import VideoEncoder
+from evclip_jax.models.swin3d import sizes
+from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.weights import swin3d_names
 from evclip_jax.weights.tree import unflatten
 from tests.parity import compare
 from tests.parity.draw import Case, CaseError
@@ -56,7 +57,7 @@ def build(
   Returns:
     The trunk and params['encoder'].
   """
-  converted = convert.from_source(case.state(section))
+  converted = swin3d_names.from_source(case.state(section))
   found = converted.sizes
   named = sizes.TABLE.get(f'omnivore_{section.get("arch")}')
   wanted = {} if named is None else {n: getattr(named, n) for n in _OURS}

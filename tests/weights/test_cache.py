@@ -10,11 +10,11 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.weights import cache, formats, native
 from evclip_jax.weights.hashes import file_sha256, tree_hash
 from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import Report, WeightsError
+from evclip_jax.weights.table import Report
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import threading
 import huggingface_hub
 import pytest
 
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
 from evclip_jax.weights import download, published
 from evclip_jax.weights.published import Published
 

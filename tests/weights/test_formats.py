@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from data_pipelines.errors import WeightsError
 from evclip_jax.weights import checkpoints, formats
-from evclip_jax.weights.table import WeightsError
 from tests.weights.test_torch_file import DATA
 
 TENSORS = {

@@ -12,9 +12,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from evclip_jax import pickles
+from data_pipelines import unpickle
+from data_pipelines.errors import WeightsError
 from evclip_jax.weights import formats, torch_globals
-from evclip_jax.weights.table import WeightsError
 
 
 class Call:
@@ -104,8 +104,8 @@ def test_inert_objects_do_nothing_with_their_state():
       b'\x80\x02ctorch.optim.adamw\nAdamW\n)\x81}'
       b'X\x0c\x00\x00\x00__setstate__X\x01\x00\x00\x00xsb.'
   )
-  value = pickles.read(io.BytesIO(body), torch_globals.find, None)
-  assert type(value) is pickles.Inert
+  value = unpickle.read(io.BytesIO(body), torch_globals.find, None)
+  assert type(value) is unpickle.Inert
   assert value.state == {'__setstate__': 'x'}
 
 
@@ -113,14 +113,14 @@ def test_state_of_a_function_is_refused():
   # BUILD on a function would let Python's unpickler set its attributes.
   body = b'\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}b.'
   with pytest.raises(ValueError, match='attributes for a Global'):
-    pickles.read(io.BytesIO(body), torch_globals.find, None)
+    unpickle.read(io.BytesIO(body), torch_globals.find, None)
 
 
 def test_only_known_functions_are_called():
   # A tensor's class may be named, as torch does, but not be called.
   body = b'\x80\x02ctorch\nTensor\n)R.'
-  with pytest.raises(pickles.Refused, match=r'calls .torch\.Tensor'):
-    pickles.read(io.BytesIO(body), torch_globals.find, None)
+  with pytest.raises(unpickle.Refused, match=r'calls .torch\.Tensor'):
+    unpickle.read(io.BytesIO(body), torch_globals.find, None)
 
 
 def tensor_pickle(offset, shape, strides, count=4) -> bytes:
@@ -201,7 +201,7 @@ def test_objects_met_exponentially_often_are_refused(tmp_path):
 def test_deeply_nested_keys_do_not_crash_python():
   nested = b'\x80\x02}' + b')' + b'\x85' * 200_000 + b'Ns.'
   with pytest.raises(ValueError, match='nested tuple'):
-    pickles.read(io.BytesIO(nested), torch_globals.find, None)
+    unpickle.read(io.BytesIO(nested), torch_globals.find, None)
 
 
 def test_an_object_that_holds_itself_ends(tmp_path):

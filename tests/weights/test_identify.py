@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from data_pipelines.errors import WeightsError
 from evclip_jax.weights.identify import LABELS, identify
-from evclip_jax.weights.table import WeightsError
 
 CLIP = {'visual.conv1.weight': np.zeros((8, 3, 4, 4))}
 TEXT = {'token_embedding.weight': np.zeros((9, 8))}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from evclip_jax.errors import UserError
+from data_pipelines.errors import UserError
 from evclip_jax.weights import random_init
 
 SHAPES = {

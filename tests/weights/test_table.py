@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
+from data_pipelines.errors import WeightsError
 from evclip_jax.weights.table import (
-    CONV2D,
-    CONV3D,
-    KEEP,
-    LINEAR,
-    Rule,
-    WeightsError,
-    check_tree,
-    convert,
-    to_source,
+  CONV2D,
+  CONV3D,
+  KEEP,
+  LINEAR,
+  Rule,
+  check_tree,
+  convert,
+  to_source,
 )
 
 RULES = (

@@ -5,9 +5,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from evclip_jax.pickles import Inert
+from data_pipelines.errors import WeightsError
+from data_pipelines.unpickle import Inert
 from evclip_jax.weights import formats, torch_file
-from evclip_jax.weights.table import WeightsError
 
 DATA = pathlib.Path(__file__).parent / 'data'
 

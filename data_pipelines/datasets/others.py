@@ -1,0 +1,146 @@
+"""Test lists of other data sets, scored beside the run's own.
+
+Set in a config file:
+
+  c.data.others.hmdb = {'name': 'hmdb51', 'root': 'HMDB51', 'splits': (1, 2, 3)}
+
+adds the test lists hmdb_split1, hmdb_split2 and hmdb_split3. Keys:
+  name: as data.name; the entry's own name if left out.
+  root, tfds_dir, class_names: as in config.data.
+  splits: official splits, (1,) if left out; one split gives the list 'hmdb'.
+  test_list: a list file instead of the official ones; with '{split}' in its
+    name it stands for one file of every split: 'val{split}.txt'.
+  class_scope: as in config.data, for that list file.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ml_collections
+
+from data_pipelines.datasets.collection import Collection
+from data_pipelines.errors import UserError
+from data_pipelines.lists import locate
+from data_pipelines.lists.clips import ClipList, check_disjoint
+
+_DEFAULTS = {
+    'name': '',
+    'root': '',
+    'splits': (1,),
+    'test_list': '',
+    'class_names': '',
+    'class_scope': 'shared',
+    'tfds_dir': '',
+}
+_SPLIT = '{split}'
+_RESERVED = ('train', 'val', 'test', 'base', 'novel')
+
+
+@dataclasses.dataclass(frozen=True)
+class Other:
+  """A list of another data set.
+
+  Attributes:
+    clips: the list, under its name in reports.
+    class_names: what its labels mean.
+    store: where its clips are.
+    about: the data set and the split, for the run card.
+  """
+
+  clips: ClipList
+  class_names: list[str]
+  store: locate.Store
+  about: dict[str, Any]
+
+
+def read(
+    data,
+    read_one: Callable[[Any, int], Collection],
+) -> Iterator[Other]:
+  """The lists that data.others names, one after the other.
+
+  Args:
+    data: config.data.
+    read_one: (config.data of another data set, split) -> its lists.
+
+  Raises:
+    UserError: an entry with unknown keys or without data; what the data set
+      itself refuses, with the entry's name.
+  """
+  for key, entry in data.others.items():
+    values = _values(key, entry)
+    splits = tuple(values['splits'])
+    if values['test_list'] and _SPLIT not in values['test_list']:
+      splits = splits[:1]
+    for split in splits:
+      name = key if len(splits) == 1 else f'{key}_split{split}'
+      try:
+        found = read_one(_config(data, values, split), split)
+      except UserError as e:
+        raise UserError(f'data.others.{key}: {e}') from e
+      clips = _everything(found) if _is_bare(values) else found.tests['test']
+      yield Other(
+          dataclasses.replace(clips, name=name),
+          found.own_names.get('test', found.class_names),
+          found.store,
+          {'data_set': values['name'], 'split': split},
+      )
+
+
+def check_apart(train: ClipList, store: locate.Store, other: Other):
+  """Raises UserError if a clip to score is also trained on."""
+  if str(store) == str(other.store):
+    check_disjoint(
+        train,
+        other.clips,
+        'Score splits that share no clip with the training list '
+        '(data.others).',
+    )
+
+
+def _values(key: str, entry) -> dict[str, Any]:
+  if key in _RESERVED:
+    raise UserError(f'data.others.{key}: give this data set another name.')
+  entry = dict(entry)
+  unknown = [k for k in entry if k not in _DEFAULTS]
+  if unknown:
+    raise UserError(
+        f'data.others.{key}: unknown key {unknown[0]!r}; it takes '
+        f'{", ".join(_DEFAULTS)}.'
+    )
+  values = _DEFAULTS | entry
+  values['name'] = values['name'] or key
+  if not values['splits']:
+    raise UserError(f'data.others.{key}.splits is empty: use (1,).')
+  return values
+
+
+def _config(data, values: dict[str, Any], split: int):
+  """config.data as a run on the other data set alone would have it."""
+  out = ml_collections.ConfigDict(data.to_dict())
+  for key in ('name', 'root', 'tfds_dir', 'class_names', 'class_scope'):
+    out[key] = values[key]
+  out.shots, out.novel_classes = 0, ''
+  out.train_list = out.val_list = out.test_list = ''
+  out.others = ml_collections.ConfigDict()
+  out.tests = ml_collections.ConfigDict()
+  # A folder has no training list to go with a given one: the clips are only
+  # read, split in any way, and joined again.
+  key = 'train_list' if _is_bare(values) else 'test_list'
+  out[key] = values['test_list'].replace(_SPLIT, str(split))
+  return out.lock()
+
+
+def _is_bare(values: dict[str, Any]) -> bool:
+  """Whether the data set has no official lists: all of its clips are scored."""
+  return values['name'] == 'folder'
+
+
+def _everything(found: Collection) -> ClipList:
+  lists = [found.train, *([found.val] if found.val else [])]
+  lists += found.tests.values()
+  records = sorted(
+      (r for clips in lists for r in clips.records), key=lambda r: r.key
+  )
+  return ClipList('test', tuple(records), 'all clips')

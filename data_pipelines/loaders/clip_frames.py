@@ -1,0 +1,152 @@
+"""One clip of a list -> the pixels a model sees: choose, decode, transform.
+
+The only place that joins the three. A system's recipe is a module of
+`transforms`; a new one is another module and another row of `_RECIPES`.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from data_pipelines import randomness
+from data_pipelines.errors import UserError
+from data_pipelines.loaders.source import Source
+from data_pipelines.video import read as decode
+from data_pipelines.video.probe import Probe
+from data_pipelines.views import clip_fsar, ev_clip, ez_clip
+from data_pipelines.views.view import Place
+
+_RECIPES = {'ev_clip': ev_clip, 'ez_clip': ez_clip, 'clip_fsar': clip_fsar}
+
+
+class FrameSpec(Protocol):
+  """The sizes and switches of one recipe, its `Spec`."""
+
+  @property
+  def shape(self) -> tuple[int, int, int, int]:
+    """[T, P, P, 3] of a clip."""
+
+
+def spec_of(data: Any) -> FrameSpec:
+  """The spec that config.data describes.
+
+  Raises:
+    UserError: data.preprocess names no recipe.
+  """
+  recipe = _RECIPES.get(data.preprocess)
+  if recipe is None:
+    raise UserError(
+        f'data.preprocess={data.preprocess!r}: use one of '
+        f'{", ".join(_RECIPES)}.'
+    )
+  names = [f.name for f in dataclasses.fields(recipe.Spec)]
+  return recipe.Spec(**{name: data[name] for name in names})
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """What to read and what becomes of it; can be sent to another process.
+
+  Attributes:
+    media: path of a file or folder, or a file's contents.
+    probe: of it.
+    frames: int64 [T], frame numbers in the file.
+    pixels: `View.pixels` of the chosen view.
+  """
+
+  media: str | os.PathLike | bytes
+  probe: Probe
+  frames: np.ndarray
+  pixels: Callable[[np.ndarray], np.ndarray]
+
+  def read(self) -> np.ndarray:
+    """uint8 [T, P, P, 3].
+
+    Raises:
+      VideoError: the clip has changed or gone since it was examined.
+    """
+    frames = decode.read_frames(self.media, self.frames, self.probe)
+    return self.pixels(frames)
+
+
+def train_clip(
+    source: Source,
+    index: int,
+    spec: FrameSpec,
+    generator: np.random.Generator,
+    query: bool = False,
+) -> Reading:
+  """A training view of a clip.
+
+  Args:
+    source: the list.
+    index: which of its clips.
+    spec: sizes and switches.
+    generator: of this clip in this epoch or episode.
+    query: whether it is a query of an episode.
+  """
+  first, total = source.span(index)
+  media, probe = source.read(index)
+  view = _recipe(spec).train_view(spec, total, probe.fps, generator, query)
+  return Reading(media, probe, first + view.frames, view.pixels)
+
+
+def eval_clip(
+    source: Source,
+    index: int,
+    spec: FrameSpec,
+    view: int = 0,
+    clips: int = 1,
+    crops: int = 1,
+    seed: int = 0,
+) -> Reading:
+  """One of the fixed views that a clip is scored in.
+
+  Args:
+    source: the list.
+    index: which of its clips.
+    spec: sizes and switches.
+    view: 0 .. clips * crops - 1; the crop changes fastest.
+    clips: temporal windows; one lies in the middle.
+    crops: 1 = centre; 3 = left, centre, right.
+    seed: for recipes that draw frames in testing; with the clip and its
+      window it decides them, so that a clip always looks the same.
+  """
+  clip, crop = divmod(view, crops)
+  generator = randomness.generator(seed, 'view', index, clip)
+  first, total = source.span(index)
+  media, probe = source.read(index)
+  place = Place(clip, clips, crop, crops)
+  chosen = _recipe(spec).eval_view(spec, total, probe.fps, place, generator)
+  return Reading(media, probe, first + chosen.frames, chosen.pixels)
+
+
+def decoding(
+    source: Source, index: int, spec: FrameSpec, plainly: bool = False
+) -> Reading:
+  """Only the decoding of the frames that a clip is scored by; for benchmarks.
+
+  Args:
+    source, index, spec: as for `eval_clip`.
+    plainly: as one would call a decoder oneself: decord where it is exact, else
+      PyAV, frame after frame; B-frames that nobody asked for are decoded too.
+
+  Returns:
+    What gives no pixels when it is read: the frames stay where they are.
+  """
+  clip = eval_clip(source, index, spec)
+  probe = dataclasses.replace(clip.probe, spare='') if plainly else clip.probe
+  return dataclasses.replace(clip, probe=probe, pixels=_no_pixels)
+
+
+def _no_pixels(frames: np.ndarray) -> np.ndarray:
+  return frames[:0]
+
+
+def _recipe(spec: FrameSpec) -> ModuleType:
+  """The module whose `Spec` it is."""
+  return next(r for r in _RECIPES.values() if type(spec) is r.Spec)

@@ -1,0 +1,251 @@
+"""From config.data to clips that can be read: the door of this package."""
+
+import dataclasses
+import hashlib
+import importlib
+import os
+import pathlib
+from typing import Any
+
+from data_pipelines.datasets import base_novel
+from data_pipelines.datasets import others as other_data
+from data_pipelines.datasets.collection import ROLES
+from data_pipelines.errors import UserError
+from data_pipelines.lists import few_shot
+from data_pipelines.lists.clips import ClipList
+from data_pipelines.loaders import scan
+from data_pipelines.loaders.source import Source
+from data_pipelines.stores.files import FileTree
+
+# Name of the data set -> module with read(data, split, report_folder).
+_DATASETS = {
+    'arid': 'data_pipelines.datasets.arid',
+    'demo': 'data_pipelines.demo.collection',
+    'demo_unseen': 'data_pipelines.demo.unseen',
+    'egtea': 'data_pipelines.datasets.egtea',
+    'epic_kitchens100': 'data_pipelines.datasets.epic_kitchens100',
+    'folder': 'data_pipelines.datasets.folder',
+    'hmdb51': 'data_pipelines.datasets.hmdb51',
+    'kinetics': 'data_pipelines.datasets.kinetics',
+    'ssv2': 'data_pipelines.datasets.ssv2',
+    'ucf101': 'data_pipelines.datasets.ucf101',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSets:
+  """The lists of one run.
+
+  Attributes:
+    train: the training clips after the few-shot selection; None if only
+      scoring was asked for.
+    val: clips to choose a checkpoint by, if any.
+    tests: clips to report on, by the name of their list.
+    class_names: K names in label order, as prompts say them.
+    description: JSON values for the run card.
+    skipped: broken clips that were left out, with the reason, by list.
+  """
+
+  train: Source | None
+  val: Source | None
+  tests: dict[str, Source]
+  class_names: list[str]
+  description: dict[str, Any]
+  skipped: scan.Broken
+
+  def evals(self) -> dict[str, Source]:
+    """The lists to score: 'val', if there is one, and the tests."""
+    return ({'val': self.val} if self.val else {}) | self.tests
+
+  def write_lists(self, folder: str | os.PathLike):
+    """Writes every list in the plain form, and what was left out.
+
+    Args:
+      folder: gets <list>.txt, classes.txt, <list>-classes.txt of lists with
+        other classes, and skipped.txt if need be.
+    """
+    folder = pathlib.Path(folder)
+    train = {'train': self.train} if self.train else {}
+    for name, source in (train | self.evals()).items():
+      source.clips.write(folder / f'{name}.txt')
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'classes.txt').write_text(
+        ''.join(name + '\n' for name in self.class_names), encoding='utf-8'
+    )
+    for name, source in self.evals().items():
+      if source.class_names != self.class_names:
+        (folder / f'{name}-classes.txt').write_text(
+            ''.join(n + '\n' for n in source.class_names), encoding='utf-8'
+        )
+    lines = [
+        f'{name}\t{what}\tnot in the data\n'
+        for name, source in (train | self.evals()).items()
+        for what in source.clips.missing
+    ]
+    lines += [
+        f'{name}\t{record.key}\t{why}\n'
+        for name, pairs in self.skipped.items()
+        for record, why in pairs
+    ]
+    if lines:
+      (folder / 'skipped.txt').write_text(''.join(lines), encoding='utf-8')
+
+
+def open_data(
+    data,
+    seed: int,
+    split: int,
+    workdir: str | os.PathLike | None = None,
+    cache_dir: str = '',
+    evaluate_only: bool = False,
+) -> DataSets:
+  """Reads the lists, selects the shots, and examines every clip once.
+
+  Args:
+    data: config.data.
+    seed: chooses the shots and nothing else.
+    split: which official split, where the data set has several.
+    workdir: run folder, for reports of many missing or broken clips; None =
+      messages only. Nothing is written if all is well (`write_lists` does).
+    cache_dir: where what is known of clips is kept (config.cache_dir).
+    evaluate_only: neither the training clips nor their list are needed.
+
+  Returns:
+    The lists, ready to read.
+
+  Raises:
+    UserError: missing data, a wrong list, overlapping lists, too few clips,
+      broken clips (see `folder`, `ucf101`, `few_shot`, `scan`).
+  """
+
+  def read(own, split, roles=('test',)):
+    found = _module(own.name).read(own, split, workdir, roles)
+    return base_novel.split(found, own.novel_classes)
+
+  collection = read(data, split, ROLES[1:] if evaluate_only else ROLES)
+  if not data.score_own:
+    if not data.others:
+      raise UserError(
+          'data.score_own=False leaves nothing to score: set data.others.'
+      )
+    collection = dataclasses.replace(collection, tests={})
+  names = collection.class_names
+  asked = [x for x in (collection.val, *collection.tests.values()) if x]
+  if not evaluate_only:
+    train = few_shot.select(
+        collection.train, data.shots, seed, data.few_shot_short, names
+    )
+    asked = [train, *asked]
+  own = [(x, collection.own_names.get(x.name, names)) for x in asked]
+  sources, skipped = _examine(collection.store, own, data, cache_dir, workdir)
+  if not evaluate_only:
+    clips = few_shot.without_broken(
+        train,
+        sources[0].clips,
+        skipped['train'],
+        data.shots,
+        data.few_shot_short,
+        names,
+        workdir,
+    )
+    sources[0] = dataclasses.replace(sources[0], clips=clips)
+  others = {}
+  for other in other_data.read(data, read):
+    if not evaluate_only:
+      other_data.check_apart(train, collection.store, other)
+    if other.clips.name in skipped:
+      raise UserError(
+          f'data.others: there is a list {other.clips.name!r} already.'
+      )
+    others[other.clips.name] = other.about
+    pair = (other.clips, other.class_names)
+    found = _examine(other.store, [pair], data, cache_dir, workdir)
+    sources, skipped = sources + found[0], skipped | found[1]
+  by_name = {source.name: source for source in sources}
+  return DataSets(
+      train=by_name.get('train'),
+      val=by_name.get('val'),
+      tests={n: s for n, s in by_name.items() if n not in ('train', 'val')},
+      class_names=names,
+      description=_describe(
+          data, seed, split, collection, sources, skipped, others
+      ),
+      skipped=skipped,
+  )
+
+
+def _module(name: str):
+  if name not in _DATASETS:
+    raise UserError(
+        f'data.name={name!r}: use one of {", ".join(sorted(_DATASETS))}.'
+    )
+  return importlib.import_module(_DATASETS[name])
+
+
+def _examine(
+    store, lists: list[tuple[ClipList, list[str]]], data, cache_dir, workdir
+) -> tuple[list[Source], scan.Broken]:
+  """Lists of one store, each with its class names, as what can be read."""
+  if not lists:
+    # Only data.others are scored.
+    return [], {}
+  asked = [clips for clips, _ in lists]
+  keys = list(
+      dict.fromkeys(store.stored(r) for clips in asked for r in clips.records)
+  )
+  if isinstance(store, FileTree):
+    probes = scan.probe_files(store, keys, cache_dir, data.workers)
+  else:
+    probes = store.probes(keys)
+  kept, skipped = scan.sort_out(
+      asked, probes, store.stored, store.counts_from
+  )
+  names = [own for _, own in lists]
+  scan.check(asked, kept, skipped, data.on_broken, names[0], workdir)
+  sources = []
+  for clips, own in zip(kept, names, strict=True):
+    known = {k: probes[k] for k in map(store.stored, clips.records)}
+    sources.append(Source(clips, own, store, known))
+  return sources, skipped
+
+
+def _describe(
+    data, seed, split, collection, sources, skipped, others
+) -> dict[str, Any]:
+  shared = collection.class_names
+  lists = {}
+  for source in sources:
+    clips = source.clips
+    lists[clips.name] = {
+        'from': clips.origin,
+        'clips': len(clips.records),
+        'missing': len(clips.missing),
+        'skipped': len(skipped[clips.name]),
+        'sha256': clips.hash,
+    }
+    if source.class_names != shared:
+      lists[clips.name] |= {
+          'classes': len(source.class_names),
+          'classes_sha256': _hash(source.class_names),
+      }
+    lists[clips.name] |= others.get(clips.name, {})
+  train = collection.train
+  return {
+      'name': data.name,
+      'split': split,
+      'shots': data.shots,
+      'seed': seed,
+      'training_pool': train
+      and {
+          'from': train.origin,
+          'clips': len(train.records),
+          'sha256': train.hash,
+      },
+      'classes': len(shared),
+      'classes_sha256': _hash(shared),
+      'lists': lists,
+  }
+
+
+def _hash(names: list[str]) -> str:
+  return hashlib.sha256('\n'.join(names).encode()).hexdigest()

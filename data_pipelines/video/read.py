@@ -1,0 +1,197 @@
+"""Exactly the frames asked for, of any clip, as numpy arrays."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_pipelines.errors import UserError
+from data_pipelines.video import decord_reader, film, picking, pictures
+from data_pipelines.video import probe as probe_lib
+from data_pipelines.video.probe import Probe
+
+
+class VideoError(UserError):
+  """A video file that cannot be read as asked; the message names it."""
+
+
+def read_frames(
+    source: str | os.PathLike | bytes,
+    indices: Sequence[int] | np.ndarray,
+    probe: Probe | None = None,
+    name: str | None = None,
+) -> np.ndarray:
+  """Reads frames of a video by their number, counted as they are shown.
+
+  Safe to call from several threads. Where the probe found that to be exact,
+  PyAV starts from a key frame and leaves out the B-frames that are not asked
+  for; files without B-frames are read with decord if that is exact, and what
+  is left with PyAV from the beginning.
+
+  Args:
+    source: path of a file or of a folder of numbered pictures, or a file's
+      contents as bytes.
+    indices: frame numbers in 0..num_frames - 1; any order, repeats allowed.
+    probe: what `probe.probe` found for this file. Without it, or if the file
+      has changed since, the file is probed first (remembered per file).
+    name: what to call the bytes in messages.
+
+  Returns:
+    uint8 [T, H, W, 3], RGB, upright (rotation tags applied).
+
+  Raises:
+    VideoError: the file is missing, broken or no video, or has no such
+      frame.
+
+  Source: EV-CLIP dassl/data/data_manager.py, which decodes whole files with
+    torchvision.io.read_video.
+  Differs: broken files are an error instead of a shorter clip; rotation tags
+    are respected; AVI files with B-frames keep their order (`pyav.timeline`).
+  """
+  if isinstance(source, bytearray | memoryview):
+    source = bytes(source)
+  wanted = np.asarray(indices)
+  if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in 'iu'):
+    raise ValueError(
+        'indices must be a list of integers, but they have shape '
+        f'{wanted.shape} and type {wanted.dtype}.'
+    )
+  if probe is None or _changed(source, probe):
+    probe = probe_lib.probe(source, name)
+  check(probe)
+  if not wanted.size:
+    return np.zeros((0, probe.height, probe.width, 3), np.uint8)
+  outside = wanted[(wanted < 0) | (wanted >= probe.num_frames)]
+  if outside.size:
+    raise VideoError(
+        f'cannot read frame {outside[0]} of the video {probe.name}: it has '
+        f'{probe.num_frames} frames, 0 to {probe.num_frames - 1}.'
+    )
+  unique, place = np.unique(wanted, return_inverse=True)
+  try:
+    frames = _read(source, unique.tolist(), probe)
+  except (film.Unreadable, film.av.error.FFmpegError, RuntimeError) as e:
+    raise VideoError(_message(probe.name, film.reason(e))) from e
+  out = np.empty((len(wanted), probe.height, probe.width, 3), np.uint8)
+  for t, k in enumerate(place):
+    out[t] = frames[k]
+  return out
+
+
+def check(probe: Probe):
+  """Raises VideoError if the probe found that a file cannot be used."""
+  if probe.error:
+    raise VideoError(_message(probe.name, probe.error))
+
+
+def range_indices(
+    probe: Probe, start: float | None = None, end: float | None = None
+) -> tuple[int, int]:
+  """The frames shown between two moments, by the file's own timestamps.
+
+  Args:
+    probe: of the file.
+    start: seconds from the first frame; None or 0 = the beginning.
+    end: seconds; None = the end of the video.
+
+  Returns:
+    (first, stop): the frames first..stop - 1 are shown at times t with
+    start <= t < end.
+
+  Raises:
+    VideoError: the range holds no frame; or the file is broken.
+  """
+  check(probe)
+  if start is None and end is None:
+    check_frames(probe, 0, probe.num_frames)
+    return 0, probe.num_frames
+  if not probe.fps:
+    raise VideoError(
+        f'{probe.name} holds pictures, which do not say when they are shown: '
+        'its pieces are given by frame numbers, not by seconds.'
+    )
+  seconds = probe.seconds()
+  # Lists round to milliseconds or less; a frame shown at 4/3 s belongs to a
+  # range that begins at 1.3333.
+  slack = 0.01 / probe.fps
+  first = 0 if start is None else np.searchsorted(seconds, start - slack)
+  stop = len(seconds) if end is None else np.searchsorted(seconds, end - slack)
+  if stop <= first:
+    raise VideoError(
+        f'no frame of the video {probe.name} is shown between {start or 0} s '
+        f'and {"its end" if end is None else f"{end} s"}: it lasts '
+        f'{probe.duration:.2f} s.'
+    )
+  return int(first), int(stop)
+
+
+def check_frames(probe: Probe, first: int, stop: int):
+  """Raises VideoError unless the frames first..stop - 1 are there."""
+  check(probe)
+  if not 0 <= first < stop <= probe.num_frames:
+    raise VideoError(
+        f'cannot read the frames {first}:{stop} of the video {probe.name}: it '
+        f'has {probe.num_frames} frames, 0 to {probe.num_frames - 1}.'
+        + _pictures(probe)
+    )
+  hole = pictures.first_hole(probe.holes, first, stop)
+  if hole is not None:
+    name = probe.pictures.format(probe.first_picture + hole)
+    raise VideoError(
+        _message(probe.name, f'its picture {name} is missing')
+        + _pictures(probe)
+    )
+  for index, fault in probe.broken:
+    if first <= index < stop:
+      raise VideoError(_message(probe.name, fault))
+
+
+def _pictures(probe: Probe) -> str:
+  """Which pictures a folder has, for messages."""
+  if not probe.pictures:
+    return ''
+  first = probe.first_picture
+  return (
+      f' The numbers of its pictures run from {first} to '
+      f'{first + probe.num_frames - 1}.'
+  )
+
+
+def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
+  if not isinstance(source, bytes):
+    source = os.path.abspath(os.fspath(source))
+  if probe.pictures:
+    found = pictures.Series(
+        probe.pictures, probe.first_picture, probe.num_frames
+    )
+    return pictures.read(
+        source, unique, found, probe.height, probe.width
+    )
+  # A probe may come from a machine that has decord; PyAV is exact as well, and
+  # faster where there is something to leave out.
+  with_decord = probe.decoder == 'decord' and not probe.spare
+  if with_decord and decord_reader.available():
+    return decord_reader.read(source, unique)
+  return picking.read(
+      source,
+      unique,
+      probe.timestamps(),
+      probe.keyframes,
+      probe.rotation,
+      probe.spare_frames(),
+  )
+
+
+def _changed(source, probe: Probe) -> bool:
+  """Whether the probe is of another state of the file.
+
+  A probe of a path also holds for the same bytes; their length is compared,
+  which costs nothing.
+  """
+  if isinstance(source, bytes):
+    return len(source) != probe.size_bytes
+  return probe.key != probe_lib.file_key(source)
+
+
+def _message(name: str, fault: str) -> str:
+  return f'cannot read the video {name}: {fault}.'

@@ -1,0 +1,135 @@
+"""CLIP-FSAR's pixels: squeeze frames to a square, cut a smaller one.
+
+Normalise on the device with CLIP's constants (video.CONSTANTS).
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from data_pipelines.views import crops
+from data_pipelines.views import frames as segments
+from data_pipelines.views import pixels as resize
+from data_pipelines.views.colour import Jitter
+from data_pipelines.views.view import Place, View
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """Sizes and switches; the names are those of config.data.
+
+  Attributes:
+    num_frames: T, frames per clip.
+    crop_pixels: P; frames are squeezed to 256 / 224 of it.
+    frame_rule: 'segment': a random frame of each of T segments, also in
+      testing, where the draw depends on the seed and the clip alone;
+      'segment_center': in testing their middle frames; 'interval': evenly
+      spaced frames (Kinetics).
+    query_augment: flip and change the colours of training queries (Kinetics).
+  """
+
+  num_frames: int = 8
+  crop_pixels: int = 224
+  frame_rule: str = 'segment'
+  query_augment: bool = False
+
+  @property
+  def shape(self) -> tuple[int, int, int, int]:
+    """[T, P, P, 3] of a clip."""
+    return self.num_frames, self.crop_pixels, self.crop_pixels, 3
+
+  @property
+  def resized_pixels(self) -> int:
+    """Side of the square that frames are squeezed into."""
+    return self.crop_pixels * 256 // 224
+
+
+def train_view(
+    spec: Spec,
+    total: int,
+    fps: float,
+    generator: np.random.Generator,
+    query: bool = False,
+) -> View:
+  """Random frames and one random crop for all of them.
+
+  Args:
+    spec: sizes and switches.
+    total: frames of the clip.
+    fps: of the clip.
+    generator: of this clip in this epoch or episode.
+    query: whether the clip is a query of its episode.
+  """
+  if spec.frame_rule == 'interval':
+    place = generator.random()
+    frames = segments.interval_frames(total, spec.num_frames, fps, place)
+  else:
+    frames = segments.segment_frames(total, spec.num_frames, generator)
+  offsets = crops.jittered_offsets(
+      spec.resized_pixels, spec.crop_pixels, generator
+  )
+  flip, jitter = False, None
+  if query and spec.query_augment:
+    flip = generator.random() < 0.5
+    jitter = Jitter.draw(generator)
+  return View(
+      frames,
+      functools.partial(
+          cut, offsets=offsets, spec=spec, flip=flip, jitter=jitter
+      ),
+  )
+
+
+def eval_view(
+    spec: Spec,
+    total: int,
+    fps: float,
+    place: Place,
+    generator: np.random.Generator,
+) -> View:
+  """The frames and the crop at `place`; windows share the room evenly."""
+  if spec.frame_rule == 'interval':
+    frames = segments.interval_frames(
+        total, spec.num_frames, fps, place.middle
+    )
+  else:
+    draws = generator if spec.frame_rule == 'segment' else None
+    frames = segments.segment_frames(total, spec.num_frames, draws)
+  room = spec.resized_pixels - spec.crop_pixels
+  offsets = room // 2, place.offset(room)
+  return View(frames, functools.partial(cut, offsets=offsets, spec=spec))
+
+
+def cut(
+    frames: np.ndarray,
+    offsets: tuple[int, int],
+    spec: Spec,
+    flip: bool = False,
+    jitter: Jitter | None = None,
+) -> np.ndarray:
+  """Frames of a video to CLIP-FSAR's input pixels.
+
+  Args:
+    frames: uint8 [T, H, W, 3] as decoded.
+    offsets: (top, left) of the crop in the resized frame.
+    spec: sizes.
+    flip: mirror the frames, before anything else.
+    jitter: a change of colours, after everything else.
+
+  Returns:
+    uint8 [T, P, P, 3].
+
+  Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
+  Differs: rounds to uint8 at the end; the original keeps floats.
+  """
+  if flip:
+    frames = frames[:, :, ::-1]
+  if jitter:
+    frames = frames.astype(np.float32)
+  size = spec.resized_pixels, spec.resized_pixels
+  window = (*offsets, spec.crop_pixels, spec.crop_pixels)
+  pixels = resize.resize(frames, *size, window, 'bilinear')
+  if jitter:
+    pixels = np.rint(jitter.apply(pixels / np.float32(255)) * 255)
+  return np.ascontiguousarray(pixels, np.uint8)

@@ -1,0 +1,160 @@
+"""EZ-CLIP's pixels: boxes of several sizes, flips, changed colours.
+
+Normalise on the device with CLIP's constants (video.CONSTANTS).
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+from PIL import Image
+
+from data_pipelines.views import byte_colour, crops
+from data_pipelines.views import frames as segments
+from data_pipelines.views.view import Place, View
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """Sizes and switches; the names are those of config.data.
+
+  Attributes:
+    num_frames: T, frames per clip.
+    train_temporal: 'center': the middle frame of each of T segments;
+      'random': in training a random one.
+    crop_pixels: P; scoring resizes the shorter side to 256 / 224 of it.
+    flip: mirror half of the training clips. Not for classes that differ in
+      left and right (Something-Something).
+    jitter: training clips' colours: 'frame' draws for every frame, as the
+      original does; 'clip' once; 'none'.
+  """
+
+  num_frames: int = 8
+  train_temporal: str = 'center'
+  crop_pixels: int = 224
+  flip: bool = True
+  jitter: str = 'frame'
+
+  @property
+  def shape(self) -> tuple[int, int, int, int]:
+    """[T, P, P, 3] of a clip."""
+    return self.num_frames, self.crop_pixels, self.crop_pixels, 3
+
+
+def train_view(
+    spec: Spec,
+    total: int,
+    fps: float,
+    generator: np.random.Generator,
+    query: bool = False,
+) -> View:
+  """A frame per segment; the box depends on the size of the frames.
+
+  Args:
+    spec: sizes and switches.
+    total: frames of the clip.
+    fps: of the clip; plays no part.
+    generator: of this clip in this epoch; the view draws from it as well.
+    query: likewise plays no part.
+  """
+  del fps, query
+  if spec.train_temporal == 'random':
+    frames = segments.shifted_frames(total, spec.num_frames, generator)
+  else:
+    frames = segments.even_frames(total, spec.num_frames)
+  return View(
+      frames, functools.partial(augment, spec=spec, generator=generator)
+  )
+
+
+def eval_view(
+    spec: Spec,
+    total: int,
+    fps: float,
+    place: Place,
+    generator: np.random.Generator,
+) -> View:
+  """A frame per segment and the crop at `place` along the longer side."""
+  del fps, generator
+  frames = segments.even_frames(total, spec.num_frames, place.middle)
+  return View(frames, functools.partial(cut, spec=spec, place=place))
+
+
+def augment(
+    frames: np.ndarray, spec: Spec, generator: np.random.Generator
+) -> np.ndarray:
+  """A training clip: box, resize, flip, colours, grey.
+
+  Args:
+    frames: uint8 [T, H, W, 3] as decoded.
+    spec: sizes and switches.
+    generator: draws, in this order: the box (`crops.multi_scale_box`), the
+      flip, whether the colours change, the changes, whether all is grey.
+
+  Returns:
+    uint8 [T, P, P, 3].
+
+  Source: EZ-CLIP, utils/Augmentation.py.
+  Differs: RandAugment, blur and solarising, which no configuration uses, are
+    left out. Flipping is a setting (the original flips SSv2 by mistake), and
+    so is drawing the colours per frame, which makes clips flicker.
+  """
+  top, left, tall, wide = crops.multi_scale_box(
+      *frames.shape[1:3], spec.crop_pixels, generator
+  )
+  out = np.empty((len(frames), *spec.shape[1:]), np.uint8)
+  for t, frame in enumerate(frames):
+    box = np.ascontiguousarray(frame[top : top + tall, left : left + wide])
+    out[t] = Image.fromarray(box).resize(
+        (spec.crop_pixels, spec.crop_pixels), Image.Resampling.BILINEAR
+    )
+  if spec.flip and generator.random() < 0.5:
+    out = np.ascontiguousarray(out[:, :, ::-1])
+  if spec.jitter != 'none' and generator.random() < 0.8:
+    draws = byte_colour.draw(generator)
+    for t in range(len(out)):
+      if spec.jitter == 'frame' and t:
+        draws = byte_colour.draw(generator)
+      byte_colour.change(out[t], draws)
+  if generator.random() < 0.2:
+    for frame in out:
+      byte_colour.make_grey(frame)
+  return out
+
+
+def cut(frames: np.ndarray, spec: Spec, place: Place) -> np.ndarray:
+  """A clip to score: shorter side resized, crop cut out.
+
+  Args:
+    frames: uint8 [T, H, W, 3] as decoded.
+    spec: sizes.
+    place: which crop.
+
+  Returns:
+    uint8 [T, P, P, 3].
+
+  Source: EZ-CLIP, utils/Augmentation.py.
+  Differs: crops beside the centre.
+  """
+  height, width = frames.shape[1:3]
+  short = spec.crop_pixels * 256 // 224
+  if height < width:
+    size = short, int(short * width / height)
+  else:
+    size = int(short * height / width), short
+  room = tuple(s - spec.crop_pixels for s in size)
+  longer = int(width > height)
+  offsets = [round(r / 2) for r in room]
+  offsets[longer] = place.offset(room[longer])
+  top, left = offsets
+  box = left, top, left + spec.crop_pixels, top + spec.crop_pixels
+  return np.stack(
+      [
+          np.asarray(
+              Image.fromarray(np.ascontiguousarray(f))
+              .resize(size[::-1], Image.Resampling.BICUBIC)
+              .crop(box)
+          )
+          for f in frames
+      ]
+  )

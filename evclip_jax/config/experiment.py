@@ -1,0 +1,124 @@
+"""What a file in `configs/` calls: the schema plus one method's settings."""
+
+import dataclasses
+from typing import Any
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from data_pipelines.errors import UserError
+from evclip_jax.config import identity, schema
+from evclip_jax.methods import base
+
+
+def new(method: str) -> ml_collections.ConfigDict:
+  """The base schema with `method.settings` filled from the method's file.
+
+  Args:
+    method: a file name in `evclip_jax/methods`, such as 'ev_clip'.
+
+  Returns:
+    A config locked against new keys; values may be assigned.
+
+  Raises:
+    UserError: if there is no such method.
+  """
+  config = schema.base()
+  _set_method(config, method)
+  return config.lock()
+
+
+def use_recipe(config: ml_collections.ConfigDict):
+  """Sets what the method's file says its authors use, if it says anything.
+
+  For config files made for one method that serve others too.
+  """
+  recipe = getattr(base.load(config.method.name), 'RECIPE', {})
+  config.update_from_flattened_dict(recipe)
+
+
+def variant(
+    config: ml_collections.ConfigDict, method: str, settings: dict[str, Any]
+) -> ml_collections.ConfigDict:
+  """The same experiment with another method or other settings of it.
+
+  Args:
+    config: a full config; left as it is.
+    method: the variant's method.
+    settings: values that differ from the config's settings (same method) or
+      from the method's defaults (another method).
+
+  Returns:
+    A new locked config without `compare`.
+
+  Raises:
+    UserError: there is no such method or setting.
+  """
+  out = identity.from_dict(identity.to_dict(config)).unlock()
+  out.compare = ()
+  if method != config.method.name:
+    _set_method(out, method)
+  for key, value in settings.items():
+    if key not in out.method.settings:
+      raise UserError(
+          f'compare: {method!r} has no setting {key!r}. It has '
+          f'{", ".join(sorted(out.method.settings.keys()))}.'
+      )
+    out.method.settings[key] = value
+  return out.lock()
+
+
+def from_flag(holder: flags.FlagHolder):
+  """The config behind a `--config` flag, with the values that go with it.
+
+  Raises:
+    UserError: no file was named, or there is no such file.
+  """
+  try:
+    config = holder.value
+  except OSError as e:
+    reason = str(e).strip().splitlines()[-1].strip()
+    raise UserError(f'--config cannot be loaded: {reason}') from e
+  if config is None:
+    raise UserError('--config is missing, such as --config=configs/ucf.py.')
+  given = config_flags.get_override_values(flags.FLAGS[holder.name])
+  return identity.choose_variant(config, given)
+
+
+def is_episodic(config: ml_collections.ConfigDict) -> bool:
+  """Whether the method, and every variant to compare, learns from episodes.
+
+  Raises:
+    UserError: some do and some do not.
+  """
+  methods = [config.method.name, *(c['method'] for c in config.compare)]
+  kinds = {n: getattr(base.load(n), 'EPISODIC', False) for n in methods}
+  if len(set(kinds.values())) > 1:
+    raise UserError(
+        'compare: methods that learn from episodes ('
+        + ', '.join(n for n, episodic in kinds.items() if episodic)
+        + ') cannot share a table with methods that do not.'
+    )
+  return kinds[config.method.name]
+
+
+def settings(config: ml_collections.ConfigDict) -> Any:
+  """The method's Settings dataclass with the config's values."""
+  module = base.load(config.method.name)
+  values = config.method.settings.to_dict()
+  known = {f.name for f in dataclasses.fields(module.Settings)}
+  if set(values) != known:
+    raise UserError(
+        f'method.settings has {sorted(values)}, but the method '
+        f'{config.method.name!r} takes {sorted(known)}.'
+    )
+  return module.Settings(**values)
+
+
+def _set_method(config: ml_collections.ConfigDict, method: str):
+  module = base.load(method)
+  config.method.name = method
+  config.method.settings = ml_collections.ConfigDict(
+      dataclasses.asdict(module.Settings())
+  )

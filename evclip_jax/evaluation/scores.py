@@ -1,0 +1,170 @@
+"""Scores every clip of a list exactly once and sums up."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from data_pipelines.errors import UserError
+from evclip_jax.reporting import log
+from evclip_jax.training import devices, session
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+  """What came out for the clips of a list, in its order.
+
+  Attributes:
+    log_probabilities: [N, K] float64, of the mean over a clip's views.
+    labels: [N].
+    features: [N, E] float32, the mean over a clip's views.
+  """
+
+  log_probabilities: np.ndarray
+  labels: np.ndarray
+  features: np.ndarray
+
+
+def collect(
+    run_step: Callable[[dict[str, jax.Array]], dict[str, jax.Array]],
+    batches: Iterable[dict[str, np.ndarray]],
+    mesh: Mesh,
+    num_clips: int,
+    num_views: int,
+    on_batch: Callable[[int], Any] = lambda rows: None,
+) -> Scored:
+  """Class probabilities of every clip, averaged over its views.
+
+  Args:
+    run_step: device batch -> rows with 'logits', 'features', 'label', 'mask',
+      'index'.
+    batches: an evaluation loader; every clip comes once per view.
+    mesh: where batches go.
+    num_clips: clips in the list.
+    num_views: views per clip.
+    on_batch: called with the number of rows done, for a progress bar.
+
+  Raises:
+    ValueError: if the loader left out or repeated a clip.
+    UserError: scores that are not finite.
+  """
+  total, labels = None, np.full(num_clips, -1, np.int64)
+  seen = np.zeros(num_clips, np.int64)
+  for batch in batches:
+    rows = jax.device_get(run_step(devices.put_batch(mesh, batch)))
+    valid = rows['mask'] > 0
+    index = rows['index'][valid]
+    probabilities = softmax(rows['logits'][valid].astype(np.float64))
+    if total is None:
+      total = np.zeros((num_clips, probabilities.shape[1]))
+      features = np.zeros((num_clips, rows['features'].shape[1]), np.float32)
+    np.add.at(total, index, probabilities)
+    np.add.at(features, index, rows['features'][valid] / num_views)
+    np.add.at(seen, index, 1)
+    labels[index] = rows['label'][valid]
+    on_batch(int(valid.sum()))
+  if total is None or (seen != num_views).any():
+    raise ValueError(
+        f'every clip must come {num_views} times; clips '
+        f'{np.flatnonzero(seen != num_views)[:5].tolist()} do not.'
+    )
+  logs = np.log(np.maximum(total / num_views, 1e-300))
+  return Scored(logs, labels, features)
+
+
+def score(
+    run: session.Session, weights: dict[str, jax.Array], data: session.EvalSet
+) -> Scored:
+  """Scores and features of a whole list."""
+  classes = run.classes(weights, data.class_names)
+  total = data.num_clips * data.num_views
+  bar = log.progress(total, f'evaluate {data.name}', unit='clip')
+  with bar:
+    return collect(
+        lambda b: run.eval_step(weights, run.frozen, classes, b),
+        data.batches(),
+        run.mesh,
+        data.num_clips,
+        data.num_views,
+        bar.update,
+    )
+
+
+def summarise(
+    log_probabilities: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+  """Top-1, top-5, loss and macro-F1 of scored clips.
+
+  Args:
+    log_probabilities: [N, K].
+    labels: [N], 0 .. K-1.
+
+  Returns:
+    top1 and top5 in percent, loss (mean cross entropy), macro_f1 in percent
+    over the classes that occur in `labels`, and the number of clips.
+  """
+  ranks = rank_of_label(log_probabilities, labels)
+  matrix = confusion(log_probabilities, labels)
+  hits = np.diag(matrix)
+  present = matrix.sum(axis=1) > 0
+  f1 = 2 * hits / np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1)
+  picked = log_probabilities[np.arange(len(labels)), labels]
+  return {
+      'loss': float(-picked.mean()),
+      'top1': float(100 * (ranks < 1).mean()),
+      'top5': float(100 * (ranks < 5).mean()),
+      'macro_f1': float(100 * f1[present].mean()),
+      'clips': len(labels),
+  }
+
+
+def per_class(
+    log_probabilities: np.ndarray, labels: np.ndarray, names: list[str]
+) -> dict[str, float]:
+  """Top-1 in percent of each class that occurs in `labels`."""
+  matrix = confusion(log_probabilities, labels)
+  counts = matrix.sum(axis=1)
+  return {
+      names[k]: float(100 * matrix[k, k] / counts[k])
+      for k in np.flatnonzero(counts)
+  }
+
+
+def confusion(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """[K, K] counts, rows = true class, columns = predicted class."""
+  size = log_probabilities.shape[1]
+  matrix = np.zeros((size, size), np.int64)
+  np.add.at(matrix, (labels, log_probabilities.argmax(axis=1)), 1)
+  return matrix
+
+
+def rank_of_label(
+    log_probabilities: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+  """[N], how many classes score above the right one (ties: lower index)."""
+  own = log_probabilities[np.arange(len(labels)), labels][:, None]
+  classes = np.arange(log_probabilities.shape[1])[None]
+  above = log_probabilities > own
+  tied = (log_probabilities == own) & (classes < labels[:, None])
+  return (above | tied).sum(axis=1)
+
+
+def check_finite(numbers: np.ndarray):
+  """Raises UserError for NaN and infinity, whose rank would mean nothing."""
+  if not np.isfinite(numbers).all():
+    raise UserError(
+        'the scores are not finite numbers: the weights are broken, or '
+        'compute.dtype is too small for them.\n  See what `python -m '
+        'evclip_jax.convert FILE` says of the files of clip.weights, '
+        'encoder.weights and method.weights.'
+    )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+  """Softmax over the last axis, without overflow; see `check_finite`."""
+  check_finite(logits)
+  shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+  return shifted / shifted.sum(axis=-1, keepdims=True)

@@ -1,0 +1,220 @@
+"""CLIP-FSAR's own checkpoints: its head and its image tower, there and back."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax.methods.clip_fsar.temporal_transformer import (
+  TemporalTransformer,
+)
+from evclip_jax.models.clip import sizes as clip_sizes
+from evclip_jax.weights import clip_names as clip_convert
+from evclip_jax.weights.loaded import Converted
+from evclip_jax.weights.table import LINEAR, Rule, convert
+from evclip_jax.weights.table import to_source as table_to_source
+from evclip_jax.weights.tree import flatten
+
+# Raise it when a rule changes: it makes cached conversions stale.
+VERSION = 1
+
+# Before every name of a checkpoint, and what torch's wrapper puts before that.
+_OUTER = 'head.'
+_WRAPPER = 'module.'
+_TOWER = 'backbone.'
+
+_LAYER = r'context2\.layers\.(\d+)\.'
+_OURS = r'method/temporal/layers.\1/'
+RULES = (
+    Rule(r'scale', 'method/scale'),
+    Rule(_LAYER + r'0\.norm\.weight', _OURS + 'norm/scale'),
+    Rule(_LAYER + r'0\.norm\.bias', _OURS + 'norm/bias'),
+    Rule(
+        _LAYER + r'0\.fn\.(to_q|to_k|to_v)\.weight',
+        _OURS + r'\2/kernel',
+        LINEAR,
+    ),
+    Rule(
+        _LAYER + r'0\.fn\.to_out\.0\.weight', _OURS + 'to_out.0/kernel', LINEAR
+    ),
+    Rule(_LAYER + r'0\.fn\.to_out\.0\.bias', _OURS + 'to_out.0/bias'),
+    Rule(_LAYER + r'1\.net\.(0|3)\.weight', _OURS + r'net.\2/kernel', LINEAR),
+    Rule(_LAYER + r'1\.net\.(0|3)\.bias', _OURS + r'net.\2/bias'),
+    *(
+        Rule(
+            rule.source.replace(r'visual\.', r'backbone\.', 1),
+            'clip/' + rule.target,
+            rule.transform,
+        )
+        for rule in clip_convert.RULES
+        if rule.source.startswith(r'visual\.')
+    ),
+)
+# Counters of training steps.
+IGNORE = (r'.*\.num_batches_tracked',)
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadSizes:
+  """What the tensors say of themselves.
+
+  Attributes:
+    embed_dim: D of CLIP.
+    depth: layers of the temporal transformer.
+    hidden: width inside of its dense layers.
+    tower: whether the image tower is there too.
+  """
+
+  embed_dim: int
+  depth: int
+  hidden: int
+  tower: bool
+
+
+def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+  """Converts a checkpoint's head, and its image tower if that is there.
+
+  Args:
+    tensors: the state dict; names behind 'head.' or not.
+
+  Returns:
+    `HeadSizes` and the flat tree, with whole paths: 'method/...' and
+    'clip/visual/...'.
+
+  Raises:
+    WeightsError: if the tensors are not exactly the original's.
+  """
+  plain = {_short(name): tensor for name, tensor in tensors.items()}
+  sizes = infer(plain)
+  wanted = shapes(sizes) | _tower_shapes(plain, sizes.embed_dim)
+  flat, report = convert(plain, RULES, IGNORE, wanted)
+  return Converted(sizes, flat, report)
+
+
+def to_source(
+    flat: Mapping[str, np.ndarray], outer: str = _OUTER
+) -> dict[str, np.ndarray]:
+  """The inverse.
+
+  Args:
+    flat: whole paths, all or some; weights or gradients.
+    outer: put before each name.
+
+  Returns:
+    Original names in the original layout.
+  """
+  state = table_to_source(flat, RULES)
+  return {outer + name: value for name, value in state.items()}
+
+
+def checkpoint(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """What a run trained, as a checkpoint of the original.
+
+  Args:
+    flat: whole paths. A scale that was not trained is written as 1, its value
+      at the start; an image tower that was not trained is left out.
+
+  Returns:
+    As `to_source`.
+
+  Raises:
+    UserError: the run has parts that the original lacks, or lacks its head.
+  """
+  foreign = {
+      'method/trx/': 'metric=trx',
+      'method/mask/': 'prompts=ev_clip',
+      'method/context/': 'prompts=ev_clip',
+  }
+  for branch, setting in foreign.items():
+    if any(path.startswith(branch) for path in flat):
+      raise UserError(
+          f'the run was trained with method.settings.{setting}, for which '
+          "CLIP-FSAR's code has no tensors: leave out --to=torch-names."
+      )
+  if not any(path.startswith('method/temporal/') for path in flat):
+    raise UserError(
+        "the run has no trained transformer, which CLIP-FSAR's checkpoints "
+        'hold (method.settings.depth=0 or loss=video_text): leave out '
+        '--to=torch-names.'
+    )
+  if 'clip/visual/bn1/scale' in flat and 'clip/visual/bn1/mean' not in flat:
+    raise UserError(
+        'the run was trained with method.settings.batch_norm=frozen, so it '
+        "lacks the batch norms' statistics that CLIP-FSAR's checkpoints hold: "
+        'leave out --to=torch-names.'
+    )
+  return to_source({'method/scale': np.ones(1, np.float32)} | dict(flat))
+
+
+def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
+  """The architecture of a head.
+
+  Args:
+    tensors: names without 'head.'.
+
+  Raises:
+    WeightsError: if there is none.
+  """
+  layers = {
+      int(m[1]) for name in tensors if (m := re.match(_LAYER, name))
+  }
+  first = tensors.get('context2.layers.0.1.net.0.weight')
+  if np.ndim(first) != 2 or layers != set(range(len(layers))):
+    raise WeightsError(
+        'this is no whole CLIP-FSAR head: wanted tensors '
+        "'head.context2.layers.0.1.net.0.weight' and so on."
+    )
+  hidden, embed_dim = np.shape(first)
+  tower = any(name.startswith(_TOWER) for name in tensors)
+  return HeadSizes(embed_dim, len(layers), hidden, tower)
+
+
+def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
+  """Path -> shape of every leaf of the head."""
+  x = jax.ShapeDtypeStruct((1, 1, sizes.embed_dim), jnp.float32)
+  module = TemporalTransformer(sizes.depth, sizes.hidden)
+  tree = jax.eval_shape(
+      lambda x: module.init(jax.random.key(0), x, True)['params'], x
+  )
+  out = {'method/scale': (1,)}
+  for path, leaf in flatten(tree).items():
+    out[f'method/temporal/{path}'] = tuple(leaf.shape)
+  return out
+
+
+def _short(name: str) -> str:
+  return name.removeprefix(_WRAPPER).removeprefix(_OUTER)
+
+
+def _tower_shapes(
+    tensors: Mapping[str, np.ndarray], embed_dim: int
+) -> dict[str, tuple[int, ...]]:
+  """Path -> shape of every leaf of the image tower; {} if there is none.
+
+  Raises:
+    WeightsError: if it is not a whole tower of CLIP's.
+  """
+  visual = {
+      'visual.' + name.removeprefix(_TOWER): tensor
+      for name, tensor in tensors.items()
+      if name.startswith(_TOWER)
+  }
+  if not visual:
+    return {}
+  # Sizes are those of a whole CLIP, so it gets a text tower of some kind.
+  text = {
+      'text_projection': np.empty((1, embed_dim)),
+      'positional_embedding': np.empty((1, 1)),
+      'token_embedding.weight': np.empty((1, 1)),
+      'transformer.resblocks.0.': np.empty(1),
+  }
+  leaves = clip_convert.shapes(clip_sizes.infer(visual | text))
+  return {
+      f'clip/{path}': shape
+      for path, shape in leaves.items()
+      if path.startswith('visual/')
+  }

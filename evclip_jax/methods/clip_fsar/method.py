@@ -1,0 +1,327 @@
+"""CLIP-FSAR: few-shot episodes, prototypes modulated by their class's text.
+
+CLIP's image tower is trained (or not). A small transformer lets the frames of a
+support clip see each other and the text of their class, those of a query only
+each other. A metric over frames compares queries and prototypes; a second loss
+asks the mean frame of every clip to be like its text among all classes.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base, batch_moments, losses
+from evclip_jax.methods.clip_fsar import alignment, episode_parts
+from evclip_jax.methods.clip_fsar.head import (
+  EpisodeHead,
+  by_text,
+  video_text_logits,
+)
+from evclip_jax.methods.clip_fsar.temporal_transformer import (
+  HEADS,
+  TemporalTransformer,
+)
+from evclip_jax.methods.clip_fsar.trx import TemporalCrossTransformer
+from evclip_jax.methods.ev_clip.clip_prompts import ClipPrompts
+from evclip_jax.methods.ev_clip.generators import SIDE, check_features
+from evclip_jax.models.pixels import CONSTANTS, normalise
+
+EPISODIC = True
+SCORING = (
+    'metric',
+    'otam_softness',
+    'directions',
+    'prototypes',
+    'evaluate',
+    'text_exponent',
+    'distance_scale',
+)
+# Values of a config that the original's recipes share, and the rates of the
+# smaller data sets. All leaves decay but these: the original goes by parts of
+# names, which are those of batch norms, but not of shortcuts, nor of a ViT.
+RECIPE = {
+    'data.preprocess': 'clip_fsar',
+    'data.shots': 0,
+    'optimizer.name': 'adam_l2',
+    'optimizer.learning_rate': 1e-5,
+    'optimizer.weight_decay': 1e-3,
+    'optimizer.no_decay': (
+        r'clip/visual/(.*/)?bn\d/(scale|bias)',
+        r'method/temporal/.*/norm/(scale|bias)',
+    ),
+    'optimizer.schedule': 'relative_steps',
+    'optimizer.warmup_epochs': 1,
+    'optimizer.warmup_learning_rate': 1e-6,
+    'optimizer.stair_epochs': (0, 4, 6),
+    'optimizer.stair_rates': (1.0, 0.1, 0.01),
+}
+
+_CHOICES = {
+    'metric': ('otam', 'bimhm', 'mean', 'linear', 'trx'),
+    'prototypes': ('before', 'after', 'none'),
+    'directions': ('both', 'one'),
+    'evaluate': ('few_shot', 'text', 'combined'),
+    'loss': ('both', 'few_shot', 'video_text'),
+    'backbone': ('trained', 'frozen'),
+    'batch_norm': ('batch', 'frozen'),
+    'prompts': ('none', 'ev_clip'),
+    'pixels': tuple(CONSTANTS),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What can be chosen.
+
+  Attributes:
+    metric: how queries and prototypes are compared: 'otam', 'bimhm', 'mean'
+      (means over time), 'linear' (a classifier fitted to the episode's support;
+      with prototypes='none' to every shot) or 'trx'.
+    otam_softness: lambda of OTAM's soft minimum.
+    directions: otam, bimhm: 'both', or 'one' (from the query's frames).
+    trx_lengths: trx: frames per tuple.
+    trx_width: trx: of keys and values.
+    prototypes: the shots of a class are averaged 'before' the transformer,
+      'after' it, or not at all ('none': each is compared, trx asks them all).
+    depth: layers of the transformer; 0 = there is none.
+    hidden: width inside of its dense layers.
+    dropout: in it, behind attention.
+    mlp_dropout: in it, behind each dense layer.
+    text_token: whether support clips see the text of their class.
+    template: of the texts; '{}' stands for the class name.
+    loss: 'both', 'few_shot' (no texts of queries) or 'video_text' (no metric).
+    video_text_weight: of the video-text loss.
+    evaluate: what is scored: 'few_shot' (minus the distances), 'text' (texts of
+      the episode's classes) or 'combined'; the last two give log-probabilities.
+    text_exponent: combined: of the text's probabilities, the others get what
+      is left to 1. The product is not normalised.
+    distance_scale: combined: what distances are divided by before the softmax;
+      the original's constant, which is its number of frames.
+    backbone: whether CLIP's image tower is 'trained' or 'frozen'.
+    batch_norm: of a ResNet in training: statistics of the 'batch' (of each
+      episode's support, then of its queries; running ones follow), or 'frozen'.
+    prompts: 'none', or 'ev_clip' for its mask over the pixels and its context
+      token, which is added to every frame; the trunk is never perturbed.
+    pixels: colour constants, 'clip' or 'imagenet' (what EV-CLIP feeds to both
+      of its networks).
+  """
+
+  metric: str = 'otam'
+  otam_softness: float = 0.5
+  directions: str = 'both'
+  trx_lengths: tuple[int, ...] = (2, 3)
+  trx_width: int = 1152
+  prototypes: str = 'after'
+  depth: int = 1
+  hidden: int = 2048
+  dropout: float = 0.2
+  mlp_dropout: float = 0.05
+  text_token: bool = True
+  template: str = 'a photo of {}'
+  loss: str = 'both'
+  video_text_weight: float = 1.5
+  evaluate: str = 'few_shot'
+  text_exponent: float = 0.9
+  distance_scale: float = 8.0
+  backbone: str = 'trained'
+  batch_norm: str = 'batch'
+  prompts: str = 'none'
+  pixels: str = 'clip'
+
+
+def uses_encoder(settings: Settings) -> bool:
+  """Only for EV-CLIP's prompts."""
+  return settings.prompts == 'ev_clip'
+
+
+def make(settings: Settings, backbones: base.Backbones) -> base.Method:
+  """CLIP-FSAR on a CLIP and, for EV-CLIP's prompts, a video trunk.
+
+  Raises:
+    UserError: settings that do not go together, or do not fit the networks.
+
+  Source: CLIP-FSAR, models/base/few_shot.py, CNN_OTAM_CLIPFSAR, and
+    runs/train_net_few_shot.py for the losses.
+  Differs: episodes have one order of clips; text and combined evaluation give
+    log-probabilities; the metrics but 'otam', the frozen tower and the prompts
+    are this project's.
+  """
+  _check(settings, backbones)
+  clip = backbones.clip
+  resnet = clip.sizes.vision == 'resnet'
+  batch_norms = resnet and settings.batch_norm == 'batch'
+  head = _head(settings)
+  prompts = None
+  if settings.prompts == 'ev_clip':
+    prompts = ClipPrompts(backbones.encoder, clip.sizes.embed_dim, clip.dtype)
+
+  @jax.jit
+  def init(rng):
+    first, second = jax.random.split(rng)
+    own = head.init(first, backbones.num_frames, clip.sizes.embed_dim)
+    if prompts is not None:
+      own |= prompts.init(second, backbones.num_frames)
+    return own | {'scale': jnp.ones(1)}
+
+  def tower(params, pixels, hooks=None):
+    flat = pixels.reshape(-1, *pixels.shape[-3:])
+    out = clip.images(params['clip'], flat, hooks)
+    return out.reshape(*pixels.shape[:-3], -1)
+
+  def video(params, pixels, rngs, train):
+    context, maps, statistics = 0.0, {}, {}
+    if prompts is not None:
+      mask, context = prompts(params['method'], params['encoder'], pixels)
+      # On normalised pixels: what is masked turns into the mean colour.
+      pixels = pixels * mask[..., None, :, :, None]
+      maps['mask'] = mask
+    if train and batch_norms:
+      frames, statistics = batch_moments.two_passes(
+          functools.partial(tower, params),
+          params['clip']['visual'],
+          pixels,
+          backbones.num_support,
+      )
+    else:
+      frames = tower(params, pixels)
+    frames = frames + context
+    return base.VideoFeatures(frames.mean(-2), frames, maps, statistics)
+
+  def score(params, features, classes, batch):
+    own, frames = params['method'], features.frames
+    if settings.evaluate != 'few_shot':
+      read = by_text(own['scale'], frames, classes, batch)
+    if settings.evaluate == 'text':
+      return read
+    logits = head.similarities(own, frames, classes, batch)
+    if settings.evaluate == 'few_shot':
+      return logits
+    seen = jax.nn.log_softmax(logits / settings.distance_scale)
+    return settings.text_exponent * read + (1 - settings.text_exponent) * seen
+
+  def loss(params, features, classes, batch, rngs):
+    own, frames, mask = params['method'], features.frames, batch['mask']
+    parts = {}
+    if settings.loss != 'video_text':
+      rng = None if rngs is None else rngs['dropout']
+      logits = head.similarities(own, frames, classes, batch, rng)
+      parts['few_shot'] = _mean_loss(logits, batch['label'], mask)
+    if settings.loss != 'few_shot':
+      logits = video_text_logits(own['scale'], frames, classes)
+      labels = episode_parts.classes_of_clips(batch, logits.shape[1])
+      parts['video_text'] = _mean_loss(logits, labels, mask)
+    weights = {'few_shot': 1.0, 'video_text': settings.video_text_weight}
+    return sum(weights[name] * part for name, part in parts.items()), parts
+
+  return base.Method(
+      init=init,
+      pixels=lambda frames: normalise(frames, *CONSTANTS[settings.pixels]),
+      video=video,
+      prompts=lambda names: [
+          [settings.template.replace('{}', name) for name in names]
+      ],
+      text=lambda params, tokens: clip.text(params['clip'], tokens),
+      score=score,
+      loss=loss,
+      loss_is_a_mean=True,
+      trainable=_trainable(settings, resnet),
+      statistics=batch_moments.STATISTICS if batch_norms else (),
+      episodic=EPISODIC,
+  )
+
+
+def _mean_loss(logits, labels, mask) -> jax.Array:
+  """Cross-entropy, over an episode's rows, then over the real episodes."""
+  rows = jnp.repeat(mask, labels.shape[1])
+  flat = logits.reshape(-1, logits.shape[-1])
+  return losses.cross_entropy(flat, labels.reshape(-1), rows)
+
+
+def _head(settings: Settings) -> EpisodeHead:
+  temporal = trx = metric = None
+  if settings.depth:
+    temporal = TemporalTransformer(
+        settings.depth, settings.hidden, settings.dropout, settings.mlp_dropout
+    )
+  if settings.metric == 'trx':
+    trx = TemporalCrossTransformer(settings.trx_lengths, settings.trx_width)
+  else:
+    metric = alignment.make_metric(
+        settings.metric, settings.otam_softness, settings.directions == 'both'
+    )
+  return EpisodeHead(
+      temporal, trx, metric, settings.prototypes, settings.text_token
+  )
+
+
+def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:
+  """The leaves that the loss reaches."""
+  out = []
+  if settings.loss != 'few_shot':
+    out.append('method/scale')
+  if settings.loss != 'video_text':
+    if settings.depth:
+      out.append('method/temporal/.*')
+    if settings.metric == 'trx':
+      out.append('method/trx/.*')
+  if settings.prompts == 'ev_clip':
+    out += ['method/mask/.*', 'method/context/.*']
+  if settings.backbone == 'trained':
+    out.append(batch_moments.WEIGHTS if resnet else 'clip/visual/.*')
+  return tuple(out)
+
+
+def _check(settings: Settings, backbones: base.Backbones):
+  for key, allowed in _CHOICES.items():
+    base.check_choice(key, getattr(settings, key), allowed)
+  sizes, num_frames = backbones.clip.sizes, backbones.num_frames
+  if '{}' not in settings.template:
+    raise _wrong(
+        f'template={settings.template!r}: wanted a {{}} where the class name '
+        'goes.'
+    )
+  if settings.depth < 0:
+    raise _wrong(f'depth={settings.depth}: use 0 or more.')
+  if settings.text_token and not settings.depth:
+    raise _wrong(
+        'text_token=True needs a transformer to be seen in: set depth to 1 or '
+        'more, or text_token=False.'
+    )
+  if settings.depth and sizes.embed_dim % HEADS:
+    raise _wrong(
+        f'depth={settings.depth}: the {HEADS} heads of the transformer do not '
+        f'divide the width {sizes.embed_dim} of clip.name. Use depth=0.'
+    )
+  for key in ('otam_softness', 'distance_scale', 'video_text_weight'):
+    if getattr(settings, key) <= 0:
+      raise _wrong(f'{key}={getattr(settings, key)}: use more than 0.')
+  if not 0 <= settings.text_exponent <= 1:
+    raise _wrong(f'text_exponent={settings.text_exponent}: use 0 to 1.')
+  lengths = settings.trx_lengths
+  if settings.metric == 'trx' and not (
+      lengths and 0 < min(lengths) <= max(lengths) <= num_frames
+  ):
+    raise _wrong(
+        f'trx_lengths={lengths}: wanted tuples of 1 to {num_frames} frames '
+        '(data.num_frames).'
+    )
+  still = settings.backbone == 'frozen'
+  if sizes.vision == 'resnet' and still and settings.batch_norm == 'batch':
+    raise _wrong(
+        'backbone=frozen of a ResNet whose batch norms move: set '
+        'batch_norm=frozen.'
+    )
+  if settings.prompts == 'ev_clip':
+    check_features(backbones.encoder.sizes.channels, num_frames)
+    if sizes.image_resolution != SIDE:
+      raise _wrong(
+          f'prompts=ev_clip makes masks of {SIDE} pixels, but clip.name sees '
+          f'{sizes.image_resolution}.'
+      )
+
+
+def _wrong(text: str) -> UserError:
+  return UserError(f'method.settings.{text}')

@@ -1,0 +1,152 @@
+"""EV-CLIP's mask generator: trunk features to one soft mask per clip."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from data_pipelines.errors import UserError
+from evclip_jax.models.swin3d.blocks import SwinBlock
+from evclip_jax.models.torch_like import Norm, layer_norm, linear
+
+# The side of the trunk's last feature map, and of the mask made from it.
+GRID = 7
+SIDE = GRID * 32
+# Width of the trunk's features -> hidden width of the last projection. The
+# original fixes these three; the tiny trunk has 128 channels.
+_HIDDEN = {128: 4, 768: 8, 1024: 10}
+_HEADS = 8
+# Keeps min-max defined for a constant map; visible in the mask, because the
+# softmax over 50,176 pixels is about as small as 3e-5 at its maximum.
+_RANGE_EPSILON = 1e-8
+
+ACTIVATIONS = {
+    'gelu': lambda x: nn.gelu(x, approximate=False),
+    'relu': nn.relu,
+}
+
+
+def check_features(channels: int, num_frames: int):
+  """Raises UserError where no mask generator of the original's fits.
+
+  Args:
+    channels: C of the trunk.
+    num_frames: T of the clips.
+  """
+  if channels not in _HIDDEN:
+    raise UserError(
+        f'encoder.name: a trunk of {channels} channels has no mask generator; '
+        f'wanted one of {sorted(_HIDDEN)}, or method.settings.prompt=context.'
+    )
+  if num_frames < 2 or num_frames % 2:
+    raise UserError(
+        f'data.num_frames={num_frames}: the mask generator needs an even '
+        'number of frames.'
+    )
+
+
+class MaskGenerator(nn.Module):
+  """Upsamples trunk features 32 times into a mask in [0, 1).
+
+  Attributes:
+    activation: 'gelu' (exact) or 'relu', in the projections only.
+    bias: whether the projections have biases; the blocks always do.
+    dtype: of the computation; norms, the last projection, the pixel softmax
+      and the mask stay in float32.
+
+  Source: EV-CLIP, "spatial prompt"; trainers/prompt_generator.py,
+    EVo_Mask_Generator.
+  Differs: none.
+  """
+
+  activation: str = 'gelu'
+  bias: bool = False
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, z: jax.Array) -> jax.Array:
+    """[B, T/2, 7, 7, C] -> float32 [B, 224, 224]."""
+    batch, time, _, _, width = z.shape
+    act = ACTIVATIONS[self.activation]
+    x = z.transpose(0, 2, 3, 4, 1).astype(self.dtype)  # [B, 7, 7, C, T/2]
+    x = act(self._dense(time, time, 'projection2spatial.0', self.dtype)(x))
+    x = act(self._dense(1, time, 'projection2spatial.2', self.dtype)(x))
+    x = GridNorm(name='projection2spatial.4')(x)
+    x = x.reshape(batch, GRID, GRID, width).astype(self.dtype)
+    x = PatchExpand(2, width // 2, self.dtype, name='upsample1')(x)
+    x = self._blocks(x, 'block1')
+    x = PatchExpand(4, width // 8, self.dtype, name='upsample2')(x)
+    x = self._blocks(x, 'block2')
+    x = PatchExpand(4, width // 32, self.dtype, name='upsample3')(x)
+    hidden, exact = _HIDDEN[width], jnp.float32
+    x = act(self._dense(hidden, width // 32, 'channel_projection.0', exact)(x))
+    x = self._dense(1, hidden, 'channel_projection.2', exact)(x)
+    scale = self.param('logit_scale', nn.initializers.ones, ())
+    logits = x.reshape(batch, SIDE * SIDE) * scale
+    return min_max(jax.nn.softmax(logits)).reshape(batch, SIDE, SIDE)
+
+  def _dense(self, features: int, fan_in: int, name: str, dtype: Any):
+    return linear(features, fan_in, self.bias, name, dtype)
+
+  def _blocks(self, x: jax.Array, name: str) -> jax.Array:
+    x = x[:, None]  # a picture is a map of depth 1
+    for i in range(2):
+      block = SwinBlock(
+          _HEADS,
+          (1, GRID, GRID),
+          shifted=bool(i),
+          dtype=self.dtype,
+          name=f'{name}.{i}',
+      )
+      x = block(x)
+    return x[:, 0]
+
+
+def min_max(p: jax.Array) -> jax.Array:
+  """Stretches each row of float32 [B, N] over almost all of [0, 1).
+
+  The gradient of a row's least and greatest value goes to one element each, the
+  first of its kind, as in PyTorch; `jnp.max` would spread it over ties.
+  """
+  low = jnp.take_along_axis(p, p.argmin(1, keepdims=True), 1)
+  high = jnp.take_along_axis(p, p.argmax(1, keepdims=True), 1)
+  return (p - low) / (high - low + _RANGE_EPSILON)
+
+
+class GridNorm(nn.Module):
+  """LayerNorm over the four axes (7, 7, C, 1) together, in float32."""
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    scale = self.param('scale', nn.initializers.ones, x.shape[1:])
+    bias = self.param('bias', nn.initializers.zeros, x.shape[1:])
+    return layer_norm(x, scale, bias, 4)
+
+
+class PatchExpand(nn.Module):
+  """Makes `factor` x `factor` positions of one: a dense layer and a shuffle.
+
+  Attributes:
+    factor: how much longer both sides become.
+    width: channels of the result.
+    dtype: of the computation.
+  """
+
+  factor: int
+  width: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[B, H, W, C] -> [B, H * factor, W * factor, width]."""
+    batch, rows, columns, channels = x.shape
+    s = self.factor
+    x = linear(
+        s * s * self.width, channels, False, 'expand', self.dtype
+    )(x)
+    # The output axis holds row offset, column offset and channel.
+    x = x.reshape(batch, rows, columns, s, s, self.width)
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    x = x.reshape(batch, rows * s, columns * s, self.width)
+    return Norm(self.dtype, name='norm')(x)

@@ -1,0 +1,205 @@
+"""EV-CLIP: a mask over the pixels and a context token, both made by the clip.
+
+A frozen video trunk looks at the whole clip. From its features one small
+network makes a soft mask, which dims what does not matter in every frame before
+CLIP sees it, and another makes a token that joins CLIP's frame features.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base, losses
+from evclip_jax.methods.batch_moments import STATISTICS, BatchMoments, running
+from evclip_jax.methods.ev_clip.context_generator import ContextGenerator
+from evclip_jax.methods.ev_clip.generators import (
+  ACTIVATIONS,
+  GRID,
+  SIDE,
+  MaskGenerator,
+  check_features,
+)
+from evclip_jax.models.pixels import (
+  CONSTANTS,
+  fold_time,
+  normalise,
+  unfold_time,
+)
+
+_PROMPTS = ('both', 'mask', 'context')
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What can be chosen.
+
+  Attributes:
+    prompt: which generators there are: 'both', 'mask' or 'context'.
+    templates: class prompts; '{}' stands for the class name.
+    consistency_weight: lambda, how much the frames of a clip should look alike
+      behind the mask; 0 leaves the term out.
+    encoder_drop_path: stochastic depth of the frozen trunk while training, an
+      augmentation of its features; the original never turned it off.
+    activation: inside the projections, 'gelu' or 'relu'.
+    bias: whether the projections have biases.
+    pixels: colour constants, 'imagenet' (the original, for CLIP too) or 'clip'.
+    clip_batch_norm: of a CLIP ResNet: 'frozen', or 'batch' for training with
+      the statistics of the batch, which its running ones follow (the original).
+  """
+
+  prompt: str = 'both'
+  templates: tuple[str, ...] = ('A video of {}.',)
+  consistency_weight: float = 0.0
+  encoder_drop_path: bool = True
+  activation: str = 'gelu'
+  bias: bool = False
+  pixels: str = 'imagenet'
+  clip_batch_norm: str = 'frozen'
+
+
+class Features(base.VideoFeatures):
+  """`VideoFeatures` and what is particular to this method.
+
+  Attributes:
+    context: [B, 1, E], the token that joins the frames' in the mean, or None.
+  """
+
+  context: jax.Array | None = None
+
+
+def uses_encoder(settings: Settings) -> bool:
+  """Yes: the prompts are made from its features."""
+  return True
+
+
+def make(settings: Settings, backbones: base.Backbones) -> base.Method:
+  """EV-CLIP on a CLIP and a video trunk.
+
+  Raises:
+    UserError: a setting or a trunk that does not fit.
+
+  Source: EV-CLIP, trainers/evoclip.py, CustomCLIP, and
+    trainers/prompt_generator.py, EVoPrompt.
+  Differs: the class embeddings are computed once; evaluation returns logits
+    whatever the loss; CLIP ResNets keep their BatchNorm statistics unless
+    clip_batch_norm says otherwise.
+  """
+  _check(settings, backbones)
+  clip, encoder = backbones.clip, backbones.encoder
+  generators = _generators(settings, clip.sizes.embed_dim, clip.dtype)
+  drifts = settings.clip_batch_norm == 'batch'
+
+  @jax.jit
+  def init(rng):
+    # The shapes of parameters depend on no more of the features than this.
+    z = jnp.zeros(
+        (1, -(-backbones.num_frames // 2), GRID, GRID, encoder.sizes.channels)
+    )
+    return {
+        name: module.init(jax.random.fold_in(rng, i), z)['params']
+        for i, (name, module) in enumerate(generators.items())
+    }
+
+  def generate(params, name, z):
+    return generators[name].apply({'params': params['method'][name]}, z)
+
+  def video(params, pixels, rngs, train):
+    drop = train and settings.encoder_drop_path and rngs is not None
+    z = jax.lax.stop_gradient(
+        encoder.features(
+            params['encoder'], pixels, rngs['drop_path'] if drop else None
+        )
+    )
+    maps = {}
+    if 'mask' in generators:
+      _check_pixels(pixels)
+      maps['mask'] = mask = generate(params, 'mask', z)
+      # On normalised pixels: what is masked turns into the mean colour.
+      pixels = pixels * mask[:, None, :, :, None]
+    moments = BatchMoments() if train and drifts else None
+    images = clip.images(
+        params['clip'],
+        fold_time(pixels),
+        None if moments is None else moments.hooks,
+    )
+    statistics = {}
+    if moments is not None:
+      statistics = running(params['clip']['visual'], [moments])
+    frames = unfold_time(images, pixels.shape[1])
+    tokens, context = frames, None
+    if 'context' in generators:
+      context = generate(params, 'context', z)
+      tokens = jnp.concatenate([context, frames], axis=1)
+    return Features(
+        tokens.mean(axis=1), frames, maps, statistics, context=context
+    )
+
+  def score(params, features, classes, batch):
+    scale = clip.logit_scale(params['clip'])
+    return base.cosine_score(scale, features.clip, classes)
+
+  def loss(params, features, classes, batch, rngs):
+    logits = score(params, features, classes, batch)
+    parts = {
+        'cross_entropy': losses.cross_entropy(
+            logits, batch['label'], batch['mask']
+        ),
+        'consistency': losses.consistency(features.frames, batch['mask']),
+    }
+    total = parts['cross_entropy']
+    if settings.consistency_weight:
+      total += settings.consistency_weight * parts['consistency']
+    return total, parts
+
+  return base.Method(
+      init=init,
+      pixels=lambda frames: normalise(frames, *CONSTANTS[settings.pixels]),
+      video=video,
+      prompts=lambda names: base.class_prompts(settings.templates, names),
+      text=lambda params, tokens: clip.text(params['clip'], tokens),
+      score=score,
+      loss=loss,
+      statistics=STATISTICS if drifts else (),
+  )
+
+
+def _generators(settings: Settings, width: int, dtype):
+  shared = {
+      'activation': settings.activation,
+      'bias': settings.bias,
+      'dtype': dtype,
+  }
+  generators = {}
+  if settings.prompt in ('both', 'mask'):
+    generators['mask'] = MaskGenerator(**shared)
+  if settings.prompt in ('both', 'context'):
+    generators['context'] = ContextGenerator(width, **shared)
+  return generators
+
+
+def _check(settings: Settings, backbones: base.Backbones):
+  for key, allowed in (
+      ('prompt', _PROMPTS),
+      ('activation', tuple(ACTIVATIONS)),
+      ('pixels', tuple(CONSTANTS)),
+      ('clip_batch_norm', ('frozen', 'batch')),
+  ):
+    base.check_choice(key, getattr(settings, key), allowed)
+  is_vit = backbones.clip.sizes.vision == 'vit'
+  if settings.clip_batch_norm == 'batch' and is_vit:
+    raise UserError(
+        'method.settings.clip_batch_norm=batch: the ViT of clip.name has no '
+        'batch norms. Use frozen.'
+    )
+  if settings.prompt != 'context':
+    check_features(backbones.encoder.sizes.channels, backbones.num_frames)
+
+
+def _check_pixels(pixels: jax.Array):
+  if pixels.shape[2:4] != (SIDE, SIDE):
+    raise UserError(
+        f'data.crop_pixels: the mask generator makes masks of {SIDE} pixels, '
+        f'but the clips have {pixels.shape[2]}x{pixels.shape[3]}.'
+    )

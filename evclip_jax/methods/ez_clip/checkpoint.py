@@ -1,0 +1,231 @@
+"""EZ-CLIP's own checkpoints: what it trains, and the CLIP they hold."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from data_pipelines.errors import WeightsError
+from evclip_jax.methods.ez_clip.towers import AdaptedTowers
+from evclip_jax.models.clip import sizes as clip_sizes
+from evclip_jax.weights import clip_names as clip_convert
+from evclip_jax.weights.loaded import Converted
+from evclip_jax.weights.table import LINEAR, Rule, convert
+from evclip_jax.weights.table import to_source as table_to_source
+from evclip_jax.weights.tree import flatten
+
+# Raise it when a rule changes: it makes cached conversions stale.
+VERSION = 1
+
+# What torch's data-parallel wrapper puts before every name.
+_WRAPPER = 'module.'
+_PROMPTS = 'visual.transformer.T_prompt_embeddings'
+EMBEDDING = 'visual.temporal_embedding'
+
+
+def _adapters(source: str, target: str) -> tuple[Rule, ...]:
+  """The rules of the adapters of one kind."""
+  source += r'\.(D_fc1|D_fc2)\.'
+  target += r'.\1/\2/'
+  return (
+      Rule(source + 'weight', target + 'kernel', LINEAR),
+      Rule(source + 'bias', target + 'bias'),
+  )
+
+
+_BLOCK = r'transformer\.resblocks\.(\d+)\.'
+RULES = (
+    Rule(re.escape(_PROMPTS), 'prompts'),
+    Rule(re.escape(EMBEDDING), 'temporal_embedding'),
+    *_adapters(r'visual\.' + _BLOCK + 'Adapter', 'image/adapter'),
+    *_adapters(r'visual\.' + _BLOCK + 'T_Adapter', 'time/adapter'),
+    *_adapters(_BLOCK + 'Adapter', 'text/adapter'),
+)
+# The rest of a checkpoint is a CLIP, whose names are known.
+IGNORE = (*(rule.source for rule in clip_convert.RULES), *clip_convert.IGNORE)
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterSizes:
+  """What the tensors say of themselves.
+
+  Attributes:
+    vision_width, vision_layers, text_width, text_layers: of CLIP's towers.
+    temporal: 'deep', 'shallow', 'adapter' or 'none'.
+    num_frames: T, or None where no tensor tells.
+    temporal_embedding: whether there is one that is not zero.
+  """
+
+  vision_width: int
+  vision_layers: int
+  text_width: int
+  text_layers: int
+  temporal: str
+  num_frames: int | None
+  temporal_embedding: bool
+
+
+def is_own(name: str) -> bool:
+  """Whether a tensor is what EZ-CLIP adds to CLIP."""
+  name = name.removeprefix(_WRAPPER)
+  return any(re.fullmatch(rule.source, name) for rule in RULES)
+
+
+def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+  """Converts what a checkpoint adds to CLIP.
+
+  A temporal embedding of zeros, which every checkpoint of the original has, is
+  left out.
+
+  Args:
+    tensors: the state dict, with the frozen CLIP or without.
+
+  Returns:
+    `AdapterSizes` and the flat tree 'prompts', 'image/...', 'text/...'.
+
+  Raises:
+    WeightsError: if the tensors are not exactly the original's.
+  """
+  plain = {n.removeprefix(_WRAPPER): t for n, t in tensors.items()}
+  sizes = infer(plain)
+  ignore = IGNORE
+  if not sizes.temporal_embedding:
+    ignore += (re.escape(EMBEDDING),)
+  flat, report = convert(plain, RULES, ignore, shapes(sizes))
+  return Converted(sizes, flat, report)
+
+
+def clip_from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+  """Converts the frozen CLIP of a checkpoint; see `clip.convert`.
+
+  Raises:
+    WeightsError: if it does not hold all of one.
+  """
+  return clip_convert.from_source(
+      {
+          name.removeprefix(_WRAPPER): tensor
+          for name, tensor in tensors.items()
+          if not is_own(name)
+      }
+  )
+
+
+def to_source(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """The inverse: original names and layout.
+
+  Args:
+    flat: leaves of the method's tree, all or some; weights or gradients.
+  """
+  return table_to_source(flat, RULES)
+
+
+def checkpoint(
+    flat: Mapping[str, np.ndarray],
+    num_frames: int | None,
+    clip: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+  """What a run trained, as a checkpoint of the original.
+
+  Args:
+    flat: the method's tree.
+    num_frames: T, where the prompts do not tell; None if nothing does.
+    clip: the frozen CLIP, path without the leading 'clip/' -> array; without
+      one the result has the original's own tensors only.
+
+  Returns:
+    Original names and layout. The temporal embedding is zeros if the run has
+    none, and is missing if T is not known.
+
+  Raises:
+    WeightsError: the CLIP is not one that these weights fit.
+  """
+  state = to_source(flat)
+  sizes = infer(state)
+  num_frames = sizes.num_frames or num_frames
+  if num_frames and EMBEDDING not in state:
+    shape = (1, num_frames, sizes.vision_width)
+    state[EMBEDDING] = np.zeros(shape, np.float32)
+  if clip is None:
+    return state
+  found = clip_convert.sizes_of(clip)
+  for name in ('vision_width', 'vision_layers', 'text_width', 'text_layers'):
+    theirs, ours = getattr(found, name), getattr(sizes, name)
+    if theirs != ours:
+      raise WeightsError(
+          f'{name} of the CLIP is {theirs}, but the trained weights are for '
+          f'{ours}.'
+      )
+  return clip_convert.to_source(clip) | state
+
+
+def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
+  """Which variant a state dict is of, and for which CLIP and T.
+
+  Raises:
+    WeightsError: if it is of none.
+  """
+  vision_width, vision_layers = _towers(tensors, 'visual.')
+  text_width, text_layers = _towers(tensors, '')
+  temporal, num_frames = 'none', None
+  if _PROMPTS in tensors:
+    count, num_frames, _ = _shape(tensors, _PROMPTS, 3)
+    temporal = 'shallow' if count == 1 < vision_layers else 'deep'
+  elif any('.T_Adapter.' in name for name in tensors):
+    temporal = 'adapter'
+  moved = False
+  if EMBEDDING in tensors:
+    frames = _shape(tensors, EMBEDDING, 3)[1]
+    moved = bool(np.any(tensors[EMBEDDING]))
+    if moved or num_frames is None:
+      num_frames = frames
+  return AdapterSizes(
+      vision_width,
+      vision_layers,
+      text_width,
+      text_layers,
+      temporal,
+      num_frames,
+      moved,
+  )
+
+
+def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
+  """Path -> shape of every leaf of the method's tree."""
+  towers = AdaptedTowers(
+      clip_sizes.vit(
+          sizes.vision_width,
+          sizes.vision_layers,
+          patch=1,
+          embed_dim=1,
+          text_width=sizes.text_width,
+          text_layers=sizes.text_layers,
+      ),
+      sizes.num_frames or 1,
+      temporal=sizes.temporal,
+      temporal_embedding=sizes.temporal_embedding,
+  )
+  tree = flatten(jax.eval_shape(towers.init, jax.random.key(0)))
+  return {path: tuple(leaf.shape) for path, leaf in tree.items()}
+
+
+def _towers(tensors, prefix: str) -> tuple[int, int]:
+  """Width and number of layers of a tower, by its adapters."""
+  pattern = re.compile(re.escape(prefix) + _BLOCK + r'Adapter\.D_fc2\.bias')
+  found = {int(m[1]): n for n in tensors if (m := pattern.fullmatch(n))}
+  if not found:
+    raise WeightsError(
+        'these are no EZ-CLIP weights: no tensor is called '
+        f"'{prefix}transformer.resblocks.0.Adapter.D_fc2.bias'."
+    )
+  (width,) = _shape(tensors, next(iter(found.values())), 1)
+  return width, max(found) + 1
+
+
+def _shape(tensors, name: str, axes: int) -> tuple[int, ...]:
+  """The shape of a tensor, which must have so many axes."""
+  shape = np.shape(tensors[name])
+  if len(shape) != axes:
+    raise WeightsError(f'the tensor {name!r} is {shape}, wanted {axes} axes.')
+  return shape

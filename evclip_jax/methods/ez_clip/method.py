@@ -1,0 +1,317 @@
+"""EZ-CLIP (later called T2L): temporal prompts and adapters in a frozen CLIP.
+
+In every block of the image tower each frame gets one more token, made of a
+trained vector and the mean of the frame's tokens, that has looked at the other
+frames through the block's own attention. Adapters follow the attention of every
+block of both towers, so class embeddings depend on what is trained.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base, losses
+from evclip_jax.methods.ez_clip import texts as descriptions
+from evclip_jax.methods.ez_clip.drops import UNITS
+from evclip_jax.methods.ez_clip.temporal import resize_prompts
+from evclip_jax.methods.ez_clip.towers import TEMPORAL, AdaptedTowers
+from evclip_jax.models.pixels import (
+  CONSTANTS,
+  fold_time,
+  normalise,
+  unfold_time,
+)
+
+_TEMPLATES = (
+    'a photo of action {}',
+    'a picture of action {}',
+    'Human action of {}',
+    '{}, an action',
+    '{} this is an action',
+    '{}, a video of action',
+    'Playing action of {}',
+    '{}',
+    'Playing a kind of action, {}',
+    'Doing a kind of action, {}',
+    'Look, the human is {}',
+    'Can you recognize the action of {}?',
+    'Video classification of {}',
+    'A video of {}',
+    'The man is {}',
+    'The woman is {}',
+)
+# Values of a config that the original's recipes share.
+RECIPE = {
+    'data.preprocess': 'ez_clip',
+    'optimizer.learning_rate': 1e-4,
+    'optimizer.weight_decay': 0.2,
+    'optimizer.b2': 0.98,
+    'optimizer.schedule': 'warmup_cosine',
+    'optimizer.warmup_epochs': 5,
+    'train.epochs': 100,
+}
+SCORING = ('average', 'score_scale')
+# Keeps the keys that draw templates apart from those of the towers.
+_TEMPLATE_STREAM = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What can be chosen.
+
+  Attributes:
+    temporal: how frames see each other: 'deep' (prompts in every block),
+      'shallow' (in the first), 'adapter' (attention over the frames behind an
+      adapter, instead of prompts) or 'none'.
+    time_order: of 'adapter': 'clip', or 'reference' for the original's, which
+      gives a clip the results of others in its batch.
+    descriptions: CSV files (a number, a class name, its description per row),
+      separated by commas. A list of classes takes its texts from the first file
+      that has all of them. '' = `templates`.
+    name_first: whether a class's name comes before its description.
+    templates: class prompts without descriptions; '{}' stands for the class
+      name. Training draws one per clip.
+    average: over templates, of class 'probabilities' (the original) or of
+      normalised 'embeddings'.
+    score_scale: what cosines are multiplied by in evaluation; 0 = CLIP's own
+      logit scale, which training uses.
+    motion_weight: of the motion loss; 0 leaves it out.
+    drop_path: highest rate of drop path; rates grow from 0 with the layer.
+    drop_unit: what it drops: 'token' (a position in all clips alike, the
+      original) or 'sample' (a clip or text).
+    attention_dropout: highest rate of dropout of attention probabilities, which
+      grows likewise.
+    prompt_dropout: of single numbers of the prompts.
+    temporal_embedding: whether frozen vectors per frame are added to the image
+      tower's input. The original has them, but as zeros.
+    resize_prompts: whether prompts and temporal embedding of `method.weights`
+      for another number of frames are interpolated.
+    pixels: colour constants, 'clip' or 'imagenet'.
+  """
+
+  temporal: str = 'deep'
+  time_order: str = 'clip'
+  descriptions: str = ''
+  name_first: bool = False
+  templates: tuple[str, ...] = _TEMPLATES
+  average: str = 'probabilities'
+  score_scale: float = 100.0
+  motion_weight: float = 1.0
+  drop_path: float = 0.1
+  drop_unit: str = 'token'
+  attention_dropout: float = 0.1
+  prompt_dropout: float = 0.1
+  temporal_embedding: bool = False
+  resize_prompts: bool = False
+  pixels: str = 'clip'
+
+
+def uses_encoder(settings: Settings) -> bool:
+  """No."""
+  return False
+
+
+def make(settings: Settings, backbones: base.Backbones) -> base.Method:
+  """EZ-CLIP on a CLIP with a vision transformer.
+
+  Raises:
+    UserError: a setting or a network that does not fit.
+
+  Source: EZ-CLIP, clip/model.py, and train.py.
+  Differs: parameters stay float32; with fewer texts than clips each text is
+    encoded once per step; attention over time ('adapter') stays within a clip;
+    templates and `name_first` get cleaned class names ('Apply Eye Makeup'),
+    where the original takes those of its lists ('ApplyEyeMakeup'); maps of
+    attention show the class token's row, not the mean over all.
+  """
+  _check(settings, backbones)
+  clip, num_frames = backbones.clip, backbones.num_frames
+  towers = AdaptedTowers(
+      clip.sizes,
+      num_frames,
+      clip.dtype,
+      settings.temporal,
+      settings.time_order == 'reference',
+      settings.temporal_embedding,
+      settings.drop_path,
+      settings.drop_unit,
+      settings.attention_dropout,
+      settings.prompt_dropout,
+  )
+
+  def frames_of(params, pixels, rngs=None, **kwargs):
+    hooks = towers.image_hooks(params['method'], rngs, **kwargs)
+    x = clip.images(params['clip'], fold_time(pixels), hooks)
+    return unfold_time(x, num_frames)
+
+  def video(params, pixels, rngs, train):
+    frames = frames_of(params, pixels, rngs if train else None)
+    return base.VideoFeatures(frames.mean(axis=1), frames)
+
+  def text(params, tokens, rngs=None):
+    hooks = towers.text_hooks(params['method'], rngs)
+    return clip.text(params['clip'], tokens, hooks)
+
+  def prompts(class_names):
+    if not settings.descriptions:
+      return base.class_prompts(settings.templates, class_names)
+    files = {p: descriptions.read(p) for p in _paths(settings.descriptions)}
+    texts = descriptions.find(files, class_names)
+    if settings.name_first:
+      texts = [f'{n}. {t}' for n, t in zip(class_names, texts, strict=True)]
+    return [texts]
+
+  def score(params, features, classes, batch):
+    scale = settings.score_scale or clip.logit_scale(params['clip'])
+    if settings.average == 'embeddings' or len(classes) == 1:
+      return base.cosine_score(scale, features.clip, classes)
+    return _mean_probability(scale, features.clip, classes)
+
+  def loss(params, features, tokens, batch, rngs):
+    label, mask = batch['label'], batch['mask']
+    texts = _texts_of_clips(
+        lambda rows: text(params, rows, rngs), tokens, label, rngs
+    )
+    scale = clip.logit_scale(params['clip'])
+    logits = base.cosine_score(scale, features.clip, texts[None])  # [B, B]
+    parts = {
+        'video_to_text': losses.soft_contrastive(logits, label, mask),
+        'text_to_video': losses.soft_contrastive(logits.T, label, mask),
+    }
+    total = (parts['video_to_text'] + parts['text_to_video']) / 2
+    if settings.motion_weight:
+      parts['motion'] = losses.motion(features.frames, mask)
+      total += settings.motion_weight * parts['motion']
+    return total, parts
+
+  def looks(params, pixels):
+    side = clip.sizes.image_resolution // clip.sizes.vision_patch
+    out = {}
+    for name, prompted in towers.views():
+      seen = {}
+      frames_of(params, pixels, prompted=prompted, see=seen.__setitem__)
+      weights = seen[clip.sizes.vision_layers - 1].mean(1)  # [B*T, N+1, N+1]
+      # What the class token looks at: neither itself nor the prompt.
+      patches = weights[:, 0, 1 : 1 + side**2].reshape(-1, side, side)
+      out[name] = unfold_time(patches, num_frames)
+    return out
+
+  return base.Method(
+      init=jax.jit(towers.init),
+      pixels=lambda frames: normalise(frames, *CONSTANTS[settings.pixels]),
+      video=video,
+      prompts=prompts,
+      text=text,
+      score=score,
+      loss=loss,
+      trainable=(r'method/(?!temporal_embedding).*',),
+      text_trains=True,
+      fit=lambda own: _fit(settings, num_frames, own),
+      looks=looks,
+  )
+
+
+def _texts_of_clips(encode, tokens, label, rngs) -> jax.Array:
+  """The embeddings [B, E] of one text for each clip.
+
+  Args:
+    encode: [n, L] -> [n, E].
+    tokens: [M, K, L].
+    label: [B].
+    rngs: draws a template for each clip; None takes the first.
+  """
+  templates, num_classes, length = tokens.shape
+  rows = label
+  if templates > 1 and rngs is not None:
+    key = jax.random.fold_in(rngs['dropout'], _TEMPLATE_STREAM)
+    drawn = jax.random.randint(key, label.shape, 0, templates)
+    rows = drawn * num_classes + label
+  flat = jnp.asarray(tokens).reshape(templates * num_classes, length)
+  if len(flat) <= len(label):
+    return encode(flat)[rows]
+  return encode(flat[rows])
+
+
+def _mean_probability(scale, video, classes) -> jax.Array:
+  """Log of the class probabilities' mean over templates, [B, K]."""
+  bank = base.normalise_rows(classes)
+  cosines = jnp.einsum('be,mke->mbk', base.normalise_rows(video), bank)
+  each = jax.nn.log_softmax(scale * cosines)
+  return jax.nn.logsumexp(each, axis=0) - jnp.log(len(bank))
+
+
+def _paths(text: str) -> list[str]:
+  return [path.strip() for path in text.split(',') if path.strip()]
+
+
+def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
+  """Trained leaves, flat, for this number of frames."""
+  out = dict(own)
+  for name in ('prompts', 'temporal_embedding'):
+    there = own.get(name)
+    if there is None:
+      continue
+    if there.ndim != 3:
+      raise UserError(
+          f'method.weights holds {name} of shape {there.shape}; wanted three '
+          'axes: layers, frames, width. It is no file of ez_clip.'
+      )
+    if there.shape[1] == num_frames:
+      continue
+    if not settings.resize_prompts:
+      raise UserError(
+          f'method.weights holds {name} of another T: {there.shape[1]} frames, '
+          f'data.num_frames={num_frames}.\n  Set data.num_frames to it, or '
+          'method.settings.resize_prompts=True to interpolate them.'
+      )
+    out[name] = resize_prompts(there, num_frames)
+  has_own = {
+      'temporal_embedding': settings.temporal_embedding,
+      'prompts': settings.temporal in ('deep', 'shallow'),
+  }
+  for name, here in has_own.items():
+    if name in own and not here:
+      key = 'temporal' if name == 'prompts' else name
+      raise UserError(
+          f'method.weights holds {name}, which '
+          f'method.settings.{key}={getattr(settings, key)} has no use for. Set '
+          'it to what the file was trained with.'
+      )
+  return out
+
+
+def _check(settings: Settings, backbones: base.Backbones):
+  for key, allowed in (
+      ('temporal', TEMPORAL),
+      ('time_order', ('clip', 'reference')),
+      ('average', ('probabilities', 'embeddings')),
+      ('drop_unit', UNITS),
+      ('pixels', tuple(CONSTANTS)),
+  ):
+    base.check_choice(key, getattr(settings, key), allowed)
+  if settings.descriptions and not _paths(settings.descriptions):
+    raise UserError(
+        f'method.settings.descriptions={settings.descriptions!r} names no '
+        "file; '' uses method.settings.templates."
+    )
+  for key in ('score_scale', 'motion_weight'):
+    if not 0 <= getattr(settings, key) < float('inf'):
+      raise UserError(
+          f'method.settings.{key}={getattr(settings, key)}: use 0 or more.'
+      )
+  for key in ('drop_path', 'attention_dropout', 'prompt_dropout'):
+    rate = getattr(settings, key)
+    if not 0 <= rate < 1:
+      raise UserError(f'method.settings.{key}={rate}: use 0 or more, below 1.')
+  if backbones.clip.sizes.vision != 'vit':
+    raise UserError(
+        'ez_clip adds tokens and adapters to transformer blocks, which a '
+        'ResNet does not have: set clip.name to a ViT.'
+    )
+  if settings.motion_weight and backbones.num_frames < 2:
+    raise UserError(
+        f'data.num_frames={backbones.num_frames}: the motion loss compares '
+        'frames. Use 2 or more, or method.settings.motion_weight=0.'
+    )

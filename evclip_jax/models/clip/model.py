@@ -1,0 +1,249 @@
+"""CLIP: an image tower and a text tower that end in one space."""
+
+import dataclasses
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from data_pipelines.errors import UserError
+from evclip_jax.models.clip.hooks import PLAIN, Hooks
+from evclip_jax.models.clip.resnet import ModifiedResNet
+from evclip_jax.models.clip.sizes import ClipSizes
+from evclip_jax.models.clip.transformer import Transformer, layer_norm, normal
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """A CLIP model without its weights, which every call takes.
+
+  Attributes:
+    sizes: the architecture.
+    dtype: of the computation, float32 or bfloat16; norms, softmax and results
+      stay in float32, and so do the parameters.
+    remat: whether the backward pass recomputes each block instead of keeping
+      what happened inside it: less memory, a third more time.
+  """
+
+  sizes: ClipSizes
+  dtype: Any = jnp.float32
+  remat: bool = False
+
+  def images(
+      self,
+      params_clip: dict[str, Any],
+      images: jax.Array,
+      hooks: Hooks | None = None,
+  ) -> jax.Array:
+    """Encodes pictures.
+
+    Args:
+      params_clip: params['clip'].
+      images: [n, H, W, 3] float, normalised, of the model's resolution.
+      hooks: what a method adds to the image tower.
+
+    Returns:
+      float32 [n, E], not normalised.
+
+    Raises:
+      ValueError: pictures of another resolution.
+      UserError: hooks for transformer blocks and a tower that has none.
+
+    Source: openai/CLIP, clip/model.py, CLIP.encode_image.
+    Differs: none (channel-last).
+    """
+    side = self.sizes.image_resolution
+    if images.ndim != 4 or images.shape[1:] != (side, side, 3):
+      raise ValueError(
+          f'the image tower wants [n, {side}, {side}, 3], got {images.shape}.'
+      )
+    tower = self._image_tower(hooks or PLAIN)
+    return tower.apply({'params': params_clip['visual']}, images)
+
+  def text(
+      self,
+      params_clip: dict[str, Any],
+      tokens: jax.Array,
+      hooks: Hooks | None = None,
+  ) -> jax.Array:
+    """Encodes texts.
+
+    Args:
+      params_clip: params['clip'].
+      tokens: [..., L] int32 ids with L up to the context length; the largest id
+        of a text is the end-of-text id, whose position is read out.
+      hooks: what a method adds to the text tower.
+
+    Returns:
+      float32 [..., E], not normalised.
+
+    Raises:
+      ValueError: more ids than the context length.
+
+    Source: openai/CLIP, clip/model.py, CLIP.encode_text.
+    Differs: none. As attention is causal, ids behind the end of the longest
+      text may be cut off.
+    """
+    if tokens.shape[-1] > self.sizes.context_length:
+      raise ValueError(
+          f'the text tower takes up to {self.sizes.context_length} ids, got '
+          f'tokens {tokens.shape}.'
+      )
+    tower = self._text_tower(hooks or PLAIN)
+    flat = tokens.reshape(-1, tokens.shape[-1])
+    out = tower.apply({'params': params_clip['text']}, flat)
+    return out.reshape(*tokens.shape[:-1], out.shape[-1])
+
+  def logit_scale(self, params_clip: dict[str, Any]) -> jax.Array:
+    """The scalar cosines are multiplied by, about 100 in released models."""
+    return jnp.exp(jnp.asarray(params_clip['logit_scale'], jnp.float32))
+
+  def init(self, rng: jax.Array) -> dict[str, Any]:
+    """Random weights to train from, float32, drawn as CLIP's authors did."""
+    side = self.sizes.image_resolution
+    visual, text = jax.random.split(rng)
+    return {
+        'visual': self._image_tower(PLAIN).init(
+            visual, jnp.zeros((1, side, side, 3))
+        )['params'],
+        'text': self._text_tower(PLAIN).init(
+            text, jnp.zeros((1, 1), jnp.int32)
+        )['params'],
+        'logit_scale': jnp.asarray(math.log(1 / 0.07), jnp.float32),
+    }
+
+  def shapes(self) -> dict[str, Any]:
+    """The tree of parameters as jax.ShapeDtypeStruct."""
+    return jax.eval_shape(self.init, jax.random.key(0))
+
+  def _image_tower(self, hooks: Hooks) -> nn.Module:
+    if self.sizes.vision == 'vit':
+      return VisionTransformer(self.sizes, hooks, self.remat, self.dtype)
+    if dataclasses.replace(hooks, moments=None) != PLAIN:
+      raise UserError(
+          'this method reaches into the transformer blocks of the image tower, '
+          'which a ResNet does not have: set clip.name to a ViT.'
+      )
+    return ModifiedResNet(self.sizes, hooks, self.remat, self.dtype)
+
+  def _text_tower(self, hooks: Hooks) -> nn.Module:
+    return TextTransformer(self.sizes, hooks, self.remat, self.dtype)
+
+
+class VisionTransformer(nn.Module):
+  """The image tower made of a transformer; see `Clip.images`.
+
+  Attributes:
+    sizes: the architecture.
+    hooks: what a method adds.
+    remat: whether the backward pass recomputes each block.
+    dtype: of the computation.
+
+  Source: openai/CLIP, clip/model.py, VisionTransformer.
+  Differs: none.
+  """
+
+  sizes: ClipSizes
+  hooks: Hooks
+  remat: bool
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    sizes, width = self.sizes, self.sizes.vision_width
+    init = normal(width**-0.5)
+    x = PatchEmbedding(width, sizes.vision_patch, self.dtype, name='conv1')(
+        images
+    )
+    first = self.param('class_embedding', init, (width,))
+    positions = self.param(
+        'positional_embedding', init, (x.shape[1] + 1, width)
+    )
+    first = jnp.broadcast_to(first.astype(x.dtype), (x.shape[0], 1, width))
+    x = jnp.concatenate([first, x], axis=1)  # [n, N, D]
+    x = x + positions.astype(x.dtype)
+    if self.hooks.embed is not None:
+      x = self.hooks.embed(x)
+    x = layer_norm('ln_pre', self.dtype)(x)
+    x = Transformer(
+        sizes.vision_layers,
+        sizes.vision_heads,
+        first_only=True,
+        hooks=self.hooks,
+        remat=self.remat,
+        dtype=self.dtype,
+        name='transformer',
+    )(x)
+    x = layer_norm('ln_post', jnp.float32)(x[:, 0])
+    proj = self.param('proj', init, (width, sizes.embed_dim))
+    return x @ proj
+
+
+class PatchEmbedding(nn.Module):
+  """Cuts pictures into patches and projects each, row by row."""
+
+  width: int
+  patch: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    """[n, H, W, 3] -> [n, H W / patch^2, D]."""
+    p, (n, rows, columns, colours) = self.patch, images.shape
+    kernel = self.param(
+        'kernel', nn.initializers.lecun_normal(), (p, p, colours, self.width)
+    )
+    # A convolution whose stride is its kernel is one matrix product.
+    h, w = rows // p, columns // p
+    x = images.astype(self.dtype).reshape(n, h, p, w, p, colours)
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * w, p * p * colours)
+    return x @ kernel.reshape(-1, self.width).astype(self.dtype)
+
+
+class TextTransformer(nn.Module):
+  """The text tower; see `Clip.text`.
+
+  Attributes:
+    sizes: the architecture.
+    hooks: what a method adds.
+    remat: whether the backward pass recomputes each block.
+    dtype: of the computation.
+  """
+
+  sizes: ClipSizes
+  hooks: Hooks
+  remat: bool
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, tokens: jax.Array) -> jax.Array:
+    """[n, L] -> float32 [n, E]."""
+    sizes, width = self.sizes, self.sizes.text_width
+    table = self.param(
+        'token_embedding', normal(0.02), (sizes.vocab_size, width)
+    )
+    positions = self.param(
+        'positional_embedding', normal(0.01), (sizes.context_length, width)
+    )
+    x = table[tokens] + positions[: tokens.shape[-1]]  # [n, L, D]
+    x = x.astype(self.dtype)
+    if self.hooks.embed is not None:
+      x = self.hooks.embed(x)
+    x = Transformer(
+        sizes.text_layers,
+        sizes.text_heads,
+        causal=True,
+        hooks=self.hooks,
+        remat=self.remat,
+        dtype=self.dtype,
+        name='transformer',
+    )(x)
+    end = tokens.argmax(axis=-1)
+    x = jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0]
+    x = layer_norm('ln_final', jnp.float32)(x)
+    projection = self.param(
+        'text_projection', normal(width**-0.5), (width, sizes.embed_dim)
+    )
+    return x @ projection

@@ -1,0 +1,228 @@
+"""CLIP's transformer, which both of its towers are made of."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from evclip_jax.models.clip.hooks import PLAIN, Hooks, Reweigh
+
+# PyTorch's; Flax has 1e-6.
+EPSILON = 1e-5
+
+
+def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:
+  """A layer norm computed in float32, its result in `dtype`."""
+  return nn.LayerNorm(EPSILON, dtype, use_fast_variance=False, name=name)
+
+
+def normal(std: float):
+  """Initialises with a normal distribution of mean 0."""
+  return nn.initializers.normal(std)
+
+
+def quick_gelu(x: jax.Array) -> jax.Array:
+  """x sigmoid(1.702 x), CLIP's activation."""
+  return x * jax.nn.sigmoid(1.702 * x)
+
+
+class Attention(nn.Module):
+  """Self-attention; query, key and value come from one fused projection.
+
+  Attributes:
+    heads: number of heads.
+    causal: whether a token sees only itself and those before it.
+    std_out: of the initial output projection.
+    dtype: of the computation; the softmax is in float32.
+  """
+
+  heads: int
+  causal: bool
+  std_out: float
+  dtype: Any
+
+  @nn.compact
+  def __call__(
+      self,
+      x: jax.Array,
+      reweigh: Reweigh | None = None,
+      queries: int | None = None,
+  ) -> jax.Array:
+    """Attends.
+
+    Args:
+      x: [..., N, D].
+      reweigh: probabilities [..., h, N, N] -> what is used in their place.
+      queries: how many of the first tokens ask; None for all.
+
+    Returns:
+      [..., N or queries, D].
+    """
+    width = x.shape[-1]
+    qkv = nn.Dense(
+        3 * width,
+        dtype=self.dtype,
+        kernel_init=normal(width**-0.5),
+        name='in_proj',
+    )(x)
+    qkv = qkv.reshape(*x.shape[:-1], 3, self.heads, width // self.heads)
+    # Heads before tokens from the start: plain matrix products, which are
+    # faster on CPUs than contractions over axes in between.
+    q, k, v = jnp.moveaxis(qkv, -3, 0).swapaxes(-2, -3)  # [..., h, N, D/h]
+    q = q[..., :queries, :] * (width // self.heads) ** -0.5
+    scores = jnp.matmul(
+        q, k.swapaxes(-1, -2), preferred_element_type=jnp.float32
+    )
+    if self.causal:
+      seen = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+      scores = jnp.where(seen, scores, -jnp.inf)
+    weights = jax.nn.softmax(scores)
+    if reweigh is not None:
+      weights = reweigh(weights)
+    y = (weights.astype(self.dtype) @ v).swapaxes(-2, -3)  # [..., N, h, D/h]
+    y = y.reshape(*y.shape[:-2], width)
+    return nn.Dense(
+        width,
+        dtype=self.dtype,
+        kernel_init=normal(self.std_out),
+        name='out_proj',
+    )(y)
+
+
+class Mlp(nn.Module):
+  """Two layers with four times the width between them."""
+
+  std_out: float
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    width = x.shape[-1]
+    y = nn.Dense(
+        4 * width,
+        dtype=self.dtype,
+        kernel_init=normal((2 * width) ** -0.5),
+        name='c_fc',
+    )(x)
+    return nn.Dense(
+        width,
+        dtype=self.dtype,
+        kernel_init=normal(self.std_out),
+        name='c_proj',
+    )(quick_gelu(y))
+
+
+class Block(nn.Module):
+  """A residual attention block with its hooks; see `hooks.Hooks`.
+
+  Attributes:
+    layer: its number, from 0.
+    heads: of its attention.
+    causal: whether attention is causal.
+    std_out: of the initial output projections.
+    first_only: whether only the first token's result is computed.
+    hooks: what a method adds; without effect on the parameters.
+    dtype: of the computation.
+  """
+
+  layer: int
+  heads: int
+  causal: bool
+  std_out: float
+  first_only: bool
+  hooks: Hooks
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[n, N, D] -> [n, N, D], or [n, 1, D] if `first_only`."""
+    hooks, layer = self.hooks, self.layer
+    queries = 1 if self.first_only else None
+    attention = Attention(
+        self.heads, self.causal, self.std_out, self.dtype, name='attn'
+    )
+    ln_1 = layer_norm('ln_1', self.dtype)
+
+    def attend(x, reweigh=None, queries=None):
+      return attention(ln_1(x), reweigh, queries).astype(x.dtype)
+
+    if hooks.before_attn is not None:
+      x = hooks.before_attn(layer, x, attend)
+    y = attend(x, self._reweigh(), queries)
+    if hooks.around_attn is not None:
+      y = hooks.around_attn(layer, y)
+    x = x[:, :queries] + y
+    if hooks.after_attn is not None:
+      x = hooks.after_attn(layer, x)
+    normed = layer_norm('ln_2', self.dtype)(x)
+    y = Mlp(self.std_out, self.dtype, name='mlp')(normed)
+    if hooks.beside_mlp is not None:
+      y = y + hooks.beside_mlp(layer, normed)
+    if hooks.around_mlp is not None:
+      y = hooks.around_mlp(layer, y)
+    return x + y
+
+  def _reweigh(self) -> Reweigh | None:
+    """What happens to the probabilities of the block's main attention."""
+    hooks, layer = self.hooks, self.layer
+    if hooks.reweigh is None and hooks.attention_map is None:
+      return None
+
+    def reweigh(weights):
+      if hooks.reweigh is not None:
+        weights = hooks.reweigh(layer, weights)
+      if hooks.attention_map is not None:
+        hooks.attention_map(layer, weights)
+      return weights
+
+    return reweigh
+
+
+class Transformer(nn.Module):
+  """A stack of blocks.
+
+  Attributes:
+    layers: number of blocks.
+    heads: attention heads of each.
+    causal: whether attention is causal.
+    first_only: whether only the first token's result is of use. The last block
+      then computes no other, unless hooks see its tokens.
+    hooks: what a method adds.
+    remat: whether the backward pass recomputes each block.
+    dtype: of the computation.
+
+  Source: openai/CLIP, clip/model.py, Transformer.
+  Differs: none (batch first).
+  """
+
+  layers: int
+  heads: int
+  causal: bool = False
+  first_only: bool = False
+  hooks: Hooks = PLAIN
+  remat: bool = False
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[n, N, D] -> [n, N, D], or [n, 1, D] if `first_only`."""
+    # What is recorded inside of a rematerialised block could not leave it.
+    remat = self.remat and not self.hooks.records
+    block = functools.partial(
+        nn.remat(Block) if remat else Block,
+        heads=self.heads,
+        causal=self.causal,
+        std_out=x.shape[-1] ** -0.5 * (2 * self.layers) ** -0.5,
+        hooks=self.hooks,
+        dtype=self.dtype,
+    )
+    for layer in range(self.layers):
+      last = layer == self.layers - 1
+      x = block(
+          layer=layer,
+          first_only=self.first_only and last and not self.hooks.in_blocks,
+          name=f'resblocks.{layer}',
+      )(x)
+    return x[:, :1] if self.first_only else x

@@ -1,0 +1,196 @@
+"""Attention inside of windows, and the Swin block."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evclip_jax.models.swin3d.windows import (
+  Extent,
+  from_windows,
+  plan_windows,
+  position_codes,
+  region_labels,
+  to_windows,
+)
+from evclip_jax.models.torch_like import Norm, linear
+
+# What the originals add to a score that crosses a border of the rolled map.
+_FAR = -100.0
+# Largest table of pairs times rows for which the bias is a matrix product.
+_DENSE = 1 << 20
+
+
+def position_bias(table: jax.Array, window: Extent, tokens: int) -> jax.Array:
+  """What is added to the scores of each pair of tokens in a window.
+
+  Args:
+    table: [rows, heads], one row per difference of positions.
+    window: the configured window, which gives the table its rows.
+    tokens: of the window in use.
+
+  Returns:
+    float32 [heads, tokens, tokens].
+  """
+  table = jnp.asarray(table, jnp.float32)
+  code, offset = position_codes(window, tokens)
+  code = jnp.asarray(code)
+  row = code[:, None] - code + offset
+  if row.size * len(table) > _DENSE:
+    return jnp.take(table, row, axis=0).transpose(2, 0, 1)
+  # Many pairs share a row. The gradient of indexing would add them up in any
+  # order on GPUs, and no run could be repeated exactly.
+  chosen = jax.nn.one_hot(row, len(table))
+  return jnp.einsum('qkr,rh->hqk', chosen, table, precision='highest')
+
+
+def attend(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    bias: jax.Array,
+    labels: np.ndarray | None,
+) -> jax.Array:
+  """softmax(q k' + bias + far) v in each window and head.
+
+  Its gradient is written out because the products that JAX would derive are
+  several times slower on CPUs, as is the sum over windows for the bias.
+
+  Args:
+    q: [n, heads, tokens, d], scaled; n = windows of all maps.
+    k: likewise.
+    v: likewise.
+    bias: float32 [heads, tokens, tokens].
+    labels: as `region_labels`; tokens of different labels are far.
+
+  Returns:
+    Like `v`. The softmax is in float32.
+  """
+  exact = {'preferred_element_type': jnp.float32}
+
+  def weigh(q, k, bias):
+    scores = jnp.einsum('nhqd,nhkd->nhqk', q, k, **exact) + bias
+    if labels is not None:
+      part = jnp.asarray(labels)
+      far = jnp.where(part[:, None, :, None] != part[:, None, None], _FAR, 0.0)
+      shape = scores.shape
+      scores = scores.reshape(-1, len(part), *shape[1:]) + far
+      scores = scores.reshape(shape)
+    return jax.nn.softmax(scores).astype(v.dtype)
+
+  @jax.custom_vjp
+  def run(q, k, v, bias):
+    return jnp.einsum('nhqk,nhkd->nhqd', weigh(q, k, bias), v)
+
+  def forward(q, k, v, bias):
+    weights = weigh(q, k, bias)
+    return jnp.einsum('nhqk,nhkd->nhqd', weights, v), (q, k, v, weights)
+
+  def backward(kept, dy):
+    q, k, v, weights = kept
+    dw = jnp.einsum('nhqd,nhkd->nhqk', dy, v, **exact)
+    dv = jnp.einsum('nhdq,nhqk->nhdk', dy.swapaxes(2, 3), weights)
+    ds = weights * (dw - (weights * dw).sum(-1, keepdims=True))
+    ones = jnp.ones(len(q), ds.dtype)
+    dbias = jnp.einsum('n,nhqk->hqk', ones, ds, precision='highest')
+    ds = ds.astype(q.dtype)
+    dq = jnp.einsum('nhqk,nhkd->nhqd', ds, k)
+    dk = jnp.einsum('nhdq,nhqk->nhdk', q.swapaxes(2, 3), ds)
+    return dq, dk.swapaxes(2, 3), dv.swapaxes(2, 3), dbias
+
+  run.defvjp(forward, backward)
+  return run(q, k, v, bias)
+
+
+class WindowAttention(nn.Module):
+  """Multi-head attention inside each window, with relative position bias.
+
+  Attributes:
+    heads: number of heads.
+    window: the configured window, which gives the bias table its rows.
+    dtype: of the matrix products; the softmax is in float32.
+  """
+
+  heads: int
+  window: Extent
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, labels: np.ndarray | None) -> jax.Array:
+    """[B, windows, tokens, C] -> the same; `labels` as `region_labels`."""
+    batch, count, tokens, width = x.shape
+    rows = math.prod(2 * w - 1 for w in self.window)
+    table = self.param(
+        'relative_position_bias_table',
+        nn.initializers.normal(0.02),
+        (rows, self.heads),
+    )
+    depth = width // self.heads
+    qkv = linear(3 * width, width, True, 'qkv', self.dtype)(x)
+    # The output axis holds q, k, v, each as [heads, depth]. Heads go before
+    # tokens here: XLA's products are several times slower otherwise on CPUs.
+    qkv = qkv.reshape(batch * count, tokens, 3, self.heads, depth)
+    q, k, v = qkv.transpose(2, 0, 3, 1, 4)  # each [n, heads, tokens, depth]
+    bias = position_bias(table, self.window, tokens)
+    x = attend(q * depth**-0.5, k, v, bias, labels).transpose(0, 2, 1, 3)
+    x = x.reshape(batch, count, tokens, width)
+    return linear(width, width, True, 'proj', self.dtype)(x)
+
+
+class Mlp(nn.Module):
+  """Two dense layers, four times as wide inside, with the exact GELU."""
+
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    width = x.shape[-1]
+    x = linear(4 * width, width, True, 'fc1', self.dtype)(x)
+    x = nn.gelu(x, approximate=False)
+    return linear(width, 4 * width, True, 'fc2', self.dtype)(x)
+
+
+class SwinBlock(nn.Module):
+  """Window attention and an MLP, each behind its norm, with residuals.
+
+  Attributes:
+    heads: number of attention heads.
+    window: configured window along (D, H, W).
+    shifted: whether the windows are moved by half their size.
+    drop_path: probability of dropping a branch of a sample, if a key is given.
+    dtype: of the computation.
+
+  Source: omnivore, omnivision/models/swin_transformer.py,
+    SwinTransformerBlock3D; EV-CLIP, the 2-D blocks of its mask generator.
+  Differs: none.
+  """
+
+  heads: int
+  window: Extent
+  shifted: bool
+  drop_path: float = 0.0
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, rng: jax.Array | None = None) -> jax.Array:
+    """[B, D, H, W, C] -> the same; `rng` turns drop path on."""
+    keys = (None, None) if rng is None else jax.random.split(rng)
+    windows = plan_windows(x.shape[1:4], self.window, self.shifted)
+    y = to_windows(Norm(self.dtype, name='norm1')(x), windows)
+    attention = WindowAttention(
+        self.heads, self.window, self.dtype, name='attn'
+    )
+    y = from_windows(attention(y, region_labels(windows)), windows)
+    x = x + self._drop(y, keys[0])
+    y = Mlp(self.dtype, name='mlp')(Norm(self.dtype, name='norm2')(x))
+    return x + self._drop(y, keys[1])
+
+  def _drop(self, y: jax.Array, rng: jax.Array | None) -> jax.Array:
+    # timm's stochastic depth: one draw per sample, the rest scaled up.
+    if rng is None or not self.drop_path:
+      return y
+    keep = 1 - self.drop_path
+    kept = jax.random.bernoulli(rng, keep, (y.shape[0], 1, 1, 1, 1))
+    return jnp.where(kept, y / keep, 0).astype(y.dtype)

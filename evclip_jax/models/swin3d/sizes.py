@@ -1,0 +1,101 @@
+"""Omnivore's video trunks: published sizes, and sizes read from tensors."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from data_pipelines.errors import WeightsError
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoEncoderSizes:
+  """The architecture of a Swin-3D trunk with patches of 2 x 4 x 4.
+
+  Attributes:
+    embed: channels after the patch embedding; they double at each stage.
+    depths: blocks per stage.
+    heads: attention heads per stage.
+    window: configured attention window along (time, height, width).
+    drop_path: stochastic depth of the last block; it grows from 0 linearly.
+  """
+
+  embed: int
+  depths: tuple[int, ...]
+  heads: tuple[int, ...]
+  window: tuple[int, int, int] = (8, 7, 7)
+  drop_path: float = 0.0
+
+  def describe(self) -> str:
+    """One line, for messages."""
+    return (
+        f'Swin-3D of width {self.embed}, depths {self.depths}, heads '
+        f'{self.heads}, window {self.window}'
+    )
+
+  @property
+  def channels(self) -> int:
+    """Channels of the features, C."""
+    return self.embed * 2 ** (len(self.depths) - 1)
+
+
+_T = VideoEncoderSizes(96, (2, 2, 6, 2), (3, 6, 12, 24), drop_path=0.2)
+_S = VideoEncoderSizes(96, (2, 2, 18, 2), (3, 6, 12, 24), drop_path=0.3)
+_B = VideoEncoderSizes(128, (2, 2, 18, 2), (4, 8, 16, 32), (16, 7, 7), 0.3)
+_L = VideoEncoderSizes(192, (2, 2, 18, 2), (6, 12, 24, 48), drop_path=0.3)
+
+# Names as in the repository's hub configuration. 'tiny', the packaged trunk, is
+# not listed: its sizes are in its file.
+TABLE: dict[str, VideoEncoderSizes] = {
+    'omnivore_swinT': _T,
+    'omnivore_swinS': _S,
+    'omnivore_swinB': _B,
+    'omnivore_swinB_imagenet21k': _B,
+    'omnivore_swinB_epic': dataclasses.replace(_B, drop_path=0.4),
+    'omnivore_swinL_imagenet21k': _L,
+}
+TINY = 'tiny'
+
+def infer(tensors: Mapping[str, np.ndarray]) -> VideoEncoderSizes:
+  """The architecture of a trunk from the shapes of its tensors.
+
+  Args:
+    tensors: names as in the trunk's state dict, without a prefix.
+
+  Returns:
+    The sizes; windows are taken as 7 x 7 in space, as all published ones are,
+    and `drop_path` as 0, which no tensor shows.
+
+  Raises:
+    WeightsError: if the tensors are not those of such a trunk.
+  """
+  try:
+    embed = tensors['patch_embed.proj.weight'].shape[0]
+  except KeyError:
+    raise WeightsError(
+        'this is no Omnivore trunk: patch_embed.proj.weight is missing.'
+    ) from None
+  depths: dict[int, int] = {}
+  heads: dict[int, int] = {}
+  rows = 0
+  block = re.compile(
+      r'layers\.(\d+)\.blocks\.(\d+)\.attn\.relative_position_bias_table'
+  )
+  for name, tensor in tensors.items():
+    if match := block.fullmatch(name):
+      stage, number = int(match[1]), int(match[2])
+      depths[stage] = max(depths.get(stage, 0), number + 1)
+      rows, heads[stage] = tensor.shape
+  if sorted(depths) != list(range(len(depths))) or not depths or rows % 169:
+    raise WeightsError(
+        f'this is no Omnivore trunk: stages {sorted(depths)}, position tables '
+        f'of {rows} rows (wanted stages from 0 and a multiple of 169 rows).'
+    )
+  stages = range(len(depths))
+  return VideoEncoderSizes(
+      embed=int(embed),
+      depths=tuple(depths[i] for i in stages),
+      heads=tuple(int(heads[i]) for i in stages),
+      window=((rows // 169 + 1) // 2, 7, 7),
+  )

@@ -1,0 +1,200 @@
+"""The folder of a run: its name, its config, who may continue it."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from data_pipelines.errors import UserError
+from evclip_jax.config import identity, schema
+from evclip_jax.methods import base
+from evclip_jax.reporting import log
+
+# Below these a config has keys of its own.
+_OPEN_KEYS = ('method.settings.', 'compare.', 'data.tests.', 'data.others.')
+
+
+def default(config_file: str, config: ml_collections.ConfigDict) -> str:
+  """runs/<config>-<method>-s<seed>, under the current folder."""
+  stem = pathlib.Path(config_file.split(':')[0]).stem
+  return os.path.join(
+      'runs', f'{stem}-{config.method.name}-s{config.seed}'
+  )
+
+
+def prepare(
+    workdir: str, config: ml_collections.ConfigDict, write: bool = True
+) -> pathlib.Path:
+  """Creates the folder, or checks that it belongs to this config.
+
+  Args:
+    workdir: the folder.
+    config: the run's config.
+    write: False on all but one process.
+
+  Returns:
+    The folder's absolute path.
+
+  Raises:
+    UserError: the folder holds a run of another config, or cannot be written.
+  """
+  check_free(workdir, config)
+  folder = pathlib.Path(workdir).absolute()
+  if not write:
+    return folder
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    log.write_json(folder / 'config.json', identity.to_dict(config))
+  except OSError as e:
+    raise UserError(
+        f'cannot write to the run folder {folder}: {e.strerror or e}. '
+        'Choose another --workdir.'
+    ) from e
+  return folder
+
+
+def load_config(workdir: str) -> ml_collections.ConfigDict:
+  """The config a run was made with.
+
+  Raises:
+    UserError: if the folder is not a run's.
+  """
+  path = pathlib.Path(workdir) / 'config.json'
+  values = _read_json(path)
+  known = identity.flat(schema.base())
+  unknown = [
+      key
+      for key in identity.flat(values)
+      if key not in known
+      and not key.startswith(_OPEN_KEYS)
+  ]
+  if unknown:
+    raise UserError(
+        f'{path} has keys that this version does not know: '
+        f'{", ".join(unknown[:3])}.'
+    )
+  return identity.from_dict(values)
+
+
+def load_card(workdir: str) -> dict[str, Any]:
+  """The run card of a finished run.
+
+  Raises:
+    UserError: if there is none yet.
+  """
+  return _read_json(pathlib.Path(workdir) / 'run_card.json')
+
+
+def finished(
+    folder: pathlib.Path, config: ml_collections.ConfigDict
+) -> dict[str, Any] | None:
+  """The run card of a finished run of this very config, or None."""
+  path = folder / 'run_card.json'
+  if not path.exists():
+    return None
+  card = _read_json(path)
+  views = {'clips': config.eval.clips, 'crops': config.eval.crops}
+  same = card['config_hash'] == identity.digest(config)
+  return card if same and card['views'] == views else None
+
+
+def check_free(workdir: str, config: ml_collections.ConfigDict):
+  """Raises UserError if the folder holds a run that computes something else."""
+  folder = pathlib.Path(workdir).absolute()
+  if not (folder / 'config.json').exists():
+    return
+  theirs = _read_json(folder / 'config.json')
+  ours = identity.to_dict(config)
+  _refuse_differences(
+      folder, theirs, ours, identity.differences(ours, theirs)
+  )
+
+
+def check_same_model(workdir: str, config: ml_collections.ConfigDict):
+  """Raises UserError if the folder's run has another model than the config.
+
+  For evaluation: lists, views, batch sizes and those of the method's settings
+  that only scores depend on (`SCORING` of its file) may differ from training.
+  """
+  folder = pathlib.Path(workdir).absolute()
+  theirs = _read_json(folder / 'config.json')
+  ours = identity.to_dict(config)
+  keys = ('method', 'clip.name', 'encoder.name', 'data.num_frames')
+  free = getattr(base.load(config.method.name), 'SCORING', ())
+  free = [f'method.settings.{name}' for name in free]
+  differ = [
+      key
+      for key in identity.differences(ours, theirs)
+      if key not in free
+      and any(key == k or key.startswith(k + '.') for k in keys)
+  ]
+  _refuse_differences(folder, theirs, ours, differ)
+
+
+def check_data(folder: pathlib.Path, description: dict[str, Any]):
+  """Writes what a run's lists are, or checks that they are still the same.
+
+  Args:
+    folder: the run folder.
+    description: of the data pipeline; 'lists' has the hash of each list, and
+      'texts' that of its class texts.
+
+  Raises:
+    UserError: a list or a text has changed since the run began.
+  """
+  path = folder / 'data.json'
+  if not path.exists():
+    log.write_json(path, description)
+    return
+  found = _read_json(path)
+  theirs, ours = found['lists'], description['lists']
+  for name in sorted({*theirs, *ours}):
+    then, now = theirs.get(name), ours.get(name)
+    if then is None or now is None or then['sha256'] != now['sha256']:
+      raise UserError(
+          f'the list {name!r} has changed since the run in {folder} began '
+          f'({_clips(then)} then, {_clips(now)} now).\n  Restore the data, or '
+          'use another --workdir.'
+      )
+  then, now = (d.get('texts', {}) for d in (found, description))
+  for name in sorted(then.keys() & now.keys()):
+    if then[name] != now[name]:
+      raise UserError(
+          f'the class texts of {name!r} have changed since the run in {folder} '
+          'began: its config is the same, but not the file of texts that it '
+          'names.\n  Restore the file, or use another --workdir.'
+      )
+
+
+def _clips(entry: dict[str, Any] | None) -> str:
+  return 'no such list' if entry is None else (
+      f'{entry["clips"]} clips, hash {entry["sha256"][:8]}'
+  )
+
+
+def _refuse_differences(folder, theirs, ours, differ):
+  if not differ:
+    return
+  a, b = identity.flat(theirs), identity.flat(ours)
+  shown = ', '.join(
+      f'{key}: {a.get(key)!r} there, {b.get(key)!r} now' for key in differ[:4]
+  )
+  more = f' and {len(differ) - 4} more' if len(differ) > 4 else ''
+  raise UserError(
+      f'{folder} holds a run of another config ({shown}{more}).\n'
+      '  Use another --workdir, or delete that folder.'
+  )
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  if not path.exists():
+    raise UserError(
+        f'{path} does not exist. Give the --workdir of a run that was made '
+        'with python -m evclip_jax.main.'
+    )
+  try:
+    return json.loads(path.read_text())
+  except (OSError, json.JSONDecodeError) as e:
+    raise UserError(f'{path} cannot be read: {e}.') from e

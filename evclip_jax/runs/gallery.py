@@ -1,0 +1,117 @@
+"""A page of pictures: what the last variant of a comparison sees and says."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from evclip_jax.evaluation import look, look_beside
+from evclip_jax.reporting import page, pictures
+from evclip_jax.runs import loaded_run
+
+# Clips shown of each test list: enough to see, few enough to mail.
+_PER_LIST = 4
+
+
+class Examples(Protocol):
+  """The part of a data pipeline that pictures need."""
+
+  evals: dict[str, Any]
+
+  def examples(self, name: str, most: int) -> Iterator[tuple[np.ndarray, str]]:
+    """(frames uint8 [T, H, W, 3], class name) of a few clips of a list."""
+
+
+def write(
+    path: pathlib.Path,
+    rows: list[dict[str, Any]],
+    variant: pathlib.Path,
+    data: Examples,
+) -> pathlib.Path:
+  """Writes the page of a comparison.
+
+  Args:
+    path: the .html file.
+    rows: the table, one dict per variant with the same keys.
+    variant: run folder of the variant whose masks are shown.
+    data: where clips come from.
+
+  Returns:
+    The path.
+  """
+  run = loaded_run.load(str(variant))
+  # One for all lists: they are compiled once.
+  looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
+  beside = look_beside.ExampleLooker(run.session, run.weights, _PER_LIST)
+  sections = [
+      _clips(run, looker, data, name)
+      if data_list.episodes is None
+      else _episode(run, beside, data_list)
+      for name, data_list in data.evals.items()
+  ]
+  columns = list(rows[0])
+  return page.write_page(
+      path,
+      title='Comparison',
+      intro=(
+          'Top-1 accuracy in percent on each test list. The pictures show the '
+          'frames of a clip, its mask, what CLIP sees through it, and the five '
+          'best classes.'
+      ),
+      table=page.Table(
+          columns, [[_cell(r[c]) for c in columns] for r in rows]
+      ),
+      sections=sections,
+  )
+
+
+def _clips(run, looker: look.Looker, data: Examples, name: str):
+  """A few clips of a list, each with its scores."""
+  names = data.evals[name].class_names
+  clips, truths = zip(*data.examples(name, _PER_LIST), strict=True)
+  seen = looker([frames[None] for frames in clips], names)
+  return page.Section(
+      title=f'List: {name}',
+      text=f'{len(clips)} clips spread over it; run {run.name!r}.',
+      figures=_figures(run, seen, names, truths),
+  )
+
+
+def _episode(run, looker: look_beside.ExampleLooker, listed: Any):
+  """The first episode of a list: a few of its queries with their scores."""
+  batch = next(iter(listed.episode_batches(0)))
+  ways = batch['way'].shape[1]
+  queries = batch['label'].shape[1]
+  names = [listed.class_names[k] for k in batch['way'][0]]
+  support = batch['video'][0, :-queries]  # [N*K, T, H, W, 3]
+  support = support.reshape(ways, -1, *support.shape[1:])
+  shown = slice(-queries, None, max(queries // _PER_LIST, 1))
+  clips = [clip[None] for clip in batch['video'][0, shown]]
+  seen = looker.beside(support, names)(clips)
+  truths = [names[k] for k in batch['label'][0, shown]]
+  return page.Section(
+      title=f'List: {listed.name}',
+      text=(
+          f'Clips of its first episode: {ways} classes with {support.shape[1]} '
+          f'examples of each; run {run.name!r}.'
+      ),
+      figures=_figures(run, seen, names, truths),
+  )
+
+
+def _figures(run, seen, names, truths):
+  fill = look.fill_colour(run.session.model.method)
+  return [
+      (
+          pictures.draw(
+              look.picture(s, f'clip {i}', names, fill, truth)
+          ),
+          '',
+      )
+      for i, (s, truth) in enumerate(zip(seen, truths, strict=True), 1)
+  ]
+
+
+def _cell(value: Any) -> str:
+  return f'{value:,}' if isinstance(value, int) else str(value)

@@ -1,0 +1,101 @@
+"""The batch contract: what a loader yields and a step takes.
+
+A batch is a dict of arrays of clips, or of whole episodes. How many ways, shots
+and queries an episode has follows from the shapes alone.
+"""
+
+import numpy as np
+
+from data_pipelines.errors import UserError
+
+# name -> (dtype, number of axes)
+CLIPS = {
+    'video': (np.uint8, 5),  # [B, T, H, W, 3], RGB
+    'label': (np.int32, 1),  # [B], 0 .. K-1
+    'mask': (np.float32, 1),  # [B], 1 for a clip, 0 for padding
+    'index': (np.int32, 1),  # [B], position of the clip in its list
+}
+EPISODES = {
+    # [E, V, T, H, W, 3]: N * K support clips, then the queries, class by class
+    'video': (np.uint8, 6),
+    'label': (np.int32, 2),  # [E, N * Q], 0 .. N-1, of each query
+    'way': (np.int32, 2),  # [E, N], the class in its list of each of the N
+    'mask': (np.float32, 1),  # [E], 1 for an episode, 0 for padding
+    'index': (np.int32, 1),  # [E], the episode's number
+}
+
+
+def check(batch: dict[str, np.ndarray], num_frames: int, num_classes: int):
+  """Raises UserError if a batch is not what the step expects."""
+  fields = EPISODES if 'way' in batch else CLIPS
+  for name, (dtype, ndim) in fields.items():
+    if name not in batch:
+      raise UserError(f'a batch lacks {name!r}; it has {sorted(batch)}.')
+    value = batch[name]
+    if value.dtype != dtype or value.ndim != ndim:
+      raise UserError(
+          f'batch[{name!r}] must be {np.dtype(dtype).name} with {ndim} axes, '
+          f'not {value.dtype} {value.shape}.'
+      )
+  video = batch['video']
+  if video.shape[-4] != num_frames or video.shape[-1] != 3:
+    raise UserError(
+        f'batch["video"] must be [..., {num_frames}, H, W, 3], not '
+        f'{video.shape} (data.num_frames).'
+    )
+  classes = batch['way'] if 'way' in batch else batch['label']
+  if classes.min() < 0 or classes.max() >= num_classes:
+    raise UserError(
+        f'labels must lie in 0..{num_classes - 1}, found '
+        f'{classes.min()}..{classes.max()}.'
+    )
+
+
+def synthetic(
+    batch_size: int, num_frames: int, pixels: int, num_classes: int, seed: int
+) -> dict[str, np.ndarray]:
+  """A batch of noise, for benchmarks and tests."""
+  rng = np.random.default_rng(seed)
+  shape = (batch_size, num_frames, pixels, pixels, 3)
+  return {
+      'video': rng.integers(0, 256, shape, dtype=np.uint8),
+      'label': rng.integers(0, num_classes, batch_size, dtype=np.int32),
+      'mask': np.ones(batch_size, np.float32),
+      'index': np.arange(batch_size, dtype=np.int32),
+  }
+
+
+def synthetic_episodes(
+    num_episodes: int,
+    way: int,
+    shot: int,
+    query: int,
+    num_frames: int,
+    pixels: int,
+    num_classes: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+  """Episodes of noise, for benchmarks and tests.
+
+  Args:
+    num_episodes: E.
+    way, shot, query: N, K, Q; N is at most num_classes.
+    num_frames: T.
+    pixels: H and W.
+    num_classes: classes in the list.
+    seed: of the noise.
+  """
+  rng = np.random.default_rng(seed)
+  clips = way * (shot + query)
+  shape = (num_episodes, clips, num_frames, pixels, pixels, 3)
+  labels = np.repeat(np.arange(way, dtype=np.int32), query)
+  ways = [
+      rng.choice(num_classes, way, replace=False) for _ in range(num_episodes)
+  ]
+  return {
+      'video': rng.integers(0, 256, shape, dtype=np.uint8),
+      'label': np.tile(labels, (num_episodes, 1)),
+      'way': np.stack(ways).astype(np.int32),
+      'mask': np.ones(num_episodes, np.float32),
+      'index': np.arange(num_episodes, dtype=np.int32),
+  }

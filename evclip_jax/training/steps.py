@@ -1,0 +1,181 @@
+"""The jitted functions of a run: class bank, training step, evaluation step.
+
+They are the same for every method. Shardings are given here, at the boundary
+of `jit`, and nowhere inside a model.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from evclip_jax.methods.base import Method
+from evclip_jax.training import devices
+from evclip_jax.training.params import merge
+from evclip_jax.training.state import TrainState, rngs_for
+
+Metrics = dict[str, jax.Array]
+# Texts encoded at once: bounds the memory for hundreds of classes.
+_TEXT_CHUNK = 128
+
+
+def make_train_step(
+    method: Method,
+    optimizer: optax.GradientTransformation,
+    schedule: Callable,
+    mesh: Mesh,
+    frozen_shardings: dict[str, Any],
+    seed: int,
+    parts: int = 1,
+) -> Callable:
+  """Builds (state, frozen, classes, batch) -> (state, metrics).
+
+  Gradients, updates and the returned state cover the trainable leaves only.
+  `metrics` has the loss, its parts, the gradient's norm, the learning rate and
+  'finite', a dict that says of each quantity whether it was finite.
+
+  Args:
+    method, optimizer, schedule, mesh, frozen_shardings: of the run.
+    seed: of the step's random keys.
+    parts: how many parts of a batch go through the method one after the other
+      (train.accumulate), for a method whose loss is a mean over rows.
+  """
+
+  def objective(trainable, statistics, frozen, classes, batch, rngs):
+    params = merge(frozen, statistics, trainable)
+    pixels = method.pixels(batch['video'])
+    features = method.video(params, pixels, rngs, True)
+    loss, terms = method.loss(params, features, classes, batch, rngs)
+    return loss, (terms, features.statistics)
+
+  gradient = jax.value_and_grad(objective, has_aux=True)
+
+  def in_parts(trainable, statistics, frozen, classes, batch, rngs):
+    def one(number, rows):
+      own = {n: jax.random.fold_in(key, number) for n, key in rngs.items()}
+      return gradient(trainable, statistics, frozen, classes, rows, own)
+
+    def add(total, part):
+      found = one(*part)
+      return jax.tree.map(lambda a, b: a + b / parts, total, found), None
+
+    # Each device keeps its rows: a part takes every so many of them.
+    rows = jax.tree.map(
+        lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch
+    )
+    shapes = jax.eval_shape(one, 0, jax.tree.map(lambda x: x[0], rows))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    return jax.lax.scan(add, zeros, (jnp.arange(parts), rows))[0]
+
+  def step(state: TrainState, frozen, classes, batch):
+    rngs = rngs_for(seed, state.step)
+    find = gradient if parts == 1 else in_parts
+    (loss, (terms, statistics)), grads = find(
+        state.trainable, state.statistics, frozen, classes, batch, rngs
+    )
+    updates, opt_state = optimizer.update(
+        grads, state.opt_state, state.trainable
+    )
+    metrics = {
+        'loss': loss,
+        **terms,
+        'gradient_norm': optax.tree.norm(grads),
+        'learning_rate': schedule(state.step),
+    }
+    finite = {name: jnp.isfinite(value) for name, value in metrics.items()}
+    finite |= {
+        f'gradient of {path}': jnp.isfinite(g).all()
+        for path, g in grads.items()
+    }
+    trainable = optax.apply_updates(state.trainable, updates)
+    finite |= {
+        f'update of {path}': jnp.isfinite(x).all()
+        for path, x in trainable.items()
+    }
+    new = TrainState(
+        state.step + 1, trainable, opt_state, state.statistics | statistics
+    )
+    return new, metrics | {'finite': finite}
+
+  everywhere = devices.replicated(mesh)
+  return jax.jit(
+      step,
+      in_shardings=(
+          everywhere,
+          frozen_shardings,
+          everywhere,
+          devices.batched(mesh),
+      ),
+      out_shardings=everywhere,
+      donate_argnums=0,
+  )
+
+
+def make_eval_step(
+    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
+) -> Callable:
+  """Builds (weights, frozen, classes, batch) -> rows on every host.
+
+  The result has 'logits' [B, K] and 'features' [B, E], both float32, and the
+  batch's other fields, so that several hosts see the same rows in the same
+  order.
+  """
+
+  def step(weights, frozen, classes, batch):
+    params = merge(frozen, weights)
+    pixels = method.pixels(batch['video'])
+    features = method.video(params, pixels, None, False)
+    logits = method.score(params, features, classes, batch)
+    rows = {k: v for k, v in batch.items() if k != 'video'}
+    return rows | {
+        'logits': logits.astype(jnp.float32),
+        'features': features.clip.astype(jnp.float32),
+    }
+
+  everywhere = devices.replicated(mesh)
+  return jax.jit(
+      step,
+      in_shardings=(
+          everywhere,
+          frozen_shardings,
+          everywhere,
+          devices.batched(mesh),
+      ),
+      out_shardings=everywhere,
+  )
+
+
+def make_class_bank(
+    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
+) -> Callable:
+  """Builds (weights, frozen, tokens [M, K, L]) -> embeddings [M, K, E].
+
+  Computed once where the text side is frozen, once per evaluation elsewhere.
+  """
+  everywhere = devices.replicated(mesh)
+  encode = jax.jit(
+      lambda weights, frozen, tokens: method.text(
+          merge(frozen, weights), tokens
+      ),
+      in_shardings=(everywhere, frozen_shardings, everywhere),
+      out_shardings=everywhere,
+  )
+
+  def bank(weights, frozen, tokens: np.ndarray) -> jax.Array:
+    m, k, length = tokens.shape
+    rows = tokens.reshape(1, m * k, length)
+    pad = -rows.shape[1] % min(_TEXT_CHUNK, m * k)
+    # Padding repeats the last text, so that every chunk has one shape.
+    rows = np.concatenate([rows, np.repeat(rows[:, -1:], pad, axis=1)], axis=1)
+    chunks = [
+        encode(weights, frozen, rows[:, i : i + _TEXT_CHUNK])
+        for i in range(0, rows.shape[1], _TEXT_CHUNK)
+    ]
+    classes = jnp.concatenate(chunks, axis=1)[:, : m * k]
+    return classes.reshape(m, k, -1)
+
+  return bank

@@ -1,0 +1,96 @@
+"""Omnivore's trunk weights to our tree and back."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from data_pipelines.errors import WeightsError
+from evclip_jax.models.swin3d import sizes as sizes_lib
+from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.weights.loaded import Converted
+from evclip_jax.weights.table import CONV3D, LINEAR, Rule, convert
+from evclip_jax.weights.table import to_source as table_to_source
+from evclip_jax.weights.tree import flatten
+
+# Raise it when a rule changes: it makes cached conversions stale.
+VERSION = 1
+
+_BLOCK = r'layers\.(\d+)\.blocks\.(\d+)\.'
+_IN_BLOCK = r'layers.\1/blocks.\2/'
+_MERGE = r'layers\.(\d+)\.downsample\.'
+_IN_MERGE = r'layers.\1/downsample/'
+
+RULES = (
+    Rule(r'patch_embed\.proj\.weight', 'patch_embed/proj/kernel', CONV3D),
+    Rule(r'patch_embed\.proj\.bias', 'patch_embed/proj/bias'),
+    Rule(r'patch_embed\.norm\.weight', 'patch_embed/norm/scale'),
+    Rule(r'patch_embed\.norm\.bias', 'patch_embed/norm/bias'),
+    Rule(_BLOCK + r'(norm1|norm2)\.weight', _IN_BLOCK + r'\3/scale'),
+    Rule(_BLOCK + r'(norm1|norm2)\.bias', _IN_BLOCK + r'\3/bias'),
+    Rule(
+        _BLOCK + r'attn\.relative_position_bias_table',
+        _IN_BLOCK + 'attn/relative_position_bias_table',
+    ),
+    Rule(
+        _BLOCK + r'attn\.(qkv|proj)\.weight', _IN_BLOCK + r'attn/\3/kernel',
+        LINEAR,
+    ),
+    Rule(_BLOCK + r'attn\.(qkv|proj)\.bias', _IN_BLOCK + r'attn/\3/bias'),
+    Rule(
+        _BLOCK + r'mlp\.(fc1|fc2)\.weight', _IN_BLOCK + r'mlp/\3/kernel',
+        LINEAR,
+    ),
+    Rule(_BLOCK + r'mlp\.(fc1|fc2)\.bias', _IN_BLOCK + r'mlp/\3/bias'),
+    Rule(_MERGE + r'reduction\.weight', _IN_MERGE + 'reduction/kernel', LINEAR),
+    Rule(_MERGE + r'norm\.weight', _IN_MERGE + 'norm/scale'),
+    Rule(_MERGE + r'norm\.bias', _IN_MERGE + 'norm/bias'),
+    Rule(r'norm\.weight', 'norm/scale'),
+    Rule(r'norm\.bias', 'norm/bias'),
+)
+
+# Not needed: the embedding of depth pictures, a buffer that code derives, and
+# the classifiers.
+IGNORE = (
+    r'depth_patch_embed\..*',
+    r'.*\.relative_position_index',
+    r'heads\..*',
+)
+
+
+def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+  """Converts a trunk's state dict.
+
+  Args:
+    tensors: names as in the original, plain or behind 'trunk.'.
+
+  Returns:
+    `VideoEncoderSizes` and the flat tree without the leading 'encoder/'.
+
+  Raises:
+    WeightsError: if the tensors are not exactly those of such a trunk.
+  """
+  plain: dict[str, np.ndarray] = {}
+  for name, tensor in tensors.items():
+    short = name.removeprefix('trunk.')
+    if short in plain:
+      raise WeightsError(f'the tensor {short!r} is there twice.')
+    plain[short] = tensor
+  sizes = sizes_lib.infer(plain)
+  flat, report = convert(plain, RULES, IGNORE, shapes(sizes))
+  return Converted(sizes, flat, report)
+
+
+def to_source(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """The inverse: original names without a prefix, original layout."""
+  return table_to_source(flat, RULES)
+
+
+def sizes_of(flat: Mapping[str, np.ndarray]) -> sizes_lib.VideoEncoderSizes:
+  """The architecture of a converted flat tree."""
+  return sizes_lib.infer(to_source(flat))
+
+
+def shapes(sizes: sizes_lib.VideoEncoderSizes) -> dict[str, tuple[int, ...]]:
+  """Path -> shape of every leaf of such a trunk."""
+  tree = flatten(VideoEncoder(sizes).shapes())
+  return {path: tuple(leaf.shape) for path, leaf in tree.items()}
