@@ -142,9 +142,15 @@ def environment() -> dict[str, Any]:
   }
 
 
+def is_first() -> bool:
+  """Says whether this is the one process, or the first of several."""
+  # JAX looks for devices when it is asked, which takes a while.
+  return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
 def log(message: str):
-  """A line for the person at the terminal, above any progress bar."""
-  if jax.process_index() == 0:
+  """Prints a line for the person at the terminal, above any progress bar."""
+  if is_first():
     tqdm.write(message, file=sys.stdout)
     sys.stdout.flush()
 
@@ -158,5 +164,5 @@ def progress(total: int, description: str, initial: int = 0, unit: str = 'it'):
       unit=unit,
       dynamic_ncols=True,
       mininterval=1.0 if sys.stderr.isatty() else 10.0,
-      disable=jax.process_index() != 0,
+      disable=not is_first(),
   )
