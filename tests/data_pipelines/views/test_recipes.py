@@ -27,7 +27,7 @@ from data_pipelines.views.view import Place
 from evclip_jax.config import identity, schema
 from tests.data_pipelines import coded_clips
 
-REAL = pathlib.Path(__file__).parents[3] / 'shared/videos/apply_eye_makeup.avi'
+REAL = pathlib.Path(__file__).parents[4] / 'shared/videos/apply_eye_makeup.avi'
 SPECS = (
     ev_clip.Spec(4, 16, 'random', 40, 54, 32),
     ez_clip.Spec(4, 'random', 32),
