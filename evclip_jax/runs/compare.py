@@ -52,8 +52,8 @@ def run(
       cards[name] = done
       continue
     log.log(f'\n== {name} ==')
-    model = model_lib.build(own)
-    own_mode = runs.fitting_mode(mode, model)
+    model = model_lib.build(own, data.class_names)
+    own_mode = runs.fitting_mode(mode, own)
     cards[name] = runs.execute(own, str(own_folder), own_mode, data, model)
     # Not before a variant: a mistake in the config should leave no folder.
     run_folder.prepare(workdir, config, is_first)
