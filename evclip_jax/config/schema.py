@@ -100,12 +100,8 @@ KEYS = {
     'data.flip': Key(True,
         'Mirror half of the training clips (ez_clip). False where left and '
         'right are different classes.'),
-    'data.jitter': Key('frame',
-        'Changed colours in training (ez_clip), drawn per frame as the '
-        'original does, per clip, or not at all.', ('frame', 'clip', 'none')),
     'data.query_augment': Key(False,
-        'Mirror training queries and change their colours (clip_fsar, '
-        'Kinetics).'),
+        'Mirror half of the training queries (clip_fsar, Kinetics).'),
     'data.workers': Key(0,
         'Processes that read clips (about 200 MB each): 0 = one per core, at '
         'most 16; 1 = the trainer itself.', 0),
@@ -204,7 +200,9 @@ KEYS = {
     'protocol.shots': Key((2, 4, 8, 16),
         'few_shot: clips per class of each run, 0 = all. episodes: shots to '
         'score.'),
-    'protocol.seeds': Key((1, 2, 3), 'base_to_novel: seeds to average over.'),
+    'protocol.seeds': Key((),
+        'Seeds to average over, in every protocol; () = (1, 2, 3) in '
+        'base_to_novel and seeds, that of the config in others.'),
     'protocol.splits': Key((),
         'supervised: splits to average over; () = that of the config.'),
 }

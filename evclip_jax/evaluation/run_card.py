@@ -9,11 +9,12 @@ import jax
 import ml_collections
 import numpy as np
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity
 from evclip_jax.evaluation import episodes, scores
 from evclip_jax.methods import base
-from evclip_jax.reporting import log, run_report
+from evclip_jax.reporting import log, page
 from evclip_jax.training import params
 from evclip_jax.training.session import Session
 
@@ -155,8 +156,8 @@ def write(
 ):
   """Writes the card, then report.html, on the first process."""
   if log.is_first():
-    log.write_json(workdir / name, card)
-    run_report.write(workdir, card, shown)
+    whole_file.write_json(workdir / name, card)
+    page.write_run_page(workdir, card, shown)
 
 
 def prompts_hash(method: base.Method, class_names: list[str]) -> str:
@@ -194,5 +195,5 @@ def _save_details(workdir: pathlib.Path, name: str, details: dict[str, Any]):
   }
   if 'confusion' in details:
     shown['confusion'] = details['confusion']
-  log.write_json(folder / f'{name}.json', shown)
+  whole_file.write_json(folder / f'{name}.json', shown)
   np.savez_compressed(folder / f'{name}.npz', **details['arrays'])

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, schema
 from evclip_jax.methods import base
 from evclip_jax.reporting import log
@@ -31,6 +32,14 @@ def run(
     UserError: anything the user can mend; nothing half-written stays.
   """
   schema.check(config)
+  for key in ('shots', 'seeds', 'splits'):
+    if config.protocol.name:
+      break
+    if tuple(config.protocol[key]) != schema.KEYS[f'protocol.{key}'].default:
+      raise UserError(
+          f'protocol.{key} has no effect without protocol.name; '
+          "protocol.name='seeds' repeats a run."
+      )
   log.log(f'run folder: {pathlib.Path(workdir).absolute()}')
   if config.protocol.name:
     from evclip_jax.runs import protocols

@@ -137,7 +137,22 @@ def uses_encoder(settings: Settings) -> bool:
   return settings.prompts == 'ev_clip'
 
 
-def make(settings: Settings, backbones: base.Backbones) -> base.Method:
+def trains(settings: Settings) -> bool:
+  """Returns whether any weight is trained."""
+  return (
+      settings.backbone == 'trained'
+      or settings.prompts == 'ev_clip'
+      or settings.loss != 'few_shot'
+      or bool(settings.depth)
+      or settings.metric == 'trx'
+  )
+
+
+def make(
+    settings: Settings,
+    backbones: base.Backbones,
+    class_names: tuple[str, ...],
+) -> base.Method:
   """CLIP-FSAR on a CLIP and, for EV-CLIP's prompts, a video trunk.
 
   Raises:
@@ -218,7 +233,9 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
 
   return base.Method(
       init=init,
-      pixels=lambda frames: normalise(frames, *CONSTANTS[settings.pixels]),
+      pixels=lambda frames, rng: normalise(
+          frames, *CONSTANTS[settings.pixels]
+      ),
       video=video,
       prompts=lambda names: [
           [settings.template.replace('{}', name) for name in names]

@@ -113,7 +113,11 @@ def uses_encoder(settings: Settings) -> bool:
   return False
 
 
-def make(settings: Settings, backbones: base.Backbones) -> base.Method:
+def make(
+    settings: Settings,
+    backbones: base.Backbones,
+    class_names: tuple[str, ...],
+) -> base.Method:
   """EZ-CLIP on a CLIP with a vision transformer.
 
   Raises:
@@ -200,7 +204,9 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
 
   return base.Method(
       init=jax.jit(towers.init),
-      pixels=lambda frames: normalise(frames, *CONSTANTS[settings.pixels]),
+      pixels=lambda frames, rng: normalise(
+          frames, *CONSTANTS[settings.pixels]
+      ),
       video=video,
       prompts=prompts,
       text=text,
