@@ -65,8 +65,8 @@ def _explain(error: Exception, argv: Sequence[str]) -> str:
   """Says what was wrong with the flags or the config file."""
   if isinstance(error, flags.Error) and not error.__context__:
     return ' '.join(str(error).split())[:400]
-  file = next((a[9:] for a in argv if a.startswith('--config=')), '')
-  file = file.split(':')[0]
+  given = re.findall(r'^--?config[=\n](.+)$', '\n'.join(argv), re.MULTILINE)
+  file = given[-1].split(':')[0] if given else ''
   if file and not os.path.isfile(file):
     return f'--config={file}: there is no such file.'
   causes = [error]

@@ -40,7 +40,7 @@ def test_watching_differently_is_the_same_run():
         ('train.epochs', 0, 'train.epochs=0: use 1 or more'),
         ('data.shots', -1, 'data.shots'),
         ('data.crop_pixels', 300, 'does not fit'),
-        ('eval.crops', 2, 'use 1 or 3'),
+        ('eval.crops', 2, 'use one of 1, 3'),
     ],
 )
 def test_values_no_run_could_use(key, value, message):

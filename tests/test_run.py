@@ -271,7 +271,7 @@ def test_two_processes_compute_what_one_does(data_root, tmp_path):
     [
         (['--config.data.shot=3'], 'Did you mean "shots"'),
         (['--config=configs/folder.py:nothing'], "method.name='nothing'"),
-        (['--config=configs/nothing.py'], 'cannot be loaded'),
+        (['--config=configs/nothing.py'], 'there is no such file'),
         (['--config.data.root=/nowhere'], 'data.root'),
     ],
 )
