@@ -9,8 +9,8 @@ import functools
 import numpy as np
 
 from data_pipelines.views import crops
-from data_pipelines.views import frames as segments
-from data_pipelines.views import pixels as resize
+from data_pipelines.views.frames import interval_frames, segment_frames
+from data_pipelines.views.pixels import resize
 from data_pipelines.views.view import Place, View
 
 
@@ -62,9 +62,9 @@ def train_view(
   """
   if spec.frame_rule == 'interval':
     place = generator.random()
-    frames = segments.interval_frames(total, spec.num_frames, fps, place)
+    frames = interval_frames(total, spec.num_frames, fps, place)
   else:
-    frames = segments.segment_frames(total, spec.num_frames, generator)
+    frames = segment_frames(total, spec.num_frames, generator)
   offsets = crops.jittered_offsets(
       spec.resized_pixels, spec.crop_pixels, generator
   )
@@ -83,12 +83,12 @@ def eval_view(
 ) -> View:
   """The frames and the crop at `place`; windows share the room evenly."""
   if spec.frame_rule == 'interval':
-    frames = segments.interval_frames(
+    frames = interval_frames(
         total, spec.num_frames, fps, place.middle
     )
   else:
     draws = generator if spec.frame_rule == 'segment' else None
-    frames = segments.segment_frames(total, spec.num_frames, draws)
+    frames = segment_frames(total, spec.num_frames, draws)
   room = spec.resized_pixels - spec.crop_pixels
   offsets = room // 2, place.offset(room)
   return View(frames, functools.partial(cut, offsets=offsets, spec=spec))
@@ -118,5 +118,5 @@ def cut(
     frames = frames[:, :, ::-1]
   size = spec.resized_pixels, spec.resized_pixels
   window = (*offsets, spec.crop_pixels, spec.crop_pixels)
-  pixels = resize.resize(frames, *size, window, 'bilinear')
+  pixels = resize(frames, *size, window, 'bilinear')
   return np.ascontiguousarray(pixels, np.uint8)

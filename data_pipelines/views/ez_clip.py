@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.views import crops
-from data_pipelines.views import frames as segments
+from data_pipelines.views.frames import even_frames, shifted_frames
 from data_pipelines.views.view import Place, View
 
 
@@ -56,9 +56,9 @@ def train_view(
   """
   del fps, query
   if spec.train_temporal == 'random':
-    frames = segments.shifted_frames(total, spec.num_frames, generator)
+    frames = shifted_frames(total, spec.num_frames, generator)
   else:
-    frames = segments.even_frames(total, spec.num_frames)
+    frames = even_frames(total, spec.num_frames)
   return View(
       frames, functools.partial(augment, spec=spec, generator=generator)
   )
@@ -73,7 +73,7 @@ def eval_view(
 ) -> View:
   """A frame per segment and the crop at `place` along the longer side."""
   del fps, generator
-  frames = segments.even_frames(total, spec.num_frames, place.middle)
+  frames = even_frames(total, spec.num_frames, place.middle)
   return View(frames, functools.partial(cut, spec=spec, place=place))
 
 
