@@ -75,8 +75,8 @@ def main(args: list[str]):
 
 def model_speed(config, steps: int, num_classes: int) -> dict[str, Any]:
   """Times the steps of a config's method, on batches of noise."""
-  model = model_lib.build(config)
   names = [f'class {k}' for k in range(num_classes)]
+  model = model_lib.build(config, names)
   run = session.start(config, model, names)
   speeds = step_speed.measure(config, run, steps)
   return {

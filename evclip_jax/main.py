@@ -80,11 +80,9 @@ def run(
 
 
 def _run(config, workdir, mode, is_part=False) -> dict[str, Any]:
-  model = None
   if is_part and not config.compare:
     # What only scores may score any list, its training list as well.
-    model = model_lib.build(config)
-    mode = runs.fitting_mode(mode, model)
+    mode = runs.fitting_mode(mode, config)
   trained = os.path.exists(os.path.join(workdir, 'config.json'))
   # A folder of another run is refused before any work.
   if mode == 'evaluate' and trained and not config.compare:
@@ -103,7 +101,7 @@ def _run(config, workdir, mode, is_part=False) -> dict[str, Any]:
   )
   if config.compare:
     return compare.run(config, workdir, mode, data)
-  model = model or model_lib.build(config)
+  model = model_lib.build(config, data.class_names)
   return runs.execute(config, workdir, mode, data, model)
 
 

@@ -43,7 +43,7 @@ def leaves(name, settings, clip, encoder, num_frames):
       for part, flat in shapes.items()
   }
   method = module.make(
-      settings, base.Backbones(Clip(clip), trunk, num_frames, num_support=5)
+      settings, base.Backbones(Clip(clip), trunk, num_frames, num_support=5), ()
   )
   tree['method'] = jax.eval_shape(method.init, jax.random.key(0))
   trainable, rest = params.split(tree, method.trainable)

@@ -97,7 +97,7 @@ def make_method(config, settings):
   way, shot, _ = episode_shape(config)
   encoder = VideoEncoder(ENCODER) if module.uses_encoder(settings) else None
   return module.make(
-      settings, base.Backbones(clip, encoder, NUM_FRAMES, way * shot)
+      settings, base.Backbones(clip, encoder, NUM_FRAMES, way * shot), ()
   )
 
 

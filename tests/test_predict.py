@@ -159,7 +159,7 @@ def test_the_trained_weights_can_be_exported(finished, seen, tmp_path):
   said = export.save_trained(finished, file)
   with run.config.unlocked():
     run.config.method.weights = str(file)
-  model = model_lib.build(run.config)
+  model = model_lib.build(run.config, ['a', 'b'])
   count = sum(x.size for x in jax.tree.leaves(model.params['method']))
   assert f'{count:,} trained weights of ev_clip' in said
   back = params.split(model.params, model.method.trainable)[0]

@@ -24,7 +24,8 @@ def make_feature_step(
 
   def step(weights, frozen, batch):
     params = merge(frozen, weights)
-    features = method.video(params, method.pixels(batch['video']), None, False)
+    pixels = method.pixels(batch['video'], None)
+    features = method.video(params, pixels, None, False)
     rows = {k: v for k, v in batch.items() if k != 'video'}
     return rows | {'clip': features.clip, 'frames': features.frames}
 
@@ -38,7 +39,8 @@ def make_episode_step(
 
   def step(weights, frozen, classes, batch):
     params = merge(frozen, weights)
-    features = method.video(params, method.pixels(batch['video']), None, False)
+    pixels = method.pixels(batch['video'], None)
+    features = method.video(params, pixels, None, False)
     rows = {k: v for k, v in batch.items() if k != 'video'}
     return _judged(method, params, features, classes, rows)
 

@@ -9,12 +9,13 @@ import jax
 import ml_collections
 import numpy as np
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity
 from evclip_jax.evaluation import episodes
 from evclip_jax.evaluation import scores as evaluate
 from evclip_jax.methods import base
-from evclip_jax.reporting import log, run_report
+from evclip_jax.reporting import log, page
 from evclip_jax.training import params, session
 from evclip_jax.training.checkpoints import Checkpoints
 from evclip_jax.training.state import TrainState
@@ -156,7 +157,7 @@ def report(
       'environment': log.environment(),
   }
   if jax.process_index() == 0:
-    run_report.write(pathlib.Path(workdir), card, shown)
+    page.write_run_page(pathlib.Path(workdir), card, shown)
   return card
 
 
@@ -186,7 +187,7 @@ def save_details(
   }
   if 'confusion' in details:
     shown['confusion'] = details['confusion']
-  log.write_json(folder / f'{name}.json', shown)
+  whole_file.write_json(folder / f'{name}.json', shown)
   np.savez_compressed(folder / f'{name}.npz', **details['arrays'])
 
 
@@ -195,7 +196,7 @@ def write_card(
 ):
   """Writes the card into the run folder, on the first process."""
   if jax.process_index() == 0:
-    log.write_json(pathlib.Path(workdir) / name, card)
+    whole_file.write_json(pathlib.Path(workdir) / name, card)
 
 
 def accuracy(summary: dict[str, float]) -> float | str:

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import ml_collections
 
+from data_pipelines import whole_file
 from evclip_jax.config import experiment
 from evclip_jax.evaluation import run_card
-from evclip_jax.reporting import log
+from evclip_jax.reporting import log, tables
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import gallery
 from evclip_jax.runs import run as runs
@@ -51,17 +52,17 @@ def run(
       cards[name] = done
       continue
     log.log(f'\n== {name} ==')
-    model = model_lib.build(own)
-    own_mode = runs.fitting_mode(mode, model)
+    model = model_lib.build(own, data.class_names)
+    own_mode = runs.fitting_mode(mode, own)
     cards[name] = runs.execute(own, str(own_folder), own_mode, data, model)
     # Not before a variant: a mistake in the config should leave no folder.
     run_folder.prepare(workdir, config, is_first)
   if is_first:
     data.write(folder)
   rows = table(cards)
-  log.log('\n' + format_table(rows))
+  log.log('\n' + tables.as_text(rows))
   if is_first:
-    log.write_json(folder / 'compare.json', rows)
+    whole_file.write_json(folder / 'compare.json', rows)
     page = gallery.write(folder / 'report.html', rows, own_folder, data)
     log.log(f'\npictures: {page}')
   return cards
@@ -81,23 +82,3 @@ def table(cards: dict[str, Any]) -> list[dict[str, Any]]:
       }
       for name, card in cards.items()
   ]
-
-
-def format_table(rows: list[dict[str, Any]]) -> str:
-  """The rows as aligned text."""
-  columns = list(rows[0])
-  cells = [columns] + [[_cell(row[c]) for c in columns] for row in rows]
-  widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-  lines = [
-      '  '.join(
-          cell.ljust(w) if i == 0 else cell.rjust(w)
-          for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-      )
-      for row in cells
-  ]
-  lines.insert(1, '-' * len(lines[0]))
-  return '\n'.join(lines)
-
-
-def _cell(value: Any) -> str:
-  return f'{value:,}' if isinstance(value, int) else str(value)

@@ -7,10 +7,10 @@ from typing import Any
 
 import ml_collections
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.methods import base
-from evclip_jax.reporting import log
 
 # Below these a config has keys of its own.
 _OPEN_KEYS = ('method.settings.', 'compare.', 'data.tests.', 'data.others.')
@@ -46,7 +46,7 @@ def prepare(
     return folder
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    log.write_json(folder / 'config.json', identity.to_dict(config))
+    whole_file.write_json(folder / 'config.json', identity.to_dict(config))
   except OSError as e:
     raise UserError(
         f'cannot write to the run folder {folder}: {e.strerror or e}. '
@@ -146,7 +146,7 @@ def check_data(folder: pathlib.Path, description: dict[str, Any]):
   """
   path = folder / 'data.json'
   if not path.exists():
-    log.write_json(path, description)
+    whole_file.write_json(path, description)
     return
   found = _read_json(path)
   theirs, ours = found['lists'], description['lists']

@@ -62,13 +62,19 @@ def load(workdir: str, class_names: list[str] | None = None) -> LoadedRun:
         f'{workdir} holds several runs. Give the --workdir of one of them: '
         f'{workdir}/NAME with NAME in {inner}.'
     )
-  names = class_names or run_class_names(workdir)
+  try:
+    trained_on = run_class_names(workdir)
+  except UserError:
+    if not class_names:
+      raise
+    trained_on = class_names
+  names = class_names or trained_on
   name = pathlib.Path(workdir).name
   checkpoints = Checkpoints(pathlib.Path(workdir), {}, read_only=True)
   kind = next(
       (k for k in ('best', 'last') if checkpoints.latest(k) is not None), None
   )
-  model = model_lib.build(config)
+  model = model_lib.build(config, trained_on)
   run = session.start(config, model, names)
   if kind is None:
     if run.trainable and not config.method.weights:

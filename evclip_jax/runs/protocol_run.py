@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import ml_collections
 
-from evclip_jax.reporting import log
-from evclip_jax.runs import compare, protocols
+from data_pipelines import whole_file
+from evclip_jax.reporting import log, tables
 from evclip_jax.runs import folder as run_folder
+from evclip_jax.runs import protocols
 
 RunPart = Callable[[ml_collections.ConfigDict, str, str], dict[str, Any]]
 
@@ -61,10 +62,10 @@ def run(
     run_folder.prepare(workdir, config, is_first)
   out = summary(config, protocol, cards)
   log.log(f'\n{config.protocol.name}: {protocol.about}')
-  log.log(compare.format_table(table(out['results'])))
+  log.log(tables.as_text(table(out['results'])))
   if is_first:
     name = 'protocol.json' if mode == 'train' else f'{mode}_protocol.json'
-    log.write_json(folder / name, out)
+    whole_file.write_json(folder / name, out)
   return out
 
 

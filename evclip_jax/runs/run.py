@@ -6,7 +6,9 @@ from typing import Any
 import jax
 import ml_collections
 
+from evclip_jax.config import experiment
 from evclip_jax.evaluation import run_card
+from evclip_jax.methods import base
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import run_check, score_run, train
 from evclip_jax.training import session
@@ -57,6 +59,7 @@ def _texts(model: Model, data: session.Data) -> dict[str, str]:
   }
 
 
-def fitting_mode(mode: str, model: Model) -> str:
+def fitting_mode(mode: str, config: ml_collections.ConfigDict) -> str:
   """The mode for a run among others: one with nothing to train is evaluated."""
-  return mode if model.method.trainable else 'evaluate'
+  trains = base.trains(config.method.name, experiment.settings(config))
+  return mode if trains else 'evaluate'

@@ -4,6 +4,7 @@ The one file above the methods that loads concrete networks.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -50,8 +51,14 @@ class Model:
     return np.stack([self.tokenizer.encode(texts) for texts in prompts])
 
 
-def build(config: ml_collections.ConfigDict) -> Model:
+def build(
+    config: ml_collections.ConfigDict, class_names: Sequence[str]
+) -> Model:
   """Loads the networks a config names and makes its method.
+
+  Args:
+    config: a locked config.
+    class_names: of training, in label order.
 
   Raises:
     UserError: weights that are missing, broken, or of another architecture.
@@ -84,7 +91,7 @@ def build(config: ml_collections.ConfigDict) -> Model:
       num_frames=config.data.num_frames,
       num_support=config.episodes.way * config.episodes.shot,
   )
-  method = module.make(settings, backbones)
+  method = module.make(settings, backbones, tuple(class_names))
   own = method.init(state.init_rng(config.seed))
   if own:
     params['method'] = jax.tree.map(np.asarray, own)

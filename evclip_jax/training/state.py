@@ -53,7 +53,7 @@ def rngs_for(seed: int, step: jax.Array) -> dict[str, jax.Array]:
       name: jax.random.fold_in(
           jax.random.key(randomness.fold(seed, f'step/{name}')), step
       )
-      for name in ('drop_path', 'dropout')
+      for name in ('drop_path', 'dropout', 'pixels')
   }
 
 

@@ -47,7 +47,12 @@ def make_train_step(
 
   def objective(trainable, statistics, frozen, classes, batch, rngs):
     params = merge(frozen, statistics, trainable)
-    pixels = method.pixels(batch['video'])
+    pixels = method.pixels(batch['video'], rngs['pixels'])
+    if method.targets is not None:
+      target = method.targets(
+          batch['label'], classes.shape[1], rngs['pixels']
+      )
+      batch = batch | {'target': target}
     features = method.video(params, pixels, rngs, True)
     loss, terms = method.loss(params, features, classes, batch, rngs)
     return loss, (terms, features.statistics)
@@ -127,7 +132,7 @@ def make_eval_step(
 
   def step(weights, frozen, classes, batch):
     params = merge(frozen, weights)
-    pixels = method.pixels(batch['video'])
+    pixels = method.pixels(batch['video'], None)
     features = method.video(params, pixels, None, False)
     logits = method.score(params, features, classes, batch)
     rows = {k: v for k, v in batch.items() if k != 'video'}
