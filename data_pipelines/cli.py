@@ -82,6 +82,8 @@ def _explain(error: Exception, argv: Sequence[str]) -> str:
     if lines:
       text = ' '.join(str(cause).split())[:300]
       return f'{file}, line {lines[-1]}: {type(cause).__name__}: {text}'
+  if "no attribute 'get_config'" in str(error):
+    return f'{file} defines no get_config().'
   return _explain_key(error, argv)
 
 

@@ -127,6 +127,9 @@ KEYS = {
     'compute.remat': Key(False,
         "Recompute CLIP's blocks in the backward pass: less memory, more time.",
         ),
+    'compute.compilation_cache': Key(True,
+        'Keep compiled programs in <cache_dir>/compiled, or where '
+        'JAX_COMPILATION_CACHE_DIR says.'),
     'mesh.data': Key(0, 'Devices along the batch axis; 0 = all.', 0),
     'mesh.shard_frozen': Key(False,
         'Spread large frozen weights over the devices.'),
