@@ -10,11 +10,11 @@ import numpy as np
 from data_pipelines.errors import UserError
 from evclip_jax import support
 from evclip_jax.evaluation import look, look_beside
-from evclip_jax.runs import loaded_run
+from evclip_jax.runs import trained_run
 
 
 def predict(
-    run: loaded_run.LoadedRun,
+    run: trained_run.TrainedRun,
     videos: Sequence[str],
     closely: bool = False,
     examples: support.Support | None = None,

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from evclip_jax.config import identity
+from evclip_jax.config import identity, schema
 from evclip_jax.config.experiment import settings
 from evclip_jax.methods import base
 from evclip_jax.methods.clip_fsar import checkpoint as interop
@@ -38,11 +38,11 @@ def flat(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_every_recipe_is_valid(name):
   config = load(FILE, name)
-  identity.check(config)
+  schema.check(config)
   assert config.is_locked
   assert config.method.name == 'clip_fsar'
   clip = Clip(TABLE[config.clip.name])
-  clip_fsar.make(settings(config), base.Backbones(clip, None, 8, 5))
+  clip_fsar.make(settings(config), base.Backbones(clip, None, 8, 5), ())
   shots = 5 if '5shot' in name else 1
   assert config.episodes.test_shot == shots
   assert config.method.settings.prototypes == (
@@ -96,7 +96,7 @@ def test_what_decays_is_what_decays_in_the_original(name, free, decayed):
   }
   tree = {p: np.broadcast_to(np.float32(0), s) for p, s in leaves.items()}
   method = clip_fsar.make(
-      settings(config), base.Backbones(Clip(sizes), None, 8, 5)
+      settings(config), base.Backbones(Clip(sizes), None, 8, 5), ()
   )
   trainable, _ = split(unflatten(tree), method.trainable)
   counts = {True: 0, False: 0}

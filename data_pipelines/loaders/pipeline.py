@@ -206,9 +206,6 @@ class EpisodePipeline(Lists):
 
   def _to_score(self, source) -> episodes.EpisodeList:
     own = self._config.episodes
-    if own.listing:
-      path = pathlib.Path(own.listing) / _listing(source.name)
-      return episodes.read(path, source.clips, source.class_names)
     way, shot = own.test_way or own.way, own.test_shot or own.shot
     return self._episodes(source, way, shot, own.test_query, own.test_episodes)
 

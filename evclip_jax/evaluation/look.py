@@ -139,7 +139,7 @@ def make_look_step(
 
   def step(weights, frozen, classes, batch):
     params = merge(frozen, weights)
-    pixels = method.pixels(batch['video'])
+    pixels = method.pixels(batch['video'], None)
     features = method.video(params, pixels, None, False)
     logits = method.score(params, features, classes, batch)
     maps = dict(features.maps)
@@ -172,7 +172,7 @@ def fill_colour(method: Method) -> tuple[float, float, float]:
   """
   ends = jnp.array([0, 255], jnp.uint8)
   frames = jnp.broadcast_to(ends[None, :, None, None, None], (1, 2, 1, 1, 3))
-  black, white = np.asarray(method.pixels(frames))[0, :, 0, 0]  # each [3]
+  black, white = np.asarray(method.pixels(frames, None))[0, :, 0, 0]  # each [3]
   return tuple(float(v) for v in black / (black - white))
 
 

@@ -67,16 +67,23 @@ class Method:
 
   Attributes:
     init: (rng) -> the method's own subtree, params['method']; {} if none.
-    pixels: (uint8 [B, T, H, W, 3]) -> normalised float32, same shape.
+    pixels: (uint8 [B, T, H, W, 3], rng) -> normalised float32, same shape.
+      `rng` is the step's key 'pixels' in training: flips, changed colours and
+      the mixing of clips happen here. In scoring it is None: none of that.
     video: (params, pixels, rngs, train) -> VideoFeatures.
     prompts: (class names) -> M lists of K strings, one list per template.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
     score: (params, features, classes [M, K, E], batch) -> logits [B, K].
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
       the mean over rows with batch['mask'] 1 of the global batch.
+    targets: (labels [B], K, rng) -> soft targets float32 [B, K] in training,
+      with the key that `pixels` got, for mixed clips or smoothed labels; `loss`
+      finds them in batch['target']. None = the labels are the targets.
     loss_is_a_mean: True if the loss is a mean over rows that do not know each
       other, so that a batch may go through in parts (train.accumulate).
     trainable: patterns of the paths that train, matched in full.
+    dead: patterns of trainable paths that no gradient can reach, such as
+      weights that the original has and never uses.
     statistics: patterns of the paths that training changes without a gradient,
       such as the running means of batch norms (`VideoFeatures.statistics`).
     text_trains: True if `text` depends on trained leaves. Then `loss` gets the
@@ -92,7 +99,7 @@ class Method:
   """
 
   init: Callable[[jax.Array], Params]
-  pixels: Callable[[jax.Array], jax.Array]
+  pixels: Callable[[jax.Array, jax.Array | None], jax.Array]
   video: Callable[[Params, jax.Array, dict | None, bool], VideoFeatures]
   prompts: Callable[[list[str]], list[list[str]]]
   text: Callable[[Params, jax.Array], jax.Array]
@@ -101,8 +108,10 @@ class Method:
       [Params, VideoFeatures, jax.Array, Batch, dict | None],
       tuple[jax.Array, dict[str, jax.Array]],
   ]
+  targets: Callable[[jax.Array, int, jax.Array], jax.Array] | None = None
   loss_is_a_mean: bool = False
   trainable: tuple[str, ...] = ('method/.*',)
+  dead: tuple[str, ...] = ()
   statistics: tuple[str, ...] = ()
   text_trains: bool = False
   fit: Callable[[Params], Params] | None = None
@@ -121,10 +130,14 @@ def load(name: str) -> ModuleType:
   """The module of a method.
 
   It has `Settings` (a frozen dataclass with defaults), `make(settings,
-  backbones) -> Method` and `uses_encoder(settings) -> bool` (whether it needs a
-  video trunk). It may have `RECIPE`, values of a config by key that its authors
-  use, and `SCORING`, names of settings that scores depend on and no trained
-  weight does; and has `EPISODIC = True` where its batches are episodes.
+  backbones, class_names) -> Method` (class names of training, in label order)
+  and `uses_encoder(settings) -> bool` (whether it needs a video trunk). It may
+  have
+
+  - `RECIPE`: values of a config by key that its authors use;
+  - `trains(settings) -> bool`: whether it trains anything; without it, it does;
+  - `SCORING`: names of settings that scores depend on and no trained weight;
+  - `EPISODIC = True`: its batches are episodes.
 
   Raises:
     UserError: if there is no such file in `evclip_jax/methods`.
@@ -138,6 +151,12 @@ def load(name: str) -> ModuleType:
   if found.submodule_search_locations is not None:
     module += '.method'
   return importlib.import_module(module)
+
+
+def trains(name: str, settings: Any) -> bool:
+  """Returns whether a method with these settings trains any weight."""
+  says = getattr(load(name), 'trains', None)
+  return says is None or says(settings)
 
 
 def normalise_rows(x: jax.Array) -> jax.Array:

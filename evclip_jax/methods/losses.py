@@ -23,19 +23,21 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, mask: jax.Array
 ) -> jax.Array:
-  """Mean of -log softmax(logits)[label].
+  """Returns the mean of -log softmax(logits)[label], or of soft targets.
 
   Args:
     logits: [B, K].
-    labels: int [B], from 0.
+    labels: int [B], from 0; or soft targets, float [B, K].
     mask: [B], 1 for clips and 0 for padding.
 
   Source: EV-CLIP, loss "Cross_Entropy"; torch's default, no smoothing.
   Differs: none.
   """
-  each = optax.softmax_cross_entropy_with_integer_labels(
-      logits.astype(jnp.float32), labels
-  )
+  logits = logits.astype(jnp.float32)
+  if labels.ndim == 2:
+    each = optax.softmax_cross_entropy(logits, labels)
+  else:
+    each = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
   return masked_mean(each, mask)
 
 

@@ -31,7 +31,16 @@ def uses_encoder(settings: Settings) -> bool:
   return False
 
 
-def make(settings: Settings, backbones: base.Backbones) -> base.Method:
+def trains(settings: Settings) -> bool:
+  """Returns False: the networks stay as they are."""
+  return False
+
+
+def make(
+    settings: Settings,
+    backbones: base.Backbones,
+    class_names: tuple[str, ...],
+) -> base.Method:
   """Zero-shot CLIP with mean pooling over frames.
 
   Source: EV-CLIP, the baseline meant by trainers/zsclip.py,
@@ -59,7 +68,9 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
 
   return base.Method(
       init=lambda rng: {},
-      pixels=lambda frames: normalise(frames, *CONSTANTS[settings.pixels]),
+      pixels=lambda frames, rng: normalise(
+          frames, *CONSTANTS[settings.pixels]
+      ),
       video=video,
       prompts=lambda names: base.class_prompts(settings.templates, names),
       text=lambda params, tokens: clip.text(params['clip'], tokens),

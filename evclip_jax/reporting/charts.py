@@ -1,42 +1,57 @@
 """Charts of a whole list: accuracy per class, where its clips lie."""
 
-import numpy as np
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
+import functools
+from collections.abc import Callable
 
-_DPI = 100
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from evclip_jax.reporting.tables import short
+
 _INK, _QUIET, _BAR = '#1f2933', '#7b8794', '#2f6db5'
 # Classes that get a colour and a name of their own in a map of clips.
 _MOST_CLASSES = 20
 
 
-def accuracy_per_class(per_class: dict[str, float]) -> Image.Image:
-  """Bars of top-1 in percent, the hardest class first.
+def literal(draw: Callable) -> Callable:
+  """Makes a drawing function show texts as they are, '$' as well."""
+
+  @functools.wraps(draw)
+  def drawn(*args, **kwargs):
+    with matplotlib.rc_context({'text.parse_math': False}):
+      return draw(*args, **kwargs)
+
+  return drawn
+
+
+@literal
+def accuracy_per_class(per_class: dict[str, float]) -> Figure:
+  """Draws bars of top-1 in percent, the hardest class first.
 
   Args:
     per_class: class name -> 0 .. 100.
   """
   items = sorted(per_class.items(), key=lambda item: item[1])
   names, values = [n for n, _ in items], [v for _, v in items]
-  figure = Figure((8, 0.6 + 0.22 * len(names)), dpi=_DPI, layout='tight')
+  figure = Figure((8, 0.6 + 0.22 * len(names)), layout='tight')
   axes = figure.add_subplot()
   places = np.arange(len(names))
   axes.barh(places, values, height=0.7, color=_BAR)
-  axes.set_yticks(places, [_short(n) for n in names], fontsize=8, color=_INK)
+  axes.set_yticks(places, map(short, names), fontsize=8, color=_INK)
   axes.set_xlim(0, 100)
   axes.set_ylim(len(names) - 0.4, -0.6)
   axes.set_xlabel('top-1 in percent', fontsize=8, color=_QUIET)
   axes.tick_params(axis='x', labelsize=8, colors=_QUIET)
   axes.spines[['top', 'right']].set_visible(False)
-  return _image(figure)
+  return figure
 
 
+@literal
 def map_of_clips(
     features: np.ndarray, labels: np.ndarray, names: list[str]
-) -> Image.Image:
-  """Clips as dots in the plane of the two main directions of their features.
+) -> Figure:
+  """Draws clips as dots in the plane of the main directions of their features.
 
   Args:
     features: [N, E]; directions count, lengths do not.
@@ -45,7 +60,7 @@ def map_of_clips(
       colours and the others are grey.
   """
   places, share = principal_plane(features)
-  figure = Figure((8, 5), dpi=_DPI, layout='tight')
+  figure = Figure((8, 5), layout='tight')
   axes = figure.add_subplot()
   counts = np.bincount(labels, minlength=len(names))
   # Stable: of classes with as many clips the first ones.
@@ -57,8 +72,9 @@ def map_of_clips(
     axes.scatter(
         *places[labels == label].T,
         s=16,
-        color=colormaps['tab20'](number % _MOST_CLASSES),
-        label=_short(names[label]),
+        color=matplotlib.colormaps['tab20'](number % _MOST_CLASSES),
+        # A name that begins with '_' would be left out of the legend.
+        label=' ' + short(names[label]),
     )
   axes.set_xticks([])
   axes.set_yticks([])
@@ -70,11 +86,11 @@ def map_of_clips(
   axes.legend(
       fontsize=8, loc='upper left', bbox_to_anchor=(1, 1), frameon=False
   )
-  return _image(figure)
+  return figure
 
 
 def principal_plane(features: np.ndarray) -> tuple[np.ndarray, float]:
-  """The two main directions of normalised features.
+  """Returns the two main directions of normalised features.
 
   Args:
     features: [N, E].
@@ -93,13 +109,3 @@ def principal_plane(features: np.ndarray) -> tuple[np.ndarray, float]:
   places *= np.where(places[largest, [0, 1]] < 0, -1, 1)
   total = float((sizes**2).sum())
   return places, float((sizes[:2] ** 2).sum() / total) if total else 1.0
-
-
-def _image(figure: Figure) -> Image.Image:
-  canvas = FigureCanvasAgg(figure)
-  canvas.draw()
-  return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-
-
-def _short(text: str, most: int = 34) -> str:
-  return text if len(text) <= most else text[: most - 1] + '…'

@@ -1,17 +1,19 @@
-"""What a run writes down: metrics.jsonl, run_card.json, events, progress."""
+"""What a run says: metrics.jsonl, TensorBoard, lines and progress bars."""
 
-import datetime
 import importlib.util
 import json
 import os
 import pathlib
 import platform
+import resource
+import subprocess
 import sys
 from importlib import metadata
 from typing import Any
 
-import jax
 from tqdm import tqdm
+
+from data_pipelines import whole_file
 
 _PACKAGES = (
     'evclip-jax',
@@ -26,18 +28,12 @@ _PACKAGES = (
     'tensorflow-datasets',
     'av',
     'decord',
+    'opencv-python-headless',
 )
 
 
-def write_json(path: pathlib.Path, value: Any):
-  """Writes a file whole or not at all."""
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-  temporary.write_text(json.dumps(value, indent=2, sort_keys=False) + '\n')
-  os.replace(temporary, path)
-
-
 class MetricsLog:
-  """metrics.jsonl: one JSON object per line, in the order of the steps.
+  """Writes metrics.jsonl: one JSON object per line, in the order of the steps.
 
   It holds only what a run computes, no times: two runs with the same config
   write the same bytes, also if one of them was interrupted.
@@ -49,16 +45,22 @@ class MetricsLog:
     """Opens the log, dropping what an interrupted run wrote too much.
 
     Args:
-      workdir: the run folder.
+      workdir: the run folder. With tensorboardX installed, the numbers also go
+        to its folder 'tensorboard', for TensorBoard.
       resume_step: lines after this step are dropped, as they come again; so
         are the final lines of a finished run. None keeps everything.
       write: False on all but one process.
     """
     self._path = pathlib.Path(workdir) / 'metrics.jsonl'
     self._write = write
-    self._events = _Events(workdir) if write else None
+    self._events = None
     if write and resume_step is not None:
       self._truncate(resume_step)
+    if write and importlib.util.find_spec('tensorboardX'):
+      import tensorboardX
+
+      events = str(pathlib.Path(workdir) / 'tensorboard')
+      self._events = tensorboardX.SummaryWriter(events)
 
   def add(self, step: int, split: str, **values):
     """Appends one line."""
@@ -67,10 +69,13 @@ class MetricsLog:
     line = json.dumps({'step': step, 'split': split, **values})
     with self._path.open('a') as f:
       f.write(line + '\n')
-    self._events.add(step, split, values)
+    for name, value in values.items():
+      # Not 'final', and no texts.
+      if self._events and type(value) in (int, float):
+        self._events.add_scalar(f'{split}/{name}', value, step)
 
   def close(self):
-    """Flushes the TensorBoard events."""
+    """Writes the last TensorBoard events."""
     if self._events:
       self._events.close()
 
@@ -85,48 +90,13 @@ class MetricsLog:
         continue  # A line cut off by a kill; its step comes again.
       if values['step'] <= resume_step and not values.get('final'):
         kept.append(line)
-    temporary = self._path.with_name('.metrics.jsonl')
-    temporary.write_text(''.join(line + '\n' for line in kept))
-    os.replace(temporary, self._path)
-
-
-class _Events:
-  """TensorBoard events, if the tensorboard package is installed."""
-
-  def __init__(self, workdir: pathlib.Path):
-    self._writer = None
-    if importlib.util.find_spec('tensorboard') is None:
-      return
-    from tensorboard.summary.writer import event_file_writer
-
-    self._writer = event_file_writer.EventFileWriter(
-        str(pathlib.Path(workdir) / 'tensorboard')
-    )
-
-  def add(self, step: int, split: str, values: dict[str, Any]):
-    if self._writer is None:
-      return
-    from tensorboard.compat.proto import event_pb2, summary_pb2
-
-    summary = summary_pb2.Summary(
-        value=[
-            summary_pb2.Summary.Value(tag=f'{split}/{k}', simple_value=v)
-            for k, v in values.items()
-            if isinstance(v, (int, float)) and not isinstance(v, bool)
-        ]
-    )
-    now = datetime.datetime.now().timestamp()
-    self._writer.add_event(
-        event_pb2.Event(step=step, summary=summary, wall_time=now)
-    )
-
-  def close(self):
-    if self._writer is not None:
-      self._writer.close()
+    whole_file.write(self._path, ''.join(line + '\n' for line in kept))
 
 
 def environment() -> dict[str, Any]:
-  """Versions and devices, for the run card."""
+  """Returns the command, versions and devices, for the run card."""
+  import jax
+
   versions = {}
   for name in _PACKAGES:
     try:
@@ -134,6 +104,8 @@ def environment() -> dict[str, Any]:
     except metadata.PackageNotFoundError:
       continue
   return {
+      'command': [os.path.basename(sys.executable), *sys.orig_argv[1:]],
+      'commit': _commit(),
       'python': platform.python_version(),
       'platform': platform.platform(),
       'versions': versions,
@@ -142,15 +114,29 @@ def environment() -> dict[str, Any]:
   }
 
 
+def peak_memory() -> dict[str, int]:
+  """Returns the most bytes used so far by the host process and by a device."""
+  import jax
+
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  # Linux counts in KiB, macOS in bytes.
+  used = {'host_peak_bytes': peak * (1 if sys.platform == 'darwin' else 1024)}
+  stats = [d.memory_stats() for d in jax.local_devices()]
+  # The CPU's does not say.
+  if peaks := [s['peak_bytes_in_use'] for s in stats if s]:
+    used['device_peak_bytes'] = max(peaks)
+  return used
+
+
 def log(message: str):
-  """A line for the person at the terminal, above any progress bar."""
-  if jax.process_index() == 0:
+  """Prints a line for the person at the terminal, above any progress bar."""
+  if is_first():
     tqdm.write(message, file=sys.stdout)
     sys.stdout.flush()
 
 
 def progress(total: int, description: str, initial: int = 0, unit: str = 'it'):
-  """A progress bar with rate and ETA on the first process."""
+  """Returns a progress bar with rate and time left, on the first process."""
   return tqdm(
       total=total,
       initial=initial,
@@ -158,5 +144,30 @@ def progress(total: int, description: str, initial: int = 0, unit: str = 'it'):
       unit=unit,
       dynamic_ncols=True,
       mininterval=1.0 if sys.stderr.isatty() else 10.0,
-      disable=jax.process_index() != 0,
+      disable=not is_first(),
   )
+
+
+def is_first() -> bool:
+  """Says whether this is the one process, or the first of several."""
+  jax = sys.modules.get('jax')
+  # Asked for its process, JAX would look for devices, which takes a while.
+  alone = jax is None or not jax.distributed.is_initialized()
+  return alone or jax.process_index() == 0
+
+
+def _commit() -> str | None:
+  """The git commit of the code that runs, '+' if it was edited since."""
+
+  def git(*words):
+    command = ['git', '-C', os.path.dirname(__file__), *words]
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+  try:
+    # Not that of a repository in which this is merely installed.
+    if not git('ls-files', os.path.basename(__file__)):
+      return None
+    edited = git('status', '--porcelain', '--untracked-files=no')
+    return git('rev-parse', 'HEAD').strip() + ('+' if edited else '')
+  except OSError:
+    return None

@@ -1,37 +1,56 @@
-"""One self-contained HTML page: a table of results and pictures of clips."""
+"""One self-contained HTML page: tables of results, charts, pictures of clips.
+
+A page holds its pictures and asks the network for nothing. What cannot be drawn
+costs its own place on the page only.
+"""
 
 import base64
 import dataclasses
 import html
+import io
 import os
 import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from matplotlib.figure import Figure
 from PIL import Image
 
-from evclip_jax.reporting import pictures
-
-# Small enough for a mail. Beyond it, pictures are shrunk and then compressed.
-_MOST_BYTES = 4_500_000
-_SHRINK = ((1.0, 82), (1.0, 65), (0.75, 65), (0.5, 60), (0.35, 50))
+from data_pipelines import whole_file
+from evclip_jax.reporting import charts, tables
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif;
        color: #1f2933; background: #f6f7f9; margin: 0; }
 main { max-width: 1180px; margin: 0 auto; padding: 28px 20px 60px; }
-h1 { font-size: 25px; margin: 0 0 6px; }
-h2 { font-size: 19px; margin: 40px 0 4px; }
-p { margin: 6px 0 14px; max-width: 80ch; color: #52606d; }
+h1 { font-size: 25px; margin: 0 0 6px; overflow-wrap: anywhere; }
+h2 { font-size: 19px; margin: 40px 0 4px; overflow-wrap: anywhere; }
+p { margin: 6px 0 14px; max-width: 80ch; color: #52606d;
+    white-space: pre-line; overflow-wrap: anywhere; }
 table { border-collapse: collapse; background: white; margin: 14px 0 4px; }
 th, td { padding: 6px 16px; border-bottom: 1px solid #e4e7eb;
-         text-align: right; font-variant-numeric: tabular-nums; }
-th { background: #eef1f4; font-weight: 600; }
-th:first-child, td:first-child { text-align: left; }
+         text-align: left; font-variant-numeric: tabular-nums; }
+th { background: #eef1f4; font-weight: 600; white-space: nowrap; }
+.number { text-align: right; }
 figure { background: white; border: 1px solid #e4e7eb; border-radius: 6px;
          margin: 14px 0; padding: 10px; }
-figure img { width: 100%; height: auto; display: block; }
+figure img { max-width: 100%; height: auto; display: block; }
 figcaption { color: #52606d; font-size: 13px; padding-top: 6px; }
 .scroll { overflow-x: auto; }
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """A picture that is drawn when the page is written.
+
+  Attributes:
+    draw: makes it: an image, or a chart.
+    caption: what stands below it; '' for nothing.
+  """
+
+  draw: Callable[[], Image.Image | Figure]
+  caption: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,111 +58,131 @@ class Section:
   """A heading and what stands under it.
 
   Attributes:
-    title: the heading.
+    title: the heading; '' for none.
     text: a sentence below it; '' for none.
-    figures: (picture, caption); the caption may be ''.
+    rows: a table, dicts with the same keys.
+    pictures: drawn one after the other.
   """
 
-  title: str
-  text: str
-  figures: list[tuple[Image.Image, str]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-  """Results, already as text.
-
-  Attributes:
-    header: column names.
-    rows: one list per row, as long as the header.
-    note: a sentence below the table; '' for none.
-  """
-
-  header: list[str]
-  rows: list[list[str]]
-  note: str = ''
+  title: str = ''
+  text: str = ''
+  rows: Sequence[Mapping[str, Any]] = ()
+  pictures: Sequence[Picture] = ()
 
 
 def write_page(
     path: str | os.PathLike,
     title: str,
     intro: str,
-    table: Table | None,
-    sections: list[Section],
+    sections: Sequence[Section],
 ) -> pathlib.Path:
-  """Writes the page; it holds its pictures and needs no network.
+  """Writes a page and returns its path.
 
   Args:
     path: the .html file; its folder must exist.
     title: of the page.
     intro: a sentence or two below the title.
-    table: results, or None.
-    sections: the pictures, grouped.
-
-  Returns:
-    The path.
+    sections: from top to bottom.
   """
-  parts = [f'<h1>{html.escape(title)}</h1>', _paragraph(intro)]
-  if table is not None:
-    parts.append(_table(table))
-  images = iter(_encoded([image for s in sections for image, _ in s.figures]))
+  parts = [f'<h1>{_escape(title)}</h1>', _paragraph(intro)]
   for section in sections:
-    parts += [f'<h2>{html.escape(section.title)}</h2>']
+    if section.title:
+      parts.append(f'<h2>{_escape(section.title)}</h2>')
     parts.append(_paragraph(section.text))
-    parts += [_figure(next(images), c) for _, c in section.figures]
-  text = (
+    if section.rows:
+      parts.append(tables.as_html(section.rows))
+    parts += [_figure(picture) for picture in section.pictures]
+  whole_file.write(
+      path,
       '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
       '<meta name="viewport" content="width=device-width">\n'
-      f'<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n'
+      f'<title>{_escape(title)}</title>\n<style>{_STYLE}</style>\n'
       '</head>\n<body>\n<main>\n' + '\n'.join(filter(None, parts))
-      + '\n</main>\n</body>\n</html>\n'
+      + '\n</main>\n</body>\n</html>\n',
   )
-  path = pathlib.Path(path)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-  temporary.write_text(text, encoding='utf-8')
-  os.replace(temporary, path)
-  return path
+  return pathlib.Path(path)
 
 
-def _encoded(images: list[Image.Image]) -> list[bytes]:
-  """JPEGs that together stay below the limit, as good as that allows."""
-  for scale, quality in _SHRINK:
-    files = [pictures.encode(_scaled(i, scale), quality) for i in images]
-    # Base64 writes four characters for three bytes.
-    if sum(map(len, files)) * 4 / 3 < _MOST_BYTES:
-      break
-  return files if images else []
+def write_run_page(
+    folder: pathlib.Path, card: dict[str, Any], details: dict[str, Any]
+) -> pathlib.Path:
+  """Writes report.html of a run: its numbers, each class, a map of its clips.
+
+  Args:
+    folder: the run folder.
+    card: the run card.
+    details: list name -> what `run_card.evaluate_list` gave beside the summary.
+
+  Returns:
+    The path of the page.
+  """
+  columns = list(dict.fromkeys(k for s in card['final'].values() for k in s))
+  rows = [
+      {'list': name} | {c: summary.get(c) for c in columns}
+      for name, summary in card['final'].items()
+  ]
+  counts = card['parameters']
+  return write_page(
+      folder / 'report.html',
+      f'{card["method"]}: {folder.name}',
+      f'Step {card["selection"]["step"]}, {card["selection"]["meaning"]}. '
+      f'{counts["trainable"]:,} weights were trained and '
+      f'{counts["frozen"]:,} frozen. Accuracies are in percent.',
+      [Section(rows=rows), *(_list(n, d) for n, d in details.items())],
+  )
 
 
-def _scaled(image: Image.Image, scale: float) -> Image.Image:
-  if scale == 1:
-    return image
-  size = (round(image.width * scale), round(image.height * scale))
-  return image.resize(size, Image.Resampling.LANCZOS)
+def _list(name: str, details: dict[str, Any]) -> Section:
+  """The charts of one list of clips."""
+  pictures = [
+      Picture(
+          lambda: charts.accuracy_per_class(details['per_class']),
+          'top-1 of each class',
+      )
+  ]
+  arrays = details['arrays']
+  if len(arrays.get('features', ())) > 2:
+    pictures.append(
+        Picture(
+            lambda: charts.map_of_clips(
+                arrays['features'], arrays['labels'], details['class_names']
+            ),
+            'the features of the clips, seen along their two main directions '
+            '(principal components); near dots look alike to the network',
+        )
+    )
+  return Section(f'List: {name}', pictures=pictures)
+
+
+def _escape(text: str) -> str:
+  return html.escape('\n'.join(map(tables.printable, text.split('\n'))))
 
 
 def _paragraph(text: str) -> str:
-  return f'<p>{html.escape(text)}</p>' if text else ''
+  return f'<p>{_escape(text)}</p>' if text else ''
 
 
-def _table(table: Table) -> str:
-  def row(cells, tag):
-    inner = ''.join(f'<{tag}>{html.escape(c)}</{tag}>' for c in cells)
-    return f'<tr>{inner}</tr>'
-
-  body = '\n'.join(row(cells, 'td') for cells in table.rows)
+def _figure(picture: Picture) -> str:
+  try:
+    kind, data = _encode(picture.draw())
+  # Whatever goes wrong in drawing, the numbers beside it are worth having.
+  except Exception as e:
+    text = f'{picture.caption}: not drawn, {type(e).__name__}: {e}'.lstrip(': ')
+    return f'<figure><figcaption>{_escape(text)}</figcaption></figure>'
+  alt = _escape(picture.caption or 'a clip: frames, maps and scores')
+  below = f'<figcaption>{_escape(picture.caption)}</figcaption>'
   return (
-      '<div class="scroll"><table>\n'
-      f'<thead>{row(table.header, "th")}</thead>\n<tbody>\n{body}\n</tbody>'
-      f'\n</table></div>{_paragraph(table.note)}'
+      f'<figure><img src="data:image/{kind};base64,'
+      f'{base64.b64encode(data).decode()}" alt="{alt}">'
+      f'{below if picture.caption else ""}</figure>'
   )
 
 
-def _figure(jpeg: bytes, caption: str) -> str:
-  data = base64.b64encode(jpeg).decode()
-  alt = html.escape(caption or 'a clip: frames, maps and scores', quote=True)
-  below = f'<figcaption>{html.escape(caption)}</figcaption>' if caption else ''
-  return (
-      f'<figure><img src="data:image/jpeg;base64,{data}" alt="{alt}">'
-      f'{below}</figure>'
-  )
+def _encode(drawn: Image.Image | Figure) -> tuple[str, bytes]:
+  """The kind of a picture's file and its bytes: SVG for charts, else JPEG."""
+  buffer = io.BytesIO()
+  if isinstance(drawn, Figure):
+    drawn.savefig(buffer, format='svg', metadata={'Date': None})
+    return 'svg+xml', buffer.getvalue()
+  drawn.save(buffer, 'JPEG', quality=82, optimize=True)
+  return 'jpeg', buffer.getvalue()

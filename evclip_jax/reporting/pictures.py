@@ -1,7 +1,6 @@
 """One readable picture of one clip: frames, maps, scores."""
 
 import dataclasses
-import io
 
 import numpy as np
 from matplotlib import colormaps
@@ -10,6 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from evclip_jax.models import pixels
+from evclip_jax.reporting.charts import literal
+from evclip_jax.reporting.tables import short
 
 _FRAME_PIXELS = 120
 _GAP_PIXELS = 4
@@ -23,7 +24,7 @@ _RIGHT, _WRONG, _OPEN, _OTHER = '#23784a', '#b3362b', '#2f6db5', '#c3cad3'
 
 @dataclasses.dataclass(frozen=True)
 class ClipPicture:
-  """What is shown of one clip.
+  """Holds what is shown of one clip.
 
   Attributes:
     title: such as the file's name.
@@ -50,7 +51,7 @@ def masked(
     mask: np.ndarray,
     fill: tuple[float, float, float] = pixels.IMAGENET_MEAN,
 ) -> np.ndarray:
-  """Frames as they look behind a mask on normalised pixels.
+  """Returns frames as they look behind a mask on normalised pixels.
 
   Args:
     frames: uint8 [T, H, W, 3].
@@ -67,7 +68,7 @@ def masked(
 
 
 def heat(frames: np.ndarray, heights: np.ndarray) -> np.ndarray:
-  """A map in colours over grey frames, on the fixed scale 0 .. 1.
+  """Returns a map in colours over grey frames, on the fixed scale 0 .. 1.
 
   Args:
     frames: uint8 [T, H, W, 3].
@@ -84,14 +85,15 @@ def heat(frames: np.ndarray, heights: np.ndarray) -> np.ndarray:
 
 
 def brightened(frames: np.ndarray) -> np.ndarray:
-  """Dark frames made visible: the brightest percent white, darks lifted."""
+  """Returns dark frames, their brightest percent white and darks lifted."""
   top = max(float(np.percentile(frames, 99)), 1.0)
   lifted = np.clip(frames / top, 0, 1) ** 0.6
   return (255 * lifted).round().astype(np.uint8)
 
 
+@literal
 def draw(clip: ClipPicture) -> Image.Image:
-  """The picture: rows of frames on the left, the best classes on the right."""
+  """Draws a clip: rows of frames on the left, the best classes on the right."""
   rows = _rows(clip)
   width = max(strip.shape[1] for _, strip in rows) / _DPI
   heights = [strip.shape[0] / _DPI for _, strip in rows]
@@ -132,13 +134,6 @@ def draw(clip: ClipPicture) -> Image.Image:
   _draw_bars(axes, clip)
   figure.canvas.draw()
   return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
-
-
-def encode(image: Image.Image, quality: int = 82) -> bytes:
-  """A picture as JPEG bytes."""
-  buffer = io.BytesIO()
-  image.save(buffer, 'JPEG', quality=quality, optimize=True)
-  return buffer.getvalue()
 
 
 def _rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
@@ -197,7 +192,7 @@ def _enlarged(heights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _draw_title(figure: Figure, clip: ClipPicture, x: float, y: float):
   shown = figure.text(
-      x, y, _short(clip.title, 60), fontsize=11, color=_INK, weight='bold'
+      x, y, short(clip.title, 60), fontsize=11, color=_INK, weight='bold'
   )
   # Measured, so that the verdict begins where the title ends.
   box = shown.get_window_extent(figure.canvas.get_renderer())
@@ -210,16 +205,16 @@ def _draw_title(figure: Figure, clip: ClipPicture, x: float, y: float):
 def _verdict(clip: ClipPicture) -> tuple[str, str]:
   if not clip.scores:
     return '', _INK
-  best = _short(clip.scores[0][0], 34)
+  best = short(clip.scores[0][0])
   if clip.truth is None:
     return best, _OPEN
   if clip.truth == clip.scores[0][0]:
     return f'{best}: right', _RIGHT
-  return f'{best}: wrong, it is {_short(clip.truth, 34)}', _WRONG
+  return f'{best}: wrong, it is {short(clip.truth)}', _WRONG
 
 
 def _draw_bars(axes, clip: ClipPicture):
-  names = [_short(name, 34) for name, _ in clip.scores]
+  names = [short(name) for name, _ in clip.scores]
   values = [100 * p for _, p in clip.scores]
   colours = [_OTHER] * len(names)
   if clip.truth is None and colours:
@@ -246,7 +241,3 @@ def _draw_bars(axes, clip: ClipPicture):
   axes.set_xlim(0, 100)
   axes.set_ylim(len(names) - 0.6, -0.8)
   axes.set_axis_off()
-
-
-def _short(text: str, most: int) -> str:
-  return text if len(text) <= most else text[: most - 1] + '…'

@@ -3,24 +3,22 @@
 import pathlib
 from typing import Any
 
-import jax
 import ml_collections
 
+from data_pipelines import whole_file
 from evclip_jax.config import experiment
 from evclip_jax.evaluation import run_card
-from evclip_jax.reporting import log
+from evclip_jax.reporting import log, tables
+from evclip_jax.runs import execute, gallery
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import gallery
-from evclip_jax.runs import run as runs
-from evclip_jax.training import model as model_lib
-from evclip_jax.training import session
+from evclip_jax.runs.run import fitting_mode
 
 
 def run(
     config: ml_collections.ConfigDict,
     workdir: str,
     mode: str,
-    data: session.Data,
+    data: Any,
 ) -> dict[str, Any]:
   """Runs every variant of `config.compare` on the same data.
 
@@ -37,13 +35,13 @@ def run(
     {variant: run card}; the table is printed and written as compare.json,
     and the last variant's pictures as report.html.
   """
-  is_first = jax.process_index() == 0
+  is_first = log.is_first()
   run_folder.check_free(workdir, config)
   folder = pathlib.Path(workdir).absolute()
   cards: dict[str, Any] = {}
   for choice in config.compare:
     name = choice['name']
-    own = experiment.variant(config, choice['method'], choice['settings'])
+    own = experiment.row(config, choice['method'], choice['settings'])
     own_folder = folder / name.replace(' ', '_')
     done = run_folder.finished(own_folder, own)
     if done and mode == 'train':
@@ -51,17 +49,16 @@ def run(
       cards[name] = done
       continue
     log.log(f'\n== {name} ==')
-    model = model_lib.build(own)
-    own_mode = runs.fitting_mode(mode, model)
-    cards[name] = runs.execute(own, str(own_folder), own_mode, data, model)
+    own_mode = fitting_mode(mode, own)
+    cards[name] = execute.execute(own, str(own_folder), own_mode, data)
     # Not before a variant: a mistake in the config should leave no folder.
     run_folder.prepare(workdir, config, is_first)
   if is_first:
     data.write(folder)
   rows = table(cards)
-  log.log('\n' + format_table(rows))
+  log.log('\n' + tables.as_text(rows))
   if is_first:
-    log.write_json(folder / 'compare.json', rows)
+    whole_file.write_json(folder / 'compare.json', rows)
     page = gallery.write(folder / 'report.html', rows, own_folder, data)
     log.log(f'\npictures: {page}')
   return cards
@@ -81,23 +78,3 @@ def table(cards: dict[str, Any]) -> list[dict[str, Any]]:
       }
       for name, card in cards.items()
   ]
-
-
-def format_table(rows: list[dict[str, Any]]) -> str:
-  """The rows as aligned text."""
-  columns = list(rows[0])
-  cells = [columns] + [[_cell(row[c]) for c in columns] for row in rows]
-  widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-  lines = [
-      '  '.join(
-          cell.ljust(w) if i == 0 else cell.rjust(w)
-          for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-      )
-      for row in cells
-  ]
-  lines.insert(1, '-' * len(lines[0]))
-  return '\n'.join(lines)
-
-
-def _cell(value: Any) -> str:
-  return f'{value:,}' if isinstance(value, int) else str(value)

@@ -1,5 +1,6 @@
 """A page of pictures: what the last variant of a comparison sees and says."""
 
+import functools
 import pathlib
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -8,7 +9,7 @@ import numpy as np
 
 from evclip_jax.evaluation import look, look_beside
 from evclip_jax.reporting import page, pictures
-from evclip_jax.runs import loaded_run
+from evclip_jax.runs import trained_run
 
 # Clips shown of each test list: enough to see, few enough to mail.
 _PER_LIST = 4
@@ -40,7 +41,7 @@ def write(
   Returns:
     The path.
   """
-  run = loaded_run.load(str(variant))
+  run = trained_run.load(str(variant))
   # One for all lists: they are compiled once.
   looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
   beside = look_beside.ExampleLooker(run.session, run.weights, _PER_LIST)
@@ -50,19 +51,13 @@ def write(
       else _episode(run, beside, data_list)
       for name, data_list in data.evals.items()
   ]
-  columns = list(rows[0])
   return page.write_page(
       path,
-      title='Comparison',
-      intro=(
-          'Top-1 accuracy in percent on each test list. The pictures show the '
-          'frames of a clip, its mask, what CLIP sees through it, and the five '
-          'best classes.'
-      ),
-      table=page.Table(
-          columns, [[_cell(r[c]) for c in columns] for r in rows]
-      ),
-      sections=sections,
+      'Comparison',
+      'Top-1 accuracy in percent on each test list. The pictures show the '
+      'frames of a clip, its mask, what CLIP sees through it, and the five '
+      'best classes.',
+      [page.Section(rows=rows), *sections],
   )
 
 
@@ -74,7 +69,7 @@ def _clips(run, looker: look.Looker, data: Examples, name: str):
   return page.Section(
       title=f'List: {name}',
       text=f'{len(clips)} clips spread over it; run {run.name!r}.',
-      figures=_figures(run, seen, names, truths),
+      pictures=_pictures(run, seen, names, truths),
   )
 
 
@@ -96,22 +91,14 @@ def _episode(run, looker: look_beside.ExampleLooker, listed: Any):
           f'Clips of its first episode: {ways} classes with {support.shape[1]} '
           f'examples of each; run {run.name!r}.'
       ),
-      figures=_figures(run, seen, names, truths),
+      pictures=_pictures(run, seen, names, truths),
   )
 
 
-def _figures(run, seen, names, truths):
+def _pictures(run, seen, names, truths) -> list[page.Picture]:
   fill = look.fill_colour(run.session.model.method)
-  return [
-      (
-          pictures.draw(
-              look.picture(s, f'clip {i}', names, fill, truth)
-          ),
-          '',
-      )
+  clips = [
+      look.picture(s, f'clip {i}', names, fill, truth)
       for i, (s, truth) in enumerate(zip(seen, truths, strict=True), 1)
   ]
-
-
-def _cell(value: Any) -> str:
-  return f'{value:,}' if isinstance(value, int) else str(value)
+  return [page.Picture(functools.partial(pictures.draw, c)) for c in clips]

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data_pipelines.errors import UserError
 from evclip_jax.models.clip import sizes
+from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights.tree import flatten
 from tests.clip import small
@@ -40,6 +42,35 @@ def test_shapes_and_types(wanted):
   images = small.encode_images(clip, params, small.images(3, wanted))
   assert (images.shape, images.dtype) == ((3, 16), jnp.float32)
   assert clip.logit_scale(params) == pytest.approx(100)
+
+
+def test_images_are_the_readout_of_the_class_token():
+  clip, params = small.model()
+  images = small.images(3)
+  tokens = jax.jit(clip.tokens)(params, images)
+  assert (tokens.shape, tokens.dtype) == ((3, 5, 128), jnp.float32)
+  np.testing.assert_allclose(
+      clip.readout(params, tokens[:, 0]),
+      small.encode_images(clip, params, images),
+      atol=1e-5,
+  )
+  # By hand: the norm, then the projection, of any token.
+  x, visual = np.asarray(tokens[1, 4], np.float64), params['visual']
+  x = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
+  x = x * visual['ln_post']['scale'] + visual['ln_post']['bias']
+  np.testing.assert_allclose(
+      clip.readout(params, tokens)[1, 4], x @ visual['proj'], atol=1e-5
+  )
+
+
+def test_tokens_go_through_hooks_and_need_a_transformer():
+  clip, params = small.model()
+  hooks = Hooks(around_mlp=lambda layer, y: y * (layer == 0))
+  changed = clip.tokens(params, small.images(1), hooks)
+  assert np.abs(changed - clip.tokens(params, small.images(1))).max() > 1e-3
+  clip, params = small.model(small.RESNET)
+  with pytest.raises(UserError, match='clip.name to a ViT'):
+    clip.tokens(params, small.images(1, small.RESNET))
 
 
 def test_text_takes_any_leading_axes():

@@ -130,7 +130,7 @@ def test_an_edited_file_changes_the_hash_of_the_prompts(tmp_path):
   path.write_text('0,run,They run.\n1,jump,They jump.\n')
   method = ez_clip.make(
       ez_clip.Settings(descriptions=str(path)),
-      base.Backbones(Clip(small.VIT), None, 8),
+      base.Backbones(Clip(small.VIT), None, 8), (),
   )
   names = ['run', 'jump']
   before = run_card.prompts_hash(method, names)

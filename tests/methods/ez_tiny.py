@@ -66,7 +66,7 @@ def built(temporal: str, **settings) -> tuple[base.Method, base.Params]:
       ez_clip.Settings(
           temporal=temporal, temporal_embedding=True, **settings
       ),
-      base.Backbones(Clip(SIZES), None, NUM_FRAMES),
+      base.Backbones(Clip(SIZES), None, NUM_FRAMES), (),
   )
   params = {
       'clip': unflatten(interop.clip_from_source(tensors).flat),

@@ -75,7 +75,7 @@ def fixture(shots):
 
 def made(settings, num_frames=T, width=D):
   clip = Clip(vit(64, 1, 32, width, 64, text_layers=1))
-  return clip_fsar.make(settings, base.Backbones(clip, None, num_frames))
+  return clip_fsar.make(settings, base.Backbones(clip, None, num_frames), ())
 
 
 ROWS = {
@@ -241,11 +241,11 @@ SMALL = clip_fsar.Settings(hidden=8, prototypes='before')
 
 def test_a_resnet_sees_support_and_queries_apart(resnet):
   backbones, params = resnet
-  method = clip_fsar.make(SMALL, backbones)
+  method = clip_fsar.make(SMALL, backbones, ())
   params = params | {'method': method.init(jax.random.key(0))}
   video = batch_lib.synthetic_episodes(2, 2, 1, 1, 2, 32, 3, 0)['video']
   run = jax.jit(method.video, static_argnums=(2, 3))
-  pixels = jnp.asarray(method.pixels(video))
+  pixels = jnp.asarray(method.pixels(video, None))
   before = run(params, pixels, None, True)
   # Other queries, and another episode: the support does not notice.
   changed = pixels.at[0, 2:].multiply(-1).at[1].multiply(-1)
@@ -269,12 +269,12 @@ def test_a_resnet_sees_support_and_queries_apart(resnet):
 
 def test_running_statistics_do_not_know_the_number_of_devices(resnet):
   backbones, params = resnet
-  method = clip_fsar.make(SMALL, backbones)
+  method = clip_fsar.make(SMALL, backbones, ())
   params = params | {'method': method.init(jax.random.key(0))}
   episodes = batch_lib.synthetic_episodes(4, 2, 1, 1, 2, 32, 3, 0)
   run = jax.jit(
       lambda params, video: method.video(
-          params, method.pixels(video), None, True
+          params, method.pixels(video, None), None, True
       )
   )
   found = []
@@ -293,11 +293,11 @@ def test_running_statistics_do_not_know_the_number_of_devices(resnet):
 def test_frozen_batch_norms_are_left_alone(resnet):
   backbones, params = resnet
   method = clip_fsar.make(
-      dataclasses.replace(SMALL, batch_norm='frozen'), backbones
+      dataclasses.replace(SMALL, batch_norm='frozen'), backbones, ()
   )
   params = params | {'method': method.init(jax.random.key(0))}
   video = batch_lib.synthetic_episodes(1, 2, 1, 1, 2, 32, 3, 0)['video']
-  pixels = method.pixels(video)
+  pixels = method.pixels(video, None)
   run = jax.jit(method.video, static_argnums=(2, 3))
   training, scoring = (run(params, pixels, None, t) for t in (True, False))
   np.testing.assert_array_equal(training.frames, scoring.frames)
@@ -307,7 +307,7 @@ def test_frozen_batch_norms_are_left_alone(resnet):
 
 def test_a_frozen_tower_trains_the_head_only():
   settings = dataclasses.replace(SMALL, backbone='frozen')
-  method = clip_fsar.make(settings, tiny.backbones(False))
+  method = clip_fsar.make(settings, tiny.backbones(False), ())
   params = tiny.params(False) | {'method': method.init(jax.random.key(0))}
   trainable, _ = split(params, method.trainable)
   assert all(path.startswith('method/') for path in trainable)
@@ -320,11 +320,11 @@ def test_ev_clips_prompts_under_the_head():
       SMALL, backbone='frozen', prompts='ev_clip', pixels='imagenet'
   )
   assert clip_fsar.uses_encoder(settings)
-  method = clip_fsar.make(settings, tiny.backbones(True))
+  method = clip_fsar.make(settings, tiny.backbones(True), ())
   params = tiny.params(True) | {'method': method.init(jax.random.key(0))}
   batch = tiny.batch(1, episodic=True)
   features = jax.jit(method.video, static_argnums=(2, 3))(
-      params, method.pixels(batch['video']), None, True
+      params, method.pixels(batch['video'], None), None, True
   )
   assert features.frames.shape == (1, 4, tiny.NUM_FRAMES, tiny.CLIP.embed_dim)
   assert features.maps['mask'].shape == (1, 4, tiny.PIXELS, tiny.PIXELS)
@@ -362,6 +362,6 @@ def test_settings_that_cannot_be_are_named(changes, message):
 
 def test_settings_that_do_not_fit_the_networks_are_named(resnet):
   with pytest.raises(UserError, match='batch_norm=frozen'):
-    clip_fsar.make(dataclasses.replace(SMALL, backbone='frozen'), resnet[0])
+    clip_fsar.make(dataclasses.replace(SMALL, backbone='frozen'), resnet[0], ())
   with pytest.raises(UserError, match='heads of the transformer'):
     made(FIXTURE, width=20)

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from evclip_jax.methods import base
-from evclip_jax.training import devices, state, steps
+from evclip_jax.training import devices, steps
 from evclip_jax.training.params import merge, split
 from evclip_jax.weights.tree import flatten
 from tests.methods import tiny
@@ -44,7 +44,7 @@ class Built:
     def score(video, rngs):
       params = merge(self.frozen, self.trainable)
       features = self.method.video(
-          params, self.method.pixels(video), rngs, False
+          params, self.method.pixels(video, None), rngs, False
       )
       return self.method.score(params, features, self.bank, self.batch(ROWS))
 
@@ -55,13 +55,15 @@ class Built:
 def built(name: str) -> Built:
   module = base.load(name)
   settings = module.Settings()
-  method = module.make(settings, tiny.backbones(module.uses_encoder(settings)))
+  names = tuple(f'class {i}' for i in range(tiny.NUM_CLASSES))
+  networks = tiny.backbones(module.uses_encoder(settings))
+  method = module.make(settings, networks, names)
   # On devices, as a session has them: traced indices need it.
   params = jax.device_put(tiny.params(module.uses_encoder(settings)))
   own = method.init(jax.random.key(0))
   if own:
     params['method'] = own
-  prompts = method.prompts([f'class {i}' for i in range(tiny.NUM_CLASSES)])
+  prompts = method.prompts(list(names))
   tokens = tiny.tokens(len(prompts))
   bank = jax.jit(method.text)(params, tokens)
   classes = tokens if method.text_trains else bank
@@ -98,7 +100,7 @@ def test_prompts_are_one_list_per_template(case):
 
 def test_pixels_are_normalised_floats(case):
   video = case.batch(1)['video']
-  pixels = case.method.pixels(video)
+  pixels = case.method.pixels(video, None)
   assert pixels.shape == video.shape
   assert pixels.dtype == jnp.float32
   assert 1 < float(jnp.abs(pixels).max()) < 3
@@ -132,7 +134,7 @@ def test_clips_alone_have_the_features_they_have_in_episodes(case):
   if not case.method.episodic:
     pytest.skip('no episodes')
   params = merge(case.frozen, case.trainable)
-  pixels = case.method.pixels(case.batch(2)['video'])
+  pixels = case.method.pixels(case.batch(2)['video'], None)
   features = jax.jit(case.method.video, static_argnums=(2, 3))
   together = features(params, pixels, None, False)
   clips = pixels.reshape(-1, *pixels.shape[2:])
@@ -155,7 +157,7 @@ def losses(case):
   @jax.jit
   def loss(batch):
     params = merge(case.frozen, case.trainable)
-    pixels = case.method.pixels(batch['video'])
+    pixels = case.method.pixels(batch['video'], None)
     features = case.method.video(params, pixels, None, True)
     return case.method.loss(params, features, case.classes, batch, None)
 
@@ -189,7 +191,7 @@ def train(name, num_devices):
   )
   copies = jax.tree.map(jnp.array, case.trainable)
   current = jax.device_put(
-      state.create(copies, optimizer), devices.replicated(mesh)
+      steps.new_state(copies, optimizer), devices.replicated(mesh)
   )
   found = []
   for i in range(3):

@@ -45,7 +45,7 @@ def backbones(trunk, clip, num_frames):
 )
 def test_trainable_parameter_counts(trunk, clip, num_frames, expected):
   method = ev_clip.make(
-      ev_clip.Settings(), backbones(trunk, clip, num_frames)
+      ev_clip.Settings(), backbones(trunk, clip, num_frames), ()
   )
   tree = jax.eval_shape(method.init, jax.random.key(0))
   assert sum(leaf.size for leaf in jax.tree.leaves(tree)) == expected
@@ -68,7 +68,7 @@ def test_fixture_a11():
   trunk = encoder_convert.from_source(fixture_tensors(TABLE['omnivore_swinT']))
   method = ev_clip.make(
       ev_clip.Settings(consistency_weight=0.1),
-      base.Backbones(clip, VideoEncoder(trunk.sizes), num_frames),
+      base.Backbones(clip, VideoEncoder(trunk.sizes), num_frames), (),
   )
   params = {
       'clip': clip_params | {'logit_scale': np.float32(np.log(100))},
@@ -116,14 +116,14 @@ def test_fixture_a11():
 
 def run_tiny(settings, rngs=None, train=False):
   """Features of two tiny clips, and the loss."""
-  method = ev_clip.make(settings, tiny.backbones(True))
+  method = ev_clip.make(settings, tiny.backbones(True), ())
   params = tiny.params(True) | {'method': method.init(jax.random.key(0))}
   batch = tiny.batch(2)
   classes = jax.random.normal(jax.random.key(1), (1, 3, tiny.CLIP.embed_dim))
 
   @jax.jit
   def run(params):
-    pixels = method.pixels(batch['video'])
+    pixels = method.pixels(batch['video'], None)
     features = method.video(params, pixels, rngs, train)
     return features, method.loss(params, features, classes, batch, None)
 
@@ -162,11 +162,11 @@ def test_mask_alone_adds_no_token():
 @pytest.mark.slow
 def test_bfloat16_keeps_what_needs_it_in_float32():
   half = ev_clip.make(
-      ev_clip.Settings(), tiny.backbones(True, dtype=jnp.bfloat16)
+      ev_clip.Settings(), tiny.backbones(True, dtype=jnp.bfloat16), ()
   )
   params = tiny.params(True) | {'method': half.init(jax.random.key(0))}
-  full = ev_clip.make(ev_clip.Settings(), tiny.backbones(True))
-  pixels = half.pixels(tiny.batch(2)['video'])
+  full = ev_clip.make(ev_clip.Settings(), tiny.backbones(True), ())
+  pixels = half.pixels(tiny.batch(2)['video'], None)
   masks = []
   for method in (full, half):
     features = jax.jit(method.video, static_argnums=(2, 3))(
@@ -195,12 +195,12 @@ def test_the_trunks_drop_path_is_a_choice(choice, train, active):
   given = tiny.backbones(True)
   method = ev_clip.make(
       ev_clip.Settings(prompt='context', encoder_drop_path=choice),
-      dataclasses.replace(given, encoder=Recorder(tiny.ENCODER)),
+      dataclasses.replace(given, encoder=Recorder(tiny.ENCODER)), (),
   )
   params = tiny.params(True) | {
       'method': jax.eval_shape(method.init, jax.random.key(0))
   }
-  pixels = method.pixels(tiny.batch(1)['video'])
+  pixels = method.pixels(tiny.batch(1)['video'], None)
   jax.eval_shape(
       lambda params: method.video(params, pixels, rngs, train), params
   )
@@ -225,13 +225,13 @@ def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
   clip, clip_params = image_tower(wanted)
   method = ev_clip.make(
       ev_clip.Settings(prompt='context', clip_batch_norm='batch'),
-      dataclasses.replace(tiny.backbones(True), clip=clip),
+      dataclasses.replace(tiny.backbones(True), clip=clip), (),
   )
   params = tiny.params(True) | {
       'clip': clip_params,
       'method': method.init(jax.random.key(0)),
   }
-  pixels = method.pixels(tiny.batch(2)['video'])
+  pixels = method.pixels(tiny.batch(2)['video'], None)
   features = jax.jit(method.video, static_argnums=(2, 3))(
       params, pixels, None, train
   )
@@ -263,19 +263,19 @@ def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
 )
 def test_settings_that_do_not_exist_are_named(settings, message):
   with pytest.raises(UserError, match=message):
-    ev_clip.make(ev_clip.Settings(**settings), tiny.backbones(True))
+    ev_clip.make(ev_clip.Settings(**settings), tiny.backbones(True), ())
 
 
 def test_an_odd_number_of_frames_is_fine_without_a_mask():
   odd = backbones('omnivore_swinT', 'ViT-B/32', 7)
   with pytest.raises(UserError, match='data.num_frames=7'):
-    ev_clip.make(ev_clip.Settings(), odd)
-  ev_clip.make(ev_clip.Settings(prompt='context'), odd)
+    ev_clip.make(ev_clip.Settings(), odd, ())
+  ev_clip.make(ev_clip.Settings(prompt='context'), odd, ())
 
 
 def test_templates_need_a_place_for_the_name():
   method = ev_clip.make(
-      ev_clip.Settings(templates=('A video.',)), tiny.backbones(True)
+      ev_clip.Settings(templates=('A video.',)), tiny.backbones(True), ()
   )
   with pytest.raises(UserError, match='method.settings.templates'):
     method.prompts(['run'])

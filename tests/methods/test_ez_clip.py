@@ -37,7 +37,7 @@ def backbones(clip, num_frames=8, **fields):
 )
 def test_trainable_parameter_counts(clip, num_frames, kind, expected):
   method = ez_clip.make(
-      ez_clip.Settings(temporal=kind), backbones(clip, num_frames)
+      ez_clip.Settings(temporal=kind), backbones(clip, num_frames), ()
   )
   tree = jax.eval_shape(method.init, jax.random.key(0))
   assert sum(leaf.size for leaf in jax.tree.leaves(tree)) == expected

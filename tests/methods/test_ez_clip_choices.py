@@ -98,7 +98,7 @@ def test_recomputed_blocks_drop_the_same():
 
   def gradient(remat):
     clip = Clip(ez_tiny.SIZES, remat=remat)
-    method = ez_clip.make(settings, base.Backbones(clip, None, 4))
+    method = ez_clip.make(settings, base.Backbones(clip, None, 4), ())
 
     def total(own):
       params_now = params | {'method': own}
@@ -182,15 +182,15 @@ def test_prompts_for_other_numbers_of_frames():
   )
   np.testing.assert_array_equal(temporal.resize_prompts(there, 8), there)
   sixteen = backbones('ViT-B/16', 16)
-  method = ez_clip.make(ez_clip.Settings(), sixteen)
+  method = ez_clip.make(ez_clip.Settings(), sixteen, ())
   with pytest.raises(UserError, match='another T: 8 frames.*\n.*resize_prompt'):
     method.fit({'prompts': there})
-  method = ez_clip.make(ez_clip.Settings(resize_prompts=True), sixteen)
+  method = ez_clip.make(ez_clip.Settings(resize_prompts=True), sixteen, ())
   assert method.fit({'prompts': there})['prompts'].shape == (1, 16, 1)
   with pytest.raises(UserError, match='settings.temporal_embedding=False'):
     method.fit({'temporal_embedding': there})
   both = ez_clip.Settings(resize_prompts=True, temporal_embedding=True)
-  fitted = ez_clip.make(both, sixteen).fit({'temporal_embedding': there})
+  fitted = ez_clip.make(both, sixteen, ()).fit({'temporal_embedding': there})
   np.testing.assert_array_equal(
       fitted['temporal_embedding'], temporal.resize_prompts(there, 16)
   )
@@ -221,13 +221,13 @@ def test_the_bound_of_the_prompts():
 )
 def test_settings_that_do_not_exist_are_named(settings, message):
   with pytest.raises(UserError, match=message):
-    ez_clip.make(ez_clip.Settings(**settings), backbones('ViT-B/16'))
+    ez_clip.make(ez_clip.Settings(**settings), backbones('ViT-B/16'), ())
 
 
 def test_networks_that_do_not_fit_are_named():
   with pytest.raises(UserError, match='clip.name'):
-    ez_clip.make(ez_clip.Settings(), backbones('RN50'))
+    ez_clip.make(ez_clip.Settings(), backbones('RN50'), ())
   with pytest.raises(UserError, match='data.num_frames=1'):
-    ez_clip.make(ez_clip.Settings(), backbones('ViT-B/16', 1))
+    ez_clip.make(ez_clip.Settings(), backbones('ViT-B/16', 1), ())
   still = ez_clip.Settings(motion_weight=0.0)
-  ez_clip.make(still, backbones('ViT-B/16', 1))
+  ez_clip.make(still, backbones('ViT-B/16', 1), ())

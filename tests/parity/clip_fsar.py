@@ -176,7 +176,7 @@ def make(
   """The method; of CLIP, only the width of its embeddings matters."""
   sizes = vit(64, 1, 32, case.field('dim', int), 64, text_layers=1)
   frames = inputs['support'].shape[1]
-  return clip_fsar.make(settings, base.Backbones(Clip(sizes), None, frames))
+  return clip_fsar.make(settings, base.Backbones(Clip(sizes), None, frames), ())
 
 
 def build_episode(case: Case, inputs: dict[str, np.ndarray]) -> Episode:

@@ -142,7 +142,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
       'encoder': encoder_params,
       'method': unflatten(converted.flat),
   }
-  method = ev_clip.make(settings, backbones)
+  method = ev_clip.make(settings, backbones, ())
   trainable, frozen = split(params, method.trainable)
   return Setup(method, sizes.prompt, trainable, jax.device_put(frozen))
 

@@ -147,7 +147,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
       # CLIP's own: the case's logits are those of training.
       score_scale=0.0,
   )
-  method = ez_clip.make(settings, base.Backbones(clip, None, num_frames))
+  method = ez_clip.make(settings, base.Backbones(clip, None, num_frames), ())
   trainable, frozen = split(params, method.trainable)
   names = interop.to_source(
       {path.removeprefix('method/'): x for path, x in trainable.items()}

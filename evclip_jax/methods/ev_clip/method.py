@@ -74,7 +74,11 @@ def uses_encoder(settings: Settings) -> bool:
   return True
 
 
-def make(settings: Settings, backbones: base.Backbones) -> base.Method:
+def make(
+    settings: Settings,
+    backbones: base.Backbones,
+    class_names: tuple[str, ...],
+) -> base.Method:
   """EV-CLIP on a CLIP and a video trunk.
 
   Raises:
@@ -155,7 +159,9 @@ def make(settings: Settings, backbones: base.Backbones) -> base.Method:
 
   return base.Method(
       init=init,
-      pixels=lambda frames: normalise(frames, *CONSTANTS[settings.pixels]),
+      pixels=lambda frames, rng: normalise(
+          frames, *CONSTANTS[settings.pixels]
+      ),
       video=video,
       prompts=lambda names: base.class_prompts(settings.templates, names),
       text=lambda params, tokens: clip.text(params['clip'], tokens),

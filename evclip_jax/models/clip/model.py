@@ -37,7 +37,7 @@ class Clip:
       images: jax.Array,
       hooks: Hooks | None = None,
   ) -> jax.Array:
-    """Encodes pictures.
+    """Encodes images.
 
     Args:
       params_clip: params['clip'].
@@ -48,19 +48,58 @@ class Clip:
       float32 [n, E], not normalised.
 
     Raises:
-      ValueError: pictures of another resolution.
+      ValueError: images of another resolution.
       UserError: hooks for transformer blocks and a tower that has none.
 
     Source: openai/CLIP, clip/model.py, CLIP.encode_image.
     Differs: none (channel-last).
     """
-    side = self.sizes.image_resolution
-    if images.ndim != 4 or images.shape[1:] != (side, side, 3):
-      raise ValueError(
-          f'the image tower wants [n, {side}, {side}, 3], got {images.shape}.'
+    return self._apply_visual(params_clip, images, hooks)
+
+  def tokens(
+      self,
+      params_clip: dict[str, Any],
+      images: jax.Array,
+      hooks: Hooks | None = None,
+  ) -> jax.Array:
+    """Encodes images to one vector per patch, before the readout.
+
+    Args:
+      params_clip: params['clip'].
+      images: [n, H, W, 3] float, normalised, of the model's resolution.
+      hooks: what a method adds to the image tower.
+
+    Returns:
+      [n, 1 + S, D] in the compute dtype: the class token and S patches, in
+      rows, before `ln_post` and the projection. `readout` of the class tokens
+      is what `images` returns.
+
+    Raises:
+      ValueError: images of another resolution.
+      UserError: the image tower is a ResNet, which has no tokens.
+    """
+    if self.sizes.vision != 'vit':
+      raise UserError(
+          'this method reads the tokens of the image tower, which a ResNet '
+          'does not have: set clip.name to a ViT.'
       )
-    tower = self._image_tower(hooks or PLAIN)
-    return tower.apply({'params': params_clip['visual']}, images)
+    return self._apply_visual(params_clip, images, hooks, method='tokens')
+
+  def readout(
+      self, params_clip: dict[str, Any], tokens: jax.Array
+  ) -> jax.Array:
+    """Maps a ViT's tokens to CLIP's space by `ln_post` and the projection.
+
+    Args:
+      params_clip: params['clip'].
+      tokens: [..., D], any of what `tokens` returns.
+
+    Returns:
+      float32 [..., E], not normalised.
+    """
+    tower = self._image_tower(PLAIN)
+    variables = {'params': params_clip['visual']}
+    return tower.apply(variables, tokens, method='readout')
 
   def text(
       self,
@@ -118,6 +157,16 @@ class Clip:
     """The tree of parameters as jax.ShapeDtypeStruct."""
     return jax.eval_shape(self.init, jax.random.key(0))
 
+  def _apply_visual(self, params_clip, images, hooks, method=None):
+    side = self.sizes.image_resolution
+    if images.ndim != 4 or images.shape[1:] != (side, side, 3):
+      raise ValueError(
+          f'the image tower wants [n, {side}, {side}, 3], got {images.shape}.'
+      )
+    tower = self._image_tower(hooks or PLAIN)
+    variables = {'params': params_clip['visual']}
+    return tower.apply(variables, images, method=method)
+
   def _image_tower(self, hooks: Hooks) -> nn.Module:
     if self.sizes.vision == 'vit':
       return VisionTransformer(self.sizes, hooks, self.remat, self.dtype)
@@ -150,35 +199,43 @@ class VisionTransformer(nn.Module):
   remat: bool
   dtype: Any
 
-  @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
+  def setup(self):
     sizes, width = self.sizes, self.sizes.vision_width
     init = normal(width**-0.5)
-    x = PatchEmbedding(width, sizes.vision_patch, self.dtype, name='conv1')(
-        images
+    patches = (sizes.image_resolution // sizes.vision_patch) ** 2
+    self.conv1 = PatchEmbedding(width, sizes.vision_patch, self.dtype)
+    self.class_embedding = self.param('class_embedding', init, (width,))
+    self.positional_embedding = self.param(
+        'positional_embedding', init, (patches + 1, width)
     )
-    first = self.param('class_embedding', init, (width,))
-    positions = self.param(
-        'positional_embedding', init, (x.shape[1] + 1, width)
-    )
-    first = jnp.broadcast_to(first.astype(x.dtype), (x.shape[0], 1, width))
-    x = jnp.concatenate([first, x], axis=1)  # [n, N, D]
-    x = x + positions.astype(x.dtype)
-    if self.hooks.embed is not None:
-      x = self.hooks.embed(x)
-    x = layer_norm('ln_pre', self.dtype)(x)
-    x = Transformer(
+    self.ln_pre = layer_norm(None, self.dtype)
+    self.transformer = Transformer(
         sizes.vision_layers,
         sizes.vision_heads,
-        first_only=True,
         hooks=self.hooks,
         remat=self.remat,
         dtype=self.dtype,
-        name='transformer',
-    )(x)
-    x = layer_norm('ln_post', jnp.float32)(x[:, 0])
-    proj = self.param('proj', init, (width, sizes.embed_dim))
-    return x @ proj
+    )
+    self.ln_post = layer_norm(None, jnp.float32)
+    self.proj = self.param('proj', init, (width, sizes.embed_dim))
+
+  def __call__(self, images: jax.Array) -> jax.Array:
+    return self.readout(self.tokens(images, first_only=True)[:, 0])
+
+  def tokens(self, images: jax.Array, first_only: bool = False) -> jax.Array:
+    """[n, H, W, 3] -> [n, 1 + S, D], or [n, 1, D] if `first_only`."""
+    x = self.conv1(images)
+    first = self.class_embedding.astype(x.dtype)
+    first = jnp.broadcast_to(first, (x.shape[0], 1, x.shape[-1]))
+    x = jnp.concatenate([first, x], axis=1)  # [n, N, D]
+    x = x + self.positional_embedding.astype(x.dtype)
+    if self.hooks.embed is not None:
+      x = self.hooks.embed(x)
+    return self.transformer(self.ln_pre(x), first_only)
+
+  def readout(self, x: jax.Array) -> jax.Array:
+    """[..., D] -> float32 [..., E]."""
+    return self.ln_post(x) @ self.proj
 
 
 class PatchEmbedding(nn.Module):

@@ -13,7 +13,7 @@ from evclip_jax.models.clip.hooks import PLAIN, Hooks, Reweigh
 EPSILON = 1e-5
 
 
-def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:
+def layer_norm(name: str | None, dtype: Any) -> nn.LayerNorm:
   """A layer norm computed in float32, its result in `dtype`."""
   return nn.LayerNorm(EPSILON, dtype, use_fast_variance=False, name=name)
 
@@ -187,8 +187,6 @@ class Transformer(nn.Module):
     layers: number of blocks.
     heads: attention heads of each.
     causal: whether attention is causal.
-    first_only: whether only the first token's result is of use. The last block
-      then computes no other, unless hooks see its tokens.
     hooks: what a method adds.
     remat: whether the backward pass recomputes each block.
     dtype: of the computation.
@@ -200,14 +198,22 @@ class Transformer(nn.Module):
   layers: int
   heads: int
   causal: bool = False
-  first_only: bool = False
   hooks: Hooks = PLAIN
   remat: bool = False
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """[n, N, D] -> [n, N, D], or [n, 1, D] if `first_only`."""
+  def __call__(self, x: jax.Array, first_only: bool = False) -> jax.Array:
+    """Runs the blocks.
+
+    Args:
+      x: [n, N, D].
+      first_only: whether only the first token's result is of use. The last
+        block then computes no other, unless hooks see its tokens.
+
+    Returns:
+      [n, N, D], or [n, 1, D] if `first_only`.
+    """
     # What is recorded inside of a rematerialised block could not leave it.
     remat = self.remat and not self.hooks.records
     block = functools.partial(
@@ -222,7 +228,7 @@ class Transformer(nn.Module):
       last = layer == self.layers - 1
       x = block(
           layer=layer,
-          first_only=self.first_only and last and not self.hooks.in_blocks,
+          first_only=first_only and last and not self.hooks.in_blocks,
           name=f'resblocks.{layer}',
       )(x)
-    return x[:, :1] if self.first_only else x
+    return x[:, :1] if first_only else x

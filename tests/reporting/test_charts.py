@@ -1,5 +1,7 @@
 """Charts of a list."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -37,10 +39,16 @@ def test_few_clips_have_a_plane_too(clips):
   assert 0 <= share <= 1 + 1e-9
 
 
-def test_pictures_are_drawn():
-  names = [f'class {k}' for k in range(30)]
+def test_charts_are_drawn_whatever_the_classes_are_called():
+  names = ['_hidden', '$x', 'a$b^c$', 'nul\0', '\udcff', '<&>', 'n' * 99]
+  names += [f'class {k}' for k in range(23)]
   labels = np.arange(60) % 30
   features = np.random.default_rng(2).normal(size=(60, 8))
-  assert charts.map_of_clips(features, labels, names).size[0] == 800
-  bars = charts.accuracy_per_class(dict.fromkeys(names, 50.0))
-  assert bars.size[1] > 300
+  for figure in (
+      charts.map_of_clips(features, labels, names),
+      charts.accuracy_per_class(dict.fromkeys(names, 50.0)),
+  ):
+    figure.savefig(out := io.BytesIO(), format='svg')
+    assert len(out.getvalue()) > 10_000
+  legend = charts.map_of_clips(features, labels, names).axes[0].get_legend()
+  assert legend.get_texts()[1].get_text().strip() == '_hidden'

@@ -1,6 +1,9 @@
 """metrics.jsonl is the same whether or not a run was interrupted."""
 
+import importlib.util
 import json
+
+import pytest
 
 from evclip_jax.reporting import log as reporting
 
@@ -43,3 +46,26 @@ def test_final_lines_are_written_anew(tmp_path):
 def test_only_one_process_writes(tmp_path):
   reporting.MetricsLog(tmp_path, 0, write=False).add(1, 'train', loss=1.0)
   assert not (tmp_path / 'metrics.jsonl').exists()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec('tensorboardX') is None,
+    reason='needs tensorboardX',
+)
+def test_tensorboard_gets_the_numbers(tmp_path):
+  log = write(tmp_path, 0, [1, 2])
+  log.add(2, 'test', top1=50.0, final=True, selected_by='last')
+  log.close()
+  files = (tmp_path / 'tensorboard').iterdir()
+  events = b''.join(file.read_bytes() for file in files)
+  assert b'train/loss' in events
+  assert b'test/top1' in events
+  assert b'final' not in events
+
+
+def test_the_environment_names_the_command_and_the_commit():
+  found = reporting.environment()
+  assert 'pytest' in ' '.join(found['command'])
+  assert found['commit'] is None or len(found['commit'].rstrip('+')) == 40
+  assert found['versions']['jax']
+  assert reporting.peak_memory()['host_peak_bytes'] > 1e7

@@ -5,12 +5,18 @@ import itertools
 import numpy as np
 import pytest
 
-from data_pipelines.views import crops, windows
-from data_pipelines.views import frames as segments
+from data_pipelines.views import crops
+from data_pipelines.views.frames import (
+  even_frames,
+  interval_frames,
+  segment_frames,
+  shifted_frames,
+  window_frames,
+)
 
 
 def indices(total, num_frames=8, window=32, **kwargs):
-  return windows.frame_indices(total, num_frames, window, **kwargs).tolist()
+  return window_frames(total, num_frames, window, **kwargs).tolist()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,7 @@ def test_indices_are_always_inside():
         {'mode': 'random', 'generator': generator},
         {'clip': 2, 'num_clips': 3},
     ):
-      clip = windows.frame_indices(total, frames, window, **kwargs)
+      clip = window_frames(total, frames, window, **kwargs)
       assert clip.shape == (frames,) and clip.dtype == np.int64
       assert clip[0] >= 0 and clip[-1] < total
       assert np.all(np.diff(clip) >= 0)
@@ -86,7 +92,7 @@ def test_indices_are_always_inside():
 def test_wrong_arguments():
   for args in ((0, 8, 32), (9, 0, 32), (9, 8, 0)):
     with pytest.raises(ValueError, match='at least 1'):
-      windows.frame_indices(*args)
+      window_frames(*args)
   with pytest.raises(ValueError, match="'centre'"):
     indices(9, mode='centre')
   with pytest.raises(ValueError, match='generator'):
@@ -130,25 +136,25 @@ def test_view_offsets_of_the_specification():
     ],
 )
 def test_even_frames_of_the_specification(total, num_frames, expected):
-  frames = segments.even_frames(total, num_frames)
+  frames = even_frames(total, num_frames)
   # Its file numbers begin with 1.
   assert (frames + 1).tolist() == list(expected)
 
 
 def test_views_of_even_frames_lie_within_their_segments():
   early, middle, late = (
-      segments.even_frames(80, 8, m) for m in (1 / 6, 0.5, 5 / 6)
+      even_frames(80, 8, m) for m in (1 / 6, 0.5, 5 / 6)
   )
-  assert middle.tolist() == segments.even_frames(80, 8).tolist()
+  assert middle.tolist() == even_frames(80, 8).tolist()
   for one, other in ((early, middle), (middle, late)):
     assert np.all(one < other) and np.all(other - one < 10)
-  assert segments.even_frames(5, 8, 0.9).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
+  assert even_frames(5, 8, 0.9).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
 
 
 def test_shifted_frames_stay_between_the_ticks():
   generator = np.random.default_rng(0)
   draws = np.stack(
-      [segments.shifted_frames(53, 8, generator) for _ in range(400)]
+      [shifted_frames(53, 8, generator) for _ in range(400)]
   )
   ticks = np.array([0, 6, 13, 19, 26, 33, 39, 46, 53])
   assert draws.min(0).tolist() == ticks[:-1].tolist()
@@ -159,24 +165,24 @@ def test_shifted_frames_of_short_clips_are_all_and_some_again():
   generator = np.random.default_rng(0)
   drawn = set()
   for _ in range(100):
-    frames = segments.shifted_frames(5, 8, generator)
+    frames = shifted_frames(5, 8, generator)
     assert len(frames) == 8 and set(frames.tolist()) == set(range(5))
     assert np.all(np.diff(frames) >= 0)
     drawn |= {tuple(frames.tolist())}
   assert len(drawn) > 10
-  assert segments.shifted_frames(1, 8, generator).tolist() == [0] * 8
+  assert shifted_frames(1, 8, generator).tolist() == [0] * 8
 
 
 def test_segment_frames_leave_out_the_rest():
   generator = np.random.default_rng(0)
   draws = np.stack(
-      [segments.segment_frames(47, 8, generator) for _ in range(200)]
+      [segment_frames(47, 8, generator) for _ in range(200)]
   )
   assert draws.min(0).tolist() == [0, 5, 10, 15, 20, 25, 30, 35]
   assert draws.max(0).tolist() == [4, 9, 14, 19, 24, 29, 34, 39]
-  middle = segments.segment_frames(47, 8)
+  middle = segment_frames(47, 8)
   assert middle.tolist() == [2, 7, 12, 17, 22, 27, 32, 37]
-  short = segments.segment_frames(3, 8, generator)
+  short = segment_frames(3, 8, generator)
   assert short.tolist() == [0, 1, 2, 2, 2, 2, 2, 2]
 
 
@@ -190,29 +196,29 @@ def test_segment_frames_leave_out_the_rest():
     ],
 )
 def test_interval_frames_of_the_specification(total, fps, expected):
-  frames = segments.interval_frames(total, 8, fps, 0.5)
+  frames = interval_frames(total, 8, fps, 0.5)
   assert frames.tolist() == list(expected)
 
 
 def test_interval_frames_of_odd_clips_exist():
-  assert segments.interval_frames(3, 8, 25, 0.5).tolist() == [0, 1] + [2] * 6
+  assert interval_frames(3, 8, 25, 0.5).tolist() == [0, 1] + [2] * 6
   for total, fps, place in itertools.product(
       (8, 20, 40, 300, 900), (0, 10, 29.97), (0.0, 0.3, 1.0)
   ):
-    frames = segments.interval_frames(total, 8, fps, place)
+    frames = interval_frames(total, 8, fps, place)
     assert frames.shape == (8,) and frames.dtype == np.int64
     assert frames.min() >= 0 and frames.max() < total
   # Pictures without a rate: the whole clip, as for every short video.
   np.testing.assert_array_equal(
-      segments.interval_frames(300, 8, 0, 0.5),
-      segments.interval_frames(300, 8, 30, 0.5),
+      interval_frames(300, 8, 0, 0.5),
+      interval_frames(300, 8, 30, 0.5),
   )
 
 
 def test_clips_without_frames_are_refused():
   for total, count in ((0, 8), (8, 0)):
     with pytest.raises(ValueError, match='at least 1'):
-      segments.even_frames(total, count)
+      even_frames(total, count)
 
 
 def test_jittered_crops_miss_the_last_row_and_column():

@@ -1,0 +1,37 @@
+"""Writes files whole or not at all, also where the program is killed."""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """Gives a path to write to, which takes the place of `path` at the end.
+
+  If the body raises, `path` stays as it was. The file must lie on the same
+  disk, so its name differs from that of `path` only by a prefix and a suffix.
+  """
+  path = pathlib.Path(path)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  try:
+    yield temporary
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def write(path: str | os.PathLike, content: str | bytes):
+  """Writes text (as UTF-8) or bytes."""
+  if isinstance(content, str):
+    content = content.encode()
+  with replacing(path) as temporary:
+    temporary.write_bytes(content)
+
+
+def write_json(path: str | os.PathLike, value: Any):
+  """Writes a value as indented JSON."""
+  write(path, json.dumps(value, indent=2) + '\n')

@@ -1,0 +1,102 @@
+"""Tables of results as text, as HTML and as CSV; text made fit to be shown."""
+
+import csv
+import html
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# What a spreadsheet takes for the beginning of a formula.
+_FORMULA = ('=', '+', '-', '@', '\t', '\r')
+
+
+def printable(text: str) -> str:
+  """Returns text that any terminal and any file can hold.
+
+  Control characters and the bytes of file names that are no UTF-8 become
+  escapes such as '\\n' and '\\udcff'.
+  """
+  return ''.join(
+      c if c.isprintable() else c.encode('unicode_escape').decode()
+      for c in str(text)
+  )
+
+
+def short(text: str, most: int = 34) -> str:
+  """Returns printable text of at most so many characters."""
+  text = printable(text)
+  return text if len(text) <= most else text[: most - 1] + '…'
+
+
+def cell(value: Any) -> str:
+  """Returns a value as a table shows it; '' for None.
+
+  Whole numbers have commas, others at most two decimals.
+  """
+  if value is None:
+    return ''
+  if isinstance(value, float):
+    return str(round(value, 2))
+  return f'{value:,}' if isinstance(value, int) else printable(value)
+
+
+def as_text(rows: Sequence[Mapping[str, Any]], header: bool = True) -> str:
+  """Returns rows, dicts with the same keys, as aligned columns."""
+  columns, lines, numeric = _cells(rows)
+  lines = [columns, *lines] if header else lines
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  out = [
+      '  '.join(
+          text.rjust(w) if right else text.ljust(w)
+          for text, w, right in zip(line, widths, numeric, strict=True)
+      ).rstrip()
+      for line in lines
+  ]
+  if header:
+    out.insert(1, '-' * max(map(len, out)))
+  return '\n'.join(out)
+
+
+def as_html(rows: Sequence[Mapping[str, Any]]) -> str:
+  """Returns rows, dicts with the same keys, as a <table>, escaped."""
+  columns, lines, numeric = _cells(rows)
+
+  def row(texts, tag):
+    return '<tr>' + ''.join(
+        f'<{tag}{" class=number" if right else ""}>{html.escape(text)}</{tag}>'
+        for text, right in zip(texts, numeric, strict=True)
+    ) + '</tr>'
+
+  body = '\n'.join(row(line, 'td') for line in lines)
+  return (
+      f'<div class="scroll"><table>\n<thead>{row(columns, "th")}</thead>\n'
+      f'<tbody>\n{body}\n</tbody></table></div>'
+  )
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+  """Returns rows as CSV; a text that looks like a formula gets a quote."""
+  out = io.StringIO()
+  writer = csv.writer(out, lineterminator='\n')
+  writer.writerow(map(_harmless, rows[0]))
+  for row in rows:
+    writer.writerow(map(_harmless, row.values()))
+  return out.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+  if not isinstance(value, str):
+    return value
+  text = printable(value)
+  return f"'{text}" if value.startswith(_FORMULA) else text
+
+
+def _cells(rows) -> tuple[list[str], list[list[str]], list[bool]]:
+  """Column names, cells of each row, and which columns hold numbers."""
+  columns = list(rows[0])
+  lines = [[cell(row[c]) for c in columns] for row in rows]
+  numeric = [
+      all(not text or text[0] in '-<0123456789' for text in column)
+      for column in zip(*lines, strict=True)
+  ]
+  return [printable(c) for c in columns], lines, numeric

@@ -1,0 +1,90 @@
+"""Pages and tables, whatever the texts in them are."""
+
+import csv
+import io
+import re
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from evclip_jax.reporting import page, tables
+
+ROWS = [
+    {'variant': 'both', 'test': 91.0, 'trained': 8321},
+    {'variant': 'none', 'test': None, 'trained': 0},
+]
+
+
+def test_the_page_holds_its_pictures_and_asks_for_nothing(tmp_path):
+  image = Image.new('RGB', (60, 40), 'red')
+  path = page.write_page(
+      tmp_path / 'page.html',
+      'A <title>\udcff',
+      'An introduction.',
+      [
+          page.Section(rows=ROWS),
+          page.Section(
+              'dark',
+              'Dark clips.',
+              pictures=[
+                  page.Picture(lambda: image, 'x & y'),
+                  page.Picture(lambda: Figure((2, 1))),
+              ],
+          ),
+      ],
+  )
+  text = path.read_text()
+  assert text.count('src="data:image/jpeg;base64,') == 1
+  assert text.count('src="data:image/svg+xml;base64,') == 1
+  assert 'A &lt;title&gt;\\udcff' in text
+  assert 'x &amp; y' in text
+  assert '<td class=number>91.0</td>' in text
+  assert not re.search(r'(src|href)="(?!data:)', text)
+  assert [p.name for p in tmp_path.iterdir()] == ['page.html']
+
+
+def test_a_picture_that_cannot_be_drawn_costs_its_own_place(tmp_path):
+  def fail():
+    raise ValueError('no <ink>')
+
+  image = Image.new('RGB', (60, 40), 'red')
+  pictures = [page.Picture(fail, 'first'), page.Picture(lambda: image)]
+  text = page.write_page(
+      tmp_path / 'page.html', 't', '', [page.Section(pictures=pictures)]
+  ).read_text()
+  assert 'first: not drawn, ValueError: no &lt;ink&gt;' in text
+  assert text.count('<img') == 1
+
+
+def test_text_is_aligned():
+  lines = tables.as_text(ROWS).splitlines()
+  assert lines[0] == 'variant  test  trained'
+  assert set(lines[1]) == {'-'}
+  assert lines[2] == 'both     91.0    8,321'
+  assert lines[3] == 'none                 0'
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [
+        (None, ''),
+        (1234567, '1,234,567'),
+        (88.3333, '88.33'),
+        (90.0, '90.0'),
+        ('a\nb\x1b[1m', 'a\\nb\\x1b[1m'),
+        ('caf\u00e9 \u52a8', 'caf\u00e9 \u52a8'),
+        ('x\udcff', 'x\\udcff'),
+    ],
+)
+def test_cells(value, text):
+  assert tables.cell(value) == text
+
+
+def test_csv_holds_no_formulas_and_reads_back():
+  names = ['=1+1', '@x', '-a', '+b', 'a,b', 'a"b', '\ttab', 'plain']
+  text = tables.as_csv([{'name': n, 'share': -0.5} for n in names])
+  rows = list(csv.DictReader(io.StringIO(text)))
+  assert [r['share'] for r in rows] == ['-0.5'] * len(names)
+  assert all(r['name'][0] not in '=@-+\t' for r in rows)
+  assert [r['name'] for r in rows][4:6] == ['a,b', 'a"b']
