@@ -52,7 +52,7 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
     _fail(f'the disk is full{where}. Free some space and run it again.')
   except KeyboardInterrupt as e:
     print(str(e) or 'interrupted', file=sys.stderr)
-    sys.exit(130)
+    sys.exit(getattr(e, 'status', 130))
 
 
 def _fail(message: str):

@@ -117,8 +117,9 @@ def train_and_evaluate(
         checkpoints.save('last', now, {})
       if is_stop:
         raise Stopped(
+            stopping.signal,
             f'stopped after step {done} of {total_steps}; it is saved. '
-            'Continue with the same command.'
+            'Continue with the same command.',
         )
     if first_step < total_steps:
       stats = batches.stats()
@@ -140,14 +141,22 @@ def train_and_evaluate(
 
 
 class Stopped(KeyboardInterrupt):
-  """The run was asked to stop, and did when its state was saved."""
+  """The run was asked to stop, and did when its state was saved.
+
+  Attributes:
+    status: for the shell, 128 and the number of the signal.
+  """
+
+  def __init__(self, number: int, message: str):
+    super().__init__(message)
+    self.status = 128 + number
 
 
 class _Stopping:
   """Notes the first SIGTERM or Ctrl-C; the second one ends at once."""
 
   def __enter__(self):
-    self._noted = False
+    self.signal = None
     self._previous = {}
     # Several processes stop together: JAX notes SIGTERM for them. Other
     # threads than the main one cannot ask for signals.
@@ -165,11 +174,12 @@ class _Stopping:
   def reached(self, step: int) -> bool:
     """Says whether to stop after this step."""
     if self._several:
+      self.signal = signal.SIGTERM
       return multihost_utils.reached_preemption_sync_point(step)
-    return self._noted
+    return self.signal is not None
 
   def _note(self, number, frame):
-    self._noted = True
+    self.signal = number
     log.log('stopping after this step; once more ends at once')
     for number in self._previous:
       signal.signal(number, signal.SIG_DFL)

