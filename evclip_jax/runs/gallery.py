@@ -6,7 +6,7 @@ from typing import Any
 
 from evclip_jax.evaluation import look
 from evclip_jax.reporting import page, pictures
-from evclip_jax.runs import loaded_run
+from evclip_jax.runs import trained_run
 
 # Clips shown of each test list: enough to see, few enough to mail.
 _PER_LIST = 4
@@ -29,7 +29,7 @@ def write(
   Returns:
     The path.
   """
-  run = loaded_run.load(str(variant))
+  run = trained_run.load(str(variant))
   # One for all lists: it is compiled once.
   looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
   sections = [

@@ -10,10 +10,10 @@ import numpy as np
 from data_pipelines.errors import UserError
 from data_pipelines.lists import classes as class_names
 from data_pipelines.loaders import clip_frames
-from data_pipelines.video import probe, readers
+from data_pipelines.video import probe
 from evclip_jax.evaluation import look
 from evclip_jax.reporting.pictures import ClipPicture
-from evclip_jax.runs import folder, loaded_run
+from evclip_jax.runs import folder, trained_run
 
 # A file, or its decoded frames.
 Video = str | os.PathLike | np.ndarray
@@ -42,15 +42,13 @@ class TrainedModel:
     Raises:
       UserError: not a run folder, or nothing trained there yet.
     """
-    self.run = loaded_run.load(os.fspath(workdir))
+    self.run = trained_run.load(os.fspath(workdir))
     self.classes = list(self.run.session.class_names)
     try:
       self.card = folder.load_card(os.fspath(workdir))
     except UserError:
       self.card = {}
     self._lookers = {}
-    workers = readers.number(self.run.config.data.workers)
-    self._pixels = readers.reader(workers)
 
   @property
   def method(self):
@@ -223,7 +221,10 @@ class TrainedModel:
     path = os.path.abspath(video)
     alone = clip_frames.one_video(path, probe.probe(path))
     return np.stack([
-        self._pixels(clip_frames.eval_clip(alone, 0, spec, view, *views))
+        clip_frames.read(
+            clip_frames.eval_clip(alone, 0, spec, view, *views),
+            config.data.workers,
+        )
         for view in range(views[0] * views[1])
     ])
 

@@ -17,11 +17,10 @@ import evclip_jax
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from data_pipelines.video import read
-from evclip_jax import main
 from evclip_jax.reporting import pictures
 from evclip_jax.runs import export, prediction, trained_model
-from evclip_jax.training import model as model_lib
-from evclip_jax.training import params
+from evclip_jax.runs import run as runs
+from evclip_jax.training import params, session
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -45,7 +44,7 @@ def finished(data_root, tmp_path_factory):
       'mesh.data': 1,
       'train.epochs': 1,
   })
-  main.run(config, workdir, 'train')
+  runs.run(config, workdir, 'train')
   return workdir
 
 
@@ -218,7 +217,7 @@ def test_the_trained_weights_can_be_exported(finished, model, tmp_path):
   config = run.config.copy_and_resolve_references()
   with config.unlocked():
     config.method.weights = str(file)
-  built = model_lib.build(config, tuple(model.classes))
+  built = session.build(config, model.classes)
   count = sum(x.size for x in jax.tree.leaves(built.params['method']))
   assert f'{count:,} trained weights of ev_clip' in said
   back = params.split(built.params, built.method.trainable)[0]
