@@ -19,8 +19,7 @@ from evclip_jax.models.clip import tokenizer as tokenizer_lib
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training import state
-from evclip_jax.weights import encoder_load
-from evclip_jax.weights import load as clip_load
+from evclip_jax.weights import load
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +66,14 @@ def build(
   settings = experiment.settings(config)
   dtype = jnp.dtype(config.compute.dtype)
 
-  clip = clip_load.load_clip(
+  clip = load.load_clip(
       config.clip.name, config.clip.weights, config.cache_dir
   )
   params = {'clip': clip.params}
   loaded = {'clip': clip}
   encoder = None
   if module.uses_encoder(settings):
-    trunk = encoder_load.load_encoder(
+    trunk = load.load_encoder(
         config.encoder.name, config.encoder.weights, config.cache_dir
     )
     params['encoder'] = trunk.params
@@ -108,7 +107,7 @@ def build(
       settings=settings,
       backbones=backbones,
       params=params,
-      tokenizer=clip_load.load_tokenizer(
+      tokenizer=load.load_tokenizer(
           config.clip.vocab, config.cache_dir, clip.source, clip.sizes
       ),
       hashes={name: x.hash for name, x in loaded.items()},

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-
-from evclip_jax.weights.tree import flatten, unflatten
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 Flat = dict[str, Any]
 
@@ -28,7 +27,7 @@ def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
   Raises:
     ValueError: a pattern that matches no path.
   """
-  leaves = flatten(params)
+  leaves = flatten_dict(params, sep='/')
   chosen = set()
   for pattern in patterns:
     hits = {p for p in leaves if re.fullmatch(pattern, p)}
@@ -48,7 +47,7 @@ def merge(*halves: Flat) -> dict[str, Any]:
   joined: Flat = {}
   for half in halves:
     joined |= half
-  return unflatten(joined)
+  return unflatten_dict(joined, sep='/')
 
 
 def count(leaves: Mapping[str, Any]) -> int:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import struct
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import numpy as np
 import safetensors
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.weights import checkpoints, torch_file
+from evclip_jax.weights import state_dict, torch_file
+from evclip_jax.weights.torch_globals import TensorRef
 
 # The first bytes of files that come where weights were expected.
 _MISTAKES = (
@@ -28,6 +28,19 @@ _MISTAKES = (
 _SUPPORTED = (
     'Wanted a torch file (.pt, .pth, .pth.tar, .torch), .safetensors or .npz.'
 )
+# What is read of a folder, as Hugging Face's hub has them; the first there is.
+_INDEX = '.index.json'
+_IN_FOLDER = (
+    'model.safetensors',
+    f'model.safetensors{_INDEX}',
+    'open_clip_model.safetensors',
+    'open_clip_pytorch_model.bin',
+    'pytorch_model.bin',
+    f'pytorch_model.bin{_INDEX}',
+)
+# What wrappers put before every name: torch's data parallel, its compiler, and
+# models that have a CLIP within.
+_WRAPPERS = ('module.', '_orig_mod.', 'clip.', 'clip_model.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +67,59 @@ class StateFile:
 def read_tensors(path: str | Path) -> StateFile:
   """Reads the tensors of a weight file.
 
-  Nested checkpoints give the state dict within: see `checkpoints.choose`.
+  Nested checkpoints give the state dict within: see `state_dict.choose`. What
+  wrappers put before every name is taken off.
 
   Args:
-    path: a file of any supported format; its extension does not matter.
+    path: a file of any supported format, whatever its extension; a folder as
+      Hugging Face's hub has them, or the index of a model in several files.
 
   Raises:
     WeightsError: no such file, not weights, damaged, cut short, or a pickle
       that names more than tensors and plain containers. The message names it.
   """
+  file = _read(weight_file(path))
+  tensors, notes = file.tensors, [*file.notes]
+  while tensors and (prefix := _common_wrapper(tensors)):
+    tensors = {n.removeprefix(prefix): t for n, t in tensors.items()}
+    notes.append(f'took the prefix {prefix!r} off every name')
+  return dataclasses.replace(file, tensors=tensors, notes=tuple(notes))
+
+
+def weight_file(path: str | Path) -> Path:
+  """Returns the file to read: `path`, or the weights in a folder.
+
+  Raises:
+    WeightsError: a folder without weights.
+  """
   path = Path(path)
+  if not path.is_dir():
+    return path
+  for name in _IN_FOLDER:
+    if (path / name).is_file():
+      return path / name
+  raise WeightsError(
+      f'{path} is a folder without weights of a usual name. Name the file in '
+      f'it, or wanted one of {", ".join(_IN_FOLDER)}.'
+  )
+
+
+def shards(path: Path) -> list[Path]:
+  """Returns the files that a weight file consists of.
+
+  Raises:
+    WeightsError: the index of a model in several files is broken.
+  """
+  if not path.name.endswith(_INDEX):
+    return [path]
+  names = dict.fromkeys(_weight_map(path).values())
+  return [path, *(path.with_name(name) for name in names)]
+
+
+def _read(path: Path) -> StateFile:
   head = _head(path)
+  if path.name.endswith(_INDEX):
+    return _read_shards(path)
   # First: a .safetensors file may begin with any byte, also a pickle's.
   if head[4:9] == b'\0\0\0\0{':
     return _read_safetensors(path)
@@ -84,8 +139,6 @@ def read_tensors(path: str | Path) -> StateFile:
 
 
 def _head(path: Path) -> bytes:
-  if path.is_dir():
-    raise WeightsError(f'{path} is a folder. Name the weight file in it.')
   try:
     with path.open('rb') as f:
       head = f.read(512)
@@ -101,23 +154,45 @@ def _head(path: Path) -> bytes:
   return head
 
 
+def _weight_map(index: Path) -> dict[str, str]:
+  """Tensor name -> file, of a model in several files."""
+  try:
+    found = json.loads(index.read_text('utf-8'))['weight_map']
+    # Files of the same folder only.
+    good = all(isinstance(f, str) and Path(f).name == f for f in found.values())
+  except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    good = False
+  if not good:
+    raise WeightsError(f'{index} is no index of a model in several files.')
+  return found
+
+
+def _read_shards(index: Path) -> StateFile:
+  tensors: dict[str, np.ndarray] = {}
+  kind = ''
+  for path in shards(index)[1:]:
+    shard = _read(path)
+    tensors |= shard.tensors
+    kind = shard.kind
+  if lacking := [name for name in _weight_map(index) if name not in tensors]:
+    raise WeightsError(
+        f'{index}: {len(lacking)} of its tensors are in none of its files, '
+        f'such as {lacking[0]!r}.'
+    )
+  return StateFile(str(index), tensors, kind)
+
+
 def _read_torch(path: Path) -> StateFile:
   file = torch_file.read(path)
   try:
-    choice = checkpoints.choose(file.root)
+    tensors, notes, left_out = state_dict.choose(file.root)
   except WeightsError as e:
     raise WeightsError(f'{path}: {e}') from None
   arrays = file.arrays(
-      {n: t for n, t in choice.tensors.items() if not _is_array(t)}
+      {n: t for n, t in tensors.items() if isinstance(t, TensorRef)}
   )
-  tensors = {n: arrays.get(n, t) for n, t in choice.tensors.items()}
-  return StateFile(
-      str(path), tensors, file.kind, {}, choice.notes, choice.left_out
-  )
-
-
-def _is_array(value: Any) -> bool:
-  return isinstance(value, np.ndarray)
+  tensors = {name: arrays.get(name, t) for name, t in tensors.items()}
+  return StateFile(str(path), tensors, file.kind, {}, notes, left_out)
 
 
 def _is_npz(path: Path) -> bool:
@@ -138,12 +213,12 @@ def _read_npz(path: Path) -> StateFile:
       raise WeightsError(
           f'{path} holds pickled objects, which are not read. Save arrays only.'
       ) from None
-    raise _damaged(path, e) from e
+    raise torch_file.damaged(path, e) from e
   return StateFile(str(path), tensors, 'npz')
 
 
 def _read_safetensors(path: Path) -> StateFile:
-  tensors, metadata = {}, {}
+  tensors = {}
   try:
     with safetensors.safe_open(path, 'numpy') as file:
       metadata = file.metadata() or {}
@@ -156,7 +231,7 @@ def _read_safetensors(path: Path) -> StateFile:
         else:
           tensors[name] = file.get_tensor(name)
   except (safetensors.SafetensorError, OSError, ValueError) as e:
-    raise _damaged(path, e) from e
+    raise torch_file.damaged(path, e) from e
   return StateFile(str(path), tensors, 'safetensors', dict(metadata))
 
 
@@ -167,7 +242,7 @@ def _bfloat16(path: Path, name: str) -> np.ndarray:
   """
   with path.open('rb') as f:
     (header_bytes,) = struct.unpack('<Q', f.read(8))
-    header: Mapping[str, Any] = json.loads(f.read(header_bytes))
+    header: dict[str, Any] = json.loads(f.read(header_bytes))
     start, end = header[name]['data_offsets']
     f.seek(8 + header_bytes + start)
     raw = np.frombuffer(f.read(end - start), '<u2')
@@ -175,9 +250,8 @@ def _bfloat16(path: Path, name: str) -> np.ndarray:
   return wide.view(np.float32).reshape(header[name]['shape'])
 
 
-def _damaged(path: Path, error: Exception) -> WeightsError:
-  reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-  return WeightsError(
-      f'{path} ({path.stat().st_size:,} bytes) is damaged or cut short: '
-      f'{reason.rstrip(".")}.\n  Fetch or copy it again.'
-  )
+def _common_wrapper(names) -> str | None:
+  for prefix in _WRAPPERS:
+    if all(name.startswith(prefix) for name in names):
+      return prefix
+  return None

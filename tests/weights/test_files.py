@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.weights import checkpoints, formats
+from evclip_jax.weights import files, state_dict, torch_globals
 from tests.weights.test_torch_file import DATA
 
 TENSORS = {
@@ -31,7 +31,7 @@ def assert_same(found, wanted):
 def test_safetensors_with_metadata(tmp_path):
   path = tmp_path / 'a.bin'
   safetensors.numpy.save_file(TENSORS, path, metadata={'format': 'pt'})
-  file = formats.read_tensors(path)
+  file = files.read_tensors(path)
   assert file.kind == 'safetensors'
   assert file.metadata == {'format': 'pt'}
   assert_same(file.tensors, TENSORS)
@@ -51,7 +51,7 @@ def test_bfloat16_in_safetensors_becomes_float32(tmp_path):
       + np.float32(1).tobytes()
       + raw.tobytes()
   )
-  tensors = formats.read_tensors(path).tensors
+  tensors = files.read_tensors(path).tensors
   np.testing.assert_array_equal(tensors['a'], raw.astype(np.float32))
   assert tensors['b'] == 1
 
@@ -62,14 +62,14 @@ def test_a_header_whose_length_looks_like_a_pickle(tmp_path):
   header = header.ljust(0x80)
   path = tmp_path / 'a.safetensors'
   path.write_bytes(struct.pack('<Q', 0x80) + header + b'\0\0\0\0')
-  assert formats.read_tensors(path).kind == 'safetensors'
+  assert files.read_tensors(path).kind == 'safetensors'
 
 
 @pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
 def test_npz(save, tmp_path):
   path = tmp_path / 'a.npz'
   save(path, **TENSORS)
-  file = formats.read_tensors(path)
+  file = files.read_tensors(path)
   assert file.kind == 'npz'
   assert_same(file.tensors, TENSORS)
 
@@ -77,14 +77,14 @@ def test_npz(save, tmp_path):
 def test_the_extension_does_not_matter(tmp_path):
   path = tmp_path / 'weights.safetensors'
   shutil.copy(DATA / 'zip.pt', path)
-  assert formats.read_tensors(path).kind == 'torch-zip'
+  assert files.read_tensors(path).kind == 'torch-zip'
 
 
 def test_objects_in_npz_are_refused(tmp_path):
   path = tmp_path / 'a.npz'
   np.savez(path, a=np.asarray([{}], dtype=object))
   with pytest.raises(WeightsError, match=r'a\.npz holds pickled objects'):
-    formats.read_tensors(path)
+    files.read_tensors(path)
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_what_is_no_weight_file_says_so(content, message, tmp_path):
   path = tmp_path / 'weights.pt'
   path.write_bytes(content)
   with pytest.raises(WeightsError, match=message) as caught:
-    formats.read_tensors(path)
+    files.read_tensors(path)
   assert str(path) in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
   with pytest.raises(WeightsError, match=r'no\.pt does not exist.*download'):
-    formats.read_tensors(tmp_path / 'no.pt')
+    files.read_tensors(tmp_path / 'no.pt')
   with pytest.raises(WeightsError, match='is a folder'):
-    formats.read_tensors(tmp_path)
+    files.read_tensors(tmp_path)
 
 
 @pytest.mark.parametrize('suffix', ['safetensors', 'npz'])
@@ -128,19 +128,19 @@ def test_cut_short(suffix, tmp_path):
   for length in range(20, len(whole), 41):
     path.write_bytes(whole[:length])
     with pytest.raises(WeightsError, match=rf'a\.{suffix}.*cut short'):
-      formats.read_tensors(path)
+      files.read_tensors(path)
 
 
 def choose(root):
   """Names and notes for a tree of arrays."""
-  found = checkpoints.choose(_wrapped(root))
-  return list(found.tensors), found.notes, found.left_out
+  tensors, notes, left_out = state_dict.choose(_wrapped(root))
+  return list(tensors), notes, left_out
 
 
 def _wrapped(value):
   if isinstance(value, dict):
     return {k: _wrapped(v) for k, v in value.items()}
-  return checkpoints.NumpyArray(value.copy())
+  return torch_globals.NumpyArray(value.copy())
 
 
 X = np.zeros(1)
@@ -165,12 +165,17 @@ def test_nested_state_dicts(name):
   assert notes == (f'took the entry {name!r} (2 tensors)',)
 
 
-def test_the_prefix_of_data_parallel_is_taken_off():
-  names, notes, _ = choose({'state_dict': {'module.a': X, 'module.b.c': X}})
-  assert names == ['a', 'b.c']
-  assert "took the prefix 'module.' off every name" in notes
-  names, _, _ = choose({'module.a': X, 'b': X})
-  assert names == ['module.a', 'b']
+@pytest.mark.parametrize('prefix', ['module.', 'clip.', 'module.clip.'])
+def test_the_prefixes_of_wrappers_are_taken_off(prefix, tmp_path):
+  path = tmp_path / 'a.safetensors'
+  tensors = {f'{prefix}a': X, f'{prefix}b.c': X}
+  safetensors.numpy.save_file(tensors, path)
+  file = files.read_tensors(path)
+  assert list(file.tensors) == ['a', 'b.c']
+  first = prefix.split('.')[0]
+  assert f"took the prefix '{first}.' off every name" in file.notes
+  safetensors.numpy.save_file(tensors | {'b': X}, path)
+  assert f'{prefix}a' in files.read_tensors(path).tensors
 
 
 def test_several_candidates_are_refused():
@@ -181,4 +186,4 @@ def test_several_candidates_are_refused():
 @pytest.mark.parametrize('root', [[X], 3, None, {}])
 def test_what_holds_no_dict_of_tensors(root):
   with pytest.raises(WeightsError, match='no tensors|not a dict'):
-    checkpoints.choose(root)
+    state_dict.choose(root)

@@ -2,11 +2,11 @@
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names, random_init
-from evclip_jax.weights.tree import unflatten
 
 TEXT = {
     'text_width': 32,
@@ -35,7 +35,7 @@ def flat(wanted=VIT, seed=0):
 
 def model(wanted=VIT, seed=0, **kwargs):
   """A model and its params['clip']."""
-  return Clip(wanted, **kwargs), unflatten(flat(wanted, seed))
+  return Clip(wanted, **kwargs), unflatten_dict(flat(wanted, seed), sep='/')
 
 
 def images(count=3, wanted=VIT, seed=0):

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.models.swin3d.sizes import TABLE, VideoEncoderSizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.weights import swin3d_names
-from evclip_jax.weights.tree import unflatten
 from tests import spec_numbers
 
 TINY = VideoEncoderSizes(8, (2, 2), (1, 2), (4, 7, 7), drop_path=0.5)
@@ -22,7 +22,7 @@ def tiny():
 
 def fixture_tensors(sizes):
   zeros = {p: np.zeros(s) for p, s in swin3d_names.shapes(sizes).items()}
-  names = {n: v.shape for n, v in swin3d_names.to_source(zeros).items()}
+  names = {n: v.shape for n, v in swin3d_names.to_original(zeros).items()}
   # The fixture numbers the tensors of the unused depth embedding too.
   names['depth_patch_embed.proj.weight'] = (sizes.embed, 1, 2, 4, 4)
   for name in ('proj.bias', 'norm.weight', 'norm.bias'):
@@ -85,10 +85,10 @@ def a3(trunk, num_frames, mean, std, values, slow=True):
 )
 def test_fixture_a3(trunk, num_frames, moments, values):
   sizes = TABLE[trunk]
-  converted = swin3d_names.from_source(fixture_tensors(sizes))
+  converted = swin3d_names.from_original(fixture_tensors(sizes))
   video = spec_numbers.tensor((1, 3, num_frames, 224, 224), 779, 1.7)
   f = jax.jit(VideoEncoder(converted.sizes).features)(
-      unflatten(converted.flat), video.transpose(0, 2, 3, 4, 1)
+      unflatten_dict(converted.flat, sep='/'), video.transpose(0, 2, 3, 4, 1)
   )
   f = np.asarray(f).transpose(0, 4, 1, 2, 3)
   depth = -(-num_frames // 2)

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.weights.tree import flatten
-from tests.clip import small
+from tests.models import small
 
 BOTH = pytest.mark.parametrize('wanted', [small.VIT, small.RESNET])
 # Weights a person trains or downloads, as the specification counts them.
@@ -27,7 +27,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_published_models_have_the_right_number_of_weights(name):
-  leaves = flatten(Clip(sizes.TABLE[name]).shapes())
+  leaves = flatten_dict(Clip(sizes.TABLE[name]).shapes(), sep='/')
   count = sum(
       math.prod(leaf.shape)
       for path, leaf in leaves.items()

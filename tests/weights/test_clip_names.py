@@ -6,31 +6,31 @@ import pytest
 from data_pipelines.errors import WeightsError
 from evclip_jax.models.clip import sizes
 from evclip_jax.weights import clip_names
-from tests.clip import small
+from tests.models import small
 
 BOTH = pytest.mark.parametrize('wanted', [small.VIT, small.RESNET])
 
 
 @pytest.fixture(scope='module')
 def state():
-  return clip_names.to_source(small.flat())
+  return clip_names.to_original(small.flat())
 
 
 @BOTH
 def test_there_and_back_is_lossless(wanted):
   flat = small.flat(wanted)
-  state = clip_names.to_source(flat)
-  converted = clip_names.from_source(state)
+  state = clip_names.to_original(flat)
+  converted = clip_names.from_original(state)
   assert converted.sizes == wanted
   assert converted.flat.keys() == flat.keys()
   for path, leaf in flat.items():
     np.testing.assert_array_equal(converted.flat[path], leaf)
-  assert converted.report.mapped.keys() == state.keys()
+  assert converted.mapped.keys() == state.keys()
   assert clip_names.sizes_of(flat) == wanted
 
 
 def test_layouts(state):
-  flat = clip_names.from_source(state).flat
+  flat = clip_names.from_original(state).flat
   patches = state['visual.conv1.weight']
   assert patches.shape == (128, 3, 8, 8)
   np.testing.assert_array_equal(
@@ -47,7 +47,7 @@ def test_layouts(state):
 
 def test_a_part_of_a_tree_goes_back_alone():
   grads = {'visual/layer1.0/downsample.1/mean': np.ones(4)}
-  assert list(clip_names.to_source(grads)) == [
+  assert list(clip_names.to_original(grads)) == [
       'visual.layer1.0.downsample.1.running_mean'
   ]
 
@@ -60,13 +60,13 @@ def test_numbers_and_counters_of_real_files_are_ignored(state):
       'visual.bn1.num_batches_tracked': np.array(3),
       'attn_mask': np.zeros((8, 8)),
   }
-  converted = clip_names.from_source(state | extra)
-  assert set(converted.report.ignored) == set(extra)
+  converted = clip_names.from_original(state | extra)
+  assert set(converted.ignored) == set(extra)
 
 
 def test_float16_becomes_float32_with_the_same_values(state):
   half = {n: x.astype(np.float16) for n, x in state.items()}
-  flat = clip_names.from_source(half).flat
+  flat = clip_names.from_original(half).flat
   assert all(x.dtype == np.float32 for x in flat.values())
   np.testing.assert_array_equal(flat['visual/proj'], half['visual.proj'])
 
@@ -76,9 +76,9 @@ def test_text_tower_behind_open_clips_prefix(state):
       n if n.startswith('visual.') or n == 'logit_scale' else f'text.{n}': x
       for n, x in state.items()
   }
-  assert clip_names.from_source(theirs).sizes == small.VIT
+  assert clip_names.from_original(theirs).sizes == small.VIT
   with pytest.raises(WeightsError, match="'ln_final.bias' is there twice"):
-    clip_names.from_source(state | theirs)
+    clip_names.from_original(state | theirs)
 
 
 def changed(state, **changes):
@@ -108,7 +108,7 @@ def changed(state, **changes):
 )
 def test_refusals(state, changes, message):
   with pytest.raises(WeightsError, match=message):
-    clip_names.from_source(changed(state, **changes))
+    clip_names.from_original(changed(state, **changes))
 
 
 @pytest.mark.parametrize('name', ['ViT-L/14@336px', 'RN50x16'])

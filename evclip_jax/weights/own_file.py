@@ -6,9 +6,8 @@ weights came from.
 """
 
 import dataclasses
+import hashlib
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,15 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import __version__
-from evclip_jax.weights.formats import StateFile
-from evclip_jax.weights.hashes import tree_hash
+from evclip_jax.weights.files import StateFile
 from evclip_jax.weights.identify import OWN_FORMAT
-from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import Report
+from evclip_jax.weights.table import Converted
 
 # In place of a branch: paths in the file begin with it already.
 SEVERAL = 'several'
-# What writing can raise: safetensors wraps the system's errors.
-WRITE_ERRORS = (OSError, safetensors.SafetensorError)
 
 
 def write(
@@ -67,35 +63,29 @@ def write_tensors(
     metadata: Mapping[str, str],
 ):
   """Writes any tensors as .safetensors, as `write` does."""
-  path = Path(path)
-  # In the same folder, so that the last step is a rename; a name of its own,
-  # so that several processes can write at once.
-  temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp')
   arrays = {n: np.asarray(t, order='C') for n, t in tensors.items()}
   try:
-    temporary.touch()
-    # safetensors makes files that only their owner can read.
-    mode = temporary.stat().st_mode
-    safetensors.numpy.save_file(arrays, temporary, metadata=dict(metadata))
-    temporary.chmod(mode)
-    with temporary.open('rb') as f:
-      os.fsync(f.fileno())
-    os.replace(temporary, path)
-  except WRITE_ERRORS as e:
+    with whole_file.replacing(path) as temporary:
+      temporary.touch()
+      # safetensors makes files that only their owner can read.
+      mode = temporary.stat().st_mode
+      safetensors.numpy.save_file(arrays, temporary, metadata=dict(metadata))
+      temporary.chmod(mode)
+  # safetensors wraps the system's errors.
+  except (OSError, safetensors.SafetensorError) as e:
+    reason = getattr(e, 'strerror', None) or str(e).splitlines()[0]
     raise UserError(
-        f'could not write {path}: {_reason(e)}. Nothing was left there.'
+        f'could not write {path}: {reason}. Nothing was left there.'
     ) from e
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 def is_own(file: StateFile) -> bool:
-  """Whether this project wrote the file."""
+  """Returns whether this project wrote the file."""
   return file.metadata.get('format') == OWN_FORMAT
 
 
 def read(file: StateFile, part: str, sizes_type: type | None) -> Converted:
-  """The tree in a file this project wrote.
+  """Returns the tree in a file this project wrote.
 
   Args:
     file: an own file.
@@ -128,11 +118,11 @@ def read(file: StateFile, part: str, sizes_type: type | None) -> Converted:
       n.removeprefix(prefix): np.asarray(t, np.float32)
       for n, t in file.tensors.items()
   }
-  return Converted(sizes, flat, Report({n: n for n in file.tensors}, ()))
+  return Converted(sizes, flat, {n: n for n in file.tensors})
 
 
 def check_hash(file: StateFile, flat: Mapping[str, np.ndarray]) -> str:
-  """The hash of a tree read from an own file, if it is the one noted there.
+  """Returns the hash of a tree read from an own file, if it is noted there.
 
   Raises:
     WeightsError: the tensors are not those the file was written with.
@@ -155,7 +145,22 @@ def _frozen(value: Any) -> Any:
   return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _reason(error: Exception) -> str:
-  if isinstance(error, OSError) and error.strerror:
-    return error.strerror
-  return str(error).splitlines()[0]
+def tree_hash(flat: Mapping[str, np.ndarray]) -> str:
+  """Returns the hex digest of names, types, shapes and bytes, in any order.
+
+  Args:
+    flat: path -> array.
+  """
+  total = hashlib.sha256()
+  for path in sorted(flat):
+    array = np.asarray(flat[path])
+    total.update(f'{path}\0{array.dtype.str}\0{array.shape}\0'.encode())
+    # reshape: a view of bytes needs an axis; empty arrays have no bytes.
+    total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  return total.hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+  """Returns the hex digest of a file's bytes."""
+  with Path(path).open('rb') as f:
+    return hashlib.file_digest(f, 'sha256').hexdigest()

@@ -12,7 +12,7 @@ from data_pipelines.errors import UserError
 from evclip_jax.methods import base
 from evclip_jax.models.clip import model as clip_model
 from evclip_jax.models.clip.hooks import PLAIN, Hooks
-from tests.clip import small
+from tests.models import small
 
 # Two compiled programs are equal up to the rounding of float32.
 CLOSE = {'rtol': 1e-5, 'atol': 1e-5}

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from evclip_jax.models.clip import sizes, vocabulary
+from evclip_jax.models.clip import sizes, tokenizer
 from evclip_jax.models.clip.tokenizer import Tokenizer, clean
 from evclip_jax.weights import load
 from evclip_jax.weights.load import load_tokenizer
-from tests.clip import small
+from tests.models import small
 
 GOLDEN = pathlib.Path(__file__).parent.parent / 'golden' / 'tokenizer.json'
 TEXTS = ['a video of a spinning cube.', "don't stop the cube", 'a red ball 42']
@@ -20,16 +20,16 @@ TEXTS = ['a video of a spinning cube.', "don't stop the cube", 'a red ball 42']
 
 @pytest.fixture(scope='module')
 def little():
-  return Tokenizer(vocabulary.learn(TEXTS * 3, 60))
+  return Tokenizer(tokenizer.learn(TEXTS * 3, 60))
 
 
 @pytest.fixture(scope='module')
 def full(shared):
-  return Tokenizer(vocabulary.read(shared / 'clip_vocab'))
+  return Tokenizer(tokenizer.read(shared / 'clip_vocab'))
 
 
-def ids_of(tokenizer, text, **kwargs):
-  (row,) = tokenizer.encode([text], **kwargs)
+def ids_of(encoder, text, **kwargs):
+  (row,) = encoder.encode([text], **kwargs)
   return row.tolist()
 
 
@@ -59,21 +59,21 @@ def test_ids_in_the_specifications(full, text, ids):
 
 def test_both_forms_of_the_vocabulary_agree(full, tmp_path):
   ours = full.vocabulary
-  vocabulary.write_json(ours, tmp_path / 'tokenizer.json')
+  tokenizer.write_json(ours, tmp_path / 'tokenizer.json')
   (tmp_path / 'pair').mkdir()
   (tmp_path / 'pair' / 'vocab.json').write_text(json.dumps(ours.ids))
   (tmp_path / 'pair' / 'merges.txt').write_text(
       '\n'.join(['#version: 0.2', *map(' '.join, ours.merges), ''])
   )
   for path in (tmp_path / 'tokenizer.json', tmp_path / 'pair'):
-    found = vocabulary.read(path)
+    found = tokenizer.read(path)
     assert (found.ids, found.merges) == (ours.ids, ours.merges)
 
 
 def test_learnt_vocabulary_has_clips_form(little):
   found = little.vocabulary
   assert found.ids['!'] == 0 and found.ids['!</w>'] == 256
-  assert found.ids[vocabulary.END] == len(found) - 1
+  assert found.ids[tokenizer.END] == len(found) - 1
   assert len(found) == 514 + len(found.merges)
   # Words of its texts are one symbol.
   assert little.ids('Cube') == [found.ids['cube</w>']]
@@ -83,7 +83,7 @@ def test_any_text_can_be_encoded_and_read_back(little):
   symbols = {i: s for s, i in little.vocabulary.ids.items()}
   to_byte = {s: b for b, s in zip(
       [*range(33, 127), *range(161, 173), *range(174, 256)],
-      vocabulary.byte_symbols(),
+      tokenizer.byte_symbols(),
       strict=False,
   )}
   text = 'Zebra ☃ naïve 日本'
@@ -158,7 +158,7 @@ def test_missing_vocabularies_are_refused(tmp_path):
 
 def test_vocabulary_and_weights_must_belong_together(little, tmp_path):
   path = tmp_path / 'tokenizer.json'
-  vocabulary.write_json(little.vocabulary, path)
+  tokenizer.write_json(little.vocabulary, path)
   with pytest.raises(UserError, match=r'weights x.pt know 49,408'):
     load_tokenizer(str(path), '', 'x.pt', sizes.TABLE['ViT-B/16'])
   with pytest.raises(UserError, match=r'weights random:0 know 20'):
@@ -176,7 +176,7 @@ def test_packaged_vocabulary_serves_packaged_and_random_weights(
     little, tmp_path, monkeypatch
 ):
   path = tmp_path / 'tiny.json'
-  vocabulary.write_json(little.vocabulary, path)
+  tokenizer.write_json(little.vocabulary, path)
   monkeypatch.setattr(load, 'packaged', lambda name: path)
   empty = str(tmp_path / 'cache')
   for vocab, weights in (('', 'tiny'), ('', 'random:1'), ('tiny', 'x.pt')):

@@ -8,19 +8,19 @@ from evclip_jax.methods import checkpoints
 from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import formats, native, scenic, sources
+from evclip_jax.weights import files, networks, own_file, scenic_names
 from evclip_jax.weights import swin3d_names as encoder_convert
-from tests.clip import small
 from tests.interop.test_ev_clip import state as ev_clip_state
 from tests.interop.test_ez_clip import checkpoint as ez_clip_checkpoint
-from tests.interop.test_huggingface import huggingface_state
+from tests.models import small
+from tests.weights.test_huggingface import huggingface_state
 
 TRUNK = VideoEncoderSizes(8, (1, 2), (1, 2), (3, 7, 7))
 
 
 def trunk_state():
   numbers = np.random.default_rng(0)
-  return encoder_convert.to_source({
+  return encoder_convert.to_original({
       path: numbers.normal(size=shape).astype(np.float32)
       for path, shape in encoder_convert.shapes(TRUNK).items()
   })
@@ -29,13 +29,13 @@ def trunk_state():
 def openai_state():
   half = {
       n: x.astype(np.float16)
-      for n, x in clip_convert.to_source(small.flat(small.VIT)).items()
+      for n, x in clip_convert.to_original(small.flat(small.VIT)).items()
   }
   return half | {'input_resolution': np.asarray(16)}
 
 
 def open_clip_state():
-  tensors = clip_convert.to_source(small.flat(small.VIT))
+  tensors = clip_convert.to_original(small.flat(small.VIT))
   image = ('visual.', 'logit_scale')
   return {
       name if name.startswith(image) else f'text.{name}': x
@@ -45,7 +45,9 @@ def open_clip_state():
 
 def ev_clip_tensors():
   _, flat = ev_clip_state('both')
-  prompts = checkpoints.ev_clip.to_source(flat, 'both', 'image_prompt_learner.')
+  prompts = checkpoints.ev_clip.to_original(
+      flat, 'both', 'image_prompt_learner.'
+  )
   trunk = {
       f'image_prompt_learner.enc.trunk.{n}': x for n, x in trunk_state().items()
   }
@@ -63,14 +65,17 @@ def clip_fsar_checkpoint():
       for path, value in small.flat(small.VIT).items()
       if path.startswith('visual/')
   }
-  return checkpoint.to_source(flat)
+  return checkpoint.to_original(flat)
 
 
 STATES = {
     'openai-clip': (openai_state, 'clip'),
     'open-clip': (open_clip_state, 'clip'),
     'huggingface-clip': (huggingface_state, 'clip'),
-    'scenic-clip': (lambda: scenic.to_scenic(small.flat(small.VIT)), 'clip'),
+    'scenic-clip': (
+        lambda: scenic_names.to_scenic(small.flat(small.VIT)),
+        'clip',
+    ),
     'omnivore': (trunk_state, 'encoder'),
     'ev-clip': (ev_clip_tensors, 'method'),
     'ez-clip': (ez_clip_checkpoint, 'method'),
@@ -83,7 +88,7 @@ CLIPS = [kind for kind, (_, part) in STATES.items() if part == 'clip']
 def read(tmp_path, tensors):
   path = tmp_path / 'source.npz'
   np.savez(path, **tensors)
-  return formats.read_tensors(path)
+  return files.read_tensors(path)
 
 
 @pytest.mark.parametrize('kind', STATES)
@@ -97,7 +102,7 @@ def test_every_kind(kind, tmp_path):
 @pytest.mark.parametrize('kind', CLIPS)
 def test_clip_is_the_same_in_every_naming(kind, tmp_path):
   make, part = STATES[kind]
-  converted = sources.convert_part(read(tmp_path, make()), part)
+  converted = networks.convert_part(read(tmp_path, make()), part)
   assert converted.sizes == small.VIT
   wanted = small.flat(small.VIT)
   assert converted.flat.keys() == wanted.keys()
@@ -115,28 +120,28 @@ def test_another_branch_is_refused(kind, tmp_path):
   # A checkpoint of EZ-CLIP holds a CLIP too.
   wanted = 'encoder' if part == 'clip' or kind == 'ez-clip' else 'clip'
   with pytest.raises(WeightsError, match=r'it is .*, not a (CLIP|video)'):
-    sources.convert_part(read(tmp_path, make()), wanted)
+    networks.convert_part(read(tmp_path, make()), wanted)
 
 
 def test_own_files(tmp_path):
   path = tmp_path / 'own.safetensors'
-  native.write(path, 'clip', small.flat(small.VIT), small.VIT, {})
-  found = checkpoints.convert(formats.read_tensors(path))
+  own_file.write(path, 'clip', small.flat(small.VIT), small.VIT, {})
+  found = checkpoints.convert(files.read_tensors(path))
   assert (found.kind, found.part) == ('evclip-jax', 'clip')
   assert found.converted.flat.keys() == small.flat(small.VIT).keys()
 
 
 def test_a_config_beside_that_says_otherwise(tmp_path):
   path = tmp_path / 'model.safetensors'
-  native.write_tensors(path, huggingface_state(), {})
+  own_file.write_tensors(path, huggingface_state(), {})
   config = '{"vision_config": {"hidden_act": "gelu"}}'
   (tmp_path / 'config.json').write_text(config)
   with pytest.raises(WeightsError, match='activation is gelu'):
-    checkpoints.convert(formats.read_tensors(path))
+    checkpoints.convert(files.read_tensors(path))
 
 
 def test_half_a_scenic_tree_is_refused(tmp_path):
-  tree = scenic.to_scenic(small.flat(small.VIT))
+  tree = scenic_names.to_scenic(small.flat(small.VIT))
   tree['params/visual/extra'] = np.zeros(2, np.float32)
   with pytest.raises(WeightsError, match='no whole Scenic CLIP.*visual/extra'):
     checkpoints.convert(read(tmp_path, tree))

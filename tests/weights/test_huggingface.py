@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.weights import clip_names, huggingface
-from tests.clip import small
+from evclip_jax.weights import clip_names, networks
+from tests.models import small
 
 
 def openai_state():
-  return clip_names.to_source(small.flat(small.VIT))
+  return clip_names.to_original(small.flat(small.VIT))
 
 
 def huggingface_state():
@@ -66,17 +66,13 @@ TOP = {
 
 
 def test_the_same_model_in_both_namings():
-  renamed = huggingface.rename(huggingface_state())
-  wanted = openai_state()
-  assert renamed.keys() == wanted.keys()
-  for name, tensor in wanted.items():
-    np.testing.assert_array_equal(renamed[name], tensor, name)
-
-
-def test_it_goes_through_the_one_table():
-  flat = clip_names.from_source(huggingface.rename(huggingface_state())).flat
-  for path, value in small.flat(small.VIT).items():
-    np.testing.assert_array_equal(flat[path], value, path)
+  converted = clip_names.from_huggingface(huggingface_state())
+  assert converted.sizes == small.VIT
+  wanted = small.flat(small.VIT)
+  assert converted.flat.keys() == wanted.keys()
+  for path, value in wanted.items():
+    np.testing.assert_array_equal(converted.flat[path], value, path)
+  assert len(converted.ignored) == 2
 
 
 @pytest.mark.parametrize(
@@ -90,7 +86,7 @@ def test_it_goes_through_the_one_table():
 def test_an_unknown_name_is_refused(name):
   tensors = huggingface_state() | {name: np.zeros(3)}
   with pytest.raises(WeightsError, match=name):
-    huggingface.rename(tensors)
+    clip_names.from_huggingface(tensors)
 
 
 def test_a_missing_query_is_refused():
@@ -98,7 +94,7 @@ def test_a_missing_query_is_refused():
   del tensors['vision_model.encoder.layers.1.self_attn.q_proj.bias']
   wanted = r"visual\..*\.1\.attn\.in_proj_bias.*\['k', 'v'\]"
   with pytest.raises(WeightsError, match=wanted):
-    huggingface.rename(tensors)
+    clip_names.from_huggingface(tensors)
 
 
 def open_clip(**model):
@@ -117,7 +113,7 @@ def open_clip(**model):
 )
 def test_configs_of_models_that_are_computed_right(config, tmp_path):
   (tmp_path / 'config.json').write_text(json.dumps(config))
-  huggingface.check_config(tmp_path / 'model.safetensors')
+  networks.check_config(tmp_path / 'model.safetensors')
 
 
 @pytest.mark.parametrize(
@@ -140,11 +136,11 @@ def test_models_that_would_compute_something_else(config, message, tmp_path):
   path = tmp_path / 'open_clip_config.json'
   path.write_text(json.dumps(config))
   with pytest.raises(WeightsError, match=message) as caught:
-    huggingface.check_config(tmp_path / 'open_clip_model.safetensors')
+    networks.check_config(tmp_path / 'open_clip_model.safetensors')
   assert str(path) in str(caught.value)
 
 
 def test_no_config_or_a_broken_one_is_no_reason_to_stop(tmp_path):
-  huggingface.check_config(tmp_path / 'model.safetensors')
+  networks.check_config(tmp_path / 'model.safetensors')
   (tmp_path / 'config.json').write_text('{')
-  huggingface.check_config(tmp_path / 'model.safetensors')
+  networks.check_config(tmp_path / 'model.safetensors')

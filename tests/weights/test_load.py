@@ -1,23 +1,30 @@
-"""From a name and a place to weights."""
+"""Networks by name or from a file."""
 
 import hashlib
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError
 from evclip_jax.models.clip import sizes
-from evclip_jax.weights import cache, clip_names, load, native, published
-from evclip_jax.weights.tree import flatten
-from tests.clip import small
+from evclip_jax.models.swin3d import sizes as swin3d_sizes
+from evclip_jax.weights import (
+    clip_names,
+    load,
+    own_file,
+    published,
+    swin3d_names,
+)
+from tests.models import small
 
 
 @pytest.fixture
 def file(tmp_path):
   """A file in OpenAI's naming."""
   path = tmp_path / 'small.safetensors'
-  state = clip_names.to_source(small.flat())
+  state = clip_names.to_original(small.flat())
   safetensors.numpy.save_file(
       {n: np.asarray(x, order='C') for n, x in state.items()}, path
   )
@@ -33,11 +40,10 @@ def known(monkeypatch):
 def assert_is_small(loaded, path):
   assert loaded.sizes == small.VIT
   assert loaded.source == str(path)
-  flat = flatten(loaded.params)
+  flat = flatten_dict(loaded.params, sep='/')
   for name, leaf in small.flat().items():
     np.testing.assert_array_equal(flat[name], leaf)
-  assert loaded.hash == cache.tree_hash(small.flat())
-  assert 'ViT of patch 8' in loaded.description
+  assert loaded.hash == own_file.tree_hash(small.flat())
 
 
 def test_a_file_of_any_architecture(file, tmp_path):
@@ -60,11 +66,11 @@ def test_a_file_of_another_architecture(known, file, tmp_path):
 def test_files_of_our_own(known, tmp_path):
   path = tmp_path / 'own.safetensors'
   flat = small.flat()
-  note = {'tree_hash': cache.tree_hash(flat)}
-  native.write(path, 'clip', flat, small.VIT, note)
+  note = {'tree_hash': own_file.tree_hash(flat)}
+  own_file.write(path, 'clip', flat, small.VIT, note)
   assert_is_small(load.load_clip('small', str(path), str(tmp_path)), path)
   # Sizes that are not those of its tensors.
-  native.write(path, 'clip', flat, small.RESNET, note)
+  own_file.write(path, 'clip', flat, small.RESNET, note)
   with pytest.raises(UserError, match='missing in the file'):
     load.load_clip('', str(path), str(tmp_path))
 
@@ -72,8 +78,8 @@ def test_files_of_our_own(known, tmp_path):
 def test_packaged_model(monkeypatch, tmp_path):
   path = tmp_path / 'tiny_clip.safetensors'
   flat = small.flat()
-  native.write(
-      path, 'clip', flat, small.VIT, {'tree_hash': cache.tree_hash(flat)}
+  own_file.write(
+      path, 'clip', flat, small.VIT, {'tree_hash': own_file.tree_hash(flat)}
   )
   monkeypatch.setattr(load, 'packaged', lambda name: tmp_path / name)
   for weights in ('', 'tiny', str(path)):
@@ -93,7 +99,7 @@ def test_published_weights_in_the_cache_folder(
   monkeypatch.setitem(published.CLIP, 'small', entry)
   loaded = load.load_clip('small', '', str(tmp_path))
   assert_is_small(loaded, 'small')
-  state = clip_names.to_source(small.flat(seed=1))
+  state = clip_names.to_original(small.flat(seed=1))
   safetensors.numpy.save_file(
       {n: np.asarray(x, order='C') for n, x in state.items()}, file
   )
@@ -111,7 +117,8 @@ def test_random_weights(known):
       load.load_clip('small', f'random:{seed}') for seed in (0, 0, 1)
   )
   assert one.hash == same.hash != other.hash
-  assert flatten(one.params).keys() == clip_names.shapes(small.VIT).keys()
+  found = flatten_dict(one.params, sep='/')
+  assert found.keys() == clip_names.shapes(small.VIT).keys()
 
 
 @pytest.mark.parametrize(
@@ -134,3 +141,44 @@ def test_weights_of_something_else(tmp_path):
   np.savez(path, **{'patch_embed.proj.weight': np.ones((4, 3, 2, 4, 4))})
   with pytest.raises(UserError, match=r'trunk.npz.*not a CLIP model'):
     load.load_clip('', str(path), str(tmp_path))
+
+
+TRUNK = swin3d_sizes.VideoEncoderSizes(8, (1, 1), (1, 2), (2, 7, 7))
+
+
+def test_a_trunk_from_a_file(tmp_path):
+  rng = np.random.default_rng(0)
+  flat = {
+      path: rng.normal(size=shape).astype(np.float32)
+      for path, shape in swin3d_names.shapes(TRUNK).items()
+  }
+  path = tmp_path / 'trunk.npz'
+  np.savez(path, **swin3d_names.to_original(flat))
+  loaded = load.load_encoder('', str(path))
+  assert loaded.sizes == TRUNK
+  found = flatten_dict(loaded.params, sep='/')
+  assert found.keys() == flat.keys()
+  for name, value in flat.items():
+    np.testing.assert_array_equal(found[name], value)
+  assert load.load_encoder('', str(path)).hash == loaded.hash
+  with pytest.raises(UserError, match='encoder.name=omnivore_swinT'):
+    load.load_encoder('omnivore_swinT', str(path))
+
+
+def test_a_random_trunk_has_the_drop_path_of_its_name():
+  loaded = load.load_encoder('omnivore_swinT', 'random:3')
+  assert loaded.sizes == swin3d_sizes.TABLE['omnivore_swinT']
+  assert loaded.sizes.drop_path == 0.2
+
+
+@pytest.mark.parametrize(
+    ('name', 'weights', 'message'),
+    [
+        ('omnivore_swinTT', '', 'Did you mean omnivore_swinT'),
+        ('omnivore_swinS', '', 'evclip_jax.download omnivore_swinS'),
+        ('omnivore_swinS', '/nowhere.torch', 'nowhere.torch'),
+    ],
+)
+def test_mistakes_with_trunks(name, weights, message, tmp_path):
+  with pytest.raises(UserError, match=message):
+    load.load_encoder(name, weights, str(tmp_path))

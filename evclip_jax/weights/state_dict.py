@@ -1,6 +1,5 @@
 """Finds the tensors a user means in a saved object of nested containers."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,45 +9,39 @@ from data_pipelines.unpickle import Inert
 from evclip_jax.weights.torch_globals import NumpyArray, TensorRef
 
 # Where training scripts keep the model, the most telling name first.
-_STATE_NAMES = ('state_dict', 'model_state_dict', 'model_state', 'model')
+_STATE_NAMES = (
+    'trunk', 'state_dict', 'model_state_dict', 'model_state', 'model'
+)
 # Shared sub-objects can be met exponentially often, so the walk is bounded.
 _MOST_ENTRIES = 200_000
 _MOST_LEVELS = 100
 
+# A tensor of a torch file, read or not yet.
 Tensor = TensorRef | np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
-  """The chosen tensors.
-
-  Attributes:
-    tensors: dotted name -> tensor.
-    notes: lines on what was chosen and what was left.
-    left_out: dotted names of the tensors that were left.
-  """
-
-  tensors: dict[str, Tensor]
-  notes: tuple[str, ...]
-  left_out: tuple[str, ...]
-
-
-def choose(root: Any) -> Choice:
-  """The state dict in a saved object.
+def choose(
+    root: Any,
+) -> tuple[dict[str, Tensor], tuple[str, ...], tuple[str, ...]]:
+  """Returns the state dict in a saved object.
 
   A dict of tensors is taken as it is. Of a training checkpoint the entry
   'state_dict' (or 'model_state_dict', 'model_state', 'model') is taken, of an
-  Omnivore file the entry 'trunk', of a TorchScript module all its tensors. The
-  prefix 'module.' of torch's data-parallel wrappers is taken off.
+  Omnivore file the entry 'trunk', of a TorchScript module all its tensors.
 
   Args:
     root: plain containers, `TensorRef`, `NumpyArray` and `Inert`.
 
+  Returns:
+    Dotted name -> tensor; lines on what was chosen and what was left; the
+    dotted names of the tensors that were left.
+
   Raises:
     WeightsError: there are no tensors, or several candidates.
   """
-  if isinstance(root, (list, tuple)) or not isinstance(root, (dict, Inert)):
-    raise WeightsError(f'it holds a {_kind(root)}, not a dict of tensors.')
+  if not isinstance(root, (dict, Inert)):
+    kind = 'tensor' if _is_tensor(root) else type(root).__name__
+    raise WeightsError(f'it holds a {kind}, not a dict of tensors.')
   notes, everything = [], _collect(root)
   tensors = everything
   # A model saved from a wrapper can lie two levels down.
@@ -65,16 +58,13 @@ def choose(root: Any) -> Choice:
     notes.append(
         f'left out {len(left_out)} tensors under {", ".join(map(repr, groups))}'
     )
-  if all(name.startswith('module.') for name in tensors):
-    tensors = {n.removeprefix('module.'): t for n, t in tensors.items()}
-    notes.append("took the prefix 'module.' off every name")
-  return Choice(tensors, tuple(notes), left_out)
+  return tensors, tuple(notes), left_out
 
 
 def _inner(root: dict) -> str | None:
   """The entry that is the state dict; None if `root` itself is it."""
   nested = [k for k, v in root.items() if _holds_tensors(v)]
-  for name in ('trunk', *_STATE_NAMES):
+  for name in _STATE_NAMES:
     if name in nested:
       return name
   if any(_is_tensor(v) for v in root.values()):
@@ -83,7 +73,7 @@ def _inner(root: dict) -> str | None:
     raise WeightsError(
         'it has several dicts of tensors: '
         + ', '.join(map(repr, nested))
-        + f'.\n  Wanted one of them, or one called {_STATE_NAMES[0]!r}.'
+        + ".\n  Wanted one of them, or one called 'state_dict'."
     )
   return nested[0] if nested else None
 
@@ -92,13 +82,11 @@ def _holds_tensors(value: Any) -> bool:
   """Whether a mapping has a tensor in it, at most three levels down."""
   level = [value]
   for _ in range(3):
-    level = [x for x in level if isinstance(x, (dict, Inert))]
     # Once each, however often it is met.
-    level = list({id(x): x for x in level}.values())
-    items = [v for x in level for v in _items(x).values()]
-    if any(_is_tensor(v) for v in items):
+    unique = {id(x): x for x in level if isinstance(x, (dict, Inert))}
+    level = [v for x in unique.values() for v in _items(x).values()]
+    if any(_is_tensor(v) for v in level):
       return True
-    level = items
   return False
 
 
@@ -139,7 +127,3 @@ def _is_tensor(value: Any) -> bool:
   if isinstance(value, NumpyArray):
     return isinstance(value.value, np.ndarray)
   return isinstance(value, TensorRef)
-
-
-def _kind(value: Any) -> str:
-  return 'tensor' if _is_tensor(value) else type(value).__name__

@@ -5,17 +5,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.weights import scenic
-from evclip_jax.weights.tree import unflatten
-from tests.clip import small
+from evclip_jax.weights import scenic_names
+from tests.models import small
 
 
 @pytest.mark.parametrize('sizes', [small.VIT, small.RESNET], ids=['vit', 'rn'])
 def test_there_and_back_is_the_same_bits(sizes):
   flat = small.flat(sizes)
-  back = scenic.from_scenic(scenic.to_scenic(flat))
+  back = scenic_names.from_scenic(scenic_names.to_scenic(flat))
   assert back.keys() == flat.keys()
   for path, value in flat.items():
     assert back[path].dtype == value.dtype
@@ -23,7 +23,7 @@ def test_there_and_back_is_the_same_bits(sizes):
 
 
 def shapes(sizes):
-  tree = scenic.to_scenic(small.flat(sizes))
+  tree = scenic_names.to_scenic(small.flat(sizes))
   return {path: value.shape for path, value in tree.items()}
 
 
@@ -82,12 +82,12 @@ def test_flax_attention_computes_the_same_from_it():
   }
   theirs = {
       n.removeprefix(f'params/{prefix}'): v
-      for n, v in scenic.to_scenic(flat).items()
+      for n, v in scenic_names.to_scenic(flat).items()
       if n.startswith(f'params/{prefix}')
   }
   x = np.random.default_rng(0).standard_normal((1, 5, 128), np.float32)
   attention = nn.MultiHeadDotProductAttention(num_heads=2)
-  found = attention.apply({'params': unflatten(theirs)}, x)
+  found = attention.apply({'params': unflatten_dict(theirs, sep='/')}, x)
 
   qkv = x @ ours['in_proj/kernel'] + ours['in_proj/bias']
   q, k, v = jnp.moveaxis(qkv.reshape(1, 5, 3, 2, 64), 2, 0)
@@ -98,9 +98,9 @@ def test_flax_attention_computes_the_same_from_it():
 
 
 def test_what_is_no_scenic_tree_is_refused():
-  tree = scenic.to_scenic(small.flat(small.VIT))
+  tree = scenic_names.to_scenic(small.flat(small.VIT))
   with pytest.raises(WeightsError, match='opt_state/x'):
-    scenic.from_scenic(tree | {'opt_state/x': np.zeros(1)})
+    scenic_names.from_scenic(tree | {'opt_state/x': np.zeros(1)})
   del tree['params/visual/transformer/resblocks.0/attn/query/bias']
   with pytest.raises(WeightsError, match=r"in_proj/bias.*\['key', 'value'\]"):
-    scenic.from_scenic(tree)
+    scenic_names.from_scenic(tree)

@@ -5,12 +5,12 @@ import re
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names
-from evclip_jax.weights.tree import unflatten
 from tests import spec_numbers
 
 # Float32 against float64 over a few layers.
@@ -30,7 +30,7 @@ def source_shapes(wanted):
       path: np.zeros(shape, np.float32)
       for path, shape in clip_names.shapes(wanted).items()
   }
-  return {name: x.shape for name, x in clip_names.to_source(flat).items()}
+  return {name: x.shape for name, x in clip_names.to_original(flat).items()}
 
 
 def image_tower(wanted):
@@ -55,9 +55,9 @@ def image_tower(wanted):
       filled[name] = 1 + filled[name]
   state = {name: np.zeros(shape) for name, shape in shapes.items()}
   state |= {f'visual.{name}': x for name, x in filled.items()}
-  converted = clip_names.from_source(state)
+  converted = clip_names.from_original(state)
   assert converted.sizes == wanted
-  return Clip(wanted), unflatten(converted.flat)
+  return Clip(wanted), unflatten_dict(converted.flat, sep='/')
 
 
 def test_a4_vision_transformer():
@@ -133,7 +133,8 @@ def test_a6_text_tower():
   own = {n: s for n, s in shapes.items() if not n.startswith('visual.')}
   state = {name: np.zeros(shape) for name, shape in shapes.items()}
   state |= spec_numbers.fill(own, {'logit_scale': 0.0})
-  clip, params = Clip(wanted), unflatten(clip_names.from_source(state).flat)
+  flat = clip_names.from_original(state).flat
+  clip, params = Clip(wanted), unflatten_dict(flat, sep='/')
   tokens = np.zeros((2, 77), np.int32)
   # 'A video of Apply Eye Makeup.' and 'A video of Wave.'
   for row, ids in zip(
