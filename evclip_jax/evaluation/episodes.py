@@ -114,7 +114,7 @@ def _key(run: Session, weights, data: EpisodeSet) -> dict[str, Any]:
       },
       'settings': dataclasses.asdict(run.model.settings),
       'dtype': str(run.model.backbones.clip.dtype),
-      'texts': run.model.method.prompts(list(data.class_names)),
+      'texts': run.model.method.class_texts(list(data.class_names)),
       'episodes': data.episodes.hash,
       'from_bank': data.from_bank,
       'views': data.views,

@@ -144,7 +144,7 @@ def report(
       'data': data.description,
       'class_names': list(run.class_names),
       # Of the first class, as an example.
-      'prompts': [p[:1] for p in run.model.method.prompts(run.class_names)],
+      'prompts': [p[:1] for p in run.model.method.class_texts(run.class_names)],
       'prompts_sha256': prompts_hash(run.model.method, run.class_names),
       'weights': {
           name: {'hash': digest, 'source': run.model.sources[name]}
@@ -163,7 +163,7 @@ def report(
 
 def prompts_hash(method: base.Method, class_names: list[str]) -> str:
   """Of the texts of all classes, which an edited file of texts changes."""
-  texts = method.prompts(class_names)
+  texts = method.class_texts(class_names)
   return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 

@@ -20,7 +20,7 @@ from evclip_jax.weights.loaded import Converted
 from evclip_jax.weights.table import Report
 
 # Branches of CLIP-FSAR's own that no other method has.
-_FSAR = {'scale', 'temporal', 'trx'}
+_FSAR = {'scale', 'temporal'}
 # The branch of the parameter tree that each kind of file fills.
 PARTS = sources.PARTS | {
     'ev-clip': 'method',

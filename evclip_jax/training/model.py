@@ -46,9 +46,9 @@ class Model:
   sources: dict[str, str]
 
   def tokens(self, class_names: list[str]) -> np.ndarray:
-    """The class prompts as ids [M, K, L] int32."""
-    prompts = self.method.prompts(class_names)
-    return np.stack([self.tokenizer.encode(texts) for texts in prompts])
+    """Returns the class texts as ids [M, K, L] int32."""
+    lists = self.method.class_texts(class_names)
+    return np.stack([self.tokenizer.encode(texts) for texts in lists])
 
 
 def build(

@@ -11,9 +11,11 @@ from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import formats, native, scenic, sources
 from evclip_jax.weights import swin3d_names as encoder_convert
 from tests.clip import small
-from tests.interop.test_ev_clip import state as ev_clip_state
-from tests.interop.test_ez_clip import checkpoint as ez_clip_checkpoint
 from tests.interop.test_huggingface import huggingface_state
+from tests.methods.ev_clip.test_checkpoint import state as ev_clip_state
+from tests.methods.ez_clip.test_checkpoint import (
+  checkpoint as ez_clip_checkpoint,
+)
 
 TRUNK = VideoEncoderSizes(8, (1, 2), (1, 2), (3, 7, 7))
 

@@ -63,7 +63,7 @@ def built(name: str) -> Built:
   own = method.init(jax.random.key(0))
   if own:
     params['method'] = own
-  prompts = method.prompts(list(names))
+  prompts = method.class_texts(list(names))
   tokens = tiny.tokens(len(prompts))
   bank = jax.jit(method.text)(params, tokens)
   classes = tokens if method.text_trains else bank

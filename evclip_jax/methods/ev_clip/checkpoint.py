@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.methods.ev_clip.context_generator import ContextGenerator
 from evclip_jax.methods.ev_clip.generators import (
   GRID,
+  ContextGenerator,
   MaskGenerator,
   check_features,
 )

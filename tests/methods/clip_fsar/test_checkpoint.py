@@ -181,9 +181,6 @@ def test_a_run_without_a_trained_scale_goes_there_and_back(tmp_path, tower):
 @pytest.mark.parametrize(
     ('drop', 'add', 'message'),
     [
-        ('none', 'method/trx/key/kernel', 'metric=trx'),
-        ('none', 'method/mask/upsample1/norm/bias', 'prompts=ev_clip'),
-        ('none', 'method/context/context_scale', 'prompts=ev_clip'),
         ('method/temporal/', 'method/scale', 'depth=0 or loss=video_text'),
     ],
 )

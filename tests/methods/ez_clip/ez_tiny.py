@@ -14,6 +14,7 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights.tree import unflatten
+from tests.parity.ez_clip import clips_mixed_up
 
 NUM_FRAMES = 4
 SIZES = vit(
@@ -75,22 +76,23 @@ def built(temporal: str, **settings) -> tuple[base.Method, base.Params]:
   return method, jax.device_put(params)
 
 
-def outputs(temporal: str, time_order='clip', change=lambda x: x, own=None):
+def outputs(temporal: str, mixed=False, change=lambda x: x, own=None):
   """(frame features [2, T, E], text features, logits).
 
   Args:
-    temporal, time_order: of the settings.
+    temporal: of the settings.
+    mixed: whether clips of a batch are mixed up as in the original.
     change: of the clips.
     own: leaves that replace those of the specification.
   """
-  forward, params = _forward(temporal, time_order)
+  forward, params = _forward(temporal, mixed)
   params = params | {'method': params['method'] | (own or {})}
   return jax.device_get(forward(params, change(pixels()), tokens()))
 
 
 @functools.cache
-def _forward(temporal: str, time_order: str):
-  method, params = built(temporal, time_order=time_order)
+def _forward(temporal: str, mixed: bool):
+  method, params = built(temporal)
 
   @jax.jit
   def forward(params, pixels, tokens):
@@ -99,7 +101,14 @@ def _forward(temporal: str, time_order: str):
     logits = method.score(params, features, classes, {})
     return features.frames, classes[0], logits
 
-  return forward, params
+  if not mixed:
+    return forward, params
+
+  def as_the_original(*args):
+    with clips_mixed_up():
+      return forward(*args)
+
+  return as_the_original, params
 
 
 @functools.cache

@@ -22,8 +22,8 @@ from evclip_jax.weights.tree import unflatten
 from tests import spec_numbers
 from tests.clip.test_fixtures import image_tower
 from tests.encoders.test_swin3d import fixture_tensors
-from tests.layers.test_mask_generator import fixture as generators
 from tests.methods import tiny
+from tests.methods.ev_clip.test_generators import fixture as generators
 
 
 def backbones(trunk, clip, num_frames):
@@ -211,7 +211,7 @@ def test_the_trunks_drop_path_is_a_choice(choice, train, active):
     'train', [pytest.param(True, marks=pytest.mark.slow), False]
 )
 def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
-  # What moves them is tested in tests/layers/test_batch_moments.py.
+  # What moves them is tested in tests/methods/test_batch_moments.py.
   wanted = clip_sizes.resnet(
       8,
       (1, 1, 1, 1),
@@ -278,4 +278,4 @@ def test_templates_need_a_place_for_the_name():
       ev_clip.Settings(templates=('A video.',)), tiny.backbones(True), ()
   )
   with pytest.raises(UserError, match='method.settings.templates'):
-    method.prompts(['run'])
+    method.class_texts(['run'])

@@ -17,7 +17,7 @@ from evclip_jax.weights import formats, native
 from evclip_jax.weights import load as clip_load
 from evclip_jax.weights.tree import flatten, unflatten
 from tests.clip import small
-from tests.methods import ez_tiny
+from tests.methods.ez_clip import ez_tiny
 
 KINDS = pytest.mark.parametrize('kind', ['deep', 'shallow', 'adapter', 'none'])
 EMBEDDING = 'visual.temporal_embedding'
@@ -175,7 +175,7 @@ def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
     model.build(config, ['a', 'b'])
   config.method.settings.resize_prompts = True
   found = flatten(model.build(config, ['a', 'b']).params['method'])
-  assert found['prompts'].shape == (2, 16, 128)
+  assert found['temporal_prompts'].shape == (2, 16, 128)
   np.testing.assert_array_equal(
       found['image/adapter.0/D_fc1/kernel'], own['image/adapter.0/D_fc1/kernel']
   )

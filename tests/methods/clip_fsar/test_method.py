@@ -12,9 +12,9 @@ from data_pipelines.errors import UserError
 from evclip_jax.methods import base
 from evclip_jax.methods.clip_fsar import checkpoint as interop
 from evclip_jax.methods.clip_fsar import method as clip_fsar
-from evclip_jax.methods.clip_fsar.head import video_text_logits
-from evclip_jax.methods.clip_fsar.temporal_transformer import (
+from evclip_jax.methods.clip_fsar.head import (
   TemporalTransformer,
+  video_text_logits,
 )
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
@@ -206,7 +206,7 @@ def test_dropout_comes_with_keys_only():
   assert method.loss(*case, keys)[0] != plain
 
 
-@pytest.mark.parametrize('metric', ['bimhm', 'mean', 'trx'])
+@pytest.mark.parametrize('metric', ['bimhm', 'mean'])
 @pytest.mark.parametrize('prototypes', ['before', 'after', 'none'])
 def test_every_metric_prefers_what_is_alike(metric, prototypes):
   settings = dataclasses.replace(
@@ -215,7 +215,6 @@ def test_every_metric_prefers_what_is_alike(metric, prototypes):
       prototypes=prototypes,
       depth=0,
       text_token=False,
-      trx_width=16,
   )
   method = made(settings)
   _, _, classes, batch = fixture(2)
@@ -314,30 +313,6 @@ def test_a_frozen_tower_trains_the_head_only():
   assert len(trainable) == len(flatten(params['method']))
 
 
-@pytest.mark.slow
-def test_ev_clips_prompts_under_the_head():
-  settings = dataclasses.replace(
-      SMALL, backbone='frozen', prompts='ev_clip', pixels='imagenet'
-  )
-  assert clip_fsar.uses_encoder(settings)
-  method = clip_fsar.make(settings, tiny.backbones(True), ())
-  params = tiny.params(True) | {'method': method.init(jax.random.key(0))}
-  batch = tiny.batch(1, episodic=True)
-  features = jax.jit(method.video, static_argnums=(2, 3))(
-      params, method.pixels(batch['video'], None), None, True
-  )
-  assert features.frames.shape == (1, 4, tiny.NUM_FRAMES, tiny.CLIP.embed_dim)
-  assert features.maps['mask'].shape == (1, 4, tiny.PIXELS, tiny.PIXELS)
-  assert {p.split('/')[0] for p in flatten(params['method'])} == {
-      'mask',
-      'context',
-      'temporal',
-      'scale',
-  }
-  trainable, frozen = split(params, method.trainable)
-  assert not [path for path in frozen if path.startswith('method/')]
-
-
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
@@ -346,13 +321,11 @@ def test_ev_clips_prompts_under_the_head():
         ({'directions': 'three'}, 'directions'),
         ({'evaluate': 'video'}, 'evaluate'),
         ({'loss': 'none'}, 'loss'),
-        ({'prompts': 'ez_clip'}, 'prompts'),
         ({'depth': 0}, 'text_token'),
         ({'depth': -1}, 'depth'),
         ({'template': 'a photo'}, 'template'),
         ({'text_exponent': 1.5}, 'text_exponent'),
         ({'otam_softness': 0.0}, 'otam_softness'),
-        ({'metric': 'trx', 'trx_lengths': (2, 9)}, 'trx_lengths'),
     ],
 )
 def test_settings_that_cannot_be_are_named(changes, message):

@@ -7,8 +7,8 @@ import pytest
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods.ev_clip import checkpoint as interop
-from evclip_jax.methods.ev_clip.context_generator import ContextGenerator
 from evclip_jax.methods.ev_clip.generators import (
+  ContextGenerator,
   MaskGenerator,
   check_features,
   min_max,

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import base
-from evclip_jax.methods.ez_clip import drops, temporal
+from evclip_jax.methods import adapters, base
 from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.methods.ez_clip import towers
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.training import devices
-from tests.methods import ez_tiny
+from tests.methods.ez_clip import ez_tiny
 
 # Of a generator that compiles fast.
 KEYS = {
@@ -60,7 +60,7 @@ def test_at_first_without_prompts_it_is_clip():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize('unit', drops.UNITS)
+@pytest.mark.parametrize('unit', adapters.DROP_UNITS)
 def test_training_is_random_and_evaluation_is_not(unit):
   method, params = ez_tiny.built('deep', drop_path=0.5, drop_unit=unit)
   pixels = ez_tiny.pixels()
@@ -105,7 +105,7 @@ def test_recomputed_blocks_drop_the_same():
       features = method.video(params_now, ez_tiny.pixels(), KEYS, True)
       return (features.clip**2).sum()
 
-    return jax.jit(jax.grad(total))(params['method'])['prompts']
+    return jax.jit(jax.grad(total))(params['method'])['temporal_prompts']
 
   np.testing.assert_allclose(
       gradient(True), gradient(False), rtol=1e-4, atol=1e-6
@@ -113,15 +113,16 @@ def test_recomputed_blocks_drop_the_same():
 
 
 def test_rates_of_the_original():
-  np.testing.assert_allclose(drops.rates(0.1, 12)[1], 0.009091, atol=1e-6)
-  deep = drops.rates(0.1, 24)
+  shallow = adapters.drop_rates(0.1, 12)
+  np.testing.assert_allclose(shallow[1], 0.009091, atol=1e-6)
+  deep = adapters.drop_rates(0.1, 24)
   np.testing.assert_allclose(deep[11], 11 * 0.00434783, atol=1e-6)
-  assert drops.rates(0.1, 1) == (0.0,)
+  assert adapters.drop_rates(0.1, 1) == (0.0,)
 
 
 @pytest.mark.parametrize(('unit', 'shape'), [('token', 1), ('sample', 0)])
 def test_drop_path_takes_whole_tokens_or_whole_clips(unit, shape):
-  dropped = drops.Drops(KEYS, 0, (0.5,), (0.0,), unit)
+  dropped = adapters.Drops(KEYS, 0, (0.5,), (0.0,), unit)
   out = dropped.path(0, 'mlp path', jnp.ones((12, 10, 3)), frames=2)
   assert set(np.unique(out)) == {0.0, 2.0}
   kept = np.asarray(out).reshape(6, 2, 10, 3)
@@ -177,29 +178,30 @@ def test_prompts_for_other_numbers_of_frames():
   there = np.arange(8, dtype=np.float32)[None, :, None]
   # The line stays the line in the middle; its ends are repeated.
   np.testing.assert_allclose(
-      temporal.resize_prompts(there, 16)[0, :, 0],
+      towers.resize_prompts(there, 16)[0, :, 0],
       np.clip((np.arange(16) + 0.5) / 2 - 0.5, 0, 7),
   )
-  np.testing.assert_array_equal(temporal.resize_prompts(there, 8), there)
+  np.testing.assert_array_equal(towers.resize_prompts(there, 8), there)
   sixteen = backbones('ViT-B/16', 16)
   method = ez_clip.make(ez_clip.Settings(), sixteen, ())
   with pytest.raises(UserError, match='another T: 8 frames.*\n.*resize_prompt'):
-    method.fit({'prompts': there})
+    method.fit({'temporal_prompts': there})
   method = ez_clip.make(ez_clip.Settings(resize_prompts=True), sixteen, ())
-  assert method.fit({'prompts': there})['prompts'].shape == (1, 16, 1)
+  fitted = method.fit({'temporal_prompts': there})
+  assert fitted['temporal_prompts'].shape == (1, 16, 1)
   with pytest.raises(UserError, match='settings.temporal_embedding=False'):
     method.fit({'temporal_embedding': there})
   both = ez_clip.Settings(resize_prompts=True, temporal_embedding=True)
   fitted = ez_clip.make(both, sixteen, ()).fit({'temporal_embedding': there})
   np.testing.assert_array_equal(
-      fitted['temporal_embedding'], temporal.resize_prompts(there, 16)
+      fitted['temporal_embedding'], towers.resize_prompts(there, 16)
   )
   with pytest.raises(UserError, match=r'shape \(8,\); wanted three axes'):
-    method.fit({'prompts': np.zeros(8)})
+    method.fit({'temporal_prompts': np.zeros(8)})
 
 
 def test_the_bound_of_the_prompts():
-  drawn = temporal.init_prompts(jax.random.key(0), 12, 8, 768)
+  drawn = towers.init_temporal_prompts(jax.random.key(0), 12, 8, 768)
   assert 0.0624 < float(jnp.abs(drawn).max()) <= 0.0625
   assert math.isclose(float(drawn.std()), 0.0625 / 3**0.5, rel_tol=0.02)
 
@@ -208,7 +210,6 @@ def test_the_bound_of_the_prompts():
     ('settings', 'message'),
     [
         ({'temporal': 'Deep'}, 'method.settings.temporal'),
-        ({'time_order': 'frame'}, 'method.settings.time_order'),
         ({'drop_unit': 'layer'}, 'method.settings.drop_unit'),
         ({'average': 'logits'}, 'method.settings.average'),
         ({'pixels': 'raw'}, 'method.settings.pixels'),

@@ -13,7 +13,7 @@ from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.training import optimizer as optim
 from evclip_jax.training.params import merge, split
-from tests.methods import ez_tiny
+from tests.methods.ez_clip import ez_tiny
 
 
 def backbones(clip, num_frames=8, **fields):
@@ -83,7 +83,7 @@ VECTORS = {
         (22.8835958, 19.7014978, 20.1618920),
         (17.5412661, 12.9430106, 13.5441478),
     ),
-    'adapter reference': (
+    'adapter mixed': (
         (0.2416114, -0.8777517, -0.8914075, -0.0353722),
         (-0.0015988, -0.8351549, -0.7372766, -0.8525162),
         (0.7100924, -0.0265171, -0.4010474, -0.0190334),
@@ -91,7 +91,7 @@ VECTORS = {
         (-2.4012188, -2.9842094, 5.9926533),
         (-2.6661143, -2.5401286, 7.1465847),
     ),
-    'adapter clip': (
+    'adapter': (
         (0.1848049, -0.8383346, -0.9310922, -0.0531935),
         (-0.0945707, -0.8541170, -0.6123847, -1.0481535),
         (0.7423219, -0.0800002, -0.3738526, 0.0077869),
@@ -104,8 +104,8 @@ VECTORS = {
 
 @pytest.mark.parametrize('name', VECTORS)
 def test_vectors_of_the_original(name):
-  kind, _, order = name.partition(' ')
-  frames, texts, logits = ez_tiny.outputs(kind, order or 'clip')
+  kind, _, mixed = name.partition(' ')
+  frames, texts, logits = ez_tiny.outputs(kind, bool(mixed))
   first, second, third, sums, *rows = VECTORS[name]
   np.testing.assert_allclose(frames[0, 0, :4], first, atol=2e-5)
   np.testing.assert_allclose(frames[0, 1, :4], second, atol=2e-5)
@@ -192,7 +192,7 @@ def test_a_training_step_of_the_original():
 
   after = jax.device_get(update(grads, trainable))
   for path, expected in (
-      ('method/prompts', 10.20130328303046),
+      ('method/temporal_prompts', 10.20130328303046),
       ('method/text/adapter.0/D_fc2/kernel', 5.014503561328231),
   ):
     np.testing.assert_allclose(after[path].sum(), expected, atol=2e-3)

@@ -10,7 +10,7 @@ from evclip_jax.methods.ez_clip import texts as descriptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import load
 from tests.clip import small
-from tests.methods import ez_tiny
+from tests.methods.ez_clip import ez_tiny
 
 HEADER = 'SNo,Class Name,GPT3 discription\n'
 UCF = HEADER + (
@@ -108,11 +108,11 @@ def test_texts_of_the_method(write):
   names = ['Apply Eye Makeup', 'Handstand Pushups']
   texts = 'ApplyEyeMakeup is done, byhumans.', 'Upside down.'
   method, _ = ez_tiny.built('deep', descriptions=path)
-  assert method.prompts(names) == [list(texts)]
+  assert method.class_texts(names) == [list(texts)]
   method, _ = ez_tiny.built('deep', descriptions=path, name_first=True)
-  assert method.prompts(names)[0][1] == 'Handstand Pushups. Upside down.'
+  assert method.class_texts(names)[0][1] == 'Handstand Pushups. Upside down.'
   method, _ = ez_tiny.built('deep')
-  prompts = method.prompts(names)
+  prompts = method.class_texts(names)
   assert len(prompts) == 16
   assert prompts[10][0] == 'Look, the human is Apply Eye Makeup'
 
@@ -122,7 +122,7 @@ def test_a_description_that_is_too_long_is_refused_as_the_original_does(write):
   long = ' '.join(['upside down'] * 90)
   method, _ = ez_tiny.built('deep', descriptions=write(f'1,run,{long}\n'))
   with pytest.raises(UserError, match="'upside down.*CLIP takes 77"):
-    found.encode(method.prompts(['run'])[0])
+    found.encode(method.class_texts(['run'])[0])
 
 
 def test_an_edited_file_changes_the_hash_of_the_prompts(tmp_path):
