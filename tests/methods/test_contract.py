@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from evclip_jax.methods import base
-from evclip_jax.training import devices, state, steps
+from evclip_jax.training import devices, steps
 from evclip_jax.training.params import merge, split
 from evclip_jax.weights.tree import flatten
 from tests.methods import tiny
@@ -191,7 +191,7 @@ def train(name, num_devices):
   )
   copies = jax.tree.map(jnp.array, case.trainable)
   current = jax.device_put(
-      state.create(copies, optimizer), devices.replicated(mesh)
+      steps.new_state(copies, optimizer), devices.replicated(mesh)
   )
   found = []
   for i in range(3):

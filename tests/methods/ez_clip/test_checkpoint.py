@@ -11,7 +11,7 @@ from evclip_jax import convert
 from evclip_jax.config import experiment
 from evclip_jax.methods import checkpoints, trained
 from evclip_jax.methods.ez_clip import checkpoint as ez_clip
-from evclip_jax.training import model
+from evclip_jax.training import session
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import formats, native
 from evclip_jax.weights import load as clip_load
@@ -163,7 +163,7 @@ def test_a_converted_file_tells_its_sizes(tmp_path):
 def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
   config = experiment.new('ez_clip').unlock()
   config.clip.name = 'tiny'
-  first = model.build(config, ['a', 'b'])
+  first = session.build(config, ['a', 'b'])
   own = flatten(first.params['method'])
   tensors = ez_clip.to_source(own) | clip_convert.to_source(
       flatten(first.params['clip'])
@@ -172,9 +172,9 @@ def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
   config.method.weights = str(saved(tmp_path, tensors))
   config.data.num_frames = 16
   with pytest.raises(UserError, match='prompts of another T: 8 frames'):
-    model.build(config, ['a', 'b'])
+    session.build(config, ['a', 'b'])
   config.method.settings.resize_prompts = True
-  found = flatten(model.build(config, ['a', 'b']).params['method'])
+  found = flatten(session.build(config, ['a', 'b']).params['method'])
   assert found['temporal_prompts'].shape == (2, 16, 128)
   np.testing.assert_array_equal(
       found['image/adapter.0/D_fc1/kernel'], own['image/adapter.0/D_fc1/kernel']
@@ -184,7 +184,7 @@ def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
 def test_weights_that_are_not_finite_are_refused(tmp_path):
   config = experiment.new('ez_clip').unlock()
   config.clip.name = 'tiny'
-  first = model.build(config, ['a', 'b'])
+  first = session.build(config, ['a', 'b'])
   tensors = ez_clip.to_source(flatten(first.params['method']))
   tensors |= clip_convert.to_source(flatten(first.params['clip']))
   tensors[EMBEDDING] = np.zeros((1, 8, 128), np.float32)
@@ -192,7 +192,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
   tensors[name] = np.full_like(tensors[name], np.nan)
   config.method.weights = str(saved(tmp_path, tensors))
   with pytest.raises(UserError, match='prompts has numbers that are not'):
-    model.build(config, ['a', 'b'])
+    session.build(config, ['a', 'b'])
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def run_export(tmp_path):
     config = experiment.new('ez_clip').unlock()
     config.clip.name = 'tiny'
     config.method.settings.temporal = temporal
-    own = flatten(model.build(config, ['a', 'b']).params['method'])
+    own = flatten(session.build(config, ['a', 'b']).params['method'])
     path = tmp_path / 'run.safetensors'
     native.write_tensors(
         path,
