@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from data_pipelines import cli
 from data_pipelines.errors import UserError
-from evclip_jax.runs import loaded_run
+from evclip_jax.runs import trained_run
 from evclip_jax.training import params
 
 
@@ -49,7 +49,7 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
   Raises:
     UserError: nothing trained in the run, or the file cannot be written.
   """
-  run = loaded_run.load(workdir)
+  run = trained_run.load(workdir)
   if not run.weights:
     raise UserError(f'{workdir} is a run without trained weights.')
   leaves = {

@@ -16,7 +16,7 @@ from data_pipelines import cli
 from data_pipelines.errors import UserError
 from evclip_jax import predict_videos, predictions, support
 from evclip_jax.reporting import log
-from evclip_jax.runs import loaded_run
+from evclip_jax.runs import trained_run
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'The run folder.')
 _CLASSES = flags.DEFINE_list(
@@ -51,7 +51,7 @@ def main(args: list[str]):
     raise UserError('--support names the classes: leave --classes out.')
   if examples:
     classes = examples.class_names
-  run = loaded_run.load(_WORKDIR.value, classes)
+  run = trained_run.load(_WORKDIR.value, classes)
   out = predictions.make_folder(_OUT.value) if _OUT.value else None
   with run.config.unlocked():
     run.config.eval.clips = _CLIPS.value or run.config.eval.clips

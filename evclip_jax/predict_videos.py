@@ -10,11 +10,11 @@ import numpy as np
 from data_pipelines.errors import UserError
 from evclip_jax import support
 from evclip_jax.evaluation import look, look_beside
-from evclip_jax.runs import loaded_run
+from evclip_jax.runs import trained_run
 
 
 def predict(
-    run: loaded_run.LoadedRun,
+    run: trained_run.TrainedRun,
     videos: Sequence[str],
     closely: bool = False,
     examples: support.Support | None = None,
@@ -33,7 +33,7 @@ def predict(
   Raises:
     UserError: the method needs examples, or has no use for them.
   """
-  from data_pipelines.video import readers
+  from data_pipelines.video import pool as processes
 
   config = run.config
   read = make_reader(config)
@@ -50,7 +50,7 @@ def predict(
     looker = look.Looker(
         run.session, run.weights, rows, clips, crops, closely=closely
     )
-  workers = readers.number(config.data.workers)
+  workers = processes.number(config.data.workers)
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
     for start in range(0, len(videos), group_size):
       group = videos[start : start + group_size]
@@ -83,11 +83,10 @@ def make_reader(
   from data_pipelines.lists import clips as records
   from data_pipelines.loaders import clip_frames, source
   from data_pipelines.stores import files
-  from data_pipelines.video import probe, readers
+  from data_pipelines.video import probe
 
   spec = clip_frames.spec_of(config.data)
   clips, crops = config.eval.clips, config.eval.crops
-  pixels = readers.reader(readers.number(config.data.workers))
 
   def read(path):
     path = os.path.abspath(path)
@@ -99,7 +98,10 @@ def make_reader(
         {path: probe.probe(path)},
     )
     return np.stack([
-        pixels(clip_frames.eval_clip(alone, 0, spec, view, clips, crops))
+        clip_frames.read(
+            clip_frames.eval_clip(alone, 0, spec, view, clips, crops),
+            config.data.workers,
+        )
         for view in range(clips * crops)
     ])
 

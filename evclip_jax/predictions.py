@@ -9,11 +9,11 @@ from typing import Any
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import look
 from evclip_jax.reporting import pictures
-from evclip_jax.runs import loaded_run
+from evclip_jax.runs import trained_run
 
 
 def row(
-    path: str, seen: look.Seen, run: loaded_run.LoadedRun
+    path: str, seen: look.Seen, run: trained_run.TrainedRun
 ) -> dict[str, Any]:
   """What a JSON line says of a video."""
   names = run.session.class_names
@@ -73,7 +73,7 @@ def save_picture(
     folder: pathlib.Path,
     path: str,
     seen: look.Seen,
-    run: loaded_run.LoadedRun,
+    run: trained_run.TrainedRun,
     videos: Sequence[str],
 ):
   """Draws a video into the folder, under the video's own name."""

@@ -7,7 +7,7 @@ import jax
 import pytest
 from flax.traverse_util import unflatten_dict
 
-from evclip_jax.config import experiment, identity
+from evclip_jax.config import experiment
 from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
@@ -66,10 +66,10 @@ def leaves_of(config):
 def variants(file, argument):
   """The config of a file, and those it compares."""
   loaded = load(ROOT / 'configs' / f'{file}.py', argument)
-  config = identity.choose_variant(loaded)
+  config = experiment.choose_variant(loaded)
   yield config
   for row in config.compare:
-    yield experiment.variant(config, row['method'], row['settings'])
+    yield experiment.row(config, row['method'], row['settings'])
 
 
 @pytest.mark.parametrize(('file', 'argument'), CASES)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import unflatten_dict
 
-from evclip_jax.config import identity
+from evclip_jax.config import identity, schema
 from evclip_jax.config.experiment import settings
 from evclip_jax.methods import base
 from evclip_jax.methods.clip_fsar import checkpoint as interop
@@ -38,7 +38,7 @@ def flat(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_every_recipe_is_valid(name):
   config = load(FILE, name)
-  identity.check(config)
+  schema.check(config)
   assert config.is_locked
   assert config.method.name == 'clip_fsar'
   clip = Clip(TABLE[config.clip.name])

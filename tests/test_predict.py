@@ -13,10 +13,10 @@ from PIL import Image
 
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
-from evclip_jax import export, main, predict_videos, predictions
-from evclip_jax.runs import loaded_run
-from evclip_jax.training import model as model_lib
-from evclip_jax.training import params
+from evclip_jax import export, predict_videos, predictions
+from evclip_jax.runs import run as runs
+from evclip_jax.runs import trained_run
+from evclip_jax.training import params, session
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -40,7 +40,7 @@ def finished(data_root, tmp_path_factory):
       'mesh.data': 1,
       'train.epochs': 1,
   })
-  main.run(config, workdir, 'train')
+  runs.run(config, workdir, 'train')
   return workdir
 
 
@@ -56,7 +56,7 @@ def test_clips(finished, data_root):
 
 @pytest.fixture(scope='module')
 def seen(finished, test_clips):
-  run = loaded_run.load(finished)
+  run = trained_run.load(finished)
   return run, dict(predict_videos.predict(run, test_clips))
 
 
@@ -159,7 +159,7 @@ def test_the_trained_weights_can_be_exported(finished, seen, tmp_path):
   said = export.save_trained(finished, file)
   with run.config.unlocked():
     run.config.method.weights = str(file)
-  model = model_lib.build(run.config, ['a', 'b'])
+  model = session.build(run.config, ['a', 'b'])
   count = sum(x.size for x in jax.tree.leaves(model.params['method']))
   assert f'{count:,} trained weights of ev_clip' in said
   back = params.split(model.params, model.method.trainable)[0]

@@ -15,11 +15,14 @@ import numpy as np
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
 from data_pipelines.loaders.source import Source
+from data_pipelines.video import pool
 from data_pipelines.video import read as decode
 from data_pipelines.video.probe import Probe
 from data_pipelines.views import clip_fsar, ev_clip, ez_clip
 from data_pipelines.views.view import Place
 
+# A clip takes a small part of a second; the machine may be busy.
+_SECONDS = 600.0
 _RECIPES = {'ev_clip': ev_clip, 'ez_clip': ez_clip, 'clip_fsar': clip_fsar}
 
 
@@ -71,6 +74,27 @@ class Reading:
     """
     frames = decode.read_frames(self.media, self.frames, self.probe)
     return self.pixels(frames)
+
+
+def read(reading: Reading, workers: int = 0) -> np.ndarray:
+  """Reads a clip in one of the processes.
+
+  Args:
+    reading: which clip and how.
+    workers: processes that share the work, see `pool.number`.
+
+  Returns:
+    uint8 [T, P, P, 3].
+
+  Raises:
+    VideoError: as `Reading.read`, and for files that crash or hang a decoder.
+  """
+  try:
+    return pool.run(Reading.read, reading, workers=workers, timeout=_SECONDS)
+  except pool.WorkerDied as e:
+    raise decode.VideoError(
+        f'cannot read the video {reading.probe.name}: {e}.'
+    ) from None
 
 
 def train_clip(

@@ -24,11 +24,12 @@ _DAMAGE = (OSError, SyntaxError, ValueError, zipfile.BadZipFile)
 class Pictures:
   """Files by name, in a folder or in a ZIP file."""
 
-  def __init__(self, source: str | bytes):
+  def __init__(self, source: str | bytes | dict[str, bytes]):
     """Opens the ZIP file.
 
     Args:
-      source: absolute path of a folder, or a ZIP file's contents.
+      source: absolute path of a folder, a ZIP file's contents, or the contents
+        of files by name.
 
     Raises:
       Unreadable: no ZIP file of stored files.
@@ -98,6 +99,8 @@ class Pictures:
   def _open(self, name: str):
     if self._zip is not None:
       return io.BytesIO(self._zip.read(name))
+    if isinstance(self._folder, dict):
+      return io.BytesIO(self._folder[name])
     return open(os.path.join(self._folder, name), 'rb')
 
   def _reason(self, name: str, error: Exception) -> str:

@@ -212,7 +212,7 @@ def _even(found: Series) -> list[int]:
 
 
 def read(
-    source: str | bytes,
+    source: str | bytes | tuple[bytes, ...],
     wanted: Sequence[int],
     found: Series,
     height: int,
@@ -221,7 +221,8 @@ def read(
   """Decodes the pictures asked for and no other.
 
   Args:
-    source: absolute path of a folder, or a ZIP file's contents.
+    source: absolute path of a folder, a ZIP file's contents, or the contents
+      of all pictures in order.
     wanted: frame numbers from 0.
     found: what the pictures are called.
     height, width: pixels of the first picture, which all must have.
@@ -233,6 +234,8 @@ def read(
     Unreadable: a picture is broken, gone, or of another size; it is named.
   """
   out = []
+  if isinstance(source, tuple):
+    source = {found.name(k): data for k, data in enumerate(source)}
   with Pictures(source) as pictures:
     for index in wanted:
       name = found.name(index)

@@ -16,7 +16,7 @@ class VideoError(UserError):
 
 
 def read_frames(
-    source: str | os.PathLike | bytes,
+    source: str | os.PathLike | bytes | tuple[bytes, ...],
     indices: Sequence[int] | np.ndarray,
     probe: Probe | None = None,
     name: str | None = None,
@@ -30,7 +30,7 @@ def read_frames(
 
   Args:
     source: path of a file or of a folder of numbered pictures, or a file's
-      contents as bytes.
+      contents as bytes; the contents of pictures, in order, with their probe.
     indices: frame numbers in 0..num_frames - 1; any order, repeats allowed.
     probe: what `probe.probe` found for this file. Without it, or if the file
       has changed since, the file is probed first (remembered per file).
@@ -158,7 +158,7 @@ def _pictures(probe: Probe) -> str:
 
 
 def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
-  if not isinstance(source, bytes):
+  if not isinstance(source, bytes | tuple):
     source = os.path.abspath(os.fspath(source))
   if probe.pictures:
     found = pictures.Series(
@@ -188,6 +188,8 @@ def _changed(source, probe: Probe) -> bool:
   A probe of a path also holds for the same bytes; their length is compared,
   which costs nothing.
   """
+  if isinstance(source, tuple):
+    return False
   if isinstance(source, bytes):
     return len(source) != probe.size_bytes
   return probe.key != probe_lib.file_key(source)

@@ -15,7 +15,7 @@ _PLACES = (
 def random_offsets(
     height: int, width: int, crop: int, generator: np.random.Generator
 ) -> tuple[int, int]:
-  """Upper left corner of a crop x crop square, one draw for a whole clip.
+  """Draws the upper left corner of a square, once for a whole clip.
 
   Every place is equally likely, the edges included: for 256 x 340 and 224
   pixels, 0..32 down and 0..116 to the right.
@@ -31,7 +31,7 @@ def random_offsets(
 def view_offsets(
     height: int, width: int, crop: int, view: int = 0, num_views: int = 1
 ) -> tuple[int, int]:
-  """Upper left corner of one of the evaluation's crops, (top, left).
+  """Returns the upper left corner of one of the scored crops, (top, left).
 
   One view: the centre, (16, 58) for 256 x 340 and 224 pixels. Three: left,
   centre, right, at 0, 58 and 116 pixels.
@@ -49,7 +49,7 @@ def view_offsets(
 def jittered_offsets(
     size: int, crop: int, generator: np.random.Generator
 ) -> tuple[int, int]:
-  """Upper left corner of a random square; the last row and column are not hit.
+  """Draws the upper left corner of a square; never the last row or column.
 
   Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py: both are whole parts of a
     real number in [0, size - crop), drawn to the right first.
@@ -67,7 +67,7 @@ def multi_scale_box(
     crop: int,
     generator: np.random.Generator,
 ) -> tuple[int, int, int, int]:
-  """A box at one of 13 places, (top, left, height, width).
+  """Draws a box at one of 13 places, (top, left, height, width).
 
   Its sides are two of 100, 87.5, 75 and 66 percent of the frame's shorter
   side, neighbours in this row or equal; all ten pairs and all 13 places are
@@ -90,7 +90,7 @@ def multi_scale_box(
 
 
 def box_sizes(height: int, width: int, crop: int) -> list[tuple[int, int]]:
-  """The (height, width) that `multi_scale_box` draws from."""
+  """Lists the (height, width) that `multi_scale_box` draws from."""
   base = min(height, width)
   sizes = [max(int(base * s), 1) for s in _SCALES]
   sizes = [

@@ -1,6 +1,6 @@
-"""EV-CLIP's pixels: squeeze every frame to 256 x 340, cut a square, no more.
+"""EV-CLIP's recipe: squeeze every frame to 256 x 340 and cut a square.
 
-Normalise on the device with ImageNet's constants (video.CONSTANTS).
+The device normalises with ImageNet's constants.
 """
 
 import dataclasses
@@ -8,13 +8,15 @@ import functools
 
 import numpy as np
 
-from data_pipelines.views import crops, pixels, windows
+from data_pipelines.views import crops
+from data_pipelines.views.frames import window_frames
+from data_pipelines.views.pixels import resize
 from data_pipelines.views.view import Place, View
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """Sizes; the names are those of config.data.
+  """Holds the sizes; their names are those of config.data.
 
   Attributes:
     num_frames: T, frames per clip.
@@ -33,7 +35,7 @@ class Spec:
 
   @property
   def shape(self) -> tuple[int, int, int, int]:
-    """[T, P, P, 3] of a clip."""
+    """The shape of a clip, [T, P, P, 3]."""
     return self.num_frames, self.crop_pixels, self.crop_pixels, 3
 
   @property
@@ -49,7 +51,7 @@ def train_view(
     generator: np.random.Generator,
     query: bool = False,
 ) -> View:
-  """A window of frames and one random crop for all of them.
+  """Draws a window of frames and one crop for all of them.
 
   Args:
     spec: sizes.
@@ -59,7 +61,7 @@ def train_view(
     query: likewise plays no part.
   """
   del fps, query
-  frames = windows.frame_indices(
+  frames = window_frames(
       total,
       spec.num_frames,
       spec.window_frames,
@@ -77,9 +79,9 @@ def eval_view(
     place: Place,
     generator: np.random.Generator,
 ) -> View:
-  """The window and the crop at `place`; the first and last reach the ends."""
+  """Takes the window and the crop at `place`; the outer ones reach the ends."""
   del fps, generator
-  frames = windows.frame_indices(
+  frames = window_frames(
       total,
       spec.num_frames,
       spec.window_frames,
@@ -93,7 +95,7 @@ def eval_view(
 def cut(
     frames: np.ndarray, offsets: tuple[int, int], spec: Spec
 ) -> np.ndarray:
-  """Frames of a video to EV-CLIP's input pixels.
+  """Makes EV-CLIP's input pixels of the frames of a video.
 
   Args:
     frames: uint8 [T, H, W, 3] as decoded.
@@ -105,9 +107,9 @@ def cut(
     uint8 [T, P, P, 3].
 
   Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
-  Differs: rounded to uint8, see `resize.resize`.
+  Differs: rounded to uint8, see `pixels.resize`.
   """
   height, width, crop = spec.sizes
   return np.ascontiguousarray(
-      pixels.resize(frames, height, width, (*offsets, crop, crop))
+      resize(frames, height, width, (*offsets, crop, crop))
   )

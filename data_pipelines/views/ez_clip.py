@@ -1,6 +1,6 @@
-"""EZ-CLIP's pixels: boxes of several sizes, flips, changed colours.
+"""EZ-CLIP's pixels: boxes of several sizes, flips.
 
-Normalise on the device with CLIP's constants (video.CONSTANTS).
+Colours are changed and normalised on the device.
 """
 
 import dataclasses
@@ -9,8 +9,8 @@ import functools
 import numpy as np
 from PIL import Image
 
-from data_pipelines.views import byte_colour, crops
-from data_pipelines.views import frames as segments
+from data_pipelines.views import crops
+from data_pipelines.views.frames import even_frames, shifted_frames
 from data_pipelines.views.view import Place, View
 
 
@@ -25,15 +25,12 @@ class Spec:
     crop_pixels: P; scoring resizes the shorter side to 256 / 224 of it.
     flip: mirror half of the training clips. Not for classes that differ in
       left and right (Something-Something).
-    jitter: training clips' colours: 'frame' draws for every frame, as the
-      original does; 'clip' once; 'none'.
   """
 
   num_frames: int = 8
   train_temporal: str = 'center'
   crop_pixels: int = 224
   flip: bool = True
-  jitter: str = 'frame'
 
   @property
   def shape(self) -> tuple[int, int, int, int]:
@@ -59,9 +56,9 @@ def train_view(
   """
   del fps, query
   if spec.train_temporal == 'random':
-    frames = segments.shifted_frames(total, spec.num_frames, generator)
+    frames = shifted_frames(total, spec.num_frames, generator)
   else:
-    frames = segments.even_frames(total, spec.num_frames)
+    frames = even_frames(total, spec.num_frames)
   return View(
       frames, functools.partial(augment, spec=spec, generator=generator)
   )
@@ -76,28 +73,26 @@ def eval_view(
 ) -> View:
   """A frame per segment and the crop at `place` along the longer side."""
   del fps, generator
-  frames = segments.even_frames(total, spec.num_frames, place.middle)
+  frames = even_frames(total, spec.num_frames, place.middle)
   return View(frames, functools.partial(cut, spec=spec, place=place))
 
 
 def augment(
     frames: np.ndarray, spec: Spec, generator: np.random.Generator
 ) -> np.ndarray:
-  """A training clip: box, resize, flip, colours, grey.
+  """Makes a training clip: box, resize, flip.
 
   Args:
     frames: uint8 [T, H, W, 3] as decoded.
     spec: sizes and switches.
-    generator: draws, in this order: the box (`crops.multi_scale_box`), the
-      flip, whether the colours change, the changes, whether all is grey.
+    generator: draws the box (`crops.multi_scale_box`), then the flip.
 
   Returns:
     uint8 [T, P, P, 3].
 
   Source: EZ-CLIP, utils/Augmentation.py.
   Differs: RandAugment, blur and solarising, which no configuration uses, are
-    left out. Flipping is a setting (the original flips SSv2 by mistake), and
-    so is drawing the colours per frame, which makes clips flicker.
+    left out. Flipping is a setting (the original flips SSv2 by mistake).
   """
   top, left, tall, wide = crops.multi_scale_box(
       *frames.shape[1:3], spec.crop_pixels, generator
@@ -110,15 +105,6 @@ def augment(
     )
   if spec.flip and generator.random() < 0.5:
     out = np.ascontiguousarray(out[:, :, ::-1])
-  if spec.jitter != 'none' and generator.random() < 0.8:
-    draws = byte_colour.draw(generator)
-    for t in range(len(out)):
-      if spec.jitter == 'frame' and t:
-        draws = byte_colour.draw(generator)
-      byte_colour.change(out[t], draws)
-  if generator.random() < 0.2:
-    for frame in out:
-      byte_colour.make_grey(frame)
   return out
 
 

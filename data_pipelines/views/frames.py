@@ -1,12 +1,77 @@
-"""Frames spread over the whole video, as EZ-CLIP and CLIP-FSAR choose them."""
+"""Which frames of a video a clip is made of.
+
+EV-CLIP takes a window of it, EZ-CLIP and CLIP-FSAR spread their frames over all
+of it.
+"""
 
 import numpy as np
+
+
+def window_frames(
+    total: int,
+    num_frames: int,
+    window: int,
+    mode: str = 'center',
+    clip: int = 0,
+    num_clips: int = 1,
+    generator: np.random.Generator | None = None,
+) -> np.ndarray:
+  """Takes every d-th frame of a window of consecutive frames.
+
+  With w = min(window, total), the window begins at
+    (total - w) // 2 in the middle of the video (mode 'center', one clip);
+    int(clip * (total - w) / (num_clips - 1)) for one of several clips, the
+      first at the beginning and the last at the end (mode 'center');
+    a random frame of 0..total - w, both possible (mode 'random').
+  The step is d = max(w // num_frames, 1); the frame rate plays no part.
+
+  Args:
+    total: frames in the video, or in the time range that is the clip.
+    num_frames: T, frames wanted.
+    window: frames of the video that the clip spans at most.
+    mode: 'center' or 'random'.
+    clip: which of the clips, 0..num_clips - 1 (mode 'center').
+    num_clips: temporal views per video.
+    generator: source of the random start (mode 'random').
+
+  Returns:
+    int64 [T], never falling, in 0..total - 1.
+
+  Raises:
+    ValueError: sizes below 1, an unknown mode, or no generator.
+
+  Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
+  Differs: where the window holds fewer than T frames, the last one is
+    repeated; the original returns a shorter clip and then fails. Whether
+    training draws its window is a setting of its own (the original draws
+    only if it tests with several clips).
+  """
+  _check(total, num_frames, window, num_clips)
+  if mode not in ('center', 'random'):
+    raise ValueError(f"mode must be 'center' or 'random', not {mode!r}.")
+  if not 0 <= clip < num_clips:
+    raise ValueError(f'clip must be in 0..{num_clips - 1}, not {clip}.')
+  width = min(window, total)
+  if width == 1:
+    return np.full(num_frames, total // 2, np.int64)
+  if mode == 'random':
+    if generator is None:
+      raise ValueError("mode 'random' needs a generator.")
+    start = int(generator.integers(total - width, endpoint=True))
+  elif num_clips == 1:
+    start = (total - width) // 2
+  else:
+    start = int(clip * ((total - width) / (num_clips - 1)))
+  step = max(width // num_frames, 1)
+  inside = np.arange(start, start + width, step, dtype=np.int64)[:num_frames]
+  missing = num_frames - len(inside)
+  return np.concatenate([inside, np.repeat(inside[-1:], missing)])
 
 
 def even_frames(
     total: int, num_frames: int, middle: float = 0.5
 ) -> np.ndarray:
-  """One frame from the middle of each of T equal segments.
+  """Takes a frame from the middle of each of T equal segments.
 
   Args:
     total: N, frames of the clip.
@@ -35,7 +100,7 @@ def even_frames(
 def shifted_frames(
     total: int, num_frames: int, generator: np.random.Generator
 ) -> np.ndarray:
-  """One random frame of each of T segments; T distinct frames if there are.
+  """Draws a frame of each of T segments; T distinct frames if there are.
 
   Where N <= T, every frame once and T - N repeats drawn uniformly, sorted.
 
@@ -55,7 +120,7 @@ def segment_frames(
     num_frames: int,
     generator: np.random.Generator | None = None,
 ) -> np.ndarray:
-  """One frame of each of T segments of N // T frames; the rest is not used.
+  """Takes a frame of each of T segments of N // T frames; none of the rest.
 
   Args:
     total: N, frames of the clip.
@@ -81,7 +146,7 @@ def segment_frames(
 def interval_frames(
     total: int, num_frames: int, fps: float, place: float, rate: int = 35
 ) -> np.ndarray:
-  """T evenly spaced frames of a stretch of T * rate frames at 12 per second.
+  """Takes T even steps in a stretch of T * rate frames at 12 per second.
 
   A clip that is shorter, such as every one of Kinetics, is used as a whole,
   but for its last `rate` frames.
@@ -115,7 +180,7 @@ def interval_frames(
 
 
 def _linspace(start: np.float32, end: np.float32, count: int) -> np.ndarray:
-  """torch.linspace: from both ends to the middle."""
+  """Computes as torch.linspace does: from both ends to the middle."""
   step = (end - start) / np.float32(max(count - 1, 1))
   places = np.arange(count, dtype=np.float32)
   return np.where(
@@ -125,9 +190,9 @@ def _linspace(start: np.float32, end: np.float32, count: int) -> np.ndarray:
   )
 
 
-def _check(total: int, num_frames: int):
-  if min(total, num_frames) < 1:
+def _check(*counts: int):
+  if min(counts) < 1:
     raise ValueError(
-        'total and num_frames must be at least 1, but are '
-        f'{total} and {num_frames}.'
+        'numbers of frames and clips must be at least 1, but are '
+        f'{", ".join(map(str, counts))}.'
     )

@@ -1,4 +1,4 @@
-"""What a recipe hands to `clip_frames`: which frames, and what becomes of them.
+"""What a recipe returns: which frames of a clip, and what becomes of them.
 
 Random choices are drawn from the numpy generator that the recipe is given, and
 hold for all frames of the clip unless a setting says otherwise.
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class View:
-  """One look at a clip.
+  """One look at a clip: its frames and the way to its pixels.
 
   Attributes:
     frames: int64 [T], frame numbers within the clip, from 0.
@@ -26,7 +26,7 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-  """Which of the fixed views of a clip is wanted.
+  """Names one of the fixed views that a clip is scored in.
 
   Attributes:
     clip, clips: which of how many temporal windows.
@@ -41,10 +41,10 @@ class Place:
 
   @property
   def middle(self) -> float:
-    """Where the window lies in time, between 0 and 1; one lies at 0.5."""
+    """Returns where the window lies in time, 0..1; a single one at 0.5."""
     return (self.clip + 0.5) / self.clips
 
   def offset(self, room: int) -> int:
-    """Where the crop lies in `room` spare pixels; halves go to the even."""
+    """Returns where the crop lies in `room` spare pixels, rounded."""
     part = 1 if self.crops == 1 else self.crop
     return round(room * part / 2)

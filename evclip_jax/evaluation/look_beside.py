@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evclip_jax.evaluation import episode_step, look, scores
+from evclip_jax.evaluation import episodes, look, scores
 from evclip_jax.methods.base import VideoFeatures
 from evclip_jax.training import devices as sharding
 from evclip_jax.training import session
@@ -29,7 +29,7 @@ class ExampleLooker:
     devices = run.mesh.shape['data']
     self._rows = -(-rows // devices) * devices
     self._run, self._weights = run, weights
-    self._step = episode_step.make_feature_step(
+    self._step = episodes.make_feature_step(
         run.model.method, run.mesh, run.shardings
     )
     self._score = jax.jit(self._judge)

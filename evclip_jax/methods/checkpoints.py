@@ -19,7 +19,7 @@ from evclip_jax.weights.own_file import tree_hash
 from evclip_jax.weights.table import Converted
 
 # Branches of CLIP-FSAR's own that no other method has.
-_FSAR = {'scale', 'temporal', 'trx'}
+_FSAR = {'scale', 'temporal'}
 # The branch of the parameter tree that each kind of file fills.
 PARTS = networks.PARTS | {
     'ev-clip': 'method',

@@ -9,7 +9,7 @@ import numpy as np
 
 from evclip_jax.evaluation import look, look_beside
 from evclip_jax.reporting import page, pictures
-from evclip_jax.runs import loaded_run
+from evclip_jax.runs import trained_run
 
 # Clips shown of each test list: enough to see, few enough to mail.
 _PER_LIST = 4
@@ -41,7 +41,7 @@ def write(
   Returns:
     The path.
   """
-  run = loaded_run.load(str(variant))
+  run = trained_run.load(str(variant))
   # One for all lists: they are compiled once.
   looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
   beside = look_beside.ExampleLooker(run.session, run.weights, _PER_LIST)

@@ -43,20 +43,17 @@ def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
 
 
 def merge(*halves: Flat) -> dict[str, Any]:
-  """The nested tree of flat dicts with disjoint paths."""
-  joined: Flat = {}
-  for half in halves:
-    joined |= half
-  return unflatten_dict(joined, sep='/')
+  """Returns the nested tree of flat dicts with disjoint paths."""
+  return unflatten_dict({p: v for h in halves for p, v in h.items()}, sep='/')
 
 
 def count(leaves: Mapping[str, Any]) -> int:
-  """Number of weights in a flat dict."""
+  """Counts the weights in a flat dict."""
   return sum(int(np.prod(np.shape(v))) for v in leaves.values())
 
 
 def table(trainable: Flat, frozen: Flat) -> str:
-  """The lines a run logs at its start: what trains, with counts."""
+  """Returns the lines a run logs at its start: what trains, with counts."""
   total = count(trainable) + count(frozen)
   lines = [
       f'trainable {count(trainable):,} of {total:,} parameters '

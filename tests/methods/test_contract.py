@@ -11,7 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from evclip_jax.methods import base
-from evclip_jax.training import devices, state, steps
+from evclip_jax.training import devices, steps
 from evclip_jax.training.params import merge, split
 from tests.methods import tiny
 
@@ -63,7 +63,7 @@ def built(name: str) -> Built:
   own = method.init(jax.random.key(0))
   if own:
     params['method'] = own
-  prompts = method.prompts(list(names))
+  prompts = method.class_texts(list(names))
   tokens = tiny.tokens(len(prompts))
   bank = jax.jit(method.text)(params, tokens)
   classes = tokens if method.text_trains else bank
@@ -191,7 +191,7 @@ def train(name, num_devices):
   )
   copies = jax.tree.map(jnp.array, case.trainable)
   current = jax.device_put(
-      state.create(copies, optimizer), devices.replicated(mesh)
+      steps.new_state(copies, optimizer), devices.replicated(mesh)
   )
   found = []
   for i in range(3):

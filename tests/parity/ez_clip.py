@@ -1,5 +1,6 @@
 """Cases of kind 'ez_clip': outputs, losses, gradients and training."""
 
+import contextlib
 import dataclasses
 from typing import Any
 from unittest import mock
@@ -12,7 +13,9 @@ from flax.traverse_util import unflatten_dict
 from evclip_jax.methods import base
 from evclip_jax.methods.ez_clip import checkpoint as interop
 from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.methods.ez_clip import towers
 from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.pixels import unfold_time
 from evclip_jax.training.params import merge, split
 from tests.parity import clip as clip_case
 from tests.parity import compare, ev_clip
@@ -53,6 +56,24 @@ class Setup:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), features)
 
 
+@contextlib.contextmanager
+def clips_mixed_up():
+  """Makes 'adapter' give clip b and frame t the results of row t * B + b.
+
+  So does the original, clip/model.py, T_Adapter, whose batches of several clips
+  are therefore not what this project computes.
+  """
+
+  def mixed(x, num_frames, *args):
+    y = attend_over_time(x, num_frames, *args)
+    return unfold_time(y, num_frames).swapaxes(0, 1).reshape(y.shape)
+
+  attend_over_time = towers.attend_over_time
+  with mock.patch.object(towers, 'attend_over_time', mixed):
+    yield
+
+
+@clips_mixed_up()
 def run(case: Case) -> list[compare.Line]:
   """One gradient and an optimizer trajectory through the real method."""
   video = video_input(case)
@@ -140,8 +161,6 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
   }
   settings = ez_clip.Settings(
       temporal=sizes.temporal,
-      # What the original computes, whose batches have several clips.
-      time_order='reference',
       temporal_embedding=sizes.temporal_embedding,
       motion_weight=float('loss_motion' in case.expected),
       # CLIP's own: the case's logits are those of training.

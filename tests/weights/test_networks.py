@@ -10,8 +10,10 @@ from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import files, networks, own_file, scenic_names
 from evclip_jax.weights import swin3d_names as encoder_convert
-from tests.interop.test_ev_clip import state as ev_clip_state
-from tests.interop.test_ez_clip import checkpoint as ez_clip_checkpoint
+from tests.methods.ev_clip.test_checkpoint import state as ev_clip_state
+from tests.methods.ez_clip.test_checkpoint import (
+  checkpoint as ez_clip_checkpoint,
+)
 from tests.models import small
 from tests.weights.test_huggingface import huggingface_state
 

@@ -10,9 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
-from evclip_jax.methods.clip_fsar.temporal_transformer import (
-  TemporalTransformer,
-)
+from evclip_jax.methods.clip_fsar.head import TemporalTransformer
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
@@ -120,19 +118,8 @@ def checkpoint(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     As `to_original`.
 
   Raises:
-    UserError: the run has parts that the original lacks, or lacks its head.
+    UserError: the run lacks the original's head.
   """
-  foreign = {
-      'method/trx/': 'metric=trx',
-      'method/mask/': 'prompts=ev_clip',
-      'method/context/': 'prompts=ev_clip',
-  }
-  for branch, setting in foreign.items():
-    if any(path.startswith(branch) for path in flat):
-      raise UserError(
-          f'the run was trained with method.settings.{setting}, for which '
-          "CLIP-FSAR's code has no tensors: leave out --to=torch-names."
-      )
   if not any(path.startswith('method/temporal/') for path in flat):
     raise UserError(
         "the run has no trained transformer, which CLIP-FSAR's checkpoints "

@@ -10,9 +10,9 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.methods.ev_clip.context_generator import ContextGenerator
 from evclip_jax.methods.ev_clip.generators import (
   GRID,
+  ContextGenerator,
   MaskGenerator,
   check_features,
 )

@@ -36,7 +36,7 @@ def _adapters(source: str, target: str) -> tuple[Rule, ...]:
 
 _BLOCK = r'transformer\.resblocks\.(\d+)\.'
 RULES = (
-    Rule(re.escape(_PROMPTS), 'prompts'),
+    Rule(re.escape(_PROMPTS), 'temporal_prompts'),
     Rule(re.escape(EMBEDDING), 'temporal_embedding'),
     *_adapters(r'visual\.' + _BLOCK + 'Adapter', 'image/adapter'),
     *_adapters(r'visual\.' + _BLOCK + 'T_Adapter', 'time/adapter'),
@@ -82,7 +82,8 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
     tensors: the state dict, with the frozen CLIP or without.
 
   Returns:
-    `AdapterSizes` and the flat tree 'prompts', 'image/...', 'text/...'.
+    `AdapterSizes` and the flat tree 'temporal_prompts', 'image/...',
+    'text/...'.
 
   Raises:
     WeightsError: if the tensors are not exactly the original's.

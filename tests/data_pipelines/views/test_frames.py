@@ -1,0 +1,253 @@
+"""The worked examples of EV-CLIP's sampling, and what holds for all sizes."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from data_pipelines.views import crops
+from data_pipelines.views.frames import (
+  even_frames,
+  interval_frames,
+  segment_frames,
+  shifted_frames,
+  window_frames,
+)
+
+
+def indices(total, num_frames=8, window=32, **kwargs):
+  return window_frames(total, num_frames, window, **kwargs).tolist()
+
+
+@pytest.mark.parametrize(
+    ('total', 'num_frames', 'expected'),
+    [
+        (32, 8, range(0, 32, 4)),
+        (33, 8, range(0, 32, 4)),
+        (34, 8, range(1, 33, 4)),
+        (164, 8, range(66, 98, 4)),
+        (164, 16, range(66, 98, 2)),
+        (20, 8, range(0, 16, 2)),
+        (31, 8, range(0, 24, 3)),
+        (8, 8, range(8)),
+    ],
+)
+def test_centre_window_of_the_specification(total, num_frames, expected):
+  assert indices(total, num_frames) == list(expected)
+
+
+def test_short_videos_repeat_the_last_frame():
+  assert indices(5) == [0, 1, 2, 3, 4, 4, 4, 4]
+  assert indices(2) == [0, 1, 1, 1, 1, 1, 1, 1]
+  assert indices(1) == [0] * 8
+
+
+def test_a_window_of_one_frame_is_the_middle():
+  assert indices(9, window=1) == [4] * 8
+
+
+def test_a_window_shorter_than_the_clip_repeats_its_last_frame():
+  assert indices(100, 8, window=4) == [48, 49, 50, 51, 51, 51, 51, 51]
+
+
+def test_several_clips_reach_from_the_first_to_the_last_frame():
+  starts = [indices(132, clip=c, num_clips=5)[0] for c in range(5)]
+  assert starts == [0, 25, 50, 75, 100]
+  # As the original's int(clip * (t - w) / (C - 1)), true division first.
+  starts = [indices(131, clip=c, num_clips=4)[0] for c in range(4)]
+  assert starts == [0, 33, 66, 99]
+  # The middle one of five is the centre.
+  for total in range(32, 90):
+    assert indices(total, clip=2, num_clips=5) == indices(total)
+  assert indices(20, clip=4, num_clips=5) == indices(20)
+
+
+def test_random_windows_cover_every_start_and_no_other():
+  starts = set()
+  for seed in range(200):
+    generator = np.random.default_rng(seed)
+    clip = indices(37, mode='random', generator=generator)
+    starts.add(clip[0])
+    assert np.diff(clip).tolist() == [4] * 7
+  assert starts == set(range(6))
+
+
+def test_indices_are_always_inside():
+  generator = np.random.default_rng(0)
+  for total, frames, window in itertools.product(
+      range(1, 70, 3), (1, 2, 7, 8, 24), (1, 5, 32, 64)
+  ):
+    for kwargs in (
+        {},
+        {'mode': 'random', 'generator': generator},
+        {'clip': 2, 'num_clips': 3},
+    ):
+      clip = window_frames(total, frames, window, **kwargs)
+      assert clip.shape == (frames,) and clip.dtype == np.int64
+      assert clip[0] >= 0 and clip[-1] < total
+      assert np.all(np.diff(clip) >= 0)
+      assert clip[-1] - clip[0] < window
+
+
+def test_wrong_arguments():
+  for args in ((0, 8, 32), (9, 0, 32), (9, 8, 0)):
+    with pytest.raises(ValueError, match='at least 1'):
+      window_frames(*args)
+  with pytest.raises(ValueError, match="'centre'"):
+    indices(9, mode='centre')
+  with pytest.raises(ValueError, match='generator'):
+    indices(9, mode='random')
+  with pytest.raises(ValueError, match=r'0\.\.2'):
+    indices(9, clip=3, num_clips=3)
+
+
+def test_random_crops_reach_every_edge():
+  generator = np.random.default_rng(0)
+  places = {
+      crops.random_offsets(256, 340, 224, generator) for _ in range(4_000)
+  }
+  tops, lefts = zip(*places, strict=True)
+  assert (min(tops), max(tops)) == (0, 32)
+  assert (min(lefts), max(lefts)) == (0, 116)
+
+
+def test_view_offsets_of_the_specification():
+  assert crops.view_offsets(256, 340, 224) == (16, 58)
+  views = [crops.view_offsets(256, 340, 224, v, 3) for v in range(3)]
+  assert views == [(16, 0), (16, 58), (16, 116)]
+  with pytest.raises(ValueError, match='view 3 of 3'):
+    crops.view_offsets(256, 340, 224, 3, 3)
+  with pytest.raises(ValueError, match=r'data\.crop_pixels'):
+    crops.view_offsets(200, 340, 224)
+
+
+@pytest.mark.parametrize(
+    ('total', 'num_frames', 'expected'),
+    [
+        (300, 8, (19, 56, 94, 131, 169, 206, 244, 281)),
+        (53, 8, (3, 10, 17, 23, 30, 36, 43, 50)),
+        (9, 8, (1, 2, 3, 4, 5, 6, 7, 8)),
+        (8, 8, (1, 2, 3, 4, 5, 6, 7, 8)),
+        (5, 8, (1, 1, 2, 2, 3, 4, 4, 5)),
+        (1, 8, (1,) * 8),
+        (53, 16, (2, 5, 8, 12, 15, 18, 22, 25, 28, 31, 35, 38, 41, 45, 48, 51)),
+        (9, 1, (5,)),
+        (8, 1, (5,)),
+    ],
+)
+def test_even_frames_of_the_specification(total, num_frames, expected):
+  frames = even_frames(total, num_frames)
+  # Its file numbers begin with 1.
+  assert (frames + 1).tolist() == list(expected)
+
+
+def test_views_of_even_frames_lie_within_their_segments():
+  early, middle, late = (
+      even_frames(80, 8, m) for m in (1 / 6, 0.5, 5 / 6)
+  )
+  assert middle.tolist() == even_frames(80, 8).tolist()
+  for one, other in ((early, middle), (middle, late)):
+    assert np.all(one < other) and np.all(other - one < 10)
+  assert even_frames(5, 8, 0.9).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
+
+
+def test_shifted_frames_stay_between_the_ticks():
+  generator = np.random.default_rng(0)
+  draws = np.stack(
+      [shifted_frames(53, 8, generator) for _ in range(400)]
+  )
+  ticks = np.array([0, 6, 13, 19, 26, 33, 39, 46, 53])
+  assert draws.min(0).tolist() == ticks[:-1].tolist()
+  assert draws.max(0).tolist() == (ticks[1:] - 1).tolist()
+
+
+def test_shifted_frames_of_short_clips_are_all_and_some_again():
+  generator = np.random.default_rng(0)
+  drawn = set()
+  for _ in range(100):
+    frames = shifted_frames(5, 8, generator)
+    assert len(frames) == 8 and set(frames.tolist()) == set(range(5))
+    assert np.all(np.diff(frames) >= 0)
+    drawn |= {tuple(frames.tolist())}
+  assert len(drawn) > 10
+  assert shifted_frames(1, 8, generator).tolist() == [0] * 8
+
+
+def test_segment_frames_leave_out_the_rest():
+  generator = np.random.default_rng(0)
+  draws = np.stack(
+      [segment_frames(47, 8, generator) for _ in range(200)]
+  )
+  assert draws.min(0).tolist() == [0, 5, 10, 15, 20, 25, 30, 35]
+  assert draws.max(0).tolist() == [4, 9, 14, 19, 24, 29, 34, 39]
+  middle = segment_frames(47, 8)
+  assert middle.tolist() == [2, 7, 12, 17, 22, 27, 32, 37]
+  short = segment_frames(3, 8, generator)
+  assert short.tolist() == [0, 1, 2, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ('total', 'fps', 'expected'),
+    [
+        (300, 30, (2, 39, 77, 114, 151, 188, 226, 263)),
+        (250, 25, (1, 31, 62, 92, 123, 153, 184, 214)),
+        (150, 15, (3, 19, 34, 50, 65, 81, 96, 112)),
+        (1000, 30, (150, 245, 340, 435, 530, 625, 720, 815)),
+    ],
+)
+def test_interval_frames_of_the_specification(total, fps, expected):
+  frames = interval_frames(total, 8, fps, 0.5)
+  assert frames.tolist() == list(expected)
+
+
+def test_interval_frames_of_odd_clips_exist():
+  assert interval_frames(3, 8, 25, 0.5).tolist() == [0, 1] + [2] * 6
+  for total, fps, place in itertools.product(
+      (8, 20, 40, 300, 900), (0, 10, 29.97), (0.0, 0.3, 1.0)
+  ):
+    frames = interval_frames(total, 8, fps, place)
+    assert frames.shape == (8,) and frames.dtype == np.int64
+    assert frames.min() >= 0 and frames.max() < total
+  # Pictures without a rate: the whole clip, as for every short video.
+  np.testing.assert_array_equal(
+      interval_frames(300, 8, 0, 0.5),
+      interval_frames(300, 8, 30, 0.5),
+  )
+
+
+def test_clips_without_frames_are_refused():
+  for total, count in ((0, 8), (8, 0)):
+    with pytest.raises(ValueError, match='at least 1'):
+      even_frames(total, count)
+
+
+def test_jittered_crops_miss_the_last_row_and_column():
+  generator = np.random.default_rng(0)
+  places = [crops.jittered_offsets(256, 224, generator) for _ in range(2000)]
+  assert {t for t, _ in places} == {x for _, x in places} == set(range(32))
+  assert crops.jittered_offsets(224, 224, generator) == (0, 0)
+
+
+def test_boxes_of_the_specification():
+  sizes = crops.box_sizes(240, 320, 224)
+  assert len(sizes) == 10
+  assert sorted({h for h, _ in sizes}) == [158, 180, 210, 240]
+  assert (240, 180) not in sizes and (240, 210) in sizes
+  # 256 * 0.875 is 224 already; 225 is within 2 pixels.
+  assert 224 in {h for h, _ in crops.box_sizes(225, 300, 224)}
+  # The original would go beyond the frame.
+  assert max(h for h, _ in crops.box_sizes(223, 300, 224)) == 223
+
+
+def test_boxes_lie_at_thirteen_places():
+  generator = np.random.default_rng(0)
+  boxes = {crops.multi_scale_box(240, 320, 224, generator) for _ in range(4000)}
+  for top, left, tall, wide in boxes:
+    assert top + tall <= 240 and left + wide <= 320
+  square = {b[:2] for b in boxes if b[2:] == (180, 180)}
+  # Rooms of 60 and 140 pixels in steps of 15 and 35.
+  assert square == {
+      (15 * y, 35 * x)
+      for x, y in itertools.product(range(5), repeat=2)
+      if (x % 2, y % 2) == (0, 0) or (x % 2, y % 2) == (1, 1)
+  }

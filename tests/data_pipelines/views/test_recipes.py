@@ -1,0 +1,240 @@
+"""Each system's recipe against a second computation, here and in tf.data.
+
+The second ones are written for one frame or one pixel at a time, from the
+definitions; what Pillow does to a picture is asked of Pillow or computed in
+whole numbers.
+"""
+
+import pathlib
+import types
+
+import numpy as np
+import pytest
+
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import clip_frames
+from data_pipelines.video import read
+from data_pipelines.views import (
+  clip_fsar,
+  crops,
+  ev_clip,
+  ez_clip,
+)
+from data_pipelines.views.view import Place
+from evclip_jax.config import schema
+from tests.data_pipelines import coded_clips
+
+REAL = pathlib.Path(__file__).parents[4] / 'shared/videos/apply_eye_makeup.avi'
+SPECS = (
+    ev_clip.Spec(4, 16, 'random', 40, 54, 32),
+    ez_clip.Spec(4, 'random', 32),
+    ez_clip.Spec(4, 'center', 32, flip=False),
+    clip_fsar.Spec(4, 32, query_augment=True),
+    clip_fsar.Spec(4, 32, 'interval'),
+)
+IDS = ('ev', 'ez', 'ez-clip', 'fsar', 'fsar-interval')
+
+
+@pytest.fixture(scope='module')
+def frames(tmp_path_factory):
+  """uint8 [4, H, W, 3] of a real film; of a generated one without it."""
+  path = REAL
+  if not path.exists():
+    folder = tmp_path_factory.mktemp('film')
+    path = coded_clips.write(folder / 'a.mp4', num_frames=16)
+  return read.read_frames(str(path), [1, 5, 9, 13])[:, :120, :160]
+
+
+def interpolated(frame, size, taps):
+  """A frame resized pixel by pixel in floats; border pixels are repeated."""
+  height, width = frame.shape[:2]
+  out = np.zeros((*size, 3))
+  for y in range(size[0]):
+    v = (y + 0.5) * height / size[0] - 0.5
+    for x in range(size[1]):
+      u = (x + 0.5) * width / size[1] - 0.5
+      for i, a in taps(v):
+        for j, b in taps(u):
+          row, column = np.clip([i, j], 0, [height - 1, width - 1])
+          out[y, x] += a * b * frame[row, column]
+  return out
+
+
+def two_taps(place):
+  low = int(np.floor(place))
+  return [(low, 1 - (place - low)), (low + 1, place - low)]
+
+
+def four_taps(place):
+  low = int(np.floor(place))
+
+  def weight(distance):
+    d = abs(distance)
+    if d <= 1:
+      return 1.25 * d**3 - 2.25 * d**2 + 1
+    return -0.75 * d**3 + 3.75 * d**2 - 6 * d + 3
+
+  return [(low + k, weight(place - low - k)) for k in (-1, 0, 1, 2)]
+
+
+def close(pixels, wanted):
+  assert pixels.dtype == np.uint8
+  assert np.abs(pixels - np.clip(wanted, 0, 255)).max() < 0.501
+
+
+def test_ev_clip_equals_the_definition(frames):
+  spec = ev_clip.Spec(4, 16, 'center', 40, 54, 32)
+  out = ev_clip.cut(frames, (3, 7), spec)
+  assert out.shape == (4, 32, 32, 3)
+  wanted = interpolated(frames[2], (40, 54), four_taps)[3:35, 7:39]
+  close(out[2], wanted)
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_clip_fsar_equals_the_definition(frames, flip):
+  spec = clip_fsar.Spec(4, 32)
+  assert spec.resized_pixels == 36
+  out = clip_fsar.cut(frames, (1, 4), spec, flip)
+  frame = frames[3]
+  if flip:
+    frame = np.stack([row[::-1] for row in frame])
+  close(out[3], interpolated(frame, (36, 36), two_taps)[1:33, 4:36])
+
+
+def antialiased(frame, size, kernel, support):
+  """Pillow's resizing of one frame in floats, along both axes."""
+
+  def matrix(n, m):
+    scale = max(n / m, 1)
+    out = np.zeros((m, n))
+    for o in range(m):
+      centre = (o + 0.5) * n / m
+      low = max(int(centre - support * scale + 0.5), 0)
+      high = min(int(centre + support * scale + 0.5), n)
+      for i in range(low, high):
+        out[o, i] = kernel((i + 0.5 - centre) / scale)
+      out[o] /= out[o].sum()
+    return out
+
+  # Pillow rounds after each axis; across comes first.
+  across = np.einsum('yxc,ox->yoc', frame, matrix(frame.shape[1], size[1]))
+  across = np.floor(np.clip(across, 0, 255) + 0.5)
+  out = np.einsum('yxc,oy->oxc', across, matrix(frame.shape[0], size[0]))
+  return np.floor(np.clip(out, 0, 255) + 0.5)
+
+
+def triangle(d):
+  return max(1 - abs(d), 0)
+
+
+def cubic(d):
+  d = abs(d)
+  if d < 1:
+    return 1.5 * d**3 - 2.5 * d**2 + 1
+  return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0
+
+
+def test_ez_clip_scoring_equals_the_definition(frames):
+  spec = ez_clip.Spec(4, 'center', 32)
+  out = ez_clip.cut(frames, spec, Place())
+  # 120 x 160 becomes 36 x 48; the crop lies at 2 and 8.
+  wanted = antialiased(frames[1], (36, 48), cubic, 2)[2:34, 8:40]
+  assert np.abs(out[1] - wanted).max() <= 1
+  left, right = (
+      ez_clip.cut(frames, spec, Place(crop=c, crops=3)) for c in (0, 2)
+  )
+  np.testing.assert_array_equal(left[:, :, 8:], out[:, :, :-8])
+  np.testing.assert_array_equal(right[:, :, :-8], out[:, :, 8:])
+  upright = ez_clip.cut(frames.transpose(0, 2, 1, 3), spec, Place())
+  assert upright.shape == out.shape
+
+
+def test_crops_lie_at_the_even_half():
+  assert [Place().offset(room) for room in (117, 116, 3, 5)] == [58, 58, 2, 2]
+  places = [Place(crop=c, crops=3).offset(32) for c in range(3)]
+  assert places == [0, 16, 32]
+
+
+def test_ez_clip_training_equals_the_definition(frames):
+  """Box, resize and flip; the draws are repeated in their order."""
+  spec = ez_clip.Spec(4, 'center', 32)
+  seen = set()
+  for seed in range(12):
+    out = ez_clip.augment(frames, spec, np.random.default_rng(seed))
+    again = np.random.default_rng(seed)
+    top, left, tall, wide = crops.multi_scale_box(*frames.shape[1:3], 32, again)
+    flip = again.random() < 0.5
+    box = frames[2, top : top + tall, left : left + wide]
+    wanted = antialiased(box, (32, 32), triangle, 1)
+    if flip:
+      wanted = wanted[:, ::-1]
+    assert np.abs(out[2] - wanted).max() <= 1.51
+    seen.add(flip)
+  assert len(seen) == 2
+
+
+def test_without_flip_no_clip_is_mirrored(frames):
+  step = np.zeros((1, 120, 160, 3), np.uint8)
+  step[:, :, 80:] = 255
+  spec = ez_clip.Spec(1, 'center', 32, flip=False)
+  for seed in range(20):
+    out = ez_clip.augment(step, spec, np.random.default_rng(seed))
+    assert np.all(np.diff(out[0, 0, :, 0].astype(int)) >= 0)
+
+
+def test_half_of_the_queries_are_mirrored(frames):
+  spec = clip_fsar.Spec(4, 32, query_augment=True)
+
+  def pixels(query, seed):
+    generator = np.random.default_rng(seed)
+    view = clip_fsar.train_view(spec, 40, 25.0, generator, query)
+    return view.frames, view.pixels(frames)
+
+  mirrored = []
+  for seed in range(12):
+    plain, changed = pixels(False, seed), pixels(True, seed)
+    np.testing.assert_array_equal(plain[0], changed[0])
+    mirrored.append((plain[1] != changed[1]).mean() > 0.5)
+  assert 2 < sum(mirrored) < 10
+
+
+@pytest.mark.parametrize('spec', SPECS, ids=IDS)
+def test_the_same_pixels_eagerly_and_inside_tf_data(spec, frames):
+  tf = pytest.importorskip('tensorflow')
+  recipe = {ev_clip.Spec: ev_clip, ez_clip.Spec: ez_clip}.get(
+      type(spec), clip_fsar
+  )
+
+  def clip(pixels, seed):
+    generator = np.random.default_rng(seed)
+    view = recipe.train_view(spec, 100, 25.0, generator, bool(seed % 2))
+    trained = view.pixels(pixels)
+    place = Place(crop=int(seed) % 3, crops=3)
+    scored = recipe.eval_view(spec, 100, 25.0, place, generator)
+    return np.stack([trained, scored.pixels(pixels)])
+
+  dataset = tf.data.Dataset.range(6).map(
+      lambda seed: tf.numpy_function(
+          lambda s: clip(frames, s), [seed], tf.uint8
+      ),
+      num_parallel_calls=3,
+      deterministic=True,
+  )
+  for seed, inside in enumerate(dataset.as_numpy_iterator()):
+    assert inside.shape == (2, *spec.shape)
+    np.testing.assert_array_equal(inside, clip(frames, seed))
+
+
+def test_recipes_are_found_by_name():
+  for name, kind in (
+      ('ev_clip', ev_clip.Spec),
+      ('ez_clip', ez_clip.Spec),
+      ('clip_fsar', clip_fsar.Spec),
+  ):
+    config = schema.base()
+    config.data.preprocess = name
+    schema.check(config)
+    spec = clip_frames.spec_of(config.data)
+    assert type(spec) is kind and spec.shape == (8, 224, 224, 3)
+  with pytest.raises(UserError, match='ev_clip, ez_clip, clip_fsar'):
+    clip_frames.spec_of(types.SimpleNamespace(preprocess='resnet'))
