@@ -124,11 +124,6 @@ def test_a_trained_run_is_scored_in_other_ways(finished, data_root, changes):
   runs.run(tiny(data_root), str(workdir), 'evaluate')
 
 
-def test_a_score_with_weights_of_its_own_needs_a_training(finished, data_root):
-  config = tiny(data_root, **{'method.settings.metric': 'trx'})
-  config.method.settings.trx_lengths = (2,)
-  with pytest.raises(UserError):
-    runs.run(config, str(finished[0]), 'evaluate')
 
 
 @pytest.mark.parametrize(
