@@ -1,8 +1,7 @@
-"""Looks through one video file; runs in a process of its own.
+"""Looks through one video file; runs in a process of `pool`.
 
-`python -m data_pipelines.video.examine` answers questions on its
-standard input until that is closed. What a file does to this process (a crash,
-an endless loop, gigabytes of memory) cannot reach the trainer: see `child.py`.
+What a file does to that process (a crash, an endless loop, gigabytes of memory)
+cannot reach the trainer.
 """
 
 import contextlib
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.video import exactness, films, messages, pictures
+from data_pipelines.video import exactness, films, pictures
 from data_pipelines.video import film as pyav
 from data_pipelines.video import packets as packets_lib
 from data_pipelines.video.film import Source, Unreadable
@@ -162,21 +161,14 @@ def _clock(packets, times, count) -> tuple[float, float]:
   return fps, count / fps
 
 
-def _limit_memory():
-  # Not on Windows; and some systems refuse.
-  with contextlib.suppress(ImportError, ValueError, OSError):
-    import resource
+def answer(source: Source) -> dict[str, Any]:
+  """Returns what `examine` returns, or {'error': why}, whatever is in a file.
 
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    if hard == resource.RLIM_INFINITY or hard > _MEMORY_BYTES:
-      resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
-
-
-def _answer(
-    question: dict[str, Any], contents: bytes
-) -> tuple[dict[str, Any], bytes]:
+  For `pool`: changes how much memory the process may have meanwhile.
+  """
   try:
-    return examine(contents or question['path']), b''
+    with _limited_memory():
+      return examine(source)
   except Unreadable as e:
     error = str(e)
   except MemoryError:
@@ -184,14 +176,21 @@ def _answer(
   # Whatever else a strange file brings about is the file's fault.
   except Exception as e:
     error = f'it cannot be examined ({type(e).__name__}: {e})'
-  return {'error': error}, b''
+  return {'error': error}
 
 
-def main():
-  """Answers questions until standard input ends."""
-  _limit_memory()
-  messages.serve(_answer)
+@contextlib.contextmanager
+def _limited_memory():
+  # Not on Windows; and some systems refuse.
+  with contextlib.suppress(ImportError, ValueError, OSError):
+    import resource
 
-
-if __name__ == '__main__':
-  main()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY or soft > _MEMORY_BYTES:
+      resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
+      try:
+        yield
+      finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+      return
+  yield

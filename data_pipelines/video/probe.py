@@ -2,9 +2,8 @@
 
 A clip may also be a folder of numbered pictures (`frame_folder.py`).
 
-The file is looked through in a process of its own (`examine.py`), so a file
-that crashes or hangs a decoder costs a message. What has passed is then read
-by `readers`.
+The file is looked through in another process (`pool`), so a file that crashes
+or hangs a decoder costs a message.
 """
 
 import base64
@@ -19,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.video import child
+from data_pipelines.video import examine, pool
 
 Source = str | os.PathLike | bytes
 
-_EXAMINER = 'data_pipelines.video.examine'
 # Time limit: decoding takes well under a second per megabyte, but the machine
 # may be busy with other things.
 _SECONDS = 60.0
@@ -136,12 +134,12 @@ def probe(
   """
   if isinstance(source, bytes):
     key = 'sha1:' + hashlib.sha1(source).hexdigest()
-    question, contents, size = {}, source, len(source)
+    looked_at, size = source, len(source)
     name = f'<bytes of {name}>' if name else '<bytes>'
     fault = None if source else 'it is empty (0 bytes)'
   else:
     path = os.path.abspath(os.fspath(source))
-    question, contents, name = {'path': path}, b'', os.fspath(source)
+    looked_at, name = path, os.fspath(source)
     key, size, fault = _look_at(path)
   if fault:
     return Probe(name, key, size, error=fault)
@@ -149,7 +147,7 @@ def probe(
   if known is None:
     if seconds is None:
       seconds = _SECONDS + _SECONDS_PER_MEGABYTE * size / 1e6
-    known = Probe(name, key, size, **_ask(question, contents, seconds))
+    known = Probe(name, key, size, **_ask(looked_at, seconds))
     _memory.put(key, known)
   return dataclasses.replace(known, name=name)
 
@@ -176,11 +174,6 @@ def unpack(text: str) -> np.ndarray:
   return np.cumsum(steps)
 
 
-def close(keep: int = 0):
-  """Ends the processes that wait for questions, all but `keep` of them."""
-  _children.close(keep)
-
-
 def _look_at(path: str) -> tuple[str, int, str | None]:
   """(key, size in bytes, fault) without opening the file."""
   try:
@@ -202,10 +195,10 @@ def _look_at(path: str) -> tuple[str, int, str | None]:
   return key, info.st_size, None
 
 
-def _ask(question, contents: bytes, seconds: float) -> dict[str, Any]:
+def _ask(source: Source, seconds: float) -> dict[str, Any]:
   try:
-    answer, _ = _children.ask(question, contents, seconds)
-  except (child.Slow, child.Died) as e:
+    answer = pool.run(examine.answer, source, timeout=seconds)
+  except pool.WorkerDied as e:
     return {'error': str(e)}
   if 'error' not in answer:
     times = answer['times']
@@ -242,5 +235,4 @@ class _Memory:
         self._probes.popitem(last=False)
 
 
-_children = child.Children(_EXAMINER)
 _memory = _Memory()

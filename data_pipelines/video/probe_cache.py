@@ -119,4 +119,3 @@ def probe_many(
     pool.shutdown(cancel_futures=True)
     if cache is not None:
       cache.save()
-    probe.close(keep=1)

@@ -17,9 +17,8 @@ from data_pipelines.demo import scenes, shapes
 from evclip_jax.lab import albums
 from evclip_jax.lab.recipe import Recipe, principal_filters, train
 from evclip_jax.models import pixels
-from evclip_jax.models.clip import sizes, vocabulary
+from evclip_jax.models.clip import sizes, tokenizer
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.models.clip.tokenizer import Tokenizer
 
 RECIPE = Recipe(images=16000, steps=400, batch_size=64, learning_rate=1e-3)
 
@@ -74,14 +73,14 @@ def corpus() -> list[str]:
   ]
 
 
-def learn_vocabulary() -> vocabulary.Vocabulary:
+def learn_vocabulary() -> tokenizer.Vocabulary:
   """Learns the packaged vocabulary from the captions' words."""
-  return vocabulary.learn(corpus(), _MERGES)
+  return tokenizer.learn(corpus(), _MERGES)
 
 
 def pretrain(
     recipe: Recipe, folder: pathlib.Path
-) -> tuple[sizes.ClipSizes, dict[str, Any], vocabulary.Vocabulary]:
+) -> tuple[sizes.ClipSizes, dict[str, Any], tokenizer.Vocabulary]:
   """Trains a tiny CLIP from scratch with the symmetric contrastive loss.
 
   Args:
@@ -95,7 +94,7 @@ def pretrain(
       'clip', recipe.seed, ('bright',), recipe.images, folder
   )
   words = learn_vocabulary()
-  tokenizer = Tokenizer(words)
+  encoder = tokenizer.Tokenizer(words)
   shape = sizes.vit(
       _WIDTH,
       _LAYERS,
@@ -112,7 +111,7 @@ def pretrain(
   def tokens(step, drawn):
     rng = randomness.generator(recipe.seed, 'caption', step)
     texts = [caption(scene, rng) for scene in drawn]
-    return tokenizer.encode(texts, _LENGTH)
+    return encoder.encode(texts, _LENGTH)
 
   def loss(params, images, tokens, rng):
     """InfoNCE over a batch in which captions may repeat."""
