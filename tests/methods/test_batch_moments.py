@@ -7,7 +7,7 @@ import pytest
 from evclip_jax.methods.batch_moments import BatchMoments, running
 from evclip_jax.models.clip import sizes
 from tests import spec_numbers
-from tests.clip.test_fixtures import TEXT, image_tower
+from tests.models.test_clip_numbers import TEXT, image_tower
 
 # Rounding is amplified where a channel's variance comes of a few values.
 AMPLIFIED = 1e-4

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import convert
@@ -10,9 +11,8 @@ from evclip_jax.methods import trained
 from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.models.clip.sizes import TABLE
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import formats, native
-from evclip_jax.weights.tree import flatten, unflatten
-from tests.clip import small
+from evclip_jax.weights import files, own_file
+from tests.models import small
 
 HEAD = checkpoint.HeadSizes(embed_dim=16, depth=2, hidden=8, tower=True)
 
@@ -35,11 +35,11 @@ def tree(sizes=small.RESNET):
 @pytest.mark.parametrize('wrapper', ['', 'module.'])
 def test_there_and_back_is_lossless(sizes, wrapper):
   flat = tree(sizes)
-  source = checkpoint.to_source(flat)
+  source = checkpoint.to_original(flat)
   source = {wrapper + name: value for name, value in source.items()}
   if sizes is small.RESNET:
     source[f'{wrapper}head.backbone.bn1.num_batches_tracked'] = np.array(7)
-  converted = checkpoint.from_source(source)
+  converted = checkpoint.from_original(source)
   assert converted.sizes == HEAD
   assert converted.flat.keys() == flat.keys()
   for path, value in flat.items():
@@ -60,7 +60,7 @@ def test_a_whole_model_has_the_originals_tensors(
       if path.startswith('visual/')
   }
   shapes = head | visual
-  source = checkpoint.to_source(
+  source = checkpoint.to_original(
       {path: np.broadcast_to(np.float32(0), s) for path, s in shapes.items()}
   )
   counters = sum(name.endswith('running_mean') for name in source)
@@ -87,14 +87,14 @@ def test_a_whole_model_has_the_originals_tensors(
     ],
 )
 def test_what_is_not_a_checkpoint_is_refused(change, message):
-  source = checkpoint.to_source(tree())
+  source = checkpoint.to_original(tree())
   change(source)
   with pytest.raises(WeightsError, match=message):
-    checkpoint.from_source(source)
+    checkpoint.from_original(source)
 
 
 def test_the_command_there_and_back(tmp_path, capsys):
-  source = checkpoint.to_source(tree())
+  source = checkpoint.to_original(tree())
   first, own, back = (
       tmp_path / name
       for name in ('source.npz', 'own.safetensors', 'back.safetensors')
@@ -112,9 +112,9 @@ def test_the_command_there_and_back(tmp_path, capsys):
 def test_a_trained_run_goes_back_too(tmp_path):
   run, back = tmp_path / 'run.safetensors', tmp_path / 'back.safetensors'
   metadata = {'kind': 'trained', 'method': 'clip_fsar'}
-  native.write_tensors(run, tree(), metadata)
+  own_file.write_tensors(run, tree(), metadata)
   convert.convert_file(run, back, 'torch-names')
-  assert formats.read_tensors(back).tensors.keys() == checkpoint.to_source(
+  assert files.read_tensors(back).tensors.keys() == checkpoint.to_original(
       tree()
   ).keys()
 
@@ -124,27 +124,28 @@ def test_weights_fill_the_head_and_the_tower(tmp_path, kind):
   flat = tree()
   path = tmp_path / 'weights.safetensors'
   if kind == 'converted':
-    native.write(path, native.SEVERAL, flat, HEAD, {})
+    own_file.write(path, own_file.SEVERAL, flat, HEAD, {})
   else:
-    tensors = flat if kind == 'trained' else checkpoint.to_source(flat)
-    native.write_tensors(path, tensors, {})
-  before = unflatten(
+    tensors = flat if kind == 'trained' else checkpoint.to_original(flat)
+    own_file.write_tensors(path, tensors, {})
+  before = unflatten_dict(
       {f'clip/{p}': x for p, x in small.flat(small.RESNET, 1).items()}
       | {p: np.zeros_like(x) for p, x in flat.items() if 'method' in p}
-  )
+  , sep='/')
   changed = ('method/.*', 'clip/visual/.*')
-  after = flatten(trained.load(str(path), 'clip_fsar', before, changed))
+  after = trained.load(str(path), 'clip_fsar', before, changed)
+  after, before = (flatten_dict(x, sep='/') for x in (after, before))
   for name, value in flat.items():
     np.testing.assert_array_equal(after[name], value)
   text = 'clip/text/text_projection'
-  np.testing.assert_array_equal(after[text], flatten(before)[text])
+  np.testing.assert_array_equal(after[text], before[text])
 
 
 def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):
   flat = {p: x for p, x in tree().items() if p.startswith('method/')}
   path = tmp_path / 'head.safetensors'
-  native.write_tensors(path, flat, {})
-  before = unflatten(tree())
+  own_file.write_tensors(path, flat, {})
+  before = unflatten_dict(tree(), sep='/')
   with pytest.raises(UserError, match='clip/visual/.* is missing in the file'):
     trained.load(
         str(path), 'clip_fsar', before, ('method/.*', 'clip/visual/.*')
@@ -155,7 +156,7 @@ def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):
 def exported(tmp_path, flat):
   """A run's export, and where to put what it becomes."""
   run = tmp_path / 'run.safetensors'
-  native.write_tensors(run, flat, {'kind': 'trained', 'method': 'clip_fsar'})
+  own_file.write_tensors(run, flat, {'kind': 'trained', 'method': 'clip_fsar'})
   return run, tmp_path / 'back.safetensors'
 
 
@@ -170,7 +171,7 @@ def test_a_run_without_a_trained_scale_goes_there_and_back(tmp_path, tower):
   convert.convert_file(run, back, 'torch-names')
   own = tmp_path / 'own.safetensors'
   convert.convert_file(back, own)
-  found = formats.read_tensors(own).tensors
+  found = files.read_tensors(own).tensors
   assert found.keys() == {*flat, 'method/scale'}
   np.testing.assert_array_equal(found['method/scale'], [1])
   for path, value in flat.items():

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base
@@ -21,9 +22,8 @@ from evclip_jax.models.clip.sizes import vit
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import devices as sharding
 from evclip_jax.training.params import split
-from evclip_jax.weights.tree import flatten, unflatten
-from tests.clip import small
 from tests.methods import tiny
+from tests.models import small
 
 D, T = 16, 8
 FIXTURE = clip_fsar.Settings(hidden=32, backbone='frozen')
@@ -58,7 +58,7 @@ def fixture(shots):
       'context2.layers.0.0.norm.bias': 0.05 * np.cos(n),
       'scale': np.array([1.7]),
   }
-  params = unflatten(interop.from_source(state).flat)
+  params = unflatten_dict(interop.from_original(state).flat, sep='/')
   support = fill((5 * shots, T, D), 1, 0.31, 0.2)
   # The fixture has shot after shot, an episode has class after class.
   support = support.reshape(shots, 5, T, D).swapaxes(0, 1).reshape(-1, T, D)
@@ -310,7 +310,7 @@ def test_a_frozen_tower_trains_the_head_only():
   params = tiny.params(False) | {'method': method.init(jax.random.key(0))}
   trainable, _ = split(params, method.trainable)
   assert all(path.startswith('method/') for path in trainable)
-  assert len(trainable) == len(flatten(params['method']))
+  assert len(trainable) == len(flatten_dict(params['method'], sep='/'))
 
 
 @pytest.mark.parametrize(

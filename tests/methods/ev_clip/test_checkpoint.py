@@ -25,8 +25,8 @@ def state(prompt, bias=False):
 @pytest.mark.parametrize('bias', [False, True])
 def test_there_and_back_is_lossless(prompt, bias):
   sizes, flat = state(prompt, bias)
-  source = checkpoint.to_source(flat, prompt, 'image_prompt_learner.')
-  converted = checkpoint.from_source(source)
+  source = checkpoint.to_original(flat, prompt, 'image_prompt_learner.')
+  converted = checkpoint.from_original(source)
   assert converted.sizes == sizes
   assert converted.flat.keys() == flat.keys()
   for path, value in flat.items():
@@ -35,18 +35,18 @@ def test_there_and_back_is_lossless(prompt, bias):
 
 def test_names_of_the_original():
   _, flat = state('both')
-  names = checkpoint.to_source(flat, 'both')
+  names = checkpoint.to_original(flat, 'both')
   assert len(names) == 72
   assert names['dec.dec_s.projection2spatial.4.weight'].shape == (7, 7, 128, 1)
   assert names['dec.dec_s.channel_projection.0.weight'].shape == (4, 4)
   assert names['dec.dec_t.feature_adaptation.0.weight'].shape == (16, 128)
   _, flat = state('mask')
-  assert 'dec.block1.0.attn.qkv.weight' in checkpoint.to_source(flat, 'mask')
+  assert 'dec.block1.0.attn.qkv.weight' in checkpoint.to_original(flat, 'mask')
 
 
 def test_the_rest_of_a_checkpoint_is_left_out():
   _, flat = state('mask')
-  source = checkpoint.to_source(flat, 'mask', 'image_prompt_learner.')
+  source = checkpoint.to_original(flat, 'mask', 'image_prompt_learner.')
   rest = (
       'image_prompt_learner.enc.trunk.norm.weight',
       'image_prompt_learner.enc.heads.video.1.weight',
@@ -58,26 +58,26 @@ def test_the_rest_of_a_checkpoint_is_left_out():
       'logit_scale',
   )
   whole = source | {name: np.zeros(2) for name in rest}
-  converted = checkpoint.from_source(whole)
+  converted = checkpoint.from_original(whole)
   assert converted.flat.keys() == flat.keys()
-  assert len(converted.report.ignored) == len(rest)
+  assert len(converted.ignored) == len(rest)
 
 
 def test_a_missing_tensor_is_refused():
   _, flat = state('context')
-  source = checkpoint.to_source(flat, 'context')
+  source = checkpoint.to_original(flat, 'context')
   del source['dec.feature_adaptation.2.bias']
   with pytest.raises(WeightsError, match='feature_adaptation.2/bias'):
-    checkpoint.from_source(source)
+    checkpoint.from_original(source)
 
 
 def test_an_unknown_tensor_is_refused():
   _, flat = state('context')
-  source = checkpoint.to_source(flat, 'context') | {'dec.gate': np.zeros(2)}
+  source = checkpoint.to_original(flat, 'context') | {'dec.gate': np.zeros(2)}
   with pytest.raises(WeightsError, match='dec.gate'):
-    checkpoint.from_source(source)
+    checkpoint.from_original(source)
 
 
 def test_a_file_without_prompts_is_refused():
   with pytest.raises(WeightsError, match='no EV-CLIP prompts'):
-    checkpoint.from_source({'visual.proj': np.zeros((2, 2))})
+    checkpoint.from_original({'visual.proj': np.zeros((2, 2))})

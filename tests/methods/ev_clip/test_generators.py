@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods.ev_clip import checkpoint as interop
@@ -14,7 +15,6 @@ from evclip_jax.methods.ev_clip.generators import (
   min_max,
 )
 from evclip_jax.training.params import merge
-from evclip_jax.weights.tree import flatten
 from tests import spec_numbers
 
 
@@ -60,11 +60,11 @@ def fixture(channels, num_frames):
   zeros = {p: np.zeros(s) for p, s in interop.shapes(sizes).items()}
   names = {
       name.removeprefix('dec.'): value.shape
-      for name, value in interop.to_source(zeros, 'both').items()
+      for name, value in interop.to_original(zeros, 'both').items()
   }
   scalars = {'dec_s.logit_scale': 1.3, 'dec_t.context_scale': 0.01}
   tensors = spec_numbers.fill(names, scalars)
-  flat = interop.from_source({f'dec.{n}': t for n, t in tensors.items()}).flat
+  flat = interop.from_original({f'dec.{n}': t for n, t in tensors.items()}).flat
   z = spec_numbers.tensor((2, channels, num_frames // 2, 7, 7), 777, 1.7)
   return merge(flat), z.transpose(0, 2, 3, 4, 1)
 
@@ -128,8 +128,8 @@ def test_gradients_of_fixture_a1(a1):
       jax.value_and_grad(lambda p: (apply_mask(p, z) * weights).sum())
   )(params['mask'])
   np.testing.assert_allclose(value, 24.1290141508, rtol=1e-4)
-  flat = {f'mask/{p}': g for p, g in flatten(grads).items()}
-  found = interop.to_source(flat, 'mask')
+  flat = {f'mask/{p}': g for p, g in flatten_dict(grads, sep='/').items()}
+  found = interop.to_original(flat, 'mask')
   for name, norm, first in (
       ('logit_scale', 20.0896447, -20.0896447),
       ('projection2spatial.0.weight', 65.2447518, -28.7227009),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, losses
@@ -18,12 +19,11 @@ from evclip_jax.models.swin3d.sizes import TABLE
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training.params import split
 from evclip_jax.weights import swin3d_names as encoder_convert
-from evclip_jax.weights.tree import unflatten
 from tests import spec_numbers
-from tests.clip.test_fixtures import image_tower
-from tests.encoders.test_swin3d import fixture_tensors
 from tests.methods import tiny
 from tests.methods.ev_clip.test_generators import fixture as generators
+from tests.models.test_clip_numbers import image_tower
+from tests.models.test_swin3d import fixture_tensors
 
 
 def backbones(trunk, clip, num_frames):
@@ -65,14 +65,15 @@ def test_fixture_a11():
           vocab_size=8,
       )
   )
-  trunk = encoder_convert.from_source(fixture_tensors(TABLE['omnivore_swinT']))
+  tensors = fixture_tensors(TABLE['omnivore_swinT'])
+  trunk = encoder_convert.from_original(tensors)
   method = ev_clip.make(
       ev_clip.Settings(consistency_weight=0.1),
       base.Backbones(clip, VideoEncoder(trunk.sizes), num_frames), (),
   )
   params = {
       'clip': clip_params | {'logit_scale': np.float32(np.log(100))},
-      'encoder': unflatten(trunk.flat),
+      'encoder': unflatten_dict(trunk.flat, sep='/'),
       'method': generators(768, num_frames)[0],
   }
   video = spec_numbers.tensor((1, 3, num_frames, 224, 224), 779, 1.7)

@@ -6,6 +6,7 @@ import re
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
 from evclip_jax.methods.ez_clip import checkpoint as interop
@@ -13,7 +14,6 @@ from evclip_jax.methods.ez_clip import method as ez_clip
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights.tree import unflatten
 from tests.parity.ez_clip import clips_mixed_up
 
 NUM_FRAMES = 4
@@ -47,8 +47,8 @@ def state(temporal: str) -> dict[str, np.ndarray]:
   """A whole checkpoint in the original's naming."""
   sizes = interop.AdapterSizes(128, 2, 64, 2, temporal, NUM_FRAMES, True)
   shapes = [
-      (clip_convert.to_source, clip_convert.shapes(SIZES)),
-      (interop.to_source, interop.shapes(sizes)),
+      (clip_convert.to_original, clip_convert.shapes(SIZES)),
+      (interop.to_original, interop.shapes(sizes)),
   ]
   blank = {}
   for rename, wanted in shapes:
@@ -70,8 +70,8 @@ def built(temporal: str, **settings) -> tuple[base.Method, base.Params]:
       base.Backbones(Clip(SIZES), None, NUM_FRAMES), (),
   )
   params = {
-      'clip': unflatten(interop.clip_from_source(tensors).flat),
-      'method': unflatten(interop.from_source(tensors).flat),
+      'clip': unflatten_dict(interop.clip_from_original(tensors).flat, sep='/'),
+      'method': unflatten_dict(interop.from_original(tensors).flat, sep='/'),
   }
   return method, jax.device_put(params)
 

@@ -168,7 +168,7 @@ def test_a_training_step_of_the_original():
       (total, 2.4958011642418763),
   ):
     np.testing.assert_allclose(found, expected, rtol=2e-5)
-  named = interop.to_source(
+  named = interop.to_original(
       {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
   )
   blocks = 'visual.transformer.resblocks'

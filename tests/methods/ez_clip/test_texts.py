@@ -9,8 +9,8 @@ from evclip_jax.methods.ez_clip import method as ez_clip
 from evclip_jax.methods.ez_clip import texts as descriptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import load
-from tests.clip import small
 from tests.methods.ez_clip import ez_tiny
+from tests.models import small
 
 HEADER = 'SNo,Class Name,GPT3 discription\n'
 UCF = HEADER + (
