@@ -134,7 +134,7 @@ def report(
       'data': data.description,
       'class_names': list(run.class_names),
       # Of the first class, as an example.
-      'prompts': [p[:1] for p in model.method.prompts(run.class_names)],
+      'prompts': [p[:1] for p in model.method.class_texts(run.class_names)],
       'prompts_sha256': prompts_hash(model.method, run.class_names),
       'weights': {
           name: {'hash': digest, 'source': model.sources[name]}
@@ -162,7 +162,7 @@ def write(
 
 def prompts_hash(method: base.Method, class_names: list[str]) -> str:
   """Hashes the texts of all classes, which an edited file of texts changes."""
-  texts = method.prompts(class_names)
+  texts = method.class_texts(class_names)
   return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 

@@ -19,8 +19,7 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training import devices, params, steps
-from evclip_jax.weights import encoder_load
-from evclip_jax.weights import load as clip_load
+from evclip_jax.weights import load
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +41,9 @@ class Model:
   sources: dict[str, str]
 
   def tokens(self, class_names: Sequence[str]) -> np.ndarray:
-    """Returns the class prompts as ids [M, K, L] int32."""
-    prompts = self.method.prompts(list(class_names))
-    return np.stack([self.tokenizer.encode(texts) for texts in prompts])
+    """Returns the class texts as ids [M, K, L] int32."""
+    lists = self.method.class_texts(list(class_names))
+    return np.stack([self.tokenizer.encode(texts) for texts in lists])
 
 
 def build(
@@ -62,12 +61,12 @@ def build(
   module = base.load(config.method.name)
   settings = experiment.settings(config)
   dtype = jnp.dtype(config.compute.dtype)
-  clip = clip_load.load_clip(
+  clip = load.load_clip(
       config.clip.name, config.clip.weights, config.cache_dir
   )
   loaded, encoder = {'clip': clip}, None
   if module.uses_encoder(settings):
-    trunk = encoder_load.load_encoder(
+    trunk = load.load_encoder(
         config.encoder.name, config.encoder.weights, config.cache_dir
     )
     loaded['encoder'] = trunk
@@ -99,7 +98,7 @@ def build(
   return Model(
       method=method,
       params=tree,
-      tokenizer=clip_load.load_tokenizer(
+      tokenizer=load.load_tokenizer(
           config.clip.vocab, config.cache_dir, clip.source, clip.sizes
       ),
       hashes={name: x.hash for name, x in loaded.items()},

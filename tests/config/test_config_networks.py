@@ -5,6 +5,7 @@ import re
 
 import jax
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.config import experiment
 from evclip_jax.methods import base
@@ -15,7 +16,6 @@ from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training import params
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import swin3d_names as encoder_convert
-from evclip_jax.weights.tree import unflatten
 from tests.config.test_config_steps import FAMILIES, structure
 from tests.config.test_configs import ROOT, load
 from tests.methods import tiny
@@ -37,9 +37,9 @@ def leaves(name, settings, clip, encoder, num_frames):
     shapes['encoder'] = encoder_convert.shapes(encoder)
     trunk = VideoEncoder(encoder)
   tree = {
-      part: unflatten(
+      part: unflatten_dict(
           {p: jax.ShapeDtypeStruct(s, 'float32') for p, s in flat.items()}
-      )
+      , sep='/')
       for part, flat in shapes.items()
   }
   method = module.make(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.config import experiment
 from evclip_jax.methods import base
@@ -24,7 +25,6 @@ from evclip_jax.training import optimizer as optim
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import random_init
 from evclip_jax.weights import swin3d_names as encoder_convert
-from evclip_jax.weights.tree import unflatten
 from tests.config.test_configs import FILES, ROOT, load
 from tests.config.test_fsar_configs import NAMES
 
@@ -104,10 +104,11 @@ def make_method(config, settings):
 def weights(config, method):
   """(trainable, statistics, frozen) of random networks, on the host."""
   clip = RESNET if config.clip.name.startswith('RN') else VIT
-  tree = {'clip': unflatten(random_init.draw(clip_convert.shapes(clip), 0))}
+  flat = random_init.draw(clip_convert.shapes(clip), 0)
+  tree = {'clip': unflatten_dict(flat, sep='/')}
   if config.method.name == 'ev_clip':
     shapes = encoder_convert.shapes(ENCODER)
-    tree['encoder'] = unflatten(random_init.draw(shapes, 1))
+    tree['encoder'] = unflatten_dict(random_init.draw(shapes, 1), sep='/')
   tree['method'] = jax.device_get(method.init(steps.init_rng(config.seed)))
   trainable, rest = params.split(tree, method.trainable)
   return (trainable, *params.split(rest, method.statistics))

@@ -12,12 +12,12 @@ import time
 import numpy as np
 import pytest
 
+import evclip_jax
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
-from evclip_jax import predict_videos, support
 from evclip_jax.config import schema
+from evclip_jax.runs import prediction
 from evclip_jax.runs import run as runs
-from evclip_jax.runs import trained_run
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -124,11 +124,6 @@ def test_a_trained_run_is_scored_in_other_ways(finished, data_root, changes):
   runs.run(tiny(data_root), str(workdir), 'evaluate')
 
 
-def test_a_score_with_weights_of_its_own_needs_a_training(finished, data_root):
-  config = tiny(data_root, **{'method.settings.metric': 'trx'})
-  config.method.settings.trx_lengths = (2,)
-  with pytest.raises(UserError):
-    runs.run(config, str(finished[0]), 'evaluate')
 
 
 @pytest.mark.parametrize(
@@ -227,15 +222,17 @@ def test_a_killed_run_ends_as_if_it_had_not_been(finished, data_root, tmp_path):
 
 
 def test_prediction_compares_with_examples(finished, data_root):
-  run = trained_run.load(str(finished[0]), ['class 0', 'class 1', 'class 2'])
+  model = evclip_jax.load(finished[0])
   videos = sorted(map(str, (data_root / 'test').rglob('*.mp4')))[:3]
-  with pytest.raises(UserError, match='give --support=DIR'):
-    list(predict_videos.predict(run, videos))
-  examples = support.find(str(data_root / 'train'))
-  assert examples.class_names == ['class 0', 'class 1', 'class 2']
-  for _, seen in predict_videos.predict(run, videos, examples=examples):
-    assert seen.probabilities.shape == (3,)
-    assert seen.probabilities.sum() == pytest.approx(1)
+  with pytest.raises(UserError, match='--support=DIR'):
+    model.predict(videos)
+  examples = prediction.find_examples(str(data_root / 'train'))
+  scores = model.predict(videos, support=examples)
+  assert len(scores) == 3
+  for one in scores:
+    assert {name for name, _ in one} == {'class 0', 'class 1', 'class 2'}
+    assert sum(p for _, p in one) == pytest.approx(1)
+  assert model.features(videos).shape[0] == 3
 
 
 @pytest.mark.parametrize(
