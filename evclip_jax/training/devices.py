@@ -3,7 +3,6 @@
 import collections
 import functools
 import os
-import pathlib
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +13,9 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
 from evclip_jax.reporting import log
-from evclip_jax.weights import cache
 
 # Frozen leaves below this many weights are copied even if sharding is on: the
 # traffic would cost more than the memory is worth.
@@ -30,9 +29,8 @@ def prepare(config: ml_collections.ConfigDict):
   jax.config.update('jax_enable_compilation_cache', kept)
   # A folder that JAX was told of (JAX_COMPILATION_CACHE_DIR) stays.
   if kept and not jax.config.jax_compilation_cache_dir:
-    folder = config.cache_dir or cache.default_cache_dir()
-    folder = str(pathlib.Path(folder) / 'compiled')
-    jax.config.update('jax_compilation_cache_dir', folder)
+    folder = cache_folder(config.cache_dir) / 'compiled'
+    jax.config.update('jax_compilation_cache_dir', str(folder))
     # All of it, so that a second start compiles nothing.
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
     # What was compiled before, in a notebook, had decided against it.
