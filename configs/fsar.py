@@ -86,6 +86,8 @@ def _recipe(method, benchmark, shots, clip):
   if benchmark == 'kinetics100':
     c.data.frame_rule = 'interval'
     c.data.query_augment = True
+    if method == 'clip_fsar':
+      c.method.settings.query_colours = True
 
   c.clip.name = _CLIPS[clip]
 

@@ -83,7 +83,7 @@ def make_reader(
   from data_pipelines.lists import clips as records
   from data_pipelines.loaders import clip_frames, source
   from data_pipelines.stores import files
-  from data_pipelines.video import probe, readers
+  from data_pipelines.video import probes, readers
 
   spec = clip_frames.spec_of(config.data)
   clips, crops = config.eval.clips, config.eval.crops
@@ -96,7 +96,7 @@ def make_reader(
         records.ClipList('predict', (records.ClipRecord(path, 0),)),
         [],
         files.FileTree(os.path.dirname(path)),
-        {path: probe.probe(path)},
+        {path: probes.probe(path)},
     )
     return np.stack([
         pixels(clip_frames.eval_clip(alone, 0, spec, view, clips, crops))

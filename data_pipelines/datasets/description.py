@@ -133,6 +133,17 @@ def find_lists(what: Description, root: str) -> pathlib.Path | None:
   )
 
 
+def check_split(what: Description, split: int):
+  """Raises UserError if a data set has no such official split."""
+  if split not in what.splits:
+    known = [str(s) for s in what.splits]
+    known = ' and '.join(filter(None, [', '.join(known[:-1]), known[-1]]))
+    raise UserError(
+        f'split={split}: {what.title} has the '
+        f'split{"s" if len(what.splits) > 1 else ""} {known}.'
+    )
+
+
 def official_listing(
     what: Description, lists: pathlib.Path, role: str, split: int
 ) -> Listing | None:

@@ -13,6 +13,7 @@ from data_pipelines.datasets import collection
 from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import (
   Description,
+  check_split,
   find_layout,
   list_key,
   official_listing,
@@ -56,7 +57,8 @@ def read(
   """
   if data.tfds_dir:
     layout = None
-    store = tfds.Archive(data.tfds_dir, what.archive_name)
+    check_split(what, split)
+    store = tfds.TfdsStore(data.tfds_dir, what.archive_name, split)
   else:
     layout = find_layout(what, data.root, data.path_rule)
     store = what.open_store(layout.videos)
@@ -113,21 +115,11 @@ def _is_given(role: str, data) -> bool:
   return bool(data[f'{role}_list'])
 
 
-def _check_split(what: Description, split: int):
-  if split not in what.splits:
-    known = [str(s) for s in what.splits]
-    known = ' and '.join(filter(None, [', '.join(known[:-1]), known[-1]]))
-    raise UserError(
-        f'split={split}: {what.title} has the '
-        f'split{"s" if len(what.splits) > 1 else ""} {known}.'
-    )
-
-
 def _official_list(
     what, data, layout, store, role, split, report_folder
 ) -> locate.Located | None:
   """The list of a download; None for a validation list that is not there."""
-  _check_split(what, split)
+  check_split(what, split)
   listing = layout.lists and official_listing(what, layout.lists, role, split)
   if listing:
     rule = path_rule.parse(data.path_rule)
@@ -145,38 +137,36 @@ def _official_list(
 
 def _stored_list(what, data, store, role, split) -> locate.Located | None:
   """The same from a TFDS folder."""
-  _check_split(what, split)
-  title = what.list_title(role, split)
-  stored, length = store.official(f'{role}{split}')
-  if not stored:
+  clips = store.official(role)
+  if clips is None:
     if role == 'val':
       return None
     raise UserError(
-        f'{store} was built without {title}. Give {list_key(role)}, or build '
-        'it again with the official lists.'
+        f'{store} was built without {what.list_title(role, split)}. Give '
+        f'{list_key(role)}, or build it again with the official lists.'
     )
-  if len(stored) < length and data.on_missing == 'error':
+  kept, gone = len(clips.records), len(clips.missing)
+  if gone and data.on_missing == 'error':
     raise UserError(
-        f'{store} was built from an incomplete download: it has '
-        f'{len(stored)} of the {length} clips of the official {role} list '
-        f'{split}. Give {list_key(role)} with the clips there are, build it '
-        'again, or leave them out: data.on_missing=skip.'
+        f'{store} was built from an incomplete download: it has {kept} of the '
+        f'{kept + gone} clips of the official {role} list {split}. Give '
+        f'{list_key(role)} with the clips there are, build it again, or leave '
+        'them out: data.on_missing=skip.'
     )
-  empty = dict.fromkeys(('label', 'start', 'end'))
-  items = tuple(Item(path=path, **empty | said) for path, said in stored)
-  listing = Listing(
-      pathlib.Path(title), list_key(role), items, what.first_number
-  )
-  there = {item.line for item in items}
-  missing = tuple(
-      f'clip {n} of {title}' for n in range(1, length + 1) if n not in there
-  )
-  if missing:
+  if gone:
     print(
-        f'note: {store} lacks {len(missing)} of the {length} clips of {title}.'
+        f'note: {store} lacks {gone} of the {kept + gone} clips of '
+        f'{clips.origin}.'
     )
+  items = tuple(
+      Item(r.path, r.label, r.start, r.end, line, r.first, r.stop)
+      for line, r in enumerate(clips.records, 1)
+  )
+  listing = Listing(
+      pathlib.Path(clips.origin), list_key(role), items, first_number=0
+  )
   return locate.Located(
-      role, listing, tuple(item.path for item in items), missing
+      role, listing, tuple(r.path for r in clips.records), clips.missing
   )
 
 

@@ -16,7 +16,7 @@ from data_pipelines import randomness
 from data_pipelines.errors import UserError
 from data_pipelines.loaders.source import Source
 from data_pipelines.video import read as decode
-from data_pipelines.video.probe import Probe
+from data_pipelines.video.probes import Probe
 from data_pipelines.views import clip_fsar, ev_clip, ez_clip
 from data_pipelines.views.view import Place
 

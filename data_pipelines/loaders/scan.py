@@ -13,8 +13,7 @@ from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders.source import frames_of
 from data_pipelines.stores.files import FileTree
 from data_pipelines.video import read
-from data_pipelines.video.probe import Probe
-from data_pipelines.video.probe_cache import ProbeCache, probe_many
+from data_pipelines.video.probes import Probe, probe_many
 
 _SHOWN = 3
 Broken = dict[str, list[tuple[ClipRecord, str]]]
@@ -36,7 +35,7 @@ def probe_files(
   """
   folder = pathlib.Path(cache_dir or '~/.cache/evclip_jax').expanduser()
   root = hashlib.sha1(str(store.root).encode()).hexdigest()[:12]
-  cache = _Cache(folder / 'probes' / f'{root}.json')
+  cache = folder / 'probes' / f'{root}.json'
   paths = [store.media(key) for key in keys]
   bar = tqdm(
       total=len(paths),
@@ -50,20 +49,6 @@ def probe_files(
   with bar:
     found = probe_many(paths, workers, lambda *_: bar.update(1), cache)
   return dict(zip(keys, found, strict=True))
-
-
-class _Cache(ProbeCache):
-  """A cache that is done without where it cannot be written."""
-
-  def save(self):
-    try:
-      super().save()
-    except OSError as e:
-      tqdm.write(
-          f'note: what the clips are cannot be remembered ({e}); they are '
-          'looked through again next time (cache_dir).',
-          file=sys.stderr,
-      )
 
 
 def sort_out(

@@ -1,6 +1,7 @@
 """An open video file: its frames, when they are shown, and their pixels.
 
-PyAV reads it, the decoder that is exact for every file. Frames are numbered in presentation order. Two ways of counting exist:
+PyAV reads it, the decoder that is exact for every file. Frames are numbered in
+presentation order. Two ways of counting exist:
 
 * by time, where the container's timestamps can be trusted: the n-th smallest
   timestamp that is shown, as in a player;
@@ -31,8 +32,9 @@ _FORMATS = (
 )
 # What files of these containers are called.
 SUFFIXES = frozenset(
-    '.3g2 .3gp .asf .avi .divx .f4v .flv .gif .m2t .m2ts .m2v .m4v .mkv .mov '
-    '.mp4 .mpe .mpeg .mpg .mts .ogv .qt .ts .vob .webm .wmv'.split()
+    {'.3g2', '.3gp', '.asf', '.avi', '.divx', '.f4v', '.flv', '.gif', '.m2t'}
+    | {'.m2ts', '.m2v', '.m4v', '.mkv', '.mov', '.mp4', '.mpe', '.mpeg'}
+    | {'.mpg', '.mts', '.ogv', '.qt', '.ts', '.vob', '.webm', '.wmv'}
 )
 # A file larger than 8K would only be opened to exhaust the memory.
 MAX_SIDE = 16_384

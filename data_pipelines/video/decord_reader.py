@@ -37,7 +37,9 @@ def read(source: Source, wanted: Sequence[int]) -> np.ndarray:
   return _open(source).get_batch(list(wanted)).asnumpy()
 
 
-def is_exact(source: Source, packets: Packets, times: np.ndarray | None) -> bool:
+def is_exact(
+    source: Source, packets: Packets, times: np.ndarray | None
+) -> bool:
   """Compares decord's frames, read forwards and in leaps, with PyAV's.
 
   Args:

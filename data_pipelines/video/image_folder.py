@@ -5,10 +5,12 @@ name that ends in a number. The first image is frame 0, whatever its number.
 """
 
 import collections
+import functools
+import io
 import os
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -80,13 +82,15 @@ def examine(folder: str) -> dict[str, Any]:
       first image is broken.
   """
   pattern, first, count = _series(os.listdir(folder))
-  pixels = _decode(folder, pattern.format(first))
+  name = pattern.format(first)
+  pixels = _decode(_opener(folder, name), name)
   looks = min(count, _CHECKED)
   some = np.arange(looks) * (count - 1) // max(looks - 1, 1)
   broken = []
   for index in some.tolist():
+    name = pattern.format(first + index)
     try:
-      _check(folder, pattern.format(first + index))
+      _check(_opener(folder, name), name)
     except Unreadable as e:
       broken.append((index, index + 1, str(e)))
   suffix = pattern.rpartition('.')[2].lower()
@@ -102,11 +106,13 @@ def examine(folder: str) -> dict[str, Any]:
   }
 
 
-def read(folder: str, wanted: Sequence[int], probe) -> list[np.ndarray]:
+def read(
+    source: str | tuple[bytes, ...], wanted: Sequence[int], probe: Any
+) -> list[np.ndarray]:
   """Decodes the images asked for and no other.
 
   Args:
-    folder: absolute path.
+    source: absolute path of a folder, or the contents of all images in order.
     wanted: frame numbers from 0.
     probe: of the folder.
 
@@ -119,7 +125,11 @@ def read(folder: str, wanted: Sequence[int], probe) -> list[np.ndarray]:
   out = []
   for index in wanted:
     name = probe.images.format(probe.first_image + index)
-    pixels = _decode(folder, name)
+    if isinstance(source, tuple):
+      opener = functools.partial(io.BytesIO, source[index])
+    else:
+      opener = _opener(source, name)
+    pixels = _decode(opener, name)
     if pixels.shape[:2] != (probe.height, probe.width):
       raise Unreadable(
           f'its image {name} has {pixels.shape[1]}x{pixels.shape[0]} pixels '
@@ -161,11 +171,14 @@ def _series(names: Iterable[str]) -> tuple[str, int, int]:
   return pattern, first, len(numbers)
 
 
-def _decode(folder: str, name: str) -> np.ndarray:
+def _opener(folder: str, name: str) -> Callable[[], BinaryIO]:
+  return functools.partial(open, os.path.join(folder, name), 'rb')
+
+
+def _decode(opener: Callable[[], BinaryIO], name: str) -> np.ndarray:
   """uint8 [H, W, 3], RGB."""
-  path = os.path.join(folder, name)
   try:
-    with Image.open(path, formats=_FORMATS) as image:
+    with opener() as file, Image.open(file, formats=_FORMATS) as image:
       check_size(image.width, image.height)
       if image.mode.startswith(('I', 'F')):
         raise ValueError('it has more than 8 bits per colour')
@@ -174,7 +187,7 @@ def _decode(folder: str, name: str) -> np.ndarray:
     raise Unreadable(f'its image {name} is gone') from e
   except _DAMAGE as e:
     try:
-      why = _fault(path)
+      why = _fault(opener)
     except OSError:
       why = None
     # Pillow's own words show objects.
@@ -184,26 +197,26 @@ def _decode(folder: str, name: str) -> np.ndarray:
     raise Unreadable(f'its image {name} is broken ({why})') from e
 
 
-def _check(folder: str, name: str):
+def _check(opener: Callable[[], BinaryIO], name: str):
   """Looks at the size and at both ends of a file.
 
   A file that does not end as such files do is decoded: that decides, but for
   zeros, which decoders take for grey.
   """
   try:
-    fault = _fault(os.path.join(folder, name))
+    fault = _fault(opener)
   except OSError:
     # `_decode` says why.
     fault = _OTHER
   if fault == _ZEROS:
     raise Unreadable(f'its image {name} is broken ({fault})')
   if fault:
-    _decode(folder, name)
+    _decode(opener, name)
 
 
-def _fault(path: str) -> str | None:
+def _fault(opener: Callable[[], BinaryIO]) -> str | None:
   """What the first and the last bytes of a file tell, or None."""
-  with open(path, 'rb') as file:
+  with opener() as file:
     head = file.read(12)
     size = file.seek(0, os.SEEK_END)
     if not size:
@@ -213,8 +226,8 @@ def _fault(path: str) -> str | None:
       if head.startswith(b'RIFF'):
         stated = 8 + int.from_bytes(head[4:8], 'little')
       return _CUT if size < stated else None
-    end = next((e for start, e in _ENDS.items() if head.startswith(start)), None)
-    if end is None:
+    ends = [end for start, end in _ENDS.items() if head.startswith(start)]
+    if not ends:
       return _OTHER
     file.seek(max(size - _TAIL_BYTES, 0))
     tail = file.read()
@@ -222,6 +235,6 @@ def _fault(path: str) -> str | None:
       file.seek(0)
       tail = file.read()
   kept = tail.rstrip(b'\0')
-  if end in kept[-_NEAR_END:]:
+  if ends[0] in kept[-_NEAR_END:]:
     return None
   return _ZEROS if len(tail) - len(kept) > _NEAR_END else _CUT

@@ -1,6 +1,6 @@
 """CLIP-FSAR's pixels: squeeze frames to a square, cut a smaller one.
 
-Normalise on the device with CLIP's constants (video.CONSTANTS).
+Colours are changed and normalised on the device.
 """
 
 import dataclasses
@@ -9,7 +9,6 @@ import functools
 import numpy as np
 
 from data_pipelines.views import crops
-from data_pipelines.views.colour import Jitter
 from data_pipelines.views.frames import interval_frames, segment_frames
 from data_pipelines.views.pixels import resize
 from data_pipelines.views.view import Place, View
@@ -26,7 +25,7 @@ class Spec:
       testing, where the draw depends on the seed and the clip alone;
       'segment_center': in testing their middle frames; 'interval': evenly
       spaced frames (Kinetics).
-    query_augment: flip and change the colours of training queries (Kinetics).
+    query_augment: mirror half of the training queries (Kinetics).
   """
 
   num_frames: int = 8
@@ -69,15 +68,9 @@ def train_view(
   offsets = crops.jittered_offsets(
       spec.resized_pixels, spec.crop_pixels, generator
   )
-  flip, jitter = False, None
-  if query and spec.query_augment:
-    flip = generator.random() < 0.5
-    jitter = Jitter.draw(generator)
+  flip = query and spec.query_augment and generator.random() < 0.5
   return View(
-      frames,
-      functools.partial(
-          cut, offsets=offsets, spec=spec, flip=flip, jitter=jitter
-      ),
+      frames, functools.partial(cut, offsets=offsets, spec=spec, flip=flip)
   )
 
 
@@ -106,7 +99,6 @@ def cut(
     offsets: tuple[int, int],
     spec: Spec,
     flip: bool = False,
-    jitter: Jitter | None = None,
 ) -> np.ndarray:
   """Frames of a video to CLIP-FSAR's input pixels.
 
@@ -115,7 +107,6 @@ def cut(
     offsets: (top, left) of the crop in the resized frame.
     spec: sizes.
     flip: mirror the frames, before anything else.
-    jitter: a change of colours, after everything else.
 
   Returns:
     uint8 [T, P, P, 3].
@@ -125,11 +116,7 @@ def cut(
   """
   if flip:
     frames = frames[:, :, ::-1]
-  if jitter:
-    frames = frames.astype(np.float32)
   size = spec.resized_pixels, spec.resized_pixels
   window = (*offsets, spec.crop_pixels, spec.crop_pixels)
   pixels = resize(frames, *size, window, 'bilinear')
-  if jitter:
-    pixels = np.rint(jitter.apply(pixels / np.float32(255)) * 255)
   return np.ascontiguousarray(pixels, np.uint8)

@@ -1,6 +1,6 @@
-"""EZ-CLIP's pixels: boxes of several sizes, flips, changed colours.
+"""EZ-CLIP's pixels: boxes of several sizes, flips.
 
-Normalise on the device with CLIP's constants (video.CONSTANTS).
+Colours are changed and normalised on the device.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import functools
 import numpy as np
 from PIL import Image
 
-from data_pipelines.views import byte_colour, crops
+from data_pipelines.views import crops
 from data_pipelines.views.frames import even_frames, shifted_frames
 from data_pipelines.views.view import Place, View
 
@@ -25,15 +25,12 @@ class Spec:
     crop_pixels: P; scoring resizes the shorter side to 256 / 224 of it.
     flip: mirror half of the training clips. Not for classes that differ in
       left and right (Something-Something).
-    jitter: training clips' colours: 'frame' draws for every frame, as the
-      original does; 'clip' once; 'none'.
   """
 
   num_frames: int = 8
   train_temporal: str = 'center'
   crop_pixels: int = 224
   flip: bool = True
-  jitter: str = 'frame'
 
   @property
   def shape(self) -> tuple[int, int, int, int]:
@@ -83,21 +80,19 @@ def eval_view(
 def augment(
     frames: np.ndarray, spec: Spec, generator: np.random.Generator
 ) -> np.ndarray:
-  """A training clip: box, resize, flip, colours, grey.
+  """Makes a training clip: box, resize, flip.
 
   Args:
     frames: uint8 [T, H, W, 3] as decoded.
     spec: sizes and switches.
-    generator: draws, in this order: the box (`crops.multi_scale_box`), the
-      flip, whether the colours change, the changes, whether all is grey.
+    generator: draws the box (`crops.multi_scale_box`), then the flip.
 
   Returns:
     uint8 [T, P, P, 3].
 
   Source: EZ-CLIP, utils/Augmentation.py.
   Differs: RandAugment, blur and solarising, which no configuration uses, are
-    left out. Flipping is a setting (the original flips SSv2 by mistake), and
-    so is drawing the colours per frame, which makes clips flicker.
+    left out. Flipping is a setting (the original flips SSv2 by mistake).
   """
   top, left, tall, wide = crops.multi_scale_box(
       *frames.shape[1:3], spec.crop_pixels, generator
@@ -110,15 +105,6 @@ def augment(
     )
   if spec.flip and generator.random() < 0.5:
     out = np.ascontiguousarray(out[:, :, ::-1])
-  if spec.jitter != 'none' and generator.random() < 0.8:
-    draws = byte_colour.draw(generator)
-    for t in range(len(out)):
-      if spec.jitter == 'frame' and t:
-        draws = byte_colour.draw(generator)
-      byte_colour.change(out[t], draws)
-  if generator.random() < 0.2:
-    for frame in out:
-      byte_colour.make_grey(frame)
   return out
 
 

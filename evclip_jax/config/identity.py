@@ -93,7 +93,6 @@ def check(config: ml_collections.ConfigDict):
   _check_choice(
       config, 'data.frame_rule', ('segment', 'segment_center', 'interval')
   )
-  _check_choice(config, 'data.jitter', ('frame', 'clip', 'none'))
   _check_choice(config, 'data.label_kind', ('verb', 'noun', 'action'))
   _check_choice(config, 'data.on_broken', ('error', 'skip'))
   _check_choice(config, 'data.on_missing', ('error', 'skip'))

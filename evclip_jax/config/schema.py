@@ -225,10 +225,7 @@ def _data() -> ml_collections.ConfigDict:
   # Mirror half of the training clips (ez_clip). False where left and right
   # are different classes, as in Something-Something.
   d.flip = True
-  # Changed colours in training (ez_clip): drawn per 'frame', as the original
-  # does, per 'clip', or 'none'.
-  d.jitter = 'frame'
-  # Mirror training queries and change their colours (clip_fsar, Kinetics).
+  # Mirror half of the training queries (clip_fsar, Kinetics).
   d.query_augment = False
   # A clip that cannot be decoded: 'error' or 'skip'.
   d.on_broken = 'error'

@@ -1,5 +1,6 @@
-"""Clips on the device: pixels to normalised floats, time in and out."""
+"""Clips on the device: normalised floats, changed colours, time in and out."""
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,8 @@ CONSTANTS = {
     'imagenet': (IMAGENET_MEAN, IMAGENET_STD),
     'clip': (CLIP_MEAN, CLIP_STD),
 }
+# What `ColourChange.order` counts.
+_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 
 
 def normalise(
@@ -22,7 +25,7 @@ def normalise(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
 ) -> jax.Array:
-  """(x / 255 - mean) / std.
+  """Computes (x / 255 - mean) / std.
 
   Args:
     frames: [..., 3] in 0..255, uint8 or float.
@@ -41,10 +44,157 @@ def normalise(
 
 
 def fold_time(x: jax.Array) -> jax.Array:
-  """[B, T, ...] -> [B * T, ...]."""
+  """Makes [B * T, ...] of [B, T, ...]."""
   return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
 def unfold_time(x: jax.Array, num_frames: int) -> jax.Array:
-  """[B * T, ...] -> [B, T, ...]."""
+  """Makes [B, T, ...] of [B * T, ...]."""
   return x.reshape(-1, num_frames, *x.shape[1:])
+
+
+class ColourChange(flax.struct.PyTreeNode):
+  """Random changes of colours; leading axes as those of the frames, or 1.
+
+  Attributes:
+    factors: [..., 3] of brightness, contrast and saturation; 1 = no change.
+    hue: [...], shift in turns of the colour circle.
+    order: int [..., 4], in which the four are applied.
+  """
+
+  factors: jax.Array
+  hue: jax.Array
+  order: jax.Array
+
+
+def draw_colours(
+    rng: jax.Array,
+    shape: tuple[int, ...],
+    strengths: tuple[float, float, float, float],
+) -> ColourChange:
+  """Draws factors in 1 - s .. 1 + s, a hue in -s .. s, and any order.
+
+  Args:
+    rng: the key.
+    shape: leading axes; one change is drawn for each entry.
+    strengths: of brightness, contrast, saturation, hue.
+
+  Source: torchvision.transforms.ColorJitter.
+  Differs: jax.random draws the numbers.
+  """
+  keys = jax.random.split(rng)
+  strength = jnp.asarray(strengths, jnp.float32)
+  drawn = strength * jax.random.uniform(keys[0], (*shape, 4), minval=-1)
+  order = jax.random.uniform(keys[1], (*shape, 4)).argsort(-1)
+  return ColourChange(1 + drawn[..., :_HUE], drawn[..., _HUE], order)
+
+
+def change_colours(frames: jax.Array, change: ColourChange) -> jax.Array:
+  """Changes brightness, contrast, saturation and hue.
+
+  Args:
+    frames: float [..., H, W, 3] in 0..1.
+    change: what to do.
+
+  Returns:
+    The same shape, in 0..1.
+
+  Source: torchvision.transforms.ColorJitter; CLIP-FSAR,
+    datasets/utils/transformations.py, ColorJitter.
+  Differs: floats all the way; Pillow rounds after each of the four.
+  """
+  place = (change.order == _HUE).argmax(-1)  # [...]
+
+  def blend(x, step, wanted):
+    kind = change.order[..., step]
+    index = jnp.minimum(kind, _SATURATION)[..., None]
+    factor = jnp.take_along_axis(change.factors, index, -1)[..., 0]
+    # A factor of 1 changes nothing.
+    factor = _over_pixels(jnp.where(wanted & (kind != _HUE), factor, 1))
+    kind, light = _over_pixels(kind), luma(x)
+    other = jnp.where(
+        kind == _CONTRAST, light.mean((-3, -2), keepdims=True), light
+    )
+    other = jnp.where(kind == _BRIGHTNESS, 0, other)
+    return jnp.clip(factor * x + (1 - factor) * other, 0, 1)
+
+  x = frames
+  # Turning the hue costs most, so it happens once, between the others.
+  for step in range(3):
+    x = blend(x, step, step < place)
+  x = turn_hue(x, change.hue)
+  for step in range(1, 4):
+    x = blend(x, step, step > place)
+  return x
+
+
+def luma(frames: jax.Array) -> jax.Array:
+  """Returns the lightness [..., H, W, 1] of [..., H, W, 3]."""
+  red, green, blue = _planes(frames)
+  return (0.299 * red + 0.587 * green + 0.114 * blue)[..., None]
+
+
+def turn_hue(frames: jax.Array, shift: jax.Array) -> jax.Array:
+  """Turns the colour circle of HSV.
+
+  Args:
+    frames: float [..., H, W, 3] in 0..1.
+    shift: [...], in turns.
+  """
+  red, green, blue = _planes(frames)
+  most = jnp.maximum(jnp.maximum(red, green), blue)
+  span = most - jnp.minimum(jnp.minimum(red, green), blue)
+  scale = 1 / jnp.where(span > 0, span, 1)
+  r, g, b = ((most - colour) * scale for colour in (red, green, blue))
+  # Where a colour is greatest, the sixth of the circle around it.
+  angle = jnp.where(
+      red == most, b - g, jnp.where(green == most, 2 + r - b, 4 + g - r)
+  )
+  angle += 6 * shift[..., None, None]
+
+  def colour(corner):
+    k = angle + corner
+    k -= 6 * jnp.floor(k / 6)
+    return most - span * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
+
+  return jnp.stack([colour(5), colour(3), colour(1)], axis=-1)
+
+
+def random_colours(
+    frames: jax.Array, rng: jax.Array, per: str = 'frame'
+) -> jax.Array:
+  """Changes the colours of 4 clips in 5, then makes 1 clip in 5 grey.
+
+  Args:
+    frames: [B, T, H, W, 3] in 0..255.
+    rng: the key.
+    per: what a change is drawn for: 'frame', 'clip', or 'none' (grey only).
+
+  Returns:
+    float32 in 0..255.
+
+  Source: EZ-CLIP, utils/Augmentation.py: ColorJitter(0.4, 0.4, 0.2, 0.1);
+    ViFi-CLIP, datasets/pipeline.py, likewise.
+  Differs: none but `change_colours`; drawing per clip is this project's.
+  """
+  keys = jax.random.split(rng, 3)
+  x = frames.astype(jnp.float32) / 255
+  clips = (len(x), 1)
+
+  def some(key, share):
+    return _over_pixels(jax.random.bernoulli(key, share, clips))
+
+  if per != 'none':
+    shape = x.shape[:2] if per == 'frame' else clips
+    change = draw_colours(keys[0], shape, (0.4, 0.4, 0.2, 0.1))
+    x = jnp.where(some(keys[1], 0.8), change_colours(x, change), x)
+  return 255 * jnp.where(some(keys[2], 0.2), luma(x), x)
+
+
+def _planes(frames: jax.Array) -> jax.Array:
+  """Makes [3, ...] of [..., 3], which is faster on CPUs."""
+  return jnp.moveaxis(frames, -1, 0)
+
+
+def _over_pixels(x: jax.Array) -> jax.Array:
+  return x[..., None, None, None]

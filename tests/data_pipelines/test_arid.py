@@ -3,7 +3,6 @@
 import pytest
 
 from data_pipelines import build
-from data_pipelines.builders import plan
 from data_pipelines.datasets import arid
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
@@ -143,13 +142,6 @@ def test_a_mirror_with_other_names(tmp_path):
     read(root=str(root))
   data = read(root=str(root), path_rule=r'_1_(\d)=>-\1')
   assert keys(data.train)[0] == 'Drink/Drink-2.mp4'
-  assert len(plan.make(arid.ARID, str(root)).missing) == 12
-  made = plan.make(arid.ARID, str(root), r'_1_(\d)=>-\1')
-  assert (made.missing, len(made.clips)) == ([], 12)
-  assert made.clips[0].lists == {
-      'test1': {'place': 0, 'label': 0},
-      'train2': {'place': 0, 'label': 0},
-  }
   for bad in ('_1_', '(=>x', r'(a)=>\2'):
     with pytest.raises(UserError, match='data.path_rule='):
       read(root=str(root), path_rule=bad)
@@ -161,7 +153,7 @@ def test_a_built_folder_gives_the_same_lists(tmp_path, capsys):
   gone = official_trees.arid_key('Push', 3)
   (root / 'clips_v1.5' / gone).unlink()
   out = tmp_path / 'out'
-  with pytest.raises(UserError, match=f'1 clips .* such as {gone}'):
+  with pytest.raises(UserError, match=f'1 of 6 clips of .*: {gone} .line'):
     build.build('arid', str(root), str(out))
   build.build('arid', str(root), str(out), 'skip')
   places = {'root': str(root)}, {'tfds_dir': str(out)}

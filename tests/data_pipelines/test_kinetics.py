@@ -6,7 +6,7 @@ from data_pipelines import build
 from data_pipelines.datasets import kinetics
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
-from data_pipelines.stores import tfds
+from data_pipelines.stores.tfds import TfdsStore
 from tests.data_pipelines import coded_clips, pictures, trees
 from tests.data_pipelines import kinetics_tree as tree
 
@@ -212,7 +212,7 @@ def test_build_and_open(tmp_path):
       root / 'train' / tree.file_name('eeeeeeeeeee', 1), num_frames=12
   )
   build.build('kinetics', str(root), str(out))
-  assert len(tfds.Archive(str(out), 'kinetics_clips').keys) == 6
+  assert len(TfdsStore(str(out), 'kinetics_clips', 1).keys) == 6
   one, other = (
           open_data.open_data(
                   trees.data_config(name='kinetics', **where), 1, 1,

@@ -27,7 +27,13 @@ from evclip_jax.methods.clip_fsar.temporal_transformer import (
 from evclip_jax.methods.clip_fsar.trx import TemporalCrossTransformer
 from evclip_jax.methods.ev_clip.clip_prompts import ClipPrompts
 from evclip_jax.methods.ev_clip.generators import SIDE, check_features
-from evclip_jax.models.pixels import CONSTANTS, normalise
+from evclip_jax.models.pixels import (
+  CONSTANTS,
+  change_colours,
+  draw_colours,
+  luma,
+  normalise,
+)
 
 EPISODIC = True
 SCORING = (
@@ -107,6 +113,7 @@ class Settings:
       token, which is added to every frame; the trunk is never perturbed.
     pixels: colour constants, 'clip' or 'imagenet' (what EV-CLIP feeds to both
       of its networks).
+    query_colours: change the colours of training queries (Kinetics).
   """
 
   metric: str = 'otam'
@@ -130,6 +137,7 @@ class Settings:
   batch_norm: str = 'batch'
   prompts: str = 'none'
   pixels: str = 'clip'
+  query_colours: bool = False
 
 
 def uses_encoder(settings: Settings) -> bool:
@@ -180,6 +188,13 @@ def make(
     if prompts is not None:
       own |= prompts.init(second, backbones.num_frames)
     return own | {'scale': jnp.ones(1)}
+
+  def pixels(frames, rng):
+    if rng is not None and settings.query_colours:
+      support, queries = jnp.split(frames, [backbones.num_support], axis=1)
+      queries = _changed_colours(queries, rng)
+      frames = jnp.concatenate([support.astype(queries.dtype), queries], 1)
+    return normalise(frames, *CONSTANTS[settings.pixels])
 
   def tower(params, pixels, hooks=None):
     flat = pixels.reshape(-1, *pixels.shape[-3:])
@@ -233,9 +248,7 @@ def make(
 
   return base.Method(
       init=init,
-      pixels=lambda frames, rng: normalise(
-          frames, *CONSTANTS[settings.pixels]
-      ),
+      pixels=pixels,
       video=video,
       prompts=lambda names: [
           [settings.template.replace('{}', name) for name in names]
@@ -247,6 +260,26 @@ def make(
       trainable=_trainable(settings, resnet),
       statistics=batch_moments.STATISTICS if batch_norms else (),
       episodic=EPISODIC,
+  )
+
+
+def _changed_colours(clips: jax.Array, rng: jax.Array) -> jax.Array:
+  """Makes 3 clips in 10 grey and changes the colours of all.
+
+  Args:
+    clips: [E, Q, T, H, W, 3] in 0..255.
+    rng: the key.
+
+  Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
+  Differs: none.
+  """
+  keys = jax.random.split(rng)
+  shape = (*clips.shape[:2], 1)  # the same for all frames
+  x = clips.astype(jnp.float32) / 255
+  grey = jax.random.bernoulli(keys[0], 0.3, (*shape, 1, 1, 1))
+  x = jnp.where(grey, luma(x), x)
+  return 255 * change_colours(
+      x, draw_colours(keys[1], shape, (0.5, 0.5, 0.5, 0.25))
   )
 
 

@@ -21,6 +21,7 @@ from evclip_jax.models.pixels import (
   CONSTANTS,
   fold_time,
   normalise,
+  random_colours,
   unfold_time,
 )
 
@@ -89,6 +90,8 @@ class Settings:
     resize_prompts: whether prompts and temporal embedding of `method.weights`
       for another number of frames are interpolated.
     pixels: colour constants, 'clip' or 'imagenet'.
+    jitter: of training clips, what changed colours are drawn for: every 'frame'
+      (the original; clips flicker), the 'clip', or 'none'.
   """
 
   temporal: str = 'deep'
@@ -106,6 +109,7 @@ class Settings:
   temporal_embedding: bool = False
   resize_prompts: bool = False
   pixels: str = 'clip'
+  jitter: str = 'frame'
 
 
 def uses_encoder(settings: Settings) -> bool:
@@ -128,7 +132,8 @@ def make(
     encoded once per step; attention over time ('adapter') stays within a clip;
     templates and `name_first` get cleaned class names ('Apply Eye Makeup'),
     where the original takes those of its lists ('ApplyEyeMakeup'); maps of
-    attention show the class token's row, not the mean over all.
+    attention show the class token's row, not the mean over all; colours are
+    changed in floats, on the device.
   """
   _check(settings, backbones)
   clip, num_frames = backbones.clip, backbones.num_frames
@@ -144,6 +149,11 @@ def make(
       settings.attention_dropout,
       settings.prompt_dropout,
   )
+
+  def pixels(frames, rng):
+    if rng is not None:
+      frames = random_colours(frames, rng, settings.jitter)
+    return normalise(frames, *CONSTANTS[settings.pixels])
 
   def frames_of(params, pixels, rngs=None, **kwargs):
     hooks = towers.image_hooks(params['method'], rngs, **kwargs)
@@ -204,9 +214,7 @@ def make(
 
   return base.Method(
       init=jax.jit(towers.init),
-      pixels=lambda frames, rng: normalise(
-          frames, *CONSTANTS[settings.pixels]
-      ),
+      pixels=pixels,
       video=video,
       prompts=prompts,
       text=text,
@@ -295,6 +303,7 @@ def _check(settings: Settings, backbones: base.Backbones):
       ('average', ('probabilities', 'embeddings')),
       ('drop_unit', UNITS),
       ('pixels', tuple(CONSTANTS)),
+      ('jitter', ('frame', 'clip', 'none')),
   ):
     base.check_choice(key, getattr(settings, key), allowed)
   if settings.descriptions and not _paths(settings.descriptions):

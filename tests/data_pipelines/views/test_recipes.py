@@ -5,7 +5,6 @@ definitions; what Pillow does to a picture is asked of Pillow or computed in
 whole numbers.
 """
 
-import colorsys
 import pathlib
 import types
 
@@ -16,9 +15,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.loaders import clip_frames
 from data_pipelines.video import read
 from data_pipelines.views import (
-  byte_colour,
   clip_fsar,
-  colour,
   crops,
   ev_clip,
   ez_clip,
@@ -31,7 +28,7 @@ REAL = pathlib.Path(__file__).parents[4] / 'shared/videos/apply_eye_makeup.avi'
 SPECS = (
     ev_clip.Spec(4, 16, 'random', 40, 54, 32),
     ez_clip.Spec(4, 'random', 32),
-    ez_clip.Spec(4, 'center', 32, jitter='clip', flip=False),
+    ez_clip.Spec(4, 'center', 32, flip=False),
     clip_fsar.Spec(4, 32, query_augment=True),
     clip_fsar.Spec(4, 32, 'interval'),
 )
@@ -104,53 +101,6 @@ def test_clip_fsar_equals_the_definition(frames, flip):
   close(out[3], interpolated(frame, (36, 36), two_taps)[1:33, 4:36])
 
 
-def test_clip_fsar_colours_equal_the_definition(frames):
-  spec = clip_fsar.Spec(2, 8)
-  # The shift of the hue comes before the contrast.
-  jitter = colour.Jitter(1.3, 0.7, 1.4, -0.2, (3, 0, 2, 1), grey=False)
-  out = clip_fsar.cut(frames[:2], (0, 1), spec, jitter=jitter)
-  for t in range(2):
-    pixels = interpolated(frames[t], (9, 9), two_taps)[0:8, 1:9] / 255
-    for pixel in pixels.reshape(-1, 3):
-      h, s, v = colorsys.rgb_to_hsv(*pixel)
-      pixel[:] = colorsys.hsv_to_rgb((h - 0.2) % 1, s, v)
-      pixel[:] = [min(1.3 * c, 1) for c in pixel]
-      light = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2]
-      pixel[:] = [min(max(1.4 * c - 0.4 * light, 0), 1) for c in pixel]
-    mean = (pixels @ (0.299, 0.587, 0.114)).mean()
-    close(out[t], (0.7 * pixels + 0.3 * mean) * 255)
-
-
-def test_colours_of_the_specification():
-  pixel = np.array([[[0.2, 0.5, 0.7]]])
-  for name, value, wanted in (
-      ('brightness', 1.3, (0.26, 0.65, 0.91)),
-      ('saturation', 0.6, (0.2932, 0.4732, 0.5932)),
-      ('hue', 0.1, (0.2, 0.2, 0.7)),
-  ):
-    out = getattr(colour, name)(pixel, value)
-    np.testing.assert_allclose(out[0, 0], wanted, atol=5e-5)
-  np.testing.assert_allclose(colour.grey(pixel)[0, 0], 0.4331, atol=1e-9)
-  flat = np.full((1, 2, 2, 3), 0.25)
-  for name in ('contrast', 'saturation', 'hue'):
-    np.testing.assert_allclose(getattr(colour, name)(flat, 0.3), flat)
-
-
-def test_jitter_is_drawn_within_its_ranges():
-  generator = np.random.default_rng(0)
-  draws = [colour.Jitter.draw(generator) for _ in range(2000)]
-  for name, low, high in (
-      ('brightness', 0.5, 1.5),
-      ('contrast', 0.5, 1.5),
-      ('saturation', 0.5, 1.5),
-      ('hue', -0.25, 0.25),
-  ):
-    values = [getattr(d, name) for d in draws]
-    assert low <= min(values) < low + 0.01 and high - 0.01 < max(values) <= high
-  assert len({d.order for d in draws}) == 24
-  assert 0.26 < np.mean([d.grey for d in draws]) < 0.34
-
-
 def antialiased(frame, size, kernel, support):
   """Pillow's resizing of one frame in floats, along both axes."""
 
@@ -207,89 +157,45 @@ def test_crops_lie_at_the_even_half():
 
 def test_ez_clip_training_equals_the_definition(frames):
   """Box, resize and flip; the draws are repeated in their order."""
-  spec = ez_clip.Spec(4, 'center', 32, jitter='none')
+  spec = ez_clip.Spec(4, 'center', 32)
   seen = set()
   for seed in range(12):
     out = ez_clip.augment(frames, spec, np.random.default_rng(seed))
     again = np.random.default_rng(seed)
     top, left, tall, wide = crops.multi_scale_box(*frames.shape[1:3], 32, again)
-    flip, grey = again.random() < 0.5, again.random() < 0.2
+    flip = again.random() < 0.5
     box = frames[2, top : top + tall, left : left + wide]
     wanted = antialiased(box, (32, 32), triangle, 1)
     if flip:
       wanted = wanted[:, ::-1]
-    if grey:
-      wanted = np.repeat(wanted @ [[0.299], [0.587], [0.114]], 3, axis=2)
     assert np.abs(out[2] - wanted).max() <= 1.51
-    seen.add((flip, grey))
-  assert len(seen) >= 3
-
-
-def test_ez_clip_colours_equal_the_definition():
-  rng = np.random.default_rng(0)
-  picture = rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)
-  floats = picture.astype(float)
-  light = np.floor(floats @ (0.299, 0.587, 0.114) + 0.5)
-
-  def changed(name, value):
-    done = picture.copy()
-    byte_colour.change(done, [(name, value)])
-    return done.astype(float)
-
-  mean = np.floor(light.mean() + 0.5)
-  for name, value, other in (
-      ('brightness', 1.3, 0.0),
-      ('contrast', 0.7, mean),
-      ('saturation', 1.2, light[..., None]),
-  ):
-    wanted = np.clip(value * floats + (1 - value) * other, 0, 255)
-    assert np.abs(changed(name, value) - wanted).max() <= 1.01
-  turned = changed('hue', -0.08)
-  for pixel, out in zip(
-      floats.reshape(-1, 3), turned.reshape(-1, 3), strict=True
-  ):
-    h, s, v = colorsys.rgb_to_hsv(*pixel / 255)
-    wanted = np.multiply(colorsys.hsv_to_rgb((h - 0.08) % 1, s, v), 255)
-    # Pillow's HSV has 256 steps.
-    assert np.abs(out - wanted).max() <= 7
-
-
-def test_colours_change_per_frame_or_per_clip(frames):
-  still = np.repeat(frames[:1], 4, axis=0)
-
-  def kinds(jitter):
-    spec = ez_clip.Spec(4, 'center', 32, jitter=jitter)
-    clips = [
-        ez_clip.augment(still, spec, np.random.default_rng(seed))
-        for seed in range(8)
-    ]
-    return {len({f.tobytes() for f in clip}) for clip in clips}
-
-  # One clip in five keeps its colours.
-  assert kinds('frame') == {1, 4}
-  assert kinds('clip') == kinds('none') == {1}
+    seen.add(flip)
+  assert len(seen) == 2
 
 
 def test_without_flip_no_clip_is_mirrored(frames):
   step = np.zeros((1, 120, 160, 3), np.uint8)
   step[:, :, 80:] = 255
-  spec = ez_clip.Spec(1, 'center', 32, flip=False, jitter='none')
+  spec = ez_clip.Spec(1, 'center', 32, flip=False)
   for seed in range(20):
     out = ez_clip.augment(step, spec, np.random.default_rng(seed))
     assert np.all(np.diff(out[0, 0, :, 0].astype(int)) >= 0)
 
 
-def test_only_queries_are_augmented(frames):
+def test_half_of_the_queries_are_mirrored(frames):
   spec = clip_fsar.Spec(4, 32, query_augment=True)
 
-  def pixels(query, seed=1):
+  def pixels(query, seed):
     generator = np.random.default_rng(seed)
     view = clip_fsar.train_view(spec, 40, 25.0, generator, query)
     return view.frames, view.pixels(frames)
 
-  plain, changed = pixels(False), pixels(True)
-  np.testing.assert_array_equal(plain[0], changed[0])
-  assert (plain[1] != changed[1]).mean() > 0.5
+  mirrored = []
+  for seed in range(12):
+    plain, changed = pixels(False, seed), pixels(True, seed)
+    np.testing.assert_array_equal(plain[0], changed[0])
+    mirrored.append((plain[1] != changed[1]).mean() > 0.5)
+  assert 2 < sum(mirrored) < 10
 
 
 @pytest.mark.parametrize('spec', SPECS, ids=IDS)

@@ -1,0 +1,237 @@
+"""TFDS builders: a built folder gives the lists and frames of the files."""
+
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data_pipelines import build
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
+from data_pipelines.loaders.clips import EvalLoader, TrainLoader
+from data_pipelines.stores.tfds import TfdsStore
+from data_pipelines.views import ev_clip
+from tests.data_pipelines import official_trees, trees
+
+pytest.importorskip('array_record')
+
+# Stands still after some clips.
+_KILLED = """
+import sys, time
+from data_pipelines import build
+contents, calls = build._contents, []
+
+def slow(*args):
+  calls.append(args)
+  if len(calls) == 5:
+    print('in the middle', flush=True)
+    time.sleep(600)
+  return contents(*args)
+
+build._contents = slow
+build.build('ucf101', sys.argv[1], sys.argv[2], splits=[1])
+"""
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+  return trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
+
+
+@pytest.fixture(scope='module')
+def built(root):
+  out = root.parent / 'tfds'
+  build.build('ucf101', str(root), str(out), splits=[1, 2])
+  return out
+
+
+def open_both(root, built, split=1, seed=1, **values):
+  return [
+      open_data.open_data(
+          trees.data_config(**place, **values),
+          seed,
+          split,
+          cache_dir=str(root.parent / 'c'),
+      )
+      for place in ({'root': str(root)}, {'tfds_dir': str(built)})
+  ]
+
+
+def check_same_batches(files, packed):
+  spec = ev_clip.Spec(8, 32, 'random', 48, 64, 32)
+  with (
+      TrainLoader(files.train, 4, spec, 1, workers=2) as one,
+      TrainLoader(packed.train, 4, spec, 1, workers=2) as other,
+  ):
+    for _ in range(4):
+      a, b = next(one), next(other)
+      for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+  tests = files.tests['test'], packed.tests['test']
+  passes = [EvalLoader(t, 2, spec, crops=3) for t in tests]
+  for a, b in zip(*passes, strict=True):
+    for name in a:
+      np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.mark.parametrize('split', [1, 2])
+def test_official_lists_give_the_same_batches(root, built, split):
+  files, packed = open_both(root, built, split, shots=2)
+  assert packed.train.clips == files.train.clips
+  assert packed.class_names == files.class_names
+  assert packed.description == files.description
+  check_same_batches(files, packed)
+
+
+def test_other_lists_choose_among_the_same_clips(root, built, tmp_path):
+  lists = {
+      'train_list': trees.write_vifi(tmp_path / 'train.txt', (4, 2)),
+      'test_list': trees.write_vifi(tmp_path / 'test.txt', (1,)),
+  }
+  files, packed = open_both(root, built, **lists)
+  assert packed.train.hash == files.train.hash
+  check_same_batches(files, packed)
+  (tmp_path / 'bad.txt').write_text('v_YoYo_g09_c01.avi 2\n')
+  with pytest.raises(UserError, match='1 of 1 clips of the train list'):
+    open_both(root, built, train_list=str(tmp_path / 'bad.txt'))
+
+
+def test_clips_of_no_list_are_stored_too(tmp_path):
+  root = official_trees.make_hmdb(tmp_path / 'hmdb', real=True)
+  build.build('hmdb51', str(root), str(tmp_path / 'out'), splits=[1])
+  stored = TfdsStore(str(tmp_path / 'out'), 'hmdb51_clips', 1)
+  unlisted = stored.official('unlisted')
+  assert [r.path for r in unlisted.records] == [
+      official_trees.hmdb_key(name, 2) for name in official_trees.HMDB_CLIPS
+  ]
+  key = unlisted.records[2].path
+  assert stored.media(key) == (root / 'videos' / key).read_bytes()
+
+
+def test_the_page_reads_a_built_folder(root, built, tmp_path):
+  page = pathlib.Path(__file__).parents[2] / 'docs' / 'tfds.md'
+  code = page.read_text().split('```python\n')[1].split('```')[0]
+  done = subprocess.run(
+      # Without the current folder on the path, so without this project.
+      [sys.executable, '-P', '-c', code.replace('DIR/', f'{built}/')],
+      capture_output=True,
+      cwd=tmp_path,
+      check=True,
+      text=True,
+      timeout=120,
+  )
+  key = trees.clip_key('ApplyEyeMakeup', 2)
+  assert done.stdout == f"9 {key.encode()} ApplyEyeMakeup\n"
+  video = (tmp_path / 'clip.avi').read_bytes()
+  assert video == (root / 'UCF-101' / key).read_bytes()
+
+
+def test_what_is_known_of_clips_holds_on_every_machine(root, built):
+  clips = TfdsStore(str(built), 'ucf101_clips', 1)
+  key = trees.clip_key('YoYo', 2)
+  probe = clips.probes([key])[key]
+  assert (probe.num_frames, probe.width, probe.codec) == (38, 64, 'mpeg4')
+  assert str(root) not in (clips.folder / 'metadata.json').read_text()
+  assert len(clips.keys) == 12
+
+
+def test_a_killed_build_begins_anew(root, tmp_path):
+  out = str(tmp_path / 'out')
+  with subprocess.Popen(
+      [sys.executable, '-c', _KILLED, str(root), out],
+      stdout=subprocess.PIPE,
+      text=True,
+  ) as child:
+    assert any(line.startswith('in the middle') for line in child.stdout)
+    child.send_signal(signal.SIGKILL)
+  with pytest.raises(UserError, match='holds no finished ucf101_clips/split1'):
+    TfdsStore(out, 'ucf101_clips', 1)
+  build.build('ucf101', str(root), out, splits=[1])
+  assert len(TfdsStore(out, 'ucf101_clips', 1).keys) == 12
+
+
+def test_broken_clips_are_stored_and_decided_on_later(root, tmp_path, capsys):
+  copy = tmp_path / 'ucf'
+  shutil.copytree(root, copy)
+  bad = trees.clip_key('YoYo', 3)
+  (copy / 'UCF-101' / bad).write_bytes(b'no video')
+  build.build('ucf101', str(copy), str(tmp_path / 'out'))
+  assert f'1 clips cannot be decoded, such as {bad}' in capsys.readouterr().out
+  where = {'tfds_dir': str(tmp_path / 'out')}
+  with pytest.raises(UserError, match='data.on_broken=skip') as error:
+    open_data.open_data(trees.data_config(**where), 1, 1)
+  assert bad in str(error.value)
+  sets = open_data.open_data(
+      trees.data_config(on_broken='skip', **where), 1, 1
+  )
+  assert len(sets.train) == 8
+
+
+def test_missing_clips_are_told_before_any_work(root, tmp_path):
+  copy = tmp_path / 'ucf'
+  shutil.copytree(root, copy)
+  gone = trees.clip_key('YoYo', 3)
+  (copy / 'UCF-101' / gone).unlink()
+  out = tmp_path / 'out'
+  with pytest.raises(UserError, match=f'1 of 9 clips .*: {gone}'):
+    build.build('ucf101', str(copy), str(out))
+  assert (out / 'missing-train.txt').read_text() == gone + '\n'
+  assert len(list(out.iterdir())) == 1
+  build.build('ucf101', str(copy), str(out), on_missing='skip')
+  where = {'tfds_dir': str(out)}
+  with pytest.raises(UserError, match='8 of the 9 clips of the official train'):
+    open_data.open_data(trees.data_config(**where), 1, 1)
+  data = trees.data_config(on_missing='skip', **where)
+  assert open_data.open_data(data, 1, 1).train.clips.missing == (gone,)
+
+
+def test_command(root, tmp_path):
+  def run(*args):
+    return subprocess.run(
+        [sys.executable, '-m', 'data_pipelines.build', *args],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+  args = 'ucf101', f'--root={root}', f'--out={tmp_path}', '--splits=3'
+  done = run(*args)
+  assert done.returncode == 0, done.stderr
+  assert f'--config.data.tfds_dir={tmp_path}' in done.stdout
+  info = next(tmp_path.glob('ucf101_clips/split3/*/dataset_info.json'))
+  assert json.loads(info.read_text())['configName'] == 'split3'
+  assert 'is there already' in run(*args).stdout
+  done = run('ucf102', f'--root={root}', f'--out={tmp_path}')
+  assert done.returncode == 2
+  assert done.stderr.startswith('error: wanted one data set of arid, egtea,')
+
+
+@pytest.mark.parametrize(
+    ('root', 'values', 'message'),
+    [
+        ('nowhere', {}, 'data.root=.* does not exist'),
+        ('', {'splits': [4]}, 'split=4: UCF-101 has the splits 1, 2 and 3'),
+        ('', {'rule': 'x'}, '--path_rule='),
+        ('UCF-101/YoYo/..', {}, 'lists of UCF-101 were not found near'),
+    ],
+)
+def test_wrong_arguments(tmp_path, root, values, message):
+  base = trees.make_ucf(tmp_path / 'ucf', real=False, lists='elsewhere')
+  if 'splits' in values:
+    (base / 'elsewhere').rename(base / 'ucfTrainTestlist')
+  with pytest.raises(UserError, match=message):
+    build.build('ucf101', str(base / root), str(tmp_path / 'out'), **values)
+  assert not (tmp_path / 'out').exists()
+
+
+def test_a_split_that_was_not_built_names_the_command(built):
+  with pytest.raises(
+      UserError,
+      match=r'split3 \(but split1, split2\)\. .*build ucf101 .* --splits=3',
+  ):
+    TfdsStore(str(built), 'ucf101_clips', 3)
