@@ -21,25 +21,18 @@ from evclip_jax.config import experiment
 def get_config(method='ev_clip'):
   """EV-CLIP's recipe, or that of another method where it has one."""
   c = experiment.new(method)
-  c.batch_size = 28
-  c.split = 1
-
   c.data.name = 'arid'
   c.data.shots = 8
-  c.data.num_frames = 8
-  c.data.window_frames = 32
+  experiment.use_recipe(c)
   c.data.train_temporal = 'random'
+
+  c.batch_size = 28
+  if method == 'ev_clip':
+    c.optimizer.learning_rate = 2e-4
+    c.optimizer.warmup_learning_rate = 1e-5
+    c.train.epochs = 400
+    c.variants = ()
 
   c.clip.name = 'ViT-B/16'
   c.encoder.name = 'omnivore_swinS'
-
-  c.optimizer.learning_rate = 2e-4
-  c.optimizer.weight_decay = 0.05
-  c.optimizer.warmup_epochs = 1
-  c.optimizer.warmup_learning_rate = 1e-5
-
-  c.train.epochs = 400
-  c.train.eval_every_epochs = 5
-
-  experiment.use_recipe(c)
   return c

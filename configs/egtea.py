@@ -21,26 +21,10 @@ from evclip_jax.config import experiment
 def get_config(method='ev_clip'):
   """EV-CLIP's recipe, or that of another method where it has one."""
   c = experiment.new(method)
-  c.batch_size = 64
-  c.split = 1
-
   c.data.name = 'egtea'
   c.data.shots = 8
-  c.data.num_frames = 8
-  c.data.window_frames = 32
-  c.data.train_temporal = 'center'
+  experiment.use_recipe(c)
   c.data.few_shot_short = 'keep'
-
-  c.clip.name = 'ViT-B/16'
-  c.encoder.name = 'omnivore_swinS'
-
-  c.optimizer.learning_rate = 4e-4
-  c.optimizer.weight_decay = 0.05
-  c.optimizer.warmup_epochs = 1
-  c.optimizer.warmup_learning_rate = 2e-5
-
-  c.train.epochs = 500
-  c.train.eval_every_epochs = 5
 
   if method == 'ev_clip':
     c.variants = (
@@ -50,5 +34,6 @@ def get_config(method='ev_clip'):
         },
     )
 
-  experiment.use_recipe(c)
+  c.clip.name = 'ViT-B/16'
+  c.encoder.name = 'omnivore_swinS'
   return c

@@ -36,7 +36,6 @@ def get_config(method='ez_clip'):
   c.batch_size = 60
 
   c.protocol.name = 'base_to_novel'
-  c.protocol.seeds = (1, 2, 3)
 
   c.data.name = 'ucf101'
   c.data.shots = 16

@@ -26,27 +26,20 @@ from evclip_jax.config import experiment
 def get_config(method='ev_clip'):
   """A gentle recipe for few clips, with the settings of any method."""
   c = experiment.new(method)
-  c.batch_size = 8
-
   c.data.name = 'folder'
   c.data.shots = 0
-  c.data.num_frames = 8
-  c.data.window_frames = 32
+  experiment.use_recipe(c)
   # Few clips: another window of each at every pass.
   c.data.train_temporal = 'random'
 
+  c.batch_size = 8
+  if method == 'ev_clip':
+    # 6.25e-6 per clip in a batch, warm-up at a twentieth, as in the original.
+    c.optimizer.learning_rate = 5e-5
+    c.optimizer.warmup_learning_rate = 2.5e-6
+    c.train.epochs = 50
+    c.variants = ()
+
   c.clip.name = 'ViT-B/16'
   c.encoder.name = 'omnivore_swinS'
-
-  # 6.25e-6 per clip in a batch, warm-up at a twentieth, as in the original.
-  c.optimizer.learning_rate = 5e-5
-  c.optimizer.weight_decay = 0.05
-  c.optimizer.warmup_epochs = 1
-  c.optimizer.warmup_learning_rate = 2.5e-6
-
-  c.train.epochs = 50
-  c.train.eval_every_epochs = 5
-  c.train.checkpoint_every_epochs = 5
-
-  experiment.use_recipe(c)
   return c

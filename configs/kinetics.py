@@ -21,24 +21,20 @@ from evclip_jax.config import experiment
 def get_config(method='ev_clip'):
   """EV-CLIP's recipe, or that of another method where it has one."""
   c = experiment.new(method)
-  c.batch_size = 256
-
   c.data.name = 'kinetics'
   c.data.shots = 0
-  c.data.num_frames = 8
-  c.data.window_frames = 32
+  experiment.use_recipe(c)
   c.data.train_temporal = 'random'
+
+  c.batch_size = 256
+  if method == 'ev_clip':
+    c.optimizer.learning_rate = 8e-6
+    c.optimizer.weight_decay = 0.2
+    c.optimizer.warmup_epochs = 5
+    c.optimizer.warmup_learning_rate = 5e-6
+    c.train.epochs = 50
+    c.variants = ()
 
   c.clip.name = 'ViT-B/16'
   c.encoder.name = 'omnivore_swinS'
-
-  c.optimizer.learning_rate = 8e-6
-  c.optimizer.weight_decay = 0.2
-  c.optimizer.warmup_epochs = 5
-  c.optimizer.warmup_learning_rate = 5e-6
-
-  c.train.epochs = 50
-  c.train.eval_every_epochs = 5
-
-  experiment.use_recipe(c)
   return c

@@ -19,9 +19,8 @@ from ml_collections import config_flags
 from data_pipelines import cli
 from data_pipelines.errors import UserError
 from evclip_jax import decode_speed, speed_table, step_speed
-from evclip_jax.config import experiment, identity
+from evclip_jax.config import experiment
 from evclip_jax.reporting import log
-from evclip_jax.training import model as model_lib
 from evclip_jax.training import params, session
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -46,7 +45,6 @@ def main(args: list[str]):
   if args:
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
   config = experiment.from_flag(_CONFIG)
-  identity.check(config)
   result: dict[str, Any] = {
       'config': flags.FLAGS['config'].config_filename,
       'method': config.method.name,
@@ -76,7 +74,7 @@ def main(args: list[str]):
 def model_speed(config, steps: int, num_classes: int) -> dict[str, Any]:
   """Times the steps of a config's method, on batches of noise."""
   names = [f'class {k}' for k in range(num_classes)]
-  model = model_lib.build(config, names)
+  model = session.build(config, names)
   run = session.start(config, model, names)
   speeds = step_speed.measure(config, run, steps)
   return {

@@ -49,31 +49,29 @@ def measure(
 def _measure(config, seconds: float) -> dict[str, Any]:
   from data_pipelines.loaders import clip_frames, open_data
   from data_pipelines.loaders import clips as loader
-  from data_pipelines.video import kept_memory, readers
+  from data_pipelines.video import pool as processes
 
   source = open_data.open_data(
       config.data, config.seed, config.split, cache_dir=config.cache_dir
   ).train
   spec = clip_frames.spec_of(config.data)
-  workers = readers.number(config.data.workers)
+  workers = processes.number(config.data.workers)
   order = np.random.default_rng(config.seed).permutation(len(source))
   place = itertools.count()
 
   # All are measured in the same processes: threads would slow each other down.
-  read = readers.reader(workers)
+  def read(clip):
+    return clip_frames.read(clip, workers)
 
   def decoded(plainly: bool) -> int:
     index = int(order[next(place) % len(order)])
     read(clip_frames.decoding(source, index, spec, plainly))
     return 1
 
-  # For a single worker, which reads here.
-  kept_memory.keep()
-
   first = clip_frames.eval_clip(source, 0, spec)
 
   def used() -> float:
-    return time.process_time() + readers.cpu_seconds()
+    return time.process_time() + processes.cpu_seconds()
 
   bare, frames, whole = _Rate(used), _Rate(used), _Rate(used)
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:

@@ -113,7 +113,7 @@ def measure(
     text = classes
     if method.text_trains:
       text = sharding.put(run.mesh, run.tokens)
-    now = sharding.put(run.mesh, run.state(optimizer))
+    now = run.state(optimizer)
     speeds['train'] = _time(
         train_step,
         lambda now: (now, run.frozen, text, batch),

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from data_pipelines.errors import UserError
-from evclip_jax.training import checkpoints, devices, state
+from evclip_jax.training import checkpoints, devices, steps
 
 WEIGHTS = {'clip': 'a' * 64, 'encoder': 'b' * 64}
 
@@ -17,7 +17,7 @@ WEIGHTS = {'clip': 'a' * 64, 'encoder': 'b' * 64}
 def make_state(step=0, value=1.0, shape=(3,)):
   mesh = devices.make_mesh()
   trainable = {'method/scale': jnp.full(shape, value)}
-  made = state.create(trainable, optax.adamw(0.1))
+  made = steps.new_state(trainable, optax.adamw(0.1))
   return devices.put(mesh, made.replace(step=jnp.int32(step)))
 
 

@@ -40,7 +40,7 @@ def test_watching_differently_is_the_same_run():
         ('train.epochs', 0, 'train.epochs=0: use 1 or more'),
         ('data.shots', -1, 'data.shots'),
         ('data.crop_pixels', 300, 'does not fit'),
-        ('eval.crops', 2, 'use 1 or 3'),
+        ('eval.crops', 2, 'use one of 1, 3'),
     ],
 )
 def test_values_no_run_could_use(key, value, message):
@@ -48,7 +48,7 @@ def test_values_no_run_could_use(key, value, message):
   with config.unlocked():
     config.update_from_flattened_dict({key: value})
   with pytest.raises(UserError, match=message):
-    identity.check(config)
+    schema.check(config)
 
 
 def with_variants():
@@ -68,11 +68,11 @@ def with_variants():
 
 def test_a_variant_is_chosen_by_all_of_its_keys():
   config = with_variants()
-  assert identity.choose_variant(config).batch_size == 64
+  assert experiment.choose_variant(config).batch_size == 64
   config.data.num_frames = 16
-  assert identity.choose_variant(config).batch_size == 64
+  assert experiment.choose_variant(config).batch_size == 64
   config.clip.name = 'ViT-L/14'
-  chosen = identity.choose_variant(config)
+  chosen = experiment.choose_variant(config)
   # Of two that apply, the later one wins where both say something.
   assert chosen.batch_size == 4
   assert chosen.optimizer.learning_rate == 1e-4
@@ -82,38 +82,38 @@ def test_a_value_of_the_command_line_stays():
   config = with_variants()
   config.clip.name = 'ViT-L/14'
   config.batch_size = 24
-  chosen = identity.choose_variant(config, given=['clip.name', 'batch_size'])
+  chosen = experiment.choose_variant(config, given=['clip.name', 'batch_size'])
   assert chosen.batch_size == 24
   assert chosen.optimizer.learning_rate == 1e-4
   # Also one that says what the file says anyway.
   config.batch_size = 64
-  assert identity.choose_variant(config, ['batch_size']).batch_size == 64
-  assert identity.choose_variant(config).batch_size == 16
+  assert experiment.choose_variant(config, ['batch_size']).batch_size == 64
+  assert experiment.choose_variant(config).batch_size == 16
 
 
 def test_choosing_a_variant_leaves_the_config_as_it_is():
   config = with_variants()
   config.clip.name = 'ViT-L/14'
   before = identity.to_dict(config)
-  chosen = identity.choose_variant(config)
+  chosen = experiment.choose_variant(config)
   assert identity.to_dict(config) == before
   assert chosen.is_locked
   assert chosen.variants == ()
   # Nothing is left to choose, so that a run's own config gives the same run.
-  assert identity.choose_variant(chosen) == chosen
+  assert experiment.choose_variant(chosen) == chosen
 
 
 def test_a_variant_of_an_unknown_key_is_refused():
   config = with_variants()
   config.variants = ({'when': {}, 'set': {'optimizer.rate': 1.0}},)
   with pytest.raises((AttributeError, KeyError), match='rate'):
-    identity.choose_variant(config)
+    experiment.choose_variant(config)
 
 
 def test_a_row_of_a_comparison_may_have_settings_of_its_own():
   config = experiment.new('clip_fsar')
-  own = experiment.variant(config, 'clip_fsar', {'backbone': 'frozen'})
+  own = experiment.row(config, 'clip_fsar', {'backbone': 'frozen'})
   assert own.method.settings.backbone == 'frozen'
   assert config.method.settings.backbone == 'trained'
   with pytest.raises(UserError, match='has no setting'):
-    experiment.variant(config, 'clip_fsar', {'spine': 'x'})
+    experiment.row(config, 'clip_fsar', {'spine': 'x'})

@@ -5,8 +5,9 @@ import re
 
 import jax
 import pytest
+from flax.traverse_util import unflatten_dict
 
-from evclip_jax.config import experiment, identity
+from evclip_jax.config import experiment
 from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
@@ -15,7 +16,6 @@ from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training import params
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import swin3d_names as encoder_convert
-from evclip_jax.weights.tree import unflatten
 from tests.methods import tiny
 from tests.test_config_steps import FAMILIES, structure
 from tests.test_configs import ROOT, load
@@ -37,9 +37,9 @@ def leaves(name, settings, clip, encoder, num_frames):
     shapes['encoder'] = encoder_convert.shapes(encoder)
     trunk = VideoEncoder(encoder)
   tree = {
-      part: unflatten(
+      part: unflatten_dict(
           {p: jax.ShapeDtypeStruct(s, 'float32') for p, s in flat.items()}
-      )
+      , sep='/')
       for part, flat in shapes.items()
   }
   method = module.make(
@@ -66,10 +66,10 @@ def leaves_of(config):
 def variants(file, argument):
   """The config of a file, and those it compares."""
   loaded = load(ROOT / 'configs' / f'{file}.py', argument)
-  config = identity.choose_variant(loaded)
+  config = experiment.choose_variant(loaded)
   yield config
   for row in config.compare:
-    yield experiment.variant(config, row['method'], row['settings'])
+    yield experiment.row(config, row['method'], row['settings'])
 
 
 @pytest.mark.parametrize(('file', 'argument'), CASES)

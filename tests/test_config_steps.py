@@ -11,20 +11,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
-from evclip_jax.config import experiment, identity
+from evclip_jax.config import experiment
 from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training import batch as batch_lib
-from evclip_jax.training import devices, params, state, steps
+from evclip_jax.training import devices, params, steps
 from evclip_jax.training import optimizer as optim
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import random_init
 from evclip_jax.weights import swin3d_names as encoder_convert
-from evclip_jax.weights.tree import unflatten
 from tests.test_configs import FILES, ROOT, load
 from tests.test_fsar_configs import NAMES
 
@@ -60,7 +60,7 @@ ENCODER = VideoEncoderSizes(8, (1, 1, 1, 1), (1, 1, 1, 1), drop_path=0.5)
 def small(file, argument):
   """The config of a file with small networks in mind."""
   loaded = load(ROOT / 'configs' / f'{file}.py', argument)
-  config = identity.choose_variant(loaded)
+  config = experiment.choose_variant(loaded)
   config.data.num_frames = NUM_FRAMES
   own = config.method.settings
   if config.method.name == 'ev_clip':
@@ -104,11 +104,12 @@ def make_method(config, settings):
 def weights(config, method):
   """(trainable, statistics, frozen) of random networks, on the host."""
   clip = RESNET if config.clip.name.startswith('RN') else VIT
-  tree = {'clip': unflatten(random_init.draw(clip_convert.shapes(clip), 0))}
+  flat = random_init.draw(clip_convert.shapes(clip), 0)
+  tree = {'clip': unflatten_dict(flat, sep='/')}
   if config.method.name == 'ev_clip':
     shapes = encoder_convert.shapes(ENCODER)
-    tree['encoder'] = unflatten(random_init.draw(shapes, 1))
-  tree['method'] = jax.device_get(method.init(state.init_rng(config.seed)))
+    tree['encoder'] = unflatten_dict(random_init.draw(shapes, 1), sep='/')
+  tree['method'] = jax.device_get(method.init(steps.init_rng(config.seed)))
   trainable, rest = params.split(tree, method.trainable)
   return (trainable, *params.split(rest, method.statistics))
 
@@ -217,7 +218,7 @@ def test_every_recipe_makes_steps(family):
     rates = np.asarray(given['rates'])
     assert np.all(rates[1:] > 0), case
     # Placed like what a step returns, or the second one compiles again.
-    now = devices.put(mesh, state.create(trainable, optimizer, statistics))
+    now = devices.put(mesh, steps.new_state(trainable, optimizer, statistics))
     for i in range(STEPS):
       now, metrics = run(given, now, placed, classes, batch)
       metrics = jax.device_get(metrics)

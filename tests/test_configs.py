@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from evclip_jax.config import experiment, identity
+from evclip_jax.config import experiment, identity, schema
 from evclip_jax.methods import base
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -23,7 +23,7 @@ def load(path, *method):
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
 def test_a_config_is_valid_and_locked(path):
   config = load(path)
-  identity.check(config)
+  schema.check(config)
   assert config.is_locked
   with pytest.raises(AttributeError, match='Did you mean'):
     config.batch_sizes = 3
@@ -92,7 +92,7 @@ EZ_CLIP = ('demo', 'folder', 'ucf', 'ez_base_to_novel', 'ez_few_shot')
 @pytest.mark.parametrize('name', [*EZ_CLIP, 'ez_zero_shot'])
 def test_ez_clip_has_its_own_optimizer_everywhere(name):
   config = load(ROOT / 'configs' / f'{name}.py', 'ez_clip')
-  identity.check(config)
+  schema.check(config)
   assert experiment.settings(config).temporal == 'deep'
   values = identity.flat(config)
   # Spec of EZ-CLIP, 5: one optimizer and schedule in all shipped configs.
@@ -176,8 +176,8 @@ def test_ev_clip_has_the_originals_numbers(file, encoder, clip, frames, row):
           'data.num_frames': frames,
       }
   )
-  chosen = identity.choose_variant(config)
-  identity.check(chosen)
+  chosen = experiment.choose_variant(config)
+  schema.check(chosen)
   optimizer = chosen.optimizer
   assert row == (
       chosen.batch_size,
@@ -199,7 +199,7 @@ def test_clips_of_left_and_right_are_not_mirrored():
 def test_variants_are_ev_clips_own():
   config = load(ROOT / 'configs' / 'ucf.py', 'ez_clip')
   config.clip.name = L14
-  assert identity.choose_variant(config).batch_size == config.batch_size
+  assert experiment.choose_variant(config).batch_size == config.batch_size
 
 
 def test_a_recipe_replaces_only_its_own_values():

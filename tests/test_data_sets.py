@@ -15,8 +15,8 @@ import pytest
 from data_pipelines import build
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
-from evclip_jax import main
-from evclip_jax.config import identity
+from evclip_jax.config import schema
+from evclip_jax.runs import run as runs
 from tests.data_pipelines import (
   epic_tree,
   kinetics_tree,
@@ -172,7 +172,7 @@ def settings(case, cache, **values):
   config.update_from_flattened_dict(
       _SMALL | {'cache_dir': str(cache)} | values
   )
-  identity.check(config)
+  schema.check(config)
   return config
 
 
@@ -189,7 +189,7 @@ def test_files_and_a_built_folder_train_alike(data, tmp_path):
     config = settings(
         data.case, tmp_path, **{f'data.{kind}': str(where)}
     )
-    cards[kind] = main.run(config, str(tmp_path / kind), 'train')
+    cards[kind] = runs.run(config, str(tmp_path / kind), 'train')
   one = cards['root']
   assert len(losses(tmp_path / 'root')) == 1
   for kind, other in cards.items():
@@ -237,7 +237,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path):
       **{f'data.{key}': value for key, value in values.items()},
       **{'data.root': str(root)},
   )
-  card = main.run(config, str(tmp_path / 'run'), 'train')
+  card = runs.run(config, str(tmp_path / 'run'), 'train')
   lists = card['data']['lists']
   counts = {k: (v['missing'], v['skipped']) for k, v in lists.items()}
   assert counts == {'train': (1, 1), 'test': (1, 0)}

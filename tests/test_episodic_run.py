@@ -12,12 +12,12 @@ import time
 import numpy as np
 import pytest
 
+import evclip_jax
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
-from evclip_jax import main, predict_videos, support
-from evclip_jax.config import identity
-from evclip_jax.evaluation import episodes as episode_eval
-from evclip_jax.runs import loaded_run
+from evclip_jax.config import schema
+from evclip_jax.runs import prediction
+from evclip_jax.runs import run as runs
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -57,7 +57,7 @@ def tiny(root, **changes):
   config.update_from_flattened_dict(
       CHANGES | {'data.root': str(root)} | changes
   )
-  identity.check(config)
+  schema.check(config)
   return config
 
 
@@ -74,7 +74,7 @@ def answers(workdir):
 @pytest.fixture(scope='module')
 def finished(data_root, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('run') / 'run'
-  card = main.run(tiny(data_root), str(workdir), 'train')
+  card = runs.run(tiny(data_root), str(workdir), 'train')
   return workdir, card
 
 
@@ -99,7 +99,7 @@ def test_the_card_says_what_was_scored(finished):
 def test_the_bank_changes_no_answer(finished, data_root, changes):
   workdir, card = finished
   before = answers(workdir)
-  again = main.run(tiny(data_root, **changes), str(workdir), 'evaluate')
+  again = runs.run(tiny(data_root, **changes), str(workdir), 'evaluate')
   np.testing.assert_array_equal(answers(workdir), before)
   loss = again['final']['test']['loss']
   assert loss == pytest.approx(card['final']['test']['loss'], rel=1e-5)
@@ -118,51 +118,12 @@ def test_a_trained_run_is_scored_in_other_ways(finished, data_root, changes):
   config = tiny(
       data_root, **{f'method.settings.{k}': v for k, v in changes.items()}
   )
-  again = main.run(config, str(workdir), 'evaluate')
+  again = runs.run(config, str(workdir), 'evaluate')
   assert again['step'] == card['step']
   assert again['final']['test']['loss'] != card['final']['test']['loss']
-  main.run(tiny(data_root), str(workdir), 'evaluate')
+  runs.run(tiny(data_root), str(workdir), 'evaluate')
 
 
-def test_a_score_with_weights_of_its_own_needs_a_training(finished, data_root):
-  config = tiny(data_root, **{'method.settings.metric': 'trx'})
-  config.method.settings.trx_lengths = (2,)
-  with pytest.raises(UserError):
-    main.run(config, str(finished[0]), 'evaluate')
-
-
-def interrupt(data_root, workdir, monkeypatch):
-  """Begins to score a run and stops after the first episodes are written."""
-  write = episode_eval.Unfinished.write
-
-  def stop(self, kind, number, part):
-    write(self, kind, number, part)
-    if kind == 'episodes':
-      raise KeyboardInterrupt
-
-  with monkeypatch.context() as patch:
-    patch.setattr(episode_eval.Unfinished, 'write', stop)
-    with pytest.raises(KeyboardInterrupt):
-      main.run(tiny(data_root), str(workdir), 'evaluate')
-
-
-def test_what_is_kept_of_an_evaluation_is_of_one_way_of_scoring(
-    finished, data_root, monkeypatch
-):
-  workdir, card = finished
-  interrupt(data_root, workdir, monkeypatch)
-  other = tiny(data_root, **{'method.settings.evaluate': 'text'})
-  mixed = main.run(other, str(workdir), 'evaluate')['final']
-  assert mixed == main.run(other, str(workdir), 'evaluate')['final']
-  again = main.run(tiny(data_root), str(workdir), 'evaluate')
-  assert again['final'] == card['final']
-
-
-def test_written_episodes_are_scored_again(finished, data_root):
-  workdir, card = finished
-  listing = {'episodes.listing': str(workdir / 'lists'), 'seed': 1}
-  again = main.run(tiny(data_root, **listing), str(workdir), 'evaluate')
-  assert again['final'] == card['final']
 
 
 @pytest.mark.parametrize(
@@ -189,36 +150,12 @@ def test_devices_and_parts_do_not_change_the_losses(
     plain = {'method.settings.dropout': 0.0, 'method.settings.mlp_dropout': 0.0}
     reference = tmp_path / 'plain'
     if name == 'parts':
-      main.run(tiny(data_root, **plain), str(reference), 'train')
+      runs.run(tiny(data_root, **plain), str(reference), 'train')
       expected, changes = losses(reference), changes | plain
-    main.run(tiny(data_root, **changes), str(tmp_path / name), 'train')
+    runs.run(tiny(data_root, **changes), str(tmp_path / name), 'train')
     np.testing.assert_allclose(
         losses(tmp_path / name), expected, rtol=1e-5, atol=1e-5
     )
-
-
-def test_an_interrupted_evaluation_goes_on(finished, data_root, monkeypatch):
-  workdir, card = finished
-  before = answers(workdir)
-  original = episode_eval.Unfinished.write
-  monkeypatch.setattr(episode_eval, '_PER_FILE', 1)
-  interrupt(data_root, workdir, monkeypatch)
-  kept = list((workdir / 'evaluation/unfinished-test').rglob('*.npz'))
-  assert {p.name.split('-')[0] for p in kept} == {'features', 'episodes'}
-
-  resumed = []
-
-  def note(self, kind, number, part):
-    original(self, kind, number, part)
-    resumed.append((kind, number))
-
-  monkeypatch.setattr(episode_eval.Unfinished, 'write', note)
-  again = main.run(tiny(data_root), str(workdir), 'evaluate')
-  # All features and the first 64 of the 70 episodes were there.
-  assert resumed == [('episodes', 1)]
-  assert again['final'] == card['final']
-  np.testing.assert_array_equal(answers(workdir), before)
-  assert not (workdir / 'evaluation/unfinished-test').exists()
 
 
 def command(root, workdir, *more):
@@ -279,21 +216,23 @@ def test_a_killed_run_ends_as_if_it_had_not_been(finished, data_root, tmp_path):
       break
     time.sleep(0.02)
   process.wait()
-  main.run(tiny(data_root), str(workdir), 'train')
+  runs.run(tiny(data_root), str(workdir), 'train')
   assert losses(workdir) == losses(finished[0])
   np.testing.assert_array_equal(answers(workdir), answers(finished[0]))
 
 
 def test_prediction_compares_with_examples(finished, data_root):
-  run = loaded_run.load(str(finished[0]), ['class 0', 'class 1', 'class 2'])
+  model = evclip_jax.load(finished[0])
   videos = sorted(map(str, (data_root / 'test').rglob('*.mp4')))[:3]
-  with pytest.raises(UserError, match='give --support=DIR'):
-    list(predict_videos.predict(run, videos))
-  examples = support.find(str(data_root / 'train'))
-  assert examples.class_names == ['class 0', 'class 1', 'class 2']
-  for _, seen in predict_videos.predict(run, videos, examples=examples):
-    assert seen.probabilities.shape == (3,)
-    assert seen.probabilities.sum() == pytest.approx(1)
+  with pytest.raises(UserError, match='--support=DIR'):
+    model.predict(videos)
+  examples = prediction.find_examples(str(data_root / 'train'))
+  scores = model.predict(videos, support=examples)
+  assert len(scores) == 3
+  for one in scores:
+    assert {name for name, _ in one} == {'class 0', 'class 1', 'class 2'}
+    assert sum(p for _, p in one) == pytest.approx(1)
+  assert model.features(videos).shape[0] == 3
 
 
 @pytest.mark.parametrize(
@@ -311,10 +250,9 @@ def test_prediction_compares_with_examples(finished, data_root):
         ),
         ({'episodes.train_episodes': 15}, 'per_step=8. Use 8 or 16'),
         ({'train.accumulate': 3, 'mesh.data': 1}, 'does not divide the 8'),
-        ({'episodes.listing': '/nowhere'}, 'cannot read the episodes'),
         ({'method.settings.metric': 'best'}, 'metric='),
     ],
 )
 def test_what_cannot_be_is_named(data_root, tmp_path, changes, message):
   with pytest.raises(UserError, match=message):
-    main.run(tiny(data_root, **changes), str(tmp_path / 'run'), 'train')
+    runs.run(tiny(data_root, **changes), str(tmp_path / 'run'), 'train')

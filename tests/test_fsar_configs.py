@@ -7,8 +7,9 @@ import re
 
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
-from evclip_jax.config import identity
+from evclip_jax.config import identity, schema
 from evclip_jax.config.experiment import settings
 from evclip_jax.methods import base
 from evclip_jax.methods.clip_fsar import checkpoint as interop
@@ -17,7 +18,6 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import TABLE
 from evclip_jax.training.params import split
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights.tree import unflatten
 from tests.test_configs import load
 
 FILE = pathlib.Path(__file__).parent.parent / 'configs' / 'fsar.py'
@@ -38,7 +38,7 @@ def flat(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_every_recipe_is_valid(name):
   config = load(FILE, name)
-  identity.check(config)
+  schema.check(config)
   assert config.is_locked
   assert config.method.name == 'clip_fsar'
   clip = Clip(TABLE[config.clip.name])
@@ -98,10 +98,10 @@ def test_what_decays_is_what_decays_in_the_original(name, free, decayed):
   method = clip_fsar.make(
       settings(config), base.Backbones(Clip(sizes), None, 8, 5), ()
   )
-  trainable, _ = split(unflatten(tree), method.trainable)
+  trainable, _ = split(unflatten_dict(tree, sep='/'), method.trainable)
   counts = {True: 0, False: 0}
   for path, value in trainable.items():
-    (theirs,) = interop.to_source({path: value})
+    (theirs,) = interop.to_original({path: value})
     # The original's rule, on its names.
     wanted = 'bn' in theirs or 'norm' in theirs
     ours = any(re.fullmatch(p, path) for p in config.optimizer.no_decay)

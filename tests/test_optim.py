@@ -7,7 +7,6 @@ import optax
 import pytest
 
 from evclip_jax.training import optimizer as optim
-from evclip_jax.training import schedules
 
 
 @pytest.mark.parametrize(
@@ -39,7 +38,7 @@ from evclip_jax.training import schedules
     ],
 )
 def test_delayed_cosine_is_the_originals(args, expected):
-  schedule = schedules.delayed_cosine(*args, steps_per_epoch=7)
+  schedule = optim.delayed_cosine(*args, steps_per_epoch=7)
   for epoch, rate in expected.items():
     for step in (7 * epoch, 7 * epoch + 6):
       # float32 loses digits of 1 + cos near pi.
@@ -69,7 +68,7 @@ def test_adamw_is_the_originals():
 def test_warmup_cosine_is_the_originals(every_steps):
   # Section 5 of EZ-CLIP's specification: 150 epochs, of which 5 warm-up.
   per_epoch = 100
-  schedule = schedules.warmup_cosine(1e-4, 150, 5, per_epoch, every_steps)
+  schedule = optim.warmup_cosine(1e-4, 150, 5, per_epoch, every_steps)
   for epochs, rate in (
       (0, 0),
       (0.09, 1.8e-6),
@@ -89,13 +88,13 @@ def test_warmup_cosine_is_the_originals(every_steps):
 
 
 def test_the_rate_stands_still_between_every_tenth_step():
-  schedule = schedules.warmup_cosine(1e-4, 150, 5, 25, every_steps=10)
+  schedule = optim.warmup_cosine(1e-4, 150, 5, 25, every_steps=10)
   found = np.asarray(schedule(jnp.arange(25)))
   assert not found[:9].any()
   np.testing.assert_allclose(found[9:19], 2e-5 * 9 / 25, rtol=1e-6)
   np.testing.assert_allclose(found[19:], 2e-5 * 19 / 25, rtol=1e-6)
   # Fewer than ten steps: one rate for the epoch.
-  short = schedules.warmup_cosine(1e-4, 150, 5, 7, every_steps=10)
+  short = optim.warmup_cosine(1e-4, 150, 5, 7, every_steps=10)
   np.testing.assert_allclose(short(jnp.arange(7, 14)), 2e-5, rtol=1e-6)
 
 
@@ -109,7 +108,7 @@ def fsar_rates(iterations_per_step=1, **changes):
       'steps_per_epoch': 700,
       'epochs_count_twice': True,
   }
-  return schedules.relative_steps(
+  return optim.relative_steps(
       **(recipe | changes), iterations_per_step=iterations_per_step
   )
 

@@ -7,10 +7,10 @@ import pytest
 
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
-from evclip_jax import main
-from evclip_jax.config import identity
+from evclip_jax.config import identity, schema
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import protocol_run, protocols
+from evclip_jax.runs import protocols
+from evclip_jax.runs import run as runs
 from tests import clips
 
 
@@ -18,7 +18,7 @@ def config(method='ev_clip', **changes):
   c = folder_config.get_config(method)
   with c.unlocked():
     c.update_from_flattened_dict(changes)
-  identity.check(c)
+  schema.check(c)
   return c
 
 
@@ -42,39 +42,60 @@ def card(top1, lists=None, shots=0, seed=1):
 
 
 def combine(name, *cards):
-  own = {str(n): c for n, c in enumerate(cards)}
-  return protocols.find(name).combine(own)
+  return protocols.combine(protocols.find(name), cards)
 
 
 def test_few_shot_has_one_run_for_each_k():
   c = config(**{'protocol.shots': (2, 16, 0), 'data.train_list': 't_{shots}'})
-  parts = protocols.find('few_shot').expand(c)
-  assert [p.name for p in parts] == ['shots-2', 'shots-16', 'shots-all']
-  assert [p.config.data.shots for p in parts] == [2, 16, 0]
-  assert parts[1].config.data.train_list == 't_16'
-  assert {p.config.protocol.name for p in parts} == {''}
-  assert parts[0].config.is_locked
+  c.protocol.name = 'few_shot'
+  parts = protocols.expand(c)
+  assert list(parts) == ['shots-2', 'shots-16', 'shots-all']
+  assert [p.data.shots for p in parts.values()] == [2, 16, 0]
+  assert parts['shots-16'].data.train_list == 't_16'
+  assert {p.protocol.name for p in parts.values()} == {''}
+  assert parts['shots-2'].is_locked
   assert config().data.shots == c.data.shots
 
 
 def test_base_to_novel_has_one_run_for_each_seed():
   c = config(**{
+      'protocol.name': 'base_to_novel',
       'data.novel_classes': 'half',
       'protocol.seeds': (4, 5),
       'data.train_list': 'base_train_s{seed}.txt',
   })
-  parts = protocols.find('base_to_novel').expand(c)
-  assert [(p.name, p.config.seed) for p in parts] == [
-      ('seed-4', 4), ('seed-5', 5),
-  ]  # fmt: skip
-  assert parts[1].config.data.train_list == 'base_train_s5.txt'
+  parts = protocols.expand(c)
+  assert {name: p.seed for name, p in parts.items()} == {
+      'seed-4': 4, 'seed-5': 5,
+  }  # fmt: skip
+  assert parts['seed-5'].data.train_list == 'base_train_s5.txt'
+  c.protocol.seeds = ()
+  assert list(protocols.expand(c)) == ['seed-1', 'seed-2', 'seed-3']
+
+
+def test_seeds_multiply_the_runs_of_every_protocol():
+  c = config(**{
+      'protocol.name': 'few_shot',
+      'protocol.shots': (2, 4),
+      'protocol.seeds': (1, 7),
+  })
+  parts = protocols.expand(c)
+  assert {n: (p.data.shots, p.seed) for n, p in parts.items()} == {
+      'shots-2-seed-1': (2, 1),
+      'shots-2-seed-7': (2, 7),
+      'shots-4-seed-1': (4, 1),
+      'shots-4-seed-7': (4, 7),
+  }
+  c = config(**{'protocol.name': 'seeds'})
+  assert list(protocols.expand(c)) == ['seed-1', 'seed-2', 'seed-3']
 
 
 def test_supervised_has_one_run_for_each_split():
-  expand = protocols.find('supervised').expand
-  assert [p.name for p in expand(config(split=3))] == ['split-3']
-  parts = expand(config(**{'protocol.splits': (1, 2, 3)}))
-  assert [p.config.split for p in parts] == [1, 2, 3]
+  c = config(**{'protocol.name': 'supervised', 'split': 3})
+  assert list(protocols.expand(c)) == ['split-3']
+  c.protocol.splits = (1, 2, 3)
+  parts = protocols.expand(c)
+  assert [p.split for p in parts.values()] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +107,10 @@ def test_supervised_has_one_run_for_each_split():
         ('supervised', {'data.shots': 4}, 'data.shots=4: use 0'),
         ('few_shot', {'protocol.shots': ()}, r'protocol.shots=\(\)'),
         ('few_shot', {'protocol.shots': (2, 2)}, 'different numbers'),
+        ('few_shot', {'protocol.splits': (1,)}, 'splits=.* has no effect'),
+        ('supervised', {'protocol.shots': (1,)}, 'shots=.* has no effect'),
+        ('seeds', {'seed': 7}, 'seed=7 has no effect'),
+        ('', {'protocol.seeds': (1,)}, "protocol.name='seeds'"),
     ],
 )
 def test_what_a_protocol_lacks_is_said_before_any_work(
@@ -93,7 +118,7 @@ def test_what_a_protocol_lacks_is_said_before_any_work(
 ):
   c = config(**{'protocol.name': name} | changes)
   with pytest.raises(UserError, match=message):
-    main.run(c, str(tmp_path / 'run'), 'train')
+    runs.run(c, str(tmp_path / 'run'), 'train')
   assert not (tmp_path / 'run').exists()
 
 
@@ -141,9 +166,9 @@ def test_zero_shot_averages_over_the_splits_of_a_data_set():
       ),
   )  # fmt: skip
   assert got == {'test': [8], 'hmdb': [1, 2, 6], 'k600': [5]}
-  assert protocol_run.spread(got['hmdb'])['mean'] == pytest.approx(3)
-  assert protocol_run.spread(got['hmdb'])['std'] == pytest.approx(7**0.5)
-  assert protocol_run.spread(got['k600'])['std'] is None
+  assert protocols.spread(got['hmdb'])['mean'] == pytest.approx(3)
+  assert protocols.spread(got['hmdb'])['std'] == pytest.approx(7**0.5)
+  assert protocols.spread(got['k600'])['std'] is None
 
 
 def test_few_shot_has_a_column_for_each_k():
@@ -155,9 +180,8 @@ def test_few_shot_has_a_column_for_each_k():
 
 def test_protocol_json_says_what_made_each_number():
   c = config(**{'protocol.name': 'few_shot'})
-  out = protocol_run.summary(
+  out = protocols.summary(
       c,
-      protocols.find('few_shot'),
       {'shots-2': card({'val': 5, 'test': 1}, shots=2, seed=7)},
   )
   json.dumps(out)
@@ -170,7 +194,6 @@ def test_protocol_json_says_what_made_each_number():
       'view': '4 clips x 3 crops', 'views': {'clips': 4, 'crops': 3},
       'selected_by': 'last', 'step': 40, 'config_hash': 'abc',
   }  # fmt: skip
-  assert protocol_run.view_name(1, 1) == 'single view'
 
 
 def test_a_comparison_within_a_protocol_has_a_row_per_variant():
@@ -183,8 +206,8 @@ def test_a_comparison_within_a_protocol_has_a_row_per_variant():
       }
       for s in (1, 3)
   }
-  out = protocol_run.summary(c, protocols.find('base_to_novel'), cards)
-  rows = protocol_run.table(out['results'])
+  out = protocols.summary(c, cards)
+  rows = protocols.table(out['results'])
   assert [row['variant'] for row in rows] == ['a', 'b']
   assert rows[0]['novel'] == '52.0 ± 1.4'
   assert rows[1]['harmonic mean'] == '10.0 ± 0.0'
@@ -235,7 +258,7 @@ def tiny(root, method, **changes):
 
 def test_base_to_novel_from_films_to_one_table(data_root, tmp_path, capsys):
   c = tiny(data_root, 'ev_clip', **{'method.settings.prompt': 'context'})
-  out = main.run(c, str(tmp_path / 'run'), 'train')
+  out = runs.run(c, str(tmp_path / 'run'), 'train')
   folder = pathlib.Path(tmp_path / 'run')
   assert json.loads((folder / 'protocol.json').read_text()) == out
   assert 'harmonic mean' in capsys.readouterr().out
@@ -257,7 +280,7 @@ def test_base_to_novel_from_films_to_one_table(data_root, tmp_path, capsys):
 
   # The same command again runs nothing and says the same.
   times = {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*')}
-  assert main.run(c, str(folder), 'train') == out
+  assert runs.run(c, str(folder), 'train') == out
   assert {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*')} == times
 
 
@@ -268,7 +291,7 @@ def test_zero_shot_of_a_method_without_training(data_root, tmp_path):
     c.data.novel_classes = ''
     c.data.others = {'bare': other}
   # A method with nothing to train may score its own training clips.
-  out = main.run(c, str(tmp_path / 'run'), 'train')
+  out = runs.run(c, str(tmp_path / 'run'), 'train')
   quantities = {r['quantity']: r for r in out['results']}
   assert list(quantities) == ['test', 'bare']
   assert out['numbers'][1]['clips'] == 20

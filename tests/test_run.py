@@ -15,8 +15,8 @@ import pytest
 
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
-from evclip_jax import main
-from evclip_jax.config import identity
+from evclip_jax.config import schema
+from evclip_jax.runs import run as runs
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -46,7 +46,7 @@ def tiny(root, **changes):
       }
       | changes
   )
-  identity.check(config)
+  schema.check(config)
   return config
 
 
@@ -62,7 +62,7 @@ def losses(workdir):
 @pytest.fixture(scope='module')
 def finished(data_root, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('run') / 'run'
-  card = main.run(tiny(data_root), str(workdir), 'train')
+  card = runs.run(tiny(data_root), str(workdir), 'train')
   # Evaluations of other tests add lines.
   shutil.copy(workdir / 'metrics.jsonl', workdir.parent)
   return workdir, card
@@ -98,21 +98,21 @@ def test_the_checkpoint_holds_the_prompts_only(finished):
 def test_a_finished_run_only_reports_again(finished, data_root):
   workdir, card = finished
   before = (workdir / 'metrics.jsonl').read_text()
-  again = main.run(tiny(data_root), str(workdir), 'train')
+  again = runs.run(tiny(data_root), str(workdir), 'train')
   assert again['final'] == card['final']
   assert (workdir / 'metrics.jsonl').read_text() == before
 
 
 def test_evaluate_mode_gives_the_same_numbers(finished, data_root):
   workdir, card = finished
-  got = main.run(tiny(data_root), str(workdir), 'evaluate')
+  got = runs.run(tiny(data_root), str(workdir), 'evaluate')
   assert got['final'] == card['final']
 
 
 def test_evaluation_with_more_views(finished, data_root):
   workdir, card = finished
   views = {'eval.clips': 2, 'eval.crops': 3}
-  got = main.run(tiny(data_root, **views), str(workdir), 'evaluate')
+  got = runs.run(tiny(data_root, **views), str(workdir), 'evaluate')
   assert got['views'] == {'clips': 2, 'crops': 3}
   assert got['final']['test']['clips'] == card['final']['test']['clips']
 
@@ -121,13 +121,13 @@ def test_other_frozen_weights_are_refused(finished, data_root):
   workdir, _ = finished
   other = tiny(data_root, **{'clip.weights': 'random:1'})
   with pytest.raises(UserError, match='other clip weights'):
-    main.run(other, str(workdir), 'evaluate')
+    runs.run(other, str(workdir), 'evaluate')
 
 
 def test_another_config_is_refused(finished, data_root):
   workdir, _ = finished
   with pytest.raises(UserError, match='seed: 1 there, 2 now'):
-    main.run(tiny(data_root, seed=2), str(workdir), 'train')
+    runs.run(tiny(data_root, seed=2), str(workdir), 'train')
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_the_number_of_devices_does_not_change_the_losses(
   for devices in counts:
     config = tiny(data_root, **changes, **{'mesh.data': devices})
     workdir = tmp_path / str(devices)
-    main.run(config, str(workdir), 'train')
+    runs.run(config, str(workdir), 'train')
     got[devices] = losses(workdir)
     np.testing.assert_allclose(got[devices], got[1], rtol=1e-5, atol=1e-5)
 
@@ -158,7 +158,7 @@ def test_the_number_of_devices_does_not_change_the_losses(
 def test_uneven_batches_are_refused(data_root, tmp_path):
   config = tiny(data_root, **{'mesh.data': 4, 'batch_size': 6})
   with pytest.raises(UserError, match='Use batch_size=4 or 8'):
-    main.run(config, str(tmp_path / 'run'), 'train')
+    runs.run(config, str(tmp_path / 'run'), 'train')
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
@@ -171,7 +171,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
       },
   )
   with pytest.raises(UserError, match=r'stopped at step .* is not finite'):
-    main.run(config, str(tmp_path), 'train')
+    runs.run(config, str(tmp_path), 'train')
   # The first epoch runs at rate 0: its checkpoint is the last good one.
   kept = [p.name for p in (tmp_path / 'checkpoints/last').iterdir()]
   assert kept == ['3']
@@ -180,10 +180,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
 def test_nothing_to_train_is_an_error(data_root, tmp_path):
   from evclip_jax.config import experiment
 
-  config = experiment.variant(tiny(data_root), 'zero_shot', {})
+  config = experiment.row(tiny(data_root), 'zero_shot', {})
   with pytest.raises(UserError, match='nothing to train'):
-    main.run(config, str(tmp_path / 'a'), 'train')
-  card = main.run(config, str(tmp_path / 'b'), 'evaluate')
+    runs.run(config, str(tmp_path / 'a'), 'train')
+  card = runs.run(config, str(tmp_path / 'b'), 'evaluate')
   assert card['selection']['rule'] == 'given'
 
 
@@ -234,7 +234,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
 @pytest.mark.slow
 def test_two_processes_compute_what_one_does(data_root, tmp_path):
   changes = {'mesh.data': 4}
-  main.run(tiny(data_root, **changes), str(tmp_path / 'one'), 'train')
+  runs.run(tiny(data_root, **changes), str(tmp_path / 'one'), 'train')
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]
@@ -271,7 +271,7 @@ def test_two_processes_compute_what_one_does(data_root, tmp_path):
     [
         (['--config.data.shot=3'], 'Did you mean "shots"'),
         (['--config=configs/folder.py:nothing'], "method.name='nothing'"),
-        (['--config=configs/nothing.py'], 'cannot be loaded'),
+        (['--config=configs/nothing.py'], 'there is no such file'),
         (['--config.data.root=/nowhere'], 'data.root'),
     ],
 )

@@ -15,16 +15,16 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
+from flax.traverse_util import flatten_dict
 
 from data_pipelines import cli
 from data_pipelines.errors import UserError
 from evclip_jax.lab import pretrain_clip, pretrain_encoder
 from evclip_jax.lab.recipe import Recipe
-from evclip_jax.models.clip import vocabulary
+from evclip_jax.models.clip import tokenizer
 from evclip_jax.reporting import log
-from evclip_jax.weights import native
-from evclip_jax.weights.hashes import tree_hash
-from evclip_jax.weights.tree import flatten
+from evclip_jax.weights import own_file
+from evclip_jax.weights.own_file import tree_hash
 
 
 def define_flags():
@@ -66,7 +66,7 @@ def make(out: pathlib.Path, album_dir: pathlib.Path, steps: int = 0):
         recipe, album_dir, workers, bars.rendered, bars.trained
     )
   write(out / 'tiny_clip.safetensors', 'clip', params, sizes)
-  vocabulary.write_json(words, out / 'tiny_vocab.json')
+  tokenizer.write_json(words, out / 'tiny_vocab.json')
   recipe = shorten(pretrain_encoder.RECIPE, steps)
   with _bars('tiny trunk', recipe) as bars:
     sizes, params = pretrain_encoder.pretrain(
@@ -88,10 +88,11 @@ def write(
     path: pathlib.Path, part: str, params: Mapping[str, Any], sizes: Any
 ):
   """Writes a network in float16, half the size of what training needs."""
-  half = {k: np.asarray(v, np.float16) for k, v in flatten(params).items()}
+  flat = flatten_dict(params, sep='/')
+  half = {k: np.asarray(v, np.float16) for k, v in flat.items()}
   # The loader hashes what it makes of the file.
   whole = {k: v.astype(np.float32) for k, v in half.items()}
-  native.write(path, part, half, sizes, {'tree_hash': tree_hash(whole)})
+  own_file.write(path, part, half, sizes, {'tree_hash': tree_hash(whole)})
 
 
 class _bars:

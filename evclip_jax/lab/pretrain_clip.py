@@ -17,9 +17,8 @@ from data_pipelines import randomness
 from evclip_jax.lab import captions, films
 from evclip_jax.lab.recipe import Recipe, make_optimizer, principal_filters
 from evclip_jax.models import pixels
-from evclip_jax.models.clip import sizes, vocabulary
+from evclip_jax.models.clip import sizes, tokenizer
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.models.clip.tokenizer import Tokenizer
 
 RECIPE = Recipe(pictures=16000, steps=400, batch_size=64, learning_rate=1e-3)
 
@@ -33,11 +32,11 @@ _LENGTH = 16
 _FEATURE_NORM = 0.05
 
 
-def learn_vocabulary() -> vocabulary.Vocabulary:
+def learn_vocabulary() -> tokenizer.Vocabulary:
   """The packaged vocabulary, learnt from the captions' words."""
   from data_pipelines.demo import actions, shapes
 
-  return vocabulary.learn(
+  return tokenizer.learn(
       captions.corpus(
           list(actions.MOTIONS),
           list(shapes.OBJECTS),
@@ -53,7 +52,7 @@ def pretrain(
     workers: int,
     rendered: Callable[[int], None],
     report: Callable[[int, dict[str, float]], None],
-) -> tuple[sizes.ClipSizes, dict[str, Any], vocabulary.Vocabulary]:
+) -> tuple[sizes.ClipSizes, dict[str, Any], tokenizer.Vocabulary]:
   """Trains a tiny CLIP from scratch with the symmetric contrastive loss.
 
   Args:
@@ -64,7 +63,7 @@ def pretrain(
     report: called with (step, {name: number}) at every step.
 
   Returns:
-    The architecture, params['clip'] as nested numpy float32, the vocabulary.
+    The architecture, params['clip'] as nested numpy float32, the tokenizer.
   """
   album = films.make_album(
       recipe.seed,
@@ -77,7 +76,7 @@ def pretrain(
       rendered,
   )
   words = learn_vocabulary()
-  tokenizer = Tokenizer(words)
+  encoder = tokenizer.Tokenizer(words)
   shape = sizes.vit(
       _WIDTH,
       _LAYERS,
@@ -110,7 +109,7 @@ def pretrain(
         params,
         state,
         pictures,
-        tokenizer.encode(texts, _LENGTH),
+        encoder.encode(texts, _LENGTH),
         jax.random.fold_in(key, step),
     )
     report(step, {k: float(v) for k, v in metrics.items()})

@@ -17,7 +17,14 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 
 # Files of this folder that are no method.
-_SHARED = ('base', 'batch_moments', 'checkpoints', 'losses', 'trained')
+_SHARED = (
+    'adapters',
+    'base',
+    'batch_moments',
+    'checkpoints',
+    'losses',
+    'trained',
+)
 
 Params = dict[str, Any]
 Batch = dict[str, jax.Array]
@@ -71,7 +78,7 @@ class Method:
       `rng` is the step's key 'pixels' in training: flips, changed colours and
       the mixing of clips happen here. In scoring it is None: none of that.
     video: (params, pixels, rngs, train) -> VideoFeatures.
-    prompts: (class names) -> M lists of K strings, one list per template.
+    class_texts: (class names) -> M lists of K strings, one list per template.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
     score: (params, features, classes [M, K, E], batch) -> logits [B, K].
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
@@ -101,7 +108,7 @@ class Method:
   init: Callable[[jax.Array], Params]
   pixels: Callable[[jax.Array, jax.Array | None], jax.Array]
   video: Callable[[Params, jax.Array, dict | None, bool], VideoFeatures]
-  prompts: Callable[[list[str]], list[list[str]]]
+  class_texts: Callable[[list[str]], list[list[str]]]
   text: Callable[[Params, jax.Array], jax.Array]
   score: Callable[[Params, VideoFeatures, jax.Array, Batch], jax.Array]
   loss: Callable[
@@ -182,7 +189,7 @@ def cosine_score(scale: jax.Array, video: jax.Array, classes: jax.Array):
   return scale * normalise_rows(video) @ bank[0].T
 
 
-def class_prompts(
+def fill_templates(
     templates: tuple[str, ...], class_names: list[str]
 ) -> list[list[str]]:
   """One list of texts per template, with '{}' replaced by each class name.

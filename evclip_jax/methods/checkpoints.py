@@ -11,27 +11,26 @@ from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.methods.ev_clip import checkpoint as ev_clip
 from evclip_jax.methods.ez_clip import checkpoint as ez_clip
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import native, scenic, sources
+from evclip_jax.weights import networks, own_file, scenic_names
 from evclip_jax.weights import swin3d_names as encoder_convert
-from evclip_jax.weights.formats import StateFile, read_tensors
-from evclip_jax.weights.hashes import tree_hash
+from evclip_jax.weights.files import StateFile, read_tensors
 from evclip_jax.weights.identify import LABELS, identify
-from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import Report
+from evclip_jax.weights.own_file import tree_hash
+from evclip_jax.weights.table import Converted
 
 # Branches of CLIP-FSAR's own that no other method has.
-_FSAR = {'scale', 'temporal', 'trx'}
+_FSAR = {'scale', 'temporal'}
 # The branch of the parameter tree that each kind of file fills.
-PARTS = sources.PARTS | {
+PARTS = networks.PARTS | {
     'ev-clip': 'method',
     'ez-clip': 'method',
-    'clip-fsar': native.SEVERAL,
+    'clip-fsar': own_file.SEVERAL,
     'trained': 'method',
 }
 # Of the converter of each branch; see `weights.cache`.
-VERSIONS = sources.VERSIONS | {
+VERSIONS = networks.VERSIONS | {
     'method': ev_clip.VERSION,
-    native.SEVERAL: checkpoint.VERSION,
+    own_file.SEVERAL: checkpoint.VERSION,
 }
 
 
@@ -59,12 +58,12 @@ def convert(file: StateFile) -> Source:
   kind = identify(file.tensors, file.metadata)
   if kind == 'evclip-jax':
     part = file.metadata.get('part', '')
-    converted = native.read(file, part, None)
-    native.check_hash(file, converted.flat)
+    converted = own_file.read(file, part, None)
+    own_file.check_hash(file, converted.flat)
     return Source(kind, part, converted)
   part = PARTS[kind]
   if kind == 'trained' and _is_several(file):
-    part = native.SEVERAL
+    part = own_file.SEVERAL
   return Source(kind, part, _CONVERTERS[kind](file))
 
 
@@ -96,12 +95,12 @@ def renamed(
       raise UserError(
           f'--to=scenic is for CLIP; {file.path} is {LABELS[found.kind]}.'
       )
-    return scenic.to_scenic(flat)
+    return scenic_names.to_scenic(flat)
   if found.part == 'clip':
-    return clip_convert.to_source(flat)
+    return clip_convert.to_original(flat)
   if found.part == 'encoder':
-    return encoder_convert.to_source(flat)
-  if found.part == native.SEVERAL:
+    return encoder_convert.to_original(flat)
+  if found.part == own_file.SEVERAL:
     return checkpoint.checkpoint(flat)
   if adapted:
     return _ez_clip(file, flat, clip)
@@ -110,7 +109,7 @@ def renamed(
     # Its image tower was not trained.
     return checkpoint.checkpoint({f'method/{p}': x for p, x in flat.items()})
   prompt = _prompt(branches)
-  return ev_clip.to_source(flat, prompt, 'image_prompt_learner.')
+  return ev_clip.to_original(flat, prompt, 'image_prompt_learner.')
 
 
 def _ez_clip(
@@ -138,9 +137,9 @@ def _ez_clip(
 def _clip(path: str) -> dict[str, np.ndarray]:
   """The flat tree of a CLIP in a file of any supported kind."""
   file = read_tensors(path)
-  if native.is_own(file):
-    return native.read(file, 'clip', None).flat
-  return sources.convert_part(file, 'clip').flat
+  if own_file.is_own(file):
+    return own_file.read(file, 'clip', None).flat
+  return networks.convert_part(file, 'clip').flat
 
 
 def _num_frames(file: StateFile) -> int | None:
@@ -165,15 +164,15 @@ def _prompt(branches: set[str]) -> str:
 
 
 def _ev_clip(file: StateFile) -> Converted:
-  return ev_clip.from_source(file.tensors)
+  return ev_clip.from_original(file.tensors)
 
 
 def _ez_clip_prompts(file: StateFile) -> Converted:
-  return ez_clip.from_source(file.tensors)
+  return ez_clip.from_original(file.tensors)
 
 
 def _clip_fsar(file: StateFile) -> Converted:
-  return checkpoint.from_source(file.tensors)
+  return checkpoint.from_original(file.tensors)
 
 
 def _is_several(file: StateFile) -> bool:
@@ -189,10 +188,10 @@ def _trained(file: StateFile) -> Converted:
       )
       for name, value in file.tensors.items()
   }
-  return Converted(None, flat, Report({n: n for n in file.tensors}, ()))
+  return Converted(None, flat, {n: n for n in file.tensors})
 
 
-_CONVERTERS = sources.CONVERTERS | {
+_CONVERTERS = networks.CONVERTERS | {
     'ev-clip': _ev_clip,
     'ez-clip': _ez_clip_prompts,
     'clip-fsar': _clip_fsar,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines.errors import UserError
-from evclip_jax.weights import formats
-from evclip_jax.weights.tree import flatten, unflatten
+from evclip_jax.weights import files
 
 _OWN = 'method/'
 # What trained weights may fill besides the method's own subtree.
@@ -41,7 +41,7 @@ def load(
   Raises:
     UserError: the file holds something else, or does not fit the settings.
   """
-  tensors = formats.read_tensors(path).tensors
+  tensors = files.read_tensors(path).tensors
   flat = {
       name: np.asarray(value, np.float32)
       for name, value in tensors.items()
@@ -57,7 +57,7 @@ def load(
     }
     flat = {n: x for n, x in flat.items() if not n.startswith(_OWN)}
     flat |= {_OWN + name: value for name, value in fit(own).items()}
-  leaves = flatten(like)
+  leaves = flatten_dict(like, sep='/')
   needed = {n for n in leaves if any(re.fullmatch(p, n) for p in changed)}
   for name in sorted({*needed, *flat}):
     theirs = flat[name].shape if name in flat else 'missing'
@@ -75,7 +75,7 @@ def load(
           f'{path}: {name.removeprefix(_OWN)} has numbers that are not finite '
           '(NaN). The training that wrote it had failed (method.weights).'
       )
-  return unflatten(leaves | flat)
+  return unflatten_dict(leaves | flat, sep='/')
 
 
 def _from_original(path: str, method: str, tensors) -> dict[str, np.ndarray]:
@@ -87,7 +87,7 @@ def _from_original(path: str, method: str, tensors) -> dict[str, np.ndarray]:
         f'{path} has no tensors of a method ("method/..."), and there is no '
         f'reader for other checkpoints of {method!r}.'
     ) from None
-  flat = reader.from_source(tensors).flat
+  flat = reader.from_original(tensors).flat
   if any(name.startswith(_OWN) for name in flat):
     return flat
   return {_OWN + name: value for name, value in flat.items()}

@@ -15,20 +15,19 @@ from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import devices, params, session, steps
 from evclip_jax.training import optimizer as optim
 from evclip_jax.training.checkpoints import Checkpoints
-from evclip_jax.training.model import Model
 
 
 def train_and_evaluate(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
-    model: Model,
-    data: session.Data,
+    model: session.Model,
+    data: Any,
 ) -> dict[str, Any]:
   """Trains a method, or continues where an earlier sitting stopped.
 
   Args:
     config: a locked config.
-    workdir: the run folder, prepared by `run_folder.prepare`.
+    workdir: the run folder, prepared by `folder.prepare`.
     model: the method with its weights.
     data: the data pipeline.
 
@@ -51,14 +50,12 @@ def train_and_evaluate(
       config.optimizer, config.train.epochs, data.steps_per_epoch
   )
   optimizer = optim.make_optimizer(config.optimizer, schedule)
-  now = devices.put(run.mesh, run.state(optimizer))
+  now = run.state(optimizer)
   checkpoints = Checkpoints(workdir, model.hashes)
   now = checkpoints.restore('last', now) or now
   first_step = int(now.step)
   best = (checkpoints.meta('best') or {}).get('metric')
-  metrics_log = log.MetricsLog(
-      workdir, first_step, write=jax.process_index() == 0
-  )
+  metrics_log = log.MetricsLog(workdir, first_step, write=log.is_first())
   if first_step:
     log.log(f'continuing after step {first_step} of {total_steps}')
 
@@ -105,7 +102,7 @@ def train_and_evaluate(
         _record(pending, metrics_log, config, bar, batches)
         pending = None
       if is_eval or (last and select.startswith('best')):
-        metric = _watch(run, now, watched, metrics_log, done, workdir)
+        metric = _watch(run, now, watched, metrics_log, done)
         if select.startswith('best') and (best is None or metric > best):
           best = metric
           checkpoints.save('best', now, {'metric': metric})
@@ -115,14 +112,19 @@ def train_and_evaluate(
       stats = batches.stats()
 
   # ---- report ---------------------------------------------------------------
-  card = run_card.report(
-      config, workdir, run, now, checkpoints, data, select, metrics_log
+  states = {'last': (int(now.step), now.weights)}
+  if select.startswith('best'):
+    best_step = checkpoints.latest('best')
+    best = checkpoints.weights('best', now.weights)
+    states = {select: (best_step, best)} | states
+  checkpoints.close()
+  card, shown = run_card.report(
+      config, workdir, run, data, states, int(now.step), metrics_log
   )
+  metrics_log.close()
   card['wall_seconds'] = round(time.time() - started, 1)
   card['loader'] = stats
-  run_card.write_card(workdir, card)
-  checkpoints.close()
-  metrics_log.close()
+  run_card.write(workdir, card, shown)
   return card
 
 
@@ -167,11 +169,11 @@ def _check_finite(done, metrics, finite):
   )
 
 
-def _watch(run, now, watched, metrics_log, done, workdir) -> float:
+def _watch(run, now, watched, metrics_log, done) -> float:
   """Evaluates on the watched lists; returns the mean top-1."""
   top1, weights = [], now.weights
   for name, data in watched.items():
-    summary, _ = run_card.evaluate_list(run, weights, data, workdir)
+    summary, _ = run_card.evaluate_list(run, weights, data)
     metrics_log.add(done, name, **summary)
     log.log(run_card.one_line(f'step {done} {name}', summary))
     top1.append(summary['top1'])

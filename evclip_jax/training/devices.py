@@ -1,5 +1,6 @@
 """The one place where it is decided what lies on which device."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ _SHARD_FROM = 1 << 20
 
 
 def make_mesh(data: int = 0) -> Mesh:
-  """One mesh over the devices: 'data' splits batches, 'model' is 1.
+  """Returns one mesh over the devices: 'data' splits batches, 'model' is 1.
 
   Args:
     data: number of devices along the batch axis; 0 = all.
@@ -40,17 +41,17 @@ def make_mesh(data: int = 0) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """The same on every device."""
+  """Returns the sharding of what is the same on every device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def batched(mesh: Mesh) -> NamedSharding:
-  """The first axis split over 'data'."""
+  """Returns the sharding of a batch: its first axis is split over 'data'."""
   return NamedSharding(mesh, PartitionSpec('data'))
 
 
 def frozen_shardings(mesh: Mesh, frozen: dict[str, Any], shard: bool):
-  """A sharding for each frozen leaf.
+  """Returns a sharding for each frozen leaf.
 
   With `shard`, the longest axis of each large leaf that the number of devices
   divides is split over 'data' and gathered where it is used.
@@ -59,17 +60,59 @@ def frozen_shardings(mesh: Mesh, frozen: dict[str, Any], shard: bool):
 
   def rule(leaf):
     shape = np.shape(leaf)
-    if not shard or size == 1 or np.prod(shape) < _SHARD_FROM:
-      return replicated(mesh)
     axes = [i for i, n in enumerate(shape) if n % size == 0]
-    if not axes:
+    if not shard or size == 1 or np.prod(shape) < _SHARD_FROM or not axes:
       return replicated(mesh)
-    axis = max(axes, key=lambda i: shape[i])
     spec = [None] * len(shape)
-    spec[axis] = 'data'
+    spec[max(axes, key=lambda i: shape[i])] = 'data'
     return NamedSharding(mesh, PartitionSpec(*spec))
 
   return {path: rule(leaf) for path, leaf in frozen.items()}
+
+
+def put(mesh: Mesh, tree: Any) -> Any:
+  """Copies a tree of host arrays to every device."""
+  return jax.device_put(tree, replicated(mesh))
+
+
+def put_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+  """Makes one global array per field of this process's rows of a batch."""
+  sharding = batched(mesh)
+  return {
+      name: jax.make_array_from_process_local_data(sharding, value)
+      for name, value in batch.items()
+  }
+
+
+def jit(
+    function: Callable,
+    mesh: Mesh,
+    shardings: dict[str, Any],
+    arguments: int,
+    batch: bool = True,
+    **options: Any,
+) -> Callable:
+  """Compiles (weights, frozen, ..., batch) for the devices of a mesh.
+
+  All but the frozen weights and the batch is the same on every device, and so
+  is what comes out.
+
+  Args:
+    function: what to compile.
+    mesh: the devices.
+    shardings: of the frozen leaves.
+    arguments: how many there are.
+    batch: whether the last one is a batch.
+    **options: of `jax.jit`.
+  """
+  everywhere = replicated(mesh)
+  given = [everywhere] * arguments
+  given[1] = shardings
+  if batch:
+    given[-1] = batched(mesh)
+  return jax.jit(
+      function, in_shardings=tuple(given), out_shardings=everywhere, **options
+  )
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, key: str = 'batch_size'):
@@ -84,22 +127,3 @@ def check_batch_size(mesh: Mesh, batch_size: int, key: str = 'batch_size'):
       f'{key}={batch_size} is not divisible by {size} devices.\n'
       f'  Use {key}={fits}, or mesh.data={divisors[-1]}.'
   )
-
-
-def put(mesh: Mesh, tree: Any) -> Any:
-  """Copies a tree of host arrays to every device."""
-  return jax.device_put(tree, replicated(mesh))
-
-
-def put_frozen(mesh: Mesh, frozen: dict[str, Any], shard: bool):
-  """Places the frozen leaves, by `frozen_shardings`."""
-  return jax.device_put(frozen, frozen_shardings(mesh, frozen, shard))
-
-
-def put_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-  """This process's rows of a batch -> one global array per field."""
-  sharding = batched(mesh)
-  return {
-      name: jax.make_array_from_process_local_data(sharding, value)
-      for name, value in batch.items()
-  }

@@ -16,8 +16,7 @@ from evclip_jax.models import pixels as video
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.weights import load
-from evclip_jax.weights.encoder_load import load_encoder
-from evclip_jax.weights.load import load_clip
+from evclip_jax.weights.load import load_clip, load_encoder
 
 ASSETS = pathlib.Path(pretrain.__file__).parent.parent / 'assets'
 WEIGHTS = ('tiny_clip.safetensors', 'tiny_encoder.safetensors')

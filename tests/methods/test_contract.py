@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import flatten_dict
 
 from evclip_jax.methods import base
-from evclip_jax.training import devices, state, steps
+from evclip_jax.training import devices, steps
 from evclip_jax.training.params import merge, split
-from evclip_jax.weights.tree import flatten
 from tests.methods import tiny
 
 ROWS = 4
@@ -63,7 +63,7 @@ def built(name: str) -> Built:
   own = method.init(jax.random.key(0))
   if own:
     params['method'] = own
-  prompts = method.prompts(list(names))
+  prompts = method.class_texts(list(names))
   tokens = tiny.tokens(len(prompts))
   bank = jax.jit(method.text)(params, tokens)
   classes = tokens if method.text_trains else bank
@@ -191,7 +191,7 @@ def train(name, num_devices):
   )
   copies = jax.tree.map(jnp.array, case.trainable)
   current = jax.device_put(
-      state.create(copies, optimizer), devices.replicated(mesh)
+      steps.new_state(copies, optimizer), devices.replicated(mesh)
   )
   found = []
   for i in range(3):
@@ -230,8 +230,8 @@ def test_settings_are_plain_values(name):
 
 
 def test_init_is_a_function_of_its_key(trains):
-  first = flatten(trains.method.init(jax.random.key(3)))
-  second = flatten(trains.method.init(jax.random.key(3)))
+  first = flatten_dict(trains.method.init(jax.random.key(3)), sep='/')
+  second = flatten_dict(trains.method.init(jax.random.key(3)), sep='/')
   assert first.keys() == second.keys()
   for path, value in first.items():
     np.testing.assert_array_equal(value, second[path])

@@ -1,5 +1,6 @@
 """Cases of kind 'ez_clip': outputs, losses, gradients and training."""
 
+import contextlib
 import dataclasses
 from typing import Any
 from unittest import mock
@@ -7,13 +8,15 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
 from evclip_jax.methods.ez_clip import checkpoint as interop
 from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.methods.ez_clip import towers
 from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.pixels import unfold_time
 from evclip_jax.training.params import merge, split
-from evclip_jax.weights.tree import unflatten
 from tests.parity import clip as clip_case
 from tests.parity import compare, ev_clip
 from tests.parity.draw import Case, CaseError
@@ -53,6 +56,24 @@ class Setup:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), features)
 
 
+@contextlib.contextmanager
+def clips_mixed_up():
+  """Makes 'adapter' give clip b and frame t the results of row t * B + b.
+
+  So does the original, clip/model.py, T_Adapter, whose batches of several clips
+  are therefore not what this project computes.
+  """
+
+  def mixed(x, num_frames, *args):
+    y = attend_over_time(x, num_frames, *args)
+    return unfold_time(y, num_frames).swapaxes(0, 1).reshape(y.shape)
+
+  attend_over_time = towers.attend_over_time
+  with mock.patch.object(towers, 'attend_over_time', mixed):
+    yield
+
+
+@clips_mixed_up()
 def run(case: Case) -> list[compare.Line]:
   """One gradient and an optimizer trajectory through the real method."""
   video = video_input(case)
@@ -108,7 +129,7 @@ def run(case: Case) -> list[compare.Line]:
   own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
   lines = compare.outputs(case.expected, ours, given=('tokens', 'labels'))
   return lines + compare.gradients(
-      case.field('grads', dict), interop.to_source(own)
+      case.field('grads', dict), interop.to_original(own)
   )
 
 
@@ -120,7 +141,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
     video: shape [B, T, H, W, 3] of its clips.
   """
   state = case.state()
-  converted = interop.from_source(state)
+  converted = interop.from_original(state)
   sizes, num_frames = converted.sizes, case.field('frames', int)
   for found in (video[1], sizes.num_frames or num_frames):
     if found != num_frames:
@@ -135,13 +156,11 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
   }
   clip, _ = clip_case.build(case, section)
   params = {
-      'clip': unflatten(interop.clip_from_source(state).flat),
-      'method': unflatten(converted.flat),
+      'clip': unflatten_dict(interop.clip_from_original(state).flat, sep='/'),
+      'method': unflatten_dict(converted.flat, sep='/'),
   }
   settings = ez_clip.Settings(
       temporal=sizes.temporal,
-      # What the original computes, whose batches have several clips.
-      time_order='reference',
       temporal_embedding=sizes.temporal_embedding,
       motion_weight=float('loss_motion' in case.expected),
       # CLIP's own: the case's logits are those of training.
@@ -149,7 +168,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
   )
   method = ez_clip.make(settings, base.Backbones(clip, None, num_frames), ())
   trainable, frozen = split(params, method.trainable)
-  names = interop.to_source(
+  names = interop.to_original(
       {path.removeprefix('method/'): x for path, x in trainable.items()}
   )
   wanted = set(case.manifest.get('trainable', names))

@@ -7,18 +7,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.methods.ev_clip.context_generator import ContextGenerator
 from evclip_jax.methods.ev_clip.generators import (
   GRID,
+  ContextGenerator,
   MaskGenerator,
   check_features,
 )
-from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import LINEAR, Rule, convert
-from evclip_jax.weights.table import to_source as table_to_source
-from evclip_jax.weights.tree import flatten
+from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
+from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 1
@@ -69,7 +68,7 @@ def rules(prompt: str) -> tuple[Rule, ...]:
   return out
 
 
-def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a checkpoint's prompt generators.
 
   Args:
@@ -84,11 +83,10 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
   sizes = infer(plain)
-  flat, report = convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes))
-  return Converted(sizes, flat, report)
+  return convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
 
 
-def to_source(
+def to_original(
     flat: Mapping[str, np.ndarray], prompt: str, outer: str = ''
 ) -> dict[str, np.ndarray]:
   """The inverse.
@@ -102,7 +100,7 @@ def to_source(
   Returns:
     Original names, 'dec....', in the original layout.
   """
-  state = table_to_source(flat, rules(prompt))
+  state = table_to_original(flat, rules(prompt))
   return {outer + name: value for name, value in state.items()}
 
 
@@ -153,7 +151,8 @@ def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
     z = jax.ShapeDtypeStruct((1, 1, 1, 1, sizes.channels), jnp.float32)
     module = ContextGenerator(sizes.embed_dim, bias=sizes.bias)
     tree['context'] = _init_shapes(module, z)
-  return {path: tuple(leaf.shape) for path, leaf in flatten(tree).items()}
+  leaves = flatten_dict(tree, sep='/')
+  return {path: tuple(leaf.shape) for path, leaf in leaves.items()}
 
 
 def _init_shapes(module: nn.Module, z: jax.ShapeDtypeStruct):

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
 from evclip_jax.methods.ez_clip.towers import AdaptedTowers
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import LINEAR, Rule, convert
-from evclip_jax.weights.table import to_source as table_to_source
-from evclip_jax.weights.tree import flatten
+from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
+from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 1
@@ -37,14 +36,14 @@ def _adapters(source: str, target: str) -> tuple[Rule, ...]:
 
 _BLOCK = r'transformer\.resblocks\.(\d+)\.'
 RULES = (
-    Rule(re.escape(_PROMPTS), 'prompts'),
+    Rule(re.escape(_PROMPTS), 'temporal_prompts'),
     Rule(re.escape(EMBEDDING), 'temporal_embedding'),
     *_adapters(r'visual\.' + _BLOCK + 'Adapter', 'image/adapter'),
     *_adapters(r'visual\.' + _BLOCK + 'T_Adapter', 'time/adapter'),
     *_adapters(_BLOCK + 'Adapter', 'text/adapter'),
 )
 # The rest of a checkpoint is a CLIP, whose names are known.
-IGNORE = (*(rule.source for rule in clip_convert.RULES), *clip_convert.IGNORE)
+IGNORE = (*(rule.original for rule in clip_convert.RULES), *clip_convert.IGNORE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +69,10 @@ class AdapterSizes:
 def is_own(name: str) -> bool:
   """Whether a tensor is what EZ-CLIP adds to CLIP."""
   name = name.removeprefix(_WRAPPER)
-  return any(re.fullmatch(rule.source, name) for rule in RULES)
+  return any(re.fullmatch(rule.original, name) for rule in RULES)
 
 
-def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts what a checkpoint adds to CLIP.
 
   A temporal embedding of zeros, which every checkpoint of the original has, is
@@ -83,7 +82,8 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
     tensors: the state dict, with the frozen CLIP or without.
 
   Returns:
-    `AdapterSizes` and the flat tree 'prompts', 'image/...', 'text/...'.
+    `AdapterSizes` and the flat tree 'temporal_prompts', 'image/...',
+    'text/...'.
 
   Raises:
     WeightsError: if the tensors are not exactly the original's.
@@ -93,17 +93,16 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
   ignore = IGNORE
   if not sizes.temporal_embedding:
     ignore += (re.escape(EMBEDDING),)
-  flat, report = convert(plain, RULES, ignore, shapes(sizes))
-  return Converted(sizes, flat, report)
+  return convert(plain, RULES, ignore, shapes(sizes), sizes)
 
 
-def clip_from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+def clip_from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts the frozen CLIP of a checkpoint; see `clip.convert`.
 
   Raises:
     WeightsError: if it does not hold all of one.
   """
-  return clip_convert.from_source(
+  return clip_convert.from_original(
       {
           name.removeprefix(_WRAPPER): tensor
           for name, tensor in tensors.items()
@@ -112,13 +111,13 @@ def clip_from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
   )
 
 
-def to_source(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """The inverse: original names and layout.
 
   Args:
     flat: leaves of the method's tree, all or some; weights or gradients.
   """
-  return table_to_source(flat, RULES)
+  return table_to_original(flat, RULES)
 
 
 def checkpoint(
@@ -141,7 +140,7 @@ def checkpoint(
   Raises:
     WeightsError: the CLIP is not one that these weights fit.
   """
-  state = to_source(flat)
+  state = to_original(flat)
   sizes = infer(state)
   num_frames = sizes.num_frames or num_frames
   if num_frames and EMBEDDING not in state:
@@ -157,7 +156,7 @@ def checkpoint(
           f'{name} of the CLIP is {theirs}, but the trained weights are for '
           f'{ours}.'
       )
-  return clip_convert.to_source(clip) | state
+  return clip_convert.to_original(clip) | state
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
@@ -206,7 +205,7 @@ def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
       temporal=sizes.temporal,
       temporal_embedding=sizes.temporal_embedding,
   )
-  tree = flatten(jax.eval_shape(towers.init, jax.random.key(0)))
+  tree = flatten_dict(jax.eval_shape(towers.init, jax.random.key(0)), sep='/')
   return {path: tuple(leaf.shape) for path, leaf in tree.items()}
 
 
