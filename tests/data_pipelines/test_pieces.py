@@ -12,6 +12,7 @@ from data_pipelines.stores.files import FileTree
 from data_pipelines.video import probe, read
 from tests.data_pipelines import coded_clips, pictures
 
+
 def test_frame_numbers_are_written_and_read_back(tmp_path):
   clips = ClipList(
       'train',

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines.errors import UserError
-from data_pipelines.lists.clips import ClipRecord
-from data_pipelines.loaders import open_data, scan, source
+from data_pipelines.loaders import open_data, scan
 from data_pipelines.stores.files import FileTree
 from data_pipelines.video import image_folder, probe, probes, read
 from tests.data_pipelines import coded_clips, pictures, trees
@@ -161,7 +160,7 @@ def test_bytes_after_the_end_do_no_harm(tmp_path, suffix, more):
 
 def test_of_many_pictures_an_even_choice_is_checked(tmp_path, monkeypatch):
   folder = pathlib.Path(pictures.write(tmp_path / 'clip', 9, '{:d}.jpg'))
-  monkeypatch.setattr(frame_folder, '_CHECKED', 3)
+  monkeypatch.setattr(image_folder, '_CHECKED', 3)
   for number, found in ((2, False), (5, True), (8, False), (9, True)):
     whole = (folder / f'{number}.jpg').read_bytes()
     (folder / f'{number}.jpg').write_bytes(b'')
@@ -178,7 +177,8 @@ def test_a_broken_picture_spoils_no_piece_without_it(tmp_path):
   folder = pathlib.Path(pictures.write(tmp_path / 'film', 9, '{:d}.jpg'))
   (folder / '4.jpg').write_bytes(b'')
   found = probe(folder)
-  assert found == probes.Probe.from_dict(json.loads(json.dumps(found.to_dict())))
+  text = json.dumps(found.to_dict())
+  assert found == probes.Probe.from_dict(json.loads(text))
   read.check_frames(found, 0, 3)
   read.check_frames(found, 4, 9)
   assert read_numbers(folder, [1, 6], found) == [1, 6]
