@@ -21,7 +21,7 @@ from data_pipelines.stores.files import FileTree
 _DATASETS = {
     'arid': 'data_pipelines.datasets.arid',
     'demo': 'data_pipelines.demo.collection',
-    'demo_unseen': 'data_pipelines.demo.unseen',
+    'demo_unseen': 'data_pipelines.demo.collection',
     'egtea': 'data_pipelines.datasets.egtea',
     'epic_kitchens100': 'data_pipelines.datasets.epic_kitchens100',
     'folder': 'data_pipelines.datasets.folder',
