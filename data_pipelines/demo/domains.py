@@ -16,7 +16,7 @@ DOMAINS = ('bright', 'dark', 'head')
 
 
 def camera_of(domain: str, rng, t: np.ndarray) -> Camera:
-  """The camera's path in a domain; `t` in seconds, [T]."""
+  """Draws the camera's path in a domain; `t` in seconds, [T]."""
   still = np.zeros(t.shape, np.float32)
   if domain != 'head':
     return Camera(still, still, still, still + 1)
@@ -37,7 +37,7 @@ def _shake(rng, t, size):
 
 
 def clutter(domain: str, rng, t: np.ndarray) -> list[Layer]:
-  """Things in the world, behind the action, that do not take part in it."""
+  """Draws things in the world, behind the action, that take no part in it."""
   layers = []
   for _ in range(rng.integers(1, 4)):
     x, y = _aside(rng)
@@ -62,7 +62,7 @@ def _aside(rng):
 
 
 def front(domain: str, rng, t: np.ndarray) -> list[Layer]:
-  """Things between the camera and the action, in picture coordinates."""
+  """Draws things between camera and action, in coordinates of the frame."""
   if domain != 'head':
     return []
   side = 1.0 if rng.uniform() < 0.5 else -1.0
@@ -80,16 +80,13 @@ def front(domain: str, rng, t: np.ndarray) -> list[Layer]:
 
 
 def expose(domain: str, rng, noise, frames: np.ndarray) -> np.ndarray:
-  """What the sensor makes of the light.
+  """Returns what the sensor makes of the light: uint8 [T, H, W, 3].
 
   Args:
     domain: one of `DOMAINS`.
     rng: draws the exposure, the same for every frame.
     noise: draws the noise, new for every frame.
     frames: float32 [T, H, W, 3] in [0, 1]; changed in place.
-
-  Returns:
-    uint8 [T, H, W, 3].
   """
   height, width = frames.shape[1:3]
   x = np.linspace(-1, 1, width, dtype=np.float32)[None]
