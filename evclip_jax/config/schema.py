@@ -105,6 +105,9 @@ KEYS = {
     'data.workers': Key(0,
         'Processes that read clips (about 200 MB each): 0 = one per core, at '
         'most 16; 1 = the trainer itself.', 0),
+    'data.decoder': Key('pyav',
+        "What decodes videos; 'decord' where a test of the file shows that it "
+        'is exact, else PyAV.', ('pyav', 'decord')),
     'data.prefetch': Key(2, 'Batches decoded ahead.'),
     # ---- networks
     'clip.name': Key('ViT-B/16',
