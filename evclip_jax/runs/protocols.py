@@ -26,8 +26,6 @@ from evclip_jax.reporting import log, tables
 from evclip_jax.runs import folder as run_folder
 
 Card = dict[str, Any]
-
-
 Quantities = list[tuple[str, float]]
 
 
@@ -96,11 +94,7 @@ def run(
 
 
 def find(name: str) -> Protocol:
-  """Returns the protocol of a name.
-
-  Raises:
-    UserError: if there is none.
-  """
+  """Returns the protocol of a name, or raises UserError if there is none."""
   if name not in PROTOCOLS:
     raise UserError(
         f'protocol.name={name!r}: use one of {", ".join(PROTOCOLS)}, or '
@@ -128,25 +122,26 @@ def expand(
           f'protocol.name={own.name!r}: leave it out.'
       )
   protocol.check(config)
-  values: tuple[Any, ...] = (None,)
-  if protocol.varies:
-    values = tuple(own[protocol.varies])
-    if protocol.varies == 'splits':
-      values = values or (config.split,)
-    _check_several(protocol.varies, values)
   seeds = tuple(own.seeds) or protocol.seeds
-  if seeds:
-    _check_several('seeds', seeds)
-    if config.seed not in (schema.KEYS['seed'].default, *seeds):
+  if seeds and config.seed not in (schema.KEYS['seed'].default, *seeds):
+    raise UserError(
+        f'seed={config.seed} has no effect with protocol.seeds={seeds}.'
+    )
+  label, values = {
+      'shots': ('shots-{}', tuple(own.shots)),
+      'splits': ('split-{}', tuple(own.splits) or (config.split,)),
+      '': ('', (0,)),
+  }[protocol.varies]
+  for key, several in ((protocol.varies, values), ('seeds', seeds or (0,))):
+    if not several or len({*several}) < len(several) or min(several) < 0:
       raise UserError(
-          f'seed={config.seed} has no effect with protocol.seeds={seeds}.'
+          f'protocol.{key}={several}: wanted one or more different numbers.'
       )
-  label = {'shots': 'shots-{}', 'splits': 'split-{}', '': ''}[protocol.varies]
-  all_clips = 'all' if own.name == 'few_shot' else '0'
+  zero = 'all' if own.name == 'few_shot' else '0'
   parts = {}
   for value in values:
     for seed in seeds or (config.seed,):
-      names = [label.format(value or all_clips), f'seed-{seed}' * bool(seeds)]
+      names = [label.format(value or zero), f'seed-{seed}' * bool(seeds)]
       name = '-'.join(filter(None, names)) or 'run'
       parts[name] = _part(config, own.name, value, seed)
   return parts
@@ -203,32 +198,33 @@ def table(results: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 def _numbers(variant: str, part: str, card: Card) -> list[dict[str, Any]]:
   """Lists what made each number of a run."""
-  lists, data, views = card['data']['lists'], card['data'], card['views']
+  data, views = card['data'], card['views']
   seen = f'{views["clips"]} clips x {views["crops"]} crops'
+  run = {
+      'seed': card['seed'],
+      'shots': data['shots'],
+      'train_sha256': data['lists'].get('train', {}).get('sha256'),
+      'view': 'single view' if seen == '1 clips x 1 crops' else seen,
+      'views': views,
+      'selected_by': card['selection']['rule'],
+      'step': card['selection']['step'],
+      'config_hash': card['config_hash'],
+  }
   rows = []
   for name, values in card['final'].items():
-    about = lists[name]
+    about = data['lists'][name]
     row = {'variant': variant, 'part': part, 'list': name, **values}
     if about.get('episodes'):
       row['episode_list'] = about['episodes']
-    rows.append(
-        row
-        | {
-            'data_set': about.get('data_set', data['name']),
-            'from': about['from'],
-            'sha256': about['sha256'],
-            'classes': about.get('classes', data['classes']),
-            'split': about.get('split', card['split']),
-            'seed': card['seed'],
-            'shots': data['shots'],
-            'train_sha256': lists.get('train', {}).get('sha256'),
-            'view': 'single view' if seen == '1 clips x 1 crops' else seen,
-            'views': views,
-            'selected_by': card['selection']['rule'],
-            'step': card['selection']['step'],
-            'config_hash': card['config_hash'],
-        }
-    )
+    rows.append({
+        **row,
+        'data_set': about.get('data_set', data['name']),
+        'from': about['from'],
+        'sha256': about['sha256'],
+        'classes': about.get('classes', data['classes']),
+        'split': about.get('split', card['split']),
+        **run,
+    })
   return rows
 
 
@@ -386,10 +382,3 @@ def _part(config, kind: str, value: int | None, seed: int):
     for mark, number in marks.items():
       own.data[key] = own.data[key].replace(f'{{{mark}}}', str(number))
   return own.lock()
-
-
-def _check_several(key: str, values: tuple[int, ...]):
-  if not values or len(set(values)) < len(values) or min(values) < 0:
-    raise UserError(
-        f'protocol.{key}={values}: wanted one or more different numbers.'
-    )
