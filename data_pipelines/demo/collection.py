@@ -4,7 +4,7 @@ import pathlib
 
 import ml_collections
 
-from data_pipelines.datasets import collection, folder
+from data_pipelines.datasets import dataset, folder
 from data_pipelines.demo import films
 from data_pipelines.demo.scenes import DOMAINS
 from data_pipelines.errors import UserError
@@ -14,9 +14,9 @@ def read(
     data,
     split: int,
     report_folder: str | None = None,
-    roles=collection.ROLES,
+    roles=dataset.ROLES,
     plan: films.Plan | None = None,
-) -> collection.Collection:
+) -> dataset.DataSet:
   """The demo's lists and classes; renders the films first, if need be.
 
   Args:

@@ -177,6 +177,8 @@ def _data() -> ml_collections.ConfigDict:
   d.path_rule = ''
   # Clips that a list names and the data lack: 'error', or 'skip' them.
   d.on_missing = 'error'
+  # The share of a list that may be left out so; more of it is an error.
+  d.most_missing = 0.2
   # EPIC-Kitchens: what is told apart: 'verb', 'noun' or 'action' (both).
   d.label_kind = 'verb'
   # Training clips per class, drawn from the training list; 0 = all.
@@ -184,8 +186,9 @@ def _data() -> ml_collections.ConfigDict:
   # A class with fewer clips than `shots`: 'error', or 'keep' what there is.
   d.few_shot_short = 'error'
   # A file with one class name per line, in label order; '' = from the data.
-  # With class_scope 'per_list' also a JSON file {"train": [...], "test":
-  # [...]}, or 'clip_fsar/<data set>' for CLIP-FSAR's published lists.
+  # With class_scope 'per_list' also, with commas between them: a JSON file
+  # {"train": [...], "test": [...]}, LIST=FILE for one list, 'clip_fsar/<data
+  # set>' for CLIP-FSAR's published lists.
   d.class_names = ''
   # 'shared': one numbering of classes for all lists; 'per_list': each given
   # list numbers its own, as CLIP-FSAR's and EZ-CLIP's base and novel lists do.

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines import build
-from data_pipelines.datasets import epic_kitchens100
+from data_pipelines import build, datasets
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
 from data_pipelines.video import read as decode
@@ -23,8 +22,8 @@ def root(tmp_path_factory):
 
 
 def read(root, report=None, **values):
-  data = trees.data_config(root=str(root), **values)
-  return epic_kitchens100.read(data, 1, report)
+  data = trees.data_config(name='epic_kitchens100', root=str(root), **values)
+  return datasets.read(data, 1, report)
 
 
 def test_pieces_of_pictures_and_films(root):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipelines import build
+from data_pipelines import build, datasets
 from data_pipelines.datasets import kinetics
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
@@ -12,7 +12,8 @@ from tests.data_pipelines import kinetics_tree as tree
 
 
 def read(root, report=None, **values):
-  return kinetics.read(trees.data_config(root=str(root), **values), 1, report)
+  data = trees.data_config(name='kinetics', root=str(root), **values)
+  return datasets.read(data, 1, report)
 
 
 def pairs(clips):
