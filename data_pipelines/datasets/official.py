@@ -158,15 +158,15 @@ def _stored_list(what, data, store, role, split) -> Listing | None:
     )
   kept, gone = len(clips.records), len(clips.missing)
   text = (
-      f'{store} lacks {gone} of the {kept + gone} clips of the official '
-      f'{role} list ({clips.origin})'
+      f'{store} was built from an incomplete download: it has {kept} of the '
+      f'{kept + gone} clips of the official {role} list {split}'
   )
-  if gone and (
-      data.on_missing == 'error' or gone > data.most_missing * (kept + gone)
-  ):
+  few = gone > data.most_missing * (kept + gone)
+  if gone and (data.on_missing == 'error' or few):
+    way = 'data.most_missing=1' if few else 'data.on_missing=skip'
     raise UserError(
         f'{text}. Give {list_key(role)} with the clips there are, build it '
-        'again, or leave them out: data.on_missing=skip, data.most_missing=1.'
+        f'again, or leave them out: {way}.'
     )
   if gone:
     print(f'note: {text}.')

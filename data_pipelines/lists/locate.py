@@ -111,7 +111,7 @@ def locate(
         faults.append((told, listing.key))
       else:
         print(f'note: {told}{_lost_classes(kept, missing, class_of)}')
-    gone = tuple(item.path for item in missing)
+    gone = (*listing.missing, *(item.path for item in missing))
     found.append(dataclasses.replace(listing, items=kept, missing=gone))
   if faults:
     keys = ', '.join(dict.fromkeys(key for _, key in faults))
@@ -163,4 +163,4 @@ def _lost_classes(kept, missing, class_of: ClassOf) -> str:
   if not lost:
     return ''
   shown = ', '.join(lost[:10]) + (', ...' if len(lost) > 10 else '')
-  return f'\n  {len(lost)} classes have lost all their clips: {shown}.'
+  return f'\n  Classes that have lost all their clips ({len(lost)}): {shown}.'

@@ -4,6 +4,7 @@ Any usual encoding and any line ends; mistakes name the file and the line.
 """
 
 import csv
+import functools
 import io
 import pathlib
 import unicodedata
@@ -78,12 +79,18 @@ def decode(data: bytes, name: str, quiet: bool = False) -> str | None:
     if any(unicodedata.category(c) == 'Cc' and c not in '\n\t\f' for c in text):
       return None
     if encoding == 'cp1252' and not quiet:
-      print(
-          f'note: {name} is not in UTF-8 and is read as Windows text (cp1252). '
-          'If names come out wrong, save it in UTF-8.'
-      )
+      _tell_guess(name)
     return text
   return None
+
+
+@functools.cache
+def _tell_guess(name: str):
+  """Says it once, however often the file is read."""
+  print(
+      f'note: {name} is not in UTF-8 and is read as Windows text (cp1252). If '
+      'names come out wrong, save it in UTF-8.'
+  )
 
 
 def lines(file: pathlib.Path, key: str = '') -> list[tuple[int, str]]:
