@@ -115,13 +115,21 @@ def from_flag(holder: flags.FlagHolder) -> ml_collections.ConfigDict:
   """Returns the checked config behind a `--config` flag.
 
   Raises:
-    UserError: no file was named, there is no such file, or it sets a value
-      that no run could use.
+    UserError: no file was named, or it gives no config or sets a value that no
+      run could use.
   """
-  if holder.value is None:
+  flag = flags.FLAGS[holder.name]
+  if not flag.present:
     raise UserError('--config is missing, such as --config=configs/ucf.py.')
-  given = config_flags.get_override_values(flags.FLAGS[holder.name])
-  config = choose_variant(holder.value, given)
+  found = isinstance(holder.value, ml_collections.ConfigDict)
+  if not found or not set(schema.base().keys()) <= set(holder.value.keys()):
+    raise UserError(
+        f'{config_flags.get_config_filename(flag)}: get_config() must return '
+        'what experiment.new(METHOD) gives, with changed values.'
+    )
+  config = choose_variant(
+      holder.value, config_flags.get_override_values(flag)
+  )
   schema.check(config)
   return config
 

@@ -14,11 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.video import probe, probe_cache, read
+from data_pipelines.video import examine, probe, probes, read
 from tests.data_pipelines import coded_clips
 
-ROOT = pathlib.Path(__file__).parents[2]
-VIDEOS = ROOT.parent / 'shared' / 'videos'
 BY_NAME = {f.name: f for f in coded_clips.FORMATS}
 
 
@@ -62,16 +60,16 @@ def flipped(contents, count, seed=0):
 def test_a_sound_file_is_described(sound, tmp_path):
   path = tmp_path / 'clip.mp4'
   path.write_bytes(sound['h264_mp4'])
-  found = probe.probe(path)
+  found = probe(path)
   assert found.error is None
   assert (found.num_frames, found.width, found.height) == (40, 64, 48)
-  assert (found.fps, found.codec, found.rotation) == (25, 'h264', 0)
+  assert (found.fps, found.codec, found.decoder) == (25, 'h264', 'pyav')
   assert found.duration == pytest.approx(1.6)
   assert found.size_bytes == len(sound['h264_mp4'])
   assert found.name == str(path)
   np.testing.assert_allclose(found.seconds(), np.arange(40) / 25)
   text = json.dumps(found.to_dict())
-  assert probe.Probe.from_dict(json.loads(text)) == found
+  assert probes.Probe.from_dict(json.loads(text)) == found
 
 
 def test_what_is_no_video_is_refused(tmp_path):
@@ -143,7 +141,7 @@ def test_a_cut_in_front_of_the_contents_table_is_noticed(tmp_path):
       container.mux(stream.encode(picture))
     container.mux(stream.encode(None))
   contents = path.read_bytes()
-  assert probe.probe(path).error is None
+  assert probe(path).error is None
   check_refused(path, contents[: int(0.8 * len(contents))], 'cut off')
 
 
@@ -170,7 +168,7 @@ def test_an_avi_may_promise_a_few_frames_too_many(sound, tmp_path):
 
   path = tmp_path / 'clip.avi'
   path.write_bytes(promise(42))
-  assert probe.probe(path).num_frames == 40
+  assert probe(path).num_frames == 40
   check_refused(path, promise(90), '90 frames promised, 40 there')
 
 
@@ -190,104 +188,104 @@ def test_frames_that_change_their_size_are_refused(sound, tmp_path):
   check_refused(tmp_path / 'joined.h264', joined, '64x48 to 128x48')
 
 
-def test_the_sample_broken_files():
-  if not VIDEOS.exists():
-    pytest.skip('needs the sample videos')
-  check_refused(VIDEOS / 'broken' / 'truncated_h264.mp4', match='damaged')
-  check_refused(VIDEOS / 'README.md', match='not a video')
+def test_the_sample_broken_files(shared):
+  videos = shared / 'videos'
+  check_refused(videos / 'broken' / 'truncated_h264.mp4', match='damaged')
+  check_refused(videos / 'README.md', match='not a video')
   counts = {
       'apply_eye_makeup.avi': 164,
       'flipping_pancake.mkv': 310,
       'broken/unordered_pts_4_frames.mov': 4,
   }
   for name, count in counts.items():
-    assert probe.probe(VIDEOS / name).num_frames == count
+    assert probe(videos / name).num_frames == count
 
 
-# What a decoder may do to the process that looks through a file.
+def crash(source, decoder):
+  """Stands in for `examine.examine` and does what the file's name says."""
+  name = os.path.basename(source)
+  if name == 'crash':
+    os.kill(os.getpid(), signal.SIGSEGV)
+  if name == 'hang':
+    time.sleep(600)
+  return {'num_frames': 1, 'width': os.getpid()}
 
 
-def crash(source):
-  os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def hang(source):
-  time.sleep(600)
-
-
-@pytest.mark.parametrize(
-    ('decoder', 'fault'),
-    [
-        (crash, 'the decoder crashed (signal 11)'),
-        (hang, 'it took longer than 1 s'),
-    ],
-)
-def test_what_a_file_does_to_a_decoder_is_its_error(
-    tmp_path, monkeypatch, sound, decoder, fault
+def test_a_decoder_that_crashes_or_hangs_costs_a_message(
+    tmp_path, monkeypatch
 ):
-  (tmp_path / 'bad.mp4').write_bytes(b'x')
-  (tmp_path / 'good.mp4').write_bytes(sound['h264_mp4'])
-  with monkeypatch.context() as patch:
-    patch.setattr(probe.examine, 'answer', decoder)
-    assert probe.probe(tmp_path / 'bad.mp4', seconds=1).error == fault
-  assert probe.probe(tmp_path / 'good.mp4').num_frames == 40
+  monkeypatch.setattr(examine, 'examine', crash)
+  for name in ('good', 'crash', 'hang', 'good 2'):
+    (tmp_path / name).write_bytes(b'x')
+  first = probe(tmp_path / 'good').width
+  assert first != os.getpid()
+  assert 'signal 11' in probe(tmp_path / 'crash').error
+  start = time.monotonic()
+  found = probe(tmp_path / 'hang', seconds=1)
+  assert found.error == 'it took longer than 1 s'
+  assert time.monotonic() - start < 20
+  # Remembered.
+  assert 'longer than 1 s' in probe(tmp_path / 'hang').error
+  assert probe(tmp_path / 'good 2').error is None
 
 
 def test_many_files_and_a_cache(sound, tmp_path, monkeypatch):
-  paths = []
-  for k in range(6):
-    paths.append(tmp_path / f'{k}.mp4')
-    paths[-1].write_bytes(sound['h264_mp4'])
+  paths = [tmp_path / f'{k}.mp4' for k in range(6)]
+  for path in paths:
+    path.write_bytes(sound['h264_mp4'])
   paths[4].write_bytes(b'broken')
-  file = tmp_path / 'cache' / 'probes.json'
-  seen = []
-  found = probe_cache.probe_many(
-      paths,
-      workers=2,
-      progress=lambda *counts: seen.append(counts),
-      cache=probe_cache.ProbeCache(file),
+  file, seen, asked = tmp_path / 'cache' / 'probes.json', [], []
+  found = probes.probe_many(
+      paths, 2, lambda *counts: seen.append(counts), file
   )
   assert [p.name for p in found] == [str(p) for p in paths]
   assert [p.error is None for p in found] == [True] * 4 + [False, True]
   assert seen[-1] == (6, 6) and len(seen) == 6
 
   # A second run, in a process that remembers nothing, asks about one file.
-  asked = []
-  real = probe._ask
-  monkeypatch.setattr(probe, '_memory', probe._Memory())
+  real = probes.pool.run
+  monkeypatch.setattr(probes, '_memory', probes.collections.OrderedDict())
   monkeypatch.setattr(
-      probe, '_ask', lambda *args: asked.append(args) or real(*args)
+      probes.pool,
+      'run',
+      lambda *args, **kwargs: asked.append(args[1]) or real(*args, **kwargs),
   )
-  cache = probe_cache.ProbeCache(file)
-  assert len(cache) == 5
-  assert probe_cache.probe_many(paths, cache=cache) == found
-  assert len(asked) == 1
-  # A file that changed is looked at again.
+  assert probes.probe_many(paths, cache_file=file) == found
+  assert asked == [str(paths[4])]
+  # A file that changed is looked at again; so are all for another decoder.
   coded_clips.write(paths[0], num_frames=8)
-  assert cache.get(paths[0]) is None
-  assert probe.probe(paths[0]).num_frames == 8
+  assert probes.probe_many(paths, cache_file=file)[0].num_frames == 8
+  asked.clear()
+  probes.probe_many(paths, cache_file=file, decoder='decord')
+  assert len(asked) == 6
 
 
 @pytest.mark.parametrize(
     'text', ['', '{', '[]', '{"version": 0}', '{"version": 1, "probes": [{}]}']
 )
 def test_a_damaged_cache_is_taken_for_empty(sound, tmp_path, text):
-  file = tmp_path / 'probes.json'
+  file, path = tmp_path / 'probes.json', tmp_path / 'clip.mp4'
   file.write_text(text)
-  cache = probe_cache.ProbeCache(file)
-  assert len(cache) == 0
+  path.write_bytes(sound['h264_mp4'])
+  (found,) = probes.probe_many([path], cache_file=file)
+  assert list(probes._load(file, 'pyav').values()) == [found]
+  assert sorted(tmp_path.iterdir()) == [path, file]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    sound, tmp_path, capsys
+):
   (tmp_path / 'clip.mp4').write_bytes(sound['h264_mp4'])
-  cache.put(probe.probe(tmp_path / 'clip.mp4'))
-  cache.save()
-  assert len(probe_cache.ProbeCache(file)) == 1
-  assert sorted(p.name for p in tmp_path.iterdir()) == [
-      'clip.mp4',
-      'probes.json',
-  ]
+  (tmp_path / 'file').write_text('no folder')
+  (found,) = probes.probe_many(
+      [tmp_path / 'clip.mp4'], cache_file=tmp_path / 'file' / 'probes.json'
+  )
+  assert found.num_frames == 40
+  assert 'cache_dir' in capsys.readouterr().err
 
 
 def test_timestamps_are_packed_without_loss():
   rng = np.random.default_rng(0)
   times = np.cumsum(rng.integers(1, 10**12, 500))
-  np.testing.assert_array_equal(probe.unpack(probe.pack(times)), times)
-  assert len(probe.pack(np.arange(0, 512 * 10_000, 512))) < 300
+  np.testing.assert_array_equal(probes.unpack(probes.pack(times)), times)
+  assert len(probes.pack(np.arange(0, 512 * 10_000, 512))) < 300

@@ -1,12 +1,16 @@
-"""Reading video files with PyAV, the decoder that is exact for every file.
+"""An open video file: its frames, when they are shown, and their pixels.
 
-Frames are numbered in presentation order. Two ways of counting exist:
+PyAV reads it, the decoder that is exact for every file. Frames are numbered in
+presentation order. Two ways of counting exist:
 
 * by time, where the container's timestamps can be trusted: the n-th smallest
-  timestamp that is not negative, as players show them;
+  timestamp that is shown, as in a player;
 * by output order of the decoder, for AVI (which stores no presentation times;
   those FFmpeg guesses for files with B-frames are wrong) and for streams with
   missing or repeated timestamps. Codecs order their frames themselves.
+
+Frames before the first key frame, as a recording begins with that was joined
+late, cannot be decoded and do not count.
 """
 
 import contextlib
@@ -20,16 +24,23 @@ from av.video.reformatter import VideoReformatter
 
 Source = str | bytes
 
-# Only real video containers: not text as "ANSI art", not pictures, and above
+# Only real video containers: not text as "ANSI art", not images, and above
 # all not playlists, which could name other files or addresses.
 _FORMATS = (
     'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,'
     'ogg,h264,hevc,m4v,ivf,gif,mxf,nut,dv'
 )
+# What files of these containers are called.
+SUFFIXES = frozenset(
+    {'.3g2', '.3gp', '.asf', '.avi', '.divx', '.f4v', '.flv', '.gif', '.m2t'}
+    | {'.m2ts', '.m2v', '.m4v', '.mkv', '.mov', '.mp4', '.mpe', '.mpeg'}
+    | {'.mpg', '.mts', '.ogv', '.qt', '.ts', '.vob', '.webm', '.wmv'}
+)
 # A file larger than 8K would only be opened to exhaust the memory.
 MAX_SIDE = 16_384
 MAX_PIXELS = 7_680 * 4_320
-MAX_FRAMES = 2_000_000
+# A display matrix that changes nothing.
+AS_STORED = (1, 0, 0, 1)
 # Codecs whose decoder may emit frames early, before it has seen how far
 # ahead the stream reorders; there the timestamps decide.
 _SORTED_BY_TIME = ('h264', 'hevc')
@@ -64,12 +75,17 @@ def open_video(source: Source):
         f'it is not a video file that can be opened ({reason(e)})'
     ) from e
   with container:
-    stream = _video_stream(container)
-    if stream.codec_context is None:
+    # The cover image of a sound file is a video stream to FFmpeg.
+    cover = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    if not streams:
+      raise Unreadable('it holds no video stream')
+    context = streams[0].codec_context
+    if context is None:
       raise Unreadable('its codec is unknown')
-    check_size(stream.codec_context.width, stream.codec_context.height)
-    stream.codec_context.thread_count = 1
-    yield container, stream
+    check_size(context.width, context.height)
+    context.thread_count = 1
+    yield container, streams[0]
 
 
 def check_size(width: int, height: int):
@@ -84,7 +100,7 @@ def check_size(width: int, height: int):
 def decode(
     container, stream, due: Set[int] | None = None
 ) -> Iterator[av.VideoFrame]:
-  """All frames from the current position on, in the decoder's order.
+  """Yields all frames from the current position on, in the decoder's order.
 
   Args:
     container: as `open_video` gave it.
@@ -98,11 +114,7 @@ def decode(
   count = 0
   size = None
   try:
-    for packet in container.demux(stream):
-      # An empty packet in mid-stream is AVI's "as before". The decoder would
-      # take it for the end.
-      if packet.size == 0 and packet.dts is not None:
-        continue
+    for packet in _decodable(container, stream):
       if due is not None:
         leave_out(stream.codec_context, packet.pts not in due)
       for frame in packet.decode():
@@ -125,7 +137,7 @@ def decode(
 def timeline(
     times: Sequence[int | None], container: str, codec: str
 ) -> np.ndarray | None:
-  """The timestamps by which a file's frames are counted.
+  """Returns the timestamps by which a file's frames are counted.
 
   Args:
     times: timestamp of each frame, in the decoder's output order.
@@ -138,8 +150,10 @@ def timeline(
 
   Source: torchvision.io.read_video as EV-CLIP calls it: frames sorted by
     timestamp, negative ones dropped.
-  Differs: the original also sorts AVI files by FFmpeg's guessed timestamps,
-    which shuffles clips with B-frames, and drops frames of equal time.
+  Differs: only MP4 and MOV hide frames by negative times (edit lists); the
+    clock of a transport stream may wrap. The original also sorts AVI files by
+    FFmpeg's guessed timestamps, which shuffles clips with B-frames, and drops
+    frames of equal time.
   """
   if container == 'avi' or any(t is None for t in times):
     return None
@@ -147,9 +161,27 @@ def timeline(
   if np.any(np.diff(values) <= 0) and codec not in _SORTED_BY_TIME:
     return None
   values = np.sort(values)
-  if np.any(np.diff(values) <= 0) or values[-1] < 0:
+  if np.any(np.diff(values) <= 0):
     return None
-  return values[values >= 0]
+  if container.startswith('mov'):
+    values = values[values >= 0]
+  return values if len(values) else None
+
+
+def display(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+  """Returns a frame's display matrix (a, b, c, d), each of -1, 0 and 1.
+
+  A stored place (x, y) is shown at (a x + c y, b x + d y), but for a shift.
+  Other angles than whole quarters are rounded.
+  """
+  data = frame.side_data.get('DISPLAYMATRIX')
+  if data is None:
+    return AS_STORED
+  a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+  signs = [-1 if x < 0 else 1 for x in (a, b, c, d)]
+  if abs(a) + abs(d) >= abs(b) + abs(c):
+    return signs[0], 0, 0, signs[3]
+  return 0, signs[1], signs[2], 0
 
 
 def leave_out(context, unasked: bool):
@@ -157,8 +189,10 @@ def leave_out(context, unasked: bool):
   context.skip_frame = 'NONREF' if unasked else 'DEFAULT'
 
 
-def rgb(frame: av.VideoFrame, rotation: int = 0) -> np.ndarray:
-  """uint8 [H, W, 3]; `rotation` degrees anticlockwise make it upright.
+def rgb(
+    frame: av.VideoFrame, matrix: tuple[int, int, int, int] = AS_STORED
+) -> np.ndarray:
+  """Converts a frame to uint8 [H, W, 3], turned and mirrored as it is shown.
 
   Source: EV-CLIP reads with PyAV's `to_rgb`; this is the same conversion.
   """
@@ -167,25 +201,25 @@ def rgb(frame: av.VideoFrame, rotation: int = 0) -> np.ndarray:
   if not hasattr(_thread, 'converter'):
     _thread.converter = VideoReformatter()
   converted = _thread.converter.reformat(frame, format='rgb24', threads=1)
-  return np.rot90(converted.to_ndarray(), rotation // 90)
-
-
-def rotation(frame: av.VideoFrame) -> int:
-  """The display tag in degrees anticlockwise: 0, 90, 180 or 270.
-
-  Other angles are rounded to these; mirroring is ignored.
-  """
-  return round(frame.rotation / 90) * 90 % 360
+  a, b, c, d = matrix
+  pixels = converted.to_ndarray()
+  return pixels.swapaxes(0, 1)[::b, ::c] if b else pixels[::d, ::a]
 
 
 def reason(error: Exception) -> str:
-  """FFmpeg's own words, without its error number and the file name."""
+  """Returns FFmpeg's own words, without its error number and the file name."""
   return getattr(error, 'strerror', None) or str(error)
 
 
-def _video_stream(container):
-  for stream in container.streams.video:
-    # The cover picture of a sound file is a video stream to FFmpeg.
-    if not stream.disposition & av.stream.Disposition.attached_pic:
-      return stream
-  raise Unreadable('it holds no video stream')
+def _decodable(container, stream) -> Iterator[av.Packet]:
+  """Yields packets from the first key frame on; all if none is marked."""
+  for wait in (True, False):
+    for packet in container.demux(stream):
+      wait = wait and not packet.is_keyframe
+      # An empty packet in mid-stream is AVI's "as before". The decoder would
+      # take it for the end.
+      if not wait and (packet.size or packet.dts is None):
+        yield packet
+    if not wait:
+      return
+    container.seek(0, any_frame=True)

@@ -1,4 +1,4 @@
-"""Some frames of a video, by number, with as little decoding as is exact."""
+"""Reads some frames of a video with as little decoding as is exact."""
 
 import bisect
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 import av
 import numpy as np
 
-from data_pipelines.video import film
+from data_pipelines.video.container import (
+  Source,
+  Unreadable,
+  decode,
+  leave_out,
+  open_video,
+  rgb,
+)
 
 # Frames that are rather decoded than jumped over.
 SEEK_GAP = 48
@@ -17,14 +24,14 @@ class SeekMissed(Exception):
 
 
 def pick(
-    source: film.Source,
+    source: Source,
     wanted: Sequence[int],
     times: np.ndarray | None,
     keyframes: Sequence[int] = (),
     gap: int = SEEK_GAP,
     spare: Sequence[int] = (),
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-  """The frames with the given numbers, in the order they are decoded.
+  """Yields (number, frame) of the frames wanted, as they are decoded.
 
   Args:
     source: path or contents.
@@ -40,36 +47,41 @@ def pick(
     Unreadable: the file cannot be decoded that far.
     SeekMissed: a jump did not lead to the frame.
   """
-  with film.open_video(source) as (container, stream):
+  with open_video(source) as (container, stream):
     for start, numbers in _runs(wanted, keyframes, gap):
       if start:
         container.seek(int(times[start]), stream=stream)
       if times is None:
-        frames, context = film.decode(container, stream), stream.codec_context
-        yield from _pick_by_count(frames, numbers, context, spare)
+        frames = decode(container, stream)
+        yield from _pick_by_count(frames, numbers, stream.codec_context, spare)
       else:
         due = {int(times[n]) for n in numbers} if spare else None
-        frames = film.decode(container, stream, due)
+        frames = decode(container, stream, due)
         yield from _pick_by_time(frames, numbers, times, bool(start))
 
 
-def read(
-    source: film.Source,
-    wanted: Sequence[int],
-    times: np.ndarray | None,
-    keyframes: Sequence[int],
-    rotation: int,
-    spare: Sequence[int] = (),
-) -> list[np.ndarray]:
-  """Frames uint8 [H, W, 3], RGB and upright, for `wanted` as in `pick`."""
+def read(source: Source, wanted: Sequence[int], probe) -> list[np.ndarray]:
+  """Reads frames uint8 [H, W, 3] as they are shown.
+
+  Args:
+    source: path or contents.
+    wanted: frame numbers, sorted, each once.
+    probe: of the file.
+
+  Raises:
+    Unreadable: the file cannot be decoded that far.
+  """
+  times, keyframes, spare = (
+      probe.timestamps(), probe.keyframes, probe.spare_frames(),
+  )  # fmt: skip
 
   def found(keyframes, spare):
     chosen = pick(source, wanted, times, keyframes, spare=spare)
-    return {n: film.rgb(frame, rotation) for n, frame in chosen}
+    return {n: rgb(frame, probe.display) for n, frame in chosen}
 
   try:
     frames = found(keyframes, spare)
-  except (SeekMissed, film.Unreadable):
+  except (SeekMissed, Unreadable):
     if not keyframes and not spare:
       raise
     # What was tried on a few frames does not hold for these, or the file is
@@ -96,21 +108,21 @@ def _runs(wanted, keyframes, gap) -> list[tuple[int, list[int]]]:
 
 
 def _pick_by_count(frames, numbers, context, spare):
-  """The decoder is told before each run of spare frames whether to bother."""
+  """Tells the decoder before each run of spare frames whether to bother."""
   wanted = set(numbers)
   plan = _plan(numbers, spare)
-  film.leave_out(context, next(plan)[1])
-  for frame, (number, leave_out) in zip(frames, plan, strict=False):
-    film.leave_out(context, leave_out)
+  leave_out(context, next(plan)[1])
+  for frame, (number, skip) in zip(frames, plan, strict=False):
+    leave_out(context, skip)
     if number in wanted:
       yield number, frame
     if number == numbers[-1]:
       return
-  raise film.Unreadable(f'it ended before frame {numbers[-1]}')
+  raise Unreadable(f'it ended before frame {numbers[-1]}')
 
 
 def _plan(numbers, spare) -> Iterator[tuple[int, bool]]:
-  """(frame number, whether the spare frames right behind it are left out).
+  """Yields (frame number, whether the spare ones right behind are left out).
 
   For the frames that the decoder gives up to the last of `numbers`, in their
   order; at first for the beginning, which is number -1.
@@ -122,9 +134,9 @@ def _plan(numbers, spare) -> Iterator[tuple[int, bool]]:
       stop += 1
     is_run = stop > number + 1
     k = bisect.bisect_right(numbers, number)
-    leave_out = is_run and (k == len(numbers) or numbers[k] >= stop)
-    yield number, leave_out
-    if not leave_out:
+    skip = is_run and (k == len(numbers) or numbers[k] >= stop)
+    yield number, skip
+    if not skip:
       yield from ((n, False) for n in range(number + 1, stop))
     number = stop
 
@@ -137,9 +149,9 @@ def _pick_by_time(frames, numbers, times, after_seek):
     if number is not None:
       if frame.is_corrupt and after_seek:
         raise SeekMissed
-      # Of a long film `films` has not seen this place.
+      # Not all of a long film has been looked at.
       if frame.is_corrupt:
-        raise film.Unreadable(f'it is damaged in frame {number}')
+        raise Unreadable(f'it is damaged in frame {number}')
       yield number, frame
     if not missing:
       return
@@ -147,4 +159,4 @@ def _pick_by_time(frames, numbers, times, after_seek):
       raise SeekMissed
   if after_seek:
     raise SeekMissed
-  raise film.Unreadable(f'it ended before frame {numbers[-1]}')
+  raise Unreadable(f'it ended before frame {numbers[-1]}')
