@@ -1,6 +1,7 @@
 """How every command starts and how it fails: flags, messages, exit status."""
 
 import errno
+import os
 import re
 import sys
 import traceback
@@ -30,23 +31,14 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
   app.define_help_flags()
   try:
     rest = flags.FLAGS(argv)
-  # ml_collections reports an unknown or mistyped key by whichever of these
-  # the lookup raised.
-  except (
-      flags.Error,
-      AttributeError,
-      KeyError,
-      OSError,
-      TypeError,
-      ValueError,
-  ) as e:
+    if 'config' in flags.FLAGS:
+      # Raises what went wrong with the file, which is kept until here.
+      getattr(flags.FLAGS['config'].value, 'lock', None)
+  # A config file may raise anything.
+  except Exception as e:
     if '--debug' in argv:
       traceback.print_exc()
     _fail(_explain(e, argv))
-  except UserError as e:
-    if '--debug' in argv:
-      traceback.print_exc()
-    _fail(str(e))
   try:
     main(rest[1:])
   except UserError as e:
@@ -58,9 +50,9 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
       raise
     where = f' ({e.filename})' if e.filename else ''
     _fail(f'the disk is full{where}. Free some space and run it again.')
-  except KeyboardInterrupt:
-    print('interrupted', file=sys.stderr)
-    sys.exit(130)
+  except KeyboardInterrupt as e:
+    print(str(e) or 'interrupted', file=sys.stderr)
+    sys.exit(getattr(e, 'status', 130))
 
 
 def _fail(message: str):
@@ -70,29 +62,43 @@ def _fail(message: str):
 
 
 def _explain(error: Exception, argv: Sequence[str]) -> str:
-  """What was wrong with the flags, with the whole key that was mistyped."""
+  """Says what was wrong with the flags or the config file."""
+  if isinstance(error, flags.Error) and not error.__context__:
+    return ' '.join(str(error).split())[:400]
+  given = re.findall(r'^--?config[=\n](.+)$', '\n'.join(argv), re.MULTILINE)
+  file = given[-1].split(':')[0] if given else ''
+  if file and not os.path.isfile(file):
+    return f'--config={file}: there is no such file.'
+  causes = [error]
+  while cause := causes[-1].__cause__ or causes[-1].__context__:
+    causes.append(cause)
+  for cause in reversed(causes):
+    if isinstance(cause, UserError):
+      return str(cause)
+    if isinstance(cause, SyntaxError):
+      return f'{cause.filename}, line {cause.lineno}: {cause.msg}.'
+    frames = traceback.extract_tb(cause.__traceback__)
+    lines = [f.lineno for f in frames if file and f.filename.endswith(file)]
+    if lines:
+      text = ' '.join(str(cause).split())[:300]
+      return f'{file}, line {lines[-1]}: {type(cause).__name__}: {text}'
+  if "no attribute 'get_config'" in str(error):
+    return f'{file} defines no get_config().'
+  return _explain_key(error, argv)
+
+
+def _explain_key(error: Exception, argv: Sequence[str]) -> str:
+  """Says which key of the command line was mistyped."""
   # KeyError shows the repr of its argument, hence args[0].
-  if isinstance(error, OSError):
-    return f'--config cannot be loaded: {_last_line(error)}'
   text = str(error.args[0]) if error.args else str(error)
   text = ' '.join(text.replace("\\'", "'").strip().splitlines())
   quoted = re.search(r'[\'"](\w+)[\'"]', text)
   if not isinstance(error, (KeyError, AttributeError)) or not quoted:
     return text[:400]
   word = quoted[1]
-  flag = next(
-      (
-          a.split('=')[0]
-          for a in argv
-          if a.startswith('--config.') and word in re.split(r'[.=]', a)
-      ),
-      word,
-  )
+  keys = [a.split('=')[0] for a in argv if a.startswith('--config.')]
+  key = next((k for k in keys if word in re.split(r'[.=]', k)), word)
   hint = re.search(r'Did you mean "(\w+)"', text)
-  return f'unknown config key {flag}.' + (
+  return f'unknown config key {key}.' + (
       f' Did you mean "{hint[1]}"?' if hint else ''
   )
-
-
-def _last_line(error: Exception) -> str:
-  return str(error).strip().splitlines()[-1].strip()

@@ -32,8 +32,7 @@ from data_pipelines import cli
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods import checkpoints
 from evclip_jax.methods.checkpoints import Source
-from evclip_jax.weights import cache, formats, native
-from evclip_jax.weights.identify import LABELS
+from evclip_jax.weights import cache, files, own_file
 
 _SHOWN = 4
 
@@ -102,7 +101,7 @@ def convert_file(
   _check_out(source, out, force)
   if clip and to != 'torch-names':
     raise UserError(f'--clip={clip} is for --to=torch-names, not --to={to}.')
-  file = formats.read_tensors(source)
+  file = files.read_tensors(source)
   try:
     found = checkpoints.convert(file)
   except WeightsError as e:
@@ -116,18 +115,19 @@ def convert_file(
     _write_own(file, found, out)
   else:
     tensors = checkpoints.renamed(file, found, to, clip)
-    native.write_tensors(out, tensors, {'format': 'pt', 'source': source.name})
+    noted = {'format': 'pt', 'source': source.name}
+    own_file.write_tensors(out, tensors, noted)
   print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
 
 
-def _write_own(file: formats.StateFile, found: Source, out: Path):
-  version = checkpoints.VERSIONS[found.part]
-  noted = cache.source_metadata(Path(file.path), version)
+def _write_own(file: files.StateFile, found: Source, out: Path):
+  version = found.version
+  noted = cache.metadata_of(Path(file.path), version)
   noted['source_kind'] = found.kind
   if found.kind == 'evclip-jax':
     noted['sizes'] = file.metadata['sizes']
   converted = found.converted
-  native.write(out, found.part, converted.flat, converted.sizes, noted)
+  own_file.write(out, found.part, converted.flat, converted.sizes, noted)
 
 
 def _check_out(source: Path, out: Path, force: bool):
@@ -141,17 +141,17 @@ def _check_out(source: Path, out: Path, force: bool):
     raise UserError(f'{out} is there already. Add --force to replace it.')
 
 
-def _describe(file: formats.StateFile, found: Source, verbose: bool):
-  converted, report = found.converted, found.converted.report
+def _describe(file: files.StateFile, found: Source, verbose: bool):
+  converted = found.converted
   count = sum(int(np.prod(x.shape)) for x in converted.flat.values())
-  print(f'{file.path}: {LABELS[found.kind]} ({file.kind}).')
+  print(f'{file.path}: {found.label} ({file.kind}).')
   for note in file.notes:
     print(f'  {note}')
   sizes = file.metadata.get('sizes')
   print(f'  {json.loads(sizes) if sizes else converted.sizes}')
-  mapped = [f'{n} -> {p}' for n, p in report.mapped.items()]
+  mapped = [f'{n} -> {p}' for n, p in converted.mapped.items()]
   _list('mapped', mapped, verbose)
-  _list('ignored', [*report.ignored, *file.left_out], verbose)
+  _list('ignored', [*converted.ignored, *file.left_out], verbose)
   # The tables refuse a file that lacks anything, so there is no other case.
   _list('missing', [], verbose)
   print(f'  {count:,} numbers in {len(converted.flat)} tensors, float32')

@@ -12,9 +12,9 @@ import safetensors.numpy
 
 from data_pipelines.errors import UserError
 from evclip_jax import convert
-from evclip_jax.weights import cache, formats, native, scenic
-from tests.clip import small
-from tests.interop import test_sources as states
+from evclip_jax.weights import files, own_file, scenic_names
+from tests.models import small
+from tests.weights import test_networks as states
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def test_every_kind_is_converted_and_described(kind, run, source, tmp_path):
   out = tmp_path / 'out.safetensors'
   status, text, err = run(source(kind), out)
   assert (status, err) == (0, '')
-  file = formats.read_tensors(out)
+  file = files.read_tensors(out)
   part = states.STATES[kind][1]
   assert file.metadata['part'] == part
   assert file.metadata['source_kind'] == kind
-  assert file.metadata['source_sha256'] == cache.file_sha256(source(kind))
+  assert file.metadata['source_sha256'] == own_file.file_sha256(source(kind))
   branches = ('clip/', 'method/') if part == 'several' else f'{part}/'
   assert all(name.startswith(branches) for name in file.tensors)
   assert all(x.dtype == np.float32 for x in file.tensors.values())
@@ -103,14 +103,14 @@ def test_back_to_the_original_names(kind, run, source, tmp_path):
   assert run(source(kind), ours)[0] == 0
   assert run(ours, back, to='torch-names')[0] == 0
   original = states.STATES[kind][0]()
-  found = formats.read_tensors(back).tensors
+  found = files.read_tensors(back).tensors
   for name, value in found.items():
     wanted = original[name].astype(np.float32)
     np.testing.assert_array_equal(value, wanted, name)
   # And our file from it is the same again.
   again = tmp_path / 'again.safetensors'
   assert run(back, again)[0] == 0
-  first, second = formats.read_tensors(ours), formats.read_tensors(again)
+  first, second = files.read_tensors(ours), files.read_tensors(again)
   assert first.metadata['tree_hash'] == second.metadata['tree_hash']
   assert first.metadata['sizes'] == second.metadata['sizes']
 
@@ -118,12 +118,12 @@ def test_back_to_the_original_names(kind, run, source, tmp_path):
 def test_to_scenic_and_back(run, source, tmp_path):
   ours, theirs = tmp_path / 'ours.safetensors', tmp_path / 'theirs.safetensors'
   assert run(source('open-clip'), theirs, to='scenic')[0] == 0
-  tree = formats.read_tensors(theirs).tensors
-  wanted = scenic.to_scenic(small.flat(small.VIT))
+  tree = files.read_tensors(theirs).tensors
+  wanted = scenic_names.to_scenic(small.flat(small.VIT))
   assert tree.keys() == wanted.keys()
   assert run(theirs, ours)[0] == 0
-  found = native.read(
-      formats.read_tensors(ours), 'clip', type(small.VIT)
+  found = own_file.read(
+      files.read_tensors(ours), 'clip', type(small.VIT)
   )
   assert found.sizes == small.VIT
   for path, value in small.flat(small.VIT).items():
@@ -134,9 +134,9 @@ def test_an_own_file_keeps_its_sizes(run, tmp_path):
   path, out = tmp_path / 'own.safetensors', tmp_path / 'out.safetensors'
   sizes = dataclasses.replace(states.TRUNK, drop_path=0.25)
   flat = {'norm/bias': np.ones(3, np.float32)}
-  native.write(path, 'encoder', flat, sizes, {})
+  own_file.write(path, 'encoder', flat, sizes, {})
   assert run(path, out)[0] == 0
-  found = native.read(formats.read_tensors(out), 'encoder', type(sizes))
+  found = own_file.read(files.read_tensors(out), 'encoder', type(sizes))
   assert found.sizes == sizes
 
 

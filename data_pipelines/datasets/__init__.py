@@ -19,7 +19,7 @@ OFFICIAL = (
 # The others have a function `read` as below.
 _OTHERS = {
     'demo': 'data_pipelines.demo.collection',
-    'demo_unseen': 'data_pipelines.demo.unseen',
+    'demo_unseen': 'data_pipelines.demo.collection',
     'folder': 'data_pipelines.datasets.folder',
 }
 

@@ -14,7 +14,7 @@ from data_pipelines.lists import classes, grammars, text
 from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import Item, Listing
 from data_pipelines.stores import files
-from data_pipelines.video import pictures
+from data_pipelines.video import image_folder
 
 _HOMEPAGE = 'https://www.qualcomm.com/developer/software/something-something-v-2-dataset'
 # Qualcomm's names and 20BN's older ones.
@@ -34,7 +34,7 @@ def _has_videos(folder: pathlib.Path) -> bool:
   return any(
       files.is_clip(path.name)
       or path.name.isdigit()
-      and pictures.is_frame_folder(path)
+      and image_folder.is_frame_folder(path)
       for path in folder.iterdir()
   )
 

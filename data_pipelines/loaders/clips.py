@@ -16,7 +16,7 @@ from data_pipelines.loaders import clip_frames
 from data_pipelines.loaders.clip_frames import FrameSpec
 from data_pipelines.loaders.dataset import Batch, Row, Stream
 from data_pipelines.loaders.source import Source
-from data_pipelines.video import readers
+from data_pipelines.video import pool
 
 
 class TrainLoader:
@@ -54,7 +54,7 @@ class TrainLoader:
       seed: of the order and of the crops.
       start_step: batches that were already consumed.
       process_index, process_count: which share of each batch to give.
-      workers: clips read at once, see `readers`; 0 = one per core.
+      workers: clips read at once, see `pool.number`; 0 = one per core.
       prefetch: batches decoded ahead.
 
     Raises:
@@ -65,8 +65,7 @@ class TrainLoader:
     share = share_of(self.batch_size, process_count)
     batch_rows, steps = self.batch_size, self.steps_per_epoch
     orders = _Orders(len(source), seed)
-    workers = readers.number(workers)
-    read = readers.reader(workers)
+    workers = pool.number(workers)
 
     def row(number: int) -> Row:
       step, place = divmod(number, share)
@@ -74,7 +73,9 @@ class TrainLoader:
       position = in_epoch * batch_rows + process_index * share + place
       index = int(orders.of(epoch)[position])
       generator = randomness.generator(seed, 'clip', epoch, index)
-      video = read(clip_frames.train_clip(source, index, spec, generator))
+      video = clip_frames.read(
+          clip_frames.train_clip(source, index, spec, generator), workers
+      )
       return video, source.records[index].label, 1.0, index, 0
 
     self._stream = Stream(
@@ -158,7 +159,7 @@ class EvalLoader:
       positions: which clips of the list, in this order; None = all. 'index'
         still counts the whole list.
       process_index, process_count: which share of each batch to give.
-      workers: clips read at once, see `readers`; 0 = one per core.
+      workers: clips read at once, see `pool.number`; 0 = one per core.
       prefetch: batches decoded ahead.
 
     Raises:
@@ -174,8 +175,7 @@ class EvalLoader:
     self.num_batches = -(-total // batch_size)
     share = share_of(batch_size, process_count)
     padding = np.zeros(spec.shape, np.uint8)
-    workers = readers.number(workers)
-    read = readers.reader(workers)
+    workers = pool.number(workers)
 
     def row(number: int) -> Row:
       batch, place = divmod(number, share)
@@ -184,8 +184,9 @@ class EvalLoader:
         return padding, 0, 0.0, 0, 0
       clip, view = divmod(position, self.num_views)
       index = int(chosen[clip])
-      video = read(
-          clip_frames.eval_clip(source, index, spec, view, clips, crops, seed)
+      video = clip_frames.read(
+          clip_frames.eval_clip(source, index, spec, view, clips, crops, seed),
+          workers,
       )
       return video, source.records[index].label, 1.0, index, view
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.loaders import quiet_tensorflow
-from data_pipelines.video import kept_memory
+from data_pipelines.video import pool
 
 Batch = dict[str, np.ndarray]
 # video, label, mask, index, view.
@@ -103,7 +103,7 @@ class Stream:
 
   def _open(self) -> Iterator:
     tf = quiet_tensorflow.load()
-    kept_memory.keep()
+    pool.keep_memory()
     work = self._work
 
     # Else its source would be rewritten and stored in a file for nothing.

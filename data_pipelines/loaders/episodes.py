@@ -16,7 +16,7 @@ from data_pipelines.loaders.clip_frames import FrameSpec
 from data_pipelines.loaders.clips import EvalLoader, share_of
 from data_pipelines.loaders.dataset import Batch, Row, Stream
 from data_pipelines.loaders.source import Source
-from data_pipelines.video import readers
+from data_pipelines.video import pool
 
 
 class TrainEpisodes:
@@ -55,7 +55,7 @@ class TrainEpisodes:
       seed: of frames, crops and colours.
       start_step: batches that were already consumed.
       process_index, process_count: which share of each batch to give.
-      workers: clips read at once, see `readers`; 0 = one per core.
+      workers: clips read at once, see `pool.number`; 0 = one per core.
       prefetch: batches decoded ahead.
 
     Raises:
@@ -68,8 +68,7 @@ class TrainEpisodes:
     self._episodes, self._share = episodes, share
     size, support = episodes.clips_per_episode, episodes.num_support
     kept = _Kept(episodes)
-    workers = readers.number(workers)
-    read = readers.reader(workers)
+    workers = pool.number(workers)
 
     def first(step: int) -> int:
       return step * per_step + process_index * share
@@ -81,8 +80,9 @@ class TrainEpisodes:
       clip = int(kept.clips(episode)[slot])
       generator = randomness.generator(seed, 'episode clip', episode, clip)
       query = slot >= support
-      video = read(
-          clip_frames.train_clip(source, clip, spec, generator, query)
+      video = clip_frames.read(
+          clip_frames.train_clip(source, clip, spec, generator, query),
+          workers,
       )
       return video, 0, 1.0, clip, 0
 
@@ -166,7 +166,7 @@ class EvalEpisodes:
       from_bank: kept for the reader of `episodes`.
       per_batch: episodes per batch over all processes; 0 = one per process.
       process_index, process_count: which share of each batch to give.
-      workers: clips read at once, see `readers`; 0 = one per core.
+      workers: clips read at once, see `pool.number`; 0 = one per core.
       prefetch: batches decoded ahead.
 
     Raises:
@@ -174,7 +174,7 @@ class EvalEpisodes:
     """
     if not episodes.num:
       raise ValueError('scoring needs a number of episodes.')
-    shared = {'workers': readers.number(workers), 'prefetch': prefetch}
+    shared = {'workers': pool.number(workers), 'prefetch': prefetch}
     self._clips = EvalLoader(
         source,
         batch_size,
@@ -211,7 +211,6 @@ class EvalEpisodes:
     size = self.episodes.clips_per_episode
     padding = np.zeros(self._spec.shape, np.uint8)
     kept = _Kept(self.episodes)
-    read = readers.reader(self._shared['workers'])
 
     def first(batch: int) -> int:
       return start + batch * self._per_batch + self._offset
@@ -223,10 +222,11 @@ class EvalEpisodes:
       if episode >= self.episodes.num:
         return padding, 0, 0.0, 0, 0
       clip = int(kept.clips(episode)[slot])
-      video = read(
+      video = clip_frames.read(
           clip_frames.eval_clip(
               self._source, clip, self._spec, seed=self._seed
-          )
+          ),
+          self._shared['workers'],
       )
       return video, 0, 1.0, clip, 0
 

@@ -172,7 +172,9 @@ def _examine(
       dict.fromkeys(store.stored(r) for clips in asked for r in clips.records)
   )
   if isinstance(store, FileTree):
-    probes = scan.probe_files(store, keys, cache_dir, data.workers)
+    probes = scan.probe_files(
+        store, keys, cache_dir, data.workers, data.decoder, asked
+    )
   else:
     probes = store.probes(keys)
   kept, skipped = scan.sort_out(

@@ -12,7 +12,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import episodes
 from data_pipelines.loaders import clip_frames, clips, open_data
 from data_pipelines.loaders import episodes as episode_loader
-from data_pipelines.video import readers
+from data_pipelines.video import pool
 
 
 class Lists:
@@ -42,7 +42,7 @@ class Lists:
         'spec': clip_frames.spec_of(config.data),
         'process_index': process_index,
         'process_count': process_count,
-        'workers': readers.number(config.data.workers),
+        'workers': pool.number(config.data.workers),
         'prefetch': config.data.prefetch,
     }
     self.class_names = sets.class_names
@@ -54,13 +54,13 @@ class Lists:
     Frames are uint8 [T, H, W, 3], the middle view.
     """
     source = self._sets.evals()[name]
-    read = readers.reader(self._shared['workers'])
     chosen = np.linspace(0, len(source) - 1, min(most, len(source)))
     for index in dict.fromkeys(int(i) for i in chosen):
       clip = clip_frames.eval_clip(
           source, index, self._shared['spec'], seed=self._config.seed
       )
-      yield read(clip), source.class_names[source.records[index].label]
+      pixels = clip_frames.read(clip, self._shared['workers'])
+      yield pixels, source.class_names[source.records[index].label]
 
   def write(self, folder: str | os.PathLike):
     """Writes the lists and class names of a run into its folder."""
@@ -206,9 +206,6 @@ class EpisodePipeline(Lists):
 
   def _to_score(self, source) -> episodes.EpisodeList:
     own = self._config.episodes
-    if own.listing:
-      path = pathlib.Path(own.listing) / _listing(source.name)
-      return episodes.read(path, source.clips, source.class_names)
     way, shot = own.test_way or own.way, own.test_shot or own.shot
     return self._episodes(source, way, shot, own.test_query, own.test_episodes)
 

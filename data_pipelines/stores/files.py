@@ -11,12 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipRecord
-from data_pipelines.video import pictures
+from data_pipelines.video import SUFFIXES, image_folder
 
-SUFFIXES = frozenset(
-    {'.3gp', '.avi', '.flv', '.m4v', '.mkv', '.mov', '.mp4'}
-    | {'.mpeg', '.mpg', '.ogv', '.ts', '.webm', '.wmv'}
-)
 # Two videos of fewer bytes may be equal and no copies: there is nothing in it.
 _LEAST_BYTES = 256
 # Equal at both ends: only then are files read as a whole.
@@ -121,7 +117,7 @@ class FileTree:
   def find(self, path: str) -> str | None:
     """Returns the key of the clip a list means by `path`, or None."""
     full = os.path.normpath(os.path.join(self.root, path))
-    if os.path.isfile(full) or pictures.is_frame_folder(full):
+    if os.path.isfile(full) or image_folder.is_frame_folder(full):
       return self.key(full)
     if not self._by_name and path.isascii():
       return None
@@ -213,7 +209,7 @@ def walk(root: pathlib.Path) -> Iterable[str]:
       else:
         above[below] = (*reals, real)
     found = [os.path.join(folder, n) for n in files if is_clip(n)]
-    if not found and not names and pictures.are_frames(files):
+    if not found and not names and image_folder.are_frames(files):
       found = [folder]
     for full in found:
       key = os.path.relpath(full, root).replace(os.sep, '/')
@@ -233,7 +229,7 @@ def is_clip(name: str) -> bool:
 def has_class_folders(root: pathlib.Path) -> bool:
   """Returns whether any folder directly below `root` directly holds a clip."""
   return any(
-      is_clip(name) or pictures.is_frame_folder(root / folder / name)
+      is_clip(name) or image_folder.is_frame_folder(root / folder / name)
       for folder in folders(root)
       for name in os.listdir(root / folder)
   )
@@ -242,7 +238,7 @@ def has_class_folders(root: pathlib.Path) -> bool:
 def has_clips(root: pathlib.Path) -> bool:
   """Returns the same, or whether folders of images lie in `root`."""
   return has_class_folders(root) or any(
-      pictures.is_frame_folder(root / folder) for folder in folders(root)
+      image_folder.is_frame_folder(root / folder) for folder in folders(root)
   )
 
 

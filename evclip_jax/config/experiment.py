@@ -1,6 +1,7 @@
 """What a file in `configs/` calls: the schema plus one method's settings."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import ml_collections
@@ -13,7 +14,7 @@ from evclip_jax.methods import base
 
 
 def new(method: str) -> ml_collections.ConfigDict:
-  """The base schema with `method.settings` filled from the method's file.
+  """Returns the base schema with `method.settings` from the method's file.
 
   Args:
     method: a file name in `evclip_jax/methods`, such as 'ev_clip'.
@@ -29,23 +30,41 @@ def new(method: str) -> ml_collections.ConfigDict:
   return config.lock()
 
 
-def use_recipe(config: ml_collections.ConfigDict):
-  """Sets what the method's file says its authors use, if it says anything.
+def on_data(
+    name: str, method: str, shots: int = 0
+) -> ml_collections.ConfigDict:
+  """Returns a config of a data set by the method's own recipe.
 
-  For config files made for one method that serve others too.
+  Args:
+    name: data.name.
+    method: as for `new`.
+    shots: data.shots, if the recipe says nothing else.
   """
-  recipe = getattr(base.load(config.method.name), 'RECIPE', {})
+  config = new(method)
+  config.data.name, config.data.shots = name, shots
+  use_recipe(config)
+  return config
+
+
+def use_recipe(config: ml_collections.ConfigDict, method: str = ''):
+  """Sets what a method's file says its authors use, if it says anything.
+
+  Args:
+    config: the config to change.
+    method: whose recipe; '' = the config's own method's.
+  """
+  recipe = getattr(base.load(method or config.method.name), 'RECIPE', {})
   config.update_from_flattened_dict(recipe)
 
 
-def variant(
+def row(
     config: ml_collections.ConfigDict, method: str, settings: dict[str, Any]
 ) -> ml_collections.ConfigDict:
-  """The same experiment with another method or other settings of it.
+  """Returns the same experiment with another method or other settings of it.
 
   Args:
     config: a full config; left as it is.
-    method: the variant's method.
+    method: the row's method.
     settings: values that differ from the config's settings (same method) or
       from the method's defaults (another method).
 
@@ -69,25 +88,54 @@ def variant(
   return out.lock()
 
 
-def from_flag(holder: flags.FlagHolder):
-  """The config behind a `--config` flag, with the values that go with it.
+def choose_variant(
+    config: ml_collections.ConfigDict, given: Iterable[str] = ()
+) -> ml_collections.ConfigDict:
+  """Sets what goes with the config's other values, such as its backbone.
+
+  Args:
+    config: with `variants`; left as it is.
+    given: keys that the command line set; they stay.
+
+  Returns:
+    A locked config without `variants`.
+  """
+  out = identity.from_dict(identity.to_dict(config))
+  values, given = identity.flat(config), set(given)
+  for variant in config.variants:
+    if all(values[key] == value for key, value in variant['when'].items()):
+      out.update_from_flattened_dict(
+          {k: v for k, v in variant['set'].items() if k not in given}
+      )
+  out.variants = ()
+  return out
+
+
+def from_flag(holder: flags.FlagHolder) -> ml_collections.ConfigDict:
+  """Returns the checked config behind a `--config` flag.
 
   Raises:
-    UserError: no file was named, or there is no such file.
+    UserError: no file was named, or it gives no config or sets a value that no
+      run could use.
   """
-  try:
-    config = holder.value
-  except OSError as e:
-    reason = str(e).strip().splitlines()[-1].strip()
-    raise UserError(f'--config cannot be loaded: {reason}') from e
-  if config is None:
+  flag = flags.FLAGS[holder.name]
+  if not flag.present:
     raise UserError('--config is missing, such as --config=configs/ucf.py.')
-  given = config_flags.get_override_values(flags.FLAGS[holder.name])
-  return identity.choose_variant(config, given)
+  found = isinstance(holder.value, ml_collections.ConfigDict)
+  if not found or not set(schema.base().keys()) <= set(holder.value.keys()):
+    raise UserError(
+        f'{config_flags.get_config_filename(flag)}: get_config() must return '
+        'what experiment.new(METHOD) gives, with changed values.'
+    )
+  config = choose_variant(
+      holder.value, config_flags.get_override_values(flag)
+  )
+  schema.check(config)
+  return config
 
 
 def is_episodic(config: ml_collections.ConfigDict) -> bool:
-  """Whether the method, and every variant to compare, learns from episodes.
+  """Says whether the method, and every row to compare, learns from episodes.
 
   Raises:
     UserError: some do and some do not.
@@ -104,7 +152,7 @@ def is_episodic(config: ml_collections.ConfigDict) -> bool:
 
 
 def settings(config: ml_collections.ConfigDict) -> Any:
-  """The method's Settings dataclass with the config's values."""
+  """Returns the method's Settings dataclass with the config's values."""
   module = base.load(config.method.name)
   values = config.method.settings.to_dict()
   known = {f.name for f in dataclasses.fields(module.Settings)}

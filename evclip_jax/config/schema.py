@@ -1,240 +1,265 @@
-"""The schema of a run: every key, its default and what it means.
+"""The keys of a config: default, allowed values and meaning, in one table.
 
 A file in `configs/` starts from `experiment.new(method)`, which is this schema
 plus one method's settings, changes some values and returns it locked. Every
 key can be overridden on the command line: `--config.data.shots=4`.
 """
 
+from typing import Any, NamedTuple
+
 import ml_collections
+
+from data_pipelines.errors import UserError
+
+
+class Key(NamedTuple):
+  """What is known of a key.
+
+  Attributes:
+    default: its value if nobody sets it; {} for a group of a user's own keys.
+    meaning: for people.
+    allowed: the choices, or the least number; None = not checked here.
+  """
+
+  default: Any
+  meaning: str
+  allowed: tuple[Any, ...] | int | None = None
+
+# fmt: off
+KEYS = {
+    'seed': Key(1, 'Chooses every random number of the run and nothing else.'),
+    'split': Key(1, 'Official split of the data set: 1, 2 or 3.'),
+    'batch_size': Key(64, 'Clips per step over all devices together.', 1),
+    'cache_dir': Key('',
+        "Folder of downloads and caches; '' = ~/.cache/evclip_jax."),
+    'variants': Key((),
+        'Values that go with others unless the command line sets them: '
+        "{'when': {'clip.name': 'ViT-L/14'}, 'set': {'batch_size': 16}}."),
+    'compare': Key((),
+        "Rows of a table, run one after the other: {'name': ..., 'method': "
+        "..., 'settings': {...}}. () = one run."),
+    # ---- data
+    'data.name': Key('ucf101',
+        "A data set ('ucf101', 'hmdb51', ...), 'folder' or 'demo'."),
+    'data.root': Key('', 'The folder that holds the videos.'),
+    'data.train_list': Key('', "A list file; '' = the data set's own."),
+    'data.val_list': Key('', 'The same for choosing a checkpoint.'),
+    'data.test_list': Key('', 'The same for scoring.'),
+    'data.tests': Key({},
+        'Several named test lists in place of one: name -> list file.'),
+    'data.path_rule': Key('',
+        "For mirrors: 'REGEX=>REPLACEMENT' rewrites each path of a list."),
+    'data.on_missing': Key('error',
+        'What happens to listed clips that are not there.', ('error', 'skip')),
+    'data.most_missing': Key(0.2,
+        'The share of a list that on_missing=skip may leave out.'),
+    'data.on_broken': Key('error',
+        'What happens to clips that cannot be decoded.', ('error', 'skip')),
+    'data.label_kind': Key('verb',
+        'What is told apart in EPIC-Kitchens; an action is both.',
+        ('verb', 'noun', 'action')),
+    'data.shots': Key(0,
+        'Training clips per class, drawn from the list; 0 = all.', 0),
+    'data.few_shot_short': Key('error',
+        "A class with fewer clips than shots; 'keep' what there is.",
+        ('error', 'keep')),
+    'data.class_names': Key('',
+        "A file with a class name per line, in label order; '' = from the "
+        "data. With class_scope='per_list' also, with commas between them: a "
+        "JSON file {'train': [...], 'test': [...]}, LIST=FILE for one list, "
+        "'clip_fsar/<data set>' for CLIP-FSAR's lists."),
+    'data.class_scope': Key('shared',
+        'Whether all lists share one numbering of classes, or each numbers its '
+        'own as base and novel lists of EZ-CLIP and CLIP-FSAR do.',
+        ('shared', 'per_list')),
+    'data.novel_classes': Key('',
+        "Classes kept out of training; lists 'base' and 'novel' replace "
+        "'test'. 'half' = the second half in label order, 'first_half', or a "
+        'file of class names.'),
+    'data.others': Key({},
+        'Other data sets to score, each against its own classes: name -> '
+        "{'name', 'root', 'splits', 'test_list', 'class_names', 'tfds_dir'}."),
+    'data.score_own': Key(True,
+        "Whether the data set's own test lists are scored as well."),
+    'data.tfds_dir': Key('',
+        "A folder made by python -m data_pipelines.build; '' = files."),
+    'data.preprocess': Key('ev_clip',
+        'Whose recipe makes pixels of videos, a module in '
+        'data_pipelines/views. Keys below name the recipes that read them.'),
+    'data.num_frames': Key(8, 'T, frames per clip.', 1),
+    'data.window_frames': Key(32,
+        'Frames of the video that they are spread over (ev_clip).', 1),
+    'data.train_temporal': Key('center',
+        'Where the window lies in training (ev_clip), or the frame in each of '
+        'T segments (ez_clip).', ('center', 'random')),
+    'data.frame_rule': Key('segment',
+        'Which frames (clip_fsar): one drawn of each of T segments, in scoring '
+        'as well; their middle ones in scoring; or evenly spaced ones '
+        '(Kinetics).', ('segment', 'segment_center', 'interval')),
+    'data.resize_height': Key(256,
+        'Height that a frame is squeezed into (ev_clip).', 1),
+    'data.resize_width': Key(340, 'The same for the width.', 1),
+    'data.crop_pixels': Key(224, 'P, the side of the square cut out.', 1),
+    'data.flip': Key(True,
+        'Mirror half of the training clips (ez_clip). False where left and '
+        'right are different classes.'),
+    'data.query_augment': Key(False,
+        'Mirror half of the training queries (clip_fsar, Kinetics).'),
+    'data.workers': Key(0,
+        'Processes that read clips (about 200 MB each): 0 = one per core, at '
+        'most 16; 1 = the trainer itself.', 0),
+    'data.decoder': Key('pyav',
+        "What decodes videos; 'decord' where a test of the file shows that it "
+        'is exact, else PyAV.', ('pyav', 'decord')),
+    'data.prefetch': Key(2, 'Batches decoded ahead.'),
+    # ---- networks
+    'clip.name': Key('ViT-B/16',
+        "A name of python -m evclip_jax.download, or 'tiny'."),
+    'clip.weights': Key('',
+        "'' = the published weights of clip.name; a file; another published "
+        "name; or 'random:SEED' to try things without weights."),
+    'clip.vocab': Key('', "A BPE vocabulary file; '' = the usual one."),
+    'encoder.name': Key('omnivore_swinS',
+        'The video trunk, for methods that use one.'),
+    'encoder.weights': Key('', 'As clip.weights.'),
+    'method.name': Key('', 'A name in evclip_jax/methods.'),
+    'method.weights': Key('',
+        "A file of the method's trained weights (ours or the original code's) "
+        "to start from; '' = the method's own initialisation."),
+    'method.settings': Key({}, "The method's own: `Settings` in its file."),
+    'compute.dtype': Key('float32',
+        'Of the networks. Parameters, optimizer, losses stay float32.',
+        ('float32', 'bfloat16')),
+    'compute.remat': Key(False,
+        "Recompute CLIP's blocks in the backward pass: less memory, more time.",
+        ),
+    'compute.compilation_cache': Key(True,
+        'Keep compiled programs in <cache_dir>/compiled, or where '
+        'JAX_COMPILATION_CACHE_DIR says.'),
+    'mesh.data': Key(0, 'Devices along the batch axis; 0 = all.', 0),
+    'mesh.shard_frozen': Key(False,
+        'Spread large frozen weights over the devices.'),
+    # ---- training
+    'optimizer.name': Key('adamw',
+        "With 'adam_l2' the decay is part of the gradient.",
+        ('adamw', 'adam_l2')),
+    'optimizer.learning_rate': Key(4e-4, 'The highest rate.'),
+    'optimizer.weight_decay': Key(0.05, 'On every leaf but no_decay.'),
+    'optimizer.no_decay': Key((),
+        'Patterns of paths of leaves without decay, matched in full.'),
+    'optimizer.b1': Key(0.9, 'Of Adam.'),
+    'optimizer.b2': Key(0.999, 'Of Adam.'),
+    'optimizer.eps': Key(1e-8, 'Of Adam.'),
+    'optimizer.clip_norm': Key(0.0,
+        'Longest gradient over all leaves together; 0 = any.'),
+    'optimizer.schedule': Key('delayed_cosine',
+        'See evclip_jax/training/optimizer.py.',
+        ('delayed_cosine', 'warmup_cosine', 'relative_steps')),
+    'optimizer.warmup_epochs': Key(1, 'Length of the warm-up.', 0),
+    'optimizer.warmup_learning_rate': Key(2e-5,
+        'Where the warm-up stays (delayed_cosine) or begins (relative_steps).'),
+    'optimizer.rate_every_steps': Key(1,
+        'How often the rate is set (warmup_cosine).', 1),
+    'optimizer.stair_epochs': Key((0,),
+        'Epochs from which on stair_rates hold (relative_steps).'),
+    'optimizer.stair_rates': Key((1.0,),
+        'Shares of learning_rate (relative_steps).'),
+    'optimizer.epochs_count_twice': Key(False,
+        "As CLIP-FSAR's code counts them (relative_steps)."),
+    'optimizer.iterations_per_step': Key(1,
+        "Iterations that a step stands for, whose last one's rate holds "
+        '(relative_steps; CLIP-FSAR: 4).', 1),
+    'optimizer.iterations_per_epoch': Key(0,
+        'Iterations of an epoch (relative_steps); 0 = those of its steps.', 0),
+    'train.epochs': Key(500, 'Passes over the training clips.', 1),
+    'train.eval_every_epochs': Key(5, 'How often lists are scored.', 1),
+    'train.checkpoint_every_epochs': Key(5, 'How often it is saved.', 1),
+    'train.log_every_steps': Key(1, 'How often metrics are written.', 1),
+    'train.accumulate': Key(1,
+        'Parts that a batch goes through the network in, one after the other: '
+        'less memory, the same numbers. For losses that are means.', 1),
+    'train.select': Key('auto',
+        "Which checkpoint is reported. 'best_on_test' is some originals' "
+        "protocol: optimistic, and the output says so. 'auto' = best_val if "
+        'there is validation data, else last.',
+        ('auto', 'last', 'best_val', 'best_on_test')),
+    'eval.batch_size': Key(0, 'Clips per evaluation step; 0 = batch_size.', 0),
+    'eval.clips': Key(1, 'Windows per video, probabilities averaged.', 1),
+    'eval.crops': Key(1, 'Crops per window.', (1, 3)),
+    # ---- episodes, in place of batch_size and epochs
+    'episodes.way': Key(5, 'Classes of an episode.', 2),
+    'episodes.shot': Key(1, 'Support clips of each class.', 1),
+    'episodes.query': Key(5, 'Query clips of each class.', 1),
+    'episodes.test_way': Key(0, 'In testing; 0 = as in training.', 0),
+    'episodes.test_shot': Key(0, 'In testing; 0 = as in training.', 0),
+    'episodes.test_query': Key(1, 'In testing.', 1),
+    'episodes.per_step': Key(16, 'Episodes per step over all devices.', 1),
+    'episodes.train_episodes': Key(20_000,
+        'Episodes to train on, a whole number of steps.', 1),
+    'episodes.epoch_episodes': Key(2_000,
+        'What the schedule calls an epoch, rounded down to steps.', 1),
+    'episodes.eval_every_episodes': Key(2_000,
+        'How often lists are scored and the state is saved.', 1),
+    'episodes.test_episodes': Key(10_000, 'Of each list to score.', 1),
+    'episodes.bank': Key(True,
+        'Compute the features of each clip to score once.'),
+    # ---- protocols: several runs, one result
+    'protocol.name': Key('',
+        "A name in evclip_jax/runs/protocols.py; '' = one run."),
+    'protocol.shots': Key((2, 4, 8, 16),
+        'few_shot: clips per class of each run, 0 = all. episodes: shots to '
+        'score.'),
+    'protocol.seeds': Key((),
+        'Seeds to average over, in every protocol; () = (1, 2, 3) in '
+        'base_to_novel and seeds, that of the config in others.'),
+    'protocol.splits': Key((),
+        'supervised: splits to average over; () = that of the config.'),
+}
+# fmt: on
 
 
 def base() -> ml_collections.ConfigDict:
-  """The schema with its defaults, unlocked."""
-  c = ml_collections.ConfigDict()
-  # Chooses every random number of the run and nothing else: never a list.
-  c.seed = 1
-  # Which official split of the data set (1, 2 or 3) is used.
-  c.split = 1
-  # Clips per optimizer step over all devices together.
-  c.batch_size = 64
-  # Where downloaded weights are kept; '' = ~/.cache/evclip_jax.
-  c.cache_dir = ''
-
-  c.data = _data()
-  c.clip = ml_collections.ConfigDict()
-  # A published name (python -m evclip_jax.download --list) or 'tiny'.
-  c.clip.name = 'ViT-B/16'
-  # '' = the published weights of `name`; a file; another published name; or
-  # 'random:SEED' to try things without weights.
-  c.clip.weights = ''
-  # The BPE vocabulary: '' = downloaded or packaged; or a file.
-  c.clip.vocab = ''
-
-  c.encoder = ml_collections.ConfigDict()
-  # The video trunk of methods that use one.
-  c.encoder.name = 'omnivore_swinS'
-  c.encoder.weights = ''
-
-  c.compute = ml_collections.ConfigDict()
-  # 'float32' or 'bfloat16'. Parameters, optimizer, losses stay float32.
-  c.compute.dtype = 'float32'
-  # Recompute CLIP's blocks in the backward pass: less memory, more time.
-  c.compute.remat = False
-
-  c.mesh = ml_collections.ConfigDict()
-  # Devices along the batch axis; 0 = all there are.
-  c.mesh.data = 0
-  # Spread the large frozen weights over the devices instead of copying them.
-  c.mesh.shard_frozen = False
-
-  c.method = ml_collections.ConfigDict()
-  # A file name in evclip_jax/methods.
-  c.method.name = ''
-  # A file with trained weights of this method to start from (ours, or the
-  # original code's); '' = the method's own initialisation.
-  c.method.weights = ''
-  c.method.settings = ml_collections.ConfigDict()
-
-  c.optimizer = _optimizer()
-
-  c.episodes = _episodes()
-
-  c.train = ml_collections.ConfigDict()
-  c.train.epochs = 500
-  c.train.eval_every_epochs = 5
-  c.train.checkpoint_every_epochs = 5
-  c.train.log_every_steps = 1
-  # Parts that a batch goes through the network in, one after the other: less
-  # memory, the same numbers. For methods whose loss is a mean over rows.
-  c.train.accumulate = 1
-  # Which checkpoint is reported: 'last'; 'best_val'; 'best_on_test' (the
-  # original's protocol: optimistic, and the output says so); 'auto' =
-  # best_val if there is validation data, else last.
-  c.train.select = 'auto'
-
-  c.eval = ml_collections.ConfigDict()
-  # Clips per evaluation step; 0 = batch_size.
-  c.eval.batch_size = 0
-  # Views per video: temporal windows x spatial crops, probabilities averaged.
-  c.eval.clips = 1
-  c.eval.crops = 1
-
-  # Values that go with other values, unless the command line gives them:
-  # {'when': {'clip.name': 'ViT-L/14'}, 'set': {'batch_size': 16}}.
-  c.variants = ()
-
-  # Variants run one after the other and shown in one table, in this order:
-  # {'name': ..., 'method': ..., 'settings': {...}}. Empty = one ordinary run.
-  c.compare = ()
-
-  c.protocol = ml_collections.ConfigDict()
-  # Several runs combined to one result: 'few_shot', 'zero_shot',
-  # 'base_to_novel', 'supervised' or 'episodes' (see `protocols`); '' = one run.
-  c.protocol.name = ''
-  # few_shot: clips per class of each run; 0 = all. episodes: shots to score.
-  c.protocol.shots = (2, 4, 8, 16)
-  # base_to_novel: seeds to average over.
-  c.protocol.seeds = (1, 2, 3)
-  # supervised: splits to average over; () = the split of the config.
-  c.protocol.splits = ()
-  return c
+  """Returns the schema with its defaults, unlocked."""
+  config = ml_collections.ConfigDict()
+  for key, (default, *_) in KEYS.items():
+    *groups, name = key.split('.')
+    part = config
+    for group in groups:
+      if group not in part:
+        part[group] = ml_collections.ConfigDict()
+      part = part[group]
+    part[name] = ml_collections.ConfigDict() if default == {} else default
+  return config
 
 
-def _optimizer() -> ml_collections.ConfigDict:
-  o = ml_collections.ConfigDict()
-  # 'adamw', or 'adam_l2' (the decay is part of the gradient).
-  o.name = 'adamw'
-  o.learning_rate = 4e-4
-  o.weight_decay = 0.05
-  # Patterns of the paths of leaves without decay, matched in full.
-  o.no_decay = ()
-  o.b1 = 0.9
-  o.b2 = 0.999
-  o.eps = 1e-8
-  # Longest gradient over all leaves together; 0 = any.
-  o.clip_norm = 0.0
-  # 'delayed_cosine', 'warmup_cosine' or 'relative_steps': see `schedules`.
-  o.schedule = 'delayed_cosine'
-  o.warmup_epochs = 1
-  # Where the warm-up stays (delayed_cosine) or begins (relative_steps).
-  o.warmup_learning_rate = 2e-5
-  # warmup_cosine: the rate is set every so many steps.
-  o.rate_every_steps = 1
-  # relative_steps: from which epochs on which shares of learning_rate hold.
-  o.stair_epochs = (0,)
-  o.stair_rates = (1.0,)
-  # relative_steps: count epochs twice, as CLIP-FSAR's code does.
-  o.epochs_count_twice = False
-  # relative_steps: iterations that a step stands for, whose last one's rate
-  # holds (CLIP-FSAR: 4), and those of an epoch (0 = those of its steps).
-  o.iterations_per_step = 1
-  o.iterations_per_epoch = 0
-  return o
+def table() -> list[tuple[str, str, str, str]]:
+  """Returns a row per key: key, default, allowed values, meaning."""
+  rows = []
+  for key, (default, meaning, allowed) in KEYS.items():
+    if isinstance(allowed, int):
+      allowed = f'{allowed} or more'
+    elif allowed is not None:
+      allowed = ', '.join(map(str, allowed))
+    rows.append((key, repr(default), allowed or '', meaning))
+  return rows
 
 
-def _episodes() -> ml_collections.ConfigDict:
-  # For methods that learn from episodes, in place of batch_size and epochs.
-  e = ml_collections.ConfigDict()
-  # Classes of an episode, and of each class support and query clips.
-  e.way = 5
-  e.shot = 1
-  e.query = 5
-  # Likewise in testing; 0 = as in training.
-  e.test_way = 0
-  e.test_shot = 0
-  e.test_query = 1
-  # Episodes of one optimizer step over all devices together.
-  e.per_step = 16
-  # Episodes to train on, whole steps of them, and how many the schedule calls
-  # an epoch (rounded down to steps, like those between evaluations).
-  e.train_episodes = 20_000
-  e.epoch_episodes = 2_000
-  # How often the watched lists are scored and the state is saved.
-  e.eval_every_episodes = 2_000
-  # Episodes of each list to score.
-  e.test_episodes = 10_000
-  # A folder of <list>-episodes.txt, as a run writes into its lists/: the
-  # episodes to score; '' = drawn from the seed.
-  e.listing = ''
-  # Compute the features of each clip to score once, for all its episodes.
-  e.bank = True
-  return e
-
-
-def _data() -> ml_collections.ConfigDict:
-  d = ml_collections.ConfigDict()
-  # A data set ('ucf101', 'hmdb51', ...: see README), 'folder' or 'demo'.
-  d.name = 'ucf101'
-  # The folder that holds the videos.
-  d.root = ''
-  # List files; '' = the data set's own lists (folder data: see README).
-  d.train_list = ''
-  d.val_list = ''
-  d.test_list = ''
-  # Several named test lists instead of one: name -> list file.
-  d.tests = ml_collections.ConfigDict()
-  # For mirrors: 'REGEX=>REPLACEMENT' rewrites every path that a list names.
-  d.path_rule = ''
-  # Clips that a list names and the data lack: 'error', or 'skip' them.
-  d.on_missing = 'error'
-  # The share of a list that may be left out so; more of it is an error.
-  d.most_missing = 0.2
-  # EPIC-Kitchens: what is told apart: 'verb', 'noun' or 'action' (both).
-  d.label_kind = 'verb'
-  # Training clips per class, drawn from the training list; 0 = all.
-  d.shots = 0
-  # A class with fewer clips than `shots`: 'error', or 'keep' what there is.
-  d.few_shot_short = 'error'
-  # A file with one class name per line, in label order; '' = from the data.
-  # With class_scope 'per_list' also, with commas between them: a JSON file
-  # {"train": [...], "test": [...]}, LIST=FILE for one list, 'clip_fsar/<data
-  # set>' for CLIP-FSAR's published lists.
-  d.class_names = ''
-  # 'shared': one numbering of classes for all lists; 'per_list': each given
-  # list numbers its own, as CLIP-FSAR's and EZ-CLIP's base and novel lists do.
-  d.class_scope = 'shared'
-  # Classes kept out of training; the lists 'base' and 'novel' replace 'test'.
-  # '' = none; 'half' = the second half in label order; 'first_half' = the
-  # first half (HMDB51's published choice); or a file of class names.
-  d.novel_classes = ''
-  # Other data sets to score, each against its own classes: name -> {'name',
-  # 'root', 'splits', 'test_list', 'class_names', 'tfds_dir'}; see
-  # data_pipelines.datasets.others.
-  d.others = ml_collections.ConfigDict()
-  # Whether the data set's own test lists are scored beside data.others.
-  d.score_own = True
-  # A prepared TFDS folder (python -m data_pipelines.build); '' = read files.
-  d.tfds_dir = ''
-  # Whose recipe makes pixels of videos: 'ev_clip', 'ez_clip' or 'clip_fsar',
-  # a module in data_pipelines/transforms. The names at the keys below say
-  # which recipe reads them; the others use fixed rules.
-  d.preprocess = 'ev_clip'
-  # T, frames per clip (all).
-  d.num_frames = 8
-  # Frames of the video that they are spread over (ev_clip).
-  d.window_frames = 32
-  # 'center' or 'random': where the window lies in training (ev_clip), or the
-  # frame in each of T segments (ez_clip).
-  d.train_temporal = 'center'
-  # Which frames (clip_fsar): 'segment' draws one of each of T segments, in
-  # scoring as well; 'segment_center' scores their middle ones; 'interval'
-  # takes evenly spaced ones (Kinetics).
-  d.frame_rule = 'segment'
-  # What every frame is squeezed into (ev_clip).
-  d.resize_height = 256
-  d.resize_width = 340
-  # P, the side of the square that is cut out (all).
-  d.crop_pixels = 224
-  # Mirror half of the training clips (ez_clip). False where left and right
-  # are different classes, as in Something-Something.
-  d.flip = True
-  # Mirror half of the training queries (clip_fsar, Kinetics).
-  d.query_augment = False
-  # A clip that cannot be decoded: 'error' or 'skip'.
-  d.on_broken = 'error'
-  # Clips read at once, each by a process of its own (about 200 MB): 0 = one per
-  # core, at most 16; 1 = by the trainer itself.
-  d.workers = 0
-  # Batches decoded ahead.
-  d.prefetch = 2
-  return d
+def check(config: ml_collections.ConfigDict):
+  """Raises UserError for values that no run could use."""
+  for key, (_, _, allowed) in KEYS.items():
+    value = config
+    for part in key.split('.') if allowed is not None else ():
+      value = value[part]
+    if isinstance(allowed, int) and value < allowed:
+      raise UserError(f'{key}={value}: use {allowed} or more.')
+    if isinstance(allowed, tuple) and value not in allowed:
+      choices = ', '.join(map(str, allowed))
+      raise UserError(f'{key}={value!r}: use one of {choices}.')
+  data = config.data
+  smallest = min(data.resize_height, data.resize_width)
+  if data.preprocess == 'ev_clip' and data.crop_pixels > smallest:
+    raise UserError(
+        f'data.crop_pixels={data.crop_pixels} does not fit into frames of '
+        f'{data.resize_height}x{data.resize_width} (data.resize_height, '
+        'data.resize_width).'
+    )

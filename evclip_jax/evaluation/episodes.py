@@ -1,88 +1,44 @@
-"""Scores a list in episodes: accuracy with its interval, exact when resumed."""
+"""Scores a list in episodes: accuracy with its interval."""
 
-import dataclasses
-import hashlib
-import pathlib
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
+from jax.sharding import Mesh
 
-from evclip_jax.evaluation import episode_step, scores
-from evclip_jax.evaluation.unfinished import Arrays, Unfinished
+from evclip_jax.evaluation import scores
+from evclip_jax.methods.base import Method, VideoFeatures
 from evclip_jax.reporting import log
-from evclip_jax.training import devices as sharding
-from evclip_jax.training.session import EvalSet, Session
+from evclip_jax.training import devices
+from evclip_jax.training.params import merge
+from evclip_jax.training.session import Session
 
+Arrays = dict[str, np.ndarray]
 # Episodes scored at once from the bank of features.
 _AT_ONCE = 64
-# Batches of clips whose features are kept in one file of unfinished work.
-_PER_FILE = 16
-
-
-class EpisodeTable(Protocol):
-  """Episodes as positions of clips in a list; no pixels.
-
-  Attributes:
-    num: how many there are.
-    hash: of which clips they are made.
-  """
-
-  num: int
-  hash: str
-
-  def batch(self, start: int, rows: int) -> dict[str, np.ndarray]:
-    """Episodes start .. start + rows - 1, those that do not exist masked out.
-
-    Returns:
-      'clips' int32 [rows, V] and the fields of `batch.EPISODES` but 'video'.
-    """
-
-
-class EpisodeSet(EvalSet, Protocol):
-  """A list that is scored in episodes.
-
-  Attributes:
-    episodes: which clips each is made of.
-    from_bank: whether the features of each clip are computed once; else every
-      episode's clips go through the network again.
-    views: says how clips look and in which batches they come.
-  """
-
-  episodes: EpisodeTable
-  from_bank: bool
-  views: str
-
-  def episode_batches(self, start: int) -> Iterable[dict[str, np.ndarray]]:
-    """Batches of episodes with their pixels, from an episode on."""
 
 
 def evaluate(
-    run: Session,
-    weights: dict[str, jax.Array],
-    data: EpisodeSet,
-    folder: pathlib.Path | None = None,
+    run: Session, weights: dict[str, jax.Array], data: Any
 ) -> tuple[dict[str, float], dict[str, Any]]:
-  """Accuracy of a run on episodes.
+  """Computes the accuracy of a run on episodes.
 
   Args:
     run: the session.
     weights: what training changed, on the devices.
-    data: the list and its episodes.
-    folder: for what is done so far: an evaluation that was interrupted goes on
-      from there, with the same result. None = nothing is kept.
+    data: a list of the data pipeline and its episodes. `data.from_bank` says
+      whether the features of each clip are computed once; else every episode's
+      clips go through the network again.
 
   Returns:
     (summary, details): top1 in percent, interval (half the width of its 95 %
     confidence interval over episodes), loss and episodes; per-class accuracy,
     answers and labels of every query.
   """
-  kept = Unfinished(folder, _key(run, weights, data))
-  rows = (_from_bank if data.from_bank else _from_pixels)(
-      run, weights, data, kept
-  )
-  kept.remove()
+  rows = (_from_bank if data.from_bank else _from_pixels)(run, weights, data)
   hits = rows['answer'] == rows['label']
   share = hits.mean(axis=1)
   summary = {
@@ -104,58 +60,83 @@ def evaluate(
   }
 
 
-def _key(run: Session, weights, data: EpisodeSet) -> dict[str, Any]:
-  """What the numbers of an evaluation depend on."""
-  return {
-      'frozen': run.model.hashes,
-      'weights': {
-          path: hashlib.sha256(np.ascontiguousarray(x)).hexdigest()
-          for path, x in jax.device_get(weights).items()
-      },
-      'settings': dataclasses.asdict(run.model.settings),
-      'dtype': str(run.model.backbones.clip.dtype),
-      'texts': run.model.method.prompts(list(data.class_names)),
-      'episodes': data.episodes.hash,
-      'from_bank': data.from_bank,
-      'views': data.views,
+def make_feature_step(
+    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
+) -> Callable:
+  """Builds (weights, frozen, batch of clips) -> rows on every host.
+
+  The result has 'clip' and 'frames' of `VideoFeatures` and the batch's other
+  fields.
+  """
+
+  def step(weights, frozen, batch):
+    features, rows = _features(method, merge(frozen, weights), batch)
+    return rows | {'clip': features.clip, 'frames': features.frames}
+
+  return devices.jit(step, mesh, frozen_shardings, 3)
+
+
+def make_episode_step(
+    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
+) -> Callable:
+  """Builds (weights, frozen, classes, batch of episodes) -> rows."""
+
+  def step(weights, frozen, classes, batch):
+    params = merge(frozen, weights)
+    features, rows = _features(method, params, batch)
+    return _judged(method, params, features, classes, rows)
+
+  return devices.jit(step, mesh, frozen_shardings, 4)
+
+
+def make_bank_step(
+    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
+) -> Callable:
+  """Builds (weights, frozen, classes, bank, batch of episodes) -> rows.
+
+  `bank` holds 'clip' and 'frames' of every clip of the list; in place of
+  'video' the batch has 'clips': int32 [E, V], positions in it.
+  """
+
+  def step(weights, frozen, classes, bank, batch):
+    own = {name: x[batch['clips']] for name, x in bank.items()}
+    features = VideoFeatures(own['clip'], own['frames'])
+    rows = {k: v for k, v in batch.items() if k != 'clips'}
+    return _judged(method, merge(frozen, weights), features, classes, rows)
+
+  return devices.jit(step, mesh, frozen_shardings, 5)
+
+
+def _features(method, params, batch):
+  """Returns the features of a batch and its other fields."""
+  pixels = method.pixels(batch['video'], None)
+  rows = {k: v for k, v in batch.items() if k != 'video'}
+  return method.video(params, pixels, None, False), rows
+
+
+def _judged(method, params, features, classes, rows) -> dict[str, jax.Array]:
+  """Adds each query's answer [E, NQ] and each episode's loss [E]."""
+  logits = method.score(params, features, classes, rows).astype(jnp.float32)
+  losses = optax.softmax_cross_entropy_with_integer_labels(
+      logits, rows['label']
+  )
+  return rows | {
+      'answer': logits.argmax(axis=-1).astype(jnp.int32),
+      'loss': losses.mean(axis=-1),
   }
 
 
-def features(
-    run: Session,
-    weights: dict[str, jax.Array],
-    data: EvalSet,
-    kept: Unfinished,
-) -> Arrays:
-  """'clip' and 'frames' of every clip of a list, [num_clips, ...].
-
-  Args:
-    run, weights: as for `evaluate`.
-    data: the list, one view per clip.
-    kept: what is done so far.
-  """
-  step = episode_step.make_feature_step(
-      run.model.method, run.mesh, run.shardings
-  )
-  done = kept.read('features')
-  bar = log.progress(
-      data.num_clips,
-      f'features {data.name}',
-      sum(len(rows['index']) for rows in done),
-      unit='clip',
-  )
-  pending = []
-  with bar:
-    first = len(done) * _PER_FILE
-    for number, batch in enumerate(data.batches(first), first + 1):
-      rows = step(weights, run.frozen, sharding.put_batch(run.mesh, batch))
-      pending.append(_valid(jax.device_get(rows)))
-      bar.update(len(pending[-1]['index']))
-      if number % _PER_FILE == 0:
-        done.append(_join(pending))
-        kept.write('features', len(done) - 1, done[-1])
-        pending = []
-  rows = _join(done + pending)
+def _bank(run: Session, weights, data) -> Arrays:
+  """Returns 'clip' and 'frames' of every clip of a list, [clips, ...]."""
+  step = make_feature_step(run.model.method, run.mesh, run.shardings)
+  parts = []
+  title = f'features {data.name}'
+  with log.progress(data.num_clips, title, unit='clip') as bar:
+    for batch in data.batches():
+      rows = step(weights, run.frozen, devices.put_batch(run.mesh, batch))
+      parts.append(_valid(jax.device_get(rows)))
+      bar.update(len(parts[-1]['index']))
+  rows = _join(parts)
   # Every clip came once; back into the order of the list.
   order = np.argsort(rows['index'])
   if not np.array_equal(rows['index'][order], np.arange(data.num_clips)):
@@ -163,60 +144,40 @@ def features(
   return {name: rows[name][order] for name in ('clip', 'frames')}
 
 
-def _from_bank(run, weights, data, kept) -> Arrays:
-  """Scores of all episodes from features computed once."""
-  bank = sharding.put(run.mesh, features(run, weights, data, kept))
-  step = episode_step.make_bank_step(run.model.method, run.mesh, run.shardings)
-  devices = run.mesh.shape['data']
-  rows = -(-_AT_ONCE // devices) * devices
+def _from_bank(run: Session, weights, data) -> Arrays:
+  """Scores all episodes from features computed once."""
+  bank = devices.put(run.mesh, _bank(run, weights, data))
+  step = make_bank_step(run.model.method, run.mesh, run.shardings)
+  size = run.mesh.shape['data']
+  rows = -(-_AT_ONCE // size) * size
   own = rows // jax.process_count()
   first = jax.process_index() * own
-
-  def batches(start):
-    for begin in range(start, data.episodes.num, rows):
-      yield data.episodes.batch(begin + first, own)
-
-  return _score(
-      data,
-      kept,
-      batches,
-      lambda classes, batch: step(weights, run.frozen, classes, bank, batch),
-      run,
-      weights,
+  batches = (
+      data.episodes.batch(begin + first, own)
+      for begin in range(0, data.episodes.num, rows)
   )
+  return _score(run, weights, data, batches, step, bank)
 
 
-def _from_pixels(run, weights, data, kept) -> Arrays:
-  """Scores of all episodes, each from its own pixels."""
-  step = episode_step.make_episode_step(
-      run.model.method, run.mesh, run.shardings
-  )
-  return _score(
-      data,
-      kept,
-      data.episode_batches,
-      lambda classes, batch: step(weights, run.frozen, classes, batch),
-      run,
-      weights,
-  )
+def _from_pixels(run: Session, weights, data) -> Arrays:
+  """Scores all episodes, each from its own pixels."""
+  step = make_episode_step(run.model.method, run.mesh, run.shardings)
+  return _score(run, weights, data, data.episode_batches(0), step)
 
 
-def _score(data, kept, batches, step, run, weights) -> Arrays:
-  """Goes through the episodes that are not done yet."""
+def _score(run: Session, weights, data, batches, step, *bank) -> Arrays:
+  """Goes through the episodes."""
   classes = run.classes(weights, data.class_names)
-  done = kept.read('episodes')
-  finished = sum(len(rows['index']) for rows in done)
-  bar = log.progress(
-      data.episodes.num, f'evaluate {data.name}', finished, unit='episode'
-  )
-  with bar:
-    for batch in batches(finished):
-      rows = step(classes, sharding.put_batch(run.mesh, batch))
-      done.append(_valid(jax.device_get(rows)))
-      scores.check_finite(done[-1]['loss'])
-      kept.write('episodes', len(done) - 1, done[-1])
-      bar.update(len(done[-1]['index']))
-  return _join(done)
+  parts = []
+  title = f'evaluate {data.name}'
+  with log.progress(data.episodes.num, title, unit='episode') as bar:
+    for batch in batches:
+      placed = devices.put_batch(run.mesh, batch)
+      rows = step(weights, run.frozen, classes, *bank, placed)
+      parts.append(_valid(jax.device_get(rows)))
+      scores.check_finite(parts[-1]['loss'])
+      bar.update(len(parts[-1]['index']))
+  return _join(parts)
 
 
 def _valid(rows: Arrays) -> Arrays:

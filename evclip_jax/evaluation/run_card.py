@@ -12,14 +12,13 @@ import numpy as np
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity
-from evclip_jax.evaluation import episodes
-from evclip_jax.evaluation import scores as evaluate
+from evclip_jax.evaluation import episodes, scores
 from evclip_jax.methods import base
 from evclip_jax.reporting import log, page
-from evclip_jax.training import params, session
-from evclip_jax.training.checkpoints import Checkpoints
-from evclip_jax.training.state import TrainState
+from evclip_jax.training import params
+from evclip_jax.training.session import Session
 
+Weights = dict[str, jax.Array]
 _EXPLAIN = {
     'last': 'the last step; nothing was selected',
     'best_val': 'the best evaluation on the validation list',
@@ -31,7 +30,7 @@ _EXPLAIN = {
 }
 
 
-def selection(select: str, evals: dict[str, session.EvalSet]) -> str:
+def selection(select: str, evals: dict[str, Any]) -> str:
   """Resolves train.select against the lists there are."""
   if select == 'auto':
     return 'best_val' if 'val' in evals else 'last'
@@ -43,100 +42,91 @@ def selection(select: str, evals: dict[str, session.EvalSet]) -> str:
   return select
 
 
-def watched(
-    select: str, evals: dict[str, session.EvalSet]
-) -> dict[str, session.EvalSet]:
-  """The lists evaluated during training: validation if there is any."""
+def watched(select: str, evals: dict[str, Any]) -> dict[str, Any]:
+  """Returns the lists scored during training: validation if there is any."""
   if 'val' in evals and select != 'best_on_test':
     return {'val': evals['val']}
   return {name: e for name, e in evals.items() if name != 'val'}
 
 
 def evaluate_list(
-    run: session.Session,
-    weights: dict[str, jax.Array],
-    data: session.EvalSet,
-    workdir: pathlib.Path,
+    run: Session, weights: Weights, data: Any
 ) -> tuple[dict[str, float], dict[str, Any]]:
-  """Scores one list, clip by clip or in episodes.
-
-  Args:
-    run: the session.
-    weights: what training changed, on the devices.
-    data: the list.
-    workdir: the run folder, for what is done so far of a long evaluation.
+  """Scores one list of the data pipeline, clip by clip or in episodes.
 
   Returns:
     (summary, details): numbers by name; 'class_names', 'per_class' top-1,
     'arrays' for a file and perhaps 'confusion'.
   """
   if data.episodes is not None:
-    folder = pathlib.Path(workdir) / 'evaluation' / f'unfinished-{data.name}'
-    return episodes.evaluate(run, weights, data, folder)
-  scored = evaluate.score(run, weights, data)
-  scores, labels = scored.log_probabilities, scored.labels
-  details = {
+    return episodes.evaluate(run, weights, data)
+  scored = scores.score(run, weights, data)
+  logs, labels = scored.log_probabilities, scored.labels
+  return scores.summarise(logs, labels), {
       'class_names': list(data.class_names),
-      'per_class': evaluate.per_class(scores, labels, data.class_names),
-      'confusion': evaluate.confusion(scores, labels).tolist(),
+      'per_class': scores.per_class(logs, labels, data.class_names),
+      'confusion': scores.confusion(logs, labels).tolist(),
       'arrays': {
-          'log_probabilities': scores.astype(np.float32),
+          'log_probabilities': logs.astype(np.float32),
           'labels': labels,
           'features': scored.features,
       },
   }
-  return evaluate.summarise(scores, labels), details
 
 
 def report(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
-    run: session.Session,
-    now: TrainState,
-    checkpoints: Checkpoints | None,
-    data: session.Data,
-    select: str,
+    run: Session,
+    data: Any,
+    states: dict[str, tuple[int, Weights]],
+    step: int,
     metrics_log: log.MetricsLog,
-) -> dict[str, Any]:
-  """Evaluates the selected state, and the last one beside it, on every list.
+) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Scores every list with each of some states.
+
+  Args:
+    config, workdir, run, data: of the run.
+    states: rule of selection -> (step, weights); the first one is reported.
+    step: how far training went.
+    metrics_log: gets a line per list and state.
 
   Returns:
-    The run card, with 'final' = {list: summary} of the selected state.
+    (run card with 'final' = {list: summary} of the reported state, its
+    details by list).
   """
-  states = {select: now}
-  if select.startswith('best') and checkpoints.latest('best') is not None:
-    states = {select: checkpoints.restore('best', now), 'last': now}
   final: dict[str, dict[str, Any]] = {}
   shown: dict[str, dict[str, Any]] = {}
-  for rule, chosen in states.items():
+  select = next(iter(states))
+  for rule, (chosen, weights) in states.items():
     final[rule] = {}
-    weights = chosen.weights
-    for name, data_list in data.evals.items():
-      summary, details = evaluate_list(run, weights, data_list, workdir)
+    for name, listed in data.evals.items():
+      summary, details = evaluate_list(run, weights, listed)
       metrics_log.add(
-          int(now.step),
+          step,
           name,
           **summary,
           selected_by=rule,
-          selected_step=int(chosen.step),
+          selected_step=chosen,
           final=True,
       )
       final[rule][name] = summary
       log.log(one_line(f'final {name} ({rule})', summary))
-      if rule == select and jax.process_index() == 0:
-        save_details(workdir, name, details)
+      if rule == select and log.is_first():
+        _save_details(workdir, name, details)
         shown[name] = details
   log.log(f'{select}: {_EXPLAIN[select]}')
-  card = {
+  model = run.model
+  return {
       'method': config.method.name,
       'config_hash': identity.digest(config),
       'seed': config.seed,
       'split': config.split,
-      'step': int(now.step),
+      'step': step,
       'selection': {
           'rule': select,
           'meaning': _EXPLAIN[select],
-          'step': int(states[select].step),
+          'step': states[select][0],
       },
       'views': {'clips': config.eval.clips, 'crops': config.eval.crops},
       'final': final[select],
@@ -144,42 +134,60 @@ def report(
       'data': data.description,
       'class_names': list(run.class_names),
       # Of the first class, as an example.
-      'prompts': [p[:1] for p in run.model.method.prompts(run.class_names)],
-      'prompts_sha256': prompts_hash(run.model.method, run.class_names),
+      'prompts': [p[:1] for p in model.method.class_texts(run.class_names)],
+      'prompts_sha256': prompts_hash(model.method, run.class_names),
       'weights': {
-          name: {'hash': digest, 'source': run.model.sources[name]}
-          for name, digest in run.model.hashes.items()
+          name: {'hash': digest, 'source': model.sources[name]}
+          for name, digest in model.hashes.items()
       },
       'parameters': {
           'trainable': params.count(run.trainable),
           'frozen': params.count(run.frozen),
       },
       'environment': log.environment(),
-  }
-  if jax.process_index() == 0:
-    page.write_run_page(pathlib.Path(workdir), card, shown)
-  return card
+  }, shown
+
+
+def write(
+    workdir: pathlib.Path,
+    card: dict[str, Any],
+    shown: dict[str, Any],
+    name: str = 'run_card.json',
+):
+  """Writes the card, then report.html, on the first process."""
+  if log.is_first():
+    whole_file.write_json(workdir / name, card)
+    page.write_run_page(workdir, card, shown)
 
 
 def prompts_hash(method: base.Method, class_names: list[str]) -> str:
-  """Of the texts of all classes, which an edited file of texts changes."""
-  texts = method.prompts(class_names)
+  """Hashes the texts of all classes, which an edited file of texts changes."""
+  texts = method.class_texts(class_names)
   return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
-def save_details(
-    workdir: pathlib.Path,
-    name: str,
-    details: dict[str, Any],
-):
-  """Writes what was found out about a list.
+def accuracy(summary: dict[str, float]) -> float | str:
+  """Returns top-1 with a decimal, and its interval where there is one."""
+  top1 = round(summary['top1'], 1)
+  if 'interval' not in summary:
+    return top1
+  return f'{top1} ± {summary["interval"]:.1f}'
 
-  Args:
-    workdir: the run folder; gets evaluation/<name>.json and .npz.
-    name: of the list.
-    details: of `evaluate_list`.
-  """
-  folder = pathlib.Path(workdir) / 'evaluation'
+
+def one_line(title: str, summary: dict[str, float]) -> str:
+  """Returns 'title: top-1 81.2, top-5 95.0, ...'."""
+  start, loss = f'{title}: top-1 {accuracy(summary)}', f'{summary["loss"]:.4f}'
+  if 'episodes' in summary:
+    return f'{start}, loss {loss} on {summary["episodes"]} episodes'
+  return (
+      f'{start}, top-5 {summary["top5"]:.1f}, macro-F1 '
+      f'{summary["macro_f1"]:.1f}, loss {loss} on {summary["clips"]} clips'
+  )
+
+
+def _save_details(workdir: pathlib.Path, name: str, details: dict[str, Any]):
+  """Writes evaluation/<list>.json and .npz."""
+  folder = workdir / 'evaluation'
   folder.mkdir(exist_ok=True)
   shown = {
       'per_class_top1': details['per_class'],
@@ -189,33 +197,3 @@ def save_details(
     shown['confusion'] = details['confusion']
   whole_file.write_json(folder / f'{name}.json', shown)
   np.savez_compressed(folder / f'{name}.npz', **details['arrays'])
-
-
-def write_card(
-    workdir: pathlib.Path, card: dict[str, Any], name: str = 'run_card.json'
-):
-  """Writes the card into the run folder, on the first process."""
-  if jax.process_index() == 0:
-    whole_file.write_json(pathlib.Path(workdir) / name, card)
-
-
-def accuracy(summary: dict[str, float]) -> float | str:
-  """Top-1 with a decimal, and its interval where there is one."""
-  top1 = round(summary['top1'], 1)
-  if 'interval' not in summary:
-    return top1
-  return f'{top1} ± {summary["interval"]:.1f}'
-
-
-def one_line(title: str, summary: dict[str, float]) -> str:
-  """'title: top-1 81.2, top-5 95.0, ...'"""
-  if 'episodes' in summary:
-    return (
-        f'{title}: top-1 {accuracy(summary)}, '
-        f'loss {summary["loss"]:.4f} on {summary["episodes"]} episodes'
-    )
-  return (
-      f'{title}: top-1 {summary["top1"]:.1f}, top-5 {summary["top5"]:.1f}, '
-      f'macro-F1 {summary["macro_f1"]:.1f}, loss {summary["loss"]:.4f} '
-      f'on {summary["clips"]} clips'
-  )

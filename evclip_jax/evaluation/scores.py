@@ -10,7 +10,8 @@ from jax.sharding import Mesh
 
 from data_pipelines.errors import UserError
 from evclip_jax.reporting import log
-from evclip_jax.training import devices, session
+from evclip_jax.training import devices
+from evclip_jax.training.session import Session
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ def collect(
     num_views: int,
     on_batch: Callable[[int], Any] = lambda rows: None,
 ) -> Scored:
-  """Class probabilities of every clip, averaged over its views.
+  """Averages class probabilities of every clip over its views.
 
   Args:
     run_step: device batch -> rows with 'logits', 'features', 'label', 'mask',
@@ -75,14 +76,11 @@ def collect(
   return Scored(logs, labels, features)
 
 
-def score(
-    run: session.Session, weights: dict[str, jax.Array], data: session.EvalSet
-) -> Scored:
-  """Scores and features of a whole list."""
+def score(run: Session, weights: dict[str, jax.Array], data: Any) -> Scored:
+  """Scores a whole list of the data pipeline."""
   classes = run.classes(weights, data.class_names)
   total = data.num_clips * data.num_views
-  bar = log.progress(total, f'evaluate {data.name}', unit='clip')
-  with bar:
+  with log.progress(total, f'evaluate {data.name}', unit='clip') as bar:
     return collect(
         lambda b: run.eval_step(weights, run.frozen, classes, b),
         data.batches(),
@@ -96,7 +94,7 @@ def score(
 def summarise(
     log_probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-  """Top-1, top-5, loss and macro-F1 of scored clips.
+  """Computes top-1, top-5, loss and macro-F1 of scored clips.
 
   Args:
     log_probabilities: [N, K].
@@ -124,7 +122,7 @@ def summarise(
 def per_class(
     log_probabilities: np.ndarray, labels: np.ndarray, names: list[str]
 ) -> dict[str, float]:
-  """Top-1 in percent of each class that occurs in `labels`."""
+  """Computes top-1 in percent of each class that occurs in `labels`."""
   matrix = confusion(log_probabilities, labels)
   counts = matrix.sum(axis=1)
   return {
@@ -134,7 +132,7 @@ def per_class(
 
 
 def confusion(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """[K, K] counts, rows = true class, columns = predicted class."""
+  """Counts [K, K]: rows = true class, columns = predicted class."""
   size = log_probabilities.shape[1]
   matrix = np.zeros((size, size), np.int64)
   np.add.at(matrix, (labels, log_probabilities.argmax(axis=1)), 1)
@@ -144,7 +142,7 @@ def confusion(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def rank_of_label(
     log_probabilities: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-  """[N], how many classes score above the right one (ties: lower index)."""
+  """Counts [N] classes that score above the right one (ties: lower index)."""
   own = log_probabilities[np.arange(len(labels)), labels][:, None]
   classes = np.arange(log_probabilities.shape[1])[None]
   above = log_probabilities > own
@@ -164,7 +162,7 @@ def check_finite(numbers: np.ndarray):
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-  """Softmax over the last axis, without overflow; see `check_finite`."""
+  """Computes the softmax over the last axis, without overflow."""
   check_finite(logits)
   shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
   return shifted / shifted.sum(axis=-1, keepdims=True)

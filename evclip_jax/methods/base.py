@@ -17,7 +17,13 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 
 # Files of this folder that are no method.
-_SHARED = ('base', 'batch_moments', 'checkpoints', 'losses', 'trained')
+_SHARED = (
+    'adapters',
+    'base',
+    'batch_moments',
+    'checkpoints',
+    'losses',
+)
 
 Params = dict[str, Any]
 Batch = dict[str, jax.Array]
@@ -71,7 +77,7 @@ class Method:
       `rng` is the step's key 'pixels' in training: flips, changed colours and
       the mixing of clips happen here. In scoring it is None: none of that.
     video: (params, pixels, rngs, train) -> VideoFeatures.
-    prompts: (class names) -> M lists of K strings, one list per template.
+    class_texts: (class names) -> M lists of K strings, one list per template.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
     score: (params, features, classes [M, K, E], batch) -> logits [B, K].
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
@@ -101,7 +107,7 @@ class Method:
   init: Callable[[jax.Array], Params]
   pixels: Callable[[jax.Array, jax.Array | None], jax.Array]
   video: Callable[[Params, jax.Array, dict | None, bool], VideoFeatures]
-  prompts: Callable[[list[str]], list[list[str]]]
+  class_texts: Callable[[list[str]], list[list[str]]]
   text: Callable[[Params, jax.Array], jax.Array]
   score: Callable[[Params, VideoFeatures, jax.Array, Batch], jax.Array]
   loss: Callable[
@@ -159,6 +165,50 @@ def trains(name: str, settings: Any) -> bool:
   return says is None or says(settings)
 
 
+@dataclasses.dataclass(frozen=True)
+class LinearHead:
+  """One output per class of training, in place of class texts.
+
+  Attributes:
+    width: of the features.
+    class_names: of training, in label order.
+    std: of the first weights, which are normal; biases are 0.
+  """
+
+  width: int
+  class_names: tuple[str, ...]
+  std: float = 0.01
+
+  def init(self, rng: jax.Array) -> Params:
+    """Draws {'kernel': [width, K], 'bias': [K]}."""
+    shape = self.width, len(self.class_names)
+    kernel = self.std * jax.random.normal(rng, shape)
+    return {'kernel': kernel, 'bias': jnp.zeros(shape[1])}
+
+  def __call__(self, own: Params, features: jax.Array) -> jax.Array:
+    """Computes logits float32 [..., K] of features [..., width]."""
+    return features.astype(jnp.float32) @ own['kernel'] + own['bias']
+
+  def class_texts(self, names: list[str]) -> list[list[str]]:
+    """Returns the names, for `Method.class_texts`.
+
+    Raises:
+      UserError: the names are not those of training.
+    """
+    if tuple(names) != self.class_names:
+      other = [n for n in names if n not in self.class_names][:3]
+      raise UserError(
+          f'a linear head knows its {len(self.class_names)} classes of '
+          f'training, not a list of {len(names)} ({", ".join(other)} ...).\n'
+          '  Score such a list with a method that reads class names.'
+      )
+    return [list(names)]
+
+  def text(self, params: Params, tokens: jax.Array) -> jax.Array:
+    """Returns zeros [M, K, 1], for `Method.text`: nothing is encoded."""
+    return jnp.zeros((*tokens.shape[:-1], 1))
+
+
 def normalise_rows(x: jax.Array) -> jax.Array:
   """x / |x| over the last axis, without an epsilon, as the originals do."""
   return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
@@ -182,7 +232,7 @@ def cosine_score(scale: jax.Array, video: jax.Array, classes: jax.Array):
   return scale * normalise_rows(video) @ bank[0].T
 
 
-def class_prompts(
+def fill_templates(
     templates: tuple[str, ...], class_names: list[str]
 ) -> list[list[str]]:
   """One list of texts per template, with '{}' replaced by each class name.

@@ -16,7 +16,7 @@ class Settings:
   """What can be chosen.
 
   Attributes:
-    templates: class prompts; '{}' stands for the class name. With several, the
+    templates: class texts; '{}' stands for the class name. With several, the
       class embeddings are averaged.
     pixels: colour constants, 'clip' (CLIP's own) or 'imagenet' (those EV-CLIP
       feeds to CLIP, so that both see the same pixels).
@@ -27,7 +27,7 @@ class Settings:
 
 
 def uses_encoder(settings: Settings) -> bool:
-  """No."""
+  """Returns False: there is no video trunk."""
   return False
 
 
@@ -41,7 +41,7 @@ def make(
     backbones: base.Backbones,
     class_names: tuple[str, ...],
 ) -> base.Method:
-  """Zero-shot CLIP with mean pooling over frames.
+  """Builds zero-shot CLIP with mean pooling over frames.
 
   Source: EV-CLIP, the baseline meant by trainers/zsclip.py,
     MeanPoolZeroshotCLIP.
@@ -72,7 +72,7 @@ def make(
           frames, *CONSTANTS[settings.pixels]
       ),
       video=video,
-      prompts=lambda names: base.class_prompts(settings.templates, names),
+      class_texts=lambda names: base.fill_templates(settings.templates, names),
       text=lambda params, tokens: clip.text(params['clip'], tokens),
       score=score,
       loss=loss,

@@ -130,7 +130,7 @@ def peak_memory() -> dict[str, int]:
 
 def log(message: str):
   """Prints a line for the person at the terminal, above any progress bar."""
-  if _is_first():
+  if is_first():
     tqdm.write(message, file=sys.stdout)
     sys.stdout.flush()
 
@@ -144,14 +144,16 @@ def progress(total: int, description: str, initial: int = 0, unit: str = 'it'):
       unit=unit,
       dynamic_ncols=True,
       mininterval=1.0 if sys.stderr.isatty() else 10.0,
-      disable=not _is_first(),
+      disable=not is_first(),
   )
 
 
-def _is_first() -> bool:
-  """Whether this is the first process; alone as long as JAX is not loaded."""
+def is_first() -> bool:
+  """Says whether this is the one process, or the first of several."""
   jax = sys.modules.get('jax')
-  return jax is None or jax.process_index() == 0
+  # Asked for its process, JAX would look for devices, which takes a while.
+  alone = jax is None or not jax.distributed.is_initialized()
+  return alone or jax.process_index() == 0
 
 
 def _commit() -> str | None:

@@ -3,25 +3,22 @@
 import pathlib
 from typing import Any
 
-import jax
 import ml_collections
 
 from data_pipelines import whole_file
 from evclip_jax.config import experiment
 from evclip_jax.evaluation import run_card
 from evclip_jax.reporting import log, tables
+from evclip_jax.runs import execute, gallery
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import gallery
-from evclip_jax.runs import run as runs
-from evclip_jax.training import model as model_lib
-from evclip_jax.training import session
+from evclip_jax.runs.run import fitting_mode
 
 
 def run(
     config: ml_collections.ConfigDict,
     workdir: str,
     mode: str,
-    data: session.Data,
+    data: Any,
 ) -> dict[str, Any]:
   """Runs every variant of `config.compare` on the same data.
 
@@ -38,13 +35,13 @@ def run(
     {variant: run card}; the table is printed and written as compare.json,
     and the last variant's pictures as report.html.
   """
-  is_first = jax.process_index() == 0
+  is_first = log.is_first()
   run_folder.check_free(workdir, config)
   folder = pathlib.Path(workdir).absolute()
   cards: dict[str, Any] = {}
   for choice in config.compare:
     name = choice['name']
-    own = experiment.variant(config, choice['method'], choice['settings'])
+    own = experiment.row(config, choice['method'], choice['settings'])
     own_folder = folder / name.replace(' ', '_')
     done = run_folder.finished(own_folder, own)
     if done and mode == 'train':
@@ -52,9 +49,8 @@ def run(
       cards[name] = done
       continue
     log.log(f'\n== {name} ==')
-    model = model_lib.build(own, data.class_names)
-    own_mode = runs.fitting_mode(mode, own)
-    cards[name] = runs.execute(own, str(own_folder), own_mode, data, model)
+    own_mode = fitting_mode(mode, own)
+    cards[name] = execute.execute(own, str(own_folder), own_mode, data)
     # Not before a variant: a mistake in the config should leave no folder.
     run_folder.prepare(workdir, config, is_first)
   if is_first:

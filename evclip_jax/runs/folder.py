@@ -11,21 +11,26 @@ from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.methods import base
+from evclip_jax.reporting import log
 
 # Below these a config has keys of its own.
 _OPEN_KEYS = ('method.settings.', 'compare.', 'data.tests.', 'data.others.')
+# A run may be made longer: it goes on where it stopped.
+_RAISABLE = ('train.epochs', 'episodes.train_episodes')
+# What an evaluation must have in common with the training.
+_MODEL_KEYS = ('method', 'clip.name', 'encoder.name', 'data.num_frames')
 
 
 def default(config_file: str, config: ml_collections.ConfigDict) -> str:
-  """runs/<config>-<method>-s<seed>, under the current folder."""
+  """Returns runs/<config>-<method>-s<seed>, under the current folder."""
   stem = pathlib.Path(config_file.split(':')[0]).stem
-  return os.path.join(
-      'runs', f'{stem}-{config.method.name}-s{config.seed}'
-  )
+  return os.path.join('runs', f'{stem}-{config.method.name}-s{config.seed}')
 
 
 def prepare(
-    workdir: str, config: ml_collections.ConfigDict, write: bool = True
+    workdir: str | os.PathLike,
+    config: ml_collections.ConfigDict,
+    write: bool = True,
 ) -> pathlib.Path:
   """Creates the folder, or checks that it belongs to this config.
 
@@ -44,6 +49,15 @@ def prepare(
   folder = pathlib.Path(workdir).absolute()
   if not write:
     return folder
+  if (folder / 'config.json').exists():
+    before = identity.flat(_read_json(folder / 'config.json'))
+    now = identity.flat(config)
+    for key in _RAISABLE:
+      if before.get(key) != now[key]:
+        log.log(
+            f'{key} was {before.get(key)} and is now {now[key]}: from where '
+            'the run stopped, the learning rate follows the longer schedule.'
+        )
   try:
     folder.mkdir(parents=True, exist_ok=True)
     whole_file.write_json(folder / 'config.json', identity.to_dict(config))
@@ -55,20 +69,18 @@ def prepare(
   return folder
 
 
-def load_config(workdir: str) -> ml_collections.ConfigDict:
-  """The config a run was made with.
+def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
+  """Reads the config a run was made with.
 
   Raises:
     UserError: if the folder is not a run's.
   """
   path = pathlib.Path(workdir) / 'config.json'
   values = _read_json(path)
-  known = identity.flat(schema.base())
   unknown = [
       key
       for key in identity.flat(values)
-      if key not in known
-      and not key.startswith(_OPEN_KEYS)
+      if key not in schema.KEYS and not key.startswith(_OPEN_KEYS)
   ]
   if unknown:
     raise UserError(
@@ -78,8 +90,8 @@ def load_config(workdir: str) -> ml_collections.ConfigDict:
   return identity.from_dict(values)
 
 
-def load_card(workdir: str) -> dict[str, Any]:
-  """The run card of a finished run.
+def load_card(workdir: str | os.PathLike) -> dict[str, Any]:
+  """Reads the run card of a finished run.
 
   Raises:
     UserError: if there is none yet.
@@ -90,29 +102,30 @@ def load_card(workdir: str) -> dict[str, Any]:
 def finished(
     folder: pathlib.Path, config: ml_collections.ConfigDict
 ) -> dict[str, Any] | None:
-  """The run card of a finished run of this very config, or None."""
-  path = folder / 'run_card.json'
-  if not path.exists():
+  """Returns the run card of a finished run of this very config, or None."""
+  if not (folder / 'run_card.json').exists():
     return None
-  card = _read_json(path)
+  card = load_card(folder)
   views = {'clips': config.eval.clips, 'crops': config.eval.crops}
   same = card['config_hash'] == identity.digest(config)
   return card if same and card['views'] == views else None
 
 
-def check_free(workdir: str, config: ml_collections.ConfigDict):
+def check_free(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
   """Raises UserError if the folder holds a run that computes something else."""
   folder = pathlib.Path(workdir).absolute()
-  if not (folder / 'config.json').exists():
-    return
-  theirs = _read_json(folder / 'config.json')
-  ours = identity.to_dict(config)
-  _refuse_differences(
-      folder, theirs, ours, identity.differences(ours, theirs)
-  )
+  if (folder / 'config.json').exists():
+    theirs = _read_json(folder / 'config.json')
+    ours = identity.to_dict(config)
+    differ = identity.differences(ours, theirs)
+    a, b = identity.flat(theirs), identity.flat(ours)
+    differ = [k for k in differ if k not in _RAISABLE or b[k] < a[k]]
+    _refuse_differences(folder, theirs, ours, differ)
 
 
-def check_same_model(workdir: str, config: ml_collections.ConfigDict):
+def check_same_model(
+    workdir: str | os.PathLike, config: ml_collections.ConfigDict
+):
   """Raises UserError if the folder's run has another model than the config.
 
   For evaluation: lists, views, batch sizes and those of the method's settings
@@ -121,14 +134,14 @@ def check_same_model(workdir: str, config: ml_collections.ConfigDict):
   folder = pathlib.Path(workdir).absolute()
   theirs = _read_json(folder / 'config.json')
   ours = identity.to_dict(config)
-  keys = ('method', 'clip.name', 'encoder.name', 'data.num_frames')
-  free = getattr(base.load(config.method.name), 'SCORING', ())
-  free = [f'method.settings.{name}' for name in free]
+  scoring = getattr(base.load(config.method.name), 'SCORING', ())
+  free = [f'method.settings.{name}' for name in scoring]
   differ = [
       key
       for key in identity.differences(ours, theirs)
-      if key not in free
-      and any(key == k or key.startswith(k + '.') for k in keys)
+      if key not in free and (key + '.').startswith(
+          tuple(k + '.' for k in _MODEL_KEYS)
+      )
   ]
   _refuse_differences(folder, theirs, ours, differ)
 
@@ -168,10 +181,28 @@ def check_data(folder: pathlib.Path, description: dict[str, Any]):
       )
 
 
+def class_names(workdir: str | os.PathLike) -> list[str]:
+  """Reads the classes a run was trained on, in label order.
+
+  Raises:
+    UserError: if the folder does not tell.
+  """
+  path = pathlib.Path(workdir) / 'classes.json'
+  try:
+    if path.exists():
+      return list(json.loads(path.read_text()))
+    return list(load_card(workdir)['class_names'])
+  except (UserError, OSError, ValueError, KeyError) as e:
+    raise UserError(
+        f'{path} does not exist or cannot be read. Let the run begin, or name '
+        'the classes with --classes=a,b,c.'
+    ) from e
+
+
 def _clips(entry: dict[str, Any] | None) -> str:
-  return 'no such list' if entry is None else (
-      f'{entry["clips"]} clips, hash {entry["sha256"][:8]}'
-  )
+  if entry is None:
+    return 'no such list'
+  return f'{entry["clips"]} clips, hash {entry["sha256"][:8]}'
 
 
 def _refuse_differences(folder, theirs, ours, differ):

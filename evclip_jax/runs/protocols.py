@@ -11,6 +11,7 @@ the scoring: the recipes published for other K also train with other settings.
 """
 
 import dataclasses
+import pathlib
 import re
 import statistics
 from collections.abc import Callable, Iterable
@@ -18,24 +19,16 @@ from typing import Any
 
 import ml_collections
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
-from evclip_jax.config import identity
+from evclip_jax.config import identity, schema
+from evclip_jax.reporting import log, tables
+from evclip_jax.runs import folder as run_folder
 
 Card = dict[str, Any]
-_LISTS = ('train_list', 'val_list', 'test_list')
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-  """One run of a protocol.
-
-  Attributes:
-    name: of its sub-folder.
-    config: of an ordinary run, locked.
-  """
-
-  name: str
-  config: ml_collections.ConfigDict
+Quantities = list[tuple[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +37,66 @@ class Protocol:
 
   Attributes:
     about: one sentence for the report.
-    expand: a config -> its runs in order. Raises UserError if the config
-      lacks what the protocol needs.
-    combine: {part: run card} -> {quantity: its values}, which are averaged.
+    quantities: run card -> (name, value) of what is averaged over runs.
+    varies: the key of config.protocol, beside `seeds`, that its runs differ in.
+    seeds: of the runs if protocol.seeds is (); () = that of the config.
+    check: raises UserError if the config lacks what the protocol needs.
   """
 
   about: str
-  expand: Callable[[ml_collections.ConfigDict], list[Part]]
-  combine: Callable[[dict[str, Card]], dict[str, list[float]]]
+  quantities: Callable[[Card], Quantities]
+  varies: str = ''
+  seeds: tuple[int, ...] = ()
+  check: Callable[[ml_collections.ConfigDict], None] = lambda config: None
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    mode: str,
+    run_part: Callable[..., dict[str, Any]],
+) -> dict[str, Any]:
+  """Runs every part of `config.protocol` that is not finished yet.
+
+  Args:
+    config: a config with `protocol.name`.
+    workdir: its folder; parts lie in `workdir/<part>`.
+    mode: 'train' or 'evaluate'.
+    run_part: (config, folder, mode) -> run card, or {row: run card} if the
+      config compares.
+
+  Returns:
+    What is written as protocol.json (evaluate_protocol.json if nothing was
+    trained): 'results', with mean and standard deviation of every quantity,
+    and 'numbers', with what each was computed from.
+
+  Raises:
+    UserError: anything a part refuses, or a config that lacks what the
+      protocol needs.
+  """
+  parts = expand(config)
+  run_folder.check_free(workdir, config)
+  folder = pathlib.Path(workdir).absolute()
+  cards = {}
+  for name, own in parts.items():
+    done = None
+    if mode == 'train' and not own.compare:
+      done = run_folder.finished(folder / name, own)
+    log.log(f'\n=== {name}' + (': finished earlier ===' if done else ' ==='))
+    cards[name] = done or run_part(own, str(folder / name), mode)
+    # Not before a part: a mistake in the config should leave no folder.
+    run_folder.prepare(workdir, config, log.is_first())
+  out = summary(config, cards)
+  log.log(f'\n{config.protocol.name}: {out["about"]}')
+  log.log(tables.as_text(table(out['results'])))
+  if log.is_first():
+    name = 'protocol.json' if mode == 'train' else f'{mode}_protocol.json'
+    whole_file.write_json(folder / name, out)
+  return out
 
 
 def find(name: str) -> Protocol:
-  """The protocol of a name.
+  """Returns the protocol of a name.
 
   Raises:
     UserError: if there is none.
@@ -68,77 +109,208 @@ def find(name: str) -> Protocol:
   return PROTOCOLS[name]
 
 
-def harmonic_mean(base: float, novel: float) -> float:
-  """2bn / (b + n), which a weak half pulls down; 0 if both are 0."""
-  return 2 * base * novel / (base + novel) if base + novel else 0.0
+def expand(
+    config: ml_collections.ConfigDict,
+) -> dict[str, ml_collections.ConfigDict]:
+  """Returns the runs of a protocol in order: name of a sub-folder -> config.
 
-
-def _few_shot(config) -> list[Part]:
-  return [
-      _part(config, f'shots-{k or "all"}', shots=k)
-      for k in _several(config, 'shots', config.protocol.shots)
-  ]
-
-
-def _per_shot(cards: dict[str, Card]) -> dict[str, list[float]]:
-  """Top-1 of each list for each number of shots."""
-  out = {}
-  for card in cards.values():
-    title = f'K={card["data"]["shots"] or "all"}'
-    for name, top1 in _tests(card).items():
-      column = title if name == 'test' else f'{title} {name}'
-      out[column] = [top1]
-  return out
-
-
-def _episodes(config) -> list[Part]:
-  parts = []
-  for k in _several(config, 'shots', config.protocol.shots):
-    part = _part(config, f'shots-{k}')
-    with part.config.unlocked():
-      part.config.episodes.test_shot = k
-    parts.append(part)
+  Raises:
+    UserError: the config lacks what the protocol needs, or sets what has no
+      effect in it.
+  """
+  own = config.protocol
+  protocol = find(own.name)
+  for key in ('shots', 'splits'):
+    default = schema.KEYS[f'protocol.{key}'].default
+    if key != protocol.varies and tuple(own[key]) != default:
+      raise UserError(
+          f'protocol.{key}={tuple(own[key])} has no effect with '
+          f'protocol.name={own.name!r}: leave it out.'
+      )
+  protocol.check(config)
+  values: tuple[Any, ...] = (None,)
+  if protocol.varies:
+    values = tuple(own[protocol.varies])
+    if protocol.varies == 'splits':
+      values = values or (config.split,)
+    _check_several(protocol.varies, values)
+  seeds = tuple(own.seeds) or protocol.seeds
+  if seeds:
+    _check_several('seeds', seeds)
+    if config.seed not in (schema.KEYS['seed'].default, *seeds):
+      raise UserError(
+          f'seed={config.seed} has no effect with protocol.seeds={seeds}.'
+      )
+  label = {'shots': 'shots-{}', 'splits': 'split-{}', '': ''}[protocol.varies]
+  all_clips = 'all' if own.name == 'few_shot' else '0'
+  parts = {}
+  for value in values:
+    for seed in seeds or (config.seed,):
+      names = [label.format(value or all_clips), f'seed-{seed}' * bool(seeds)]
+      name = '-'.join(filter(None, names)) or 'run'
+      parts[name] = _part(config, own.name, value, seed)
   return parts
 
 
-def _per_episode_shot(cards: dict[str, Card]) -> dict[str, list[float]]:
-  """Accuracy on each list for each number of shots."""
-  out = {}
-  for card in cards.values():
-    lists = card['data']['lists']
-    for name, top1 in _tests(card).items():
-      if 'episodes' not in lists[name]:
-        raise UserError(
-            f"protocol.name='episodes' needs a method that learns from "
-            f'episodes, and method.name={card["method"]!r} does not.'
-        )
-      sizes = lists[name]['episodes']
-      title = f'{sizes["way"]}-way {sizes["shot"]}-shot'
-      out[title if name == 'test' else f'{title} {name}'] = [top1]
+def summary(
+    config: ml_collections.ConfigDict, cards: dict[str, Any]
+) -> dict[str, Any]:
+  """Returns the contents of protocol.json.
+
+  Args:
+    config: the whole config.
+    cards: {part: run card} or {part: {row: run card}}.
+  """
+  protocol = find(config.protocol.name)
+  if not config.compare:
+    cards = {part: {config.method.name: c} for part, c in cards.items()}
+  results, numbers = [], []
+  for variant in next(iter(cards.values())):
+    own = {part: by_variant[variant] for part, by_variant in cards.items()}
+    for quantity, values in combine(protocol, own.values()).items():
+      results.append(
+          {'variant': variant, 'quantity': quantity, **spread(values)}
+      )
+    for part, card in own.items():
+      numbers += _numbers(variant, part, card)
+  return {
+      'protocol': config.protocol.name,
+      'about': protocol.about,
+      'results': results,
+      'std': 'of the sample (n - 1); null for a single value',
+      'numbers': numbers,
+  }
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+  """Returns mean and standard deviation of the sample."""
+  return {
+      'mean': statistics.fmean(values),
+      'std': statistics.stdev(values) if len(values) > 1 else None,
+      'values': values,
+  }
+
+
+def table(results: list[dict[str, Any]]) -> list[dict[str, str]]:
+  """Returns a row per variant, a column per quantity: 'mean ± std'."""
+  rows = {}
+  for result in results:
+    row = rows.setdefault(result['variant'], {'variant': result['variant']})
+    std = '' if result['std'] is None else f' ± {result["std"]:.1f}'
+    row[result['quantity']] = f'{result["mean"]:.1f}{std}'
+  return list(rows.values())
+
+
+def _numbers(variant: str, part: str, card: Card) -> list[dict[str, Any]]:
+  """Lists what made each number of a run."""
+  lists, data, views = card['data']['lists'], card['data'], card['views']
+  seen = f'{views["clips"]} clips x {views["crops"]} crops'
+  rows = []
+  for name, values in card['final'].items():
+    about = lists[name]
+    row = {'variant': variant, 'part': part, 'list': name, **values}
+    if about.get('episodes'):
+      row['episode_list'] = about['episodes']
+    rows.append(
+        row
+        | {
+            'data_set': about.get('data_set', data['name']),
+            'from': about['from'],
+            'sha256': about['sha256'],
+            'classes': about.get('classes', data['classes']),
+            'split': about.get('split', card['split']),
+            'seed': card['seed'],
+            'shots': data['shots'],
+            'train_sha256': lists.get('train', {}).get('sha256'),
+            'view': 'single view' if seen == '1 clips x 1 crops' else seen,
+            'views': views,
+            'selected_by': card['selection']['rule'],
+            'step': card['selection']['step'],
+            'config_hash': card['config_hash'],
+        }
+    )
+  return rows
+
+
+def combine(
+    protocol: Protocol, cards: Iterable[Card]
+) -> dict[str, list[float]]:
+  """Returns {quantity: its values over the runs}."""
+  out: dict[str, list[float]] = {}
+  for card in cards:
+    for name, value in protocol.quantities(card):
+      out.setdefault(name, []).append(value)
   return out
 
 
-def _zero_shot(config) -> list[Part]:
+def harmonic_mean(base: float, novel: float) -> float:
+  """Returns 2bn / (b + n), which a weak half pulls down; 0 if both are 0."""
+  return 2 * base * novel / (base + novel) if base + novel else 0.0
+
+
+def _tests(card: Card) -> Quantities:
+  """Lists top-1 of every list but the one that selects."""
+  final = card['final'].items()
+  return [(name, x['top1']) for name, x in final if name != 'val']
+
+
+def _per_shot(card: Card) -> Quantities:
+  title = f'K={card["data"]["shots"] or "all"}'
+  return [(_column(title, name), top1) for name, top1 in _tests(card)]
+
+
+def _per_episode_shot(card: Card) -> Quantities:
+  out = []
+  for name, top1 in _tests(card):
+    sizes = card['data']['lists'][name].get('episodes')
+    if sizes is None:
+      raise UserError(
+          f"protocol.name='episodes' needs a method that learns from "
+          f'episodes, and method.name={card["method"]!r} does not.'
+      )
+    title = f'{sizes["way"]}-way {sizes["shot"]}-shot'
+    out.append((_column(title, name), top1))
+  return out
+
+
+def _column(title: str, name: str) -> str:
+  return title if name == 'test' else f'{title} {name}'
+
+
+def _per_data_set(card: Card) -> Quantities:
+  """Drops the split of other data sets' names, so that splits are averaged."""
+  lists = card['data']['lists']
+  return [
+      (re.sub(r'_split\d+$', '', n) if 'data_set' in lists[n] else n, top1)
+      for n, top1 in _tests(card)
+  ]
+
+
+def _check_others(config):
   if not config.data.others:
     raise UserError(
         "protocol.name='zero_shot' scores other data sets: set data.others in "
         'the config file.'
     )
-  return [_part(config, 'run')]
 
 
-def _per_data_set(cards: dict[str, Card]) -> dict[str, list[float]]:
-  """Top-1 of each data set, one value for each of its splits."""
-  out = {}
-  for card in cards.values():
-    for name, top1 in _tests(card).items():
-      other = 'data_set' in card['data']['lists'][name]
-      title = re.sub(r'_split\d+$', '', name) if other else name
-      out.setdefault(title, []).append(top1)
-  return out
+def _base_and_novel(card: Card) -> Quantities:
+  """Gives top-1 on both halves and their harmonic mean.
+
+  With several test lists (bright_base, dark_base, ...) a half is the mean of
+  its lists. Other data sets do not count.
+  """
+  lists = card['data']['lists']
+  own = {n: top1 for n, top1 in _tests(card) if 'data_set' not in lists[n]}
+  base, novel = (
+      statistics.fmean(own[name] for name in _halves(own, half))
+      for half in ('base', 'novel')
+  )
+  mean = harmonic_mean(base, novel)
+  return [('base', base), ('novel', novel), ('harmonic mean', mean)]
 
 
-def _base_to_novel(config) -> list[Part]:
+def _check_halves(config):
   if not config.data.novel_classes and not all(
       _halves(config.data.tests, half) for half in ('base', 'novel')
   ):
@@ -148,118 +320,76 @@ def _base_to_novel(config) -> list[Part]:
         '(or names that end in _base and _novel) in data.tests with '
         'data.class_scope=per_list.'
     )
-  return [
-      _part(config, f'seed-{seed}', seed=seed)
-      for seed in _several(config, 'seeds', config.protocol.seeds)
-  ]
-
-
-def _base_and_novel(cards: dict[str, Card]) -> dict[str, list[float]]:
-  """Top-1 on both halves and their harmonic mean, one value per seed.
-
-  With several test lists (bright_base, dark_base, ...) a half is the mean of
-  its lists. Other data sets do not count.
-  """
-  out = {'base': [], 'novel': [], 'harmonic mean': []}
-  for card in cards.values():
-    own = {
-        name: top1
-        for name, top1 in _tests(card).items()
-        if 'data_set' not in card['data']['lists'][name]
-    }
-    base, novel = (
-        statistics.fmean(own[name] for name in _halves(own, half))
-        for half in ('base', 'novel')
-    )
-    out['base'].append(base)
-    out['novel'].append(novel)
-    out['harmonic mean'].append(harmonic_mean(base, novel))
-  return out
 
 
 def _halves(lists: Iterable[str], half: str) -> list[str]:
-  """The lists that are a half, 'base' or 'novel', of a test list."""
+  """Lists those that are a half, 'base' or 'novel', of a test list."""
   return [n for n in lists if n == half or n.endswith(f'_{half}')]
 
 
-def _supervised(config) -> list[Part]:
+def _check_no_shots(config):
   if config.data.shots:
     raise UserError(
         f"protocol.name='supervised' trains on all clips, and data.shots="
         f'{config.data.shots}: use 0.'
     )
-  splits = config.protocol.splits or (config.split,)
-  return [
-      _part(config, f'split-{split}', split=split)
-      for split in _several(config, 'splits', splits)
-  ]
-
-
-def _per_list(cards: dict[str, Card]) -> dict[str, list[float]]:
-  """Top-1 of each list, one value per split."""
-  out = {}
-  for card in cards.values():
-    for name, top1 in _tests(card).items():
-      out.setdefault(name, []).append(top1)
-  return out
 
 
 PROTOCOLS = {
     'few_shot': Protocol(
-        'K clips per class; one run for each K.', _few_shot, _per_shot
+        'K clips per class; one run for each K.', _per_shot, 'shots'
     ),
     'episodes': Protocol(
         'N-way K-shot episodes; one run for each K it is scored with.',
-        _episodes,
         _per_episode_shot,
+        'shots',
     ),
     'zero_shot': Protocol(
         'Other data sets, each against its own classes; mean over splits.',
-        _zero_shot,
         _per_data_set,
+        check=_check_others,
     ),
     'base_to_novel': Protocol(
         'Trained on base classes; base and novel clips are each scored against '
         'their own classes; harmonic mean per seed, mean over seeds.',
-        _base_to_novel,
         _base_and_novel,
+        seeds=(1, 2, 3),
+        check=_check_halves,
     ),
     'supervised': Protocol(
-        'All training clips; mean over splits.', _supervised, _per_list
+        'All training clips; mean over splits.',
+        _tests,
+        'splits',
+        check=_check_no_shots,
+    ),
+    'seeds': Protocol(
+        'The same run with several seeds; mean over seeds.',
+        _tests,
+        seeds=(1, 2, 3),
     ),
 }
 
 
-def _part(
-    config, name: str, shots: int | None = None, **changes: int
-) -> Part:
-  """The config of one run: its own shots, seed or split, no protocol."""
+def _part(config, kind: str, value: int | None, seed: int):
+  """Returns the config of one run: its own shots, split and seed."""
   own = identity.from_dict(identity.to_dict(config)).unlock()
-  own.protocol.name = ''
-  if shots is not None:
-    own.data.shots = shots
-  for key, value in changes.items():
-    own[key] = value
+  own.protocol = schema.base().protocol
+  own.seed = seed
+  if kind == 'few_shot':
+    own.data.shots = value
+  elif kind == 'episodes':
+    own.episodes.test_shot = value
+  elif kind == 'supervised':
+    own.split = value
   marks = {'shots': own.data.shots, 'seed': own.seed, 'split': own.split}
-  for key in _LISTS:
-    for mark, value in marks.items():
-      own.data[key] = own.data[key].replace(f'{{{mark}}}', str(value))
-  return Part(name, own.lock())
+  for key in ('train_list', 'val_list', 'test_list'):
+    for mark, number in marks.items():
+      own.data[key] = own.data[key].replace(f'{{{mark}}}', str(number))
+  return own.lock()
 
 
-def _several(config, key: str, values) -> tuple[int, ...]:
-  values = tuple(values)
+def _check_several(key: str, values: tuple[int, ...]):
   if not values or len(set(values)) < len(values) or min(values) < 0:
     raise UserError(
         f'protocol.{key}={values}: wanted one or more different numbers.'
     )
-  return values
-
-
-def _tests(card: Card) -> dict[str, float]:
-  """Top-1 of every list but the one that selects."""
-  return {
-      name: summary['top1']
-      for name, summary in card['final'].items()
-      if name != 'val'
-  }

@@ -1,65 +1,87 @@
-"""One run in its folder: what --mode=train and --mode=evaluate do."""
+"""Where a run begins: which kind it is, whose folder, which data."""
 
+import functools
 import pathlib
 from typing import Any
 
 import jax
 import ml_collections
 
-from evclip_jax.config import experiment
-from evclip_jax.evaluation import run_card
+from data_pipelines.errors import UserError
+from evclip_jax.config import experiment, schema
 from evclip_jax.methods import base
-from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import run_check, score_run, train
-from evclip_jax.training import session
-from evclip_jax.training.model import Model
+from evclip_jax.reporting import log
+from evclip_jax.runs import folder
 
 
-def execute(
-    config: ml_collections.ConfigDict,
-    workdir: str,
-    mode: str,
-    data: session.Data,
-    model: Model,
+def run(
+    config: ml_collections.ConfigDict, workdir: str, mode: str = 'train'
 ) -> dict[str, Any]:
-  """Trains or evaluates.
+  """Runs one experiment: a method, a comparison of several, or a protocol.
 
   Args:
     config: a locked config.
-    workdir: the run folder; made, or continued.
-    mode: 'train', or 'evaluate', which leaves a trained run's own files as
-      they are.
-    data: the data pipeline.
-    model: the method with its weights.
+    workdir: the run folder, made if need be.
+    mode: 'train' (which continues what it finds) or 'evaluate', which leaves
+      a trained run's own files as they are.
 
   Returns:
-    The run card.
+    The run card, or {row: run card}, or what `protocols.run` returns.
+
+  Raises:
+    UserError: anything the user can mend; nothing half-written stays.
   """
-  run_check.check(config, mode, model, data)
-  folder = pathlib.Path(workdir).absolute()
-  if mode == 'train' or not (folder / 'config.json').exists():
-    is_first = jax.process_index() == 0
-    folder = run_folder.prepare(workdir, config, is_first)
-    if is_first:
-      texts = _texts(model, data)
-      run_folder.check_data(folder, data.description | {'texts': texts})
-      data.write(folder)
-  if mode == 'evaluate':
-    return score_run.evaluate_run(config, folder, model, data)
-  return train.train_and_evaluate(config, folder, model, data)
+  schema.check(config)
+  for key in ('shots', 'seeds', 'splits'):
+    if config.protocol.name:
+      break
+    if tuple(config.protocol[key]) != schema.KEYS[f'protocol.{key}'].default:
+      raise UserError(
+          f'protocol.{key} has no effect without protocol.name; '
+          "protocol.name='seeds' repeats a run."
+      )
+  log.log(f'run folder: {pathlib.Path(workdir).absolute()}')
+  if config.protocol.name:
+    from evclip_jax.runs import protocols
+
+    part = functools.partial(_run, is_part=True)
+    return protocols.run(config, workdir, mode, part)
+  return _run(config, workdir, mode)
 
 
-def _texts(model: Model, data: session.Data) -> dict[str, str]:
-  """Hashes of the class texts, of training and of every list to score."""
-  asked = {'train': data.class_names}
-  asked |= {name: x.class_names for name, x in data.evals.items()}
-  return {
-      name: run_card.prompts_hash(model.method, list(names))
-      for name, names in asked.items()
-  }
+def _run(config, workdir, mode, is_part=False) -> dict[str, Any]:
+  # A folder of another run is refused before any work.
+  trained = (pathlib.Path(workdir) / 'config.json').exists()
+  if mode == 'evaluate' and trained and not config.compare:
+    folder.check_same_model(workdir, config)
+  else:
+    folder.check_free(workdir, config)
+  if is_part and not config.compare:
+    # What only scores may score any list, its training list as well.
+    mode = fitting_mode(mode, config)
+  episodic = experiment.is_episodic(config)
+  # Imported when they are needed: mistakes are answered without them.
+  from data_pipelines.loaders import pipeline
+
+  several = jax.distributed.is_initialized()
+  data = pipeline.open_pipeline(
+      config,
+      workdir,
+      jax.process_index() if several else 0,
+      jax.process_count() if several else 1,
+      evaluate_only=mode == 'evaluate',
+      episodic=episodic,
+  )
+  if config.compare:
+    from evclip_jax.runs import compare
+
+    return compare.run(config, workdir, mode, data)
+  from evclip_jax.runs import execute
+
+  return execute.execute(config, workdir, mode, data)
 
 
 def fitting_mode(mode: str, config: ml_collections.ConfigDict) -> str:
-  """The mode for a run among others: one with nothing to train is evaluated."""
+  """Returns 'evaluate' for a run among others that has nothing to train."""
   trains = base.trains(config.method.name, experiment.settings(config))
   return mode if trains else 'evaluate'

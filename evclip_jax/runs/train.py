@@ -2,11 +2,14 @@
 
 import contextlib
 import pathlib
+import signal
+import threading
 import time
 from typing import Any
 
 import jax
 import ml_collections
+from jax.experimental import multihost_utils
 
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import run_card
@@ -15,20 +18,19 @@ from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import devices, params, session, steps
 from evclip_jax.training import optimizer as optim
 from evclip_jax.training.checkpoints import Checkpoints
-from evclip_jax.training.model import Model
 
 
 def train_and_evaluate(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
-    model: Model,
-    data: session.Data,
+    model: session.Model,
+    data: Any,
 ) -> dict[str, Any]:
   """Trains a method, or continues where an earlier sitting stopped.
 
   Args:
     config: a locked config.
-    workdir: the run folder, prepared by `run_folder.prepare`.
+    workdir: the run folder, prepared by `folder.prepare`.
     model: the method with its weights.
     data: the data pipeline.
 
@@ -38,6 +40,7 @@ def train_and_evaluate(
   Raises:
     UserError: a loss that is not finite, a checkpoint that cannot be written
       or does not fit.
+    Stopped: SIGTERM or Ctrl-C came; the state is saved.
   """
   started = time.time()
 
@@ -51,14 +54,12 @@ def train_and_evaluate(
       config.optimizer, config.train.epochs, data.steps_per_epoch
   )
   optimizer = optim.make_optimizer(config.optimizer, schedule)
-  now = devices.put(run.mesh, run.state(optimizer))
+  now = run.state(optimizer)
   checkpoints = Checkpoints(workdir, model.hashes)
   now = checkpoints.restore('last', now) or now
   first_step = int(now.step)
   best = (checkpoints.meta('best') or {}).get('metric')
-  metrics_log = log.MetricsLog(
-      workdir, first_step, write=jax.process_index() == 0
-  )
+  metrics_log = log.MetricsLog(workdir, first_step, write=log.is_first())
   if first_step:
     log.log(f'continuing after step {first_step} of {total_steps}')
 
@@ -83,6 +84,8 @@ def train_and_evaluate(
   stats = {}
   with bar, contextlib.ExitStack() as stack:
     if first_step < total_steps:
+      log.log('compiling the training step; the first step takes longer')
+      stopping = stack.enter_context(_Stopping())
       batches = stack.enter_context(data.train(first_step))
     for done in range(first_step + 1, total_steps + 1):
       batch = next(batches)
@@ -100,30 +103,86 @@ def train_and_evaluate(
 
       last = done == total_steps
       is_eval = not last and done % data.eval_every_steps == 0
-      is_save = last or done % data.checkpoint_every_steps == 0
+      is_stop = stopping.reached(done) and not last
+      is_save = last or is_stop or done % data.checkpoint_every_steps == 0
       if is_eval or is_save:
         _record(pending, metrics_log, config, bar, batches)
         pending = None
       if is_eval or (last and select.startswith('best')):
-        metric = _watch(run, now, watched, metrics_log, done, workdir)
+        metric = _watch(run, now, watched, metrics_log, done)
         if select.startswith('best') and (best is None or metric > best):
           best = metric
           checkpoints.save('best', now, {'metric': metric})
       if is_save:
         checkpoints.save('last', now, {})
+      if is_stop:
+        raise Stopped(
+            stopping.signal,
+            f'stopped after step {done} of {total_steps}; it is saved. '
+            'Continue with the same command.',
+        )
     if first_step < total_steps:
       stats = batches.stats()
 
   # ---- report ---------------------------------------------------------------
-  card = run_card.report(
-      config, workdir, run, now, checkpoints, data, select, metrics_log
+  states = {'last': (int(now.step), now.weights)}
+  if select.startswith('best') and checkpoints.latest('best') is not None:
+    weights = checkpoints.weights('best', now.weights)
+    states = {select: (checkpoints.latest('best'), weights)} | states
+  checkpoints.close()
+  card, shown = run_card.report(
+      config, workdir, run, data, states, int(now.step), metrics_log
   )
+  metrics_log.close()
   card['wall_seconds'] = round(time.time() - started, 1)
   card['loader'] = stats
-  run_card.write_card(workdir, card)
-  checkpoints.close()
-  metrics_log.close()
+  run_card.write(workdir, card, shown)
   return card
+
+
+class Stopped(KeyboardInterrupt):
+  """The run was asked to stop, and did when its state was saved.
+
+  Attributes:
+    status: for the shell, 128 and the number of the signal.
+  """
+
+  def __init__(self, number: int, message: str):
+    super().__init__(message)
+    self.status = 128 + number
+
+
+class _Stopping:
+  """Notes the first SIGTERM or Ctrl-C; the second one ends at once."""
+
+  def __enter__(self):
+    self.signal = None
+    self._previous = {}
+    # Several processes stop together: JAX notes SIGTERM for them. Other
+    # threads than the main one cannot ask for signals.
+    self._several = jax.process_count() > 1
+    main = threading.current_thread() is threading.main_thread()
+    if main and not self._several:
+      for number in (signal.SIGTERM, signal.SIGINT):
+        self._previous[number] = signal.signal(number, self._note)
+    return self
+
+  def __exit__(self, *unused):
+    for number, handler in self._previous.items():
+      signal.signal(number, handler)
+
+  def reached(self, step: int) -> bool:
+    """Says whether to stop after this step."""
+    if self._several:
+      self.signal = signal.SIGTERM
+      return multihost_utils.reached_preemption_sync_point(step)
+    return self.signal is not None
+
+  def _note(self, number, frame):
+    self.signal = number
+    log.log('stopping after this step; once more ends at once')
+    for number in self._previous:
+      signal.signal(number, signal.SIG_DFL)
 
 
 def _record(pending, metrics_log, config, bar, batches):
@@ -167,11 +226,11 @@ def _check_finite(done, metrics, finite):
   )
 
 
-def _watch(run, now, watched, metrics_log, done, workdir) -> float:
+def _watch(run, now, watched, metrics_log, done) -> float:
   """Evaluates on the watched lists; returns the mean top-1."""
   top1, weights = [], now.weights
   for name, data in watched.items():
-    summary, _ = run_card.evaluate_list(run, weights, data, workdir)
+    summary, _ = run_card.evaluate_list(run, weights, data)
     metrics_log.add(done, name, **summary)
     log.log(run_card.one_line(f'step {done} {name}', summary))
     top1.append(summary['top1'])

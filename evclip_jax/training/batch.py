@@ -52,21 +52,21 @@ def check(batch: dict[str, np.ndarray], num_frames: int, num_classes: int):
 
 
 def synthetic(
-    batch_size: int, num_frames: int, pixels: int, num_classes: int, seed: int
+    rows: int, num_frames: int, pixels: int, num_classes: int, seed: int
 ) -> dict[str, np.ndarray]:
-  """A batch of noise, for benchmarks and tests."""
+  """Returns `rows` clips of noise, for benchmarks and tests."""
   rng = np.random.default_rng(seed)
-  shape = (batch_size, num_frames, pixels, pixels, 3)
+  shape = (rows, num_frames, pixels, pixels, 3)
   return {
       'video': rng.integers(0, 256, shape, dtype=np.uint8),
-      'label': rng.integers(0, num_classes, batch_size, dtype=np.int32),
-      'mask': np.ones(batch_size, np.float32),
-      'index': np.arange(batch_size, dtype=np.int32),
+      'label': rng.integers(0, num_classes, rows, dtype=np.int32),
+      'mask': np.ones(rows, np.float32),
+      'index': np.arange(rows, dtype=np.int32),
   }
 
 
 def synthetic_episodes(
-    num_episodes: int,
+    rows: int,
     way: int,
     shot: int,
     query: int,
@@ -75,27 +75,15 @@ def synthetic_episodes(
     num_classes: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
-  """Episodes of noise, for benchmarks and tests.
-
-  Args:
-    num_episodes: E.
-    way, shot, query: N, K, Q; N is at most num_classes.
-    num_frames: T.
-    pixels: H and W.
-    num_classes: classes in the list.
-    seed: of the noise.
-  """
+  """Returns `rows` episodes of noise, for benchmarks and tests."""
   rng = np.random.default_rng(seed)
-  clips = way * (shot + query)
-  shape = (num_episodes, clips, num_frames, pixels, pixels, 3)
+  shape = (rows, way * (shot + query), num_frames, pixels, pixels, 3)
   labels = np.repeat(np.arange(way, dtype=np.int32), query)
-  ways = [
-      rng.choice(num_classes, way, replace=False) for _ in range(num_episodes)
-  ]
+  ways = [rng.choice(num_classes, way, replace=False) for _ in range(rows)]
   return {
       'video': rng.integers(0, 256, shape, dtype=np.uint8),
-      'label': np.tile(labels, (num_episodes, 1)),
+      'label': np.tile(labels, (rows, 1)),
       'way': np.stack(ways).astype(np.int32),
-      'mask': np.ones(num_episodes, np.float32),
-      'index': np.arange(num_episodes, dtype=np.int32),
+      'mask': np.ones(rows, np.float32),
+      'index': np.arange(rows, dtype=np.int32),
   }

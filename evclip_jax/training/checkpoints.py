@@ -1,22 +1,27 @@
-"""Saves and restores the trainable half of a run. Only this file knows Orbax.
+"""Saves and restores what a run trains. Only this file knows Orbax.
 
-Layout: `checkpoints/last/<step>` and `checkpoints/best/<step>`, each holding
-the `state` (step, trainable leaves, optimizer) and `meta` (JSON: the hashes of
-the frozen weights, and for `best` the metric). Orbax writes into a temporary
-folder and renames it, so a folder named by a step is complete.
+Layout: `checkpoints/last/<step>` and `checkpoints/best/<step>`, each with the
+items `weights` (the leaves that training changes, as a nested tree),
+`optimizer` (its state) and `meta` (JSON: hashes of the frozen weights, and for
+`best` the metric). Orbax writes into a temporary folder and renames it, so a
+folder named by a step is complete.
 """
 
+import contextlib
 import logging
 import pathlib
 import shutil
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from data_pipelines.errors import UserError
-from evclip_jax.training.state import TrainState
+from evclip_jax.training.params import merge
+from evclip_jax.training.steps import TrainState
 
 
 class Checkpoints:
@@ -29,14 +34,14 @@ class Checkpoints:
   def __init__(
       self,
       workdir: pathlib.Path,
-      weights: dict[str, str],
+      hashes: dict[str, str],
       read_only: bool = False,
   ):
     """Opens the folder.
 
     Args:
       workdir: the run folder.
-      weights: name -> content hash of each frozen network. A checkpoint made
+      hashes: name -> content hash of each frozen network. A checkpoint made
         with others is refused.
       read_only: nothing is saved or tidied up, so that a run may be looked at
         while it trains.
@@ -46,7 +51,7 @@ class Checkpoints:
     level = logging.ERROR if read_only else logging.WARNING
     logging.getLogger('absl').setLevel(level)
     self.folder = pathlib.Path(workdir).resolve() / 'checkpoints'
-    self._weights = weights
+    self._hashes = hashes
     self._managers: dict[str, ocp.CheckpointManager] = {}
 
   def save(self, kind: str, state: TrainState, meta: dict[str, Any]):
@@ -63,19 +68,18 @@ class Checkpoints:
     step = int(state.step)
     manager = self._manager(kind)
     args = ocp.args.Composite(
-        state=ocp.args.StandardSave(state),
-        meta=ocp.args.JsonSave({**meta, 'weights': self._weights}),
+        weights=ocp.args.StandardSave(merge(state.weights)),
+        optimizer=ocp.args.StandardSave(state.opt_state),
+        meta=ocp.args.JsonSave({**meta, 'weights': self._hashes}),
     )
-    # Orbax's threads would log a traceback each for what is raised below.
-    level = logging.getLogger('absl').level
-    logging.getLogger('absl').setLevel(logging.CRITICAL)
     try:
-      # force: a run restored from 'last' may pass a step again whose 'best'
-      # was already written; the numbers are the same.
-      if step in manager.all_steps():
-        manager.delete(step)
-      manager.save(step, args=args, force=True)
-      manager.wait_until_finished()
+      with _quiet():
+        # force: a run restored from 'last' may pass a step again whose 'best'
+        # was already written; the numbers are the same.
+        if step in manager.all_steps():
+          manager.delete(step)
+        manager.save(step, args=args, force=True)
+        manager.wait_until_finished()
     except Exception as e:
       self._drop_unfinished(kind)
       kept = self.latest(kind)
@@ -89,11 +93,9 @@ class Checkpoints:
           )
           + 'Free some space and run the same command again.'
       ) from e
-    finally:
-      logging.getLogger('absl').setLevel(level)
 
   def latest(self, kind: str) -> int | None:
-    """The newest complete step of a kind, or None."""
+    """Returns the newest complete step of a kind, or None."""
     folder = self.folder / kind
     if not folder.is_dir():
       return None
@@ -101,51 +103,67 @@ class Checkpoints:
     return max(steps, default=None)
 
   def meta(self, kind: str) -> dict[str, Any] | None:
-    """The JSON beside the newest checkpoint of a kind, or None.
+    """Returns the JSON beside the newest checkpoint of a kind, or None.
 
     Raises:
       UserError: if it was made with other frozen weights.
     """
-    step = self.latest(kind)
-    if step is None:
+    if self.latest(kind) is None:
       return None
-    meta = self._restore(kind, step, meta=ocp.args.JsonRestore())['meta']
-    for name, digest in self._weights.items():
+    meta = self._read(kind, meta=ocp.args.JsonRestore())['meta']
+    for name, digest in self._hashes.items():
       other = meta['weights'].get(name)
       if other != digest:
         raise UserError(
-            f'{self.folder / kind / str(step)} was trained with other '
-            f'{name} weights ({str(other)[:12]}) than those given '
-            f'({digest[:12]}).\n  Set {name}.name and {name}.weights to what '
-            'the run was made with, or use another --workdir.'
+            f'{self.folder / kind} was trained with other {name} weights '
+            f'({str(other)[:12]}) than those given ({digest[:12]}).\n  Set '
+            f'{name}.name and {name}.weights to what the run was made with, '
+            'or use another --workdir.'
         )
     return meta
 
-  def restore(self, kind: str, like: TrainState) -> TrainState | None:
-    """The newest state of a kind, on the devices of `like`, or None.
+  def weights(
+      self, kind: str, like: dict[str, jax.Array]
+  ) -> dict[str, jax.Array] | None:
+    """Returns the weights of the newest checkpoint of a kind, or None.
 
     Args:
       kind: 'last' or 'best'.
-      like: a state of the right structure, shapes and shardings.
+      like: flat dict of the right paths, shapes and shardings.
 
     Raises:
       UserError: if it was made with other frozen weights or another model.
     """
     if self.meta(kind) is None:
       return None
-    step = self.latest(kind)
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    restored = self._restore(
-        kind, step, state=ocp.args.StandardRestore(abstract)
+    found = self._read(kind, weights=_standard(merge(like)))['weights']
+    return flatten_dict(found, sep='/')
+
+  def restore(self, kind: str, like: TrainState) -> TrainState | None:
+    """Returns the newest state of a kind, placed as `like` is, or None.
+
+    Raises:
+      UserError: if it was made with other frozen weights or another model.
+    """
+    weights = self.weights(kind, like.weights)
+    if weights is None:
+      return None
+    found = self._read(kind, optimizer=_standard(like.opt_state))
+    step = jnp.asarray(self.latest(kind), like.step.dtype)
+    return like.replace(
+        step=jax.device_put(step, like.step.sharding),
+        trainable={path: weights[path] for path in like.trainable},
+        opt_state=found['optimizer'],
+        statistics={path: weights[path] for path in like.statistics},
     )
-    return restored['state']
 
   def close(self):
     """Waits for what is being written."""
     for manager in self._managers.values():
       manager.close()
 
-  def _restore(self, kind: str, step: int, **args):
+  def _read(self, kind: str, **args) -> dict[str, Any]:
+    step = self.latest(kind)
     try:
       return self._manager(kind).restore(
           step, args=ocp.args.Composite(**args)
@@ -178,6 +196,23 @@ class Checkpoints:
       if not path.name.isdigit():
         shutil.rmtree(path, ignore_errors=True)
     self._managers.pop(kind, None)
+
+
+def _standard(like: Any) -> ocp.args.StandardRestore:
+  return ocp.args.StandardRestore(
+      jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+  )
+
+
+@contextlib.contextmanager
+def _quiet():
+  """Silences Orbax's threads, which log a traceback of what is raised too."""
+  level = logging.getLogger('absl').level
+  logging.getLogger('absl').setLevel(logging.CRITICAL)
+  try:
+    yield
+  finally:
+    logging.getLogger('absl').setLevel(level)
 
 
 def _reason(error: Exception) -> str:

@@ -1,20 +1,88 @@
 """The one place where it is decided what lies on which device."""
 
+import collections
+import functools
+import os
+import shutil
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
+from evclip_jax.reporting import log
 
 # Frozen leaves below this many weights are copied even if sharding is on: the
 # traffic would cost more than the memory is worth.
 _SHARD_FROM = 1 << 20
 
 
+def prepare(config: ml_collections.ConfigDict):
+  """Says what JAX runs on and where it keeps what it compiles."""
+  _announce()
+  kept = config.compute.compilation_cache
+  jax.config.update('jax_enable_compilation_cache', kept)
+  # A folder that JAX was told of (JAX_COMPILATION_CACHE_DIR) stays.
+  if kept and not jax.config.jax_compilation_cache_dir:
+    folder = cache_folder(config.cache_dir) / 'compiled'
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+    # All of it, so that a second start compiles nothing.
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+    # What was compiled before, in a notebook, had decided against it.
+    compilation_cache.reset_cache()
+
+
+@functools.cache
+def _announce():
+  log.log(f'runs on {describe()}')
+  for warning in unseen():
+    log.log(f'warning: {warning}')
+
+
+def describe() -> str:
+  """Returns '1 x NVIDIA H100', '8 x TPU v5e' or 'CPU, 2 cores'."""
+  devices = jax.devices()
+  if devices[0].platform == 'cpu':
+    cores = len(os.sched_getaffinity(0))
+    several = f' as {len(devices)} devices' if len(devices) > 1 else ''
+    return f'CPU, {cores} cores{several}'
+  kinds = collections.Counter(
+      d.device_kind.replace(' lite', 'e') for d in devices
+  )
+  return ' and '.join(f'{n} x {kind}' for kind, n in kinds.items())
+
+
+def unseen() -> list[str]:
+  """Lists what of accelerators is there and JAX does not see."""
+  if jax.default_backend() != 'cpu':
+    return []
+  platforms = os.environ.get('JAX_PLATFORMS')
+  found = {
+      'an NVIDIA GPU': os.path.exists('/dev/nvidia0')
+      or shutil.which('nvidia-smi'),
+      'a TPU': os.path.exists('/dev/accel0')
+      or 'TPU_ACCELERATOR_TYPE' in os.environ,
+  }
+  extras = {'an NVIDIA GPU': 'cuda12', 'a TPU': 'tpu'}
+  return [
+      f'{name} is there, but JAX does not see it: '
+      + (
+          f'JAX_PLATFORMS={platforms} is set.'
+          if platforms
+          else f"pip install -e '.[{extras[name]}]'."
+      )
+      for name, there in found.items()
+      if there
+  ]
+
+
 def make_mesh(data: int = 0) -> Mesh:
-  """One mesh over the devices: 'data' splits batches, 'model' is 1.
+  """Returns one mesh over the devices: 'data' splits batches, 'model' is 1.
 
   Args:
     data: number of devices along the batch axis; 0 = all.
@@ -40,17 +108,17 @@ def make_mesh(data: int = 0) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """The same on every device."""
+  """Returns the sharding of what is the same on every device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def batched(mesh: Mesh) -> NamedSharding:
-  """The first axis split over 'data'."""
+  """Returns the sharding of a batch: its first axis is split over 'data'."""
   return NamedSharding(mesh, PartitionSpec('data'))
 
 
 def frozen_shardings(mesh: Mesh, frozen: dict[str, Any], shard: bool):
-  """A sharding for each frozen leaf.
+  """Returns a sharding for each frozen leaf.
 
   With `shard`, the longest axis of each large leaf that the number of devices
   divides is split over 'data' and gathered where it is used.
@@ -59,17 +127,59 @@ def frozen_shardings(mesh: Mesh, frozen: dict[str, Any], shard: bool):
 
   def rule(leaf):
     shape = np.shape(leaf)
-    if not shard or size == 1 or np.prod(shape) < _SHARD_FROM:
-      return replicated(mesh)
     axes = [i for i, n in enumerate(shape) if n % size == 0]
-    if not axes:
+    if not shard or size == 1 or np.prod(shape) < _SHARD_FROM or not axes:
       return replicated(mesh)
-    axis = max(axes, key=lambda i: shape[i])
     spec = [None] * len(shape)
-    spec[axis] = 'data'
+    spec[max(axes, key=lambda i: shape[i])] = 'data'
     return NamedSharding(mesh, PartitionSpec(*spec))
 
   return {path: rule(leaf) for path, leaf in frozen.items()}
+
+
+def put(mesh: Mesh, tree: Any) -> Any:
+  """Copies a tree of host arrays to every device."""
+  return jax.device_put(tree, replicated(mesh))
+
+
+def put_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+  """Makes one global array per field of this process's rows of a batch."""
+  sharding = batched(mesh)
+  return {
+      name: jax.make_array_from_process_local_data(sharding, value)
+      for name, value in batch.items()
+  }
+
+
+def jit(
+    function: Callable,
+    mesh: Mesh,
+    shardings: dict[str, Any],
+    arguments: int,
+    batch: bool = True,
+    **options: Any,
+) -> Callable:
+  """Compiles (weights, frozen, ..., batch) for the devices of a mesh.
+
+  All but the frozen weights and the batch is the same on every device, and so
+  is what comes out.
+
+  Args:
+    function: what to compile.
+    mesh: the devices.
+    shardings: of the frozen leaves.
+    arguments: how many there are.
+    batch: whether the last one is a batch.
+    **options: of `jax.jit`.
+  """
+  everywhere = replicated(mesh)
+  given = [everywhere] * arguments
+  given[1] = shardings
+  if batch:
+    given[-1] = batched(mesh)
+  return jax.jit(
+      function, in_shardings=tuple(given), out_shardings=everywhere, **options
+  )
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, key: str = 'batch_size'):
@@ -84,22 +194,3 @@ def check_batch_size(mesh: Mesh, batch_size: int, key: str = 'batch_size'):
       f'{key}={batch_size} is not divisible by {size} devices.\n'
       f'  Use {key}={fits}, or mesh.data={divisors[-1]}.'
   )
-
-
-def put(mesh: Mesh, tree: Any) -> Any:
-  """Copies a tree of host arrays to every device."""
-  return jax.device_put(tree, replicated(mesh))
-
-
-def put_frozen(mesh: Mesh, frozen: dict[str, Any], shard: bool):
-  """Places the frozen leaves, by `frozen_shardings`."""
-  return jax.device_put(frozen, frozen_shardings(mesh, frozen, shard))
-
-
-def put_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-  """This process's rows of a batch -> one global array per field."""
-  sharding = batched(mesh)
-  return {
-      name: jax.make_array_from_process_local_data(sharding, value)
-      for name, value in batch.items()
-  }

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-
-from evclip_jax.weights.tree import flatten, unflatten
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 Flat = dict[str, Any]
 
@@ -28,7 +27,7 @@ def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
   Raises:
     ValueError: a pattern that matches no path.
   """
-  leaves = flatten(params)
+  leaves = flatten_dict(params, sep='/')
   chosen = set()
   for pattern in patterns:
     hits = {p for p in leaves if re.fullmatch(pattern, p)}
@@ -44,20 +43,17 @@ def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
 
 
 def merge(*halves: Flat) -> dict[str, Any]:
-  """The nested tree of flat dicts with disjoint paths."""
-  joined: Flat = {}
-  for half in halves:
-    joined |= half
-  return unflatten(joined)
+  """Returns the nested tree of flat dicts with disjoint paths."""
+  return unflatten_dict({p: v for h in halves for p, v in h.items()}, sep='/')
 
 
 def count(leaves: Mapping[str, Any]) -> int:
-  """Number of weights in a flat dict."""
+  """Counts the weights in a flat dict."""
   return sum(int(np.prod(np.shape(v))) for v in leaves.values())
 
 
 def table(trainable: Flat, frozen: Flat) -> str:
-  """The lines a run logs at its start: what trains, with counts."""
+  """Returns the lines a run logs at its start: what trains, with counts."""
   total = count(trainable) + count(frozen)
   lines = [
       f'trainable {count(trainable):,} of {total:,} parameters '

@@ -1,81 +1,109 @@
-"""A method with its weights on the devices, ready to train or to score."""
+"""From a config to a method with its weights on the devices."""
 
 import dataclasses
 import functools
-import pathlib
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from evclip_jax.training import devices, params, state, steps
-from evclip_jax.training.model import Model
-
-Batch = dict[str, np.ndarray]
-
-
-class EvalSet(Protocol):
-  """A list of clips to score.
-
-  Attributes:
-    name: such as 'val' or 'test'.
-    class_names: what its labels mean; a list may have classes of its own.
-    num_clips: clips in the list.
-    num_views: views per clip.
-    batch_sizes: rows of a batch over all processes, by the key that sets them.
-    episodes: which clips each episode is made of, if the list is scored in
-      episodes (`episode_eval.EpisodeSet`), else None.
-  """
-
-  name: str
-  class_names: list[str]
-  num_clips: int
-  num_views: int
-  batch_sizes: dict[str, int]
-  episodes: Any
-
-  def batches(self, first: int = 0) -> Iterable[Batch]:
-    """Every clip once per view, the last batch padded with mask 0.
-
-    Args:
-      first: batches to leave out at the beginning.
-    """
+from data_pipelines.errors import UserError
+from evclip_jax.config import experiment
+from evclip_jax.methods import base, checkpoints
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.clip.tokenizer import Tokenizer
+from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.training import devices, params, steps
+from evclip_jax.weights import load
 
 
-class Data(Protocol):
-  """What training needs of a data pipeline, whatever made it.
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """A method, its parameters on the host and its tokenizer.
 
   Attributes:
-    class_names: K names of the training clips, in label order.
-    description: JSON values for the run card: lists, hashes, counts.
-    batch_size: rows of a training batch over all processes.
-    batch_key: the config key that sets it, for messages.
-    steps_per_epoch: steps that the learning rate's schedule calls an epoch.
-    total_steps: optimizer steps of the run.
-    eval_every_steps: how often the watched lists are scored.
-    checkpoint_every_steps: how often the state is saved.
-    evals: lists to score; 'val' is for selection, all others are test lists.
+    method: the pure functions.
+    params: {'clip', 'encoder', 'method'}, nested dicts of numpy float32.
+    tokenizer: texts -> ids.
+    hashes: network name -> hash of its frozen weights.
+    sources: network name -> where the weights came from.
   """
 
-  class_names: list[str]
-  description: dict[str, Any]
-  batch_size: int
-  batch_key: str
-  steps_per_epoch: int
-  total_steps: int
-  eval_every_steps: int
-  checkpoint_every_steps: int
-  evals: dict[str, EvalSet]
+  method: base.Method
+  params: dict[str, Any]
+  tokenizer: Tokenizer
+  hashes: dict[str, str]
+  sources: dict[str, str]
 
-  def train(self, start_step: int):
-    """Context manager of an endless iterator with `stats()`."""
+  def tokens(self, class_names: Sequence[str]) -> np.ndarray:
+    """Returns the class texts as ids [M, K, L] int32."""
+    lists = self.method.class_texts(list(class_names))
+    return np.stack([self.tokenizer.encode(texts) for texts in lists])
 
-  def write(self, folder: pathlib.Path):
-    """Writes the lists and class names into the run folder."""
+
+def build(
+    config: ml_collections.ConfigDict, class_names: Sequence[str]
+) -> Model:
+  """Loads the networks a config names and makes its method.
+
+  Args:
+    config: a locked config.
+    class_names: of training, in label order.
+
+  Raises:
+    UserError: weights that are missing, broken, or of another architecture.
+  """
+  module = base.load(config.method.name)
+  settings = experiment.settings(config)
+  dtype = jnp.dtype(config.compute.dtype)
+  clip = load.load_clip(
+      config.clip.name, config.clip.weights, config.cache_dir
+  )
+  loaded, encoder = {'clip': clip}, None
+  if module.uses_encoder(settings):
+    trunk = load.load_encoder(
+        config.encoder.name, config.encoder.weights, config.cache_dir
+    )
+    loaded['encoder'] = trunk
+    encoder = VideoEncoder(trunk.sizes, dtype)
+  if clip.sizes.image_resolution != config.data.crop_pixels:
+    raise UserError(
+        f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
+        f'{config.clip.name} sees {clip.sizes.image_resolution} pixels.'
+    )
+  backbones = base.Backbones(
+      clip=Clip(clip.sizes, dtype, config.compute.remat),
+      encoder=encoder,
+      num_frames=config.data.num_frames,
+      num_support=config.episodes.way * config.episodes.shot,
+  )
+  method = module.make(settings, backbones, tuple(class_names))
+  tree = {name: x.params for name, x in loaded.items()}
+  own = method.init(steps.init_rng(config.seed))
+  if own:
+    tree['method'] = jax.tree.map(np.asarray, own)
+  if config.method.weights:
+    tree = checkpoints.load_trained(
+        config.method.weights,
+        config.method.name,
+        tree,
+        (*method.trainable, *method.statistics),
+        method.fit,
+    )
+  return Model(
+      method=method,
+      params=tree,
+      tokenizer=load.load_tokenizer(
+          config.clip.vocab, config.cache_dir, clip.source, clip.sizes
+      ),
+      hashes={name: x.hash for name, x in loaded.items()},
+      sources={name: x.source for name, x in loaded.items()},
+  )
 
 
 @dataclasses.dataclass
@@ -89,7 +117,7 @@ class Session:
     statistics: likewise of leaves that change without a gradient.
     frozen: flat dict of frozen leaves, on the devices.
     shardings: of the frozen leaves.
-    class_names: K names of the training clips.
+    class_names: K names of the training clips, or others to score.
   """
 
   model: Model
@@ -101,6 +129,7 @@ class Session:
   class_names: list[str]
 
   def __post_init__(self):
+    """Prepares functions; they are compiled when they are called."""
     method = self.model.method
     self.eval_step = steps.make_eval_step(method, self.mesh, self.shardings)
     self._bank = steps.make_class_bank(method, self.mesh, self.shardings)
@@ -108,23 +137,28 @@ class Session:
 
   @functools.cached_property
   def tokens(self) -> np.ndarray:
-    """Prompts of the training classes, [M, K, L]."""
+    """Prompts of the session's classes, [M, K, L]."""
     return self.model.tokens(self.class_names)
 
-  def state(self, optimizer: optax.GradientTransformation) -> state.TrainState:
-    """The state before the first step, on the host."""
-    return state.create(self.trainable, optimizer, self.statistics)
+  def initial(self) -> dict[str, jax.Array]:
+    """Returns what training changes as it is before, on the devices."""
+    return devices.put(self.mesh, self.trainable | self.statistics)
+
+  def state(self, optimizer: optax.GradientTransformation) -> steps.TrainState:
+    """Returns the state before the first step, on the devices."""
+    state = steps.new_state(self.trainable, optimizer, self.statistics)
+    return devices.put(self.mesh, state)
 
   def classes(
       self,
       weights: dict[str, jax.Array],
       class_names: Sequence[str] | None = None,
   ) -> jax.Array:
-    """Class embeddings, computed once, or once per weights if texts train.
+    """Computes class embeddings once, or once per weights if texts train.
 
     Args:
       weights: what training changes, on the devices.
-      class_names: K names; the training classes if there are none.
+      class_names: K names; None = the session's.
 
     Returns:
       [M, K, E].
@@ -133,13 +167,13 @@ class Session:
     if self.model.method.text_trains and weights is not self._weights:
       self._weights, self._banks = weights, {}
     if names not in self._banks:
-      tokens = self.model.tokens(list(names))
+      tokens = self.model.tokens(names)
       self._banks[names] = self._bank(weights, self.frozen, tokens)
     return self._banks[names]
 
 
 def start(
-    config: ml_collections.ConfigDict, model: Model, class_names: list[str]
+    config: ml_collections.ConfigDict, model: Model, class_names: Sequence[str]
 ) -> Session:
   """Places the weights and prepares the functions; compiles nothing yet."""
   mesh = devices.make_mesh(config.mesh.data)
@@ -155,5 +189,5 @@ def start(
       statistics=statistics,
       frozen=jax.device_put(frozen, shardings),
       shardings=shardings,
-      class_names=class_names,
+      class_names=list(class_names),
   )

@@ -1,4 +1,4 @@
-"""The jitted functions of a run: class bank, training step, evaluation step.
+"""The state of a run, its random keys, and the jitted functions over it.
 
 They are the same for every method. Shardings are given here, at the boundary
 of `jit`, and nowhere inside a model.
@@ -7,20 +7,73 @@ of `jit`, and nowhere inside a model.
 from collections.abc import Callable
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from data_pipelines import randomness
 from evclip_jax.methods.base import Method
 from evclip_jax.training import devices
 from evclip_jax.training.params import merge
-from evclip_jax.training.state import TrainState, rngs_for
 
-Metrics = dict[str, jax.Array]
+# Streams of keys that a training step has.
+STREAMS = ('drop_path', 'dropout', 'pixels')
 # Texts encoded at once: bounds the memory for hundreds of classes.
 _TEXT_CHUNK = 128
+
+
+class TrainState(flax.struct.PyTreeNode):
+  """What changes during training, and what a checkpoint holds.
+
+  Attributes:
+    step: int32 scalar, optimizer steps done.
+    trainable: flat dict path -> float32 leaf.
+    opt_state: the optimizer's state over `trainable`.
+    statistics: flat dict of leaves that change without a gradient.
+  """
+
+  step: jax.Array
+  trainable: dict[str, jax.Array]
+  opt_state: Any
+  statistics: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
+
+  @property
+  def weights(self) -> dict[str, jax.Array]:
+    """All leaves that training changes."""
+    return self.trainable | self.statistics
+
+
+def new_state(
+    trainable: dict[str, Any],
+    optimizer: optax.GradientTransformation,
+    statistics: dict[str, Any] | None = None,
+) -> TrainState:
+  """Returns the state before the first step."""
+  step = jnp.zeros((), jnp.int32)
+  return TrainState(
+      step, trainable, optimizer.init(trainable), statistics or {}
+  )
+
+
+def init_rng(seed: int) -> jax.Array:
+  """Returns the key that a method's own parameters are drawn with."""
+  return jax.random.key(randomness.fold(seed, 'init'))
+
+
+def rngs_for(seed: int, step: jax.Array) -> dict[str, jax.Array]:
+  """Returns the random keys of one training step, by stream name.
+
+  Nothing is stored: the keys are a function of the run's seed and the step.
+  """
+  return {
+      name: jax.random.fold_in(
+          jax.random.key(randomness.fold(seed, f'step/{name}')), step
+      )
+      for name in STREAMS
+  }
 
 
 def make_train_step(
@@ -91,33 +144,17 @@ def make_train_step(
         'gradient_norm': optax.tree.norm(grads),
         'learning_rate': schedule(state.step),
     }
-    finite = {name: jnp.isfinite(value) for name, value in metrics.items()}
-    finite |= {
-        f'gradient of {path}': jnp.isfinite(g).all()
-        for path, g in grads.items()
-    }
     trainable = optax.apply_updates(state.trainable, updates)
-    finite |= {
-        f'update of {path}': jnp.isfinite(x).all()
-        for path, x in trainable.items()
-    }
+    finite = {name: jnp.isfinite(value) for name, value in metrics.items()}
+    for kind, leaves in (('gradient', grads), ('update', trainable)):
+      for path, x in leaves.items():
+        finite[f'{kind} of {path}'] = jnp.isfinite(x).all()
     new = TrainState(
         state.step + 1, trainable, opt_state, state.statistics | statistics
     )
     return new, metrics | {'finite': finite}
 
-  everywhere = devices.replicated(mesh)
-  return jax.jit(
-      step,
-      in_shardings=(
-          everywhere,
-          frozen_shardings,
-          everywhere,
-          devices.batched(mesh),
-      ),
-      out_shardings=everywhere,
-      donate_argnums=0,
-  )
+  return devices.jit(step, mesh, frozen_shardings, 4, donate_argnums=0)
 
 
 def make_eval_step(
@@ -141,17 +178,7 @@ def make_eval_step(
         'features': features.clip.astype(jnp.float32),
     }
 
-  everywhere = devices.replicated(mesh)
-  return jax.jit(
-      step,
-      in_shardings=(
-          everywhere,
-          frozen_shardings,
-          everywhere,
-          devices.batched(mesh),
-      ),
-      out_shardings=everywhere,
-  )
+  return devices.jit(step, mesh, frozen_shardings, 4)
 
 
 def make_class_bank(
@@ -161,13 +188,14 @@ def make_class_bank(
 
   Computed once where the text side is frozen, once per evaluation elsewhere.
   """
-  everywhere = devices.replicated(mesh)
-  encode = jax.jit(
+  encode = devices.jit(
       lambda weights, frozen, tokens: method.text(
           merge(frozen, weights), tokens
       ),
-      in_shardings=(everywhere, frozen_shardings, everywhere),
-      out_shardings=everywhere,
+      mesh,
+      frozen_shardings,
+      3,
+      batch=False,
   )
 
   def bank(weights, frozen, tokens: np.ndarray) -> jax.Array:

@@ -1,55 +1,52 @@
-"""CLIP weights in OpenAI's naming to our tree and back."""
+"""CLIP weights in OpenAI's or Hugging Face's naming to our tree and back."""
 
+import dataclasses
+import re
 from collections.abc import Mapping
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
 from evclip_jax.models.clip import sizes as sizes_lib
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import CONV2D, LINEAR, Rule, convert
-from evclip_jax.weights.table import to_source as table_to_source
-from evclip_jax.weights.tree import flatten
+from evclip_jax.weights.table import (
+  CONV2D,
+  LINEAR,
+  Converted,
+  Rule,
+  convert,
+)
+from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 1
 
 
-def _block(source: str, target: str) -> tuple[Rule, ...]:
+def _block(name: str, path: str) -> tuple[Rule, ...]:
   """The rules of one tower's transformer blocks."""
-  source, target = source + r'(\d+)\.', target + r'\1/'
+  name, path = name + r'(\d+)\.', path + r'\1/'
+  attn, attn_path = name + r'attn\.', path + 'attn/'
+  mlp, mlp_path = name + r'mlp\.(c_fc|c_proj)\.', path + r'mlp/\2/'
   return (
-      Rule(source + r'(ln_1|ln_2)\.weight', target + r'\2/scale'),
-      Rule(source + r'(ln_1|ln_2)\.bias', target + r'\2/bias'),
-      Rule(
-          source + r'attn\.in_proj_weight',
-          target + 'attn/in_proj/kernel',
-          LINEAR,
-      ),
-      Rule(source + r'attn\.in_proj_bias', target + 'attn/in_proj/bias'),
-      Rule(
-          source + r'attn\.out_proj\.weight',
-          target + 'attn/out_proj/kernel',
-          LINEAR,
-      ),
-      Rule(source + r'attn\.out_proj\.bias', target + 'attn/out_proj/bias'),
-      Rule(
-          source + r'mlp\.(c_fc|c_proj)\.weight',
-          target + r'mlp/\2/kernel',
-          LINEAR,
-      ),
-      Rule(source + r'mlp\.(c_fc|c_proj)\.bias', target + r'mlp/\2/bias'),
+      Rule(name + r'(ln_1|ln_2)\.weight', path + r'\2/scale'),
+      Rule(name + r'(ln_1|ln_2)\.bias', path + r'\2/bias'),
+      Rule(attn + 'in_proj_weight', attn_path + 'in_proj/kernel', LINEAR),
+      Rule(attn + 'in_proj_bias', attn_path + 'in_proj/bias'),
+      Rule(attn + r'out_proj\.weight', attn_path + 'out_proj/kernel', LINEAR),
+      Rule(attn + r'out_proj\.bias', attn_path + 'out_proj/bias'),
+      Rule(mlp + 'weight', mlp_path + 'kernel', LINEAR),
+      Rule(mlp + 'bias', mlp_path + 'bias'),
   )
 
 
-def _batch_norm(source: str, target: str) -> tuple[Rule, ...]:
+def _batch_norm(name: str, path: str) -> tuple[Rule, ...]:
   """The rules of batch norms."""
   return (
-      Rule(source + r'\.weight', target + '/scale'),
-      Rule(source + r'\.bias', target + '/bias'),
-      Rule(source + r'\.running_mean', target + '/mean'),
-      Rule(source + r'\.running_var', target + '/var'),
+      Rule(name + r'\.weight', path + '/scale'),
+      Rule(name + r'\.bias', path + '/bias'),
+      Rule(name + r'\.running_mean', path + '/mean'),
+      Rule(name + r'\.running_var', path + '/var'),
   )
 
 
@@ -115,7 +112,7 @@ IGNORE = (
 _TEXT_PREFIX = 'text.'
 
 
-def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a CLIP state dict.
 
   Args:
@@ -138,25 +135,109 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
       raise WeightsError(f'the tensor {short!r} is there twice.')
     plain[short] = tensor
   sizes = sizes_lib.infer(plain)
-  flat, report = convert(plain, RULES, IGNORE, shapes(sizes))
-  return Converted(sizes, flat, report)
+  return convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
 
-def to_source(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The inverse: a flat tree, or a part of it, in OpenAI's naming and layout.
+def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Returns a flat tree, or a part of it, in OpenAI's naming and layout.
 
   Args:
     flat: path without the leading 'clip/' -> array.
   """
-  return table_to_source(flat, RULES)
+  return table_to_original(flat, RULES)
 
 
 def sizes_of(flat: Mapping[str, np.ndarray]) -> sizes_lib.ClipSizes:
   """The architecture of a converted flat tree."""
-  return sizes_lib.infer(to_source(flat))
+  return sizes_lib.infer(to_original(flat))
 
 
 def shapes(sizes: sizes_lib.ClipSizes) -> dict[str, tuple[int, ...]]:
   """Path -> shape of every leaf of such a model."""
-  tree = flatten(Clip(sizes).shapes())
+  tree = flatten_dict(Clip(sizes).shapes(), sep='/')
   return {path: tuple(leaf.shape) for path, leaf in tree.items()}
+
+
+# Hugging Face's names behind 'text_model.' or 'vision_model.' -> OpenAI's;
+# "layrnorm" is how they spell it.
+_LAYER = r'encoder\.layers\.(\d+)\.'
+_OUR_LAYER = r'transformer.resblocks.\1.'
+_HUGGINGFACE = (
+    (r'embeddings\.token_embedding\.weight', 'token_embedding.weight'),
+    (r'embeddings\.position_embedding\.weight', 'positional_embedding'),
+    (r'embeddings\.class_embedding', 'class_embedding'),
+    (r'embeddings\.patch_embedding\.weight', 'conv1.weight'),
+    (r'final_layer_norm\.(weight|bias)', r'ln_final.\1'),
+    (r'pre_layrnorm\.(weight|bias)', r'ln_pre.\1'),
+    (r'post_layernorm\.(weight|bias)', r'ln_post.\1'),
+    (_LAYER + r'layer_norm(1|2)\.(weight|bias)', _OUR_LAYER + r'ln_\2.\3'),
+    (_LAYER + r'mlp\.fc1\.(weight|bias)', _OUR_LAYER + r'mlp.c_fc.\2'),
+    (_LAYER + r'mlp\.fc2\.(weight|bias)', _OUR_LAYER + r'mlp.c_proj.\2'),
+    (
+        _LAYER + r'self_attn\.out_proj\.(weight|bias)',
+        _OUR_LAYER + r'attn.out_proj.\2',
+    ),
+)
+_TOWERS = {'text_model.': '', 'vision_model.': 'visual.'}
+_PROJECTIONS = {
+    'text_projection.weight': 'text_projection',
+    'visual_projection.weight': 'visual.proj',
+}
+_QKV = re.compile(_LAYER + r'self_attn\.([qkv])_proj\.(weight|bias)')
+# The numbers 0, 1, 2, ...
+_POSITIONS = re.compile(r'(text|vision)_model\.embeddings\.position_ids')
+
+
+def from_huggingface(tensors: Mapping[str, np.ndarray]) -> Converted:
+  """Converts the state dict of a Hugging Face `CLIPModel`.
+
+  Raises:
+    WeightsError: if the tensors are not exactly those of such a model.
+  """
+  ignored = tuple(name for name in tensors if _POSITIONS.fullmatch(name))
+  used = {name: x for name, x in tensors.items() if name not in ignored}
+  converted = from_original(rename_huggingface(used))
+  return dataclasses.replace(converted, ignored=ignored)
+
+
+def rename_huggingface(
+    tensors: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+  """Renames Hugging Face's tensors to OpenAI's; q, k, v of a layer become one.
+
+  Raises:
+    WeightsError: a name that such a model does not have, or q, k or v missing.
+  """
+  out: dict[str, np.ndarray] = {}
+  fused: dict[str, dict[str, np.ndarray]] = {}
+  for name, tensor in tensors.items():
+    tower = next(filter(name.startswith, _TOWERS), None)
+    short = name.removeprefix(tower or '')
+    if tower and (qkv := _QKV.fullmatch(short)):
+      layer, part, leaf = qkv.groups()
+      fused.setdefault(
+          f'{_TOWERS[tower]}transformer.resblocks.{layer}.attn.in_proj_{leaf}',
+          {},
+      )[part] = tensor
+    elif name in _PROJECTIONS:
+      out[_PROJECTIONS[name]] = tensor.T
+    elif name == 'logit_scale':
+      out[name] = tensor
+    else:
+      out[_renamed(name, tower, short)] = tensor
+  for target, parts in fused.items():
+    if parts.keys() != {'q', 'k', 'v'}:
+      raise WeightsError(
+          f'of {target!r} there are only {sorted(parts)}, wanted q, k and v.'
+      )
+    out[target] = np.concatenate([parts[x] for x in 'qkv'])
+  return out
+
+
+def _renamed(name: str, tower: str | None, short: str) -> str:
+  for pattern, target in _HUGGINGFACE if tower else ():
+    if match := re.fullmatch(pattern, short):
+      return _TOWERS[tower] + match.expand(target)
+  raise WeightsError(
+      f'the tensor {name!r} is not of a Hugging Face CLIPModel.'
+  )

@@ -1,9 +1,31 @@
-"""The published weights and vocabularies: names, addresses and hashes."""
+"""The published weights and vocabularies: their names, and fetching them."""
 
 import dataclasses
 import difflib
+import http.client
+import pathlib
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
 
+import tqdm
+
+from data_pipelines import whole_file
+from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
+from evclip_jax.weights.own_file import file_sha256
+
+_CHUNK = 2**20
+_TIMEOUT_SECONDS = 30
+_ATTEMPTS = 3
+# What a dropped connection raises; a full disk raises an OSError.
+_DROPPED = (
+    ConnectionError,
+    TimeoutError,
+    http.client.HTTPException,
+    urllib.error.URLError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,65 +49,63 @@ _OPENAI = 'https://openaipublic.azureedge.net/clip/models/'
 _OMNIVORE = 'https://dl.fbaipublicfiles.com/omnivore/models/'
 
 
-def _clip(sha256: str, filename: str) -> Published:
-  # The authors put the hash of a file into its address.
-  return Published(
-      f'{_OPENAI}{sha256}/{filename}', sha256, filename, 'OpenAI CLIP'
-  )
-
-
-def _omnivore(filename: str) -> Published:
-  return Published(
-      f'{_OMNIVORE}{filename}', None, f'omnivore_{filename}', 'Omnivore trunk'
-  )
-
-
-CLIP: dict[str, Published] = {
-    'RN50': _clip(
+# Name -> (sha256, file); the authors put the hash of a file into its address.
+_CLIP = {
+    'RN50': (
         'afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762',
         'RN50.pt',
     ),
-    'RN101': _clip(
+    'RN101': (
         '8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599',
         'RN101.pt',
     ),
-    'RN50x4': _clip(
+    'RN50x4': (
         '7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd',
         'RN50x4.pt',
     ),
-    'RN50x16': _clip(
+    'RN50x16': (
         '52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa',
         'RN50x16.pt',
     ),
-    'RN50x64': _clip(
+    'RN50x64': (
         'be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c',
         'RN50x64.pt',
     ),
-    'ViT-B/32': _clip(
+    'ViT-B/32': (
         '40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af',
         'ViT-B-32.pt',
     ),
-    'ViT-B/16': _clip(
+    'ViT-B/16': (
         '5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f',
         'ViT-B-16.pt',
     ),
-    'ViT-L/14': _clip(
+    'ViT-L/14': (
         'b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836',
         'ViT-L-14.pt',
     ),
-    'ViT-L/14@336px': _clip(
+    'ViT-L/14@336px': (
         '3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02',
         'ViT-L-14-336px.pt',
     ),
 }
+CLIP: dict[str, Published] = {
+    name: Published(f'{_OPENAI}{sha256}/{file}', sha256, file, 'OpenAI CLIP')
+    for name, (sha256, file) in _CLIP.items()
+}
 
+_OMNIVORE_FILES = {
+    'omnivore_swinT': 'swinT_checkpoint.torch',
+    'omnivore_swinS': 'swinS_checkpoint.torch',
+    'omnivore_swinB': 'swinB_checkpoint.torch',
+    'omnivore_swinB_imagenet21k': 'swinB_In21k_checkpoint.torch',
+    'omnivore_swinB_epic': 'swinB_epic_checkpoint.torch',
+    'omnivore_swinL_imagenet21k': 'swinL_In21k_checkpoint.torch',
+}
 OMNIVORE: dict[str, Published] = {
-    'omnivore_swinT': _omnivore('swinT_checkpoint.torch'),
-    'omnivore_swinS': _omnivore('swinS_checkpoint.torch'),
-    'omnivore_swinB': _omnivore('swinB_checkpoint.torch'),
-    'omnivore_swinB_imagenet21k': _omnivore('swinB_In21k_checkpoint.torch'),
-    'omnivore_swinB_epic': _omnivore('swinB_epic_checkpoint.torch'),
-    'omnivore_swinL_imagenet21k': _omnivore('swinL_In21k_checkpoint.torch'),
+    name: Published(
+        _OMNIVORE + file, None, f'omnivore_{file}', 'Omnivore trunk'
+    )
+    for name, file in _OMNIVORE_FILES.items()
 }
 
 VOCABULARIES: dict[str, Published] = {
@@ -108,7 +128,7 @@ ALL: dict[str, Published] = CLIP | OMNIVORE | VOCABULARIES
 
 
 def find(name: str) -> Published:
-  """The published file of that name.
+  """Returns the published file of that name.
 
   Raises:
     UserError: for an unknown name, with the nearest known ones.
@@ -121,3 +141,120 @@ def find(name: str) -> Published:
       f'{name!r} is not a published file that this project knows.\n  {hint} '
       '"python -m evclip_jax.download --list" shows all names.'
   )
+
+
+def fetch(name: str, cache_dir: str = '') -> pathlib.Path:
+  """Returns the path of a published file; fetches it if it is not there.
+
+  Raises:
+    UserError: an unknown name; no connection; a wrong hash. The message says
+      where a file fetched by hand can be put.
+  """
+  return fetch_file(find(name), name, cache_dir)
+
+
+def fetch_file(
+    file: Published, name: str, cache_dir: str = '', wait_seconds: float = 1.0
+) -> pathlib.Path:
+  """Fetches a file that need not be in the table; see `fetch`.
+
+  Args:
+    file: its address and hash.
+    name: for messages.
+    cache_dir: the cache folder; '' = the default one.
+    wait_seconds: before the second attempt; twice as long before the third.
+  """
+  path = cache_folder(cache_dir) / file.filename
+  if path.is_file():
+    _check_hash(path, file, f'Delete {path} and fetch {name} again')
+    return path
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file.replacing(path) as temporary:
+      if file.url.startswith('hf://'):
+        _from_hub(file, path, temporary)
+      else:
+        _from_web(file, name, path, temporary, wait_seconds)
+      what_to_do = f'Try again, or put a file fetched elsewhere at {path}'
+      _check_hash(temporary, file, what_to_do)
+  except OSError as e:
+    raise UserError(
+        f'could not write to {path.parent}: {e.strerror or e}.\n  Set '
+        '--cache_dir to a folder with room.'
+    ) from e
+  return path
+
+
+def _check_hash(path: pathlib.Path, file: Published, what_to_do: str):
+  if file.sha256 and (found := file_sha256(path)) != file.sha256:
+    raise UserError(
+        f'{file.filename} is not what {file.url} is known for: its sha256 is '
+        f'{found}, wanted {file.sha256}.\n  {what_to_do}.'
+    )
+
+
+def _from_web(
+    file: Published,
+    name: str,
+    path: pathlib.Path,
+    temporary: pathlib.Path,
+    wait_seconds: float,
+):
+  for attempt in range(_ATTEMPTS):
+    try:
+      return _attempt(file.url, name, temporary)
+    except _DROPPED as e:
+      code = getattr(e, 'code', 500)
+      if attempt + 1 == _ATTEMPTS or (code < 500 and code not in (408, 429)):
+        host = urllib.parse.urlsplit(file.url).netloc
+        raise UserError(
+            f'could not fetch {name} from {host} ({_reason(e)}).\n  Try again, '
+            f'or fetch {file.url} by hand and put it at {path}.'
+        ) from e
+    time.sleep(wait_seconds * 2**attempt)
+
+
+def _attempt(url: str, name: str, temporary: pathlib.Path):
+  with (
+      urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,
+      temporary.open('wb') as f,
+      tqdm.tqdm(
+          desc=name,
+          total=response.length,
+          unit='B',
+          unit_scale=True,
+          unit_divisor=1024,
+          # No bar where nobody looks.
+          disable=None,
+      ) as bar,
+  ):
+    while chunk := response.read(_CHUNK):
+      f.write(chunk)
+      bar.update(len(chunk))
+    if response.length:
+      raise ConnectionError(f'{response.length:,} bytes did not come')
+
+
+def _from_hub(file: Published, path: pathlib.Path, temporary: pathlib.Path):
+  """Fetches 'hf://owner/name/file' with the hub's own client."""
+  # Only this function needs it, and importing it takes a while.
+  import huggingface_hub
+
+  owner, name, filename = file.url.removeprefix('hf://').split('/', 2)
+  try:
+    found = huggingface_hub.hf_hub_download(f'{owner}/{name}', filename)
+  except (OSError, ValueError, RuntimeError) as e:
+    page = f'https://huggingface.co/{owner}/{name}'
+    raise UserError(
+        f'could not fetch {filename} of {page} ({_reason(e)}).\n  Fetch it by '
+        f'hand and put it at {path}.'
+    ) from e
+  temporary.write_bytes(pathlib.Path(found).read_bytes())
+
+
+def _reason(error: BaseException) -> str:
+  if isinstance(error, urllib.error.HTTPError):
+    return f'HTTP {error.code}'
+  inner = getattr(error, 'reason', None) or error
+  text = getattr(inner, 'strerror', None) or str(inner) or type(inner).__name__
+  return str(text).splitlines()[0]

@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
 from evclip_jax.models.swin3d import sizes as sizes_lib
 from evclip_jax.models.swin3d.trunk import VideoEncoder
-from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import CONV3D, LINEAR, Rule, convert
-from evclip_jax.weights.table import to_source as table_to_source
-from evclip_jax.weights.tree import flatten
+from evclip_jax.weights.table import (
+  CONV3D,
+  LINEAR,
+  Converted,
+  Rule,
+  convert,
+)
+from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 1
@@ -57,7 +62,7 @@ IGNORE = (
 )
 
 
-def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a trunk's state dict.
 
   Args:
@@ -76,21 +81,20 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
       raise WeightsError(f'the tensor {short!r} is there twice.')
     plain[short] = tensor
   sizes = sizes_lib.infer(plain)
-  flat, report = convert(plain, RULES, IGNORE, shapes(sizes))
-  return Converted(sizes, flat, report)
+  return convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
 
-def to_source(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The inverse: original names without a prefix, original layout."""
-  return table_to_source(flat, RULES)
+def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Returns a flat tree in the original names and layout."""
+  return table_to_original(flat, RULES)
 
 
 def sizes_of(flat: Mapping[str, np.ndarray]) -> sizes_lib.VideoEncoderSizes:
   """The architecture of a converted flat tree."""
-  return sizes_lib.infer(to_source(flat))
+  return sizes_lib.infer(to_original(flat))
 
 
 def shapes(sizes: sizes_lib.VideoEncoderSizes) -> dict[str, tuple[int, ...]]:
   """Path -> shape of every leaf of such a trunk."""
-  tree = flatten(VideoEncoder(sizes).shapes())
+  tree = flatten_dict(VideoEncoder(sizes).shapes(), sep='/')
   return {path: tuple(leaf.shape) for path, leaf in tree.items()}

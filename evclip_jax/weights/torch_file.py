@@ -57,7 +57,7 @@ class TorchFile:
 
   Attributes:
     kind: 'torchscript', 'torch-zip' or 'torch-legacy'.
-    root: the saved object: plain containers, `TensorRef`, `pickles.Inert` and
+    root: the saved object: plain containers, `TensorRef`, `Inert` and
       `torch_globals.NumpyArray`.
     arrays: name -> TensorRef to name -> array. bfloat16 becomes float32, other
       types stay. Reads what is asked for only.
@@ -69,7 +69,7 @@ class TorchFile:
 
 
 def read(path: str | Path) -> TorchFile:
-  """Opens a file by its content, not by its name.
+  """Opens a torch file, whatever its name.
 
   Raises:
     WeightsError: a file that is damaged, cut short, not torch's, or that names
@@ -83,10 +83,7 @@ def read(path: str | Path) -> TorchFile:
     except (WeightsError, unpickle.Refused) as e:
       raise WeightsError(f'{path}: {e}') from None
     except DAMAGE as e:
-      raise WeightsError(
-          f'{path} ({path.stat().st_size:,} bytes) is damaged or cut short: '
-          f'{_reason(e)}.\n  Fetch or copy it again.'
-      ) from e
+      raise damaged(path, e) from e
 
   with path.open('rb') as f:
     is_zip = f.read(2) == b'PK'
@@ -232,6 +229,10 @@ def _numpy(dtype: str) -> str:
   return 'float32' if dtype == BFLOAT16 else dtype
 
 
-def _reason(error: Exception) -> str:
-  text = str(error).strip().rstrip('.')
-  return text.splitlines()[0] if text else type(error).__name__
+def damaged(path: Path, error: Exception) -> WeightsError:
+  """Returns the error that says what is wrong with a file of any format."""
+  reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+  return WeightsError(
+      f'{path} ({path.stat().st_size:,} bytes) is damaged or cut short: '
+      f'{reason.rstrip(".")}.\n  Fetch or copy it again.'
+  )

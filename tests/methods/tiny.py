@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
 from evclip_jax.models.clip.model import Clip
@@ -13,7 +14,6 @@ from evclip_jax.training import batch as batch_lib
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import random_init
 from evclip_jax.weights import swin3d_names as encoder_convert
-from evclip_jax.weights.tree import unflatten
 
 NUM_FRAMES = 2
 NUM_CLASSES = 3
@@ -23,12 +23,12 @@ WAY = 2
 CLIP = dataclasses.replace(
     vit(
         width=64,
-        layers=1,
+        layers=2,
         patch=56,
         embed_dim=16,
         text_width=64,
         image_resolution=PIXELS,
-        text_layers=1,
+        text_layers=2,
         context_length=8,
         vocab_size=32,
     ),
@@ -52,10 +52,11 @@ def backbones(uses_encoder: bool, **clip_fields) -> base.Backbones:
 
 def params(uses_encoder: bool) -> dict:
   """Random weights of the two networks, nested."""
-  out = {'clip': unflatten(random_init.draw(clip_convert.shapes(CLIP), 0))}
+  flat = random_init.draw(clip_convert.shapes(CLIP), 0)
+  out = {'clip': unflatten_dict(flat, sep='/')}
   if uses_encoder:
     shapes = encoder_convert.shapes(ENCODER)
-    out['encoder'] = unflatten(random_init.draw(shapes, 1))
+    out['encoder'] = unflatten_dict(random_init.draw(shapes, 1), sep='/')
   return out
 
 

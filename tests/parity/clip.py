@@ -5,12 +5,12 @@ import functools
 from typing import Any
 
 import jax
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods.base import normalise_rows
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names
-from evclip_jax.weights.tree import unflatten
 from tests.parity import compare
 from tests.parity.draw import Case, CaseError
 
@@ -65,7 +65,7 @@ def build(case: Case, section: dict[str, Any]) -> tuple[Clip, dict[str, Any]]:
   Returns:
     The model and params['clip'].
   """
-  converted = clip_names.from_source(case.state(section))
+  converted = clip_names.from_original(case.state(section))
   found = converted.sizes
   published = {name.replace('/', '-'): x for name, x in sizes.TABLE.items()}
   wanted = published.get(str(section.get('arch')).replace('/', '-'), found)
@@ -92,4 +92,4 @@ def build(case: Case, section: dict[str, Any]) -> tuple[Clip, dict[str, Any]]:
         f'{found.text_width}.'
     )
   found = dataclasses.replace(found, text_heads=heads)
-  return Clip(found), unflatten(converted.flat)
+  return Clip(found), unflatten_dict(converted.flat, sep='/')

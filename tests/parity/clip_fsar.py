@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
 from evclip_jax.methods.clip_fsar import alignment
@@ -16,7 +17,6 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
 from evclip_jax.training import optimizer as optim
 from evclip_jax.training.params import merge, split
-from evclip_jax.weights.tree import unflatten
 from tests.parity import compare
 from tests.parity.draw import Case, CaseError, field
 
@@ -119,7 +119,7 @@ def run(case: Case) -> list[compare.Line]:
   lines = compare.outputs(case.expected, ours, given=_GIVEN)
   return lines + compare.gradients(
       case.field('grads', dict),
-      interop.to_source({p: np.asarray(g) for p, g in grads.items()}, ''),
+      interop.to_original({p: np.asarray(g) for p, g in grads.items()}, ''),
   )
 
 
@@ -132,7 +132,7 @@ def build(
   if unknown:
     raise CaseError(f'flags this project does not know: {sorted(unknown)}.')
   flags = _FLAGS | flags
-  converted = interop.from_source(case.state())
+  converted = interop.from_original(case.state())
   sizes = converted.sizes
   for name, found in (
       ('dim', sizes.embed_dim),
@@ -167,7 +167,7 @@ def build(
       # The original takes 0 for "not set" as well.
       **{name: float(value) for name, value in given.items() if value},
   )
-  return settings, unflatten(converted.flat)
+  return settings, unflatten_dict(converted.flat, sep='/')
 
 
 def make(

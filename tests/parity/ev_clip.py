@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
 from evclip_jax.methods.ev_clip import checkpoint as interop
@@ -17,7 +18,6 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import ClipSizes
 from evclip_jax.training import optimizer as optim
 from evclip_jax.training.params import merge, split
-from evclip_jax.weights.tree import unflatten
 from tests.parity import clip as clip_case
 from tests.parity import compare, omnivore
 from tests.parity.draw import Case, CaseError, field
@@ -101,7 +101,7 @@ def run(case: Case) -> list[compare.Line]:
   )
   lines = compare.outputs(case.expected, ours, given=('tokens', 'labels'))
   return lines + compare.gradients(
-      case.field('grads', dict), interop.to_source(own, setup.prompt)
+      case.field('grads', dict), interop.to_original(own, setup.prompt)
   )
 
 
@@ -115,7 +115,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
   section = case.field('prompts', dict)
   clip, clip_params = clip_case.build(case, case.field('clip', dict))
   encoder, encoder_params = omnivore.build(case, case.field('omnivore', dict))
-  converted = interop.from_source(case.state(section))
+  converted = interop.from_original(case.state(section))
   sizes = converted.sizes
   num_frames = field(section, 'frames', int)
   for name, value, found in (
@@ -140,7 +140,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
   params = {
       'clip': clip_params,
       'encoder': encoder_params,
-      'method': unflatten(converted.flat),
+      'method': unflatten_dict(converted.flat, sep='/'),
   }
   method = ev_clip.make(settings, backbones, ())
   trainable, frozen = split(params, method.trainable)

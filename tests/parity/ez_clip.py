@@ -1,19 +1,26 @@
 """Cases of kind 'ez_clip': outputs, losses, gradients and training."""
 
+import contextlib
 import dataclasses
+import re
+from collections.abc import Mapping
 from typing import Any
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
 from evclip_jax.methods.ez_clip import checkpoint as interop
 from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.methods.ez_clip import towers
 from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.pixels import unfold_time
 from evclip_jax.training.params import merge, split
-from evclip_jax.weights.tree import unflatten
+from evclip_jax.weights import clip_names
+from evclip_jax.weights.table import Converted
 from tests.parity import clip as clip_case
 from tests.parity import compare, ev_clip
 from tests.parity.draw import Case, CaseError
@@ -53,6 +60,24 @@ class Setup:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), features)
 
 
+@contextlib.contextmanager
+def clips_mixed_up():
+  """Makes 'adapter' give clip b and frame t the results of row t * B + b.
+
+  So does the original, clip/model.py, T_Adapter, whose batches of several clips
+  are therefore not what this project computes.
+  """
+
+  def mixed(x, num_frames, *args):
+    y = attend_over_time(x, num_frames, *args)
+    return unfold_time(y, num_frames).swapaxes(0, 1).reshape(y.shape)
+
+  attend_over_time = towers.attend_over_time
+  with mock.patch.object(towers, 'attend_over_time', mixed):
+    yield
+
+
+@clips_mixed_up()
 def run(case: Case) -> list[compare.Line]:
   """One gradient and an optimizer trajectory through the real method."""
   video = video_input(case)
@@ -108,7 +133,7 @@ def run(case: Case) -> list[compare.Line]:
   own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
   lines = compare.outputs(case.expected, ours, given=('tokens', 'labels'))
   return lines + compare.gradients(
-      case.field('grads', dict), interop.to_source(own)
+      case.field('grads', dict), interop.to_original(own)
   )
 
 
@@ -120,7 +145,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
     video: shape [B, T, H, W, 3] of its clips.
   """
   state = case.state()
-  converted = interop.from_source(state)
+  converted = interop.from_original(state)
   sizes, num_frames = converted.sizes, case.field('frames', int)
   for found in (video[1], sizes.num_frames or num_frames):
     if found != num_frames:
@@ -130,18 +155,16 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
       'params': {
           name: spec
           for name, spec in case.field('params', dict).items()
-          if not interop.is_own(name)
+          if not is_own(name)
       },
   }
   clip, _ = clip_case.build(case, section)
   params = {
-      'clip': unflatten(interop.clip_from_source(state).flat),
-      'method': unflatten(converted.flat),
+      'clip': unflatten_dict(clip_from_original(state).flat, sep='/'),
+      'method': unflatten_dict(converted.flat, sep='/'),
   }
   settings = ez_clip.Settings(
       temporal=sizes.temporal,
-      # What the original computes, whose batches have several clips.
-      time_order='reference',
       temporal_embedding=sizes.temporal_embedding,
       motion_weight=float('loss_motion' in case.expected),
       # CLIP's own: the case's logits are those of training.
@@ -149,7 +172,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
   )
   method = ez_clip.make(settings, base.Backbones(clip, None, num_frames), ())
   trainable, frozen = split(params, method.trainable)
-  names = interop.to_source(
+  names = interop.to_original(
       {path.removeprefix('method/'): x for path, x in trainable.items()}
   )
   wanted = set(case.manifest.get('trainable', names))
@@ -165,6 +188,27 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
       large and sizes.temporal != 'adapter',
       trainable,
       jax.device_put(frozen),
+  )
+
+
+def is_own(name: str) -> bool:
+  """Returns whether a tensor is what EZ-CLIP adds to CLIP."""
+  name = name.removeprefix('module.')
+  return any(re.fullmatch(rule.original, name) for rule in interop.RULES)
+
+
+def clip_from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
+  """Converts the frozen CLIP of a checkpoint.
+
+  Raises:
+    WeightsError: if it does not hold all of one.
+  """
+  return clip_names.from_original(
+      {
+          name.removeprefix('module.'): tensor
+          for name, tensor in tensors.items()
+          if not is_own(name)
+      }
   )
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.models.swin3d import sizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.weights import swin3d_names
-from evclip_jax.weights.tree import unflatten
 from tests.parity import compare
 from tests.parity.draw import Case, CaseError
 
@@ -57,7 +57,7 @@ def build(
   Returns:
     The trunk and params['encoder'].
   """
-  converted = swin3d_names.from_source(case.state(section))
+  converted = swin3d_names.from_original(case.state(section))
   found = converted.sizes
   named = sizes.TABLE.get(f'omnivore_{section.get("arch")}')
   wanted = {} if named is None else {n: getattr(named, n) for n in _OURS}
@@ -71,7 +71,7 @@ def build(
           f'the manifest says {name} {value}, the tensors say '
           f'{getattr(found, name)}.'
       )
-  return VideoEncoder(found), unflatten(converted.flat)
+  return VideoEncoder(found), unflatten_dict(converted.flat, sep='/')
 
 
 def video_input(case: Case) -> np.ndarray:

@@ -14,7 +14,7 @@ import pytest
 
 from data_pipelines import unpickle
 from data_pipelines.errors import WeightsError
-from evclip_jax.weights import formats, torch_globals
+from evclip_jax.weights import files, torch_globals
 
 
 class Call:
@@ -72,7 +72,7 @@ def test_no_payload_runs(name, protocol, wrap, tmp_path):
   path = tmp_path / 'evil.pth'
   path.write_bytes(wrap(pickle.dumps(value, protocol)))
   with pytest.raises(WeightsError, match=r'evil\.pth.*Nothing of it was run'):
-    formats.read_tensors(path)
+    files.read_tensors(path)
   assert not marker.exists()
 
 
@@ -81,7 +81,7 @@ def test_the_message_names_what_was_refused(tmp_path):
   path.write_bytes(zip_of(pickle.dumps(Call(os.system, 'true'), 2)))
   wanted = f'names {os.system.__module__ + ".system"!r}'
   with pytest.raises(WeightsError, match=wanted):
-    formats.read_tensors(path)
+    files.read_tensors(path)
 
 
 def test_a_payload_within_an_inert_object_is_refused(tmp_path):
@@ -95,7 +95,7 @@ def test_a_payload_within_an_inert_object_is_refused(tmp_path):
   path = tmp_path / 'evil.pth.tar'
   path.write_bytes(zip_of(body))
   with pytest.raises(WeightsError, match='Nothing of it was run'):
-    formats.read_tensors(path)
+    files.read_tensors(path)
   assert not marker.exists()
 
 
@@ -154,7 +154,7 @@ def _rebuild_tensor_v2():
 def test_the_hand_made_tensor_is_read(tmp_path):
   path = tmp_path / 'good.pt'
   path.write_bytes(zip_of(tensor_pickle(0, (2, 2), (2, 1))))
-  tensors = formats.read_tensors(path).tensors
+  tensors = files.read_tensors(path).tensors
   np.testing.assert_array_equal(tensors['weight'], np.zeros((2, 2)))
 
 
@@ -177,7 +177,7 @@ def test_a_tensor_outside_its_storage_is_refused(
   path = tmp_path / 'evil.pt'
   path.write_bytes(zip_of(tensor_pickle(offset, shape, strides, count)))
   with pytest.raises(WeightsError, match=r'evil\.pt'):
-    formats.read_tensors(path)
+    files.read_tensors(path)
 
 
 def test_a_repeated_value_cannot_fill_the_memory(tmp_path):
@@ -185,7 +185,7 @@ def test_a_repeated_value_cannot_fill_the_memory(tmp_path):
   # Strides of 0 make 4 TiB of one number.
   path.write_bytes(zip_of(tensor_pickle(0, (2**20, 2**20), (0, 0))))
   with pytest.raises(WeightsError, match=r'bomb\.pt.*bytes of memory'):
-    formats.read_tensors(path)
+    files.read_tensors(path)
 
 
 def test_objects_met_exponentially_often_are_refused(tmp_path):
@@ -195,7 +195,7 @@ def test_objects_met_exponentially_often_are_refused(tmp_path):
   path = tmp_path / 'bomb.pt'
   path.write_bytes(zip_of(pickle.dumps({'state_dict': level}, 2)))
   with pytest.raises(WeightsError, match=r'bomb\.pt.*nested too far'):
-    formats.read_tensors(path)
+    files.read_tensors(path)
 
 
 def test_deeply_nested_keys_do_not_crash_python():
@@ -210,7 +210,7 @@ def test_an_object_that_holds_itself_ends(tmp_path):
   path = tmp_path / 'loop.pt'
   path.write_bytes(zip_of(pickle.dumps({'state_dict': loop}, 2)))
   with pytest.raises(WeightsError, match='no tensors'):
-    formats.read_tensors(path)
+    files.read_tensors(path)
 
 
 def test_a_compressed_record_is_refused(tmp_path):
@@ -218,7 +218,7 @@ def test_a_compressed_record_is_refused(tmp_path):
   with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
     archive.writestr('archive/data.pkl', pickle.dumps({}))
   with pytest.raises(WeightsError, match='compressed'):
-    formats.read_tensors(path)
+    files.read_tensors(path)
 
 
 def test_a_huge_length_in_an_old_file_takes_no_memory(tmp_path):
@@ -234,4 +234,4 @@ def test_a_huge_length_in_an_old_file_takes_no_memory(tmp_path):
       + struct.pack('<q', 2**60)
   )
   with pytest.raises(WeightsError, match=r'evil\.pt.*not all there'):
-    formats.read_tensors(path)
+    files.read_tensors(path)

@@ -12,7 +12,7 @@ from evclip_jax.weights.table import (
   Rule,
   check_tree,
   convert,
-  to_source,
+  to_original,
 )
 
 RULES = (
@@ -51,9 +51,10 @@ SHAPES = {
 }
 
 
-def test_layouts_and_report():
+def test_layouts_and_what_became_of_each():
   tensors = state() | {'bn.num_batches_tracked': np.asarray(3)}
-  tree, report = convert(tensors, RULES, IGNORE, SHAPES)
+  converted = convert(tensors, RULES, IGNORE, SHAPES)
+  tree = converted.flat
   assert {p: x.shape for p, x in tree.items()} == SHAPES
   assert all(x.dtype == np.float32 for x in tree.values())
   assert all(x.flags.c_contiguous for x in tree.values())
@@ -63,14 +64,14 @@ def test_layouts_and_report():
   assert tree['stem/kernel'][1, 0, 2, 3] == stem[3, 2, 1, 0]
   patches = tensors['patches.weight']
   assert tree['patches/kernel'][1, 3, 2, 0, 4] == patches[4, 0, 1, 3, 2]
-  assert report.mapped['blocks.0.fc1.bias'] == 'blocks.0/fc1/bias'
-  assert report.ignored == ('bn.num_batches_tracked',)
+  assert converted.mapped['blocks.0.fc1.bias'] == 'blocks.0/fc1/bias'
+  assert converted.ignored == ('bn.num_batches_tracked',)
 
 
 def test_the_way_back_is_the_same_bits():
   tensors = state()
-  tree, _ = convert(tensors, RULES, IGNORE, SHAPES)
-  back = to_source(tree, RULES)
+  tree = convert(tensors, RULES, IGNORE, SHAPES).flat
+  back = to_original(tree, RULES)
   assert back.keys() == tensors.keys()
   for name, tensor in tensors.items():
     np.testing.assert_array_equal(back[name], tensor, name)
@@ -78,7 +79,7 @@ def test_the_way_back_is_the_same_bits():
 
 def test_half_precision_becomes_float32():
   tensors = {name: x.astype(np.float16) for name, x in state().items()}
-  tree, _ = convert(tensors, RULES, IGNORE, SHAPES)
+  tree = convert(tensors, RULES, IGNORE, SHAPES).flat
   np.testing.assert_array_equal(
       tree['scale'], tensors['scale'].astype(np.float32)
   )
@@ -140,10 +141,10 @@ def test_whole_numbers_are_no_weights():
 
 def test_the_way_back_needs_exactly_one_rule():
   with pytest.raises(ValueError, match="0 rules lead to the path 'head'"):
-    to_source({'head': np.zeros(2)}, RULES)
+    to_original({'head': np.zeros(2)}, RULES)
   rules = (*RULES, Rule(r'logit_scale', 'scale', KEEP))
   with pytest.raises(ValueError, match="2 rules lead to the path 'scale'"):
-    to_source({'scale': np.zeros(())}, rules)
+    to_original({'scale': np.zeros(())}, rules)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_the_way_back_needs_exactly_one_rule():
     ],
 )
 def test_a_tree_is_compared_with_the_model(change, message):
-  tree, _ = convert(state(), RULES, IGNORE, SHAPES)
+  tree = convert(state(), RULES, IGNORE, SHAPES).flat
   check_tree(tree, SHAPES)
   changed = {n: x for n, x in (tree | change).items() if x is not None}
   with pytest.raises(WeightsError, match=message):

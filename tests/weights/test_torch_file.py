@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines.errors import WeightsError
 from data_pipelines.unpickle import Inert
-from evclip_jax.weights import formats, torch_file
+from evclip_jax.weights import files, torch_file
 
 DATA = pathlib.Path(__file__).parent / 'data'
 
@@ -46,7 +46,7 @@ EXPECTED = {
     ('name', 'kind'), [('zip.pt', 'torch-zip'), ('legacy.pt', 'torch-legacy')]
 )
 def test_every_type_and_layout(name, kind):
-  file = formats.read_tensors(DATA / name)
+  file = files.read_tensors(DATA / name)
   assert file.kind == kind
   assert list(file.tensors) == list(EXPECTED)
   for key, (values, dtype) in EXPECTED.items():
@@ -59,7 +59,7 @@ def test_every_type_and_layout(name, kind):
 
 @pytest.mark.parametrize('name', ['script.pt', 'traced.pt'])
 def test_torchscript_modules_give_dotted_names(name):
-  file = formats.read_tensors(DATA / name)
+  file = files.read_tensors(DATA / name)
   assert file.kind == 'torchscript'
   assert {n: t.shape for n, t in file.tensors.items()} == {
       'positional_embedding': (2, 3),
@@ -91,7 +91,7 @@ def test_live_objects_of_a_checkpoint_stay_inert(name):
 
 @pytest.mark.parametrize('name', ['model-best.pth.tar', 'model-legacy.pth.tar'])
 def test_the_state_dict_is_taken_from_a_checkpoint(name):
-  file = formats.read_tensors(DATA / name)
+  file = files.read_tensors(DATA / name)
   assert list(file.tensors) == [
       'image_prompt_learner.dec.context_scale',
       'logit_scale',
@@ -111,7 +111,7 @@ def test_a_file_cut_short_is_an_error_that_names_it(name, tmp_path):
   for length in range(1, len(whole), 97):
     path.write_bytes(whole[:length])
     with pytest.raises(WeightsError, match=name):
-      formats.read_tensors(path)
+      files.read_tensors(path)
 
 
 @pytest.mark.parametrize('name', ['zip.pt', 'legacy.pt', 'model-best.pth.tar'])
@@ -125,7 +125,7 @@ def test_damaged_bytes_never_raise_anything_else(name, tmp_path):
       damaged[place] = generator.integers(256)
     path.write_bytes(damaged)
     try:
-      formats.read_tensors(path)
+      files.read_tensors(path)
     except WeightsError as e:
       assert name in str(e)
 
@@ -137,4 +137,4 @@ def test_a_changed_number_in_a_zip_is_noticed(tmp_path):
   path = tmp_path / 'changed.pt'
   path.write_bytes(whole.replace(value, b'\1' + value[1:]))
   with pytest.raises(WeightsError, match=r'changed\.pt.*damaged'):
-    formats.read_tensors(path)
+    files.read_tensors(path)

@@ -7,20 +7,18 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
-from evclip_jax.methods.clip_fsar.temporal_transformer import (
-  TemporalTransformer,
-)
+from evclip_jax.methods.clip_fsar.head import TemporalTransformer
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import LINEAR, Rule, convert
-from evclip_jax.weights.table import to_source as table_to_source
-from evclip_jax.weights.tree import flatten
+from evclip_jax.weights import own_file
+from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
+from evclip_jax.weights.table import to_original as table_to_original
 
-# Raise it when a rule changes: it makes cached conversions stale.
-VERSION = 1
+KIND, LABEL, VERSION = 'clip-fsar', 'a CLIP-FSAR checkpoint', 1
+PART = own_file.SEVERAL
 
 # Before every name of a checkpoint, and what torch's wrapper puts before that.
 _OUTER = 'head.'
@@ -46,12 +44,12 @@ RULES = (
     Rule(_LAYER + r'1\.net\.(0|3)\.bias', _OURS + r'net.\2/bias'),
     *(
         Rule(
-            rule.source.replace(r'visual\.', r'backbone\.', 1),
-            'clip/' + rule.target,
-            rule.transform,
+            rule.original.replace(r'visual\.', r'backbone\.', 1),
+            'clip/' + rule.path,
+            rule.layout,
         )
         for rule in clip_convert.RULES
-        if rule.source.startswith(r'visual\.')
+        if rule.original.startswith(r'visual\.')
     ),
 )
 # Counters of training steps.
@@ -75,7 +73,14 @@ class HeadSizes:
   tower: bool
 
 
-def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+def recognise(tensors: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether there is a head of CLIP-FSAR's."""
+  return any(
+      name.endswith('context2.layers.0.0.fn.to_q.weight') for name in tensors
+  )
+
+
+def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a checkpoint's head, and its image tower if that is there.
 
   Args:
@@ -91,14 +96,13 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
   plain = {_short(name): tensor for name, tensor in tensors.items()}
   sizes = infer(plain)
   wanted = shapes(sizes) | _tower_shapes(plain, sizes.embed_dim)
-  flat, report = convert(plain, RULES, IGNORE, wanted)
-  return Converted(sizes, flat, report)
+  return convert(plain, RULES, IGNORE, wanted, sizes)
 
 
-def to_source(
+def to_original(
     flat: Mapping[str, np.ndarray], outer: str = _OUTER
 ) -> dict[str, np.ndarray]:
-  """The inverse.
+  """Converts back.
 
   Args:
     flat: whole paths, all or some; weights or gradients.
@@ -107,34 +111,28 @@ def to_source(
   Returns:
     Original names in the original layout.
   """
-  state = table_to_source(flat, RULES)
+  state = table_to_original(flat, RULES)
   return {outer + name: value for name, value in state.items()}
 
 
-def checkpoint(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """What a run trained, as a checkpoint of the original.
+def to_checkpoint(
+    flat: Mapping[str, np.ndarray],
+    notes: Mapping[str, str] | None = None,
+    clip: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+  """Writes what a run trained as a checkpoint of the original.
 
   Args:
     flat: whole paths. A scale that was not trained is written as 1, its value
       at the start; an image tower that was not trained is left out.
-
-  Returns:
-    As `to_source`.
+    notes: of the file; nothing is read from them.
+    clip: None.
 
   Raises:
-    UserError: the run has parts that the original lacks, or lacks its head.
+    UserError: the run lacks the original's head, or there is a CLIP.
   """
-  foreign = {
-      'method/trx/': 'metric=trx',
-      'method/mask/': 'prompts=ev_clip',
-      'method/context/': 'prompts=ev_clip',
-  }
-  for branch, setting in foreign.items():
-    if any(path.startswith(branch) for path in flat):
-      raise UserError(
-          f'the run was trained with method.settings.{setting}, for which '
-          "CLIP-FSAR's code has no tensors: leave out --to=torch-names."
-      )
+  if clip is not None:
+    raise UserError('--clip is for EZ-CLIP: leave it out for CLIP-FSAR.')
   if not any(path.startswith('method/temporal/') for path in flat):
     raise UserError(
         "the run has no trained transformer, which CLIP-FSAR's checkpoints "
@@ -147,11 +145,11 @@ def checkpoint(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "lacks the batch norms' statistics that CLIP-FSAR's checkpoints hold: "
         'leave out --to=torch-names.'
     )
-  return to_source({'method/scale': np.ones(1, np.float32)} | dict(flat))
+  return to_original({'method/scale': np.ones(1, np.float32)} | dict(flat))
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
-  """The architecture of a head.
+  """Finds the architecture of a head.
 
   Args:
     tensors: names without 'head.'.
@@ -174,14 +172,14 @@ def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
 
 
 def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every leaf of the head."""
+  """Returns the shape of every leaf of the head, by path."""
   x = jax.ShapeDtypeStruct((1, 1, sizes.embed_dim), jnp.float32)
   module = TemporalTransformer(sizes.depth, sizes.hidden)
   tree = jax.eval_shape(
       lambda x: module.init(jax.random.key(0), x, True)['params'], x
   )
   out = {'method/scale': (1,)}
-  for path, leaf in flatten(tree).items():
+  for path, leaf in flatten_dict(tree, sep='/').items():
     out[f'method/temporal/{path}'] = tuple(leaf.shape)
   return out
 

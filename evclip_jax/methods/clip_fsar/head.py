@@ -1,18 +1,95 @@
-"""What CLIP-FSAR puts behind the frame features: from episodes to logits."""
+"""What CLIP-FSAR puts behind the frame features: from episodes to logits.
+
+Shapes: E episodes, V = N K + NQ clips in each (support first, class by class),
+T frames, D features, C classes of a list.
+"""
 
 import dataclasses
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from evclip_jax.methods.clip_fsar import alignment, episode_parts
-from evclip_jax.methods.clip_fsar.temporal_transformer import (
-  TemporalTransformer,
-)
-from evclip_jax.methods.clip_fsar.trx import TemporalCrossTransformer
+from evclip_jax.methods.clip_fsar import alignment
+from evclip_jax.models.torch_like import Norm, linear
 
 Tree = dict[str, Any]
+HEADS = 8
+
+
+class TemporalTransformer(nn.Module):
+  """Lets the tokens of a clip see each other; knows nothing of their order.
+
+  Everything is in float32: the module is small, and a metric over its results
+  follows.
+
+  Attributes:
+    depth: number of layers.
+    hidden: width between the two dense layers of each.
+    dropout: behind the attention's output projection.
+    mlp_dropout: behind each of the two dense layers.
+
+  Source: CLIP-FSAR, models/base/few_shot.py, the head's "context2".
+  Differs: none.
+  """
+
+  depth: int = 1
+  hidden: int = 2048
+  dropout: float = 0.2
+  mlp_dropout: float = 0.05
+
+  @nn.compact
+  def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+    """Makes [B, N, D] of [B, N, D]; wants a key unless `deterministic`.
+
+    Raises:
+      ValueError: D is no multiple of the number of heads.
+    """
+    if x.shape[-1] % HEADS:
+      raise ValueError(f'{HEADS} heads do not divide a width of {x.shape[-1]}.')
+    for layer in range(self.depth):
+      x = TemporalLayer(
+          self.hidden, self.dropout, self.mlp_dropout, name=f'layers.{layer}'
+      )(x, deterministic)
+    return x
+
+
+class TemporalLayer(nn.Module):
+  """Attends, then applies two dense layers.
+
+  Only the attention is normalised first; the residuals add what came in, and
+  nothing is normalised behind them.
+  """
+
+  hidden: int
+  dropout: float
+  mlp_dropout: float
+
+  @nn.compact
+  def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+    width = x.shape[-1]
+
+    def dense(features, inputs, name, bias=True):
+      return linear(features, inputs.shape[-1], bias, name, jnp.float32)(inputs)
+
+    def drop(rate, values):
+      return nn.Dropout(rate, deterministic=deterministic)(values)
+
+    x = x.astype(jnp.float32)
+    normed = Norm(name='norm')(x)
+    q, k, v = (
+        dense(width, normed, name, bias=False)
+        .reshape(*x.shape[:-1], HEADS, width // HEADS)
+        .swapaxes(-2, -3)  # [B, h, N, D/h]
+        for name in ('to_q', 'to_k', 'to_v')
+    )
+    scores = q @ k.swapaxes(-1, -2) * (width // HEADS) ** -0.5
+    y = (jax.nn.softmax(scores) @ v).swapaxes(-2, -3).reshape(x.shape)
+    x = x + drop(self.dropout, dense(width, y, 'to_out.0'))
+    y = jax.nn.gelu(dense(self.hidden, x, 'net.0'), approximate=False)
+    y = dense(width, drop(self.mlp_dropout, y), 'net.3')
+    return x + drop(self.mlp_dropout, y)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +98,7 @@ class EpisodeHead:
 
   Attributes:
     temporal: what support clips, their text, and queries go through; or None.
-    trx: the metric with weights of its own, or None for
-    metric: one without.
+    metric: of queries and prototypes.
     prototypes: the shots of a class are averaged 'before' the transformer,
       'after' it, or not at all ('none').
     text_token: whether support clips see the text of their class.
@@ -32,23 +108,16 @@ class EpisodeHead:
   """
 
   temporal: TemporalTransformer | None
-  trx: TemporalCrossTransformer | None
-  metric: alignment.Metric | None
+  metric: alignment.Metric
   prototypes: str
   text_token: bool
 
   def init(self, rng: jax.Array, num_frames: int, width: int) -> Tree:
-    """The subtrees 'temporal' and 'trx', as far as there are modules."""
-    first, second = jax.random.split(rng)
-    frames = jnp.zeros((1, 1, num_frames, width))
-    out = {}
-    if self.temporal is not None:
-      out['temporal'] = self.temporal.init(first, frames[0], True)['params']
-    if self.trx is not None:
-      out['trx'] = self.trx.init(second, frames, frames[:, None], True)[
-          'params'
-      ]
-    return out
+    """Draws the subtree 'temporal', if there is a transformer."""
+    if self.temporal is None:
+      return {}
+    tokens = jnp.zeros((1, num_frames, width))
+    return {'temporal': self.temporal.init(rng, tokens, True)['params']}
 
   def similarities(
       self,
@@ -58,7 +127,7 @@ class EpisodeHead:
       batch: Tree,
       rng: jax.Array | None = None,
   ) -> jax.Array:
-    """Of every query and every class of its episode.
+    """Compares every query with every class of its episode.
 
     Args:
       own: what `init` gave.
@@ -70,8 +139,9 @@ class EpisodeHead:
     Returns:
       float32 [E, NQ, N].
     """
-    keys = [None] * 3 if rng is None else jax.random.split(rng, 3)
-    support, queries = episode_parts.split(frames, batch)
+    # Three, so that runs repeat those of versions with a third use.
+    keys = [None] * 2 if rng is None else jax.random.split(rng, 3)
+    support, queries = split(frames, batch)
     if self.prototypes == 'before':
       support = support.mean(axis=2, keepdims=True)
     queries = self._encode(own, queries, keys[0])
@@ -83,28 +153,65 @@ class EpisodeHead:
     support = self._encode(own, support, keys[1])[..., :num_frames, :]
     if self.prototypes == 'after':
       support = support.mean(axis=2, keepdims=True)
-    if self.trx is None:
-      return self.metric(queries, support)
-    return _apply(self.trx, own['trx'], keys[2], queries, support)
+    return self.metric(queries, support)
 
   def _encode(self, own: Tree, tokens: jax.Array, rng) -> jax.Array:
     if self.temporal is None:
       return tokens
     flat = tokens.reshape(-1, *tokens.shape[-2:])
-    out = _apply(self.temporal, own['temporal'], rng, flat)
+    rngs = None if rng is None else {'dropout': rng}
+    out = self.temporal.apply(
+        {'params': own['temporal']}, flat, rng is None, rngs=rngs
+    )
     return out.reshape(tokens.shape)
+
+
+def episode_shape(batch: Tree, num_clips: int) -> tuple[int, int, int]:
+  """Returns (N, K, NQ) of episodes, from the shapes alone.
+
+  Args:
+    batch: with 'way' [E, N] and 'label' [E, NQ].
+    num_clips: V = N K + NQ.
+
+  Raises:
+    ValueError: no K that fits.
+  """
+  way, queries = batch['way'].shape[1], batch['label'].shape[1]
+  shot, left = divmod(num_clips - queries, way)
+  if left or shot < 1:
+    raise ValueError(
+        f'episodes of {num_clips} clips with {way} classes and {queries} '
+        'queries have no whole number of shots.'
+    )
+  return way, shot, queries
+
+
+def split(frames: jax.Array, batch: Tree) -> tuple[jax.Array, jax.Array]:
+  """Splits [E, V, T, D] into support [E, N, K, T, D], queries [E, NQ, T, D]."""
+  way, shot, _ = episode_shape(batch, frames.shape[1])
+  support = frames[:, : way * shot]
+  support = support.reshape(support.shape[0], way, shot, *support.shape[2:])
+  return support, frames[:, way * shot :]
+
+
+def classes_of_clips(batch: Tree, num_clips: int) -> jax.Array:
+  """Returns the class of every clip, in the list's numbering; int32 [E, V]."""
+  _, shot, _ = episode_shape(batch, num_clips)
+  queries = jnp.take_along_axis(batch['way'], batch['label'], axis=1)
+  support = jnp.repeat(batch['way'], shot, axis=1)
+  return jnp.concatenate([support, queries], axis=1)
 
 
 def by_text(
     scale: jax.Array, frames: jax.Array, classes: jax.Array, batch: Tree
 ) -> jax.Array:
-  """Log-probabilities [E, NQ, N] from the texts of the episode's classes.
+  """Computes log-probabilities [E, NQ, N] from the texts of the classes.
 
   Args:
     scale: [1], of the cosines.
     frames, classes, batch: as for `EpisodeHead.similarities`.
   """
-  _, queries = episode_parts.split(frames, batch)
+  _, queries = split(frames, batch)
   texts = classes[0][batch['way']]
   texts /= jnp.linalg.norm(texts, axis=-1, keepdims=True)
   means = queries.mean(axis=-2)
@@ -115,7 +222,7 @@ def by_text(
 def video_text_logits(
     scale: jax.Array, frames: jax.Array, classes: jax.Array
 ) -> jax.Array:
-  """Scaled cosines [E, V, C] of all clips and the texts of all classes.
+  """Computes scaled cosines [E, V, C] of all clips and all class texts.
 
   Args:
     scale: [1], not an exponent.
@@ -123,8 +230,3 @@ def video_text_logits(
     classes: [1, C, D], not normalised.
   """
   return scale * alignment.cosine(frames.mean(axis=-2), classes[0])
-
-
-def _apply(module, params, rng, *inputs) -> jax.Array:
-  rngs = None if rng is None else {'dropout': rng}
-  return module.apply({'params': params}, *inputs, rng is None, rngs=rngs)

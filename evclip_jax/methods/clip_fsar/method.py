@@ -14,19 +14,15 @@ import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, batch_moments, losses
-from evclip_jax.methods.clip_fsar import alignment, episode_parts
+from evclip_jax.methods.clip_fsar import alignment
 from evclip_jax.methods.clip_fsar.head import (
+  HEADS,
   EpisodeHead,
+  TemporalTransformer,
   by_text,
+  classes_of_clips,
   video_text_logits,
 )
-from evclip_jax.methods.clip_fsar.temporal_transformer import (
-  HEADS,
-  TemporalTransformer,
-)
-from evclip_jax.methods.clip_fsar.trx import TemporalCrossTransformer
-from evclip_jax.methods.ev_clip.clip_prompts import ClipPrompts
-from evclip_jax.methods.ev_clip.generators import SIDE, check_features
 from evclip_jax.models.pixels import (
   CONSTANTS,
   change_colours,
@@ -66,14 +62,13 @@ RECIPE = {
 }
 
 _CHOICES = {
-    'metric': ('otam', 'bimhm', 'mean', 'linear', 'trx'),
+    'metric': ('otam', 'bimhm', 'mean', 'linear'),
     'prototypes': ('before', 'after', 'none'),
     'directions': ('both', 'one'),
     'evaluate': ('few_shot', 'text', 'combined'),
     'loss': ('both', 'few_shot', 'video_text'),
     'backbone': ('trained', 'frozen'),
     'batch_norm': ('batch', 'frozen'),
-    'prompts': ('none', 'ev_clip'),
     'pixels': tuple(CONSTANTS),
 }
 
@@ -84,14 +79,12 @@ class Settings:
 
   Attributes:
     metric: how queries and prototypes are compared: 'otam', 'bimhm', 'mean'
-      (means over time), 'linear' (a classifier fitted to the episode's support;
-      with prototypes='none' to every shot) or 'trx'.
+      (means over time) or 'linear' (a classifier fitted to the episode's
+      support; with prototypes='none' to every shot).
     otam_softness: lambda of OTAM's soft minimum.
     directions: otam, bimhm: 'both', or 'one' (from the query's frames).
-    trx_lengths: trx: frames per tuple.
-    trx_width: trx: of keys and values.
     prototypes: the shots of a class are averaged 'before' the transformer,
-      'after' it, or not at all ('none': each is compared, trx asks them all).
+      'after' it, or not at all ('none': each is compared).
     depth: layers of the transformer; 0 = there is none.
     hidden: width inside of its dense layers.
     dropout: in it, behind attention.
@@ -109,8 +102,6 @@ class Settings:
     backbone: whether CLIP's image tower is 'trained' or 'frozen'.
     batch_norm: of a ResNet in training: statistics of the 'batch' (of each
       episode's support, then of its queries; running ones follow), or 'frozen'.
-    prompts: 'none', or 'ev_clip' for its mask over the pixels and its context
-      token, which is added to every frame; the trunk is never perturbed.
     pixels: colour constants, 'clip' or 'imagenet' (what EV-CLIP feeds to both
       of its networks).
     query_colours: change the colours of training queries (Kinetics).
@@ -119,8 +110,6 @@ class Settings:
   metric: str = 'otam'
   otam_softness: float = 0.5
   directions: str = 'both'
-  trx_lengths: tuple[int, ...] = (2, 3)
-  trx_width: int = 1152
   prototypes: str = 'after'
   depth: int = 1
   hidden: int = 2048
@@ -135,24 +124,21 @@ class Settings:
   distance_scale: float = 8.0
   backbone: str = 'trained'
   batch_norm: str = 'batch'
-  prompts: str = 'none'
   pixels: str = 'clip'
   query_colours: bool = False
 
 
 def uses_encoder(settings: Settings) -> bool:
-  """Only for EV-CLIP's prompts."""
-  return settings.prompts == 'ev_clip'
+  """Returns False: there is no video trunk."""
+  return False
 
 
 def trains(settings: Settings) -> bool:
   """Returns whether any weight is trained."""
   return (
       settings.backbone == 'trained'
-      or settings.prompts == 'ev_clip'
       or settings.loss != 'few_shot'
       or bool(settings.depth)
-      or settings.metric == 'trx'
   )
 
 
@@ -161,7 +147,7 @@ def make(
     backbones: base.Backbones,
     class_names: tuple[str, ...],
 ) -> base.Method:
-  """CLIP-FSAR on a CLIP and, for EV-CLIP's prompts, a video trunk.
+  """Builds CLIP-FSAR on a CLIP.
 
   Raises:
     UserError: settings that do not go together, or do not fit the networks.
@@ -169,24 +155,20 @@ def make(
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_OTAM_CLIPFSAR, and
     runs/train_net_few_shot.py for the losses.
   Differs: episodes have one order of clips; text and combined evaluation give
-    log-probabilities; the metrics but 'otam', the frozen tower and the prompts
-    are this project's.
+    log-probabilities; the metrics but 'otam' and the frozen tower are this
+    project's.
   """
   _check(settings, backbones)
   clip = backbones.clip
   resnet = clip.sizes.vision == 'resnet'
   batch_norms = resnet and settings.batch_norm == 'batch'
   head = _head(settings)
-  prompts = None
-  if settings.prompts == 'ev_clip':
-    prompts = ClipPrompts(backbones.encoder, clip.sizes.embed_dim, clip.dtype)
 
   @jax.jit
   def init(rng):
-    first, second = jax.random.split(rng)
-    own = head.init(first, backbones.num_frames, clip.sizes.embed_dim)
-    if prompts is not None:
-      own |= prompts.init(second, backbones.num_frames)
+    # Split twice, so that weights are those of earlier versions.
+    rng = jax.random.split(jax.random.split(rng)[0])[0]
+    own = head.init(rng, backbones.num_frames, clip.sizes.embed_dim)
     return own | {'scale': jnp.ones(1)}
 
   def pixels(frames, rng):
@@ -202,12 +184,7 @@ def make(
     return out.reshape(*pixels.shape[:-3], -1)
 
   def video(params, pixels, rngs, train):
-    context, maps, statistics = 0.0, {}, {}
-    if prompts is not None:
-      mask, context = prompts(params['method'], params['encoder'], pixels)
-      # On normalised pixels: what is masked turns into the mean colour.
-      pixels = pixels * mask[..., None, :, :, None]
-      maps['mask'] = mask
+    statistics = {}
     if train and batch_norms:
       frames, statistics = batch_moments.two_passes(
           functools.partial(tower, params),
@@ -217,8 +194,9 @@ def make(
       )
     else:
       frames = tower(params, pixels)
-    frames = frames + context
-    return base.VideoFeatures(frames.mean(-2), frames, maps, statistics)
+    return base.VideoFeatures(
+        frames.mean(-2), frames, statistics=statistics
+    )
 
   def score(params, features, classes, batch):
     own, frames = params['method'], features.frames
@@ -241,7 +219,7 @@ def make(
       parts['few_shot'] = _mean_loss(logits, batch['label'], mask)
     if settings.loss != 'few_shot':
       logits = video_text_logits(own['scale'], frames, classes)
-      labels = episode_parts.classes_of_clips(batch, logits.shape[1])
+      labels = classes_of_clips(batch, logits.shape[1])
       parts['video_text'] = _mean_loss(logits, labels, mask)
     weights = {'few_shot': 1.0, 'video_text': settings.video_text_weight}
     return sum(weights[name] * part for name, part in parts.items()), parts
@@ -250,7 +228,7 @@ def make(
       init=init,
       pixels=pixels,
       video=video,
-      prompts=lambda names: [
+      class_texts=lambda names: [
           [settings.template.replace('{}', name) for name in names]
       ],
       text=lambda params, tokens: clip.text(params['clip'], tokens),
@@ -291,19 +269,16 @@ def _mean_loss(logits, labels, mask) -> jax.Array:
 
 
 def _head(settings: Settings) -> EpisodeHead:
-  temporal = trx = metric = None
+  temporal = None
   if settings.depth:
     temporal = TemporalTransformer(
         settings.depth, settings.hidden, settings.dropout, settings.mlp_dropout
     )
-  if settings.metric == 'trx':
-    trx = TemporalCrossTransformer(settings.trx_lengths, settings.trx_width)
-  else:
-    metric = alignment.make_metric(
-        settings.metric, settings.otam_softness, settings.directions == 'both'
-    )
+  metric = alignment.make_metric(
+      settings.metric, settings.otam_softness, settings.directions == 'both'
+  )
   return EpisodeHead(
-      temporal, trx, metric, settings.prototypes, settings.text_token
+      temporal, metric, settings.prototypes, settings.text_token
   )
 
 
@@ -312,13 +287,8 @@ def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:
   out = []
   if settings.loss != 'few_shot':
     out.append('method/scale')
-  if settings.loss != 'video_text':
-    if settings.depth:
-      out.append('method/temporal/.*')
-    if settings.metric == 'trx':
-      out.append('method/trx/.*')
-  if settings.prompts == 'ev_clip':
-    out += ['method/mask/.*', 'method/context/.*']
+  if settings.loss != 'video_text' and settings.depth:
+    out.append('method/temporal/.*')
   if settings.backbone == 'trained':
     out.append(batch_moments.WEIGHTS if resnet else 'clip/visual/.*')
   return tuple(out)
@@ -327,7 +297,7 @@ def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:
 def _check(settings: Settings, backbones: base.Backbones):
   for key, allowed in _CHOICES.items():
     base.check_choice(key, getattr(settings, key), allowed)
-  sizes, num_frames = backbones.clip.sizes, backbones.num_frames
+  sizes = backbones.clip.sizes
   if '{}' not in settings.template:
     raise _wrong(
         f'template={settings.template!r}: wanted a {{}} where the class name '
@@ -350,27 +320,12 @@ def _check(settings: Settings, backbones: base.Backbones):
       raise _wrong(f'{key}={getattr(settings, key)}: use more than 0.')
   if not 0 <= settings.text_exponent <= 1:
     raise _wrong(f'text_exponent={settings.text_exponent}: use 0 to 1.')
-  lengths = settings.trx_lengths
-  if settings.metric == 'trx' and not (
-      lengths and 0 < min(lengths) <= max(lengths) <= num_frames
-  ):
-    raise _wrong(
-        f'trx_lengths={lengths}: wanted tuples of 1 to {num_frames} frames '
-        '(data.num_frames).'
-    )
   still = settings.backbone == 'frozen'
   if sizes.vision == 'resnet' and still and settings.batch_norm == 'batch':
     raise _wrong(
         'backbone=frozen of a ResNet whose batch norms move: set '
         'batch_norm=frozen.'
     )
-  if settings.prompts == 'ev_clip':
-    check_features(backbones.encoder.sizes.channels, num_frames)
-    if sizes.image_resolution != SIDE:
-      raise _wrong(
-          f'prompts=ev_clip makes masks of {SIDE} pixels, but clip.name sees '
-          f'{sizes.image_resolution}.'
-      )
 
 
 def _wrong(text: str) -> UserError:

@@ -7,21 +7,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
-from data_pipelines.errors import WeightsError
-from evclip_jax.methods.ev_clip.context_generator import ContextGenerator
+from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods.ev_clip.generators import (
   GRID,
+  ContextGenerator,
   MaskGenerator,
   check_features,
 )
-from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import LINEAR, Rule, convert
-from evclip_jax.weights.table import to_source as table_to_source
-from evclip_jax.weights.tree import flatten
+from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
+from evclip_jax.weights.table import to_original as table_to_original
 
-# Raise it when a rule changes: it makes cached conversions stale.
-VERSION = 1
+KIND, LABEL, PART, VERSION = 'ev-clip', 'an EV-CLIP checkpoint', 'method', 1
 
 # Where the original keeps the generators, by what `prompt` asks for.
 _MASK_PREFIX = {'both': 'dec.dec_s.', 'mask': 'dec.'}
@@ -60,7 +58,7 @@ class PromptSizes:
 
 
 def rules(prompt: str) -> tuple[Rule, ...]:
-  """The table for one kind of checkpoint, names without the outer prefix."""
+  """Returns the table of one kind of checkpoint, without the outer prefix."""
   out: tuple[Rule, ...] = ()
   if prompt in _MASK_PREFIX:
     out += _mask_rules(_MASK_PREFIX[prompt].replace('.', r'\.'))
@@ -69,7 +67,12 @@ def rules(prompt: str) -> tuple[Rule, ...]:
   return out
 
 
-def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+def recognise(tensors: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether there are prompt generators."""
+  return any(name.removeprefix(_OUTER).startswith('dec.') for name in tensors)
+
+
+def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a checkpoint's prompt generators.
 
   Args:
@@ -84,14 +87,13 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
   sizes = infer(plain)
-  flat, report = convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes))
-  return Converted(sizes, flat, report)
+  return convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
 
 
-def to_source(
+def to_original(
     flat: Mapping[str, np.ndarray], prompt: str, outer: str = ''
 ) -> dict[str, np.ndarray]:
-  """The inverse.
+  """Converts back.
 
   Args:
     flat: 'mask/...' and 'context/...' leaves, all or some; weights or
@@ -102,12 +104,31 @@ def to_source(
   Returns:
     Original names, 'dec....', in the original layout.
   """
-  state = table_to_source(flat, rules(prompt))
+  state = table_to_original(flat, rules(prompt))
   return {outer + name: value for name, value in state.items()}
 
 
+def to_checkpoint(
+    flat: Mapping[str, np.ndarray],
+    notes: Mapping[str, str],
+    clip: Mapping[str, np.ndarray] | None,
+) -> dict[str, np.ndarray]:
+  """Writes what a run trained as the original's tensors; see `checkpoints`.
+
+  Raises:
+    UserError: there is a CLIP, which these checkpoints need not hold.
+  """
+  del notes
+  if clip is not None:
+    raise UserError('--clip is for EZ-CLIP: leave it out for EV-CLIP.')
+  own = {path.removeprefix('method/'): value for path, value in flat.items()}
+  branches = {path.split('/')[0] for path in own}
+  prompt = 'both' if len(branches) == 2 else branches.pop()
+  return to_original(own, prompt, _OUTER)
+
+
 def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
-  """Which generators there are, and for which trunk, T and CLIP.
+  """Finds which generators there are, and for which trunk, T and CLIP.
 
   Raises:
     WeightsError: if there are none.
@@ -141,7 +162,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
 
 
 def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every leaf of the generators."""
+  """Returns the shape of every leaf of the generators, by path."""
   tree = {}
   if sizes.prompt in _MASK_PREFIX:
     check_features(sizes.channels, sizes.num_frames)
@@ -153,7 +174,8 @@ def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
     z = jax.ShapeDtypeStruct((1, 1, 1, 1, sizes.channels), jnp.float32)
     module = ContextGenerator(sizes.embed_dim, bias=sizes.bias)
     tree['context'] = _init_shapes(module, z)
-  return {path: tuple(leaf.shape) for path, leaf in flatten(tree).items()}
+  leaves = flatten_dict(tree, sep='/')
+  return {path: tuple(leaf.shape) for path, leaf in leaves.items()}
 
 
 def _init_shapes(module: nn.Module, z: jax.ShapeDtypeStruct):

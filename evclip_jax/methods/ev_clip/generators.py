@@ -1,4 +1,8 @@
-"""EV-CLIP's mask generator: trunk features to one soft mask per clip."""
+"""EV-CLIP's two generators, which read the features of the video trunk.
+
+One makes the mask prompt, a soft mask over the pixels of all frames; the other
+the context prompt, one token that joins CLIP's frame features.
+"""
 
 from typing import Any
 
@@ -17,6 +21,8 @@ SIDE = GRID * 32
 # original fixes these three; the tiny trunk has 128 channels.
 _HIDDEN = {128: 4, 768: 8, 1024: 10}
 _HEADS = 8
+# Small at first, so that the token starts far below CLIP's frame features.
+_FIRST_CONTEXT_SCALE = 1e-3
 # Keeps min-max defined for a constant map; visible in the mask, because the
 # softmax over 50,176 pixels is about as small as 3e-5 at its maximum.
 _RANGE_EPSILON = 1e-8
@@ -66,7 +72,7 @@ class MaskGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array) -> jax.Array:
-    """[B, T/2, 7, 7, C] -> float32 [B, 224, 224]."""
+    """Makes float32 [B, 224, 224] of [B, T/2, 7, 7, C]."""
     batch, time, _, _, width = z.shape
     act = ACTIVATIONS[self.activation]
     x = z.transpose(0, 2, 3, 4, 1).astype(self.dtype)  # [B, 7, 7, C, T/2]
@@ -90,7 +96,7 @@ class MaskGenerator(nn.Module):
     return linear(features, fan_in, self.bias, name, dtype)
 
   def _blocks(self, x: jax.Array, name: str) -> jax.Array:
-    x = x[:, None]  # a picture is a map of depth 1
+    x = x[:, None]  # an image is a map of depth 1
     for i in range(2):
       block = SwinBlock(
           _HEADS,
@@ -101,6 +107,40 @@ class MaskGenerator(nn.Module):
       )
       x = block(x)
     return x[:, 0]
+
+
+class ContextGenerator(nn.Module):
+  """Projects the mean trunk feature to CLIP's joint embedding.
+
+  Attributes:
+    width: E of CLIP.
+    activation: 'gelu' (exact) or 'relu'.
+    bias: whether the projection has a bias.
+    dtype: of the projection; the norm and the token stay in float32.
+
+  Source: EV-CLIP, "temporal prompt"; trainers/prompt_generator.py,
+    EVo_Context_Generator.
+  Differs: none.
+  """
+
+  width: int
+  activation: str = 'gelu'
+  bias: bool = False
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, z: jax.Array) -> jax.Array:
+    """Makes float32 [B, 1, E] of [B, T/2, h, w, C]."""
+    x = z.mean((1, 2, 3))[:, None].astype(self.dtype)  # [B, 1, C]
+    x = linear(
+        self.width, x.shape[-1], self.bias, 'feature_adaptation.0', self.dtype
+    )(x)
+    x = ACTIVATIONS[self.activation](x)
+    x = Norm(jnp.float32, name='feature_adaptation.2')(x)
+    scale = self.param(
+        'context_scale', nn.initializers.constant(_FIRST_CONTEXT_SCALE), ()
+    )
+    return x * scale
 
 
 def min_max(p: jax.Array) -> jax.Array:
@@ -115,7 +155,7 @@ def min_max(p: jax.Array) -> jax.Array:
 
 
 class GridNorm(nn.Module):
-  """LayerNorm over the four axes (7, 7, C, 1) together, in float32."""
+  """Normalises over the four axes (7, 7, C, 1) together, in float32."""
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -139,7 +179,7 @@ class PatchExpand(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[B, H, W, C] -> [B, H * factor, W * factor, width]."""
+    """Makes [B, H * factor, W * factor, width] of [B, H, W, C]."""
     batch, rows, columns, channels = x.shape
     s = self.factor
     x = linear(

@@ -1,8 +1,9 @@
 """EV-CLIP: a mask over the pixels and a context token, both made by the clip.
 
 A frozen video trunk looks at the whole clip. From its features one small
-network makes a soft mask, which dims what does not matter in every frame before
-CLIP sees it, and another makes a token that joins CLIP's frame features.
+network makes a soft mask (the mask prompt), which dims what does not matter in
+every frame before CLIP sees it; another makes a token (the context prompt) that
+joins CLIP's frame features.
 """
 
 import dataclasses
@@ -13,11 +14,11 @@ import jax.numpy as jnp
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, losses
 from evclip_jax.methods.batch_moments import STATISTICS, BatchMoments, running
-from evclip_jax.methods.ev_clip.context_generator import ContextGenerator
 from evclip_jax.methods.ev_clip.generators import (
   ACTIVATIONS,
   GRID,
   SIDE,
+  ContextGenerator,
   MaskGenerator,
   check_features,
 )
@@ -28,7 +29,42 @@ from evclip_jax.models.pixels import (
   unfold_time,
 )
 
-_PROMPTS = ('both', 'mask', 'context')
+# `ucf101_video_vifi/omniS_vit_b16` of the original, and what its rows for other
+# backbones (`omniS_vit_l14`, `omniS_vit_b16_16f`) change.
+RECIPE = {
+    'batch_size': 64,
+    'data.preprocess': 'ev_clip',
+    'data.num_frames': 8,
+    'data.window_frames': 32,
+    'data.train_temporal': 'center',
+    'optimizer.name': 'adamw',
+    'optimizer.learning_rate': 4e-4,
+    'optimizer.weight_decay': 0.05,
+    'optimizer.schedule': 'delayed_cosine',
+    'optimizer.warmup_epochs': 1,
+    'optimizer.warmup_learning_rate': 2e-5,
+    'train.epochs': 500,
+    'train.eval_every_epochs': 5,
+    'variants': (
+        {
+            'when': {'data.num_frames': 16},
+            'set': {
+                'batch_size': 32,
+                'optimizer.learning_rate': 2e-4,
+                'optimizer.warmup_learning_rate': 1e-5,
+            },
+        },
+        # Also with 16 frames, for which the original has no row.
+        {
+            'when': {'clip.name': 'ViT-L/14'},
+            'set': {
+                'batch_size': 16,
+                'optimizer.learning_rate': 1e-4,
+                'optimizer.warmup_learning_rate': 5e-6,
+            },
+        },
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +73,7 @@ class Settings:
 
   Attributes:
     prompt: which generators there are: 'both', 'mask' or 'context'.
-    templates: class prompts; '{}' stands for the class name.
+    templates: class texts; '{}' stands for the class name.
     consistency_weight: lambda, how much the frames of a clip should look alike
       behind the mask; 0 leaves the term out.
     encoder_drop_path: stochastic depth of the frozen trunk while training, an
@@ -70,7 +106,7 @@ class Features(base.VideoFeatures):
 
 
 def uses_encoder(settings: Settings) -> bool:
-  """Yes: the prompts are made from its features."""
+  """Returns True: masks and tokens are made from the trunk's features."""
   return True
 
 
@@ -79,7 +115,7 @@ def make(
     backbones: base.Backbones,
     class_names: tuple[str, ...],
 ) -> base.Method:
-  """EV-CLIP on a CLIP and a video trunk.
+  """Builds EV-CLIP on a CLIP and a video trunk.
 
   Raises:
     UserError: a setting or a trunk that does not fit.
@@ -119,26 +155,26 @@ def make(
     maps = {}
     if 'mask' in generators:
       _check_pixels(pixels)
-      maps['mask'] = mask = generate(params, 'mask', z)
+      maps['mask'] = mask = generate(params, 'mask', z)  # [B, H, W]
       # On normalised pixels: what is masked turns into the mean colour.
       pixels = pixels * mask[:, None, :, :, None]
-    moments = BatchMoments() if train and drifts else None
-    images = clip.images(
-        params['clip'],
-        fold_time(pixels),
-        None if moments is None else moments.hooks,
-    )
-    statistics = {}
-    if moments is not None:
-      statistics = running(params['clip']['visual'], [moments])
-    frames = unfold_time(images, pixels.shape[1])
+    frames, statistics = encode_frames(params, pixels, train)
     tokens, context = frames, None
     if 'context' in generators:
       context = generate(params, 'context', z)
-      tokens = jnp.concatenate([context, frames], axis=1)
+      tokens = jnp.concatenate([context, frames], axis=1)  # [B, 1 + T, E]
     return Features(
         tokens.mean(axis=1), frames, maps, statistics, context=context
     )
+
+  def encode_frames(params, pixels, train):
+    moments = BatchMoments() if train and drifts else None
+    hooks = None if moments is None else moments.hooks
+    images = clip.images(params['clip'], fold_time(pixels), hooks)
+    statistics = {}
+    if moments is not None:
+      statistics = running(params['clip']['visual'], [moments])
+    return unfold_time(images, pixels.shape[1]), statistics
 
   def score(params, features, classes, batch):
     scale = clip.logit_scale(params['clip'])
@@ -163,7 +199,7 @@ def make(
           frames, *CONSTANTS[settings.pixels]
       ),
       video=video,
-      prompts=lambda names: base.class_prompts(settings.templates, names),
+      class_texts=lambda names: base.fill_templates(settings.templates, names),
       text=lambda params, tokens: clip.text(params['clip'], tokens),
       score=score,
       loss=loss,
@@ -187,7 +223,7 @@ def _generators(settings: Settings, width: int, dtype):
 
 def _check(settings: Settings, backbones: base.Backbones):
   for key, allowed in (
-      ('prompt', _PROMPTS),
+      ('prompt', ('both', 'mask', 'context')),
       ('activation', tuple(ACTIVATIONS)),
       ('pixels', tuple(CONSTANTS)),
       ('clip_batch_norm', ('frozen', 'batch')),

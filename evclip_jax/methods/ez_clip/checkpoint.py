@@ -1,23 +1,22 @@
 """EZ-CLIP's own checkpoints: what it trains, and the CLIP they hold."""
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
 from evclip_jax.methods.ez_clip.towers import AdaptedTowers
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights.loaded import Converted
-from evclip_jax.weights.table import LINEAR, Rule, convert
-from evclip_jax.weights.table import to_source as table_to_source
-from evclip_jax.weights.tree import flatten
+from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
+from evclip_jax.weights.table import to_original as table_to_original
 
-# Raise it when a rule changes: it makes cached conversions stale.
-VERSION = 1
+KIND, LABEL, PART, VERSION = 'ez-clip', 'an EZ-CLIP checkpoint', 'method', 1
 
 # What torch's data-parallel wrapper puts before every name.
 _WRAPPER = 'module.'
@@ -37,14 +36,14 @@ def _adapters(source: str, target: str) -> tuple[Rule, ...]:
 
 _BLOCK = r'transformer\.resblocks\.(\d+)\.'
 RULES = (
-    Rule(re.escape(_PROMPTS), 'prompts'),
+    Rule(re.escape(_PROMPTS), 'temporal_prompts'),
     Rule(re.escape(EMBEDDING), 'temporal_embedding'),
     *_adapters(r'visual\.' + _BLOCK + 'Adapter', 'image/adapter'),
     *_adapters(r'visual\.' + _BLOCK + 'T_Adapter', 'time/adapter'),
     *_adapters(_BLOCK + 'Adapter', 'text/adapter'),
 )
 # The rest of a checkpoint is a CLIP, whose names are known.
-IGNORE = (*(rule.source for rule in clip_convert.RULES), *clip_convert.IGNORE)
+IGNORE = (*(rule.original for rule in clip_convert.RULES), *clip_convert.IGNORE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +66,14 @@ class AdapterSizes:
   temporal_embedding: bool
 
 
-def is_own(name: str) -> bool:
-  """Whether a tensor is what EZ-CLIP adds to CLIP."""
-  name = name.removeprefix(_WRAPPER)
-  return any(re.fullmatch(rule.source, name) for rule in RULES)
+def recognise(tensors: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether there are adapters of EZ-CLIP's."""
+  return any(
+      name.endswith('resblocks.0.Adapter.D_fc1.weight') for name in tensors
+  )
 
 
-def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
+def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts what a checkpoint adds to CLIP.
 
   A temporal embedding of zeros, which every checkpoint of the original has, is
@@ -83,7 +83,8 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
     tensors: the state dict, with the frozen CLIP or without.
 
   Returns:
-    `AdapterSizes` and the flat tree 'prompts', 'image/...', 'text/...'.
+    `AdapterSizes` and the flat tree 'temporal_prompts', 'image/...',
+    'text/...'.
 
   Raises:
     WeightsError: if the tensors are not exactly the original's.
@@ -93,44 +94,28 @@ def from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
   ignore = IGNORE
   if not sizes.temporal_embedding:
     ignore += (re.escape(EMBEDDING),)
-  flat, report = convert(plain, RULES, ignore, shapes(sizes))
-  return Converted(sizes, flat, report)
+  return convert(plain, RULES, ignore, shapes(sizes), sizes)
 
 
-def clip_from_source(tensors: Mapping[str, np.ndarray]) -> Converted:
-  """Converts the frozen CLIP of a checkpoint; see `clip.convert`.
-
-  Raises:
-    WeightsError: if it does not hold all of one.
-  """
-  return clip_convert.from_source(
-      {
-          name.removeprefix(_WRAPPER): tensor
-          for name, tensor in tensors.items()
-          if not is_own(name)
-      }
-  )
-
-
-def to_source(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The inverse: original names and layout.
+def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Converts back to original names and layout.
 
   Args:
     flat: leaves of the method's tree, all or some; weights or gradients.
   """
-  return table_to_source(flat, RULES)
+  return table_to_original(flat, RULES)
 
 
-def checkpoint(
+def to_checkpoint(
     flat: Mapping[str, np.ndarray],
-    num_frames: int | None,
+    notes: Mapping[str, str],
     clip: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-  """What a run trained, as a checkpoint of the original.
+  """Writes what a run trained as a checkpoint of the original.
 
   Args:
-    flat: the method's tree.
-    num_frames: T, where the prompts do not tell; None if nothing does.
+    flat: 'method/...'.
+    notes: 'num_frames' or 'sizes' say T, where the prompts do not tell.
     clip: the frozen CLIP, path without the leading 'clip/' -> array; without
       one the result has the original's own tensors only.
 
@@ -139,16 +124,23 @@ def checkpoint(
     none, and is missing if T is not known.
 
   Raises:
-    WeightsError: the CLIP is not one that these weights fit.
+    WeightsError: the CLIP is not one that these weights fit, or T is unknown.
   """
-  state = to_source(flat)
+  state = to_original({p.removeprefix('method/'): x for p, x in flat.items()})
   sizes = infer(state)
-  num_frames = sizes.num_frames or num_frames
+  noted = json.loads(notes.get('sizes', 'null')) or {}
+  noted = notes.get('num_frames') or noted.get('num_frames') or 0
+  num_frames = sizes.num_frames or int(noted)
   if num_frames and EMBEDDING not in state:
     shape = (1, num_frames, sizes.vision_width)
     state[EMBEDDING] = np.zeros(shape, np.float32)
   if clip is None:
     return state
+  if not num_frames:
+    raise WeightsError(
+        'the file does not say for how many frames it is, which a whole '
+        'checkpoint needs: export the run again with this version.'
+    )
   found = clip_convert.sizes_of(clip)
   for name in ('vision_width', 'vision_layers', 'text_width', 'text_layers'):
     theirs, ours = getattr(found, name), getattr(sizes, name)
@@ -157,11 +149,11 @@ def checkpoint(
           f'{name} of the CLIP is {theirs}, but the trained weights are for '
           f'{ours}.'
       )
-  return clip_convert.to_source(clip) | state
+  return clip_convert.to_original(clip) | state
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
-  """Which variant a state dict is of, and for which CLIP and T.
+  """Finds which variant a state dict is of, and for which CLIP and T.
 
   Raises:
     WeightsError: if it is of none.
@@ -192,7 +184,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
 
 
 def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every leaf of the method's tree."""
+  """Returns the shape of every leaf of the method's tree, by path."""
   towers = AdaptedTowers(
       clip_sizes.vit(
           sizes.vision_width,
@@ -206,7 +198,7 @@ def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
       temporal=sizes.temporal,
       temporal_embedding=sizes.temporal_embedding,
   )
-  tree = flatten(jax.eval_shape(towers.init, jax.random.key(0)))
+  tree = flatten_dict(jax.eval_shape(towers.init, jax.random.key(0)), sep='/')
   return {path: tuple(leaf.shape) for path, leaf in tree.items()}
 
 

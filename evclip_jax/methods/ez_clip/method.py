@@ -13,10 +13,13 @@ import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, losses
+from evclip_jax.methods.adapters import DROP_UNITS
 from evclip_jax.methods.ez_clip import texts as descriptions
-from evclip_jax.methods.ez_clip.drops import UNITS
-from evclip_jax.methods.ez_clip.temporal import resize_prompts
-from evclip_jax.methods.ez_clip.towers import TEMPORAL, AdaptedTowers
+from evclip_jax.methods.ez_clip.towers import (
+  TEMPORAL,
+  AdaptedTowers,
+  resize_prompts,
+)
 from evclip_jax.models.pixels import (
   CONSTANTS,
   fold_time,
@@ -63,16 +66,14 @@ class Settings:
   """What can be chosen.
 
   Attributes:
-    temporal: how frames see each other: 'deep' (prompts in every block),
-      'shallow' (in the first), 'adapter' (attention over the frames behind an
-      adapter, instead of prompts) or 'none'.
-    time_order: of 'adapter': 'clip', or 'reference' for the original's, which
-      gives a clip the results of others in its batch.
+    temporal: how frames see each other: 'deep' (temporal prompts in every
+      block), 'shallow' (in the first), 'adapter' (attention over the frames
+      behind an adapter, instead of prompts) or 'none'.
     descriptions: CSV files (a number, a class name, its description per row),
       separated by commas. A list of classes takes its texts from the first file
       that has all of them. '' = `templates`.
     name_first: whether a class's name comes before its description.
-    templates: class prompts without descriptions; '{}' stands for the class
+    templates: class texts without descriptions; '{}' stands for the class
       name. Training draws one per clip.
     average: over templates, of class 'probabilities' (the original) or of
       normalised 'embeddings'.
@@ -84,10 +85,10 @@ class Settings:
       original) or 'sample' (a clip or text).
     attention_dropout: highest rate of dropout of attention probabilities, which
       grows likewise.
-    prompt_dropout: of single numbers of the prompts.
+    prompt_dropout: of single numbers of the temporal prompts.
     temporal_embedding: whether frozen vectors per frame are added to the image
       tower's input. The original has them, but as zeros.
-    resize_prompts: whether prompts and temporal embedding of `method.weights`
+    resize_prompts: whether temporal prompts and embedding of `method.weights`
       for another number of frames are interpolated.
     pixels: colour constants, 'clip' or 'imagenet'.
     jitter: of training clips, what changed colours are drawn for: every 'frame'
@@ -95,7 +96,6 @@ class Settings:
   """
 
   temporal: str = 'deep'
-  time_order: str = 'clip'
   descriptions: str = ''
   name_first: bool = False
   templates: tuple[str, ...] = _TEMPLATES
@@ -113,7 +113,7 @@ class Settings:
 
 
 def uses_encoder(settings: Settings) -> bool:
-  """No."""
+  """Returns False: there is no video trunk."""
   return False
 
 
@@ -122,7 +122,7 @@ def make(
     backbones: base.Backbones,
     class_names: tuple[str, ...],
 ) -> base.Method:
-  """EZ-CLIP on a CLIP with a vision transformer.
+  """Builds EZ-CLIP on a CLIP with a vision transformer.
 
   Raises:
     UserError: a setting or a network that does not fit.
@@ -142,7 +142,6 @@ def make(
       num_frames,
       clip.dtype,
       settings.temporal,
-      settings.time_order == 'reference',
       settings.temporal_embedding,
       settings.drop_path,
       settings.drop_unit,
@@ -168,9 +167,9 @@ def make(
     hooks = towers.text_hooks(params['method'], rngs)
     return clip.text(params['clip'], tokens, hooks)
 
-  def prompts(class_names):
+  def class_texts(class_names):
     if not settings.descriptions:
-      return base.class_prompts(settings.templates, class_names)
+      return base.fill_templates(settings.templates, class_names)
     files = {p: descriptions.read(p) for p in _paths(settings.descriptions)}
     texts = descriptions.find(files, class_names)
     if settings.name_first:
@@ -216,7 +215,7 @@ def make(
       init=jax.jit(towers.init),
       pixels=pixels,
       video=video,
-      prompts=prompts,
+      class_texts=class_texts,
       text=text,
       score=score,
       loss=loss,
@@ -263,7 +262,7 @@ def _paths(text: str) -> list[str]:
 def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
   """Trained leaves, flat, for this number of frames."""
   out = dict(own)
-  for name in ('prompts', 'temporal_embedding'):
+  for name in ('temporal_prompts', 'temporal_embedding'):
     there = own.get(name)
     if there is None:
       continue
@@ -283,11 +282,11 @@ def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
     out[name] = resize_prompts(there, num_frames)
   has_own = {
       'temporal_embedding': settings.temporal_embedding,
-      'prompts': settings.temporal in ('deep', 'shallow'),
+      'temporal_prompts': settings.temporal in ('deep', 'shallow'),
   }
   for name, here in has_own.items():
     if name in own and not here:
-      key = 'temporal' if name == 'prompts' else name
+      key = 'temporal' if name == 'temporal_prompts' else name
       raise UserError(
           f'method.weights holds {name}, which '
           f'method.settings.{key}={getattr(settings, key)} has no use for. Set '
@@ -299,9 +298,8 @@ def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
 def _check(settings: Settings, backbones: base.Backbones):
   for key, allowed in (
       ('temporal', TEMPORAL),
-      ('time_order', ('clip', 'reference')),
       ('average', ('probabilities', 'embeddings')),
-      ('drop_unit', UNITS),
+      ('drop_unit', DROP_UNITS),
       ('pixels', tuple(CONSTANTS)),
       ('jitter', ('frame', 'clip', 'none')),
   ):

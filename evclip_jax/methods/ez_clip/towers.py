@@ -1,22 +1,32 @@
-"""CLIP's towers with adapters, and with temporal prompts in the image tower."""
+"""CLIP's towers with adapters, and with temporal prompts in the image tower.
+
+A temporal prompt is a token that every frame gets in a block: a trained vector
+plus the mean of the frame's tokens, which has looked at the other frames.
+"""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from evclip_jax.methods.ez_clip import temporal as time
-from evclip_jax.methods.ez_clip.adapter import Adapter
-from evclip_jax.methods.ez_clip.drops import Drops, rates
-from evclip_jax.models.clip.hooks import Hooks
+from evclip_jax.methods.adapters import (
+  Adapter,
+  Drops,
+  attend_over_time,
+  drop_rates,
+  init_adapters,
+)
+from evclip_jax.models.clip.hooks import Attend, Hooks, Reweigh
 from evclip_jax.models.clip.sizes import ClipSizes
 from evclip_jax.models.pixels import fold_time, unfold_time
 
 Params = dict[str, Any]
 TEMPORAL = ('deep', 'shallow', 'adapter', 'none')
 _PROMPTED = ('deep', 'shallow')
-# Keeps the keys of the towers apart.
+# Keep the keys of the towers apart.
 _IMAGE, _TEXT = range(2)
 
 
@@ -29,19 +39,17 @@ class AdaptedTowers:
     num_frames: T.
     dtype: of the computation.
     temporal: how frames see each other, one of `TEMPORAL`.
-    shuffled: whether 'adapter' mixes up clips as the original does.
     temporal_embedding: whether there is a frozen vector per frame.
-    drop_path: highest rate; see `drops.rates`.
-    drop_unit: see `drops.Drops`.
-    attention_dropout: highest rate.
-    prompt_dropout: of single numbers of the prompts.
+    drop_path: highest rate of drop path; rates grow with the layer.
+    drop_unit: what it drops; see `Drops`.
+    attention_dropout: highest rate, likewise.
+    prompt_dropout: of single numbers of the temporal prompts.
   """
 
   sizes: ClipSizes
   num_frames: int
   dtype: Any = jnp.float32
   temporal: str = 'deep'
-  shuffled: bool = False
   temporal_embedding: bool = False
   drop_path: float = 0.0
   drop_unit: str = 'token'
@@ -49,19 +57,19 @@ class AdaptedTowers:
   prompt_dropout: float = 0.0
 
   def init(self, rng: jax.Array) -> Params:
-    """The trained leaves, with which adapters change nothing."""
+    """Draws the trained leaves, with which adapters change nothing."""
     sizes = self.sizes
     keys = iter(jax.random.split(rng, 4))
     layers, width = sizes.vision_layers, sizes.vision_width
     out = {
-        'image': _init_adapters(next(keys), layers, width),
-        'text': _init_adapters(next(keys), sizes.text_layers, sizes.text_width),
+        'image': init_adapters(next(keys), layers, width),
+        'text': init_adapters(next(keys), sizes.text_layers, sizes.text_width),
     }
     if self.temporal == 'adapter':
-      out['time'] = _init_adapters(next(keys), layers, width)
+      out['time'] = init_adapters(next(keys), layers, width)
     if self.temporal in _PROMPTED:
       count = layers if self.temporal == 'deep' else 1
-      out['prompts'] = time.init_prompts(
+      out['temporal_prompts'] = init_temporal_prompts(
           next(keys), count, self.num_frames, width
       )
     if self.temporal_embedding:
@@ -69,7 +77,7 @@ class AdaptedTowers:
     return out
 
   def views(self) -> list[tuple[str, bool]]:
-    """The names of attention maps and whether frames see each other there."""
+    """Names the attention maps; True where frames see each other."""
     if self.temporal == 'none':
       return [('attention', True)]
     name = 'prompts' if self.temporal in _PROMPTED else 'temporal adapters'
@@ -78,7 +86,7 @@ class AdaptedTowers:
   def image_hooks(
       self, own: Params, rngs: dict | None, prompted=True, see=None
   ) -> Hooks:
-    """Of the image tower.
+    """Builds the hooks of the image tower.
 
     Args:
       own: params['method'].
@@ -95,38 +103,35 @@ class AdaptedTowers:
       added = own['temporal_embedding'][0, :, None].astype(x.dtype)
       return fold_time(y + added)
 
-    def time_attention(layer):
-      return lambda w: drops.attention(layer, 'time attention', w)
+    def reweigh(layer):
+      return lambda weights: drops.attention(layer, 'time attention', weights)
 
     def add_prompts(layer, x, attend):
-      if layer >= len(own['prompts']):
+      if layer >= len(own['temporal_prompts']):
         return x
       vectors = drops.elements(
-          layer, 'prompt', own['prompts'][layer], self.prompt_dropout
+          layer, 'prompt', own['temporal_prompts'][layer], self.prompt_dropout
       )
-      y = time.prompt_tokens(x, vectors, attend, time_attention(layer))
+      y = prompt_tokens(x, vectors, attend, reweigh(layer))
       y = drops.path(layer, 'time path', y)
       return jnp.concatenate([x, fold_time(y)[:, None]], axis=1)
 
-    def add_time(layer, x, attend):
-      y = time.attend_over_time(
-          x, num_frames, attend, time_attention(layer)
-      )
-      y = self._adapter(own['time'], skip=False)(layer, y)
-      if self.shuffled:
-        y = time.shuffle_frames(y, num_frames)
-      return x + drops.path(layer, 'time path', y, num_frames)
+    def remove_prompts(layer, x):
+      prompts = layer < len(own['temporal_prompts'])
+      return adapt(layer, x[:, :-1] if prompts else x)
 
-    def drop_prompts(layer, x):
-      return adapt(layer, x[:, :-1] if layer < len(own['prompts']) else x)
+    def add_time(layer, x, attend):
+      y = attend_over_time(x, num_frames, attend, reweigh(layer))
+      y = self._adapter(own['time'], skip=False)(layer, y)
+      return x + drops.path(layer, 'time path', y, num_frames)
 
     before, after = None, adapt
     if prompted and self.temporal == 'adapter':
       before = add_time
     elif prompted and self.temporal in _PROMPTED:
-      before, after = add_prompts, drop_prompts
+      before, after = add_prompts, remove_prompts
     return dataclasses.replace(
-        _dropping(drops, num_frames),
+        drops.hooks(num_frames),
         embed=embed if self.temporal_embedding else None,
         before_attn=before,
         after_attn=after,
@@ -134,9 +139,9 @@ class AdaptedTowers:
     )
 
   def text_hooks(self, own: Params, rngs: dict | None) -> Hooks:
-    """Of the text tower."""
+    """Builds the hooks of the text tower."""
     return dataclasses.replace(
-        _dropping(self._drops(rngs, _TEXT), 1),
+        self._drops(rngs, _TEXT).hooks(1),
         after_attn=self._adapter(own['text']),
     )
 
@@ -146,8 +151,8 @@ class AdaptedTowers:
     return Drops(
         rngs,
         tower,
-        rates(self.drop_path, layers),
-        rates(self.attention_dropout, layers),
+        drop_rates(self.drop_path, layers),
+        drop_rates(self.attention_dropout, layers),
         self.drop_unit,
     )
 
@@ -158,25 +163,56 @@ class AdaptedTowers:
     )
 
 
-def _init_adapters(rng: jax.Array, layers: int, width: int) -> Params:
-  # All at once: one by one would take a minute to compile.
-  stacked = jax.vmap(Adapter().init, (0, None))(
-      jax.random.split(rng, layers), jnp.zeros((1, width))
-  )['params']
-  return {
-      f'adapter.{i}': jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
-      for i in range(layers)
-  }
+def init_temporal_prompts(
+    rng: jax.Array, layers: int, num_frames: int, width: int
+) -> jax.Array:
+  """Draws one vector per layer and frame, [layers, T, D].
+
+  Source: EZ-CLIP, clip/model.py, Transformer.
+  Differs: none; the bound is that of patches of 16 pixels for all of them.
+  """
+  bound = math.sqrt(6 / (3 * 16 * 16 + width))
+  shape = (layers, num_frames, width)
+  return jax.random.uniform(rng, shape, jnp.float32, -bound, bound)
 
 
-def _dropping(drops: Drops, frames: int) -> Hooks:
-  """What is dropped in both towers."""
-  if drops.rngs is None:
-    return Hooks()
-  return Hooks(
-      reweigh=lambda layer, w: drops.attention(layer, 'attention', w),
-      around_attn=lambda layer, y: drops.path(
-          layer, 'attention path', y, frames
-      ),
-      around_mlp=lambda layer, y: drops.path(layer, 'mlp path', y, frames),
-  )
+def prompt_tokens(
+    x: jax.Array,
+    vectors: jax.Array,
+    attend: Attend,
+    reweigh: Reweigh | None = None,
+) -> jax.Array:
+  """Makes one token per frame that has seen the clip's other frames.
+
+  It is the frame's vector plus the mean of its tokens, behind the block's own
+  attention over the frames, without a skip around it.
+
+  Args:
+    x: [B*T, N, D] the tokens of every frame, class token first.
+    vectors: [T, D].
+    attend: the block's.
+    reweigh: what happens to the attention probabilities.
+
+  Returns:
+    [B, T, D].
+
+  Source: EZ-CLIP, clip/model.py, ResidualAttentionBlock.
+  Differs: none.
+  """
+  means = unfold_time(x.mean(axis=1), len(vectors))  # [B, T, D]
+  return attend(vectors.astype(x.dtype) + means, reweigh)
+
+
+def resize_prompts(vectors: np.ndarray, num_frames: int) -> np.ndarray:
+  """Interpolates [layers, S, D] for S frames linearly for T frames.
+
+  Frame t of T lies at (t + 1/2) / T of a clip; ends are repeated.
+  """
+  old = vectors.shape[1]
+  x = (np.arange(num_frames) + 0.5) * old / num_frames - 0.5
+  x = np.clip(x, 0, old - 1)
+  below = np.floor(x).astype(int)
+  above = np.minimum(below + 1, old - 1)
+  share = (x - below)[:, None]
+  resized = (1 - share) * vectors[:, below] + share * vectors[:, above]
+  return resized.astype(vectors.dtype)

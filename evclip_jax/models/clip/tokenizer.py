@@ -1,8 +1,14 @@
-"""From text to CLIP's ids."""
+"""From text to CLIP's ids, over the vocabulary in any form it comes in."""
 
+import dataclasses
+import functools
+import gzip
 import html
+import json
+import pathlib
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 
 import ftfy
 import numpy as np
@@ -10,8 +16,42 @@ import tokenizers
 
 from data_pipelines.errors import UserError
 from evclip_jax.models.clip import sizes
-from evclip_jax.models.clip import vocabulary as vocabulary_lib
-from evclip_jax.models.clip.vocabulary import END, START, WORD_END, Vocabulary
+
+START = '<|startoftext|>'
+END = '<|endoftext|>'
+# What a symbol that ends a word ends in.
+WORD_END = '</w>'
+
+GZIP_FORM = 'bpe_simple_vocab_16e6.txt.gz'
+JSON_FORM = 'tokenizer.json'
+PAIR_FORM = ('vocab.json', 'merges.txt')
+# Of the 262,144 merges in the file; the others were never used.
+_MERGES_USED = 48894
+_WANTED = (
+    f'Wanted {GZIP_FORM}, {JSON_FORM}, or a folder with one of them or with '
+    f'{PAIR_FORM[0]} and {PAIR_FORM[1]}.'
+)
+
+Merge = tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+  """What byte-pair encoding needs.
+
+  Attributes:
+    ids: symbol -> id, without gaps; END has the largest, as the text tower
+      reads a text out where its largest id is.
+    merges: pairs of symbols, most frequent first.
+    source: where it came from, for messages.
+  """
+
+  ids: dict[str, int]
+  merges: tuple[Merge, ...]
+  source: str
+
+  def __len__(self) -> int:
+    return len(self.ids)
 
 
 class Tokenizer:
@@ -29,7 +69,7 @@ class Tokenizer:
   ):
     self.vocabulary = vocabulary
     self.context_length = context_length
-    self._split = vocabulary_lib.splitter()
+    self._split = splitter()
     self._model = tokenizers.models.BPE(
         vocab=vocabulary.ids,
         merges=list(vocabulary.merges),
@@ -97,3 +137,167 @@ def clean(text: str) -> str:
   # Twice, as pages that quote pages have escaped '&' again.
   text = html.unescape(html.unescape(ftfy.fix_text(text)))
   return re.sub(r'\s+', ' ', text.strip()).strip().lower()
+
+
+@functools.cache
+def byte_symbols() -> tuple[str, ...]:
+  """The printable character that stands for each byte, in CLIP's order.
+
+  Bytes that print stand for themselves and come first; the others are shifted
+  behind the first 256 characters.
+
+  Source: openai/CLIP, clip/simple_tokenizer.py, bytes_to_unicode.
+  Differs: none.
+  """
+  printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+  others = [b for b in range(256) if b not in printable]
+  shifted = [256 + n for n in range(len(others))]
+  return tuple(map(chr, printable + shifted))
+
+
+def from_merges(merges: Iterable[Merge], source: str) -> Vocabulary:
+  """The vocabulary that merges stand for: bytes, bytes that end, merges, ends.
+
+  Source: openai/CLIP, clip/simple_tokenizer.py, SimpleTokenizer.
+  Differs: none.
+  """
+  merges = tuple(merges)
+  symbols = [*byte_symbols(), *(b + WORD_END for b in byte_symbols())]
+  symbols += [a + b for a, b in merges] + [START, END]
+  ids = {symbol: i for i, symbol in enumerate(symbols)}
+  return _checked(Vocabulary(ids, merges, source))
+
+
+def learn(texts: Sequence[str], merges: int) -> Vocabulary:
+  """Learns merges from cleaned texts.
+
+  Args:
+    texts: in lower case.
+    merges: how many; fewer if the texts do not have as many pairs.
+
+  Returns:
+    A vocabulary of 514 ids more than merges.
+  """
+  engine = tokenizers.Tokenizer(
+      tokenizers.models.BPE(end_of_word_suffix=WORD_END)
+  )
+  engine.pre_tokenizer = splitter()
+  # All of them at first: the trainer would number symbols that end a word as it
+  # meets them, in any order, and pairs that are as frequent go by number.
+  alphabet = [*byte_symbols(), *(b + WORD_END for b in byte_symbols())]
+  trainer = tokenizers.trainers.BpeTrainer(
+      vocab_size=len(alphabet) + merges,
+      special_tokens=alphabet,
+      end_of_word_suffix=WORD_END,
+      show_progress=False,
+  )
+  engine.train_from_iterator(texts, trainer)
+  found = json.loads(engine.to_str())['model']['merges']
+  return from_merges([_pair(m) for m in found[:merges]], 'learnt')
+
+
+def splitter() -> tokenizers.pre_tokenizers.PreTokenizer:
+  """Splits cleaned text into words and writes their bytes as symbols.
+
+  Words are contractions, runs of letters, single digits, and runs of whatever
+  else is no space.
+
+  Source: openai/CLIP, clip/simple_tokenizer.py, SimpleTokenizer.
+  Differs: none.
+  """
+  words = tokenizers.Regex(
+      r"(?i:<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|"
+      r'\p{L}+|\p{N}|[^\s\p{L}\p{N}]+)'
+  )
+  return tokenizers.pre_tokenizers.Sequence([
+      tokenizers.pre_tokenizers.Split(words, 'removed', invert=True),
+      tokenizers.pre_tokenizers.ByteLevel(
+          add_prefix_space=False, use_regex=False
+      ),
+  ])
+
+
+def write_json(vocabulary: Vocabulary, path: str | pathlib.Path):
+  """Writes a vocabulary as a `tokenizer.json`."""
+  model = {
+      'type': 'BPE',
+      'end_of_word_suffix': WORD_END,
+      'vocab': vocabulary.ids,
+      'merges': [list(pair) for pair in vocabulary.merges],
+  }
+  text = json.dumps({'version': '1.0', 'model': model}, ensure_ascii=False)
+  pathlib.Path(path).write_text(text + '\n', 'utf-8')
+
+
+def read(path: str | pathlib.Path) -> Vocabulary:
+  """Reads a vocabulary in any form.
+
+  Args:
+    path: `bpe_simple_vocab_16e6.txt.gz` (or unpacked), `tokenizer.json`,
+      `vocab.json` or `merges.txt` with the other beside it, or a folder.
+
+  Raises:
+    UserError: no such file, or not a CLIP vocabulary.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    path = _in_folder(path)
+  try:
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if raw[:2] == b'\x1f\x8b' else raw).decode()
+    if path.name in PAIR_FORM:
+      text = path.with_name(PAIR_FORM[0]).read_text('utf-8')
+      lines = path.with_name(PAIR_FORM[1]).read_text('utf-8').splitlines()
+      merges = tuple(map(_pair, filter(None, lines[1:])))
+      return _checked(Vocabulary(json.loads(text), merges, str(path)))
+    if text.startswith('{'):
+      model = json.loads(text)['model']
+      merges = tuple(map(_pair, model['merges']))
+      return _checked(Vocabulary(model['vocab'], merges, str(path)))
+    lines = text.splitlines()[1 : _MERGES_USED + 1]
+    if len(lines) < _MERGES_USED:
+      raise ValueError(f'{len(lines):,} merges, wanted {_MERGES_USED:,}')
+    return from_merges(map(_pair, lines), str(path))
+  except FileNotFoundError as e:
+    raise UserError(
+        f'the vocabulary {e.filename} does not exist (clip.vocab). {_WANTED}'
+    ) from None
+  except UserError:
+    raise
+  except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as e:
+    raise UserError(
+        f'{path} is not a CLIP vocabulary (clip.vocab): '
+        f'{type(e).__name__}: {e}.\n  {_WANTED}'
+    ) from e
+
+
+def _in_folder(folder: pathlib.Path) -> pathlib.Path:
+  for name in (GZIP_FORM, JSON_FORM, PAIR_FORM[0]):
+    if (folder / name).is_file():
+      return folder / name
+  raise UserError(f'{folder} holds no vocabulary (clip.vocab). {_WANTED}')
+
+
+def _pair(merge: str | Sequence[str]) -> Merge:
+  """A merge, which some files write as 'a b' and others as ['a', 'b']."""
+  first, second = merge.split() if isinstance(merge, str) else merge
+  return str(first), str(second)
+
+
+def _checked(vocabulary: Vocabulary) -> Vocabulary:
+  """Refuses what is not of CLIP's form."""
+  ids, where = vocabulary.ids, vocabulary.source
+  if sorted(ids.values()) != list(range(len(ids))):
+    raise UserError(f'the ids in {where} are not 0, 1, ... without gaps.')
+  bytes_ = byte_symbols()
+  needed = [START, END, *bytes_, *(b + WORD_END for b in bytes_)]
+  needed += [a + b for a, b in vocabulary.merges]
+  lacking = [symbol for symbol in needed if symbol not in ids]
+  if lacking:
+    raise UserError(
+        f'{where} is not a CLIP vocabulary: it lacks {len(lacking)} symbols, '
+        f'such as {lacking[0]!r}.'
+    )
+  if ids[END] != len(ids) - 1:
+    raise UserError(f'{where}: {END} has id {ids[END]}, wanted the largest.')
+  return vocabulary

@@ -21,7 +21,7 @@ from data_pipelines.views import (
   ez_clip,
 )
 from data_pipelines.views.view import Place
-from evclip_jax.config import identity, schema
+from evclip_jax.config import schema
 from tests.data_pipelines import coded_clips
 
 REAL = pathlib.Path(__file__).parents[4] / 'shared/videos/apply_eye_makeup.avi'
@@ -233,7 +233,7 @@ def test_recipes_are_found_by_name():
   ):
     config = schema.base()
     config.data.preprocess = name
-    identity.check(config)
+    schema.check(config)
     spec = clip_frames.spec_of(config.data)
     assert type(spec) is kind and spec.shape == (8, 224, 224, 3)
   with pytest.raises(UserError, match='ev_clip, ez_clip, clip_fsar'):

@@ -1,0 +1,228 @@
+"""Processes in which a decoder may crash or hang without harm.
+
+Clips are read and files are examined there: in threads, decoders would wait
+for each other and for the trainer at Python's lock, and what a file does to a
+decoder would happen to the trainer. The processes import neither JAX nor
+TensorFlow nor the program's main module, and end with the program.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import multiprocessing
+import multiprocessing.context
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import spawn
+from typing import Any
+
+import pebble
+
+from data_pipelines.errors import UserError
+
+# Beyond these, disks and the trainer are what limits; each takes memory.
+_MOST = 16
+_TICK = 0.1
+# Names and values of glibc's malloc.h: free memory of frames is kept. Giving
+# it back costs a quarter of the time of reading a 320x240 clip.
+_MALLOC = {-3: 32 << 20, -1: 512 << 20, -2: 16 << 20}
+
+_lock, _starting = threading.Lock(), threading.Lock()
+_pools: dict[tuple[int, int], pebble.ProcessPool] = {}
+# Seconds of processor time by process.
+_used: dict[int, float] = {}
+_ended = threading.Event()
+
+
+class WorkerDied(UserError):
+  """The process that worked on a task crashed, or its time was over."""
+
+
+class Answer:
+  """A task that was handed to the processes."""
+
+  def __init__(self, task: tuple, workers: int, timeout: float | None):
+    self._task, self._workers, self._timeout = task, workers, timeout
+    self._future = self._start()
+
+  def result(self) -> Any:
+    """Waits for what the function returns, and raises what it raises.
+
+    Raises:
+      WorkerDied: the process crashed twice or its time was over. Time in which
+        the whole program stands still does not count.
+      RuntimeError: an error that is no UserError, with its traceback.
+    """
+    try:
+      return self._wait()
+    except (pebble.ProcessExpired, BrokenProcessPool):
+      # Perhaps what an earlier file did to the process showed only now.
+      self._future = self._start()
+    try:
+      return self._wait()
+    except pebble.ProcessExpired as e:
+      raise WorkerDied(_describe(e.exitcode)) from None
+    except BrokenProcessPool as e:
+      raise RuntimeError(f'processes that decode do not start: {e}') from e
+
+  def _start(self):
+    return _pool(self._workers).schedule(_work, args=self._task)
+
+  def _wait(self):
+    ticks = 0
+    while True:
+      try:
+        result, process, used = self._future.result(_TICK)
+      except TimeoutError:
+        if _ended.is_set():
+          raise WorkerDied('the program is ending') from None
+        ticks += self._future.running()
+        if self._timeout and ticks * _TICK >= self._timeout:
+          # Ends the process as well.
+          self._future.cancel()
+          raise WorkerDied(
+              f'it took longer than {self._timeout:.0f} s'
+          ) from None
+      else:
+        _used[process] = used
+        return result
+
+
+def number(workers: int) -> int:
+  """Returns how many processes there are: 0 = one per core, up to 16."""
+  if workers:
+    return workers
+  # The cores that this process may use, where the system tells.
+  if hasattr(os, 'sched_getaffinity'):
+    return min(len(os.sched_getaffinity(0)), _MOST)
+  return min(os.cpu_count() or 1, _MOST)
+
+
+def submit(
+    function: Callable, *args, workers: int = 0, timeout: float | None = None
+) -> Answer:
+  """Hands a task to the processes, which are started when they are needed.
+
+  Args:
+    function: of a module, so that the processes can import it.
+    *args: what it is called with; they and the result are pickled.
+    workers: how many processes share the tasks, see `number`.
+    timeout: seconds, counted from the start of the work.
+  """
+  return Answer((function, args), number(workers), timeout)
+
+
+def run(
+    function: Callable, *args, workers: int = 0, timeout: float | None = None
+) -> Any:
+  """Does a task in one of the processes; see `submit` and `Answer.result`."""
+  return submit(function, *args, workers=workers, timeout=timeout).result()
+
+
+def cpu_seconds() -> float:
+  """Returns the processor time that the processes have used for answers."""
+  return sum(_used.values())
+
+
+def keep_memory():
+  """Tells glibc to keep freed memory; does nothing where there is none."""
+  with contextlib.suppress(OSError, AttributeError, TypeError):
+    mallopt = ctypes.CDLL(None).mallopt
+    for name, value in _MALLOC.items():
+      mallopt(name, value)
+
+
+class _Process(multiprocessing.context.SpawnProcess):
+  """A process that does not run the main module of its parent again."""
+
+  @staticmethod
+  def _Popen(process):
+    ours, original = threading.get_ident(), spawn.get_preparation_data
+
+    def without_main(name):
+      data = original(name)
+      if threading.get_ident() == ours:
+        data.pop('init_main_from_name', None)
+        data.pop('init_main_from_path', None)
+      return data
+
+    with _starting:
+      spawn.get_preparation_data = without_main
+      try:
+        return multiprocessing.context.SpawnProcess._Popen(process)
+      finally:
+        spawn.get_preparation_data = original
+
+
+class _Context(multiprocessing.context.SpawnContext):
+  Process = _Process
+
+
+def _pool(workers: int) -> pebble.ProcessPool:
+  # A fork of this program has to start processes of its own.
+  key = os.getpid(), workers
+  with _lock:
+    pool = _pools.get(key)
+    if pool and pool.active:
+      return pool
+    if pool:
+      pool.stop()
+      pool.join()
+    pool = _pools[key] = pebble.ProcessPool(
+        workers, initializer=_prepare, context=_Context()
+    )
+    # Starts it here: two threads that did so at once would wait for ever.
+    pool.schedule(os.getpid)
+    return pool
+
+
+def _prepare():
+  """Makes a new process quiet, sparing, and mortal."""
+  parent = multiprocessing.parent_process()
+
+  def end_with_parent():
+    parent.join()
+    os._exit(1)
+
+  threading.Thread(target=end_with_parent, daemon=True).start()
+  # They are as many as there are cores.
+  os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1')
+  keep_memory()
+  # Libraries print what they think of files.
+  nowhere = os.open(os.devnull, os.O_WRONLY)
+  os.dup2(nowhere, 1)
+  os.dup2(nowhere, 2)
+
+
+def _work(function: Callable, args: tuple) -> tuple[Any, int, float]:
+  try:
+    result = function(*args)
+  except UserError:
+    raise
+  except Exception:
+    # Not every exception can be pickled.
+    raise RuntimeError(traceback.format_exc()) from None
+  return result, os.getpid(), time.process_time()
+
+
+def _describe(status: int) -> str:
+  if status == -getattr(signal, 'SIGKILL', 9):
+    return 'the decoder was killed (signal 9), perhaps for lack of memory'
+  if status < 0:
+    return f'the decoder crashed (signal {-status})'
+  return f'the decoder ended (status {status})'
+
+
+@atexit.register
+def _end():
+  _ended.set()
+  for (owner, _), pool in _pools.items():
+    if owner == os.getpid():
+      pool.stop()
+      pool.join()

@@ -1,0 +1,166 @@
+"""This project's own weight file: a float32 tree in .safetensors.
+
+Tensor names are full paths of the parameter tree, such as
+'clip/visual/conv1/kernel'. The metadata holds the architecture and where the
+weights came from.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from data_pipelines import whole_file
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax import __version__
+from evclip_jax.weights.files import StateFile
+from evclip_jax.weights.identify import OWN_FORMAT
+from evclip_jax.weights.table import Converted
+
+# In place of a branch: paths in the file begin with it already.
+SEVERAL = 'several'
+
+
+def write(
+    path: str | Path,
+    part: str,
+    flat: Mapping[str, np.ndarray],
+    sizes: Any,
+    metadata: Mapping[str, str],
+):
+  """Writes a converted tree; the file appears whole or not at all.
+
+  Args:
+    path: the file; replaced if there.
+    part: 'clip', 'encoder' or 'method': the branch of the parameter tree; or
+      'several' of them.
+    flat: path without the part -> float32 array; with it if there are several.
+    sizes: the architecture, a flat dataclass, or None.
+    metadata: more text by name, such as 'source'.
+
+  Raises:
+    UserError: the file cannot be written. Nothing is left of it.
+  """
+  tensors = {_prefix(part) + name: value for name, value in flat.items()}
+  own = {
+      'format': OWN_FORMAT,
+      'part': part,
+      'package': __version__,
+      'tree_hash': tree_hash(flat),
+      'sizes': json.dumps(None if sizes is None else dataclasses.asdict(sizes)),
+  }
+  write_tensors(path, tensors, own | dict(metadata))
+
+
+def write_tensors(
+    path: str | Path,
+    tensors: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str],
+):
+  """Writes any tensors as .safetensors, as `write` does."""
+  arrays = {n: np.asarray(t, order='C') for n, t in tensors.items()}
+  try:
+    with whole_file.replacing(path) as temporary:
+      temporary.touch()
+      # safetensors makes files that only their owner can read.
+      mode = temporary.stat().st_mode
+      safetensors.numpy.save_file(arrays, temporary, metadata=dict(metadata))
+      temporary.chmod(mode)
+  # safetensors wraps the system's errors.
+  except (OSError, safetensors.SafetensorError) as e:
+    reason = getattr(e, 'strerror', None) or str(e).splitlines()[0]
+    raise UserError(
+        f'could not write {path}: {reason}. Nothing was left there.'
+    ) from e
+
+
+def is_own(file: StateFile) -> bool:
+  """Returns whether this project wrote the file."""
+  return file.metadata.get('format') == OWN_FORMAT
+
+
+def read(file: StateFile, part: str, sizes_type: type | None) -> Converted:
+  """Returns the tree in a file this project wrote.
+
+  Args:
+    file: an own file.
+    part: the branch wanted.
+    sizes_type: the dataclass of its sizes; None to leave them unread.
+
+  Raises:
+    WeightsError: the file holds another branch, or was changed since.
+  """
+  there = file.metadata.get('part')
+  if there != part:
+    raise WeightsError(
+        f'{file.path} holds {there!r} weights, wanted {part!r} weights.'
+    )
+  prefix = _prefix(part)
+  try:
+    if not all(name.startswith(prefix) for name in file.tensors):
+      raise ValueError(f'not all names begin with {prefix!r}')
+    values = json.loads(file.metadata['sizes'])
+    sizes = None
+    if sizes_type is not None:
+      sizes = sizes_type(**{k: _frozen(v) for k, v in values.items()})
+  except (AttributeError, KeyError, TypeError, ValueError) as e:
+    raise WeightsError(
+        f'{file.path} is not as this version writes it ({e}).\n  Convert the '
+        'original again with "python -m evclip_jax.convert".'
+    ) from e
+  # The packaged networks are stored in half precision.
+  flat = {
+      n.removeprefix(prefix): np.asarray(t, np.float32)
+      for n, t in file.tensors.items()
+  }
+  return Converted(sizes, flat, {n: n for n in file.tensors})
+
+
+def check_hash(file: StateFile, flat: Mapping[str, np.ndarray]) -> str:
+  """Returns the hash of a tree read from an own file, if it is noted there.
+
+  Raises:
+    WeightsError: the tensors are not those the file was written with.
+  """
+  digest = tree_hash(flat)
+  if digest != file.metadata.get('tree_hash'):
+    raise WeightsError(
+        f'{file.path}: its tensors are not those it was written with.\n  '
+        'Convert the original again with "python -m evclip_jax.convert".'
+    )
+  return digest
+
+
+def _prefix(part: str) -> str:
+  return '' if part == SEVERAL else f'{part}/'
+
+
+def _frozen(value: Any) -> Any:
+  # JSON has no tuples.
+  return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def tree_hash(flat: Mapping[str, np.ndarray]) -> str:
+  """Returns the hex digest of names, types, shapes and bytes, in any order.
+
+  Args:
+    flat: path -> array.
+  """
+  total = hashlib.sha256()
+  for path in sorted(flat):
+    array = np.asarray(flat[path])
+    total.update(f'{path}\0{array.dtype.str}\0{array.shape}\0'.encode())
+    # reshape: a view of bytes needs an axis; empty arrays have no bytes.
+    total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  return total.hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+  """Returns the hex digest of a file's bytes."""
+  with Path(path).open('rb') as f:
+    return hashlib.file_digest(f, 'sha256').hexdigest()

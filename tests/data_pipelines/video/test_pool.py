@@ -1,0 +1,193 @@
+"""Processes: what tasks may do to them, and how they start and end."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from data_pipelines.errors import UserError
+from data_pipelines.video import pool
+
+ROOT = pathlib.Path(__file__).parents[3]
+HERE = 'tests.data_pipelines.video.test_pool'
+
+
+# What the processes are asked to do; they import it from here.
+
+
+def crash():
+  os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def crash_once(path):
+  if not os.path.exists(path):
+    pathlib.Path(path).touch()
+    crash()
+  return 'done'
+
+
+def fail():
+  raise KeyError('no such colour')
+
+
+def refuse():
+  raise UserError('wanted this, got that.')
+
+
+def pid(seconds=0.0):
+  time.sleep(seconds)
+  return os.getpid()
+
+
+def imported():
+  names = 'jax', 'tensorflow', 'flax'
+  return [n for n in names if n in sys.modules]
+
+
+def double(values):
+  return 2 * values
+
+
+def test_tasks_are_done_elsewhere():
+  values = np.arange(500_000)
+  np.testing.assert_array_equal(pool.run(double, values), 2 * values)
+  before = pool.cpu_seconds()
+  seen = {pool.submit(pid, workers=2).result() for _ in range(3)}
+  assert os.getpid() not in seen and len(seen) <= 2
+  assert pool.cpu_seconds() >= before > 0
+
+
+def test_as_many_work_at_once_as_were_asked_for():
+  pool.run(pid, workers=2)
+  tasks = [pool.submit(pid, 0.5, workers=2) for _ in range(2)]
+  assert len({t.result() for t in tasks}) == 2
+  assert pool.number(3) == 3 and 1 <= pool.number(0) <= 16
+
+
+def test_the_processes_know_nothing_of_models():
+  assert pool.run(imported) == []
+
+
+@pytest.mark.parametrize(
+    ('function', 'kind', 'message'),
+    [
+        (crash, pool.WorkerDied, r'the decoder crashed \(signal 11\)'),
+        (fail, RuntimeError, "in fail(.|\n)*KeyError: 'no such colour'"),
+        (refuse, UserError, 'wanted this, got that.'),
+    ],
+)
+def test_what_goes_wrong_costs_its_task_only(function, kind, message):
+  others = [pool.submit(pid, 1.0) for _ in range(3)]
+  with pytest.raises(kind, match=message):
+    pool.run(function)
+  assert all(other.result() for other in others)
+  assert pool.run(pid)
+
+
+def test_a_task_beyond_its_time_is_ended():
+  start = time.monotonic()
+  with pytest.raises(pool.WorkerDied, match='it took longer than 1 s'):
+    pool.run(pid, 600, timeout=1)
+  assert time.monotonic() - start < 20
+  # Waiting for a process that is free is not counted.
+  tasks = [pool.submit(pid, 0.6, workers=1, timeout=5) for _ in range(3)]
+  assert [t.result() for t in tasks]
+
+
+def test_a_crash_is_blamed_on_no_task_before_it_has_come_twice(tmp_path):
+  assert pool.run(crash_once, str(tmp_path / 'crashed')) == 'done'
+
+
+def test_a_process_that_was_killed_at_rest_is_replaced():
+  for _ in range(2):
+    os.kill(pool.run(pid, workers=1), signal.SIGKILL)
+    time.sleep(0.3)
+    assert pool.run(pid, workers=1)
+
+
+def test_time_in_which_the_program_is_stopped_does_not_count():
+  code = (
+      f'from {HERE} import pid, pool\n'
+      'pool.run(pid)\n'
+      'task = pool.submit(pid, 1.0, timeout=2)\n'
+      'print("asked", flush=True)\n'
+      'print(task.result() > 0)\n'
+  )
+  with program(code) as running:
+    assert running.stdout.readline() == 'asked\n'
+    running.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    running.send_signal(signal.SIGCONT)
+    assert running.stdout.readline() == 'True\n', running.stderr.read()
+
+
+def test_the_main_script_runs_once(tmp_path):
+  """Also one that has no `if __name__ == '__main__'`."""
+  script = tmp_path / 'script.py'
+  script.write_text(
+      f'print("main")\nfrom {HERE} import pid, pool\nprint(pool.run(pid))'
+  )
+  with program(script) as running:
+    out, err = running.communicate(timeout=60)
+  assert out.startswith('main\n') and out.count('main') == 1, err
+  assert err == '' and not runs(out.split()[1])
+
+
+@pytest.mark.skipif(not os.path.isdir('/proc'), reason='looks into /proc')
+@pytest.mark.parametrize('ending', ['', 'os.kill(os.getpid(), 9)'])
+def test_no_process_outlives_a_program(ending):
+  code = (
+      f'import os, threading; from {HERE} import pid, pool\n'
+      'def work():\n'
+      '  while True: pool.run(pid, 0.01)\n'
+      'print(pool.run(pid), pool.run(pid), flush=True)\n'
+      'threading.Thread(target=work, daemon=True).start()\n'
+  )
+  with program(code + ending) as running:
+    out, err = running.communicate(timeout=60)
+  assert out.split(), err
+  for process in out.split():
+    deadline = time.monotonic() + 20
+    while runs(process):
+      assert time.monotonic() < deadline
+      time.sleep(0.1)
+
+
+def test_threads_may_ask_at_once():
+  seen = []
+  threads = [
+      threading.Thread(target=lambda: seen.append(pool.run(pid, 0.01)))
+      for _ in range(20)
+  ]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert len(seen) == 20
+
+
+def program(code):
+  """Starts a Python program: a file, or what is in it."""
+  what = [code] if isinstance(code, pathlib.Path) else ['-c', code]
+  return subprocess.Popen(
+      [sys.executable, *what],
+      env=os.environ | {'PYTHONPATH': str(ROOT)},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+  )
+
+
+def runs(process):
+  try:
+    state = pathlib.Path('/proc', process, 'stat').read_text()
+  except (FileNotFoundError, ProcessLookupError):
+    return False
+  # A zombie has ended; nobody has looked yet.
+  return state.rsplit(')', 1)[1].split()[0] != 'Z'

@@ -1,0 +1,206 @@
+"""Checkpoints of CLIP-FSAR: names and layout, there and back."""
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax import convert
+from evclip_jax.methods import checkpoints
+from evclip_jax.methods.clip_fsar import checkpoint
+from evclip_jax.models.clip.sizes import TABLE
+from evclip_jax.weights import clip_names as clip_convert
+from evclip_jax.weights import files, own_file
+from tests.models import small
+
+HEAD = checkpoint.HeadSizes(embed_dim=16, depth=2, hidden=8, tower=True)
+
+
+def tree(sizes=small.RESNET):
+  """Flat leaves of a head and a tower, no two alike."""
+  rng = np.random.default_rng(0)
+  flat = {
+      path: rng.normal(size=shape).astype(np.float32)
+      for path, shape in checkpoint.shapes(HEAD).items()
+  }
+  return flat | {
+      f'clip/{path}': value
+      for path, value in small.flat(sizes).items()
+      if path.startswith('visual/')
+  }
+
+
+@pytest.mark.parametrize('sizes', [small.VIT, small.RESNET], ids=['vit', 'rn'])
+@pytest.mark.parametrize('wrapper', ['', 'module.'])
+def test_there_and_back_is_lossless(sizes, wrapper):
+  flat = tree(sizes)
+  source = checkpoint.to_original(flat)
+  source = {wrapper + name: value for name, value in source.items()}
+  if sizes is small.RESNET:
+    source[f'{wrapper}head.backbone.bn1.num_batches_tracked'] = np.array(7)
+  converted = checkpoint.from_original(source)
+  assert converted.sizes == HEAD
+  assert converted.flat.keys() == flat.keys()
+  for path, value in flat.items():
+    np.testing.assert_array_equal(converted.flat[path], value)
+
+
+@pytest.mark.parametrize(
+    ('clip', 'embed_dim', 'entries', 'numbers'),
+    [('RN50', 1024, 351, 46_711_649), ('ViT-B/16', 512, 164, 89_342_465)],
+)
+def test_a_whole_model_has_the_originals_tensors(
+    clip, embed_dim, entries, numbers
+):
+  head = checkpoint.shapes(checkpoint.HeadSizes(embed_dim, 1, 2048, True))
+  visual = {
+      f'clip/{path}': shape
+      for path, shape in clip_convert.shapes(TABLE[clip]).items()
+      if path.startswith('visual/')
+  }
+  shapes = head | visual
+  source = checkpoint.to_original(
+      {path: np.broadcast_to(np.float32(0), s) for path, s in shapes.items()}
+  )
+  counters = sum(name.endswith('running_mean') for name in source)
+  assert len(source) + counters == entries
+  trained = {n: x for n, x in source.items() if 'running' not in n}
+  assert sum(x.size for x in trained.values()) == numbers
+  assert source['head.context2.layers.0.1.net.3.weight'].shape == (
+      embed_dim,
+      2048,
+  )
+  assert source['head.scale'].shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda s: s.pop('head.scale'), 'method/scale'),
+        (lambda s: s.pop('head.backbone.conv2.weight'), 'clip/visual/conv2'),
+        (lambda s: s.update({'head.gate': np.ones(2)}), 'head.gate|gate'),
+        (
+            lambda s: s.pop('head.context2.layers.0.1.net.0.weight'),
+            'no whole CLIP-FSAR head',
+        ),
+    ],
+)
+def test_what_is_not_a_checkpoint_is_refused(change, message):
+  source = checkpoint.to_original(tree())
+  change(source)
+  with pytest.raises(WeightsError, match=message):
+    checkpoint.from_original(source)
+
+
+def test_the_command_there_and_back(tmp_path, capsys):
+  source = checkpoint.to_original(tree())
+  first, own, back = (
+      tmp_path / name
+      for name in ('source.npz', 'own.safetensors', 'back.safetensors')
+  )
+  np.savez(first, **source)
+  convert.convert_file(first, own)
+  assert 'a CLIP-FSAR checkpoint' in capsys.readouterr().out
+  convert.convert_file(own, back, 'torch-names')
+  tensors = safetensors.numpy.load_file(back)
+  assert tensors.keys() == source.keys()
+  for name, value in source.items():
+    np.testing.assert_array_equal(tensors[name], value)
+
+
+def test_a_trained_run_goes_back_too(tmp_path):
+  run, back = tmp_path / 'run.safetensors', tmp_path / 'back.safetensors'
+  metadata = {'kind': 'trained', 'method': 'clip_fsar'}
+  own_file.write_tensors(run, tree(), metadata)
+  convert.convert_file(run, back, 'torch-names')
+  assert files.read_tensors(back).tensors.keys() == checkpoint.to_original(
+      tree()
+  ).keys()
+
+
+@pytest.mark.parametrize('kind', ['original', 'converted', 'trained'])
+def test_weights_fill_the_head_and_the_tower(tmp_path, kind):
+  flat = tree()
+  path = tmp_path / 'weights.safetensors'
+  if kind == 'converted':
+    own_file.write(path, own_file.SEVERAL, flat, HEAD, {})
+  else:
+    tensors = flat if kind == 'trained' else checkpoint.to_original(flat)
+    own_file.write_tensors(path, tensors, {})
+  before = unflatten_dict(
+      {f'clip/{p}': x for p, x in small.flat(small.RESNET, 1).items()}
+      | {p: np.zeros_like(x) for p, x in flat.items() if 'method' in p}
+  , sep='/')
+  changed = ('method/.*', 'clip/visual/.*')
+  after = checkpoints.load_trained(str(path), 'clip_fsar', before, changed)
+  after, before = (flatten_dict(x, sep='/') for x in (after, before))
+  for name, value in flat.items():
+    np.testing.assert_array_equal(after[name], value)
+  text = 'clip/text/text_projection'
+  np.testing.assert_array_equal(after[text], before[text])
+
+
+def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):
+  flat = {p: x for p, x in tree().items() if p.startswith('method/')}
+  path = tmp_path / 'head.safetensors'
+  own_file.write_tensors(path, flat, {})
+  before = unflatten_dict(tree(), sep='/')
+  with pytest.raises(UserError, match='clip/visual/.* is missing in the file'):
+    checkpoints.load_trained(
+        str(path), 'clip_fsar', before, ('method/.*', 'clip/visual/.*')
+    )
+  checkpoints.load_trained(str(path), 'clip_fsar', before)
+
+
+def exported(tmp_path, flat):
+  """A run's export, and where to put what it becomes."""
+  run = tmp_path / 'run.safetensors'
+  own_file.write_tensors(run, flat, {'kind': 'trained', 'method': 'clip_fsar'})
+  return run, tmp_path / 'back.safetensors'
+
+
+@pytest.mark.parametrize('tower', [True, False])
+def test_a_run_without_a_trained_scale_goes_there_and_back(tmp_path, tower):
+  flat = {
+      p: x
+      for p, x in tree().items()
+      if p != 'method/scale' and (tower or p.startswith('method/'))
+  }
+  run, back = exported(tmp_path, flat)
+  convert.convert_file(run, back, 'torch-names')
+  own = tmp_path / 'own.safetensors'
+  convert.convert_file(back, own)
+  found = files.read_tensors(own).tensors
+  assert found.keys() == {*flat, 'method/scale'}
+  np.testing.assert_array_equal(found['method/scale'], [1])
+  for path, value in flat.items():
+    np.testing.assert_array_equal(found[path], value)
+
+
+@pytest.mark.parametrize('tower', [True, False])
+@pytest.mark.parametrize(
+    ('drop', 'add', 'message'),
+    [
+        ('method/temporal/', 'method/scale', 'depth=0 or loss=video_text'),
+    ],
+)
+def test_what_the_original_cannot_hold_is_named(
+    tmp_path, tower, drop, add, message
+):
+  flat = {
+      p: x
+      for p, x in tree().items()
+      if not p.startswith(drop) and (tower or p.startswith('method/'))
+  }
+  run, back = exported(tmp_path, flat | {add: np.ones(1, np.float32)})
+  with pytest.raises(UserError, match=message):
+    convert.convert_file(run, back, 'torch-names')
+  assert not back.exists()
+
+
+def test_a_tower_without_statistics_is_no_checkpoint(tmp_path):
+  flat = {p: x for p, x in tree().items() if not p.endswith(('/mean', '/var'))}
+  run, back = exported(tmp_path, flat)
+  with pytest.raises(UserError, match='batch_norm=frozen'):
+    convert.convert_file(run, back, 'torch-names')

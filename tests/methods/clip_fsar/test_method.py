@@ -1,0 +1,340 @@
+"""Numbers: the whole-head fixture of CLIP-FSAR's specification, 12.4."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base
+from evclip_jax.methods.clip_fsar import checkpoint as interop
+from evclip_jax.methods.clip_fsar import method as clip_fsar
+from evclip_jax.methods.clip_fsar.head import (
+  TemporalTransformer,
+  video_text_logits,
+)
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.clip.sizes import vit
+from evclip_jax.training import batch as batch_lib
+from evclip_jax.training import devices as sharding
+from evclip_jax.training.params import split
+from tests.methods import tiny
+from tests.models import small
+
+D, T = 16, 8
+FIXTURE = clip_fsar.Settings(hidden=32, backbone='frozen')
+TENSORS = (
+    ('0.fn.to_q.weight', (D, D)),
+    ('0.fn.to_k.weight', (D, D)),
+    ('0.fn.to_v.weight', (D, D)),
+    ('0.fn.to_out.0.weight', (D, D)),
+    ('0.fn.to_out.0.bias', (D,)),
+    ('1.net.0.weight', (32, D)),
+    ('1.net.0.bias', (32,)),
+    ('1.net.3.weight', (D, 32)),
+    ('1.net.3.bias', (D,)),
+)
+
+
+def fill(shape, size, step, phase):
+  """The fixture's numbers."""
+  n = np.arange(math.prod(shape))
+  return (size * np.sin(step * n + phase)).reshape(shape).astype(np.float32)
+
+
+def fixture(shots):
+  """(params, features, classes, batch) of the fixture."""
+  state = {
+      f'context2.layers.0.{name}': fill(shape, 0.3, 0.7, 0.5 * k)
+      for k, (name, shape) in enumerate(TENSORS, start=1)
+  }
+  n = np.arange(D)
+  state |= {
+      'context2.layers.0.0.norm.weight': 1 + 0.1 * np.sin(n),
+      'context2.layers.0.0.norm.bias': 0.05 * np.cos(n),
+      'scale': np.array([1.7]),
+  }
+  params = unflatten_dict(interop.from_original(state).flat, sep='/')
+  support = fill((5 * shots, T, D), 1, 0.31, 0.2)
+  # The fixture has shot after shot, an episode has class after class.
+  support = support.reshape(shots, 5, T, D).swapaxes(0, 1).reshape(-1, T, D)
+  queries = fill((3, T, D), 1, 0.23, 0.9)
+  frames = np.concatenate([support, queries])[None]
+  batch = {
+      'label': np.array([[4, 0, 2]]),
+      'way': np.array([[6, 1, 3, 0, 4]]),
+      'mask': np.ones(1, np.float32),
+  }
+  features = base.VideoFeatures(frames.mean(2), frames)
+  return params, features, fill((1, 7, D), 1, 0.9, 0.3), batch
+
+
+def made(settings, num_frames=T, width=D):
+  clip = Clip(vit(64, 1, 32, width, 64, text_layers=1))
+  return clip_fsar.make(settings, base.Backbones(clip, None, num_frames), ())
+
+
+ROWS = {
+    'one shot': (
+        {},
+        1,
+        [
+            [-0.9225991, -0.9197471, -0.7440886, -0.9697268, -0.8730016],
+            [-0.8801309, -0.9496445, -1.0197768, -0.8567745, -0.8995285],
+            [-0.9827141, -1.0837450, -0.7990886, -0.8681273, -1.1308945],
+        ],
+    ),
+    'one direction': (
+        {'directions': 'one'},
+        1,
+        [
+            [0.2494238, 0.0663429, 0.2945451, 0.2645443, 0.0922077],
+            [0.1424602, 0.2470962, 0.2539413, 0.1160489, 0.2474309],
+            [0.1892402, 0.2380107, 0.1887990, 0.2105327, 0.2291663],
+        ],
+    ),
+    'merged after': (
+        {},
+        5,
+        [
+            [0.9481243, 0.6067455, 0.9378072, 0.9810924, 0.8259389],
+            [0.4715420, 0.6725922, 0.5186377, 0.6787533, 0.7357135],
+            [0.6687176, 0.6733722, 0.6999557, 0.7713217, 0.7519926],
+        ],
+    ),
+    'merged before': (
+        {'prototypes': 'before'},
+        5,
+        [
+            [0.8040523, 0.6211907, 0.8612356, 0.9329262, 0.8038547],
+            [0.3852668, 0.5513621, 0.5215363, 0.6583517, 0.6153960],
+            [0.5366044, 0.6039945, 0.6809494, 0.7217558, 0.6699798],
+        ],
+    ),
+    'text': (
+        {'evaluate': 'text'},
+        1,
+        [
+            [0.2301795, 0.1362875, 0.2495443, 0.2207542, 0.1632345],
+            [0.2131511, 0.2390029, 0.1790074, 0.1707133, 0.1981254],
+            [0.1546145, 0.2508988, 0.1625331, 0.1930650, 0.2388885],
+        ],
+    ),
+    'combined': (
+        {'evaluate': 'combined'},
+        1,
+        [
+            [0.2268618, 0.1415556, 0.2445138, 0.2183552, 0.1666102],
+            [0.2119061, 0.2346984, 0.1807800, 0.1735769, 0.1983652],
+            [0.1586243, 0.2449316, 0.1662988, 0.1939991, 0.2342155],
+        ],
+    ),
+    'half and half': (
+        {'evaluate': 'combined', 'text_exponent': 0.5},
+        1,
+        [
+            [0.2140623, 0.1647450, 0.2253856, 0.2090173, 0.1808253],
+            [0.2069984, 0.2182418, 0.1880478, 0.1855201, 0.1993273],
+            [0.1757306, 0.2224484, 0.1822542, 0.1977809, 0.2164202],
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_scores_are_the_originals(name):
+  changes, shots, expected = ROWS[name]
+  method = made(dataclasses.replace(FIXTURE, **changes))
+  found = jax.jit(method.score)(*fixture(shots))[0]
+  if 'evaluate' in changes:
+    found = jnp.exp(found)
+  np.testing.assert_allclose(found, expected, atol=5e-6)
+
+
+def test_losses_are_the_originals():
+  method = made(FIXTURE)
+  params, features, classes, batch = fixture(1)
+  total, parts = jax.jit(method.loss)(params, features, classes, batch, None)
+  np.testing.assert_allclose(parts['few_shot'], 1.5377347, rtol=2e-6)
+  np.testing.assert_allclose(parts['video_text'], 2.1149451, rtol=2e-6)
+  np.testing.assert_allclose(total / 4, 1.1775381, rtol=2e-6)
+  logits = video_text_logits(
+      params['method']['scale'], features.frames, classes
+  )[0]
+  np.testing.assert_allclose(
+      logits[0, :3], [-0.3793987, -0.0463621, 0.3900548], atol=2e-6
+  )
+  np.testing.assert_allclose(
+      logits[5, :3], [0.1945708, -0.2824693, -0.0486155], atol=2e-6
+  )
+
+
+def test_the_transformer_is_the_originals():
+  params, features, _, _ = fixture(1)
+  out = TemporalTransformer(hidden=32).apply(
+      {'params': params['method']['temporal']}, features.frames[0, 5:], True
+  )
+  np.testing.assert_allclose(
+      out[0, 0, :4], [1.5326258, -0.0814005, 0.7687027, 0.8878445], atol=2e-6
+  )
+  np.testing.assert_allclose(
+      out[0, 7, 12:], [-0.6850142, -1.3736483, 0.0857271, -1.6221351], atol=2e-6
+  )
+
+
+def test_one_loss_alone():
+  case = fixture(1)
+  for name in ('few_shot', 'video_text'):
+    method = made(dataclasses.replace(FIXTURE, loss=name))
+    total, parts = method.loss(*case, None)
+    weight = FIXTURE.video_text_weight if name == 'video_text' else 1
+    assert list(parts) == [name]
+    np.testing.assert_allclose(total, weight * parts[name], rtol=1e-6)
+  assert method.trainable == ('method/scale',)
+
+
+def test_dropout_comes_with_keys_only():
+  method = made(FIXTURE)
+  case = fixture(1)
+  keys = {'dropout': jax.random.key(0)}
+  plain, again = method.loss(*case, None)[0], method.loss(*case, None)[0]
+  assert plain == again
+  assert method.loss(*case, keys)[0] != plain
+
+
+@pytest.mark.parametrize('metric', ['bimhm', 'mean'])
+@pytest.mark.parametrize('prototypes', ['before', 'after', 'none'])
+def test_every_metric_prefers_what_is_alike(metric, prototypes):
+  settings = dataclasses.replace(
+      FIXTURE,
+      metric=metric,
+      prototypes=prototypes,
+      depth=0,
+      text_token=False,
+  )
+  method = made(settings)
+  _, _, classes, batch = fixture(2)
+  rng = np.random.default_rng(0)
+  support = rng.normal(size=(5, 1, T, D)).astype(np.float32)
+  both = support + 0.01 * rng.normal(size=(5, 2, T, D)).astype(np.float32)
+  queries = support[[4, 0, 2], 0]
+  frames = np.concatenate([both.reshape(-1, T, D), queries])[None]
+  features = base.VideoFeatures(frames.mean(2), frames)
+  params = {'method': method.init(jax.random.key(0))}
+  logits = method.score(params, features, classes, batch)
+  np.testing.assert_array_equal(logits.argmax(-1), batch['label'])
+
+
+@pytest.fixture(scope='module')
+def resnet():
+  clip, params = small.model(small.RESNET)
+  return base.Backbones(clip, None, 2, num_support=2), {'clip': params}
+
+
+SMALL = clip_fsar.Settings(hidden=8, prototypes='before')
+
+
+def test_a_resnet_sees_support_and_queries_apart(resnet):
+  backbones, params = resnet
+  method = clip_fsar.make(SMALL, backbones, ())
+  params = params | {'method': method.init(jax.random.key(0))}
+  video = batch_lib.synthetic_episodes(2, 2, 1, 1, 2, 32, 3, 0)['video']
+  run = jax.jit(method.video, static_argnums=(2, 3))
+  pixels = jnp.asarray(method.pixels(video, None))
+  before = run(params, pixels, None, True)
+  # Other queries, and another episode: the support does not notice.
+  changed = pixels.at[0, 2:].multiply(-1).at[1].multiply(-1)
+  after = run(params, changed, None, True)
+  np.testing.assert_allclose(
+      after.frames[0, :2], before.frames[0, :2], rtol=1e-4, atol=1e-4
+  )
+  # Its clips are told apart by their common statistics.
+  changed = pixels.at[0, 1].multiply(-1)
+  after = run(params, changed, None, True)
+  assert np.abs(after.frames[0, 0] - before.frames[0, 0]).max() > 1e-2
+  still = run(params, pixels, None, False)
+  assert not still.statistics
+  trainable, rest = split(params, method.trainable)
+  statistics, _ = split(rest, method.statistics)
+  assert before.statistics.keys() == statistics.keys()
+  assert not any(p.endswith(('/mean', '/var')) for p in trainable)
+  for path, value in before.statistics.items():
+    assert not np.array_equal(value, statistics[path]), path
+
+
+def test_running_statistics_do_not_know_the_number_of_devices(resnet):
+  backbones, params = resnet
+  method = clip_fsar.make(SMALL, backbones, ())
+  params = params | {'method': method.init(jax.random.key(0))}
+  episodes = batch_lib.synthetic_episodes(4, 2, 1, 1, 2, 32, 3, 0)
+  run = jax.jit(
+      lambda params, video: method.video(
+          params, method.pixels(video, None), None, True
+      )
+  )
+  found = []
+  for devices in (1, 4):
+    mesh = sharding.make_mesh(devices)
+    video = jax.device_put(episodes['video'], sharding.batched(mesh))
+    placed = jax.device_put(params, sharding.replicated(mesh))
+    found.append(jax.device_get(run(placed, video).statistics))
+  one, four = found
+  for path, value in one.items():
+    np.testing.assert_allclose(
+        four[path], value, rtol=1e-4, atol=1e-5, err_msg=path
+    )
+
+
+def test_frozen_batch_norms_are_left_alone(resnet):
+  backbones, params = resnet
+  method = clip_fsar.make(
+      dataclasses.replace(SMALL, batch_norm='frozen'), backbones, ()
+  )
+  params = params | {'method': method.init(jax.random.key(0))}
+  video = batch_lib.synthetic_episodes(1, 2, 1, 1, 2, 32, 3, 0)['video']
+  pixels = method.pixels(video, None)
+  run = jax.jit(method.video, static_argnums=(2, 3))
+  training, scoring = (run(params, pixels, None, t) for t in (True, False))
+  np.testing.assert_array_equal(training.frames, scoring.frames)
+  assert method.statistics == ()
+  assert not training.statistics
+
+
+def test_a_frozen_tower_trains_the_head_only():
+  settings = dataclasses.replace(SMALL, backbone='frozen')
+  method = clip_fsar.make(settings, tiny.backbones(False), ())
+  params = tiny.params(False) | {'method': method.init(jax.random.key(0))}
+  trainable, _ = split(params, method.trainable)
+  assert all(path.startswith('method/') for path in trainable)
+  assert len(trainable) == len(flatten_dict(params['method'], sep='/'))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'metric': 'dtw'}, 'metric'),
+        ({'prototypes': 'mean'}, 'prototypes'),
+        ({'directions': 'three'}, 'directions'),
+        ({'evaluate': 'video'}, 'evaluate'),
+        ({'loss': 'none'}, 'loss'),
+        ({'depth': 0}, 'text_token'),
+        ({'depth': -1}, 'depth'),
+        ({'template': 'a photo'}, 'template'),
+        ({'text_exponent': 1.5}, 'text_exponent'),
+        ({'otam_softness': 0.0}, 'otam_softness'),
+    ],
+)
+def test_settings_that_cannot_be_are_named(changes, message):
+  with pytest.raises(UserError, match=f'method.settings.{message}'):
+    made(dataclasses.replace(FIXTURE, **changes))
+
+
+def test_settings_that_do_not_fit_the_networks_are_named(resnet):
+  with pytest.raises(UserError, match='batch_norm=frozen'):
+    clip_fsar.make(dataclasses.replace(SMALL, backbone='frozen'), resnet[0], ())
+  with pytest.raises(UserError, match='heads of the transformer'):
+    made(FIXTURE, width=20)

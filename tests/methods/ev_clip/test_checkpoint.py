@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from data_pipelines.errors import WeightsError
+from evclip_jax.methods.ev_clip import checkpoint
+
+
+def state(prompt, bias=False):
+  sizes = checkpoint.PromptSizes(
+      prompt,
+      channels=128,
+      num_frames=None if prompt == 'context' else 4,
+      embed_dim=None if prompt == 'mask' else 16,
+      bias=bias,
+  )
+  rng = np.random.default_rng(0)
+  flat = {
+      path: rng.normal(size=shape).astype(np.float32)
+      for path, shape in checkpoint.shapes(sizes).items()
+  }
+  return sizes, flat
+
+
+@pytest.mark.parametrize('prompt', ['both', 'mask', 'context'])
+@pytest.mark.parametrize('bias', [False, True])
+def test_there_and_back_is_lossless(prompt, bias):
+  sizes, flat = state(prompt, bias)
+  source = checkpoint.to_original(flat, prompt, 'image_prompt_learner.')
+  converted = checkpoint.from_original(source)
+  assert converted.sizes == sizes
+  assert converted.flat.keys() == flat.keys()
+  for path, value in flat.items():
+    np.testing.assert_array_equal(converted.flat[path], value)
+
+
+def test_names_of_the_original():
+  _, flat = state('both')
+  names = checkpoint.to_original(flat, 'both')
+  assert len(names) == 72
+  assert names['dec.dec_s.projection2spatial.4.weight'].shape == (7, 7, 128, 1)
+  assert names['dec.dec_s.channel_projection.0.weight'].shape == (4, 4)
+  assert names['dec.dec_t.feature_adaptation.0.weight'].shape == (16, 128)
+  _, flat = state('mask')
+  assert 'dec.block1.0.attn.qkv.weight' in checkpoint.to_original(flat, 'mask')
+
+
+def test_the_rest_of_a_checkpoint_is_left_out():
+  _, flat = state('mask')
+  source = checkpoint.to_original(flat, 'mask', 'image_prompt_learner.')
+  rest = (
+      'image_prompt_learner.enc.trunk.norm.weight',
+      'image_prompt_learner.enc.heads.video.1.weight',
+      'image_prompt_learner.dec.block1.1.attn_mask',
+      'image_prompt_learner.dec.block1.1.attn.relative_position_index',
+      'image_encoder.conv1.weight',
+      'text_encoder.ln_final.weight',
+      'text_prompt_learner.ctx',
+      'logit_scale',
+  )
+  whole = source | {name: np.zeros(2) for name in rest}
+  converted = checkpoint.from_original(whole)
+  assert converted.flat.keys() == flat.keys()
+  assert len(converted.ignored) == len(rest)
+
+
+def test_a_missing_tensor_is_refused():
+  _, flat = state('context')
+  source = checkpoint.to_original(flat, 'context')
+  del source['dec.feature_adaptation.2.bias']
+  with pytest.raises(WeightsError, match='feature_adaptation.2/bias'):
+    checkpoint.from_original(source)
+
+
+def test_an_unknown_tensor_is_refused():
+  _, flat = state('context')
+  source = checkpoint.to_original(flat, 'context') | {'dec.gate': np.zeros(2)}
+  with pytest.raises(WeightsError, match='dec.gate'):
+    checkpoint.from_original(source)
+
+
+def test_a_file_without_prompts_is_refused():
+  with pytest.raises(WeightsError, match='no EV-CLIP prompts'):
+    checkpoint.from_original({'visual.proj': np.zeros((2, 2))})

@@ -1,0 +1,276 @@
+"""EZ-CLIP checkpoints to our tree and back, and the CLIP in them."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax import convert
+from evclip_jax.config import experiment
+from evclip_jax.methods import checkpoints
+from evclip_jax.methods.ez_clip import checkpoint as ez_clip
+from evclip_jax.training import session
+from evclip_jax.weights import clip_names as clip_convert
+from evclip_jax.weights import files, own_file
+from evclip_jax.weights import load as clip_load
+from tests.methods.ez_clip import ez_tiny
+from tests.models import small
+from tests.parity.ez_clip import clip_from_original, is_own
+
+KINDS = pytest.mark.parametrize('kind', ['deep', 'shallow', 'adapter', 'none'])
+EMBEDDING = 'visual.temporal_embedding'
+PROMPTS = 'visual.transformer.T_prompt_embeddings'
+
+
+def checkpoint(kind='deep', zero=True):
+  """A whole checkpoint; half of it in float16, as the original's are."""
+  tensors = ez_tiny.state(kind)
+  if zero:
+    tensors[EMBEDDING] = np.zeros_like(tensors[EMBEDDING])
+  return {
+      name: x.astype(np.float16) if name.endswith('weight') else x
+      for name, x in tensors.items()
+  }
+
+
+def saved(tmp_path, tensors, name='checkpoint.npz'):
+  path = tmp_path / name
+  np.savez(path, **tensors)
+  return path
+
+
+@KINDS
+def test_there_and_back_is_lossless(kind):
+  tensors = checkpoint(kind)
+  converted = ez_clip.from_original(tensors)
+  assert converted.sizes.temporal == kind
+  back = ez_clip.to_original(converted.flat)
+  own = {n for n in tensors if is_own(n)} - {EMBEDDING}
+  assert set(back) == own
+  for name in own:
+    np.testing.assert_array_equal(back[name], tensors[name], name)
+
+
+@pytest.mark.parametrize('kind', ['deep', 'none'])
+def test_the_prefix_of_data_parallel_training_is_known(kind):
+  plain = ez_clip.from_original(checkpoint(kind))
+  wrapped = {f'module.{n}': x for n, x in checkpoint(kind).items()}
+  found = ez_clip.from_original(wrapped)
+  assert found.sizes == plain.sizes
+  assert found.flat.keys() == plain.flat.keys()
+  clip = clip_from_original(wrapped)
+  assert clip.sizes == ez_tiny.SIZES
+
+
+def test_trained_tensors_alone_are_enough():
+  tensors = checkpoint()
+  own = {n: x for n, x in tensors.items() if is_own(n)}
+  whole, slim = ez_clip.from_original(tensors), ez_clip.from_original(own)
+  assert slim.flat.keys() == whole.flat.keys()
+
+
+def test_a_temporal_embedding_of_zeros_is_left_out():
+  converted = ez_clip.from_original(checkpoint())
+  assert 'temporal_embedding' not in converted.flat
+  assert EMBEDDING in converted.ignored
+  assert not converted.sizes.temporal_embedding
+
+
+def test_any_other_temporal_embedding_is_kept():
+  converted = ez_clip.from_original(checkpoint(zero=False))
+  assert converted.flat['temporal_embedding'].shape == (1, 4, 128)
+  assert converted.sizes.temporal_embedding
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda x: x.pop('visual.transformer.resblocks.1.Adapter.D_fc1.bias'),
+         'image/adapter.1/D_fc1/bias'),
+        (lambda x: x.update({'visual.tsm.weight': np.zeros(2)}), 'visual.tsm'),
+        (lambda x: x.pop('transformer.resblocks.0.Adapter.D_fc2.bias'),
+         'text/adapter.0/D_fc2/bias'),
+        (lambda x: x.update({PROMPTS: np.zeros(4)}), 'wanted 3 axes'),
+        (lambda x: x.update({EMBEDDING: np.ones(4)}), 'wanted 3 axes'),
+    ],
+)
+def test_checkpoints_of_another_form_are_refused(change, message):
+  tensors = checkpoint()
+  change(tensors)
+  with pytest.raises(WeightsError, match=message):
+    ez_clip.from_original(tensors)
+
+
+def test_plain_clip_is_no_checkpoint():
+  clip = {n: x for n, x in checkpoint().items() if not is_own(n)}
+  with pytest.raises(WeightsError, match='no EZ-CLIP weights'):
+    ez_clip.from_original(clip)
+
+
+def test_the_command_and_back(tmp_path, capsys):
+  source = saved(tmp_path, checkpoint())
+  ours, back = tmp_path / 'ours.safetensors', tmp_path / 'back.safetensors'
+  convert.convert_file(source, ours)
+  assert 'an EZ-CLIP checkpoint' in capsys.readouterr().out
+  convert.convert_file(ours, back, to='torch-names')
+  found = files.read_tensors(back).tensors
+  for name, value in found.items():
+    np.testing.assert_array_equal(value, checkpoint()[name], name)
+  assert 'visual.transformer.T_prompt_embeddings' in found
+
+
+def test_what_a_run_exports_gets_the_original_names(tmp_path):
+  flat = ez_clip.from_original(checkpoint()).flat
+  path, back = tmp_path / 'run.safetensors', tmp_path / 'back.safetensors'
+  # As `evclip_jax.export` writes it.
+  safetensors.numpy.save_file(
+      {f'method/{n}': x for n, x in flat.items()},
+      path,
+      {'format': 'evclip-jax', 'kind': 'trained', 'method': 'ez_clip'},
+  )
+  convert.convert_file(path, back, to='torch-names')
+  again = ez_clip.from_original(files.read_tensors(back).tensors)
+  assert again.flat.keys() == flat.keys()
+  for name, value in flat.items():
+    np.testing.assert_array_equal(again.flat[name], value)
+
+
+@pytest.mark.parametrize('name', ['checkpoint.npz', 'ours.safetensors'])
+def test_as_the_weights_of_a_method(name, tmp_path):
+  source = saved(tmp_path, checkpoint())
+  convert.convert_file(source, tmp_path / 'ours.safetensors')
+  own = ez_clip.from_original(checkpoint()).flat
+  like = {n: np.zeros_like(x) for n, x in own.items()}
+  found = checkpoints.load_trained(
+      str(tmp_path / name), 'ez_clip', {'method': unflatten_dict(like, sep='/')}
+  )
+  found = flatten_dict(found['method'], sep='/')
+  assert found.keys() == own.keys()
+  for path, value in own.items():
+    np.testing.assert_array_equal(found[path], value)
+
+
+def test_a_converted_file_tells_its_sizes(tmp_path):
+  out = tmp_path / 'ours.safetensors'
+  convert.convert_file(saved(tmp_path, checkpoint('shallow')), out)
+  file = files.read_tensors(out)
+  assert json.loads(file.metadata['sizes'])['temporal'] == 'shallow'
+  assert checkpoints.convert(file).part == 'method'
+
+
+def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
+  config = experiment.new('ez_clip').unlock()
+  config.clip.name = 'tiny'
+  first = session.build(config, ['a', 'b'])
+  own = flatten_dict(first.params['method'], sep='/')
+  tensors = ez_clip.to_original(own) | clip_convert.to_original(
+      flatten_dict(first.params['clip'], sep='/')
+  )
+  tensors[EMBEDDING] = np.zeros((1, 8, 128), np.float32)
+  config.method.weights = str(saved(tmp_path, tensors))
+  config.data.num_frames = 16
+  with pytest.raises(UserError, match='prompts of another T: 8 frames'):
+    session.build(config, ['a', 'b'])
+  config.method.settings.resize_prompts = True
+  found = session.build(config, ['a', 'b']).params['method']
+  found = flatten_dict(found, sep='/')
+  assert found['temporal_prompts'].shape == (2, 16, 128)
+  np.testing.assert_array_equal(
+      found['image/adapter.0/D_fc1/kernel'], own['image/adapter.0/D_fc1/kernel']
+  )
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+  config = experiment.new('ez_clip').unlock()
+  config.clip.name = 'tiny'
+  first = session.build(config, ['a', 'b'])
+  tensors = ez_clip.to_original(flatten_dict(first.params['method'], sep='/'))
+  clip = flatten_dict(first.params['clip'], sep='/')
+  tensors |= clip_convert.to_original(clip)
+  tensors[EMBEDDING] = np.zeros((1, 8, 128), np.float32)
+  name = next(n for n in tensors if 'T_prompt_embeddings' in n)
+  tensors[name] = np.full_like(tensors[name], np.nan)
+  config.method.weights = str(saved(tmp_path, tensors))
+  with pytest.raises(UserError, match='prompts has numbers that are not'):
+    session.build(config, ['a', 'b'])
+
+
+@pytest.fixture
+def run_export(tmp_path):
+  """(temporal, metadata) -> the file `evclip_jax.export` writes of tiny."""
+
+  def write(temporal='deep', **metadata):
+    config = experiment.new('ez_clip').unlock()
+    config.clip.name = 'tiny'
+    config.method.settings.temporal = temporal
+    own = session.build(config, ['a', 'b']).params['method']
+    own = flatten_dict(own, sep='/')
+    path = tmp_path / 'run.safetensors'
+    own_file.write_tensors(
+        path,
+        {f'method/{n}': x for n, x in own.items()},
+        {'kind': 'trained', 'method': 'ez_clip'} | metadata,
+    )
+    return path, own
+
+  return write
+
+
+@pytest.mark.parametrize('temporal', ['deep', 'none'])
+def test_a_run_and_its_clip_become_a_whole_checkpoint(
+    temporal, run_export, tmp_path, capsys
+):
+  path, own = run_export(temporal, num_frames='8')
+  clip = clip_load.packaged('tiny_clip.safetensors')
+  whole, ours = tmp_path / 'whole.safetensors', tmp_path / 'ours.safetensors'
+  convert.convert_file(path, whole, to='torch-names', clip=str(clip))
+  assert 'warning' not in capsys.readouterr().out
+  tensors = files.read_tensors(whole).tensors
+  assert tensors.keys() == ez_tiny.state(temporal).keys()
+  np.testing.assert_array_equal(tensors[EMBEDDING], np.zeros((1, 8, 128)))
+  convert.convert_file(whole, ours)
+  found = files.read_tensors(ours).tensors
+  assert found.keys() == {f'method/{name}' for name in own}
+  for name, value in own.items():
+    np.testing.assert_array_equal(found[f'method/{name}'], value)
+  frozen = own_file.read(files.read_tensors(clip), 'clip', None).flat
+  again = clip_from_original(tensors).flat
+  assert again.keys() == frozen.keys()
+  for name, value in frozen.items():
+    np.testing.assert_array_equal(again[name], value)
+
+
+def test_another_clip_is_noticed(run_export, tmp_path, capsys):
+  path, _ = run_export(**{'weights.clip': 'of another'})
+  clip = str(clip_load.packaged('tiny_clip.safetensors'))
+  out = tmp_path / 'whole.safetensors'
+  convert.convert_file(path, out, to='torch-names', clip=clip)
+  assert 'is not the CLIP that the run' in capsys.readouterr().out
+  small_clip = tmp_path / 'small.npz'
+  np.savez(small_clip, **clip_convert.to_original(small.flat(small.VIT)))
+  with pytest.raises(UserError, match='of the CLIP is .* trained weights are'):
+    convert.convert_file(
+        path, out, to='torch-names', force=True, clip=str(small_clip)
+    )
+
+
+def test_a_whole_checkpoint_needs_its_number_of_frames(run_export, tmp_path):
+  path, _ = run_export('none')
+  clip = str(clip_load.packaged('tiny_clip.safetensors'))
+  out = tmp_path / 'whole.safetensors'
+  with pytest.raises(UserError, match='how many frames'):
+    convert.convert_file(path, out, to='torch-names', clip=clip)
+  convert.convert_file(path, out, to='torch-names')
+  assert EMBEDDING not in files.read_tensors(out).tensors
+
+
+def test_a_clip_is_merged_into_ez_clip_only(tmp_path):
+  clip = clip_load.packaged('tiny_clip.safetensors')
+  for to in ('torch-names', 'jax'):
+    with pytest.raises(UserError, match='--clip='):
+      convert.convert_file(
+          clip, tmp_path / 'out.safetensors', to=to, clip=str(clip)
+      )

@@ -1,0 +1,234 @@
+"""What can be chosen, and what training draws at random."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import adapters, base
+from evclip_jax.methods.ez_clip import method as ez_clip
+from evclip_jax.methods.ez_clip import towers
+from evclip_jax.models.clip import sizes as clip_sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.training import devices
+from tests.methods.ez_clip import ez_tiny
+
+# Of a generator that compiles fast.
+KEYS = {
+    'drop_path': jax.random.key(1, impl='unsafe_rbg'),
+    'dropout': jax.random.key(2, impl='unsafe_rbg'),
+}
+
+
+def backbones(clip, num_frames=8, **fields):
+  sizes = clip_sizes.TABLE[clip]
+  return base.Backbones(Clip(sizes, **fields), None, num_frames)
+
+
+@pytest.mark.parametrize('kind', ['deep', 'adapter'])
+def test_a_clip_does_not_depend_on_its_neighbours(kind):
+  both, _, _ = ez_tiny.outputs(kind)
+  swapped, _, _ = ez_tiny.outputs(kind, change=lambda x: x[::-1])
+  np.testing.assert_allclose(swapped[::-1], both, atol=1e-5)
+
+
+@pytest.mark.parametrize(('kind', 'ordered'), [('deep', True), ('none', False)])
+def test_only_prompts_see_the_order_of_frames(kind, ordered):
+  still = {'temporal_embedding': jnp.zeros((1, 4, 128))}
+  there, _, _ = ez_tiny.outputs(kind, own=still)
+  back, _, _ = ez_tiny.outputs(kind, own=still, change=lambda x: x[:, ::-1])
+  assert (np.abs((there - back).mean(1)).max() > 1e-3) == ordered
+
+
+def test_at_first_without_prompts_it_is_clip():
+  method, params = ez_tiny.built('none')
+  clip = Clip(ez_tiny.SIZES)
+  params = params | {'method': method.init(jax.random.key(0))}
+
+  @jax.jit
+  def run(params, pixels, tokens):
+    features = method.video(params, pixels, None, False)
+    ours = features.frames[0], method.text(params, tokens)
+    plain = params['clip']
+    return ours, (clip.images(plain, pixels[0]), clip.text(plain, tokens))
+
+  ours, plain = run(params, ez_tiny.pixels(), ez_tiny.tokens())
+  for found, expected in zip(ours, plain, strict=True):
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('unit', adapters.DROP_UNITS)
+def test_training_is_random_and_evaluation_is_not(unit):
+  method, params = ez_tiny.built('deep', drop_path=0.5, drop_unit=unit)
+  pixels = ez_tiny.pixels()
+  run = jax.jit(method.video, static_argnums=3)
+  plain = run(params, pixels, None, True).clip
+  np.testing.assert_array_equal(run(params, pixels, KEYS, False).clip, plain)
+  first = run(params, pixels, KEYS, True).clip
+  np.testing.assert_array_equal(run(params, pixels, KEYS, True).clip, first)
+  assert np.abs(first - plain).max() > 1e-3
+  others = KEYS | {'drop_path': jax.random.key(3, impl='unsafe_rbg')}
+  assert np.abs(run(params, pixels, others, True).clip - first).max() > 1e-3
+
+
+def test_random_masks_do_not_depend_on_the_number_of_devices():
+  method, params = ez_tiny.built('deep', drop_path=0.5, drop_unit='sample')
+  pixels = np.concatenate([ez_tiny.pixels(), -ez_tiny.pixels()])
+  # The generator of runs, which gives each device its part of the numbers.
+  keys = {'drop_path': jax.random.key(1), 'dropout': jax.random.key(2)}
+
+  def run(num_devices):
+    mesh = devices.make_mesh(num_devices)
+    video = jax.jit(
+        lambda x: method.video(params, x, keys, True).clip,
+        in_shardings=devices.batched(mesh),
+    )
+    return np.asarray(video(pixels))
+
+  np.testing.assert_allclose(run(4), run(1), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_recomputed_blocks_drop_the_same():
+  settings = ez_clip.Settings(drop_path=0.5, temporal_embedding=True)
+  _, params = ez_tiny.built('deep')
+
+  def gradient(remat):
+    clip = Clip(ez_tiny.SIZES, remat=remat)
+    method = ez_clip.make(settings, base.Backbones(clip, None, 4), ())
+
+    def total(own):
+      params_now = params | {'method': own}
+      features = method.video(params_now, ez_tiny.pixels(), KEYS, True)
+      return (features.clip**2).sum()
+
+    return jax.jit(jax.grad(total))(params['method'])['temporal_prompts']
+
+  np.testing.assert_allclose(
+      gradient(True), gradient(False), rtol=1e-4, atol=1e-6
+  )
+
+
+def test_rates_of_the_original():
+  shallow = adapters.drop_rates(0.1, 12)
+  np.testing.assert_allclose(shallow[1], 0.009091, atol=1e-6)
+  deep = adapters.drop_rates(0.1, 24)
+  np.testing.assert_allclose(deep[11], 11 * 0.00434783, atol=1e-6)
+  assert adapters.drop_rates(0.1, 1) == (0.0,)
+
+
+@pytest.mark.parametrize(('unit', 'shape'), [('token', 1), ('sample', 0)])
+def test_drop_path_takes_whole_tokens_or_whole_clips(unit, shape):
+  dropped = adapters.Drops(KEYS, 0, (0.5,), (0.0,), unit)
+  out = dropped.path(0, 'mlp path', jnp.ones((12, 10, 3)), frames=2)
+  assert set(np.unique(out)) == {0.0, 2.0}
+  kept = np.asarray(out).reshape(6, 2, 10, 3)
+  # Nothing differs along the axes that a Bernoulli does not decide on.
+  for axis in {'token': (0, 1, 3), 'sample': (1, 2, 3)}[unit]:
+    assert np.ptp(kept, axis=axis).max() == 0
+  assert np.ptp(kept, axis=2 if unit == 'token' else 0).max() == 2
+
+
+def contrastive(classes, labels, rngs=None, **settings):
+  """The loss of clips with given features, through the method."""
+  method, params = ez_tiny.built('deep', **settings)
+  batch = {
+      'label': np.array(labels),
+      'mask': np.ones(len(labels), np.float32),
+  }
+  frames = jax.random.normal(jax.random.key(0), (len(labels), 4, 64))
+  features = base.VideoFeatures(frames.mean(1), frames)
+  total = jax.jit(lambda *args: method.loss(*args, batch, rngs)[0])
+  return total(params, features, jnp.asarray(classes))
+
+
+def test_texts_encoded_once_or_per_clip_are_the_same():
+  tokens = ez_tiny.tokens()
+  few = contrastive(tokens[None], [0, 2, 2, 1])  # three texts, four clips
+  many = contrastive(tokens[[0, 2, 1, 0, 0, 0]][None], [0, 1, 1, 2])
+  np.testing.assert_allclose(few, many, rtol=1e-5)
+
+
+def test_a_template_is_drawn_for_each_clip():
+  tokens = np.stack([ez_tiny.tokens(), ez_tiny.tokens()[::-1]])
+  quiet = {'drop_path': 0.0, 'attention_dropout': 0.0}
+  first = contrastive(tokens, [0, 0, 2], **quiet)
+  seen = {
+      float(contrastive(tokens, [0, 0, 2], KEYS | {'dropout': k}, **quiet))
+      for k in jax.random.split(KEYS['dropout'], 4)
+  }
+  assert len(seen | {float(first)}) > 2
+
+
+def test_probabilities_are_averaged_over_templates():
+  method, params = ez_tiny.built('deep', score_scale=5.0)
+  classes = jax.random.normal(jax.random.key(0), (3, 4, 64))
+  clip = jax.random.normal(jax.random.key(1), (2, 64))
+  features = base.VideoFeatures(clip, clip[:, None])
+  unit = base.normalise_rows
+  each = jax.nn.softmax(5 * unit(clip) @ unit(classes).swapaxes(1, 2))
+  found = jax.nn.softmax(method.score(params, features, classes, {}))
+  np.testing.assert_allclose(found, each.mean(0), rtol=1e-5)
+
+
+def test_prompts_for_other_numbers_of_frames():
+  there = np.arange(8, dtype=np.float32)[None, :, None]
+  # The line stays the line in the middle; its ends are repeated.
+  np.testing.assert_allclose(
+      towers.resize_prompts(there, 16)[0, :, 0],
+      np.clip((np.arange(16) + 0.5) / 2 - 0.5, 0, 7),
+  )
+  np.testing.assert_array_equal(towers.resize_prompts(there, 8), there)
+  sixteen = backbones('ViT-B/16', 16)
+  method = ez_clip.make(ez_clip.Settings(), sixteen, ())
+  with pytest.raises(UserError, match='another T: 8 frames.*\n.*resize_prompt'):
+    method.fit({'temporal_prompts': there})
+  method = ez_clip.make(ez_clip.Settings(resize_prompts=True), sixteen, ())
+  fitted = method.fit({'temporal_prompts': there})
+  assert fitted['temporal_prompts'].shape == (1, 16, 1)
+  with pytest.raises(UserError, match='settings.temporal_embedding=False'):
+    method.fit({'temporal_embedding': there})
+  both = ez_clip.Settings(resize_prompts=True, temporal_embedding=True)
+  fitted = ez_clip.make(both, sixteen, ()).fit({'temporal_embedding': there})
+  np.testing.assert_array_equal(
+      fitted['temporal_embedding'], towers.resize_prompts(there, 16)
+  )
+  with pytest.raises(UserError, match=r'shape \(8,\); wanted three axes'):
+    method.fit({'temporal_prompts': np.zeros(8)})
+
+
+def test_the_bound_of_the_prompts():
+  drawn = towers.init_temporal_prompts(jax.random.key(0), 12, 8, 768)
+  assert 0.0624 < float(jnp.abs(drawn).max()) <= 0.0625
+  assert math.isclose(float(drawn.std()), 0.0625 / 3**0.5, rel_tol=0.02)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'temporal': 'Deep'}, 'method.settings.temporal'),
+        ({'drop_unit': 'layer'}, 'method.settings.drop_unit'),
+        ({'average': 'logits'}, 'method.settings.average'),
+        ({'pixels': 'raw'}, 'method.settings.pixels'),
+        ({'drop_path': 1.0}, 'method.settings.drop_path=1.0'),
+        ({'prompt_dropout': -0.1}, 'method.settings.prompt_dropout'),
+        ({'motion_weight': math.nan}, 'method.settings.motion_weight=nan'),
+        ({'score_scale': -5.0}, 'method.settings.score_scale=-5.0'),
+        ({'descriptions': ' , '}, 'names no file'),
+    ],
+)
+def test_settings_that_do_not_exist_are_named(settings, message):
+  with pytest.raises(UserError, match=message):
+    ez_clip.make(ez_clip.Settings(**settings), backbones('ViT-B/16'), ())
+
+
+def test_networks_that_do_not_fit_are_named():
+  with pytest.raises(UserError, match='clip.name'):
+    ez_clip.make(ez_clip.Settings(), backbones('RN50'), ())
+  with pytest.raises(UserError, match='data.num_frames=1'):
+    ez_clip.make(ez_clip.Settings(), backbones('ViT-B/16', 1), ())
+  still = ez_clip.Settings(motion_weight=0.0)
+  ez_clip.make(still, backbones('ViT-B/16', 1), ())

@@ -1,0 +1,184 @@
+"""Optimizer and schedule against the original's numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from evclip_jax.training import optimizer as optim
+
+
+@pytest.mark.parametrize(
+    ('args', 'expected'),
+    [
+        (
+            (2e-4, 400, 1, 1e-5),
+            {
+                0: 1e-5,
+                1: 2e-4,
+                2: 1.9999691576e-4,
+                3: 1.9998766325e-4,
+                4: 1.9997224302e-4,
+                200: 1.0078539009e-4,
+                399: 1.2336751834e-8,
+            },
+        ),
+        (
+            (8e-6, 50, 5, 5e-6),
+            {
+                0: 5e-6,
+                4: 5e-6,
+                5: 8e-6,
+                6: 7.9921069137e-6,
+                25: 5.2360679775e-6,
+                49: 2.8089405645e-7,
+            },
+        ),
+    ],
+)
+def test_delayed_cosine_is_the_originals(args, expected):
+  schedule = optim.delayed_cosine(*args, steps_per_epoch=7)
+  for epoch, rate in expected.items():
+    for step in (7 * epoch, 7 * epoch + 6):
+      # float32 loses digits of 1 + cos near pi.
+      np.testing.assert_allclose(schedule(step), rate, rtol=1e-5, atol=2e-11)
+
+
+def test_adamw_is_the_originals():
+  optimizer = optim.adamw(2e-4, 0.9, 0.999, 1e-8, 0.05)
+  params = {'p': jnp.array([1.0, -2.0])}
+  state = optimizer.init(params)
+  expected = [
+      (0.9997900000040001, -1.999780000002),
+      (0.999593566180955, -1.9998588401682176),
+      (0.9994394547372506, -1.9999152436140886),
+  ]
+  for gradient, after in zip(
+      [(0.5, -1.0), (0.25, 3.0), (0.0, 0.0)], expected, strict=True
+  ):
+    updates, state = optimizer.update(
+        {'p': jnp.array(gradient)}, state, params
+    )
+    params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(params['p'], after, rtol=2e-7)
+
+
+@pytest.mark.parametrize('every_steps', [1, 10])
+def test_warmup_cosine_is_the_originals(every_steps):
+  # Section 5 of EZ-CLIP's specification: 150 epochs, of which 5 warm-up.
+  per_epoch = 100
+  schedule = optim.warmup_cosine(1e-4, 150, 5, per_epoch, every_steps)
+  for epochs, rate in (
+      (0, 0),
+      (0.09, 1.8e-6),
+      (1, 2e-5),
+      (2.5, 5e-5),
+      (5, 1e-4),
+      (5.09, 9.99999049e-5),
+      (27.5, 9.41756022e-5),
+      (77.5, 5e-5),
+      (100, 2.65795780e-5),
+      (149, 1.17350991e-8),
+  ):
+    step = round(epochs * per_epoch)
+    # The original sets the rate at the steps 0, 9, 19, ... of an epoch.
+    if every_steps == 1 or step % per_epoch in (0, 9):
+      np.testing.assert_allclose(schedule(step), rate, rtol=1e-5, atol=1e-11)
+
+
+def test_the_rate_stands_still_between_every_tenth_step():
+  schedule = optim.warmup_cosine(1e-4, 150, 5, 25, every_steps=10)
+  found = np.asarray(schedule(jnp.arange(25)))
+  assert not found[:9].any()
+  np.testing.assert_allclose(found[9:19], 2e-5 * 9 / 25, rtol=1e-6)
+  np.testing.assert_allclose(found[19:], 2e-5 * 19 / 25, rtol=1e-6)
+  # Fewer than ten steps: one rate for the epoch.
+  short = optim.warmup_cosine(1e-4, 150, 5, 7, every_steps=10)
+  np.testing.assert_allclose(short(jnp.arange(7, 14)), 2e-5, rtol=1e-6)
+
+
+def fsar_rates(iterations_per_step=1, **changes):
+  recipe = {
+      'learning_rate': 1e-5,
+      'warmup_epochs': 1,
+      'warmup_learning_rate': 1e-6,
+      'starts': (0, 4, 6),
+      'rates': (1.0, 0.1, 0.01),
+      'steps_per_epoch': 700,
+      'epochs_count_twice': True,
+  }
+  return optim.relative_steps(
+      **(recipe | changes), iterations_per_step=iterations_per_step
+  )
+
+
+KINETICS = {
+    'warmup_learning_rate': 5e-6,
+    'steps_per_epoch': 250,
+    'starts': (0, 6, 9),
+}
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        (
+            {},
+            {0: 1e-6, 700: 1e-5, 1399: 1e-5, 1400: 1e-6, 2100: 1e-7},
+        ),
+        (
+            KINETICS,
+            {0: 5e-6, 125: 7.5e-6, 249: 9.98e-6, 750: 1e-6, 1250: 1e-7},
+        ),
+        (
+            {
+                'learning_rate': 5e-5,
+                'warmup_learning_rate': 1e-5,
+                'steps_per_epoch': 4000,
+            },
+            {2000: 3e-5, 7999: 5e-5, 8000: 5e-6, 12000: 5e-7, 29999: 5e-7},
+        ),
+        (
+            {
+                'learning_rate': 2e-6,
+                'warmup_learning_rate': 1e-7,
+                'steps_per_epoch': 600,
+            },
+            {300: 1.05e-6, 1200: 2e-7, 1800: 2e-8},
+        ),
+        # Counted once, the stairs come where the table says.
+        ({'epochs_count_twice': False}, {2799: 1e-5, 2800: 1e-6, 4200: 1e-7}),
+    ],
+)
+def test_relative_steps_are_the_originals(changes, expected):
+  schedule = jax.jit(fsar_rates(**changes))
+  for iteration, rate in expected.items():
+    np.testing.assert_allclose(schedule(iteration), rate, rtol=1e-5)
+
+
+def test_a_step_of_four_iterations_has_the_rate_of_the_last():
+  each, fourth = fsar_rates(**KINETICS), fsar_rates(4, **KINETICS)
+  for step in (0, 30, 61, 62, 186, 187, 312):
+    np.testing.assert_allclose(fourth(step), each(4 * step + 3), rtol=1e-6)
+
+
+def test_adam_with_l2_is_torchs():
+  optimizer = optim.adam_l2(0.1, 0.9, 0.999, 1e-8, 0.5, (r'.*/norm',))
+  params = {'a': jnp.array([1.0, -2.0]), 'b/norm': jnp.array([1.0])}
+  grads = {'a': jnp.array([0.5, 1.0]), 'b/norm': jnp.array([0.25])}
+  state = optimizer.init(params)
+  expected = {k: np.asarray(v, np.float64) for k, v in params.items()}
+  m = {k: np.zeros_like(v) for k, v in expected.items()}
+  v = {k: np.zeros_like(x) for k, x in expected.items()}
+  for t in range(1, 4):
+    updates, state = optimizer.update(grads, state, params)
+    params = optax.apply_updates(params, updates)
+    for k, p in expected.items():
+      g = np.asarray(grads[k]) + (0.5 * p if k == 'a' else 0)
+      m[k] = 0.9 * m[k] + 0.1 * g
+      v[k] = 0.999 * v[k] + 0.001 * g**2
+      step = m[k] / (1 - 0.9**t)
+      expected[k] = p - 0.1 * step / (np.sqrt(v[k] / (1 - 0.999**t)) + 1e-8)
+  for k in params:
+    np.testing.assert_allclose(params[k], expected[k], rtol=1e-5)

@@ -1,0 +1,189 @@
+"""Formats are told by content, and mistakes get a message that helps."""
+
+import json
+import shutil
+import struct
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from data_pipelines.errors import WeightsError
+from evclip_jax.weights import files, state_dict, torch_globals
+from tests.weights.test_torch_file import DATA
+
+TENSORS = {
+    'a': np.arange(6, dtype=np.float32).reshape(2, 3),
+    'b': np.arange(3, dtype=np.float16),
+    'scalar': np.asarray(2.5, np.float32),
+    'count': np.asarray(7),
+}
+
+
+def assert_same(found, wanted):
+  assert found.keys() == wanted.keys()
+  for name, value in wanted.items():
+    assert found[name].dtype == value.dtype, name
+    np.testing.assert_array_equal(found[name], value, name)
+
+
+def test_safetensors_with_metadata(tmp_path):
+  path = tmp_path / 'a.bin'
+  safetensors.numpy.save_file(TENSORS, path, metadata={'format': 'pt'})
+  file = files.read_tensors(path)
+  assert file.kind == 'safetensors'
+  assert file.metadata == {'format': 'pt'}
+  assert_same(file.tensors, TENSORS)
+
+
+def test_bfloat16_in_safetensors_becomes_float32(tmp_path):
+  values = np.asarray([[1.5, -2.25], [3e38, 1e-30]])
+  raw = values.astype(ml_dtypes.bfloat16)
+  header = json.dumps({
+      'a': {'dtype': 'BF16', 'shape': [2, 2], 'data_offsets': [4, 12]},
+      'b': {'dtype': 'F32', 'shape': [], 'data_offsets': [0, 4]},
+  }).encode()
+  path = tmp_path / 'a.safetensors'
+  path.write_bytes(
+      struct.pack('<Q', len(header))
+      + header
+      + np.float32(1).tobytes()
+      + raw.tobytes()
+  )
+  tensors = files.read_tensors(path).tensors
+  np.testing.assert_array_equal(tensors['a'], raw.astype(np.float32))
+  assert tensors['b'] == 1
+
+
+def test_a_header_whose_length_looks_like_a_pickle(tmp_path):
+  # The length's first byte is 0x80, a pickle's first byte.
+  header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+  header = header.ljust(0x80)
+  path = tmp_path / 'a.safetensors'
+  path.write_bytes(struct.pack('<Q', 0x80) + header + b'\0\0\0\0')
+  assert files.read_tensors(path).kind == 'safetensors'
+
+
+@pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
+def test_npz(save, tmp_path):
+  path = tmp_path / 'a.npz'
+  save(path, **TENSORS)
+  file = files.read_tensors(path)
+  assert file.kind == 'npz'
+  assert_same(file.tensors, TENSORS)
+
+
+def test_the_extension_does_not_matter(tmp_path):
+  path = tmp_path / 'weights.safetensors'
+  shutil.copy(DATA / 'zip.pt', path)
+  assert files.read_tensors(path).kind == 'torch-zip'
+
+
+def test_objects_in_npz_are_refused(tmp_path):
+  path = tmp_path / 'a.npz'
+  np.savez(path, a=np.asarray([{}], dtype=object))
+  with pytest.raises(WeightsError, match=r'a\.npz holds pickled objects'):
+    files.read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'', 'is empty'),
+        (b'<!DOCTYPE html><html>', 'web page'),
+        (b'\n <html>', 'web page'),
+        (b'version https://git-lfs.github.com/spec/v1\n', 'git lfs pull'),
+        (b'\x1f\x8b\x08\x00', 'Unpack'),
+        (b'{"a": 1}', 'JSON'),
+        (b'\x93NUMPY\x01\x00', r'numpy\.savez'),
+        (b'hello', r"begins with b'hello'.*\n.*\.safetensors or \.npz"),
+        (b'cos\nsystem\n', 'not a weight file'),
+        (b'PK\x03\x04', 'damaged or cut short'),
+    ],
+)
+def test_what_is_no_weight_file_says_so(content, message, tmp_path):
+  path = tmp_path / 'weights.pt'
+  path.write_bytes(content)
+  with pytest.raises(WeightsError, match=message) as caught:
+    files.read_tensors(path)
+  assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder(tmp_path):
+  with pytest.raises(WeightsError, match=r'no\.pt does not exist.*download'):
+    files.read_tensors(tmp_path / 'no.pt')
+  with pytest.raises(WeightsError, match='is a folder'):
+    files.read_tensors(tmp_path)
+
+
+@pytest.mark.parametrize('suffix', ['safetensors', 'npz'])
+def test_cut_short(suffix, tmp_path):
+  path = tmp_path / f'a.{suffix}'
+  if suffix == 'npz':
+    np.savez(path, **TENSORS)
+  else:
+    safetensors.numpy.save_file(TENSORS, path)
+  whole = path.read_bytes()
+  for length in range(20, len(whole), 41):
+    path.write_bytes(whole[:length])
+    with pytest.raises(WeightsError, match=rf'a\.{suffix}.*cut short'):
+      files.read_tensors(path)
+
+
+def choose(root):
+  """Names and notes for a tree of arrays."""
+  tensors, notes, left_out = state_dict.choose(_wrapped(root))
+  return list(tensors), notes, left_out
+
+
+def _wrapped(value):
+  if isinstance(value, dict):
+    return {k: _wrapped(v) for k, v in value.items()}
+  return torch_globals.NumpyArray(value.copy())
+
+
+X = np.zeros(1)
+
+
+def test_omnivore_gives_the_trunk():
+  root = {'trunk': {'a.b': X}, 'heads': {'image.c': X}}
+  names, notes, left_out = choose(root)
+  assert names == ['a.b']
+  assert left_out == ('heads.image.c',)
+  assert notes == (
+      "took the entry 'trunk' (1 tensors)", "left out 1 tensors under 'heads'"
+  )
+
+
+@pytest.mark.parametrize(
+    'name', ['state_dict', 'model_state_dict', 'model_state', 'model', 'other']
+)
+def test_nested_state_dicts(name):
+  names, notes, _ = choose({'epoch': {}, name: {'a': X, 'b': X}})
+  assert names == ['a', 'b']
+  assert notes == (f'took the entry {name!r} (2 tensors)',)
+
+
+@pytest.mark.parametrize('prefix', ['module.', 'clip.', 'module.clip.'])
+def test_the_prefixes_of_wrappers_are_taken_off(prefix, tmp_path):
+  path = tmp_path / 'a.safetensors'
+  tensors = {f'{prefix}a': X, f'{prefix}b.c': X}
+  safetensors.numpy.save_file(tensors, path)
+  file = files.read_tensors(path)
+  assert list(file.tensors) == ['a', 'b.c']
+  first = prefix.split('.')[0]
+  assert f"took the prefix '{first}.' off every name" in file.notes
+  safetensors.numpy.save_file(tensors | {'b': X}, path)
+  assert f'{prefix}a' in files.read_tensors(path).tensors
+
+
+def test_several_candidates_are_refused():
+  with pytest.raises(WeightsError, match="several.*'generator', 'critic'"):
+    choose({'generator': {'a': X}, 'critic': {'a': X}})
+
+
+@pytest.mark.parametrize('root', [[X], 3, None, {}])
+def test_what_holds_no_dict_of_tensors(root):
+  with pytest.raises(WeightsError, match='no tensors|not a dict'):
+    state_dict.choose(root)

@@ -1,0 +1,184 @@
+"""Networks by name or from a file."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax.traverse_util import flatten_dict
+
+from data_pipelines.errors import UserError
+from evclip_jax.models.clip import sizes
+from evclip_jax.models.swin3d import sizes as swin3d_sizes
+from evclip_jax.weights import (
+    clip_names,
+    load,
+    own_file,
+    published,
+    swin3d_names,
+)
+from tests.models import small
+
+
+@pytest.fixture
+def file(tmp_path):
+  """A file in OpenAI's naming."""
+  path = tmp_path / 'small.safetensors'
+  state = clip_names.to_original(small.flat())
+  safetensors.numpy.save_file(
+      {n: np.asarray(x, order='C') for n, x in state.items()}, path
+  )
+  return path
+
+
+@pytest.fixture
+def known(monkeypatch):
+  """Makes the small model one of the published ones."""
+  monkeypatch.setitem(sizes.TABLE, 'small', small.VIT)
+
+
+def assert_is_small(loaded, path):
+  assert loaded.sizes == small.VIT
+  assert loaded.source == str(path)
+  flat = flatten_dict(loaded.params, sep='/')
+  for name, leaf in small.flat().items():
+    np.testing.assert_array_equal(flat[name], leaf)
+  assert loaded.hash == own_file.tree_hash(small.flat())
+
+
+def test_a_file_of_any_architecture(file, tmp_path):
+  for _ in range(2):  # Converted, then from the copy beside it.
+    assert_is_small(load.load_clip('', str(file), str(tmp_path)), file)
+
+
+def test_a_file_of_the_named_architecture(known, file, tmp_path):
+  assert_is_small(load.load_clip('small', str(file), str(tmp_path)), file)
+
+
+def test_a_file_of_another_architecture(known, file, tmp_path):
+  with pytest.raises(UserError) as error:
+    load.load_clip('ViT-B/16', str(file), str(tmp_path))
+  assert 'clip.name=ViT-B/16' in str(error.value)
+  assert 'width 128, layers 2, 16 pixels' in str(error.value)
+  assert 'set clip.name=small' in str(error.value)
+
+
+def test_files_of_our_own(known, tmp_path):
+  path = tmp_path / 'own.safetensors'
+  flat = small.flat()
+  note = {'tree_hash': own_file.tree_hash(flat)}
+  own_file.write(path, 'clip', flat, small.VIT, note)
+  assert_is_small(load.load_clip('small', str(path), str(tmp_path)), path)
+  # Sizes that are not those of its tensors.
+  own_file.write(path, 'clip', flat, small.RESNET, note)
+  with pytest.raises(UserError, match='missing in the file'):
+    load.load_clip('', str(path), str(tmp_path))
+
+
+def test_packaged_model(monkeypatch, tmp_path):
+  path = tmp_path / 'tiny_clip.safetensors'
+  flat = small.flat()
+  own_file.write(
+      path, 'clip', flat, small.VIT, {'tree_hash': own_file.tree_hash(flat)}
+  )
+  monkeypatch.setattr(load, 'packaged', lambda name: tmp_path / name)
+  for weights in ('', 'tiny', str(path)):
+    loaded = load.load_clip('tiny', weights, str(tmp_path))
+    assert_is_small(loaded, weights or 'tiny')
+  loaded = load.load_clip('tiny', 'random:3', str(tmp_path))
+  assert loaded.sizes == small.VIT and loaded.source == 'random:3'
+  with pytest.raises(UserError, match='clip.name=ViT-B/16 is a ViT'):
+    load.load_clip('ViT-B/16', 'tiny', str(tmp_path))
+
+
+def test_published_weights_in_the_cache_folder(
+    known, file, tmp_path, monkeypatch
+):
+  sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+  entry = published.Published('https://x/y', sha256, file.name)
+  monkeypatch.setitem(published.CLIP, 'small', entry)
+  loaded = load.load_clip('small', '', str(tmp_path))
+  assert_is_small(loaded, 'small')
+  state = clip_names.to_original(small.flat(seed=1))
+  safetensors.numpy.save_file(
+      {n: np.asarray(x, order='C') for n, x in state.items()}, file
+  )
+  with pytest.raises(UserError, match=r'not the published file .* sha256'):
+    load.load_clip('small', '', str(tmp_path))
+  file.unlink()
+  with pytest.raises(UserError) as error:
+    load.load_clip('small', '', str(tmp_path))
+  command = f'python -m evclip_jax.download small --cache_dir={tmp_path}'
+  assert command in str(error.value)
+
+
+def test_random_weights(known):
+  one, same, other = (
+      load.load_clip('small', f'random:{seed}') for seed in (0, 0, 1)
+  )
+  assert one.hash == same.hash != other.hash
+  found = flatten_dict(one.params, sep='/')
+  assert found.keys() == clip_names.shapes(small.VIT).keys()
+
+
+@pytest.mark.parametrize(
+    ('name', 'weights', 'message'),
+    [
+        ('ViT-B-16', '', 'Did you mean ViT-B/16'),
+        ('RN50', '/no/such/file.pt', 'there is no such file'),
+        ('RN50', 'random:one', "clip.weights='random:one'"),
+        ('', '', 'set clip.weights'),
+        ('', 'random:0', 'set clip.name'),
+    ],
+)
+def test_mistakes(name, weights, message, tmp_path):
+  with pytest.raises(UserError, match=message):
+    load.load_clip(name, weights, str(tmp_path))
+
+
+def test_weights_of_something_else(tmp_path):
+  path = tmp_path / 'trunk.npz'
+  np.savez(path, **{'patch_embed.proj.weight': np.ones((4, 3, 2, 4, 4))})
+  with pytest.raises(UserError, match=r'trunk.npz.*not a CLIP model'):
+    load.load_clip('', str(path), str(tmp_path))
+
+
+TRUNK = swin3d_sizes.VideoEncoderSizes(8, (1, 1), (1, 2), (2, 7, 7))
+
+
+def test_a_trunk_from_a_file(tmp_path):
+  rng = np.random.default_rng(0)
+  flat = {
+      path: rng.normal(size=shape).astype(np.float32)
+      for path, shape in swin3d_names.shapes(TRUNK).items()
+  }
+  path = tmp_path / 'trunk.npz'
+  np.savez(path, **swin3d_names.to_original(flat))
+  loaded = load.load_encoder('', str(path))
+  assert loaded.sizes == TRUNK
+  found = flatten_dict(loaded.params, sep='/')
+  assert found.keys() == flat.keys()
+  for name, value in flat.items():
+    np.testing.assert_array_equal(found[name], value)
+  assert load.load_encoder('', str(path)).hash == loaded.hash
+  with pytest.raises(UserError, match='encoder.name=omnivore_swinT'):
+    load.load_encoder('omnivore_swinT', str(path))
+
+
+def test_a_random_trunk_has_the_drop_path_of_its_name():
+  loaded = load.load_encoder('omnivore_swinT', 'random:3')
+  assert loaded.sizes == swin3d_sizes.TABLE['omnivore_swinT']
+  assert loaded.sizes.drop_path == 0.2
+
+
+@pytest.mark.parametrize(
+    ('name', 'weights', 'message'),
+    [
+        ('omnivore_swinTT', '', 'Did you mean omnivore_swinT'),
+        ('omnivore_swinS', '', 'evclip_jax.download omnivore_swinS'),
+        ('omnivore_swinS', '/nowhere.torch', 'nowhere.torch'),
+    ],
+)
+def test_mistakes_with_trunks(name, weights, message, tmp_path):
+  with pytest.raises(UserError, match=message):
+    load.load_encoder(name, weights, str(tmp_path))
