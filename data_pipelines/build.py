@@ -40,8 +40,7 @@ from data_pipelines.loaders import quiet_tensorflow
 from data_pipelines.loaders.source import frames_of
 from data_pipelines.stores import tfds as store_lib
 from data_pipelines.stores.files import FileTree
-from data_pipelines.video.probe import Probe
-from data_pipelines.video.probe_cache import probe_many
+from data_pipelines.video.probes import Probe, probe_many
 from data_pipelines.video.read import VideoError
 
 _VERSION = '3.0.0'
@@ -405,7 +404,7 @@ def _contents(
       return path.read_bytes(), [], probe
     first, stop = frames_of(record, probe, store.counts_from)
     names = [
-        probe.pictures.format(probe.first_picture + k)
+        probe.images.format(probe.first_image + k)
         for k in range(first, stop)
     ]
     images = [(path / name).read_bytes() for name in names]
@@ -415,8 +414,7 @@ def _contents(
       probe,
       num_frames=stop - first,
       size_bytes=sum(map(len, images)),
-      first_picture=probe.first_picture + first,
-      holes=(),
+      first_image=probe.first_image + first,
       broken=(),
   )
   if record.key != record.path:

@@ -22,7 +22,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import classes, grammars, locate
 from data_pipelines.lists.items import Item, Listing
 from data_pipelines.stores import files
-from data_pipelines.video import pictures
+from data_pipelines.video import SUFFIXES, image_folder
 
 _HOMEPAGE = 'https://github.com/cvdfoundation/kinetics-dataset'
 _WORDS = {'train': ('train',), 'test': ('val', 'validate', 'validation')}
@@ -122,7 +122,7 @@ def _stem(path: str) -> str:
   name = path.rsplit('/', 1)[-1]
   stem, dot, suffix = name.rpartition('.')
   return (
-      stem if dot and f'.{suffix.lower()}' in files.SUFFIXES else name
+      stem if dot and f'.{suffix.lower()}' in SUFFIXES else name
   )
 
 
@@ -140,7 +140,7 @@ def _has_videos(folder: pathlib.Path) -> bool:
 def _is_clip(path: pathlib.Path) -> bool:
   return files.is_clip(path.name) or (
       _FRAMES.fullmatch(path.name) is not None
-      and pictures.is_frame_folder(path)
+      and image_folder.is_frame_folder(path)
   )
 
 

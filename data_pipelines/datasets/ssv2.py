@@ -15,7 +15,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import classes, grammars, locate
 from data_pipelines.lists.items import Item, Listing
 from data_pipelines.stores import files
-from data_pipelines.video import pictures
+from data_pipelines.video import image_folder
 
 _HOMEPAGE = 'https://www.qualcomm.com/developer/software/something-something-v-2-dataset'
 # Qualcomm's names and 20BN's older ones.
@@ -46,7 +46,7 @@ def _has_videos(folder: pathlib.Path) -> bool:
   return any(
       files.is_clip(path.name)
       or path.name.isdigit()
-      and pictures.is_frame_folder(path)
+      and image_folder.is_frame_folder(path)
       for path in folder.iterdir()
   )
 

@@ -14,10 +14,12 @@ import numpy as np
 
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
+from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders.source import Source
+from data_pipelines.stores import files
 from data_pipelines.video import pool
 from data_pipelines.video import read as decode
-from data_pipelines.video.probe import Probe
+from data_pipelines.video.probes import Probe
 from data_pipelines.views import clip_fsar, ev_clip, ez_clip
 from data_pipelines.views.view import Place
 
@@ -147,6 +149,36 @@ def eval_clip(
   place = Place(clip, clips, crop, crops)
   chosen = _recipe(spec).eval_view(spec, total, probe.fps, place, generator)
   return Reading(media, probe, first + chosen.frames, chosen.pixels)
+
+
+def one_video(path: str, found: Probe) -> Source:
+  """Returns a list of one video, read as those of an evaluation are."""
+  return Source(
+      ClipList('predict', (ClipRecord(path, 0),)),
+      [],
+      files.FileTree(os.path.dirname(path)),
+      {path: found},
+  )
+
+
+def eval_pixels(
+    frames: np.ndarray, spec: FrameSpec, view: int, clips: int, crops: int
+) -> np.ndarray:
+  """Returns what `eval_clip` gives, of frames that are decoded already.
+
+  Args:
+    frames: uint8 [N, H, W, 3], all of a video in their order.
+    spec, view, clips, crops: as for `eval_clip`.
+
+  Returns:
+    uint8 [T, P, P, 3].
+  """
+  clip, crop = divmod(view, crops)
+  place = Place(clip, clips, crop, crops)
+  generator = randomness.generator(0, 'view', 0, clip)
+  # Frames alone have no frames per second, as pictures.
+  chosen = _recipe(spec).eval_view(spec, len(frames), 0.0, place, generator)
+  return chosen.pixels(frames[chosen.frames])
 
 
 def decoding(

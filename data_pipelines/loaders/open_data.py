@@ -21,7 +21,7 @@ from data_pipelines.stores.files import FileTree
 _DATASETS = {
     'arid': 'data_pipelines.datasets.arid',
     'demo': 'data_pipelines.demo.collection',
-    'demo_unseen': 'data_pipelines.demo.unseen',
+    'demo_unseen': 'data_pipelines.demo.collection',
     'egtea': 'data_pipelines.datasets.egtea',
     'epic_kitchens100': 'data_pipelines.datasets.epic_kitchens100',
     'folder': 'data_pipelines.datasets.folder',
@@ -194,7 +194,9 @@ def _examine(
       dict.fromkeys(store.stored(r) for clips in asked for r in clips.records)
   )
   if isinstance(store, FileTree):
-    probes = scan.probe_files(store, keys, cache_dir, data.workers)
+    probes = scan.probe_files(
+        store, keys, cache_dir, data.workers, data.decoder, asked
+    )
   else:
     probes = store.probes(keys)
   kept, skipped = scan.sort_out(

@@ -8,12 +8,7 @@ from collections.abc import Iterable
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipRecord
-from data_pipelines.video import pictures
-
-SUFFIXES = frozenset(
-    {'.3gp', '.avi', '.flv', '.m4v', '.mkv', '.mov', '.mp4'}
-    | {'.mpeg', '.mpg', '.ogv', '.ts', '.webm', '.wmv'}
-)
+from data_pipelines.video import SUFFIXES, image_folder
 
 
 class Names:
@@ -88,7 +83,7 @@ class FileTree:
   def find(self, path: str) -> str | None:
     """The key of the clip a list means by `path`, or None."""
     full = os.path.normpath(os.path.join(self.root, path))
-    if os.path.isfile(full) or pictures.is_frame_folder(full):
+    if os.path.isfile(full) or image_folder.is_frame_folder(full):
       return self.key(full)
     return self._names.find(path) if self._by_name else None
 
@@ -129,7 +124,7 @@ def walk(root: pathlib.Path) -> Iterable[str]:
     seen.add(real)
     names[:] = [n for n in names if not n.startswith('.')]
     found = [os.path.join(folder, n) for n in files if is_clip(n)]
-    if not found and not names and pictures.are_frames(files):
+    if not found and not names and image_folder.are_frames(files):
       found = [folder]
     for full in found:
       key = os.path.relpath(full, root).replace(os.sep, '/')
@@ -149,7 +144,7 @@ def is_clip(name: str) -> bool:
 def has_class_folders(root: pathlib.Path) -> bool:
   """Whether any folder directly below `root` directly holds a clip."""
   return any(
-      is_clip(name) or pictures.is_frame_folder(root / folder / name)
+      is_clip(name) or image_folder.is_frame_folder(root / folder / name)
       for folder in folders(root)
       for name in os.listdir(root / folder)
   )
@@ -158,7 +153,7 @@ def has_class_folders(root: pathlib.Path) -> bool:
 def has_clips(root: pathlib.Path) -> bool:
   """The same, or folders of pictures without class folders."""
   return has_class_folders(root) or any(
-      pictures.is_frame_folder(root / folder) for folder in folders(root)
+      image_folder.is_frame_folder(root / folder) for folder in folders(root)
   )
 
 

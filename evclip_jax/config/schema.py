@@ -105,6 +105,9 @@ KEYS = {
     'data.workers': Key(0,
         'Processes that read clips (about 200 MB each): 0 = one per core, at '
         'most 16; 1 = the trainer itself.', 0),
+    'data.decoder': Key('pyav',
+        "What decodes videos; 'decord' where a test of the file shows that it "
+        'is exact, else PyAV.', ('pyav', 'decord')),
     'data.prefetch': Key(2, 'Batches decoded ahead.'),
     # ---- networks
     'clip.name': Key('ViT-B/16',
@@ -131,6 +134,9 @@ KEYS = {
     'compute.remat': Key(False,
         "Recompute CLIP's blocks in the backward pass: less memory, more time.",
         ),
+    'compute.compilation_cache': Key(True,
+        'Keep compiled programs in <cache_dir>/compiled, or where '
+        'JAX_COMPILATION_CACHE_DIR says.'),
     'mesh.data': Key(0, 'Devices along the batch axis; 0 = all.', 0),
     'mesh.shard_frozen': Key(False,
         'Spread large frozen weights over the devices.'),

@@ -1,42 +1,56 @@
-"""What a run makes of single clips: class probabilities and the method's maps.
+"""Looks at single clips: class probabilities, features, the method's maps.
 
 Evaluation throws the maps away; prediction and reports want to see them.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from evclip_jax.evaluation import scores
-from evclip_jax.methods.base import Method
-from evclip_jax.reporting import pictures
-from evclip_jax.training import devices as sharding
-from evclip_jax.training import session
+from evclip_jax.methods.base import Method, VideoFeatures
+from evclip_jax.reporting.pictures import ClipPicture
+from evclip_jax.training import devices, session
 from evclip_jax.training.params import merge
 
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-  """One clip, looked at in one or several views.
+  """Holds what a run makes of one clip, looked at in one or several views.
 
   Attributes:
     probabilities: [K] float64, the mean over the views.
+    features: [E] float32, the mean over the views, not normalised.
     frames: uint8 [T, H, W, 3], the view in the middle.
     maps: name -> [H, W] or [T, H, W] float32, of that view.
   """
 
   probabilities: np.ndarray
+  features: np.ndarray
   frames: np.ndarray
   maps: dict[str, np.ndarray]
 
-  def top(self, names: list[str], most: int = 5) -> list[tuple[str, float]]:
-    """The best classes with their probabilities, best first."""
+  def top(self, names: Sequence[str], most: int = 5) -> list[tuple[str, float]]:
+    """Returns the best classes with their probabilities, best first."""
     # Stable, so that equal scores rank as in evaluation: lower index first.
     order = np.argsort(-self.probabilities, kind='stable')[:most]
     return [(names[k], float(self.probabilities[k])) for k in order]
+
+  def picture(
+      self,
+      title: str,
+      names: Sequence[str],
+      method: Method,
+      truth: str | None = None,
+  ) -> ClipPicture:
+    """Returns the clip ready to be drawn."""
+    fill = fill_colour(method)
+    return ClipPicture(
+        title, self.frames, self.top(names), truth, self.maps, fill
+    )
 
 
 class Looker:
@@ -47,77 +61,135 @@ class Looker:
       run: session.Session,
       weights: dict[str, jax.Array],
       rows: int,
-      clips: int = 1,
       crops: int = 1,
       closely: bool = False,
   ):
-    """Prepares the function; it is compiled for one size of batch.
+    """Prepares the functions; they are compiled for one size of batch.
 
     Args:
       run: the session.
       weights: trained leaves on the devices.
       rows: most views at once; rounded up to a multiple of the devices.
-      clips, crops: temporal windows and crops of each clip; the crop changes
+      crops: crops of each temporal window; of a clip's views, the crop changes
         fastest.
-      closely: whether to make the pictures that cost passes of their own
+      closely: whether to make the maps that cost passes of their own
         (`Method.looks`).
     """
-    devices = run.mesh.shape['data']
-    self._rows = -(-rows // devices) * devices
-    self._views = clips * crops
-    self._middle = clips // 2 * crops + crops // 2
-    self._run = run
-    self._weights = weights
-    self._banks = {}
-    self._step = make_look_step(run.model.method, run, closely)
+    self._rows = -(-rows // run.mesh.shape['data']) * run.mesh.shape['data']
+    self._run, self._weights = run, weights
+    self._crops, self._closely = crops, closely
+    self._features = devices.jit(self._see, run.mesh, run.shardings, 3)
+    self._score = devices.jit(
+        self._judge, run.mesh, run.shardings, 5, batch=False
+    )
+
+  def examples(self, clips: np.ndarray) -> dict[str, jax.Array]:
+    """Computes what methods that compare need of labelled examples.
+
+    Args:
+      clips: uint8 [N, K, T, H, W, 3], K clips of each of N classes.
+
+    Returns:
+      'clip' and 'frames' of `VideoFeatures`, N*K rows.
+    """
+    clips = clips.reshape(-1, *clips.shape[2:])
+    parts = [seen for seen, _ in self._parts(clips)]
+    return jax.tree.map(lambda *x: jnp.concatenate(x)[: len(clips)], *parts)
 
   def __call__(
-      self, clips: list[np.ndarray], class_names: Sequence[str] | None = None
+      self,
+      clips: list[np.ndarray],
+      class_names: Sequence[str] | None = None,
+      examples: dict[str, jax.Array] | None = None,
+      score: bool = True,
   ) -> list[Seen]:
     """Looks at clips.
 
     Args:
       clips: each uint8 [views, T, H, W, 3].
       class_names: what to choose among; None = the run's classes.
+      examples: of these classes, for a method that compares.
+      score: False leaves the probabilities out.
 
     Returns:
       One `Seen` per clip, in their order.
     """
-    names = tuple(class_names or self._run.class_names)
-    if names not in self._banks:
-      self._banks[names] = self._run.classes(self._weights, names)
-    views = self._views
+    run, weights = self._run, self._weights
+    classes = run.classes(weights, class_names) if score else None
     rows = np.concatenate(clips)  # [N*views, T, H, W, 3]
-    logits, maps = [], []
-    for start in range(0, len(rows), self._rows):
-      part = rows[start : start + self._rows]
-      out = self._look(part, self._banks[names])
-      logits.append(out['logits'])
-      maps.append(out['maps'])
-    probabilities = scores.softmax(
-        np.concatenate(logits).astype(np.float64)
-    )
-    probabilities = probabilities.reshape(len(clips), views, -1).mean(axis=1)
-    merged = {k: np.concatenate([m[k] for m in maps]) for k in maps[0]}
-    middle = [i * views + self._middle for i in range(len(clips))]
-    return [
-        Seen(p, rows[row], {k: m[row] for k, m in merged.items()})
-        for p, row in zip(probabilities, middle, strict=True)
-    ]
+    logits, features, maps = [], [], []
+    for seen, found in self._parts(rows):
+      if score:
+        own = self._score(weights, run.frozen, classes, seen, examples)
+        logits.append(own)
+      features.append(seen['clip'])
+      maps.append(found)
+    logits, features, maps = jax.device_get((logits, features, maps))
+    # Views of padding come last.
+    shape = len(clips), len(rows) // len(clips), -1
+    probabilities = np.zeros((len(clips), 0))
+    if score:
+      logits = np.concatenate(logits)[: len(rows)].astype(np.float64)
+      probabilities = scores.softmax(logits).reshape(shape).mean(axis=1)
+    features = np.concatenate(features)[: len(rows)].astype(np.float32)
+    features = features.reshape(shape).mean(axis=1)
+    maps = jax.tree.map(lambda *x: np.concatenate(x), *maps)
+    windows = shape[1] // self._crops
+    middle = windows // 2 * self._crops + self._crops // 2
+    out = []
+    for i in range(len(clips)):
+      row = i * shape[1] + middle
+      own = {name: m[row] for name, m in maps.items()}
+      out.append(Seen(probabilities[i], features[i], rows[row], own))
+    return out
 
-  def _look(self, part: np.ndarray, classes: jax.Array):
-    batch = padded(part, self._rows)
-    out = self._step(
-        self._weights,
-        self._run.frozen,
-        classes,
-        sharding.put_batch(self._run.mesh, batch),
+  def _parts(self, clips: np.ndarray):
+    """Yields the features and maps of so many clips at once."""
+    for start in range(0, len(clips), self._rows):
+      part = clips[start : start + self._rows]
+      batch = devices.put_batch(self._run.mesh, padded(part, self._rows))
+      yield self._features(self._weights, self._run.frozen, batch)
+
+  def _see(self, weights, frozen, batch):
+    method, params = self._run.model.method, merge(frozen, weights)
+    pixels = method.pixels(batch['video'], None)
+    features = method.video(params, pixels, None, False)
+    maps = dict(features.maps)
+    if self._closely and method.looks:
+      looks = method.looks(params, pixels)  # [B, T, h, w] each
+      # What is brightest in a clip is white.
+      maps |= {k: m / m.max((1, 2, 3), keepdims=True) for k, m in looks.items()}
+    maps = {k: m.astype(jnp.float32) for k, m in maps.items()}
+    return {'clip': features.clip, 'frames': features.frames}, maps
+
+  def _judge(self, weights, frozen, classes, seen, examples):
+    """Returns the logits [B, K] of clips, compared with examples if any."""
+    method, params = self._run.model.method, merge(frozen, weights)
+    rows = len(seen['clip'])
+    batch = {
+        'label': jnp.zeros(rows, jnp.int32),
+        'mask': jnp.ones(rows),
+        'index': jnp.zeros(rows, jnp.int32),
+    }
+    if examples is None:
+      logits = method.score(params, VideoFeatures(**seen), classes, batch)
+      return logits.astype(jnp.float32)
+    # One episode: all examples, and these clips as its queries.
+    seen = jax.tree.map(
+        lambda s, q: jnp.concatenate([s, q])[None], examples, seen
     )
-    return jax.tree.map(lambda x: x[: len(part)], jax.device_get(out))
+    batch = {
+        'label': batch['label'][None],
+        'way': jnp.arange(classes.shape[1])[None],
+        'mask': jnp.ones(1),
+        'index': jnp.zeros(1, jnp.int32),
+    }
+    logits = method.score(params, VideoFeatures(**seen), classes, batch)[0]
+    return logits.astype(jnp.float32)
 
 
 def padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:
-  """A batch of clips without labels, the last one repeated with mask 0.
+  """Returns a batch of unlabelled clips, the last one repeated with mask 0.
 
   Args:
     clips: uint8 [n, T, H, W, 3], n at most `rows`.
@@ -132,41 +204,8 @@ def padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:
   }
 
 
-def make_look_step(
-    method: Method, run: session.Session, closely: bool
-) -> Callable:
-  """Builds (weights, frozen, classes, batch) -> {'logits', 'maps'}."""
-
-  def step(weights, frozen, classes, batch):
-    params = merge(frozen, weights)
-    pixels = method.pixels(batch['video'], None)
-    features = method.video(params, pixels, None, False)
-    logits = method.score(params, features, classes, batch)
-    maps = dict(features.maps)
-    if closely and method.looks:
-      looks = method.looks(params, pixels)  # [B, T, h, w] each
-      # What is brightest in a clip is white.
-      maps |= {k: m / m.max((1, 2, 3), keepdims=True) for k, m in looks.items()}
-    return {
-        'logits': logits.astype(jnp.float32),
-        'maps': {k: m.astype(jnp.float32) for k, m in maps.items()},
-    }
-
-  everywhere = sharding.replicated(run.mesh)
-  return jax.jit(
-      step,
-      in_shardings=(
-          everywhere,
-          run.shardings,
-          everywhere,
-          sharding.batched(run.mesh),
-      ),
-      out_shardings=everywhere,
-  )
-
-
 def fill_colour(method: Method) -> tuple[float, float, float]:
-  """The colour in [0, 1] that the method's normalisation maps to 0.
+  """Returns the colour in [0, 1] that the method's normalisation maps to 0.
 
   Masks act on normalised pixels, so this is what they fade to.
   """
@@ -174,21 +213,3 @@ def fill_colour(method: Method) -> tuple[float, float, float]:
   frames = jnp.broadcast_to(ends[None, :, None, None, None], (1, 2, 1, 1, 3))
   black, white = np.asarray(method.pixels(frames, None))[0, :, 0, 0]  # each [3]
   return tuple(float(v) for v in black / (black - white))
-
-
-def picture(
-    seen: Seen,
-    title: str,
-    names: list[str],
-    fill: tuple[float, float, float],
-    truth: str | None = None,
-) -> pictures.ClipPicture:
-  """A looked-at clip, ready to be drawn."""
-  return pictures.ClipPicture(
-      title=title,
-      frames=seen.frames,
-      scores=seen.top(names),
-      truth=truth,
-      maps=seen.maps,
-      fill=fill,
-  )

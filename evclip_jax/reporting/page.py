@@ -10,6 +10,7 @@ import html
 import io
 import os
 import pathlib
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,15 +43,17 @@ figcaption { color: #52606d; font-size: 13px; padding-top: 6px; }
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """A picture that is drawn when the page is written.
+  """Says how a picture is made when the page is written, or where it lies.
 
   Attributes:
-    draw: makes it: an image, or a chart.
+    draw: makes an image or a chart, which the page will hold.
     caption: what stands below it; '' for nothing.
+    file: in place of `draw`, the name of a picture beside the page.
   """
 
-  draw: Callable[[], Image.Image | Figure]
+  draw: Callable[[], Image.Image | Figure] | None = None
   caption: str = ''
+  file: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,18 +166,22 @@ def _paragraph(text: str) -> str:
 
 
 def _figure(picture: Picture) -> str:
+  caption = _escape(picture.caption)
+  below = f'<figcaption>{caption}</figcaption>' if caption else ''
   try:
-    kind, data = _encode(picture.draw())
+    if picture.draw:
+      kind, data = _encode(picture.draw())
+      place = f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
+    else:
+      place = urllib.parse.quote(picture.file)
   # Whatever goes wrong in drawing, the numbers beside it are worth having.
   except Exception as e:
-    text = f'{picture.caption}: not drawn, {type(e).__name__}: {e}'.lstrip(': ')
+    what = picture.caption or 'a picture'
+    text = f'{what}: not drawn, {type(e).__name__}: {e}'
     return f'<figure><figcaption>{_escape(text)}</figcaption></figure>'
-  alt = _escape(picture.caption or 'a clip: frames, maps and scores')
-  below = f'<figcaption>{_escape(picture.caption)}</figcaption>'
+  alt = caption or 'a clip: frames, maps and scores'
   return (
-      f'<figure><img src="data:image/{kind};base64,'
-      f'{base64.b64encode(data).decode()}" alt="{alt}">'
-      f'{below if picture.caption else ""}</figure>'
+      f'<figure><img loading="lazy" src="{place}" alt="{alt}">{below}</figure>'
   )
 
 

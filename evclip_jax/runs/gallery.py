@@ -1,13 +1,10 @@
-"""A page of pictures: what the last variant of a comparison sees and says."""
+"""Writes a page of pictures: what the last row of a comparison sees."""
 
 import functools
 import pathlib
-from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
-from evclip_jax.evaluation import look, look_beside
+from evclip_jax.evaluation import look
 from evclip_jax.reporting import page, pictures
 from evclip_jax.runs import trained_run
 
@@ -15,20 +12,11 @@ from evclip_jax.runs import trained_run
 _PER_LIST = 4
 
 
-class Examples(Protocol):
-  """The part of a data pipeline that pictures need."""
-
-  evals: dict[str, Any]
-
-  def examples(self, name: str, most: int) -> Iterator[tuple[np.ndarray, str]]:
-    """(frames uint8 [T, H, W, 3], class name) of a few clips of a list."""
-
-
 def write(
     path: pathlib.Path,
     rows: list[dict[str, Any]],
     variant: pathlib.Path,
-    data: Examples,
+    data: Any,
 ) -> pathlib.Path:
   """Writes the page of a comparison.
 
@@ -36,45 +24,45 @@ def write(
     path: the .html file.
     rows: the table, one dict per variant with the same keys.
     variant: run folder of the variant whose masks are shown.
-    data: where clips come from.
+    data: the data pipeline, where clips come from.
 
   Returns:
     The path.
   """
   run = trained_run.load(str(variant))
-  # One for all lists: they are compiled once.
+  # One for all lists: it is compiled once.
   looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
-  beside = look_beside.ExampleLooker(run.session, run.weights, _PER_LIST)
   sections = [
-      _clips(run, looker, data, name)
-      if data_list.episodes is None
-      else _episode(run, beside, data_list)
-      for name, data_list in data.evals.items()
+      (_clips if listed.episodes is None else _episode)(
+          run, looker, data, listed
+      )
+      for listed in data.evals.values()
   ]
   return page.write_page(
       path,
       'Comparison',
       'Top-1 accuracy in percent on each test list. The pictures show the '
-      'frames of a clip, its mask, what CLIP sees through it, and the five '
+      'frames of a clip, the maps of the method if it has any, and the five '
       'best classes.',
       [page.Section(rows=rows), *sections],
   )
 
 
-def _clips(run, looker: look.Looker, data: Examples, name: str):
+def _clips(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
   """A few clips of a list, each with its scores."""
-  names = data.evals[name].class_names
-  clips, truths = zip(*data.examples(name, _PER_LIST), strict=True)
+  names = listed.class_names
+  clips, truths = zip(*data.examples(listed.name, _PER_LIST), strict=True)
   seen = looker([frames[None] for frames in clips], names)
   return page.Section(
-      title=f'List: {name}',
+      title=f'List: {listed.name}',
       text=f'{len(clips)} clips spread over it; run {run.name!r}.',
       pictures=_pictures(run, seen, names, truths),
   )
 
 
-def _episode(run, looker: look_beside.ExampleLooker, listed: Any):
+def _episode(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
   """The first episode of a list: a few of its queries with their scores."""
+  del data
   batch = next(iter(listed.episode_batches(0)))
   ways = batch['way'].shape[1]
   queries = batch['label'].shape[1]
@@ -83,7 +71,7 @@ def _episode(run, looker: look_beside.ExampleLooker, listed: Any):
   support = support.reshape(ways, -1, *support.shape[1:])
   shown = slice(-queries, None, max(queries // _PER_LIST, 1))
   clips = [clip[None] for clip in batch['video'][0, shown]]
-  seen = looker.beside(support, names)(clips)
+  seen = looker(clips, names, looker.examples(support))
   truths = [names[k] for k in batch['label'][0, shown]]
   return page.Section(
       title=f'List: {listed.name}',
@@ -96,9 +84,9 @@ def _episode(run, looker: look_beside.ExampleLooker, listed: Any):
 
 
 def _pictures(run, seen, names, truths) -> list[page.Picture]:
-  fill = look.fill_colour(run.session.model.method)
+  method = run.session.model.method
   clips = [
-      look.picture(s, f'clip {i}', names, fill, truth)
+      s.picture(f'clip {i}', names, method, truth)
       for i, (s, truth) in enumerate(zip(seen, truths, strict=True), 1)
   ]
   return [page.Picture(functools.partial(pictures.draw, c)) for c in clips]

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment
-from evclip_jax.methods import base, trained
+from evclip_jax.methods import base, checkpoints
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
 from evclip_jax.models.swin3d.trunk import VideoEncoder
@@ -92,7 +92,7 @@ def build(
   if own:
     tree['method'] = jax.tree.map(np.asarray, own)
   if config.method.weights:
-    tree = trained.load(
+    tree = checkpoints.load_trained(
         config.method.weights,
         config.method.name,
         tree,

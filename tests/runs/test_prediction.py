@@ -1,0 +1,289 @@
+"""Predicting with a finished run of tiny networks, by command and in Python."""
+
+import csv
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import evclip_jax
+from configs import folder as folder_config
+from data_pipelines.errors import UserError
+from data_pipelines.video import read
+from evclip_jax.reporting import pictures
+from evclip_jax.runs import export, prediction, trained_model
+from evclip_jax.runs import run as runs
+from evclip_jax.training import params, session
+from tests import clips
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+  return clips.write_folder(tmp_path_factory.mktemp('clips'))
+
+
+@pytest.fixture(scope='module')
+def finished(data_root, tmp_path_factory):
+  workdir = str(tmp_path_factory.mktemp('run') / 'run')
+  config = folder_config.get_config()
+  config.update_from_flattened_dict({
+      'clip.name': 'tiny',
+      'encoder.name': 'tiny',
+      'data.root': str(data_root),
+      'data.shots': 4,
+      'batch_size': 4,
+      'mesh.data': 1,
+      'train.epochs': 1,
+  })
+  runs.run(config, workdir, 'train')
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def test_clips(finished, data_root):
+  lines = (pathlib.Path(finished) / 'lists/test.txt').read_text().splitlines()
+  return [
+      os.path.join(data_root, line.split('\t')[0])
+      for line in lines
+      if not line.startswith('#')
+  ]
+
+
+@pytest.fixture(scope='module')
+def model(finished):
+  return evclip_jax.load(finished)
+
+
+@pytest.fixture(scope='module')
+def seen(model, test_clips):
+  return dict(zip(test_clips, model.see(test_clips), strict=True))
+
+
+def command(*arguments):
+  flags = os.environ['XLA_FLAGS'].replace('device_count=8', 'device_count=1')
+  environment = os.environ | {'XLA_FLAGS': flags}
+  return subprocess.run(
+      [sys.executable, '-m', 'evclip_jax.predict', *map(os.fspath, arguments)],
+      cwd=ROOT,
+      env=environment,
+      capture_output=True,
+      text=True,
+  )
+
+
+def test_predictions_are_those_of_the_evaluation(finished, seen, test_clips):
+  scored = np.load(pathlib.Path(finished) / 'evaluation/test.npz')
+  got = np.stack([seen[path].probabilities for path in test_clips])
+  np.testing.assert_allclose(
+      np.log(got), scored['log_probabilities'], rtol=1e-5, atol=1e-5
+  )
+  features = np.stack([seen[path].features for path in test_clips])
+  np.testing.assert_allclose(features, scored['features'], rtol=1e-4, atol=1e-5)
+
+
+def test_masks_and_frames_come_with_them(model, test_clips):
+  for one in model.looks(test_clips[:2]):
+    assert one.frames.shape == (8, 224, 224, 3)
+    assert one.maps['mask'].shape == (224, 224)
+    # The mask generator stretches every mask to 0 .. 1.
+    assert one.maps['mask'].min() == pytest.approx(0, abs=1e-6)
+    assert one.maps['mask'].max() == pytest.approx(1, abs=1e-2)
+    assert pictures.draw(one).height > 300
+
+
+def test_frames_give_what_their_file_gives(model, test_clips):
+  files = test_clips[:2]
+  frames = [read.read_frames(path, np.arange(20)) for path in files]
+  of_files = model.predict(files)
+  assert model.predict(frames) == of_files
+  assert model.predict(np.stack(frames)) == of_files
+  assert model.predict(frames[0]) == model.predict(files[0]) == of_files[:1]
+  assert [name for name, _ in sorted(of_files[0])] == sorted(model.classes)
+  assert sum(p for _, p in of_files[0]) == pytest.approx(1)
+  np.testing.assert_array_equal(model.features(frames), model.features(files))
+  assert model.card['final']['test']['clips'] == len(test_clips)
+
+
+@pytest.mark.parametrize(
+    ('frames', 'message'),
+    [
+        (np.zeros((8, 60, 80, 3)), 'float64. Floats in 0..1 become that by'),
+        (np.zeros((8, 60, 80, 3), np.int32), 'uint8 frames .* they are int32'),
+        (np.zeros((8, 3, 60, 80), np.uint8), r'shape is \(8, 3, 60, 80\)'),
+        (np.zeros((60, 80, 3), np.uint8), r'shape is \(60, 80, 3\)'),
+        (np.zeros((1, 60, 80, 3), np.uint8), 'one frame is no video'),
+        (np.zeros((2, 1, 60, 80, 3), np.uint8), 'one frame is no video'),
+    ],
+)
+def test_what_is_no_video_is_told(frames, message):
+  with pytest.raises(UserError, match=message):
+    trained_model.listed(frames)
+
+
+def test_views_are_averaged(model, seen, test_clips):
+  path = test_clips[0]
+  config = model.run.config
+  with config.unlocked():
+    config.eval.crops = 3
+  (averaged,) = model.see([path])
+  with config.unlocked():
+    config.eval.crops = 1
+  assert averaged.probabilities.sum() == pytest.approx(1)
+  assert (averaged.probabilities != seen[path].probabilities).any()
+  # The middle one of three crops is the only one of an ordinary evaluation.
+  np.testing.assert_array_equal(averaged.frames, seen[path].frames)
+
+
+def test_good_videos_are_predicted_beside_bad_ones(
+    finished, model, seen, test_clips, tmp_path
+):
+  bad = tmp_path / 'bad.mp4'
+  bad.write_bytes(b'not a video')
+  # A name that is no UTF-8, in a folder with a name for formulas.
+  odd = os.fsencode(tmp_path) + b'/=1+1$x'
+  os.mkdir(odd)
+  odd += b'/\xff$\n.mp4'
+  pathlib.Path(os.fsdecode(odd)).write_bytes(
+      pathlib.Path(test_clips[0]).read_bytes()
+  )
+  out = tmp_path / 'out'
+  videos = [test_clips[0], bad, test_clips[-1], os.fsdecode(odd)]
+  done = command(f'--workdir={finished}', *videos, f'--out={out}')
+  assert done.returncode == 2, done.stderr
+  assert str(bad) in done.stderr
+  assert 'Traceback' not in done.stderr
+  text = (out / 'predictions.jsonl').read_text()
+  lines = [json.loads(line) for line in text.splitlines()]
+  assert [x['video'] for x in lines[:3]] == list(map(str, videos[:3]))
+  assert lines[3]['video'].endswith('\\udcff$\\n.mp4')
+  assert 'error' in lines[1]
+  assert lines[0]['top5'] == lines[3]['top5']
+  for line in (lines[0], lines[2]):
+    values = [x['probability'] for x in line['top5']]
+    assert values == sorted(values, reverse=True)
+    best = line['top5'][0]
+    expected = seen[line['video']].top(model.classes, 1)
+    assert best['class'] == expected[0][0]
+    assert best['probability'] == pytest.approx(expected[0][1], abs=1e-4)
+  assert 'probability' in done.stdout.splitlines()[0]
+  with (out / 'predictions.csv').open(newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert [r['class'] for r in rows][1] == ''
+  assert rows[2]['class 2'] == lines[2]['top5'][1]['class']
+  drawn = sorted(p.name for p in out.iterdir() if p.suffix == '.png')
+  assert len(drawn) == 3
+  assert all(Image.open(out / name).height > 300 for name in drawn)
+  page = (out / 'index.html').read_text()
+  assert len(re.findall('<img', page)) == 3
+  assert 'not drawn' not in page
+
+
+def test_json_prints_nothing_else_and_other_classes_can_be_named(
+    finished, test_clips
+):
+  folder = os.path.dirname(test_clips[0])
+  done = command(f'--workdir={finished}', folder, '--json', '--classes=a,b')
+  assert done.returncode == 0, done.stderr
+  lines = [json.loads(line) for line in done.stdout.splitlines()]
+  assert len(lines) == len(os.listdir(folder))
+  assert {x['class'] for x in lines[0]['top5']} == {'a', 'b'}
+
+
+def test_a_picture_that_fails_costs_nothing_else(
+    model, test_clips, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(pictures, 'draw', None)
+  rows = prediction.predict(model, test_clips[:2], tmp_path)
+  assert len(rows) == 2
+  assert capsys.readouterr().out.count('not drawn') == 2
+  assert sorted(p.name for p in tmp_path.iterdir()) == [
+      'index.html', 'predictions.csv', 'predictions.jsonl',
+  ]
+
+
+def test_the_trained_weights_can_be_exported(finished, model, tmp_path):
+  run = model.run
+  file = tmp_path / 'trained.safetensors'
+  said = export.save_trained(finished, file)
+  config = run.config.copy_and_resolve_references()
+  with config.unlocked():
+    config.method.weights = str(file)
+  built = session.build(config, model.classes)
+  count = sum(x.size for x in jax.tree.leaves(built.params['method']))
+  assert f'{count:,} trained weights of ev_clip' in said
+  back = params.split(built.params, built.method.trainable)[0]
+  assert set(back) == set(run.weights)
+  for name, value in run.weights.items():
+    np.testing.assert_array_equal(back[name], value)
+
+
+def test_a_folder_that_is_no_run_exits_with_2(test_clips, tmp_path):
+  done = command(f'--workdir={tmp_path}', test_clips[0])
+  assert done.returncode == 2
+  assert 'config.json does not exist' in done.stderr
+  assert 'Traceback' not in done.stderr
+
+
+def test_a_folder_stands_for_its_videos(data_root, tmp_path):
+  for arguments, message in (
+      ([], 'name at least one video'),
+      (['gone.mp4'], 'gone.mp4 does not exist'),
+      ([str(tmp_path)], 'has no videos'),
+  ):
+    with pytest.raises(UserError, match=message):
+      prediction.find_videos(arguments)
+  found = prediction.find_videos([str(data_root)])
+  assert len(found) > 4
+  assert prediction.find_videos([str(data_root), found[0]]) == found
+
+
+@pytest.mark.parametrize(
+    ('asked', 'message'),
+    [
+        ({'classes': ['one']}, 'two or more'),
+        ({'classes': ['one', 'two', 'One ']}, 'same name'),
+        ({'support': {'a': [], 'b': []}}, 'does not compare with examples'),
+    ],
+)
+def test_classes_that_do_not_fit_are_told(model, asked, message):
+  with pytest.raises(UserError, match=message):
+    model.names(**asked)
+
+
+def test_names_are_cleaned_as_those_of_a_data_set(model):
+  assert model.names(['brush_hair', 'YoYo']) == ['brush hair', 'Yo Yo']
+  assert model.names() == model.classes
+
+
+def test_of_many_videos_only_the_best_class_is_shown():
+  top5 = [
+      {'class': 'a', 'probability': 0.9},
+      {'class': 'bb', 'probability': 0.1},
+  ]
+  rows = [{'video': 'x.mp4', 'top5': top5}, {'video': 'y', 'error': 'broken'}]
+  lines = prediction.as_text(rows).splitlines()
+  assert lines[2].split() == ['x.mp4', 'a', '90.0', '%']
+  assert lines[3].split() == ['bb', '10.0', '%']
+  assert lines[4].split() == ['y', '(cannot', 'be', 'read)']
+  assert len(prediction.as_text(rows * 20).splitlines()) == 42
+
+
+def test_importing_and_asking_wrongly_are_cheap(tmp_path):
+  code = (
+      'import sys, evclip_jax, evclip_jax.predict, evclip_jax.export\n'
+      "assert not {'jax', 'tensorflow', 'matplotlib'} & set(sys.modules)"
+  )
+  for module in ('predict', 'export'):
+    code_one = code.replace(
+        'evclip_jax.predict, evclip_jax.export', f'evclip_jax.{module}'
+    )
+    subprocess.run([sys.executable, '-c', code_one], cwd=ROOT, check=True)
