@@ -118,6 +118,10 @@ KEYS = {
     'clip.weights': Key('',
         "'' = the published weights of clip.name; a file; another published "
         "name; or 'random:SEED' to try things without weights."),
+    'clip.activation': Key('',
+        "Of a CLIP from a file; '' = as the file, the config beside it or "
+        "clip.name says.", ('', 'quick_gelu', 'gelu', 'gelu_tanh')),
+    'clip.vision_heads': Key(0, 'Likewise; 0 = as the file says.', 0),
     'clip.vocab': Key('', "A BPE vocabulary file; '' = the usual one."),
     'encoder.name': Key('omnivore_swinS',
         'The video trunk, for methods that use one.'),
