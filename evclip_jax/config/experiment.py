@@ -30,12 +30,30 @@ def new(method: str) -> ml_collections.ConfigDict:
   return config.lock()
 
 
-def use_recipe(config: ml_collections.ConfigDict):
-  """Sets what the method's file says its authors use, if it says anything.
+def on_data(
+    name: str, method: str, shots: int = 0
+) -> ml_collections.ConfigDict:
+  """Returns a config of a data set by the method's own recipe.
 
-  For config files made for one method that serve others too.
+  Args:
+    name: data.name.
+    method: as for `new`.
+    shots: data.shots, if the recipe says nothing else.
   """
-  recipe = getattr(base.load(config.method.name), 'RECIPE', {})
+  config = new(method)
+  config.data.name, config.data.shots = name, shots
+  use_recipe(config)
+  return config
+
+
+def use_recipe(config: ml_collections.ConfigDict, method: str = ''):
+  """Sets what a method's file says its authors use, if it says anything.
+
+  Args:
+    config: the config to change.
+    method: whose recipe; '' = the config's own method's.
+  """
+  recipe = getattr(base.load(method or config.method.name), 'RECIPE', {})
   config.update_from_flattened_dict(recipe)
 
 
