@@ -17,6 +17,7 @@ def write(
     rows: list[dict[str, Any]],
     variant: pathlib.Path,
     data: Any,
+    differences: list[dict[str, Any]],
 ) -> pathlib.Path:
   """Writes the page of a comparison.
 
@@ -25,6 +26,7 @@ def write(
     rows: the table, one dict per variant with the same keys.
     variant: run folder of the variant whose masks are shown.
     data: the data pipeline, where clips come from.
+    differences: a row for each key in which the variants' configs differ.
 
   Returns:
     The path.
@@ -44,7 +46,11 @@ def write(
       'Top-1 accuracy in percent on each test list. The pictures show the '
       'frames of a clip, the maps of the method if it has any, and the five '
       'best classes.',
-      [page.Section(rows=rows), *sections],
+      [
+          page.Section(rows=rows),
+          *sections,
+          page.Section('What the rows differ in', rows=differences),
+      ],
   )
 
 
