@@ -1,9 +1,9 @@
 """The actions of the demo's drawn world: what moves how, and with what tool.
 
-An action is a function of a random generator, times in seconds and an object;
-it answers with layers to paint, back to front, on a stage of [-1, 1] x [-1, 1]
-(x right, y down). It draws its parameters before it looks at the times, so one
-scene is the same film at any frame rate.
+An action is a function of a random generator, times in seconds, an object and
+its size; it returns layers to paint, back to front, on a stage of
+[-1, 1] x [-1, 1] (x right, y down). It draws its parameters before it looks at
+the times, so one scene is the same video at any frame rate.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ class Layer:
 
 
 def layer(shape, t, x, y, width, height=None, angle=0.0, colour=None, half=0):
-  """A layer from numbers or [T] arrays."""
+  """Makes a layer from numbers or [T] arrays."""
   height = width if height is None else height
   full = [np.broadcast_to(np.asarray(a, np.float32), t.shape)
           for a in (x, y, width, height, angle)]  # fmt: skip
@@ -58,7 +58,7 @@ def layer(shape, t, x, y, width, height=None, angle=0.0, colour=None, half=0):
 
 
 def bar(t, x0, y0, x1, y1, thickness, colour):
-  """A straight bar between two points."""
+  """Makes a straight bar between two points."""
   dx, dy = np.subtract(x1, x0), np.subtract(y1, y0)
   return layer(
       'bar', t, np.add(x0, x1) / 2, np.add(y0, y1) / 2,
@@ -126,11 +126,10 @@ def rolling(rng, t, thing, size):
   nx, ny = np.sin(slope), np.cos(slope)
   x = side * (along * 0.85 * ny + size * nx)
   y = 0.25 + along * 0.85 * nx - size * ny
-  ends = (-side * ny, 0.3 - nx, side * ny, 0.3 + nx)
   return [
       bar(t, -side * ny, 0.34 + nx, -side * ny, 0.3 - nx, 0.06, _WOOD),
       bar(t, side * ny, 0.3 + nx, -side * ny, 0.3 + nx, 0.06, _WOOD),
-      bar(t, *ends, 0.09, _WOOD),
+      bar(t, -side * ny, 0.3 - nx, side * ny, 0.3 + nx, 0.09, _WOOD),
       layer(thing, t, x, y, size, angle=side * along * 0.85 / size),
   ]
 
@@ -138,11 +137,12 @@ def rolling(rng, t, thing, size):
 def circling(rng, t, thing, size):
   omega, phase = _wave(rng, 0.5, 0.9)
   turn, radius = _side(rng) * omega * t + phase, 0.66
-  x, y = radius * np.cos(turn), radius * np.sin(turn)
   return [
       layer('hoop', t, 0, 0, radius * 1.2, colour=_TRACK),
       layer('disc', t, 0, 0, 0.2, colour=_TRACK),
-      layer(thing, t, x, y, size * 0.95),
+      layer(
+          thing, t, radius * np.cos(turn), radius * np.sin(turn), size * 0.95
+      ),
   ]
 
 
@@ -167,12 +167,12 @@ def inflating(rng, t, thing, size):
   side, s = _side(rng), _sawtooth(rng, t, 0.5, 0.8)
   stroke = 0.18 * np.abs(np.sin(2 * np.pi * 1.5 * t + rng.uniform(0, 6)))
   grown = size * (0.55 + 1.0 * s)
-  x = -side * 0.3
+  x, pump = -side * 0.3, side * 0.72
   return [
-      bar(t, side * 0.72, 0.85, x, 0.05 + 0 * grown, 0.07, _DARK),
-      bar(t, side * 0.72, 0.3, side * 0.72, -0.1 + stroke, 0.05, _DARK),
-      layer('bar', t, side * 0.72, -0.1 + stroke, 0.28, 0.08, 0, _DARK),
-      layer('bar', t, side * 0.72, 0.55, 0.2, 0.4, 0, _PUMP),
+      bar(t, pump, 0.85, x, 0.05 + 0 * grown, 0.07, _DARK),
+      bar(t, pump, 0.3, pump, -0.1 + stroke, 0.05, _DARK),
+      layer('bar', t, pump, -0.1 + stroke, 0.28, 0.08, 0, _DARK),
+      layer('bar', t, pump, 0.55, 0.2, 0.4, 0, _PUMP),
       layer(thing, t, x, 0.0, grown),
   ]
 
@@ -181,12 +181,11 @@ def cutting(rng, t, thing, size):
   s = _sawtooth(rng, t, 0.6, 0.9)
   blade = -0.75 + 0.95 * np.clip(np.minimum(s * 3, 3 - 3 * s), 0, 1)
   apart = 0.4 * np.clip(s * 2.2 - 0.6, 0, 1)
-  tilt = apart * 0.8
-  y = 0.8 - size * 1.1
+  tilt, size = apart * 0.8, size * 1.1
   return [
       layer('bar', t, 0, 0.88, 0.85, 0.12, 0, _WOOD),
-      layer(thing, t, -apart, y, size * 1.1, angle=-tilt, half=-1),
-      layer(thing, t, apart, y, size * 1.1, angle=tilt, half=1),
+      layer(thing, t, -apart, 0.8 - size, size, angle=-tilt, half=-1),
+      layer(thing, t, apart, 0.8 - size, size, angle=tilt, half=1),
       layer('bar', t, 0, blade, 0.09, 0.42, 0, _STEEL),
       layer('bar', t, 0, blade - 0.55, 0.1, 0.2, 0, _HANDLE),
   ]
@@ -222,13 +221,12 @@ def throwing(rng, t, thing, size):
   side, s = _side(rng), _sawtooth(rng, t, 0.7, 1.1)
   x = side * (-0.7 + 1.35 * s)
   y = 0.55 - 0.75 * s - 1.6 * s * (1 - s)
-  spin = rng.uniform(3, 7)
   return [
       layer('disc', t, side * 0.72, -0.25, 0.36, 0.46, 0, _STEEL),
       layer('target', t, side * 0.72, -0.25, 0.36, 0.46, 0, _HANDLE),
       bar(t, -side * 0.95, 1.05, -side * 0.78, 0.75, 0.12, SKIN),
       layer('disc', t, -side * 0.75, 0.7, 0.15, colour=SKIN),
-      layer(thing, t, x, y, size * 0.95, angle=spin * s),
+      layer(thing, t, x, y, size * 0.95, angle=rng.uniform(3, 7) * s),
   ]
 
 

@@ -16,7 +16,7 @@ class Camera:
   """Where the camera looks in every frame.
 
   Attributes:
-    x, y: [T] world point in the middle of the picture; 1 is half its height.
+    x, y: [T] world point in the middle of the frame; 1 is half its height.
     angle: [T] roll in radians.
     zoom: [T] magnification.
   """
@@ -42,7 +42,7 @@ def place(layers: list[Layer], x: float, y: float, scale: float):
 
 
 def seen(layers: list[Layer], camera: Camera) -> list[Layer]:
-  """Moves layers from the world into the picture."""
+  """Moves layers from the world into the frame."""
   cos, sin = np.cos(camera.angle), np.sin(camera.angle)
   moved = []
   for a in layers:
@@ -66,7 +66,7 @@ def paint(frames: np.ndarray, layers: list[Layer], actor) -> None:
 
   Args:
     frames: float32 [T, H, W, 3] in [0, 1].
-    layers: in picture coordinates, see `seen`.
+    layers: in coordinates of the frame, see `seen`.
     actor: RGB of layers whose colour is None.
   """
   for a in layers:
@@ -121,11 +121,11 @@ def _blend(window, distance, colour) -> None:
 
 
 def background(rng, side: int) -> tuple[np.ndarray, float]:
-  """A muted wall of a random pattern.
+  """Draws a muted wall of a random pattern.
 
   Args:
     rng: draws the pattern.
-    side: of the wall in pixels, about twice the height of the picture.
+    side: of the wall in pixels, about twice the height of a frame.
 
   Returns:
     float32 [side, side, 3] in [0, 1] and how far it is turned, in radians.
@@ -161,13 +161,13 @@ def _muted(rng) -> np.ndarray:
 def look(
     wall: np.ndarray, turn: float, camera: Camera, height: int, width: int
 ) -> np.ndarray:
-  """The background as the camera sees it.
+  """Returns the background as the camera sees it.
 
   Args:
     wall: [side, side, 3], its middle at world (0, 0).
     turn: of the wall in the world, in radians.
     camera: where the camera looks.
-    height, width: of the picture.
+    height, width: of a frame.
 
   Returns:
     float32 [T, height, width, 3], a new array.

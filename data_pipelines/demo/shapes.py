@@ -13,22 +13,22 @@ Outline = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def disc(u, v, x=0.0, y=0.0, radius=1.0):
-  """A filled circle."""
+  """Returns the distance to a filled circle."""
   return np.hypot(u - x, v - y) - radius
 
 
 def slab(u, v, x=0.0, y=0.0, half_width=1.0, half_height=1.0):
-  """A filled rectangle with its sides along the axes."""
+  """Returns the distance to a filled rectangle along the axes."""
   return np.maximum(np.abs(u - x) - half_width, np.abs(v - y) - half_height)
 
 
 def band(u, v, radius=1.0, half_width=0.1):
-  """A circle drawn with a thick pen."""
+  """Returns the distance to a circle drawn with a thick pen."""
   return np.abs(np.hypot(u, v) - radius) - half_width
 
 
 def triangle(u, v):
-  """A triangle standing on its base."""
+  """Returns the distance to a triangle standing on its base."""
   return np.maximum(0.87 * np.abs(u) - 0.5 * (v + 0.95), v - 0.75)
 
 
@@ -87,10 +87,7 @@ def _cup(u, v):
 
 # Parts of every object with the brightness of their colour, drawn in order.
 OBJECTS: dict[str, tuple[tuple[Outline, float], ...]] = {
-    'ball': (
-        (disc, 1.0),
-        (lambda u, v: disc(u, v, -0.35, -0.35, 0.25), 1.6),
-    ),
+    'ball': ((disc, 1.0), (lambda u, v: disc(u, v, -0.35, -0.35, 0.25), 1.6)),
     'star': ((_star, 1.0),),
     'heart': ((_heart, 1.0),),
     'moon': ((_moon, 1.0),),
@@ -103,14 +100,8 @@ OBJECTS: dict[str, tuple[tuple[Outline, float], ...]] = {
         (lambda u, v: slab(u, v, 0, 0.25, 0.13, 0.75), 0.6),
         (lambda u, v: slab(u, v, 0, -0.65, 0.75, 0.3), 1.0),
     ),
-    'fish': (
-        (_fish, 1.0),
-        (lambda u, v: disc(u, v, -0.6, -0.12, 0.12), 0.2),
-    ),
-    'leaf': (
-        (_leaf, 1.0),
-        (lambda u, v: slab(u, v, 0, 0.1, 0.05, 0.85), 0.6),
-    ),
+    'fish': ((_fish, 1.0), (lambda u, v: disc(u, v, -0.6, -0.12, 0.12), 0.2)),
+    'leaf': ((_leaf, 1.0), (lambda u, v: slab(u, v, 0, 0.1, 0.05, 0.85), 0.6)),
     'cup': (
         (_cup, 1.0),
         (lambda u, v: slab(u, v, -0.2, -0.68, 0.72, 0.12), 0.6),
@@ -143,14 +134,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 
 # The colour an object mostly has.
 USUAL_COLOUR: dict[str, str] = {
-    'ball': 'red',
-    'fish': 'orange',
-    'star': 'yellow',
-    'leaf': 'green',
-    'bottle': 'teal',
-    'cup': 'blue',
-    'hammer': 'purple',
-    'heart': 'pink',
-    'moon': 'white',
-    'key': 'black',
-}
+    'ball': 'red', 'fish': 'orange', 'star': 'yellow', 'leaf': 'green',
+    'bottle': 'teal', 'cup': 'blue', 'hammer': 'purple', 'heart': 'pink',
+    'moon': 'white', 'key': 'black',
+}  # fmt: skip

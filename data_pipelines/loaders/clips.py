@@ -20,7 +20,7 @@ from data_pipelines.loaders.source import Source
 from data_pipelines.stores import files
 from data_pipelines.video import pool
 from data_pipelines.video import read as decode
-from data_pipelines.video.probe import Probe
+from data_pipelines.video.probes import Probe
 from data_pipelines.views import clip_fsar, ev_clip, ez_clip
 from data_pipelines.views.view import Place, View
 

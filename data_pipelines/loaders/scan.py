@@ -1,6 +1,9 @@
 """Looks through every clip before a run, so that none fails in the middle."""
 
+import collections
+import contextlib
 import hashlib
+import itertools
 import os
 import pathlib
 import sys
@@ -13,15 +16,19 @@ from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders.source import frames_of
 from data_pipelines.stores.files import FileTree
 from data_pipelines.video import read
-from data_pipelines.video.probe import Probe
-from data_pipelines.video.probe_cache import ProbeCache, probe_many
+from data_pipelines.video.probes import Probe, probe_many
 
 _SHOWN = 3
 Broken = dict[str, list[tuple[ClipRecord, str]]]
 
 
 def probe_files(
-    store: FileTree, keys: Sequence[str], cache_dir: str, workers: int = 0
+    store: FileTree,
+    keys: Sequence[str],
+    cache_dir: str,
+    workers: int = 0,
+    decoder: str = 'pyav',
+    lists: Sequence[ClipList] = (),
 ) -> dict[str, Probe]:
   """Examines files in processes of their own; each file once in its life.
 
@@ -30,14 +37,25 @@ def probe_files(
     keys: which of them.
     cache_dir: where results are kept; '' = ~/.cache/evclip_jax.
     workers: processes; 0 = one per core.
+    decoder: data.decoder.
+    lists: of a long film, the pieces that they name are looked at.
 
   Returns:
     A probe for every key. Nothing a file holds raises an error.
   """
   folder = pathlib.Path(cache_dir or '~/.cache/evclip_jax').expanduser()
   root = hashlib.sha1(str(store.root).encode()).hexdigest()[:12]
-  cache = _Cache(folder / 'probes' / f'{root}.json')
+  cache = folder / 'probes' / f'{root}.json'
   paths = [store.media(key) for key in keys]
+  records = collections.defaultdict(list)
+  for record in itertools.chain(*(clips.records for clips in lists)):
+    records[store.stored(record)].append(record)
+
+  def pieces(place: int, probe: Probe):
+    for record in records[keys[place]]:
+      with contextlib.suppress(read.VideoError):
+        yield frames_of(record, probe, store.counts_from)
+
   bar = tqdm(
       total=len(paths),
       desc='check clips',
@@ -48,22 +66,10 @@ def probe_files(
       delay=1.0,
   )
   with bar:
-    found = probe_many(paths, workers, lambda *_: bar.update(1), cache)
+    found = probe_many(
+        paths, workers, lambda *_: bar.update(1), cache, decoder, pieces
+    )
   return dict(zip(keys, found, strict=True))
-
-
-class _Cache(ProbeCache):
-  """A cache that is done without where it cannot be written."""
-
-  def save(self):
-    try:
-      super().save()
-    except OSError as e:
-      tqdm.write(
-          f'note: what the clips are cannot be remembered ({e}); they are '
-          'looked through again next time (cache_dir).',
-          file=sys.stderr,
-      )
 
 
 def sort_out(

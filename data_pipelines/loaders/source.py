@@ -7,7 +7,7 @@ from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.stores.files import FileTree
 from data_pipelines.stores.tfds import TfdsStore
 from data_pipelines.video import read as decode
-from data_pipelines.video.probe import Probe
+from data_pipelines.video.probes import Probe
 
 # Pictures are taken from a film at a rate of their own. Lists may count one
 # or two more at its end.
@@ -84,11 +84,11 @@ def frames_of(
     return decode.range_indices(probe, record.start, record.end)
   else:
     shift = 0
-    if probe.pictures and counts_from is not None:
-      shift = probe.first_picture - counts_from
+    if probe.images and counts_from is not None:
+      shift = probe.first_image - counts_from
     first = 0 if record.first is None else record.first - shift
     stop = probe.num_frames if record.stop is None else record.stop - shift
-    if probe.pictures and 0 < stop - probe.num_frames <= _TOLERATED_PICTURES:
+    if probe.images and 0 < stop - probe.num_frames <= _TOLERATED_PICTURES:
       stop = probe.num_frames
   decode.check_frames(probe, first, stop)
   return first, stop

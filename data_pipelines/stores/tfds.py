@@ -16,7 +16,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders import quiet_tensorflow
 from data_pipelines.stores.files import Names
-from data_pipelines.video.probe import Probe
+from data_pipelines.video.probes import Probe
 
 # The clips that are in no official list of the split.
 UNLISTED = 'unlisted'

@@ -1,0 +1,7 @@
+"""Videos in any state: what they are, and exactly the frames asked for."""
+
+from data_pipelines.video.container import SUFFIXES
+from data_pipelines.video.probes import probe
+from data_pipelines.video.read import VideoError, read_frames
+
+__all__ = ['SUFFIXES', 'VideoError', 'probe', 'read_frames']

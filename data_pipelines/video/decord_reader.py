@@ -1,9 +1,8 @@
-"""Reading frames with decord: fast where its random access is exact.
+"""Reads frames with decord (data.decoder='decord') where it is exact.
 
 decord 0.6 assumes that a key frame's place in the file is its place on the
 screen. That is false for open groups of pictures (HEVC's default) and for
 MPEG-4 with B-frames; there it silently returns neighbouring frames.
-`exactness.py` decides per file; only `decode.py` may read with it.
 """
 
 import io
@@ -12,9 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.video import pyav_reader
+from data_pipelines.video.container import Source, rgb
+from data_pipelines.video.packets import Packets
+
+# decord is wrong in these even where the timestamps look right.
+_WRONG = ('mpeg4', 'msmpeg4v1', 'msmpeg4v2', 'msmpeg4v3', 'h263')
+
 
 def available() -> bool:
-  """Whether decord is installed; it has no wheels for ARM and Apple."""
+  """Tells whether decord is installed; it has no wheels for ARM and Apple."""
   try:
     import decord  # noqa: F401
   except (ImportError, OSError):
@@ -22,36 +28,66 @@ def available() -> bool:
   return True
 
 
-def open_reader(source: str | bytes) -> Any:
-  """A new decord.VideoReader, one thread.
+def read(source: Source, wanted: Sequence[int]) -> np.ndarray:
+  """Reads frames uint8 [T, H, W, 3], RGB, of sorted frame numbers.
 
-  Open, read, forget: an idle reader decodes ahead without bound
-  (dmlc/decord#208), so readers are never kept.
+  Raises:
+    RuntimeError: decord failed.
   """
+  return _open(source).get_batch(list(wanted)).asnumpy()
+
+
+def is_exact(
+    source: Source, packets: Packets, times: np.ndarray | None
+) -> bool:
+  """Compares decord's frames, read forwards and in leaps, with PyAV's.
+
+  Args:
+    source: path or contents.
+    packets: of the file.
+    times: by which its frames are counted; None = by the decoder's order.
+
+  Returns:
+    True if a sample is equal and every key frame is stored where it is shown.
+  """
+  if packets.codec in _WRONG or packets.streams != 1 or packets.hidden:
+    return False
+  if times is None or None in packets.times or not available():
+    return False
+  if sorted(packets.times) != times.tolist():
+    return False
+  keys = np.flatnonzero(packets.keys)
+  if any(packets.times[k] != times[k] for k in keys):
+    return False
+  rng, n = np.random.default_rng(len(times)), len(times)
+  places = [0, n // 2, n - 3, n - 2, n - 1, *rng.integers(n, size=4).tolist()]
+  for k in (keys[-1], rng.choice(keys)):
+    places += [k - 1, k, k + 1, k + 2]
+  wanted = sorted({int(k) for k in places if 0 <= k < n})
+  leaps = rng.permutation(wanted)[:3].tolist()
+  truth = {k: rgb(f) for k, f in pyav_reader.pick(source, wanted, times)}
+  try:
+    reader = _open(source)
+    seconds = reader.get_frame_timestamp(range(len(reader)))[:, 0]
+    if len(reader) != n or seconds[0] < 0 or not np.all(np.diff(seconds) > 0):
+      return False
+    return all(
+        np.array_equal(frame, truth[k])
+        for order in (wanted, leaps)
+        for k, frame in zip(
+            order, reader.get_batch(order).asnumpy(), strict=True
+        )
+    )
+  # decord raises classes of its own for files that PyAV could read.
+  except Exception:
+    return False
+
+
+def _open(source: Source) -> Any:
+  """Open, read, forget: an idle reader decodes ahead without bound."""
   import decord
 
   decord.logging.set_level(decord.logging.QUIET)
   if isinstance(source, bytes):
     source = io.BytesIO(source)
   return decord.VideoReader(source, num_threads=1)
-
-
-def read(source: str | bytes, wanted: Sequence[int]) -> np.ndarray:
-  """Frames uint8 [T, H, W, 3], RGB, for sorted frame numbers.
-
-  Raises:
-    RuntimeError: decord failed.
-  """
-  return open_reader(source).get_batch(list(wanted)).asnumpy()
-
-
-def keeps_time(reader: Any, num_frames: int) -> bool:
-  """Whether decord sees as many frames and each at a later time."""
-  if len(reader) != num_frames:
-    return False
-  times = reader.get_frame_timestamp(range(num_frames))[:, 0]
-  return bool(
-      np.all(np.isfinite(times))
-      and np.all(times >= 0)
-      and np.all(np.diff(times) > 0)
-  )

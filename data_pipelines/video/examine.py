@@ -1,22 +1,54 @@
-"""Looks through one video file; runs in a process of `pool`.
+"""Looks through one video: what it is, whether it is sound, how to read it.
 
-What a file does to that process (a crash, an endless loop, gigabytes of memory)
-cannot reach the trainer.
+Runs in a process of its own (`probes.py`): what a file does to it, a crash, an
+endless loop, gigabytes of memory, cannot reach the trainer.
+
+A file is decoded whole, once. Of a long film only some places are: there the
+container tells when each frame is shown, and the pieces that lists name are
+looked at on request (`look`).
+Two shortcuts for reading are tried against what decoding from the beginning
+gave: jumping to key frames, and leaving out B-frames.
 """
 
 import contextlib
 import dataclasses
+import os
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
+import av
 import numpy as np
+from av.video.frame import PictureType
 
-from data_pipelines.video import exactness, films, pictures
-from data_pipelines.video import film as pyav
-from data_pipelines.video import packets as packets_lib
-from data_pipelines.video.film import Source, Unreadable
+from data_pipelines.video import decord_reader, image_folder, packets
+from data_pipelines.video.container import (
+  AS_STORED,
+  Source,
+  Unreadable,
+  decode,
+  display,
+  open_video,
+  rgb,
+  timeline,
+)
 from data_pipelines.video.packets import Packets
+from data_pipelines.video.pyav_reader import SEEK_GAP, SeekMissed, pick
 
 _MEMORY_BYTES = 8 << 30
+# More frames than this make a film: two minutes at 25 per second.
+FILM_FRAMES = 3_000
+# A longer way between two key frames is no bound worth having.
+_MOST_FRAMES = 1_000
+# Frames compared behind a jump.
+_COMPARED = 2
+# Shorter steps between entry points are not worth storing.
+_KEYFRAME_STEP = SEEK_GAP // 2
+# No frame builds on a B-frame in these.
+_NO_PYRAMIDS = ('mpeg4', 'mpeg2video', 'mpeg1video')
+# No multiple of the usual distances of P-frames.
+_TRIED_STEP = 5
+_FAILURES = (Unreadable, SeekMissed, av.error.FFmpegError)
 
 
 @dataclasses.dataclass
@@ -25,123 +57,153 @@ class _Frames:
 
   width: int = 0
   height: int = 0
-  rotation: int = 0
+  display: tuple[int, int, int, int] = AS_STORED
   interlaced: bool = False
   times: list[int | None] = dataclasses.field(default_factory=list)
   # Checksum of each frame's brightness plane.
   luma: list[int] = dataclasses.field(default_factory=list)
   # Whether each is a B-frame.
   bidirectional: list[bool] = dataclasses.field(default_factory=list)
-  # Checksum of the colours of some frames, by timestamp.
-  colours: dict[int, int] = dataclasses.field(default_factory=dict)
+  corrupt: list[int] = dataclasses.field(default_factory=list)
+
+  def add(self, frame: av.VideoFrame):
+    if frame.is_corrupt:
+      self.corrupt.append(len(self.times))
+    if not self.times:
+      self.width, self.height = frame.width, frame.height
+      self.display = display(frame)
+    self.interlaced |= frame.interlaced_frame
+    self.times.append(frame.pts)
+    self.luma.append(_luma(frame))
+    self.bidirectional.append(frame.pict_type == PictureType.B)
 
 
-def examine(source: Source) -> dict[str, Any]:
-  """Decodes a whole file once and says how to read it.
-
-  Of a long film only some places are decoded (`films.py`).
+def examine(source: Source, decoder: str = 'pyav') -> dict[str, Any]:
+  """Examines a file, whatever is in it.
 
   Args:
-    source: absolute path of a file or a folder of pictures, or the file's
-      contents.
+    source: absolute path of a file or a folder of images, or a file's contents.
+    decoder: 'decord' tries whether decord reads the file exactly.
 
   Returns:
-    The fields of `probe.Probe` that depend on the contents.
-
-  Raises:
-    Unreadable: the file is not a sound video; the message says why.
+    The fields of `probes.Probe` that depend on the contents, or its `error`.
   """
-  if pictures.holds_pictures(source):
-    return pictures.examine(source)
-  packets = packets_lib.read(source)
-  if len(packets.times) > films.FILM_FRAMES and not packets.hidden:
-    film = films.look(
-        source,
-        packets.container,
-        packets.codec,
-        packets.times,
-        packets.keys,
-    )
-    if film is not None:
-      answer = _answer_of(packets, film, film.times, film.keyframes)
-      return answer | {'spare': list(film.spare)}
-  # AVI has no presentation times, without which decord is not asked.
-  sample = set()
-  if packets.container != 'avi':
-    sample = exactness.sample(packets.times, packets.keys)
-  frames = _decode_all(source, packets, sample)
-  times = pyav.timeline(frames.times, packets.container, packets.codec)
-  keyframes, with_decord = (), False
-  if times is not None and frames.times == times.tolist():
-    keyframes = exactness.entry_points(
-        source, packets.times, packets.keys, times, frames.luma
-    )
-    with_decord = (
-        packets.streams == 1
-        and not packets.hidden
-        and not frames.rotation
-        and exactness.suits_decord(
-            packets.codec, packets.times, packets.keys, times, keyframes
-        )
-        and exactness.decord_is_exact(source, times, frames.colours)
-    )
-  answer = _answer_of(packets, frames, times, keyframes, with_decord)
-  if times is None or frames.times == times.tolist():
-    answer['spare'] = exactness.spare_frames(
-        source, packets.codec, times, frames.bidirectional, frames.luma
-    )
+  with _limited_memory():
+    try:
+      if isinstance(source, str) and os.path.isdir(source):
+        return image_folder.examine(source)
+      return _examine(source, decoder)
+    except Unreadable as e:
+      return {'error': str(e)}
+    except MemoryError:
+      limit = _MEMORY_BYTES >> 30
+      return {'error': f'it needs more than {limit} GB of memory'}
+    # Whatever else a strange file brings about is the file's fault.
+    except Exception as e:
+      return {'error': f'it cannot be examined ({type(e).__name__}: {e})'}
+
+
+def look(
+    source: Source,
+    times: np.ndarray,
+    keyframes: Sequence[int],
+    first: int,
+    stop: int,
+) -> tuple[int, str] | None:
+  """Decodes the frames first..stop - 1 of a film.
+
+  Args:
+    source: absolute path, or a file's contents.
+    times: of all its frames.
+    keyframes: frame numbers from which decoding may start.
+    first, stop: frames in question.
+
+  Returns:
+    The first frame that cannot be read and why, or None.
+  """
+  number = first
+  fault = None
+  # As the reader does: after a jump, else from the beginning.
+  for entries in (keyframes, ()):
+    number = first
+    try:
+      with _limited_memory():
+        for _ in pick(source, range(first, stop), times, entries):
+          number += 1
+      return None
+    # Whatever a strange file brings about is the file's fault.
+    except Exception as e:
+      fault = number, str(e) or _damaged(number)
+  return fault
+
+
+def _examine(source: Source, decoder: str) -> dict[str, Any]:
+  found = packets.read(source)
+  if len(found.times) > FILM_FRAMES and not found.hidden:
+    film = _look_at_places(source, found)
+    if film:
+      return film
+  frames = _decode_all(source, found)
+  times = timeline(frames.times, found.container, found.codec)
+  answer = _answer(found, frames, times)
+  in_order = times is not None and frames.times == times.tolist()
+  if in_order:
+    answer['keyframes'] = _entry_points(source, found, times, frames.luma)
+  if times is None or in_order:
+    answer['spare'] = _spare_frames(source, found, times, frames)
+  if (
+      decoder == 'decord'
+      and frames.display == AS_STORED
+      and decord_reader.is_exact(source, found, times)
+  ):
+    answer['decoder'] = 'decord'
   return answer
 
 
-def _answer_of(
-    packets: Packets,
-    picture: '_Frames | films.Film',
-    times: np.ndarray | None,
-    keyframes: tuple[int, ...],
-    with_decord: bool = False,
+def _answer(
+    found: Packets, frames: _Frames, times: np.ndarray | None
 ) -> dict[str, Any]:
-  count = len(picture.times) if times is None else len(times)
-  width, height = picture.width, picture.height
-  if picture.rotation in (90, 270):
+  count = len(frames.times) if times is None else len(times)
+  width, height = frames.width, frames.height
+  if frames.display[1]:
     width, height = height, width
-  fps, duration = _clock(packets, times, count)
+  fps = found.fps if np.isfinite(found.fps) else 0.0
+  if times is not None and count > 1:
+    tick = found.time_base[0] / found.time_base[1]
+    span = float(times[-1] - times[0]) * tick
+    fps = fps or (count - 1) / span
+    duration = span + 1 / fps
+  else:
+    fps = fps or 25.0
+    duration = count / fps
   return {
       'num_frames': count,
       'width': width,
       'height': height,
       'fps': fps,
       'duration': duration,
-      'codec': packets.codec,
-      'container': packets.container,
-      'rotation': picture.rotation,
-      'decoder': 'decord' if with_decord else 'pyav',
+      'codec': found.codec,
+      'container': found.container,
+      'display': frames.display,
       'times': [] if times is None else times.tolist(),
-      'time_base': packets.time_base,
-      'keyframes': keyframes,
+      'time_base': found.time_base,
+      'broken': tuple((k, k + 1, _damaged(k)) for k in frames.corrupt),
   }
 
 
-def _decode_all(source, packets: Packets, sample: set[int]) -> _Frames:
+def _decode_all(source, found: Packets) -> _Frames:
   out = _Frames()
-  with pyav.open_video(source) as (container, stream):
-    for frame in pyav.decode(container, stream):
-      if frame.is_corrupt:
-        raise Unreadable(f'it is damaged in frame {len(out.times)}')
-      if not out.times:
-        out.width, out.height = frame.width, frame.height
-        out.rotation = pyav.rotation(frame)
-      out.interlaced |= frame.interlaced_frame
-      out.times.append(frame.pts)
-      out.luma.append(exactness.luma(frame))
-      out.bidirectional.append(exactness.is_bidirectional(frame))
-      if frame.pts in sample:
-        out.colours[frame.pts] = exactness.checksum(pyav.rgb(frame))
+  with open_video(source) as (container, stream):
+    for frame in decode(container, stream):
+      out.add(frame)
   count = len(out.times)
   if not count:
     raise Unreadable('it holds 0 frames that can be decoded')
   # Hidden reference frames (VP8) and fields count as packets of their own.
-  expected = len(packets.times) - packets.hidden
-  splits = out.interlaced or packets.codec == 'vp8'
+  expected = len(found.times) - found.hidden
+  splits = out.interlaced or found.codec == 'vp8'
+  if out.corrupt and count <= FILM_FRAMES:
+    raise Unreadable(_damaged(out.corrupt[0]))
   if not splits and expected - count > max(3, expected // 10):
     raise Unreadable(
         f'it is damaged: {expected} frames stored, only {count} can be decoded'
@@ -149,48 +211,150 @@ def _decode_all(source, packets: Packets, sample: set[int]) -> _Frames:
   return out
 
 
-def _clock(packets, times, count) -> tuple[float, float]:
-  """Frames per second and seconds."""
-  fps = packets.fps if np.isfinite(packets.fps) else 0.0
-  if times is not None and count > 1:
-    tick = packets.time_base[0] / packets.time_base[1]
-    span = float(times[-1] - times[0]) * tick
-    fps = fps or (count - 1) / span
-    return fps, span + 1 / fps
-  fps = fps or 25.0
-  return fps, count / fps
+def _look_at_places(source, found: Packets) -> dict[str, Any] | None:
+  """Decodes the beginning, the end and three places between them.
 
-
-def answer(source: Source) -> dict[str, Any]:
-  """Returns what `examine` returns, or {'error': why}, whatever is in a file.
-
-  For `pool`: changes how much memory the process may have meanwhile.
+  Returns None if the film must be decoded whole: no timestamps, no or few key
+  frames, or a decoder that does not agree with the container.
+  Damage in one of the places but the first costs only the pieces there.
   """
+  if None in found.times:
+    return None
+  # In the order of the screen, which is what is asked of the decoder below.
+  times = timeline(sorted(found.times), found.container, found.codec)
+  entries = [] if times is None else _spread(found, times)
+  if len(entries) < 2:
+    return None
+  last = len(entries) - 1
+  ends = [*entries[1:], len(times)]
+  beginning, spare, looked, broken, exact = None, set(), [], [], True
+  for k in sorted({0, last // 4, last // 2, 3 * last // 4, last}):
+    start, stop = entries[k], min(ends[k] + _COMPARED, len(times))
+    if stop - start > _MOST_FRAMES:
+      return None
+    looked.append((start, stop))
+    try:
+      frames = _stretch(source, times, start, stop)
+    except Unreadable as e:
+      if not k:
+        raise
+      broken.append((start, stop, str(e)))
+      continue
+    if frames is None:
+      return None
+    if k < last:
+      jumped = _stretch(source, times, ends[k], stop)
+      if jumped is None or jumped.luma != frames.luma[ends[k] - start :]:
+        return None
+    beginning = beginning or frames
+    dropped = _spare_frames(source, found, times, frames, start)
+    spare |= set(dropped)
+    exact &= bool(dropped) or not any(frames.bidirectional)
+  return _answer(found, beginning, times) | {
+      'num_frames': len(times),
+      'keyframes': tuple(entries),
+      'spare': sorted(spare) if exact else [],
+      'looked': tuple(looked),
+      'broken': tuple(broken),
+  }
+
+
+def _damaged(number: int) -> str:
+  return f'it is damaged in frame {number}'
+
+
+def _stretch(source, times, start: int, stop: int) -> _Frames | None:
+  """Frames start..stop - 1 after a jump, or None if others come."""
+  out = _Frames()
+  wanted = times[start:stop].tolist()
+  with open_video(source) as (container, stream):
+    if start:
+      container.seek(wanted[0], stream=stream)
+    for frame in decode(container, stream):
+      # Hidden frames, and those of an open group that lead up to a key frame.
+      if frame.pts is not None and frame.pts < wanted[0]:
+        continue
+      # At the end, something is left behind the last packet.
+      if frame.is_corrupt or len(out.times) == len(wanted):
+        return None
+      out.add(frame)
+      if len(out.times) == len(wanted) and stop < len(times):
+        break
+  return out if out.times == wanted else None
+
+
+def _entry_points(source, found: Packets, times, luma) -> tuple[int, ...]:
+  """Frame numbers from which decoding may start; jumps are tried on three."""
+  chosen = _spread(found, times) if len(times) > SEEK_GAP else [0]
+  if len(chosen) == 1:
+    return ()
+  for start in {chosen[1], chosen[len(chosen) // 2], chosen[-1]}:
+    wanted = [n for n in (start, start + 1) if n < len(times)]
+    try:
+      for n, frame in pick(source, wanted, times, (start,), gap=0):
+        if _luma(frame) != luma[n]:
+          return ()
+    except _FAILURES:
+      return ()
+  return tuple(chosen)
+
+
+def _spread(found: Packets, times: np.ndarray) -> list[int]:
+  """Frame numbers of key frames with some distance; the first is 0."""
+  pairs = zip(found.times, found.keys, strict=True)
+  entries = [t for t, key in pairs if key and t is not None]
+  chosen = [0]
+  for k in np.flatnonzero(np.isin(times, entries)).tolist():
+    if k - chosen[-1] >= _KEYFRAME_STEP:
+      chosen.append(k)
+  return chosen
+
+
+def _spare_frames(
+    source, found: Packets, times, frames: _Frames, first: int = 0
+) -> list[int]:
+  """Numbers of the B-frames; every fifth frame is read without the others.
+
+  `frames` begin at frame `first`, a key frame. [] if frames read like this
+  differ, or go by count in a codec whose frames may build on B-frames.
+  """
+  spare = (first + np.flatnonzero(frames.bidirectional)).tolist()
+  if not spare or (times is None and found.codec not in _NO_PYRAMIDS):
+    return []
+  wanted = range(first, first + len(frames.luma), _TRIED_STEP)
+  entries = (first,) if first else ()
   try:
-    with _limited_memory():
-      return examine(source)
-  except Unreadable as e:
-    error = str(e)
-  except MemoryError:
-    error = f'it needs more than {_MEMORY_BYTES >> 30} GB of memory'
-  # Whatever else a strange file brings about is the file's fault.
-  except Exception as e:
-    error = f'it cannot be examined ({type(e).__name__}: {e})'
-  return {'error': error}
+    for n, frame in pick(source, wanted, times, entries, 0, spare):
+      if _luma(frame) != frames.luma[n - first]:
+        return []
+  except _FAILURES:
+    return []
+  return spare
+
+
+def _luma(frame: av.VideoFrame) -> int:
+  """Checksum of the first plane: the brightness."""
+  plane = frame.planes[0]
+  # Stored from the last line to the first.
+  if plane.line_size < 0:
+    return zlib.crc32(np.ascontiguousarray(rgb(frame)))
+  rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+  return zlib.crc32(np.ascontiguousarray(rows[: frame.height, : frame.width]))
 
 
 @contextlib.contextmanager
 def _limited_memory():
-  # Not on Windows; and some systems refuse.
-  with contextlib.suppress(ImportError, ValueError, OSError):
+  """Limits this process's memory, where the system can."""
+  try:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY or soft > _MEMORY_BYTES:
       resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
-      try:
-        yield
-      finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-      return
-  yield
+  except (ImportError, ValueError, OSError):
+    yield
+    return
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -1,14 +1,27 @@
-"""What a video's container says, and whether all of the file is there."""
+"""Tells what a video's container says, and whether all of the file is there."""
 
 import dataclasses
+import io
+import os
+import struct
 
-from data_pipelines.video import containers, film
-from data_pipelines.video.film import Source, Unreadable
+import av
 
+from data_pipelines.video.container import (
+  Source,
+  Unreadable,
+  open_video,
+  reason,
+)
+
+_MAX_FRAMES = 2_000_000
 # A header may promise a few frames more than there are (many real AVI files
 # do); from here on the file counts as cut off.
 _TOLERATED_FRAMES = 2
 _TOLERATED_PART = 50
+_EBML = b'\x1a\x45\xdf\xa3'
+# Files of more pieces than this are not walked to the end.
+_MAX_PIECES = 10_000
 
 
 @dataclasses.dataclass
@@ -22,10 +35,12 @@ class Packets:
     time_base: seconds per unit of `times`, a fraction.
     promised: frames that it promises, or 0.
     duration: seconds that it promises, or 0.
-    times: presentation timestamps in the order of the file.
+    stored: packets in the file.
+    times: presentation timestamps in the order of the file, without packets
+      before the first key frame, in the file or on the screen.
     keys: which packets are key frames.
-    hidden: packets that are not shown.
-    incomplete: packets that are cut off.
+    hidden: packets of `times` that are not shown.
+    incomplete: packets of `times` that are cut off.
     reached: seconds at which the last packet of any stream ends.
   """
 
@@ -36,6 +51,7 @@ class Packets:
   time_base: tuple[int, int]
   promised: int
   duration: float
+  stored: int = 0
   times: list[int | None] = dataclasses.field(default_factory=list)
   keys: list[bool] = dataclasses.field(default_factory=list)
   hidden: int = 0
@@ -49,21 +65,31 @@ def read(source: Source) -> Packets:
   Raises:
     Unreadable: it is no video, or cut off, or damaged.
   """
-  missing_bytes = containers.missing_bytes(source)
+  missing = missing_bytes(source)
   try:
     packets = _demux(source)
   except Unreadable as e:
-    if not missing_bytes:
+    if not missing:
       raise
-    raise Unreadable(
-        f'it is cut off: {missing_bytes} bytes are missing'
-    ) from e
-  _check_complete(packets, missing_bytes)
+    raise Unreadable(f'it is cut off: {missing} bytes are missing') from e
+  _check_complete(packets, missing)
   return packets
 
 
+def missing_bytes(source: Source) -> int:
+  """Returns how many bytes a cut-off AVI, MP4, MOV, MKV or WebM file lacks.
+
+  Reads the lengths of the outermost pieces only. 0 stands for a complete file,
+  or one that does not say how long it is.
+  """
+  if isinstance(source, bytes):
+    return _missing(io.BytesIO(source), len(source))
+  with open(source, 'rb') as file:
+    return _missing(file, os.fstat(file.fileno()).st_size)
+
+
 def _demux(source) -> Packets:
-  with film.open_video(source) as (container, stream):
+  with open_video(source) as (container, stream):
     base = stream.time_base
     name = container.format.name
     # FFmpeg builds MP4's index when it opens the file, edit lists included.
@@ -77,38 +103,41 @@ def _demux(source) -> Packets:
         promised=indexed or stream.frames,
         duration=(container.duration or 0) / 1e6,
     )
+    ours = []
     try:
       for packet in container.demux():
         if packet.dts is None and packet.pts is None and not packet.size:
           continue
-        _note_packet(out, packet, packet.stream.index == stream.index)
-    except film.av.error.FFmpegError as e:
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is not None and packet.time_base:
+          end = float((time + (packet.duration or 0)) * packet.time_base)
+          out.reached = max(out.reached, end)
+        if packet.stream.index == stream.index:
+          flags = packet.is_keyframe, packet.is_discard, packet.is_corrupt
+          ours.append((packet.pts, *flags))
+        if len(ours) > _MAX_FRAMES:
+          raise Unreadable(f'it has more than {_MAX_FRAMES} frames')
+    except av.error.FFmpegError as e:
       raise Unreadable(
-          f'it is damaged: the container ends after {len(out.times)} frames '
-          f'({film.reason(e)})'
+          f'it is damaged: the container ends after {len(ours)} frames '
+          f'({reason(e)})'
       ) from e
-  if not out.times:
+  if not ours:
     raise Unreadable('it holds 0 frames')
+  out.stored = len(ours)
+  start = next((k for k, (_, key, *_) in enumerate(ours) if key), 0)
+  first = ours[start][0]
+  for time, key, hidden, corrupt in ours[start:]:
+    if time is None or first is None or time >= first:
+      out.times.append(time)
+      out.keys.append(key)
+      out.hidden += hidden
+      out.incomplete += corrupt
   return out
 
 
-def _note_packet(out: Packets, packet, is_video: bool):
-  time = packet.dts if packet.pts is None else packet.pts
-  if time is not None and packet.time_base:
-    end = float((time + (packet.duration or 0)) * packet.time_base)
-    out.reached = max(out.reached, end)
-  if not is_video:
-    return
-  out.times.append(packet.pts)
-  out.keys.append(packet.is_keyframe)
-  out.hidden += packet.is_discard
-  out.incomplete += packet.is_corrupt
-  if len(out.times) > film.MAX_FRAMES:
-    raise Unreadable(f'it has more than {film.MAX_FRAMES} frames')
-
-
 def _check_complete(packets: Packets, missing_bytes: int):
-  count = len(packets.times)
+  count = packets.stored
   missing = packets.promised - count
   is_matroska = packets.container.startswith('matroska')
   # A file cut behind its last frame (an AVI without its index) is sound.
@@ -130,3 +159,59 @@ def _check_complete(packets: Packets, missing_bytes: int):
           f'it is cut off: {packets.duration:.1f} s promised, '
           f'{packets.reached:.1f} s there'
       )
+
+
+def _missing(file, size: int) -> int:
+  head = file.read(12)
+  if head[:4] == b'RIFF':
+    end_of = _riff_end
+  elif head[:4] == _EBML:
+    end_of = _ebml_end
+  elif head[4:8] in (b'ftyp', b'moov', b'mdat', b'wide', b'free', b'skip'):
+    end_of = _box_end
+  else:
+    return 0
+  position = 0
+  for _ in range(_MAX_PIECES):
+    file.seek(position)
+    end = end_of(file.read(16), position)
+    if end is None or end <= position:
+      return 0
+    if end >= size:
+      return end - size
+    position = end
+  return 0
+
+
+def _riff_end(head: bytes, position: int) -> int | None:
+  if len(head) < 8 or head[:4] != b'RIFF':
+    return None
+  return position + 8 + struct.unpack('<I', head[4:8])[0]
+
+
+def _box_end(head: bytes, position: int) -> int | None:
+  if len(head) < 8:
+    return None
+  length = struct.unpack('>I', head[:4])[0]
+  if length == 1 and len(head) == 16:
+    length = struct.unpack('>Q', head[8:16])[0]
+  # 0 means "to the end of the file".
+  return position + length if length else None
+
+
+def _ebml_end(head: bytes, position: int) -> int | None:
+  """Element = number of variable length (id), another (size), contents."""
+  if not head or not head[0]:
+    return None
+  id_bytes = 9 - head[0].bit_length()
+  if len(head) <= id_bytes or not head[id_bytes]:
+    return None
+  size_bytes = 9 - head[id_bytes].bit_length()
+  if len(head) < id_bytes + size_bytes:
+    return None
+  field = head[id_bytes : id_bytes + size_bytes]
+  length = int.from_bytes(field, 'big') & ((1 << 7 * size_bytes) - 1)
+  # All ones: a live stream of unknown length.
+  if length == (1 << 7 * size_bytes) - 1:
+    return None
+  return position + id_bytes + size_bytes + length

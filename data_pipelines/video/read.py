@@ -1,14 +1,20 @@
-"""Exactly the frames asked for, of any clip, as numpy arrays."""
+"""Reads exactly the frames asked for, of any clip, as numpy arrays."""
 
 import os
 from collections.abc import Sequence
 
+import av
 import numpy as np
 
 from data_pipelines.errors import UserError
-from data_pipelines.video import decord_reader, film, picking, pictures
-from data_pipelines.video import probe as probe_lib
-from data_pipelines.video.probe import Probe
+from data_pipelines.video import (
+  decord_reader,
+  image_folder,
+  probes,
+  pyav_reader,
+)
+from data_pipelines.video.container import Unreadable, reason
+from data_pipelines.video.probes import Probe
 
 
 class VideoError(UserError):
@@ -25,19 +31,18 @@ def read_frames(
 
   Safe to call from several threads. Where the probe found that to be exact,
   PyAV starts from a key frame and leaves out the B-frames that are not asked
-  for; files without B-frames are read with decord if that is exact, and what
-  is left with PyAV from the beginning.
+  for.
 
   Args:
-    source: path of a file or of a folder of numbered pictures, or a file's
-      contents as bytes; the contents of pictures, in order, with their probe.
+    source: path of a file or of a folder of numbered images, or a file's
+      contents as bytes; the contents of images, in order, with their probe.
     indices: frame numbers in 0..num_frames - 1; any order, repeats allowed.
-    probe: what `probe.probe` found for this file. Without it, or if the file
+    probe: what `probes.probe` found for this file. Without it, or if the file
       has changed since, the file is probed first (remembered per file).
     name: what to call the bytes in messages.
 
   Returns:
-    uint8 [T, H, W, 3], RGB, upright (rotation tags applied).
+    uint8 [T, H, W, 3], RGB, turned and mirrored as a player shows it.
 
   Raises:
     VideoError: the file is missing, broken or no video, or has no such
@@ -45,8 +50,9 @@ def read_frames(
 
   Source: EV-CLIP dassl/data/data_manager.py, which decodes whole files with
     torchvision.io.read_video.
-  Differs: broken files are an error instead of a shorter clip; rotation tags
-    are respected; AVI files with B-frames keep their order (`pyav.timeline`).
+  Differs: broken files are an error instead of a shorter clip; display
+    matrices are respected; AVI files with B-frames keep their order
+    (`container.timeline`).
   """
   if isinstance(source, bytearray | memoryview):
     source = bytes(source)
@@ -57,7 +63,7 @@ def read_frames(
         f'{wanted.shape} and type {wanted.dtype}.'
     )
   if probe is None or _changed(source, probe):
-    probe = probe_lib.probe(source, name)
+    probe = probes.probe(source, name)
   check(probe)
   if not wanted.size:
     return np.zeros((0, probe.height, probe.width, 3), np.uint8)
@@ -70,8 +76,8 @@ def read_frames(
   unique, place = np.unique(wanted, return_inverse=True)
   try:
     frames = _read(source, unique.tolist(), probe)
-  except (film.Unreadable, film.av.error.FFmpegError, RuntimeError) as e:
-    raise VideoError(_message(probe.name, film.reason(e))) from e
+  except (Unreadable, av.error.FFmpegError, RuntimeError) as e:
+    raise VideoError(_message(probe.name, reason(e))) from e
   out = np.empty((len(wanted), probe.height, probe.width, 3), np.uint8)
   for t, k in enumerate(place):
     out[t] = frames[k]
@@ -87,7 +93,7 @@ def check(probe: Probe):
 def range_indices(
     probe: Probe, start: float | None = None, end: float | None = None
 ) -> tuple[int, int]:
-  """The frames shown between two moments, by the file's own timestamps.
+  """Finds the frames shown between two moments, by the file's own timestamps.
 
   Args:
     probe: of the file.
@@ -99,7 +105,8 @@ def range_indices(
     start <= t < end.
 
   Raises:
-    VideoError: the range holds no frame; or the file is broken.
+    VideoError: the range holds no frame or a damaged one; or the file is
+      broken.
   """
   check(probe)
   if start is None and end is None:
@@ -107,7 +114,7 @@ def range_indices(
     return 0, probe.num_frames
   if not probe.fps:
     raise VideoError(
-        f'{probe.name} holds pictures, which do not say when they are shown: '
+        f'{probe.name} holds images, which do not say when they are shown: '
         'its pieces are given by frame numbers, not by seconds.'
     )
   seconds = probe.seconds()
@@ -122,64 +129,38 @@ def range_indices(
         f'and {"its end" if end is None else f"{end} s"}: it lasts '
         f'{probe.duration:.2f} s.'
     )
+  check_frames(probe, int(first), int(stop))
   return int(first), int(stop)
 
 
 def check_frames(probe: Probe, first: int, stop: int):
-  """Raises VideoError unless the frames first..stop - 1 are there."""
+  """Raises VideoError unless the frames first..stop - 1 are there and sound."""
   check(probe)
   if not 0 <= first < stop <= probe.num_frames:
+    numbers = ''
+    if probe.images:
+      last = probe.first_image + probe.num_frames - 1
+      numbers = (
+          f' The numbers of its images run from {probe.first_image} to {last}.'
+      )
     raise VideoError(
         f'cannot read the frames {first}:{stop} of the video {probe.name}: it '
-        f'has {probe.num_frames} frames, 0 to {probe.num_frames - 1}.'
-        + _pictures(probe)
+        f'has {probe.num_frames} frames, 0 to {probe.num_frames - 1}.{numbers}'
     )
-  hole = pictures.first_hole(probe.holes, first, stop)
-  if hole is not None:
-    name = probe.pictures.format(probe.first_picture + hole)
-    raise VideoError(
-        _message(probe.name, f'its picture {name} is missing')
-        + _pictures(probe)
-    )
-  for index, fault in probe.broken:
-    if first <= index < stop:
+  for begin, end, fault in probe.broken:
+    if begin < stop and first < end:
       raise VideoError(_message(probe.name, fault))
-
-
-def _pictures(probe: Probe) -> str:
-  """Which pictures a folder has, for messages."""
-  if not probe.pictures:
-    return ''
-  first = probe.first_picture
-  return (
-      f' The numbers of its pictures run from {first} to '
-      f'{first + probe.num_frames - 1}.'
-  )
 
 
 def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
   if not isinstance(source, bytes | tuple):
     source = os.path.abspath(os.fspath(source))
-  if probe.pictures:
-    found = pictures.Series(
-        probe.pictures, probe.first_picture, probe.num_frames
-    )
-    return pictures.read(
-        source, unique, found, probe.height, probe.width
-    )
-  # A probe may come from a machine that has decord; PyAV is exact as well, and
-  # faster where there is something to leave out.
-  with_decord = probe.decoder == 'decord' and not probe.spare
-  if with_decord and decord_reader.available():
+  if probe.images:
+    return image_folder.read(source, unique, probe)
+  # A probe may come from a machine that has decord; PyAV is exact as well.
+  if probe.decoder == 'decord' and decord_reader.available():
     return decord_reader.read(source, unique)
-  return picking.read(
-      source,
-      unique,
-      probe.timestamps(),
-      probe.keyframes,
-      probe.rotation,
-      probe.spare_frames(),
-  )
+  return pyav_reader.read(source, unique, probe)
 
 
 def _changed(source, probe: Probe) -> bool:
@@ -192,7 +173,7 @@ def _changed(source, probe: Probe) -> bool:
     return False
   if isinstance(source, bytes):
     return len(source) != probe.size_bytes
-  return probe.key != probe_lib.file_key(source)
+  return probe.key != probes.file_key(source)
 
 
 def _message(name: str, fault: str) -> str:

@@ -1,12 +1,11 @@
 """python -m evclip_jax.lab.pretrain [--out=DIR] [--steps=N]
 
-Makes the packaged tiny networks and their vocabulary anew: draws pictures of
-the pre-training classes, trains the tiny CLIP and the tiny video trunk, and
-writes tiny_clip.safetensors, tiny_encoder.safetensors and tiny_vocab.json in
-float16. Without --out it writes into the package itself.
+Makes the packaged tiny networks and their vocabulary anew: draws images of the
+pre-training classes, trains the tiny CLIP and the tiny video trunk, and writes
+tiny_clip.safetensors, tiny_encoder.safetensors and tiny_vocab.json in float16.
+Without --out it writes into the package itself.
 """
 
-import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
@@ -20,22 +19,20 @@ from flax.traverse_util import flatten_dict
 from data_pipelines import cli
 from data_pipelines.errors import UserError
 from evclip_jax.lab import pretrain_clip, pretrain_encoder
-from evclip_jax.lab.recipe import Recipe
 from evclip_jax.models.clip import tokenizer
-from evclip_jax.reporting import log
 from evclip_jax.weights import own_file
 from evclip_jax.weights.own_file import tree_hash
 
 
 def define_flags():
-  """The flags of this command."""
+  """Defines this command's flags."""
   package = pathlib.Path(__file__).parent.parent / 'assets'
   flags.DEFINE_string('out', str(package), 'Where the three files go.')
   flags.DEFINE_string(
-      'album_dir', 'runs/lab', 'Where the drawn pictures are kept (2 GB).'
+      'album_dir', 'runs/lab', 'Where the drawn images are kept (2 GB).'
   )
   flags.DEFINE_integer(
-      'steps', 0, 'Fewer steps and pictures, to try it; 0 = the recipe.'
+      'steps', 0, 'Fewer steps and images, to try it; 0 = the recipe.'
   )
 
 
@@ -48,40 +45,24 @@ def main(args: list[str]):
 
 
 def make(out: pathlib.Path, album_dir: pathlib.Path, steps: int = 0):
-  """Trains both networks.
+  """Trains both networks and writes their files.
 
   Args:
     out: folder of the files, made if need be.
-    album_dir: folder of the drawn pictures; those of an earlier time are used.
-    steps: fewer steps and pictures, to try it; 0 = the recipe.
-
-  Raises:
-    UserError: `out` cannot be written.
+    album_dir: folder of the drawn images; those of an earlier time are used.
+    steps: fewer steps and images, to try it; 0 = the recipe.
   """
   out.mkdir(parents=True, exist_ok=True)
-  workers = os.cpu_count() or 1
-  recipe = shorten(pretrain_clip.RECIPE, steps)
-  with _bars('tiny CLIP', recipe) as bars:
-    sizes, params, words = pretrain_clip.pretrain(
-        recipe, album_dir, workers, bars.rendered, bars.trained
-    )
+  recipe = pretrain_clip.RECIPE
+  recipe = recipe.shorter(steps) if steps else recipe
+  sizes, params, words = pretrain_clip.pretrain(recipe, album_dir)
   write(out / 'tiny_clip.safetensors', 'clip', params, sizes)
   tokenizer.write_json(words, out / 'tiny_vocab.json')
-  recipe = shorten(pretrain_encoder.RECIPE, steps)
-  with _bars('tiny trunk', recipe) as bars:
-    sizes, params = pretrain_encoder.pretrain(
-        recipe, album_dir, workers, bars.rendered, bars.trained
-    )
+  recipe = pretrain_encoder.RECIPE
+  recipe = recipe.shorter(steps) if steps else recipe
+  sizes, params = pretrain_encoder.pretrain(recipe, album_dir)
   write(out / 'tiny_encoder.safetensors', 'encoder', params, sizes)
-  log.log(f'written to {out}')
-
-
-def shorten(recipe: Recipe, steps: int) -> Recipe:
-  """A recipe of so many steps and just the pictures for them; 0 = as it is."""
-  if not steps:
-    return recipe
-  pictures = min(recipe.pictures, max(512, steps * recipe.batch_size))
-  return dataclasses.replace(recipe, steps=steps, pictures=pictures)
+  print(f'written to {out}')
 
 
 def write(
@@ -95,37 +76,8 @@ def write(
   own_file.write(path, part, half, sizes, {'tree_hash': tree_hash(whole)})
 
 
-class _bars:
-  """Two progress bars: pictures drawn, steps trained."""
-
-  def __init__(self, name: str, recipe: Recipe):
-    self._drawing = log.progress(
-        recipe.pictures, f'{name}: drawing', unit='picture'
-    )
-    self._training = log.progress(
-        recipe.steps, f'{name}: training', unit='step'
-    )
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *_):
-    self._drawing.close()
-    self._training.close()
-
-  def rendered(self, done: int):
-    """So many pictures are drawn."""
-    self._drawing.update(done - self._drawing.n)
-
-  def trained(self, step: int, metrics: dict[str, float]):
-    """A step is done."""
-    text = ', '.join(f'{k} {v:.3f}' for k, v in metrics.items())
-    self._training.set_postfix_str(text, refresh=False)
-    self._training.update(step + 1 - self._training.n)
-
-
 if __name__ == '__main__':
-  # A process that renders imports this file too; it wants no device.
+  # A process that draws imports this file too; it wants no device.
   jax.config.update('jax_platforms', os.environ.get('JAX_PLATFORMS', 'cpu'))
   define_flags()
   cli.run(main)

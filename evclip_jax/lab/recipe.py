@@ -1,11 +1,16 @@
-"""How long and how fast the packaged networks are trained."""
+"""How the packaged networks are trained: how long, how fast, by which loop."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tqdm
+
+from evclip_jax.lab.albums import Album
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,24 +18,67 @@ class Recipe:
   """One pre-training.
 
   Attributes:
-    pictures: in the album that is drawn for it.
+    images: in the album that is drawn for it.
     steps: of training.
-    batch_size: pictures per step.
+    batch_size: images per step.
     learning_rate: at its highest, after a warm-up of a tenth of the steps.
     weight_decay: AdamW's, on matrices.
-    seed: of pictures and weights.
+    seed: of images and weights.
   """
 
-  pictures: int
+  images: int
   steps: int
   batch_size: int
   learning_rate: float
   weight_decay: float = 0.05
   seed: int = 0
 
+  def shorter(self, steps: int) -> 'Recipe':
+    """Returns the recipe with so many steps and just the images for them."""
+    images = min(self.images, max(512, steps * self.batch_size))
+    return dataclasses.replace(self, steps=steps, images=images)
+
+
+def train(
+    recipe: Recipe,
+    album: Album,
+    params: dict[str, Any],
+    loss: Callable,
+    given: Callable[[int, list], Any],
+) -> dict[str, Any]:
+  """Trains all parameters and returns them.
+
+  Args:
+    recipe: how long and how fast.
+    album: what to train on.
+    params: a tree of arrays.
+    loss: (params, images, given, key) -> (scalar, metrics by name).
+    given: (step, scenes) -> what the loss is told of a batch beside its images.
+  """
+  optimizer = make_optimizer(recipe)
+  state = optimizer.init(params)
+  key = jax.random.key(recipe.seed)
+
+  @jax.jit
+  def train_step(params, state, images, given, rng):
+    grads, metrics = jax.grad(loss, has_aux=True)(params, images, given, rng)
+    updates, state = optimizer.update(grads, state, params)
+    return optax.apply_updates(params, updates), state, metrics
+
+  batches = album.batches(recipe.seed, recipe.batch_size, recipe.steps)
+  bar = tqdm.tqdm(batches, 'train', recipe.steps, unit='step', mininterval=1)
+  for step, (scenes, images) in enumerate(bar):
+    rng = jax.random.fold_in(key, step)
+    params, state, metrics = train_step(
+        params, state, images, given(step, scenes), rng
+    )
+    text = ', '.join(f'{k} {float(v):.3f}' for k, v in metrics.items())
+    bar.set_postfix_str(text, refresh=False)
+  return params
+
 
 def make_optimizer(recipe: Recipe) -> optax.GradientTransformation:
-  """AdamW with warm-up and cosine; no decay of vectors and scalars."""
+  """Returns AdamW with warm-up and cosine; vectors and scalars do not decay."""
   schedule = optax.warmup_cosine_decay_schedule(
       0.0,
       recipe.learning_rate,
@@ -52,7 +100,7 @@ def make_optimizer(recipe: Recipe) -> optax.GradientTransformation:
 def principal_filters(
     patches: np.ndarray, count: int, floor: float
 ) -> np.ndarray:
-  """The directions in which patches differ most, scaled to even them out.
+  """Returns the directions in which patches differ most, scaled to be even.
 
   A network whose first layer starts with these learns in hundreds of steps what
   takes thousands from random filters.

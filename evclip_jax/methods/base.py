@@ -23,7 +23,6 @@ _SHARED = (
     'batch_moments',
     'checkpoints',
     'losses',
-    'trained',
 )
 
 Params = dict[str, Any]
@@ -164,6 +163,50 @@ def trains(name: str, settings: Any) -> bool:
   """Returns whether a method with these settings trains any weight."""
   says = getattr(load(name), 'trains', None)
   return says is None or says(settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearHead:
+  """One output per class of training, in place of class texts.
+
+  Attributes:
+    width: of the features.
+    class_names: of training, in label order.
+    std: of the first weights, which are normal; biases are 0.
+  """
+
+  width: int
+  class_names: tuple[str, ...]
+  std: float = 0.01
+
+  def init(self, rng: jax.Array) -> Params:
+    """Draws {'kernel': [width, K], 'bias': [K]}."""
+    shape = self.width, len(self.class_names)
+    kernel = self.std * jax.random.normal(rng, shape)
+    return {'kernel': kernel, 'bias': jnp.zeros(shape[1])}
+
+  def __call__(self, own: Params, features: jax.Array) -> jax.Array:
+    """Computes logits float32 [..., K] of features [..., width]."""
+    return features.astype(jnp.float32) @ own['kernel'] + own['bias']
+
+  def class_texts(self, names: list[str]) -> list[list[str]]:
+    """Returns the names, for `Method.class_texts`.
+
+    Raises:
+      UserError: the names are not those of training.
+    """
+    if tuple(names) != self.class_names:
+      other = [n for n in names if n not in self.class_names][:3]
+      raise UserError(
+          f'a linear head knows its {len(self.class_names)} classes of '
+          f'training, not a list of {len(names)} ({", ".join(other)} ...).\n'
+          '  Score such a list with a method that reads class names.'
+      )
+    return [list(names)]
+
+  def text(self, params: Params, tokens: jax.Array) -> jax.Array:
+    """Returns zeros [M, K, 1], for `Method.text`: nothing is encoded."""
+    return jnp.zeros((*tokens.shape[:-1], 1))
 
 
 def normalise_rows(x: jax.Array) -> jax.Array:

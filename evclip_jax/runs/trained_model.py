@@ -219,7 +219,7 @@ class TrainedModel:
       ]
       return np.stack(made)
     path = os.path.abspath(video)
-    alone = clip_lib.one_video(path, probe.probe(path))
+    alone = clip_lib.one_video(path, probe(path))
     return np.stack([
         clip_lib.read(
             clip_lib.eval_clip(alone, 0, spec, view, *views),

@@ -2,19 +2,20 @@
 
 import pytest
 
-from data_pipelines.video import film
+from data_pipelines.video import examine, pyav_reader
 
 
 @pytest.fixture
 def decoded(monkeypatch):
   """Counts the frames that come out of the decoder."""
   count = []
-  original = film.decode
 
   def counting(*args):
     for frame in original(*args):
       count.append(1)
       yield frame
 
-  monkeypatch.setattr(film, 'decode', counting)
+  original = pyav_reader.decode
+  monkeypatch.setattr(pyav_reader, 'decode', counting)
+  monkeypatch.setattr(examine, 'decode', counting)
   return count

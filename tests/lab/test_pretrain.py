@@ -10,12 +10,12 @@ import safetensors
 
 from data_pipelines.demo import scenes
 from data_pipelines.demo.shapes import COLOURS
-from evclip_jax.lab import captions, films, pretrain, pretrain_clip
+from evclip_jax.lab import albums, pretrain, pretrain_clip
 from evclip_jax.lab.recipe import Recipe, make_optimizer, principal_filters
 from evclip_jax.models import pixels as video
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.swin3d.trunk import VideoEncoder
-from evclip_jax.weights import load
+from evclip_jax.weights import vocabulary
 from evclip_jax.weights.load import load_clip, load_encoder
 
 ASSETS = pathlib.Path(pretrain.__file__).parent.parent / 'assets'
@@ -25,14 +25,10 @@ WEIGHTS = ('tiny_clip.safetensors', 'tiny_encoder.safetensors')
 def test_captions_are_of_known_words_only():
   scene = scenes.draw_scene(0, 0, ('rolling', 'cup'), 'bright')
   rng = np.random.default_rng(0)
-  said = {captions.caption(scene, rng) for _ in range(200)}
+  said = {pretrain_clip.caption(scene, rng) for _ in range(200)}
   assert 'a video of rolling cup.' in said
-  assert len(said) == len(captions.TEMPLATES)
-  known = ' '.join(
-      captions.corpus(
-          list(scenes.MOTIONS), list(scenes.OBJECTS), list(COLOURS)
-      )
-  )
+  assert len(said) == len(pretrain_clip.TEMPLATES)
+  known = ' '.join(pretrain_clip.corpus())
   for sentence in said:
     assert set(sentence.split()) <= set(known.split())
 
@@ -40,17 +36,17 @@ def test_captions_are_of_known_words_only():
 def test_an_album_holds_pretraining_classes_and_does_not_depend_on_workers(
     tmp_path,
 ):
-  albums = [
-      films.make_album(
-          0, 'x', scenes.DOMAINS, 40, 2, tmp_path / str(n), n, lambda done: None
+  made = [
+      albums.make_album(
+          'x', 0, scenes.DOMAINS, 40, tmp_path / str(n), workers=n
       )
       for n in (1, 2)
   ]
-  np.testing.assert_array_equal(albums[0].pictures, albums[1].pictures)
-  assert albums[0].pictures.shape == (40, 2, 120, 160, 3)
+  np.testing.assert_array_equal(made[0].images, made[1].images)
+  assert made[0].images.shape == (40, 1, 120, 160, 3)
   allowed = set(scenes.pretraining_classes())
-  assert {(s.motion, s.thing) for s in albums[0].scenes} <= allowed
-  batches = list(albums[0].batches(0, 16, 3))
+  assert {(s.motion, s.thing) for s in made[0].scenes} <= allowed
+  batches = list(made[0].batches(0, 16, 3))
   assert len(batches) == 3
   first, second = ({s.seed for s in drawn} for drawn, _ in batches[:2])
   assert len(first) == 16 and not first & second  # one epoch
@@ -61,7 +57,7 @@ def test_view_is_the_pipelines_resize_and_crop():
 
   scene = scenes.draw_scene(0, 0, ('rolling', 'cup'), 'bright')
   picture = scenes.render(scene, [0])
-  seen = np.asarray(films.view(picture[None], None))[0, 0]
+  seen = np.asarray(albums.view(picture[None], None))[0, 0]
   large = resize.resize(picture, 256, 340)[0]
   wanted = large[16:240, 58:282].astype(float)
   # The lab does not round to whole grey levels.
@@ -78,7 +74,7 @@ def test_principal_filters_even_out_the_directions():
 
 
 def test_optimizer_does_not_decay_vectors():
-  recipe = Recipe(pictures=1, steps=10, batch_size=1, learning_rate=0.1)
+  recipe = Recipe(images=1, steps=10, batch_size=1, learning_rate=0.1)
   optimizer = make_optimizer(recipe)
   params = {'matrix': jnp.ones((2, 2)), 'vector': jnp.ones(2)}
   state = optimizer.init(params)
@@ -108,7 +104,7 @@ def test_assets_are_small_and_in_half_precision():
 
 
 def test_vocabulary_spells_any_name_and_knows_the_worlds_words():
-  tokenizer = load.load_tokenizer('tiny')
+  tokenizer = vocabulary.load_tokenizer('tiny')
   for word in (*scenes.MOTIONS, *scenes.OBJECTS, *COLOURS):
     assert len(tokenizer.ids(word)) == 1, word
   assert len(tokenizer.ids('applying-eye makeup 42 é')) > 4
@@ -127,7 +123,7 @@ def test_packaged_trunk_has_the_demos_geometry():
 def test_zero_shot_names_bright_scenes_of_classes_never_trained_on():
   loaded = load_clip('tiny')
   clip, params = Clip(loaded.sizes), loaded.params
-  tokenizer = load.load_tokenizer('tiny')
+  tokenizer = vocabulary.load_tokenizer('tiny')
   names = [scenes.class_name(*pair) for pair in scenes.DEMO_CLASSES]
   texts = clip.text(
       params, tokenizer.encode([f'A video of {name}.' for name in names])
@@ -137,8 +133,9 @@ def test_zero_shot_names_bright_scenes_of_classes_never_trained_on():
       for pair in scenes.DEMO_CLASSES
       for n in range(4)
   ]
-  pictures = films.view(scenes.render_many(drawn, [[6]] * 40), None)[:, 0]
-  pixels = video.normalise(pictures, video.IMAGENET_MEAN, video.IMAGENET_STD)
+  drawn = np.stack([scenes.render(scene, [6]) for scene in drawn])
+  images = albums.view(drawn, None)[:, 0]
+  pixels = video.normalise(images, video.IMAGENET_MEAN, video.IMAGENET_STD)
   scores = np.asarray(_unit(clip.images(params, pixels)) @ _unit(texts).T)
   right = scores.argmax(axis=1) == np.repeat(np.arange(10), 4)
   # Chance is 10 %; for 40 draws 30 % is already beyond three deviations.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import optax
 import pytest
 from flax.traverse_util import flatten_dict
 
+from evclip_jax.config import experiment, schema
 from evclip_jax.methods import base
 from evclip_jax.training import devices, steps
 from evclip_jax.training.params import merge, split
@@ -17,7 +19,7 @@ from tests.methods import tiny
 
 ROWS = 4
 NUMBERS = ('loss', 'gradient_norm')
-KEYS = {'drop_path': jax.random.key(1), 'dropout': jax.random.key(2)}
+KEYS = {name: jax.random.key(i) for i, name in enumerate(steps.STREAMS)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Built:
   bank: jax.Array
   # What the loss gets: the bank, or the tokens where texts train.
   classes: jax.Array
-  prompts: list
+  texts: list
 
   def batch(self, rows, seed=0):
     return tiny.batch(rows, seed, self.method.episodic)
@@ -63,12 +65,12 @@ def built(name: str) -> Built:
   own = method.init(jax.random.key(0))
   if own:
     params['method'] = own
-  prompts = method.class_texts(list(names))
-  tokens = tiny.tokens(len(prompts))
+  texts = method.class_texts(list(names))
+  tokens = tiny.tokens(len(texts))
   bank = jax.jit(method.text)(params, tokens)
   classes = tokens if method.text_trains else bank
   halves = split(params, method.trainable)
-  return Built(name, method, *halves, bank, classes, prompts)
+  return Built(name, method, *halves, bank, classes, texts)
 
 
 @pytest.fixture(params=base.names())
@@ -83,27 +85,63 @@ def trains(case):
   return case
 
 
+def test_the_networks_have_two_blocks():
+  assert min(tiny.CLIP.vision_layers, tiny.CLIP.text_layers) >= 2
+
+
+def test_the_module_says_whether_anything_trains(case):
+  settings = base.load(case.name).Settings()
+  assert base.trains(case.name, settings) == bool(case.trainable)
+
+
+def test_a_recipe_has_keys_of_the_schema(case):
+  config = experiment.new(case.name)
+  experiment.use_recipe(config)
+  schema.check(experiment.choose_variant(config))
+
+
 def test_the_methods_own_leaves_all_train(case):
   assert not [path for path in case.frozen if path.startswith('method/')]
 
 
-def test_prompts_are_one_list_per_template(case):
-  for texts in case.prompts:
+def test_class_texts_are_one_list_per_template(case):
+  for texts in case.texts:
     assert len(texts) == tiny.NUM_CLASSES
     assert all(f'class {i}' in text for i, text in enumerate(texts))
-  assert case.bank.shape == (
-      len(case.prompts),
-      tiny.NUM_CLASSES,
-      tiny.CLIP.embed_dim,
-  )
+  assert case.bank.shape[:2] == (len(case.texts), tiny.NUM_CLASSES)
 
 
 def test_pixels_are_normalised_floats(case):
-  video = case.batch(1)['video']
-  pixels = case.method.pixels(video, None)
-  assert pixels.shape == video.shape
-  assert pixels.dtype == jnp.float32
-  assert 1 < float(jnp.abs(pixels).max()) < 3
+  video = case.batch(2)['video']
+  plain = case.method.pixels(video, None)
+  assert 1 < float(jnp.abs(plain).max()) < 3
+  pixels = jax.jit(case.method.pixels)
+  drawn = pixels(video, KEYS['pixels'])
+  np.testing.assert_array_equal(drawn, pixels(video, KEYS['pixels']))
+  for found in (plain, drawn):
+    assert found.shape == video.shape
+    assert found.dtype == jnp.float32
+    assert np.isfinite(found).all()
+
+
+def test_soft_targets_are_what_the_loss_takes(case):
+  method = case.method
+  if method.targets is None:
+    pytest.skip('labels are the targets')
+  batch = case.batch(ROWS)
+  target = method.targets(batch['label'], tiny.NUM_CLASSES, KEYS['pixels'])
+  assert target.shape == (ROWS, tiny.NUM_CLASSES)
+  np.testing.assert_allclose(target.sum(1), 1, rtol=1e-5)
+  assert target.min() >= 0
+  params = merge(case.frozen, case.trainable)
+  features = _features(case, params, batch)
+  one_hot = jax.nn.one_hot(batch['label'], tiny.NUM_CLASSES)
+  values = [
+      method.loss(params, features, case.classes, batch | soft, None)[0]
+      for soft in ({}, {'target': one_hot}, {'target': target})
+  ]
+  assert values[0] == pytest.approx(values[1], rel=1e-5)
+  assert values[2] != values[0]
 
 
 def test_logits_are_float32_per_clip_and_class(case):
@@ -153,19 +191,18 @@ def test_evaluation_ignores_the_random_keys(case):
   )
 
 
-def losses(case):
-  @jax.jit
-  def loss(batch):
-    params = merge(case.frozen, case.trainable)
-    pixels = case.method.pixels(batch['video'], None)
-    features = case.method.video(params, pixels, None, True)
-    return case.method.loss(params, features, case.classes, batch, None)
-
-  return loss
+def _features(case, params, batch):
+  pixels = case.method.pixels(batch['video'], None)
+  return case.method.video(params, pixels, None, True)
 
 
 def test_padding_rows_do_not_change_the_loss(case):
-  loss = losses(case)
+  @jax.jit
+  def loss(batch):
+    params = merge(case.frozen, case.trainable)
+    features = _features(case, params, batch)
+    return case.method.loss(params, features, case.classes, batch, None)
+
   batch = case.batch(ROWS)
   batch['mask'][2:] = 0
   total, parts = loss(batch)
@@ -203,12 +240,10 @@ def train(name, num_devices):
 
 def test_three_steps_move_what_trains_and_nothing_else(trains):
   _, current, frozen = train(trains.name, 1)
-  still = [
-      path
-      for path, before in trains.trainable.items()
-      if np.array_equal(before, current.trainable[path])
-  ]
-  assert not still
+  dead = trains.method.dead
+  for path, before in trains.trainable.items():
+    still = np.array_equal(before, current.trainable[path])
+    assert still == any(re.fullmatch(p, path) for p in dead), path
   for path, before in trains.frozen.items():
     np.testing.assert_array_equal(before, frozen[path])
 

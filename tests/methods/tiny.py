@@ -23,12 +23,12 @@ WAY = 2
 CLIP = dataclasses.replace(
     vit(
         width=64,
-        layers=1,
+        layers=2,
         patch=56,
         embed_dim=16,
         text_width=64,
         image_resolution=PIXELS,
-        text_layers=1,
+        text_layers=2,
         context_length=8,
         vocab_size=32,
     ),

@@ -147,10 +147,12 @@ def test_a_piece_beyond_the_end_of_its_film_is_broken(root):
 def test_files_are_examined_once(root, monkeypatch):
   (root / BAD).unlink()
   open_it(root)
-  from data_pipelines.video import probe
+  from data_pipelines.video import probes
 
-  monkeypatch.setattr(probe, '_memory', probe._Memory())
-  monkeypatch.setattr(probe, '_ask', lambda *_: pytest.fail('asked again'))
+  monkeypatch.setattr(probes, '_memory', probes.collections.OrderedDict())
+  monkeypatch.setattr(
+      probes.pool, 'run', lambda *_, **__: pytest.fail('asked again')
+  )
   open_it(root)
 
 

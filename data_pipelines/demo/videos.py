@@ -1,0 +1,179 @@
+"""Renders the demo's data: small H.264 videos of drawn actions, and lists.
+
+  ROOT/<domain>/<class>/<part>_<nr>.mp4    bright/swinging_star/test_03.mp4
+  ROOT/train.txt, test_bright.txt, test_dark.txt, test_head.txt, classes.txt
+  ROOT/demo.json                           what the folder is to hold
+
+The training pool holds as many videos of each domain, so that K shots are what
+somebody has who films where they will use the recogniser: some by day, some at
+night, some from the head. Every video is a scene of its own, so no test video
+is seen in training, nor another one of the same scene.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import io
+import json
+import multiprocessing
+import os
+import pathlib
+
+import av
+import numpy as np
+import tqdm
+
+from data_pipelines import whole_file
+from data_pipelines.demo import scenes
+from data_pipelines.errors import UserError
+from data_pipelines.lists.clips import ClipList, ClipRecord
+
+NUM_FRAMES = 40
+# Good enough that the sensor's noise survives; a video is some 50 kB. Without
+# "mbtree=0" x264 writes other bytes each time it is run.
+_X264 = {
+    'crf': '22',
+    'preset': 'veryfast',
+    'threads': '1',
+    'g': '20',
+    'x264-params': 'mbtree=0',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What a demo folder holds.
+
+  Attributes:
+    classes: (motion, object) pairs in label order.
+    seed: of the scenes.
+    train, test: videos per class and domain.
+    version: of the renderer.
+  """
+
+  classes: tuple[tuple[str, str], ...] = scenes.DEMO_CLASSES
+  seed: int = 0
+  train: int = 4
+  test: int = 6
+  version: int = scenes.VERSION
+
+  def videos(self) -> dict[str, scenes.Scene]:
+    """Returns every video's path below the root, in order, and its scene."""
+    parts = (('train', self.train), ('test', self.test))
+    return {
+        f'{domain}/{"_".join(pair)}/{part}_{n:02d}.mp4': scenes.draw_scene(
+            self.seed, n, pair, domain, f'demo {part}'
+        )
+        for domain in scenes.DOMAINS
+        for pair in self.classes
+        for part, count in parts
+        for n in range(count)
+    }
+
+  def lists(self) -> dict[str, ClipList]:
+    """Returns the lists by the name of their file, without suffix."""
+    records = {n: [] for n in ('train', *map('test_{}'.format, scenes.DOMAINS))}
+    labels = ['_'.join(pair) for pair in self.classes]
+    for path in self.videos():
+      domain, folder, file = path.split('/')
+      name = 'train' if file.startswith('train') else f'test_{domain}'
+      records[name].append(ClipRecord(path, labels.index(folder)))
+    return {
+        name: ClipList(name, tuple(r), f'the demo, seed {self.seed}')
+        for name, r in records.items()
+    }
+
+  def text(self) -> str:
+    """Returns what demo.json says."""
+    return json.dumps(dataclasses.asdict(self), indent=1) + '\n'
+
+
+def write_demo(
+    root: str | os.PathLike, plan: Plan, workers: int = 2
+) -> pathlib.Path:
+  """Renders what is missing of a demo folder.
+
+  A folder of another plan is rendered anew. The files depend on the plan alone.
+
+  Args:
+    root: the folder, made if need be.
+    plan: what to render.
+    workers: processes that render.
+
+  Returns:
+    The folder.
+
+  Raises:
+    UserError: the folder holds something else, or cannot be written.
+  """
+  root = pathlib.Path(root).expanduser()
+  marker = root / 'demo.json'
+  try:
+    if root.exists() and not marker.is_file() and any(root.iterdir()):
+      raise UserError(
+          f'data.root={root} holds other files than the demo\'s. Set '
+          '--config.data.root to a new or empty folder.'
+      )
+    names = root / 'classes.txt'
+    if not marker.is_file() or marker.read_text('utf-8') != plan.text():
+      for old in (names, *root.glob('*/*/*.mp4')):
+        old.unlink(missing_ok=True)
+      root.mkdir(parents=True, exist_ok=True)
+      whole_file.write(marker, plan.text())
+    if not names.is_file():
+      for name, clips in plan.lists().items():
+        clips.write(root / f'{name}.txt')
+      titles = [scenes.class_name(*pair) + '\n' for pair in plan.classes]
+      whole_file.write(names, ''.join(titles))
+    _render(root, plan, workers)
+  except OSError as e:
+    raise UserError(
+        f'the demo\'s videos cannot be written to {root}: {e.strerror or e}.\n'
+        '  Set --config.data.root to a folder with 50 MB to spare.'
+    ) from e
+  return root
+
+
+def encode(frames: np.ndarray) -> bytes:
+  """Returns an H.264 video in MP4; the same bytes for the same frames.
+
+  Args:
+    frames: uint8 [T, H, W, 3], H and W even.
+  """
+  file = io.BytesIO()
+  with av.open(file, 'w', format='mp4') as container:
+    stream = container.add_stream('libx264', rate=scenes.FPS, options=_X264)
+    stream.height, stream.width = frames.shape[1:3]
+    stream.pix_fmt = 'yuv420p'
+    for image in frames:
+      frame = av.VideoFrame.from_ndarray(image, format='rgb24')
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+  return file.getvalue()
+
+
+def _render(root: pathlib.Path, plan: Plan, workers: int):
+  every = plan.videos()
+  missing = [path for path in every if not (root / path).is_file()]
+  if not missing:
+    return
+  bar = tqdm.tqdm(
+      total=len(every),
+      initial=len(every) - len(missing),
+      desc='rendering the demo\'s videos',
+      unit='video',
+      mininterval=1,
+  )
+  # Spawned, as a fork would copy the state of whoever called.
+  spawn = multiprocessing.get_context('spawn')
+  with bar, concurrent.futures.ProcessPoolExecutor(workers, spawn) as pool:
+    job = functools.partial(_write_video, root)
+    drawn = [every[path] for path in missing]
+    for _ in pool.map(job, missing, drawn, chunksize=4):
+      bar.update()
+
+
+def _write_video(root: pathlib.Path, path: str, scene: scenes.Scene):
+  (root / path).parent.mkdir(parents=True, exist_ok=True)
+  frames = scenes.render(scene, range(NUM_FRAMES))
+  whole_file.write(root / path, encode(frames))

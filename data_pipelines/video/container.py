@@ -1,0 +1,225 @@
+"""An open video file: its frames, when they are shown, and their pixels.
+
+PyAV reads it, the decoder that is exact for every file. Frames are numbered in
+presentation order. Two ways of counting exist:
+
+* by time, where the container's timestamps can be trusted: the n-th smallest
+  timestamp that is shown, as in a player;
+* by output order of the decoder, for AVI (which stores no presentation times;
+  those FFmpeg guesses for files with B-frames are wrong) and for streams with
+  missing or repeated timestamps. Codecs order their frames themselves.
+
+Frames before the first key frame, as a recording begins with that was joined
+late, cannot be decoded and do not count.
+"""
+
+import contextlib
+import io
+import threading
+from collections.abc import Iterator, Sequence, Set
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+Source = str | bytes
+
+# Only real video containers: not text as "ANSI art", not images, and above
+# all not playlists, which could name other files or addresses.
+_FORMATS = (
+    'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,'
+    'ogg,h264,hevc,m4v,ivf,gif,mxf,nut,dv'
+)
+# What files of these containers are called.
+SUFFIXES = frozenset(
+    {'.3g2', '.3gp', '.asf', '.avi', '.divx', '.f4v', '.flv', '.gif', '.m2t'}
+    | {'.m2ts', '.m2v', '.m4v', '.mkv', '.mov', '.mp4', '.mpe', '.mpeg'}
+    | {'.mpg', '.mts', '.ogv', '.qt', '.ts', '.vob', '.webm', '.wmv'}
+)
+# A file larger than 8K would only be opened to exhaust the memory.
+MAX_SIDE = 16_384
+MAX_PIXELS = 7_680 * 4_320
+# A display matrix that changes nothing.
+AS_STORED = (1, 0, 0, 1)
+# Codecs whose decoder may emit frames early, before it has seen how far
+# ahead the stream reorders; there the timestamps decide.
+_SORTED_BY_TIME = ('h264', 'hevc')
+
+_thread = threading.local()
+
+
+class Unreadable(Exception):
+  """What is wrong with a video; the caller adds which video it is."""
+
+
+@contextlib.contextmanager
+def open_video(source: Source):
+  """Opens the first true video stream of a file's path or contents.
+
+  Yields:
+    (container, stream), with one decoding thread: callers run in parallel.
+
+  Raises:
+    Unreadable: not a video, no video stream, or larger than MAX_PIXELS.
+  """
+  try:
+    container = av.open(
+        io.BytesIO(source) if isinstance(source, bytes) else source,
+        container_options={
+            'format_whitelist': _FORMATS,
+            'protocol_whitelist': 'file',
+        },
+    )
+  except (av.error.FFmpegError, ValueError) as e:
+    raise Unreadable(
+        f'it is not a video file that can be opened ({reason(e)})'
+    ) from e
+  with container:
+    # The cover image of a sound file is a video stream to FFmpeg.
+    cover = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    if not streams:
+      raise Unreadable('it holds no video stream')
+    context = streams[0].codec_context
+    if context is None:
+      raise Unreadable('its codec is unknown')
+    check_size(context.width, context.height)
+    context.thread_count = 1
+    yield container, streams[0]
+
+
+def check_size(width: int, height: int):
+  """Raises Unreadable for a frame size that no real clip has."""
+  if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+    raise Unreadable(
+        f'its frames are {width}x{height} pixels; at most '
+        f'{MAX_PIXELS / 1e6:.0f} megapixels are read'
+    )
+
+
+def decode(
+    container, stream, due: Set[int] | None = None
+) -> Iterator[av.VideoFrame]:
+  """Yields all frames from the current position on, in the decoder's order.
+
+  Args:
+    container: as `open_video` gave it.
+    stream: likewise.
+    due: timestamps; of the others the decoder may leave out those on which no
+      frame builds.
+
+  Raises:
+    Unreadable: the decoder fails, or the frames change their size.
+  """
+  count = 0
+  size = None
+  try:
+    for packet in _decodable(container, stream):
+      if due is not None:
+        leave_out(stream.codec_context, packet.pts not in due)
+      for frame in packet.decode():
+        if (frame.width, frame.height) != size:
+          check_size(frame.width, frame.height)
+          if size:
+            raise Unreadable(
+                f'its frames change from {size[0]}x{size[1]} to '
+                f'{frame.width}x{frame.height} pixels'
+            )
+          size = frame.width, frame.height
+        yield frame
+        count += 1
+  except av.error.FFmpegError as e:
+    raise Unreadable(
+        f'it is damaged: decoding stops after {count} frames ({reason(e)})'
+    ) from e
+
+
+def timeline(
+    times: Sequence[int | None], container: str, codec: str
+) -> np.ndarray | None:
+  """Returns the timestamps by which a file's frames are counted.
+
+  Args:
+    times: timestamp of each frame, in the decoder's output order.
+    container: FFmpeg's name of the container.
+    codec: FFmpeg's name of the codec.
+
+  Returns:
+    Sorted int64 timestamps, one per frame shown; or None to count frames in
+    output order.
+
+  Source: torchvision.io.read_video as EV-CLIP calls it: frames sorted by
+    timestamp, negative ones dropped.
+  Differs: only MP4 and MOV hide frames by negative times (edit lists); the
+    clock of a transport stream may wrap. The original also sorts AVI files by
+    FFmpeg's guessed timestamps, which shuffles clips with B-frames, and drops
+    frames of equal time.
+  """
+  if container == 'avi' or any(t is None for t in times):
+    return None
+  values = np.asarray(times, np.int64)
+  if np.any(np.diff(values) <= 0) and codec not in _SORTED_BY_TIME:
+    return None
+  values = np.sort(values)
+  if np.any(np.diff(values) <= 0):
+    return None
+  if container.startswith('mov'):
+    values = values[values >= 0]
+  return values if len(values) else None
+
+
+def display(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+  """Returns a frame's display matrix (a, b, c, d), each of -1, 0 and 1.
+
+  A stored place (x, y) is shown at (a x + c y, b x + d y), but for a shift.
+  Other angles than whole quarters are rounded.
+  """
+  data = frame.side_data.get('DISPLAYMATRIX')
+  if data is None:
+    return AS_STORED
+  a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+  signs = [-1 if x < 0 else 1 for x in (a, b, c, d)]
+  if abs(a) + abs(d) >= abs(b) + abs(c):
+    return signs[0], 0, 0, signs[3]
+  return 0, signs[1], signs[2], 0
+
+
+def leave_out(context, unasked: bool):
+  """Lets a decoder skip, from now on, frames on which no other builds."""
+  context.skip_frame = 'NONREF' if unasked else 'DEFAULT'
+
+
+def rgb(
+    frame: av.VideoFrame, matrix: tuple[int, int, int, int] = AS_STORED
+) -> np.ndarray:
+  """Converts a frame to uint8 [H, W, 3], turned and mirrored as it is shown.
+
+  Source: EV-CLIP reads with PyAV's `to_rgb`; this is the same conversion.
+  """
+  # PyAV would start a thread per core for every frame, and a new converter for
+  # each, which takes five times as long.
+  if not hasattr(_thread, 'converter'):
+    _thread.converter = VideoReformatter()
+  converted = _thread.converter.reformat(frame, format='rgb24', threads=1)
+  a, b, c, d = matrix
+  pixels = converted.to_ndarray()
+  return pixels.swapaxes(0, 1)[::b, ::c] if b else pixels[::d, ::a]
+
+
+def reason(error: Exception) -> str:
+  """Returns FFmpeg's own words, without its error number and the file name."""
+  return getattr(error, 'strerror', None) or str(error)
+
+
+def _decodable(container, stream) -> Iterator[av.Packet]:
+  """Yields packets from the first key frame on; all if none is marked."""
+  for wait in (True, False):
+    for packet in container.demux(stream):
+      wait = wait and not packet.is_keyframe
+      # An empty packet in mid-stream is AVI's "as before". The decoder would
+      # take it for the end.
+      if not wait and (packet.size or packet.dts is None):
+        yield packet
+    if not wait:
+      return
+    container.seek(0, any_frame=True)

@@ -1,0 +1,240 @@
+"""Clips that are folders of numbered images.
+
+`frame_0000000001.jpg` (EPIC-Kitchens), `img_00001.jpg` (EZ-CLIP) and any other
+name that ends in a number. The first image is frame 0, whatever its number.
+"""
+
+import collections
+import functools
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from data_pipelines.video.container import Unreadable, check_size
+
+CONTAINER = 'images'
+_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP')
+_NUMBERED = re.compile(
+    r'(.*?)([0-9]{1,18})(\.jpg|\.jpeg|\.png|\.webp|\.bmp)', re.IGNORECASE
+)
+# Some tools write optical flow beside the images.
+_PREFERRED = ('frame_', 'img_')
+# A single image beside a class's clips is a preview.
+_LEAST = 2
+# How many images of a folder are checked: films may have 100,000s.
+_CHECKED = 3_000
+# Some writers add zeros, and a few bytes of their own.
+_TAIL_BYTES = 1_024
+_NEAR_END = 16
+_ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND\xaeB`\x82'}
+_EMPTY, _CUT, _OTHER = 'it is empty', 'it is cut off', 'it is no image'
+_ZEROS = 'it is cut off, its end is zeros'
+# What Pillow raises, for files of all kinds.
+_DAMAGE = (OSError, SyntaxError, ValueError)
+
+
+def is_image(name: str) -> bool:
+  """Tells whether a file name is that of a numbered image."""
+  return not name.startswith('.') and _NUMBERED.fullmatch(name) is not None
+
+
+def are_frames(names: Iterable[str]) -> bool:
+  """Tells whether a folder with these files in it may be a clip."""
+  found = 0
+  for name in names:
+    found += is_image(name)
+    if found >= _LEAST:
+      return True
+  return False
+
+
+def is_frame_folder(path: str | os.PathLike) -> bool:
+  """Tells whether a path is a folder with numbered images in it."""
+  try:
+    with os.scandir(path) as entries:
+      return are_frames(e.name for e in entries)
+  except OSError:
+    return False
+
+
+def examine(folder: str) -> dict[str, Any]:
+  """Lists the images, decodes the first one and checks the others.
+
+  Of each, its size and its first and last bytes are looked at: empty files,
+  files that were cut off and what is no image are found, bytes that changed in
+  the middle are not. Of more than 3,000 images 3,000 are looked at, evenly
+  spread.
+
+  Args:
+    folder: absolute path.
+
+  Returns:
+    The fields of `probes.Probe` that depend on the contents. Images do not say
+    how many of them make a second: fps and duration are 0.
+
+  Raises:
+    Unreadable: no images, several series, a number that is missing, or the
+      first image is broken.
+  """
+  pattern, first, count = _series(os.listdir(folder))
+  name = pattern.format(first)
+  pixels = _decode(_opener(folder, name), name)
+  looks = min(count, _CHECKED)
+  some = np.arange(looks) * (count - 1) // max(looks - 1, 1)
+  broken = []
+  for index in some.tolist():
+    name = pattern.format(first + index)
+    try:
+      _check(_opener(folder, name), name)
+    except Unreadable as e:
+      broken.append((index, index + 1, str(e)))
+  suffix = pattern.rpartition('.')[2].lower()
+  return {
+      'num_frames': count,
+      'width': pixels.shape[1],
+      'height': pixels.shape[0],
+      'codec': 'mjpeg' if suffix.startswith('jp') else suffix,
+      'container': CONTAINER,
+      'images': pattern,
+      'first_image': first,
+      'broken': tuple(broken),
+  }
+
+
+def read(
+    source: str | tuple[bytes, ...], wanted: Sequence[int], probe: Any
+) -> list[np.ndarray]:
+  """Decodes the images asked for and no other.
+
+  Args:
+    source: absolute path of a folder, or the contents of all images in order.
+    wanted: frame numbers from 0.
+    probe: of the folder.
+
+  Returns:
+    uint8 [H, W, 3], RGB, for each of `wanted`.
+
+  Raises:
+    Unreadable: an image is broken, gone, or of another size; it is named.
+  """
+  out = []
+  for index in wanted:
+    name = probe.images.format(probe.first_image + index)
+    if isinstance(source, tuple):
+      opener = functools.partial(io.BytesIO, source[index])
+    else:
+      opener = _opener(source, name)
+    pixels = _decode(opener, name)
+    if pixels.shape[:2] != (probe.height, probe.width):
+      raise Unreadable(
+          f'its image {name} has {pixels.shape[1]}x{pixels.shape[0]} pixels '
+          f'and the first one {probe.width}x{probe.height}'
+      )
+    out.append(pixels)
+  return out
+
+
+def _series(names: Iterable[str]) -> tuple[str, int, int]:
+  """(pattern for `str.format`, number of the first image, how many)."""
+  groups = collections.defaultdict(dict)
+  for name in names:
+    match = None if name.startswith('.') else _NUMBERED.fullmatch(name)
+    if match:
+      prefix, digits, suffix = match.groups()
+      groups[prefix, suffix][name] = digits
+  if not groups:
+    raise Unreadable('it is a folder without numbered images')
+  chosen = list(groups)
+  if len(chosen) > 1:
+    chosen = [g for g in groups if g[0] in _PREFERRED]
+  if len(chosen) != 1:
+    one, other = (f'{p}...{s}' for p, s in sorted(chosen or groups)[:2])
+    raise Unreadable(f'it holds several series of images ({one}, {other})')
+  (prefix, suffix), files = chosen[0], groups[chosen[0]]
+  # Numbers that outgrow their zeros get longer: 9999, 10000.
+  width = min(map(len, files.values()))
+  escaped = prefix.replace('{', '{{').replace('}', '}}')
+  numbers = sorted(map(int, files.values()))
+  pattern = f'{escaped}{{:0{width}d}}{suffix}'
+  first, last = numbers[0], numbers[-1]
+  for number in range(first, first + len(numbers)):
+    if pattern.format(number) not in files:
+      raise Unreadable(
+          f'its image {pattern.format(number)} is missing: the numbers of the '
+          f'{len(numbers)} images run from {first} to {last}'
+      )
+  return pattern, first, len(numbers)
+
+
+def _opener(folder: str, name: str) -> Callable[[], BinaryIO]:
+  return functools.partial(open, os.path.join(folder, name), 'rb')
+
+
+def _decode(opener: Callable[[], BinaryIO], name: str) -> np.ndarray:
+  """uint8 [H, W, 3], RGB."""
+  try:
+    with opener() as file, Image.open(file, formats=_FORMATS) as image:
+      check_size(image.width, image.height)
+      if image.mode.startswith(('I', 'F')):
+        raise ValueError('it has more than 8 bits per colour')
+      return np.asarray(image.convert('RGB'))
+  except FileNotFoundError as e:
+    raise Unreadable(f'its image {name} is gone') from e
+  except _DAMAGE as e:
+    try:
+      why = _fault(opener)
+    except OSError:
+      why = None
+    # Pillow's own words show objects.
+    if why is None and isinstance(e, UnidentifiedImageError):
+      why = _OTHER
+    why = why or getattr(e, 'strerror', None) or str(e)
+    raise Unreadable(f'its image {name} is broken ({why})') from e
+
+
+def _check(opener: Callable[[], BinaryIO], name: str):
+  """Looks at the size and at both ends of a file.
+
+  A file that does not end as such files do is decoded: that decides, but for
+  zeros, which decoders take for grey.
+  """
+  try:
+    fault = _fault(opener)
+  except OSError:
+    # `_decode` says why.
+    fault = _OTHER
+  if fault == _ZEROS:
+    raise Unreadable(f'its image {name} is broken ({fault})')
+  if fault:
+    _decode(opener, name)
+
+
+def _fault(opener: Callable[[], BinaryIO]) -> str | None:
+  """What the first and the last bytes of a file tell, or None."""
+  with opener() as file:
+    head = file.read(12)
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+      return _EMPTY
+    if head.startswith(b'BM') or head[:4] + head[8:] == b'RIFFWEBP':
+      stated = int.from_bytes(head[2:6], 'little')
+      if head.startswith(b'RIFF'):
+        stated = 8 + int.from_bytes(head[4:8], 'little')
+      return _CUT if size < stated else None
+    ends = [end for start, end in _ENDS.items() if head.startswith(start)]
+    if not ends:
+      return _OTHER
+    file.seek(max(size - _TAIL_BYTES, 0))
+    tail = file.read()
+    if not any(tail):
+      file.seek(0)
+      tail = file.read()
+  kept = tail.rstrip(b'\0')
+  if ends[0] in kept[-_NEAR_END:]:
+    return None
+  return _ZEROS if len(tail) - len(kept) > _NEAR_END else _CUT

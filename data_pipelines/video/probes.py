@@ -1,0 +1,348 @@
+"""What kind of file a video is and how to read it, found out once per file.
+
+The file is looked through in a process of its own (`examine.py`), so a file
+that crashes or hangs a decoder costs a message. Results are remembered per
+file and, by `probe_many`, kept on disk.
+"""
+
+import base64
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from data_pipelines import whole_file
+from data_pipelines.video import examine, pool
+from data_pipelines.video.container import AS_STORED
+
+Source = str | os.PathLike | bytes
+# Says which of a file's frames will be read: (place, probe) -> (first, stop)s.
+Pieces = Callable[[int, 'Probe'], Iterable[tuple[int, int]]]
+
+# Time limit: decoding takes well under a second per megabyte, but the machine
+# may be busy with other things.
+_SECONDS = 60.0
+_SECONDS_PER_MEGABYTE = 5.0
+_REMEMBERED = 4_096
+# Raised when the meaning of a field or a verdict changes.
+_VERSION = 5
+
+_memory: collections.OrderedDict[tuple[str, str], 'Probe'] = (
+    collections.OrderedDict()
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+  """One video file, as `probe` found it. Frames are counted as shown."""
+
+  # Path, or '<bytes of NAME>'.
+  name: str
+  # Changes when the file does: path, size and time of change; or a hash.
+  key: str
+  size_bytes: int
+  num_frames: int = 0
+  # Pixels as `read_frames` returns them.
+  width: int = 0
+  height: int = 0
+  # Average frames per second.
+  fps: float = 0.0
+  # Seconds, the last frame included.
+  duration: float = 0.0
+  codec: str = ''
+  container: str = ''
+  # How a stored frame is turned and mirrored (`container.display`).
+  display: tuple[int, int, int, int] = AS_STORED
+  # 'decord' where that was asked for and found exact, else 'pyav'.
+  decoder: str = 'pyav'
+  # Timestamps (packed, see `timestamps`) in units of `time_base` seconds.
+  times: str = ''
+  time_base: tuple[int, int] = (0, 1)
+  # Frame numbers where decoding may start; () = at the beginning only.
+  keyframes: tuple[int, ...] = ()
+  # Numbers (packed) of the B-frames, if leaving out those that nobody asks for
+  # was found to change nothing.
+  spare: str = ''
+  # For numbered images: their names, for `str.format`, and the number of the
+  # first one. Their fps and duration are unknown: 0.
+  images: str = ''
+  first_image: int = 0
+  # Of a long film the frames (first, stop) that were decoded; () = all.
+  looked: tuple[tuple[int, int], ...] = ()
+  # What cannot be decoded: (first, stop, why). Pieces without it can be.
+  broken: tuple[tuple[int, int, str], ...] = ()
+  # Of a file that was made of a part of a longer one: the frames (first, stop)
+  # that were asked for.
+  piece: tuple[int, ...] = ()
+  # Why the file cannot be used, or None.
+  error: str | None = None
+
+  def timestamps(self) -> np.ndarray | None:
+    """Returns int64 [num_frames], rising; None if frames go by count (AVI)."""
+    return unpack(self.times) if self.times else None
+
+  def spare_frames(self) -> list[int]:
+    """Returns the numbers of the frames that others can do without, rising.
+
+    (Of a film of pyramids of B-frames some cannot; its decoder knows which.)
+    """
+    return unpack(self.spare).tolist() if self.spare else []
+
+  def seconds(self) -> np.ndarray:
+    """Returns float64 [num_frames]: when each is shown; the first at 0."""
+    times = self.timestamps()
+    if times is None and not self.fps:
+      raise ValueError(f'{self.name} has no frames per second.')
+    if times is None:
+      return np.arange(self.num_frames) / self.fps
+    return (times - times[0]) * (self.time_base[0] / self.time_base[1])
+
+  def to_dict(self) -> dict[str, Any]:
+    """Returns plain values for JSON."""
+    return dataclasses.asdict(self)
+
+  @classmethod
+  def from_dict(cls, values: dict[str, Any]) -> 'Probe':
+    """Makes a probe of what `to_dict` gave; TypeError for other fields."""
+    return cls(**{k: _as_tuples(v) for k, v in values.items()})
+
+
+def probe(
+    source: Source,
+    name: str | None = None,
+    seconds: float | None = None,
+    decoder: str = 'pyav',
+) -> Probe:
+  """Looks through a video file once, whatever is in it.
+
+  Args:
+    source: path of a file or a folder of images, or the contents of a file as
+      bytes. (An image that is written over later does not change the folder's
+      key.)
+    name: what to call the bytes in messages.
+    seconds: time limit; by default 60 s and 5 s more per megabyte.
+    decoder: 'decord' to try whether that reads the file exactly (data.decoder).
+
+  Returns:
+    A Probe. Its `error` says why a file cannot be used: no exception comes
+    from what a file holds. Results are remembered per file and contents.
+  """
+  if isinstance(source, bytes):
+    key = 'sha1:' + hashlib.sha1(source).hexdigest()
+    media, size = source, len(source)
+    name = f'<bytes of {name}>' if name else '<bytes>'
+    fault = None if source else 'it is empty (0 bytes)'
+  else:
+    media, name = os.path.abspath(os.fspath(source)), os.fspath(source)
+    key, size, fault = _stat(media)
+  if fault:
+    return Probe(name, key, size, error=fault)
+  known = _memory.get((key, decoder))
+  if known is None:
+    try:
+      fields = pool.run(
+          examine.examine, media, decoder, timeout=seconds or _limit(size)
+      )
+    except pool.WorkerDied as e:
+      fields = {'error': str(e)}
+    for packed in ('times', 'spare'):
+      fields[packed] = pack(fields[packed]) if fields.get(packed) else ''
+    known = Probe(name, key, size, **fields)
+    _remember(known, decoder)
+  return dataclasses.replace(known, name=name)
+
+
+def probe_many(
+    paths: Sequence[str | os.PathLike],
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    cache_file: str | os.PathLike | None = None,
+    decoder: str = 'pyav',
+    pieces: Pieces | None = None,
+) -> list[Probe]:
+  """Probes files in parallel processes.
+
+  Args:
+    paths: files, in any state.
+    workers: files at a time; 0 = one per core.
+    progress: called with (files done, files) after each.
+    cache_file: where known results come from and new ones go. A file is known
+      as long as its size and time of change are the same; broken files are not
+      kept: the fault may have been in the machine. A cache that cannot be read
+      is taken for an empty one.
+    decoder: as for `probe`.
+    pieces: tells the frames (first, stop) of a file that will be read; those
+      of long films that were not decoded yet are.
+
+  Returns:
+    One Probe per path, in order; look at `error` and `broken`.
+  """
+  known = _load(cache_file, decoder)
+  before = dict(known)
+
+  def one(place: int) -> Probe:
+    path = paths[place]
+    key = file_key(path)
+    found = known.get(key)
+    if found is None:
+      found = probe(path, decoder=decoder)
+    found = dataclasses.replace(found, name=os.fspath(path))
+    if found.looked and pieces is not None:
+      for first, stop in pieces(place, found):
+        found = look(path, found, first, stop)
+    if found.error is None:
+      known[key] = found
+      _remember(found, decoder)
+    return found
+
+  threads = concurrent.futures.ThreadPoolExecutor(pool.number(workers))
+  try:
+    futures = [threads.submit(one, place) for place in range(len(paths))]
+    for done, _ in enumerate(concurrent.futures.as_completed(futures), 1):
+      if progress:
+        progress(done, len(futures))
+    return [f.result() for f in futures]
+  finally:
+    # Also after Ctrl-C: keep what has been found out.
+    threads.shutdown(cancel_futures=True)
+    if known != before:
+      _save(cache_file, decoder, known)
+
+
+def look(source: Source, found: Probe, first: int, stop: int) -> Probe:
+  """Decodes the frames first..stop - 1 of a long film, unless they were.
+
+  Args:
+    source: path or contents.
+    found: its probe.
+    first, stop: frames that will be read.
+
+  Returns:
+    The probe, with these frames in `looked` and damage among them in `broken`.
+  """
+  times = found.timestamps()
+  if any(a <= first and stop <= b for a, b in found.looked) or times is None:
+    return found
+  media = source if isinstance(source, bytes) else os.path.abspath(source)
+  try:
+    fault = pool.run(
+        examine.look,
+        media,
+        times,
+        found.keyframes,
+        first,
+        stop,
+        timeout=_limit(found.size_bytes),
+    )
+  except pool.WorkerDied as e:
+    fault = first, str(e)
+  broken = found.broken
+  if fault:
+    stop = fault[0] + 1
+    broken += ((fault[0], stop, fault[1]),)
+  looked = _merged([*found.looked, (first, stop)])
+  return dataclasses.replace(found, looked=looked, broken=broken)
+
+
+def file_key(path: Source) -> str:
+  """Returns the `Probe.key` of a file as it is now; '' if there is none."""
+  return _stat(os.path.abspath(os.fspath(path)))[0]
+
+
+def pack(times: Sequence[int] | np.ndarray) -> str:
+  """Makes a short text of rising numbers: 100 letters for constant steps."""
+  steps = np.diff(np.asarray(times, '<i8'), prepend=0)
+  return base64.b64encode(zlib.compress(steps.tobytes())).decode()
+
+
+def unpack(text: str) -> np.ndarray:
+  """Returns the int64 numbers that `pack` was given."""
+  steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), '<i8')
+  return np.cumsum(steps)
+
+
+def _limit(size: int) -> float:
+  return _SECONDS + _SECONDS_PER_MEGABYTE * size / 1e6
+
+
+def _stat(path: str) -> tuple[str, int, str | None]:
+  """(key, size in bytes, fault) without opening the file."""
+  try:
+    info = os.stat(path)
+  except FileNotFoundError:
+    return '', 0, 'there is no such file'
+  except (OSError, ValueError) as e:
+    return '', 0, f'it cannot be opened ({getattr(e, "strerror", e)})'
+  # A folder's time changes when a file in it comes or goes.
+  key = f'{path}|{info.st_size}|{info.st_mtime_ns}'
+  if stat.S_ISDIR(info.st_mode):
+    return key, 0, None
+  if not stat.S_ISREG(info.st_mode):
+    return key, 0, 'it is not an ordinary file'
+  if not info.st_size:
+    return key, 0, 'it is empty (0 bytes)'
+  if not os.access(path, os.R_OK):
+    return key, info.st_size, 'it may not be read (permissions)'
+  return key, info.st_size, None
+
+
+def _remember(found: Probe, decoder: str):
+  _memory[found.key, decoder] = found
+  while len(_memory) > _REMEMBERED:
+    _memory.popitem(last=False)
+
+
+def _load(file, decoder: str) -> dict[str, Probe]:
+  try:
+    values = json.loads(pathlib.Path(file).read_text()) if file else {}
+    if [values['version'], values['decoder']] != [_VERSION, decoder]:
+      return {}
+    probes = [Probe.from_dict(v) for v in values['probes']]
+  except (OSError, ValueError, TypeError, KeyError):
+    return {}
+  return {p.key: p for p in probes}
+
+
+def _save(file, decoder: str, known: dict[str, Probe]):
+  if file is None:
+    return
+  values = {
+      'version': _VERSION,
+      'decoder': decoder,
+      'probes': [p.to_dict() for p in known.values()],
+  }
+  try:
+    pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
+    whole_file.write(file, json.dumps(values))
+  except OSError as e:
+    print(
+        f'note: what the clips are cannot be remembered ({e}); they are looked '
+        'through again next time (cache_dir).',
+        file=sys.stderr,
+    )
+
+
+def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+  out = []
+  for first, stop in sorted(ranges):
+    if out and first <= out[-1][1]:
+      out[-1] = out[-1][0], max(out[-1][1], stop)
+    else:
+      out.append((first, stop))
+  return tuple(out)
+
+
+def _as_tuples(value: Any) -> Any:
+  if isinstance(value, list | tuple):
+    return tuple(map(_as_tuples, value))
+  return value

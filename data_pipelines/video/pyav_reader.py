@@ -1,0 +1,162 @@
+"""Reads some frames of a video with as little decoding as is exact."""
+
+import bisect
+from collections.abc import Iterator, Sequence
+
+import av
+import numpy as np
+
+from data_pipelines.video.container import (
+  Source,
+  Unreadable,
+  decode,
+  leave_out,
+  open_video,
+  rgb,
+)
+
+# Frames that are rather decoded than jumped over.
+SEEK_GAP = 48
+
+
+class SeekMissed(Exception):
+  """Jumping to a key frame did not lead to the frame wanted."""
+
+
+def pick(
+    source: Source,
+    wanted: Sequence[int],
+    times: np.ndarray | None,
+    keyframes: Sequence[int] = (),
+    gap: int = SEEK_GAP,
+    spare: Sequence[int] = (),
+) -> Iterator[tuple[int, av.VideoFrame]]:
+  """Yields (number, frame) of the frames wanted, as they are decoded.
+
+  Args:
+    source: path or contents.
+    wanted: frame numbers, sorted, each once.
+    times: what `timeline` gave for the whole file.
+    keyframes: frame numbers where decoding may start; () = only at the
+      beginning. Needs `times`.
+    gap: distance in frames from which a jump is worth while.
+    spare: numbers of B-frames, rising: those not wanted are left out, unless
+      other frames build on them; () = nothing is left out.
+
+  Raises:
+    Unreadable: the file cannot be decoded that far.
+    SeekMissed: a jump did not lead to the frame.
+  """
+  with open_video(source) as (container, stream):
+    for start, numbers in _runs(wanted, keyframes, gap):
+      if start:
+        container.seek(int(times[start]), stream=stream)
+      if times is None:
+        frames = decode(container, stream)
+        yield from _pick_by_count(frames, numbers, stream.codec_context, spare)
+      else:
+        due = {int(times[n]) for n in numbers} if spare else None
+        frames = decode(container, stream, due)
+        yield from _pick_by_time(frames, numbers, times, bool(start))
+
+
+def read(source: Source, wanted: Sequence[int], probe) -> list[np.ndarray]:
+  """Reads frames uint8 [H, W, 3] as they are shown.
+
+  Args:
+    source: path or contents.
+    wanted: frame numbers, sorted, each once.
+    probe: of the file.
+
+  Raises:
+    Unreadable: the file cannot be decoded that far.
+  """
+  times, keyframes, spare = (
+      probe.timestamps(), probe.keyframes, probe.spare_frames(),
+  )  # fmt: skip
+
+  def found(keyframes, spare):
+    chosen = pick(source, wanted, times, keyframes, spare=spare)
+    return {n: rgb(frame, probe.display) for n, frame in chosen}
+
+  try:
+    frames = found(keyframes, spare)
+  except (SeekMissed, Unreadable):
+    if not keyframes and not spare:
+      raise
+    # What was tried on a few frames does not hold for these, or the file is
+    # broken; then this says where.
+    frames = found((), ())
+  return [frames[n] for n in wanted]
+
+
+def _runs(wanted, keyframes, gap) -> list[tuple[int, list[int]]]:
+  """Splits sorted frame numbers into (frame to start from, numbers)."""
+  runs = []
+  position = 0
+  for number in wanted:
+    k = bisect.bisect_right(keyframes, number)
+    start = keyframes[k - 1] if k else 0
+    if start - position > gap:
+      runs.append((start, [number]))
+    elif runs:
+      runs[-1][1].append(number)
+    else:
+      runs.append((0, [number]))
+    position = number
+  return runs
+
+
+def _pick_by_count(frames, numbers, context, spare):
+  """Tells the decoder before each run of spare frames whether to bother."""
+  wanted = set(numbers)
+  plan = _plan(numbers, spare)
+  leave_out(context, next(plan)[1])
+  for frame, (number, skip) in zip(frames, plan, strict=False):
+    leave_out(context, skip)
+    if number in wanted:
+      yield number, frame
+    if number == numbers[-1]:
+      return
+  raise Unreadable(f'it ended before frame {numbers[-1]}')
+
+
+def _plan(numbers, spare) -> Iterator[tuple[int, bool]]:
+  """Yields (frame number, whether the spare ones right behind are left out).
+
+  For the frames that the decoder gives up to the last of `numbers`, in their
+  order; at first for the beginning, which is number -1.
+  """
+  spare, number = set(spare), -1
+  while number <= numbers[-1]:
+    stop = number + 1
+    while stop in spare:
+      stop += 1
+    is_run = stop > number + 1
+    k = bisect.bisect_right(numbers, number)
+    skip = is_run and (k == len(numbers) or numbers[k] >= stop)
+    yield number, skip
+    if not skip:
+      yield from ((n, False) for n in range(number + 1, stop))
+    number = stop
+
+
+def _pick_by_time(frames, numbers, times, after_seek):
+  missing = {int(times[n]): n for n in numbers}
+  last = int(times[numbers[-1]])
+  for frame in frames:
+    number = missing.pop(frame.pts, None)
+    if number is not None:
+      if frame.is_corrupt and after_seek:
+        raise SeekMissed
+      # Not all of a long film has been looked at.
+      if frame.is_corrupt:
+        raise Unreadable(f'it is damaged in frame {number}')
+      yield number, frame
+    if not missing:
+      return
+    if after_seek and frame.pts is not None and frame.pts > last:
+      raise SeekMissed
+  if after_seek:
+    raise SeekMissed
+  raise Unreadable(f'it ended before frame {numbers[-1]}')

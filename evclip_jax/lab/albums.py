@@ -1,0 +1,156 @@
+"""The drawn world as training data: albums of images, and how they are seen."""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+import pathlib
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from data_pipelines import randomness
+from data_pipelines.demo import scenes
+
+# The training pipeline's reading of a clip: 120 x 160 pixels are stretched to
+# 256 x 340, of which 224 x 224 are cropped.
+_STRETCH = (256 / 120, 340 / 160)
+CROP_PIXELS = 224
+
+
+@dataclasses.dataclass(frozen=True)
+class Album:
+  """Images of the pre-training classes.
+
+  Attributes:
+    scenes: N scenes.
+    images: uint8 [N, 1, H, W, 3], one frame of each, kept on disk.
+  """
+
+  scenes: list[scenes.Scene]
+  images: np.ndarray
+
+  def batches(
+      self, seed: int, batch_size: int, steps: int
+  ) -> Iterator[tuple[list[scenes.Scene], np.ndarray]]:
+    """Yields B scenes and uint8 [B, 1, H, W, 3], shuffled in every epoch.
+
+    Args:
+      seed: of the order.
+      batch_size: B, at most N; the rest of an epoch is left out.
+      steps: how many batches.
+    """
+    per_epoch = len(self.scenes) // batch_size
+    for step in range(steps):
+      epoch, n = divmod(step, per_epoch)
+      if n == 0:
+        rng = randomness.generator(seed, 'album order', epoch)
+        order = rng.permutation(len(self.scenes))
+      # In the order on disk, which a memory map reads faster.
+      rows = np.sort(order[n * batch_size : (n + 1) * batch_size])
+      yield [self.scenes[r] for r in rows], self.images[rows]
+
+
+def make_album(
+    stream: str,
+    seed: int,
+    domains: tuple[str, ...],
+    count: int,
+    folder: pathlib.Path,
+    portrait_pixels: int = 0,
+    workers: int = 0,
+) -> Album:
+  """Draws an album, or opens one that was drawn before.
+
+  Args:
+    stream: a name for this album; others hold other scenes.
+    seed: of the scenes.
+    domains: drawn with equal chance.
+    count: N images.
+    folder: where the images are kept.
+    portrait_pixels: cut squares of this side around the object; 0 keeps the
+      whole frame.
+    workers: processes that draw, 0 = one per core; the album does not depend
+      on it.
+  """
+  classes = scenes.pretraining_classes()
+  rng = randomness.generator(seed, stream)
+  which = rng.integers(len(classes), size=count)
+  where = rng.integers(len(domains), size=count)
+  own = randomness.fold(seed, stream)
+  drawn = [
+      scenes.draw_scene(own, n, classes[which[n]], domains[where[n]])
+      for n in range(count)
+  ]
+  frames = randomness.generator(seed, f'{stream} start').integers(0, 64, count)
+  side = portrait_pixels or scenes.HEIGHT
+  path = folder / f'{stream}-{seed}-{count}x{side}-v{scenes.VERSION}.npy'
+  if not path.exists():
+    folder.mkdir(parents=True, exist_ok=True)
+    half_done = path.with_suffix('.partial')
+    shape = (count, 1, side, portrait_pixels or scenes.WIDTH, 3)
+    images = np.lib.format.open_memmap(half_done, 'w+', np.uint8, shape)
+    spawn = multiprocessing.get_context('spawn')
+    with concurrent.futures.ProcessPoolExecutor(
+        workers or os.cpu_count() or 1, spawn
+    ) as pool:
+      sides = [portrait_pixels] * count
+      made = pool.map(_draw, drawn, frames, sides, chunksize=32)
+      for n, image in enumerate(tqdm.tqdm(made, 'draw', count, mininterval=1)):
+        images[n] = image
+    images.flush()
+    half_done.rename(path)
+  return Album(drawn, np.load(path, mmap_mode='r'))
+
+
+def _draw(scene: scenes.Scene, frame: int, portrait_pixels: int) -> np.ndarray:
+  if portrait_pixels:
+    return scenes.portrait(scene, frame, portrait_pixels)
+  return scenes.render(scene, [frame])
+
+
+def view(
+    images: jax.Array, rng: jax.Array | None, side: int = CROP_PIXELS
+) -> jax.Array:
+  """Stretches as the training pipeline does and crops, one crop per clip.
+
+  Args:
+    images: [B, T, H, W, 3] uint8.
+    rng: key of the crops and of mirroring half of the clips; None for the
+      middle, not mirrored.
+    side: of the crop in pixels.
+
+  Returns:
+    float32 [B, T, side, side, 3] in 0..255.
+  """
+  batch, _, *sides, _ = images.shape
+  grids = []
+  for axis, (stretch, here) in enumerate(zip(_STRETCH, sides, strict=True)):
+    spare = round(here * stretch) - side
+    offset = jnp.full((batch,), spare // 2)
+    if rng is not None:
+      key = jax.random.fold_in(rng, axis)
+      offset = jax.random.randint(key, (batch,), 0, spare + 1)
+    where = (offset[:, None] + jnp.arange(side) + 0.5) / stretch
+    if rng is not None and axis == 1:
+      mirror = jax.random.bernoulli(jax.random.fold_in(rng, 2), 0.5, (batch, 1))
+      where = jnp.where(mirror, here - where, where)
+    grids.append(_weights(where - 0.5, here))
+  x = images.astype(jnp.float32)
+  x = jnp.einsum('bih,bthwc->btiwc', grids[0], x)
+  x = jnp.einsum('bjw,btiwc->btijc', grids[1], x)
+  return jnp.clip(x, 0, 255)
+
+
+def _weights(where: jax.Array, side: int) -> jax.Array:
+  """Cubic interpolation (a = -0.75) at [B, n] points -> [B, n, side]."""
+  distance = jnp.abs(where[..., None] - jnp.arange(side))
+  near = (1.25 * distance - 2.25) * distance**2 + 1
+  far = -0.75 * (((distance - 5) * distance + 8) * distance - 4)
+  weights = jnp.where(distance <= 1, near, jnp.where(distance < 2, far, 0))
+  # At the border the taps that fall outside count for the last pixel; sharing
+  # them out instead differs by less than a grey level.
+  return weights / weights.sum(axis=-1, keepdims=True)

@@ -1,0 +1,192 @@
+"""The drawn world and the demo's videos."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines.demo import collection, scenes, videos
+from data_pipelines.errors import UserError
+from data_pipelines.video.read import read_frames
+from evclip_jax.config import schema
+
+SMALL = videos.Plan(scenes.DEMO_CLASSES[:2], train=1, test=1)
+
+
+def test_a_scene_is_the_same_video_at_any_time():
+  scene = scenes.draw_scene(3, 1, ('juggling', 'key'), 'bright')
+  drawn = scenes.render(scene, range(0, 12, 4))
+  np.testing.assert_array_equal(drawn, scenes.render(scene, range(0, 12, 4)))
+  assert drawn.shape == (3, 120, 160, 3)
+  assert drawn.dtype == np.uint8
+  # Alone, a frame differs by the sensor's noise only: 1 % of the range.
+  alone = scenes.render(scene, [8])[0].astype(float)
+  assert np.abs(alone - drawn[2]).mean() < 5
+
+
+def test_the_demos_scenes_are_those_of_every_earlier_version():
+  plan = videos.Plan()
+  text = json.dumps([(path, str(s)) for path, s in plan.videos().items()])
+  assert hashlib.sha256(text.encode()).hexdigest()[:16] == '4a0db8841cd40e1a'
+  hashes = {name: clips.hash[:16] for name, clips in plan.lists().items()}
+  assert hashes == {
+      'train': 'bf34e9009cd9ba7e',
+      'test_bright': '0355863df0949856',
+      'test_dark': 'f48104b508dddbf1',
+      'test_head': '94acdb17ea5ab397',
+  }
+  light = [
+      scenes.render(scene, [0]).mean()
+      for path, scene in plan.videos().items()
+      if path.endswith('test_00.mp4')
+  ]
+  # What the renderer draws, to a thousandth of a grey level.
+  assert [round(x, 3) for x in (light[0], light[15], light[29])] == [
+      164.284, 37.265, 127.019,
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize('motion', sorted(scenes.MOTIONS))
+def test_every_action_moves(motion):
+  scene = scenes.draw_scene(0, 0, (motion, 'heart'), 'bright')
+  drawn = scenes.render(scene, range(0, 32, 8)).astype(float)
+  moved = np.abs(np.diff(drawn, axis=0)).max(axis=-1) > 40
+  assert moved.mean(axis=(1, 2)).max() > 0.01
+
+
+@pytest.mark.parametrize('thing', sorted(scenes.OBJECTS))
+def test_every_object_is_drawn_in_its_colour(thing):
+  red, blue = (
+      scenes.render(scenes.Scene('lifting', thing, colour, 'bright', 5), [0])
+      for colour in ('red', 'blue')
+  )
+  changed = np.abs(red.astype(float) - blue).max(axis=-1) > 100
+  assert 0.01 < changed.mean() < 0.3
+
+
+def test_dark_is_a_few_per_cent_of_the_light_and_head_is_not():
+  light = {}
+  for domain in scenes.DOMAINS:
+    drawn = [
+        scenes.draw_scene(0, n, ('cutting', 'heart'), domain) for n in range(8)
+    ]
+    # The median does not see the lamps.
+    light[domain] = np.median([scenes.render(s, [0]) for s in drawn])
+  assert light['dark'] < 0.25 * light['bright']
+  assert light['head'] > 0.5 * light['bright']
+
+
+def test_a_head_camera_moves_and_others_do_not():
+  motion = {}
+  for domain in ('bright', 'head'):
+    scene = scenes.draw_scene(1, 0, ('spinning', 'moon'), domain)
+    drawn = scenes.render(scene, [0, 16]).astype(float)
+    motion[domain] = (np.abs(drawn[1] - drawn[0]).max(axis=-1) > 20).mean()
+  assert motion['head'] > 2 * motion['bright']
+
+
+def test_class_sets_are_disjoint_and_share_their_words():
+  sets = [
+      set(scenes.DEMO_CLASSES),
+      set(scenes.UNSEEN_CLASSES),
+      set(scenes.pretraining_classes()),
+  ]
+  assert [len(s) for s in sets] == [10, 10, 100]
+  assert len(set.union(*sets)) == 120
+  motions, things = map(set, zip(*sets[2], strict=True))
+  for motion, thing in sets[0] | sets[1]:
+    assert motion in motions and thing in things
+  assert scenes.class_name('swinging', 'star') == 'Swinging Star'
+
+
+def test_portrait_shows_the_object():
+  scene = scenes.Scene('swinging', 'ball', 'red', 'bright', 9)
+  whole, cut = scenes.render(scene, [10]), scenes.portrait(scene, 10, 64)
+  assert cut.shape == (1, 64, 64, 3)
+
+  def red(x):
+    return ((x[..., 0] > 150) & (x[..., 1] < 90) & (x[..., 2] < 90)).sum()
+
+  assert red(cut) > 0.9 * red(whole) > 100
+
+
+def test_no_test_scene_is_trained_on():
+  plan = videos.Plan()
+  drawn = list(plan.videos().values())
+  assert len({s.seed for s in drawn}) == len(drawn)
+  lists = plan.lists()
+  paths = [r.path for clips in lists.values() for r in clips.records]
+  assert len(set(paths)) == len(paths) == len(drawn)
+  # Enough to draw 8 shots from, with the three domains alike.
+  assert set(lists['train'].counts().values()) == {12}
+  for domain in scenes.DOMAINS:
+    assert set(lists[f'test_{domain}'].counts()) == set(range(10))
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory):
+  root = tmp_path_factory.mktemp('demo') / 'videos'
+  return videos.write_demo(root, SMALL, workers=1)
+
+
+def _stamps(root):
+  return {p: p.stat().st_mtime_ns for p in root.rglob('*') if p.is_file()}
+
+
+def test_videos_are_readable_and_lossy_only_a_little(demo):
+  path, scene = next(iter(SMALL.videos().items()))
+  indices = [0, 13, videos.NUM_FRAMES - 1]
+  read = read_frames(str(demo / path), indices)
+  drawn = scenes.render(scene, range(videos.NUM_FRAMES))[indices]
+  assert read.shape == drawn.shape
+  assert np.abs(read.astype(float) - drawn).mean() < 8
+
+
+def test_what_is_there_is_left_alone_and_what_is_missing_rendered(demo):
+  before = _stamps(demo)
+  videos.write_demo(demo, SMALL, workers=1)
+  assert _stamps(demo) == before
+  lost = demo / 'dark/swinging_star/test_00.mp4'
+  content = lost.read_bytes()
+  for path in (lost, demo / 'classes.txt'):
+    path.unlink()
+  videos.write_demo(demo, SMALL, workers=1)
+  assert lost.read_bytes() == content
+  after = _stamps(demo)
+  assert after.keys() == before.keys()
+  assert {p for p in after if after[p] != before[p] and p.suffix == '.mp4'} == {
+      lost
+  }
+
+
+def test_another_plan_is_rendered_anew(tmp_path):
+  found = []
+  for seed in (0, 1):
+    plan = videos.Plan(scenes.DEMO_CLASSES[:1], seed=seed, train=1, test=0)
+    videos.write_demo(tmp_path / 'x', plan, workers=1)
+    found.append({
+        p.name: p.read_bytes() for p in (tmp_path / 'x').glob('dark/*/*')
+    })
+  assert found[0].keys() == found[1].keys() and found[0] != found[1]
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path):
+  (tmp_path / 'mine.mp4').write_bytes(b'')
+  with pytest.raises(UserError, match='data.root'):
+    videos.write_demo(tmp_path, SMALL, workers=1)
+  assert [p.name for p in tmp_path.iterdir()] == ['mine.mp4']
+
+
+def test_the_demo_reads_as_a_data_set(demo, monkeypatch):
+  monkeypatch.setattr(videos, 'write_demo', lambda root, *_: demo)
+  data = schema.base().data
+  data.name = 'demo'
+  with pytest.raises(UserError, match='data.root'):
+    collection.read(data, 1)
+  data.root = str(demo)
+  found = collection.read(data, 1)
+  assert found.class_names == ['Swinging Star', 'Bouncing Fish']
+  assert list(found.tests) == list(scenes.DOMAINS)
+  assert len(found.train.records) == 6
+  assert {len(t.records) for t in found.tests.values()} == {2}

@@ -1,0 +1,55 @@
+"""data.decoder='decord' reads with decord only where that is exact."""
+
+import pytest
+
+from data_pipelines.video import decord_reader, probe, read_frames
+from tests.data_pipelines import coded_clips
+
+pytestmark = pytest.mark.skipif(
+    not decord_reader.available(), reason='needs decord'
+)
+EXACT = {'h264_mp4', 'h264_long_gop', 'h264_mkv', 'h264_mov'}
+# HEVC's default is open groups of images, where decord is wrong.
+WRONG = {'hevc_mp4', 'mpeg4_b_mp4'}
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('clips')
+  return {
+      f.name: coded_clips.write(folder / f'{f.name}{f.suffix}', f, 60)
+      for f in coded_clips.FORMATS
+      if coded_clips.available(f)
+  }
+
+
+def test_it_is_chosen_only_where_it_is_exact(clips):
+  chosen = set()
+  for name, path in clips.items():
+    found = probe(path, decoder='decord')
+    chosen |= {name} if found.decoder == 'decord' else set()
+    wanted = [40, 2, 59]
+    frames = read_frames(path, wanted, found)
+    assert coded_clips.read_indices(frames) == wanted
+    assert probe(path).decoder == 'pyav'
+  assert chosen >= EXACT
+  assert not chosen & WRONG
+  assert not any(n.endswith('avi') or n.startswith('mpeg4') for n in chosen)
+
+
+@pytest.mark.parametrize('name', sorted(WRONG))
+def test_what_is_refused_is_wrong(clips, name):
+  frames = [decord_reader.read(clips[name], [n])[0] for n in range(60)]
+  assert coded_clips.read_indices(frames) != list(range(60))
+
+
+def test_where_it_is_missing_the_frames_are_the_same(clips, monkeypatch):
+  found = probe(clips['h264_mp4'], decoder='decord')
+  monkeypatch.setattr(decord_reader, 'available', lambda: False)
+  frames = read_frames(clips['h264_mp4'], [40, 2, 59], found)
+  assert coded_clips.read_indices(frames) == [40, 2, 59]
+
+
+def test_a_turned_video_is_not_for_it(tmp_path):
+  path = coded_clips.write(tmp_path / 'a.mp4', num_frames=12, rotation=90)
+  assert probe(path, decoder='decord').decoder == 'pyav'

@@ -1,0 +1,156 @@
+"""Long films are looked at in a few places, and where lists take pieces."""
+
+import fractions
+import pathlib
+
+import av
+import numpy as np
+import pytest
+
+from data_pipelines.video import examine, probe, probes, read
+from tests.data_pipelines import coded_clips
+
+_FPS = 10
+_MINUTES = 10
+_GROUP = 50
+
+
+@pytest.fixture(scope='module')
+def film(tmp_path_factory):
+  """Ten minutes; frame k spells k modulo 256."""
+  path = tmp_path_factory.mktemp('film') / 'film.mp4'
+  drawn = [
+      av.VideoFrame.from_ndarray(coded_clips.frame(k), 'rgb24').reformat(
+          format='yuv420p'
+      )
+      for k in range(256)
+  ]
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream('libx264', rate=_FPS)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+    stream.options = dict(coded_clips.X264) | {'g': str(_GROUP)}
+    stream.codec_context.thread_count = 1
+    for k in range(_MINUTES * 60 * _FPS):
+      picture = drawn[k % 256]
+      picture.pts, picture.time_base = k, fractions.Fraction(1, _FPS)
+      picture.pict_type = av.video.frame.PictureType.NONE
+      container.mux(stream.encode(picture))
+    container.mux(stream.encode(None))
+  return str(path)
+
+
+def read_numbers(*args):
+  return coded_clips.read_indices(read.read_frames(*args))
+
+
+def test_a_piece_of_a_long_film_decodes_a_few_dozen_frames(film, decoded):
+  found = probe(film)
+  first, stop = read.range_indices(found, 301.3, 303.3)
+  assert (first, stop) == (3013, 3033)
+  wanted = np.linspace(first, stop - 1, 8).astype(int)
+  frames = read.read_frames(film, wanted, found)
+  assert coded_clips.read_indices(frames) == [k % 256 for k in wanted]
+  assert len(decoded) <= _GROUP + stop - first
+
+
+def test_a_long_film_is_probed_in_a_few_places(film, decoded):
+  found = examine.examine(film)
+  assert found['num_frames'] == _MINUTES * 60 * _FPS
+  # Five groups, twice at their edges, and once more without B-frames.
+  assert len(decoded) < 10 * _GROUP
+  assert (found['width'], found['height']) == (64, 48)
+  assert found['duration'] == pytest.approx(600)
+
+
+def test_a_few_places_tell_the_same_as_all(film, monkeypatch):
+  quick = examine.examine(film)
+  monkeypatch.setattr(examine, '_look_at_places', lambda *_: None)
+  whole = examine.examine(film)
+  assert 0 < len(quick['spare']) < len(whole['spare'])
+  assert set(quick.pop('spare')) < set(whole.pop('spare'))
+  assert len(quick.pop('looked')) == 5
+  assert whole == quick
+
+
+@pytest.mark.parametrize(
+    'form',
+    [f for f in coded_clips.FORMATS if coded_clips.available(f)],
+    ids=lambda f: f.name,
+)
+def test_no_format_is_told_otherwise(tmp_path, monkeypatch, form):
+  path = coded_clips.write(tmp_path / f'clip{form.suffix}', form, 96)
+  whole = examine.examine(path)
+  monkeypatch.setattr(examine, 'FILM_FRAMES', 10)
+  found = examine.examine(path)
+  for name in ('num_frames', 'times', 'keyframes', 'display', 'error'):
+    assert found.get(name) == whole.get(name)
+
+
+@pytest.fixture(scope='module')
+def damaged(film, tmp_path_factory):
+  """(path, number of its damaged frame)."""
+  path = tmp_path_factory.mktemp('film') / 'damaged.mp4'
+  contents = bytearray(pathlib.Path(film).read_bytes())
+  with av.open(film) as container:
+    packets = [p for p in container.demux(video=0) if p.size]
+  broken = packets[2000]
+  start, size = broken.pos, broken.size
+  contents[start + 8 : start + size] = bytes(size - 8)
+  path.write_bytes(contents)
+  return path, sorted(p.pts for p in packets).index(broken.pts)
+
+
+def test_damage_that_the_probe_does_not_see_is_named_on_reading(damaged):
+  path, number = damaged
+  found = probe(path)
+  assert found.error is None and not found.broken
+  with pytest.raises(read.VideoError, match=r'damaged\.mp4: it is damaged'):
+    read.read_frames(path, [number], found)
+  later = number + 3 * _GROUP
+  assert read_numbers(path, [later], found) == [later % 256]
+
+
+def test_the_pieces_that_lists_name_are_looked_at(
+    damaged, tmp_path, monkeypatch
+):
+  path, number = damaged
+  pieces = [(number - 9, number + 9), (number + 60, number + 90), (0, 20)]
+
+  def examined():
+    (found,) = probes.probe_many(
+        [path], cache_file=tmp_path / 'c.json', pieces=lambda *_: pieces
+    )
+    return found
+
+  found = examined()
+  assert found.error is None
+  with pytest.raises(read.VideoError, match=r'damaged\.mp4: it is damaged'):
+    read.check_frames(found, *pieces[0])
+  read.check_frames(found, *pieces[1])
+  # Nothing is looked at twice.
+  monkeypatch.setattr(probes.pool, 'run', lambda *_, **__: pytest.fail())
+  pieces = pieces[1:]
+  assert examined() == found
+
+
+def test_damage_in_a_place_looked_at_costs_its_pieces_only(film, tmp_path):
+  path = tmp_path / 'damaged.mp4'
+  contents = bytearray(pathlib.Path(film).read_bytes())
+  with av.open(film) as container:
+    packets = [p for p in container.demux(video=0) if p.size]
+  # Of the last group, which is always looked at.
+  broken = packets[-20]
+  contents[broken.pos + 8 : broken.pos + broken.size] = bytes(broken.size - 8)
+  path.write_bytes(contents)
+  found = probe(path)
+  assert found.error is None
+  read.check_frames(found, 0, 5000)
+  with pytest.raises(read.VideoError, match='damaged'):
+    read.check_frames(found, 0, 6000)
+
+
+def test_a_film_that_is_cut_off_is_named(film, tmp_path):
+  path = tmp_path / 'cut.mp4'
+  path.write_bytes(pathlib.Path(film).read_bytes()[:-2000])
+  with pytest.raises(read.VideoError, match=r'cut\.mp4'):
+    read.read_frames(path, [3000])
