@@ -12,6 +12,7 @@ import ml_collections
 FREE_KEYS = (
     'cache_dir',
     'compare',
+    'data.decoder',
     'data.others.*.root',
     'data.prefetch',
     'data.root',
