@@ -33,7 +33,6 @@ from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods import checkpoints
 from evclip_jax.methods.checkpoints import Source
 from evclip_jax.weights import cache, files, own_file
-from evclip_jax.weights.identify import LABELS
 
 _SHOWN = 4
 
@@ -122,7 +121,7 @@ def convert_file(
 
 
 def _write_own(file: files.StateFile, found: Source, out: Path):
-  version = checkpoints.VERSIONS[found.part]
+  version = found.version
   noted = cache.metadata_of(Path(file.path), version)
   noted['source_kind'] = found.kind
   if found.kind == 'evclip-jax':
@@ -145,7 +144,7 @@ def _check_out(source: Path, out: Path, force: bool):
 def _describe(file: files.StateFile, found: Source, verbose: bool):
   converted = found.converted
   count = sum(int(np.prod(x.shape)) for x in converted.flat.values())
-  print(f'{file.path}: {LABELS[found.kind]} ({file.kind}).')
+  print(f'{file.path}: {found.label} ({file.kind}).')
   for note in file.notes:
     print(f'  {note}')
   sizes = file.metadata.get('sizes')

@@ -23,7 +23,6 @@ _SHARED = (
     'batch_moments',
     'checkpoints',
     'losses',
-    'trained',
 )
 
 Params = dict[str, Any]

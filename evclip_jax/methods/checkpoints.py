@@ -1,37 +1,47 @@
-"""Checkpoints of anything, pretrained or trained: read, and written back."""
+"""Trained weights: of this project's runs, and of the originals' checkpoints.
+
+A method whose original wrote checkpoints has `methods/NAME/checkpoint.py`, or
+the same names in its one file:
+
+  KIND, LABEL     what files call it, and what people do
+  PART            'method', or `own_file.SEVERAL`: the branches that it fills
+  VERSION         raise it when the table changes: cached files become stale
+  recognise       (tensors) -> whether they are such a checkpoint's
+  from_original   (tensors) -> `Converted`, paths without `PART`
+  to_checkpoint   (flat with whole paths, notes of the file, flat CLIP or None)
+                  -> the original's tensors
+
+Nothing else lists them.
+"""
 
 import dataclasses
-import json
-from collections.abc import Mapping
+import functools
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-from data_pipelines.errors import UserError
-from evclip_jax.methods.clip_fsar import checkpoint
-from evclip_jax.methods.ev_clip import checkpoint as ev_clip
-from evclip_jax.methods.ez_clip import checkpoint as ez_clip
-from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import networks, own_file, scenic_names
-from evclip_jax.weights import swin3d_names as encoder_convert
-from evclip_jax.weights.files import StateFile, read_tensors
-from evclip_jax.weights.identify import LABELS, identify
-from evclip_jax.weights.own_file import tree_hash
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax.methods import base
+from evclip_jax.weights import (
+  clip_names,
+  files,
+  identify,
+  networks,
+  own_file,
+  scenic_names,
+  swin3d_names,
+)
 from evclip_jax.weights.table import Converted
 
-# Branches of CLIP-FSAR's own that no other method has.
-_FSAR = {'scale', 'temporal'}
-# The branch of the parameter tree that each kind of file fills.
-PARTS = networks.PARTS | {
-    'ev-clip': 'method',
-    'ez-clip': 'method',
-    'clip-fsar': own_file.SEVERAL,
-    'trained': 'method',
-}
-# Of the converter of each branch; see `weights.cache`.
-VERSIONS = networks.VERSIONS | {
-    'method': ev_clip.VERSION,
-    own_file.SEVERAL: checkpoint.VERSION,
-}
+_OWN = 'method/'
+# What trained weights may fill.
+_BRANCHES = (_OWN, 'clip/')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,161 +49,199 @@ class Source:
   """A converted file.
 
   Attributes:
-    kind: as `identify` says.
+    kind: of the file, such as 'openai-clip' or 'ev-clip'.
+    label: the same in words.
     part: 'clip', 'encoder', 'method' or 'several'.
-    converted: sizes, flat tree without the part, and report.
+    version: of the converter.
+    converted: sizes, flat tree without the part, what was mapped.
   """
 
   kind: str
+  label: str
   part: str
+  version: int
   converted: Converted
 
 
-def convert(file: StateFile) -> Source:
-  """Converts a file of any known kind.
+@functools.cache
+def readers() -> dict[str, ModuleType]:
+  """Returns the modules that read and write checkpoints, by method."""
+  found = {}
+  for name in base.names():
+    module = f'evclip_jax.methods.{name}'
+    if importlib.util.find_spec(module).submodule_search_locations is None:
+      found[name] = importlib.import_module(module)
+    elif importlib.util.find_spec(f'{module}.checkpoint') is not None:
+      found[name] = importlib.import_module(f'{module}.checkpoint')
+  return {name: m for name, m in found.items() if hasattr(m, 'KIND')}
+
+
+def convert(file: files.StateFile) -> Source:
+  """Converts a file of any known kind, of a method or of a network.
 
   Raises:
     WeightsError: an unknown kind, or tensors that do not fit their kind.
   """
-  kind = identify(file.tensors, file.metadata)
+  own = own_file.is_own(file) or file.metadata.get('kind') == 'trained'
+  if not own and (reader := _reader(lambda r: r.recognise(file.tensors))):
+    converted = reader.from_original(file.tensors)
+    version = reader.VERSION
+    return Source(reader.KIND, reader.LABEL, reader.PART, version, converted)
+  try:
+    kind = identify.identify(file.tensors, file.metadata)
+  except WeightsError as e:
+    labels = ', '.join(reader.LABEL for reader in readers().values())
+    raise WeightsError(f'{str(e).removesuffix(".")}, {labels}.') from e
+  label = identify.LABELS[kind]
   if kind == 'evclip-jax':
     part = file.metadata.get('part', '')
     converted = own_file.read(file, part, None)
     own_file.check_hash(file, converted.flat)
-    return Source(kind, part, converted)
-  part = PARTS[kind]
-  if kind == 'trained' and _is_several(file):
+    return Source(kind, label, part, networks.VERSIONS.get(part, 1), converted)
+  if kind == 'trained':
+    flat = {n: np.asarray(x, np.float32) for n, x in file.tensors.items()}
     part = own_file.SEVERAL
-  return Source(kind, part, _CONVERTERS[kind](file))
-
+    if all(name.startswith(_OWN) for name in flat):
+      part = 'method'
+      flat = {name.removeprefix(_OWN): x for name, x in flat.items()}
+    converted = Converted(None, flat, {n: n for n in file.tensors})
+    return Source(kind, label, part, 1, converted)
+  part = networks.PARTS[kind]
+  converted = networks.CONVERTERS[kind](file)
+  return Source(kind, label, part, networks.VERSIONS[part], converted)
 
 
 def renamed(
-    file: StateFile, found: Source, to: str, clip: str = ''
+    file: files.StateFile, found: Source, to: str, clip: str = ''
 ) -> dict[str, np.ndarray]:
-  """The tree of a file in the original naming and layout, or in Scenic's.
+  """Returns the tree of a file in the original naming, or in Scenic's.
 
   Args:
     file: what was read.
     found: what it was converted to.
     to: 'torch-names' or 'scenic'.
-    clip: the path of a CLIP to merge into EZ-CLIP's weights; '' for none.
+    clip: the path of a CLIP to merge into a method's weights; '' for none.
 
   Raises:
     UserError: there is no such naming for these weights, or the CLIP does not
       fit them.
   """
   flat = found.converted.flat
-  adapted = any(path.startswith('image/adapter.') for path in flat)
-  if clip and not adapted:
+  if to == 'scenic' and found.part != 'clip':
+    raise UserError(f'--to=scenic is for CLIP; {file.path} is {found.label}.')
+  network = {'clip': clip_names, 'encoder': swin3d_names}.get(found.part)
+  if clip and network:
     raise UserError(
-        f'--clip={clip} is for weights of EZ-CLIP; {file.path} is '
-        f'{LABELS[found.kind]}.'
+        f'--clip={clip} is for weights of a method; {file.path} is '
+        f'{found.label}.'
     )
   if to == 'scenic':
-    if found.part != 'clip':
-      raise UserError(
-          f'--to=scenic is for CLIP; {file.path} is {LABELS[found.kind]}.'
-      )
     return scenic_names.to_scenic(flat)
-  if found.part == 'clip':
-    return clip_convert.to_original(flat)
-  if found.part == 'encoder':
-    return encoder_convert.to_original(flat)
-  if found.part == own_file.SEVERAL:
-    return checkpoint.checkpoint(flat)
-  if adapted:
-    return _ez_clip(file, flat, clip)
-  branches = {path.split('/')[0] for path in flat}
-  if branches & _FSAR:
-    # Its image tower was not trained.
-    return checkpoint.checkpoint({f'method/{p}': x for p, x in flat.items()})
-  prompt = _prompt(branches)
-  return ev_clip.to_original(flat, prompt, 'image_prompt_learner.')
+  if network:
+    return network.to_original(flat)
+  kind = file.metadata.get('source_kind', found.kind)
+  name = file.metadata.get('method')
+  reader = readers().get(name) or _reader(lambda r: kind == r.KIND)
+  if reader is None:
+    raise UserError(
+        f'{file.path}: no original code is known that reads weights of '
+        f'{name or kind!r}; wanted those of {", ".join(readers())}.'
+    )
+  if found.part != own_file.SEVERAL:
+    flat = {_OWN + path: value for path, value in flat.items()}
+  frozen = _clip(clip, file.metadata.get('weights.clip')) if clip else None
+  return reader.to_checkpoint(flat, file.metadata, frozen)
 
 
-def _ez_clip(
-    file: StateFile, flat: Mapping[str, np.ndarray], clip: str
-) -> dict[str, np.ndarray]:
-  num_frames = _num_frames(file)
-  if not clip:
-    return ez_clip.checkpoint(flat, num_frames)
-  frozen = _clip(clip)
-  used = file.metadata.get('weights.clip')
-  if used and used != tree_hash(frozen):
+def _reader(wanted: Callable[[ModuleType], bool]) -> ModuleType | None:
+  return next((r for r in readers().values() if wanted(r)), None)
+
+
+def _clip(path: str, used: str | None) -> dict[str, np.ndarray]:
+  """Reads the flat tree of a CLIP; warns if its hash is not the one used."""
+  file = files.read_tensors(path)
+  if own_file.is_own(file):
+    flat = own_file.read(file, 'clip', None).flat
+  else:
+    flat = networks.convert_part(file, 'clip').flat
+  if used and used != own_file.tree_hash(flat):
     print(
-        f'  warning: {clip} is not the CLIP that the run was trained with; '
+        f'  warning: {path} is not the CLIP that the run was trained with; '
         'their hashes differ'
     )
-  state = ez_clip.checkpoint(flat, num_frames, frozen)
-  if ez_clip.EMBEDDING not in state:
-    raise UserError(
-        f'{file.path} does not say for how many frames it is, which a whole '
-        'checkpoint needs: export the run again with this version.'
-    )
-  return state
+  return flat
 
 
-def _clip(path: str) -> dict[str, np.ndarray]:
-  """The flat tree of a CLIP in a file of any supported kind."""
-  file = read_tensors(path)
-  if own_file.is_own(file):
-    return own_file.read(file, 'clip', None).flat
-  return networks.convert_part(file, 'clip').flat
+def load_trained(
+    path: str,
+    method: str,
+    like: Mapping[str, Any],
+    changed: Iterable[str] = ('method/.*',),
+    fit: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+  """Puts the trained weights of a file into a tree.
 
+  Args:
+    path: a .safetensors written by this project, or a checkpoint of the
+      original code (see `readers`).
+    method: the method's name.
+    like: the whole tree {'clip', 'method', ...}, for names, shapes and the
+      leaves that do not come from the file.
+    changed: patterns of the paths that the file must have: what training
+      changes. It may have more of CLIP's leaves and of the method's own.
+    fit: makes flat weights of the method's own fit the model; `Method.fit`.
 
-def _num_frames(file: StateFile) -> int | None:
-  """T, by the notes of an exported run or of a converted file."""
-  noted = file.metadata.get('num_frames')
-  if noted is None:
-    sizes = json.loads(file.metadata.get('sizes', 'null')) or {}
-    noted = sizes.get('num_frames')
-  return None if noted is None else int(noted)
+  Returns:
+    A nested dict shaped as `like`.
 
-
-def _prompt(branches: set[str]) -> str:
-  """Which of EV-CLIP's generators there are, as `ev_clip` calls it."""
-  if branches == {'mask', 'context'}:
-    return 'both'
-  if branches in ({'mask'}, {'context'}):
-    return next(iter(branches))
-  raise UserError(
-      f'method weights {sorted(branches)} are those of no original code that '
-      'this command knows: EV-CLIP, EZ-CLIP, CLIP-FSAR.'
-  )
-
-
-def _ev_clip(file: StateFile) -> Converted:
-  return ev_clip.from_original(file.tensors)
-
-
-def _ez_clip_prompts(file: StateFile) -> Converted:
-  return ez_clip.from_original(file.tensors)
-
-
-def _clip_fsar(file: StateFile) -> Converted:
-  return checkpoint.from_original(file.tensors)
-
-
-def _is_several(file: StateFile) -> bool:
-  # CLIP-FSAR trains CLIP's image tower as well.
-  return not all(name.startswith('method/') for name in file.tensors)
-
-
-def _trained(file: StateFile) -> Converted:
-  several = _is_several(file)
+  Raises:
+    UserError: the file holds something else, or does not fit the settings.
+  """
+  tensors = files.read_tensors(path).tensors
   flat = {
-      name if several else name.removeprefix('method/'): np.asarray(
-          value, np.float32
-      )
-      for name, value in file.tensors.items()
+      name: np.asarray(value, np.float32)
+      for name, value in tensors.items()
+      if name.startswith(_BRANCHES)
   }
-  return Converted(None, flat, {n: n for n in file.tensors})
+  if not any(name.startswith(_OWN) for name in flat):
+    flat = _from_original(path, method, tensors)
+  if fit:
+    own = {
+        name.removeprefix(_OWN): value
+        for name, value in flat.items()
+        if name.startswith(_OWN)
+    }
+    flat = {n: x for n, x in flat.items() if not n.startswith(_OWN)}
+    flat |= {_OWN + name: value for name, value in fit(own).items()}
+  leaves = flatten_dict(like, sep='/')
+  needed = {n for n in leaves if any(re.fullmatch(p, n) for p in changed)}
+  for name in sorted({*needed, *flat}):
+    theirs = flat[name].shape if name in flat else 'missing'
+    ours = 'not part of this model'
+    if name in leaves:
+      ours = np.shape(leaves[name])
+    if theirs != ours:
+      raise UserError(
+          f'{path}: {name.removeprefix(_OWN)} is {theirs} in the file, {ours} '
+          'here.\n  Check method.settings, encoder.name, clip.name and '
+          'data.num_frames.'
+      )
+    if name in flat and not np.isfinite(flat[name]).all():
+      raise UserError(
+          f'{path}: {name.removeprefix(_OWN)} has numbers that are not finite '
+          '(NaN). The training that wrote it had failed (method.weights).'
+      )
+  return unflatten_dict(leaves | flat, sep='/')
 
 
-_CONVERTERS = networks.CONVERTERS | {
-    'ev-clip': _ev_clip,
-    'ez-clip': _ez_clip_prompts,
-    'clip-fsar': _clip_fsar,
-    'trained': _trained,
-}
+def _from_original(path: str, method: str, tensors) -> dict[str, np.ndarray]:
+  reader = readers().get(method)
+  if reader is None:
+    raise UserError(
+        f'{path} has no tensors of a method ("method/..."), and there is no '
+        f'reader for other checkpoints of {method!r}.'
+    )
+  flat = reader.from_original(tensors).flat
+  if reader.PART == own_file.SEVERAL:
+    return flat
+  return {_OWN + name: value for name, value in flat.items()}

@@ -15,9 +15,6 @@ LABELS = {
     'huggingface-clip': "CLIP in Hugging Face's naming",
     'scenic-clip': "CLIP in Scenic's naming",
     'omnivore': 'an Omnivore video trunk',
-    'ev-clip': 'an EV-CLIP checkpoint',
-    'ez-clip': 'an EZ-CLIP checkpoint',
-    'clip-fsar': 'a CLIP-FSAR checkpoint',
     'trained': 'weights trained by this project',
     'evclip-jax': 'weights converted by this project',
 }
@@ -52,25 +49,6 @@ def identify(
   )
 
 
-def _is_ev_clip(tensors) -> bool:
-  return any(
-      name.removeprefix('image_prompt_learner.').startswith('dec.')
-      for name in tensors
-  )
-
-
-def _is_ez_clip(tensors) -> bool:
-  return any(
-      name.endswith('resblocks.0.Adapter.D_fc1.weight') for name in tensors
-  )
-
-
-def _is_clip_fsar(tensors) -> bool:
-  return any(
-      name.endswith('context2.layers.0.0.fn.to_q.weight') for name in tensors
-  )
-
-
 def _is_huggingface(tensors) -> bool:
   return any(
       name.startswith(('text_model.embeddings.', 'vision_model.embeddings.'))
@@ -101,11 +79,8 @@ def _is_omnivore(tensors) -> bool:
   return False
 
 
-# The first that holds. Checkpoints of methods hold their backbones too.
+# The first that holds.
 _SIGNATURES = {
-    'ev-clip': _is_ev_clip,
-    'ez-clip': _is_ez_clip,
-    'clip-fsar': _is_clip_fsar,
     'huggingface-clip': _is_huggingface,
     'scenic-clip': _is_scenic,
     'open-clip': _is_open_clip,

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import re
+from collections.abc import Mapping
 from typing import Any
 from unittest import mock
 
@@ -17,6 +19,8 @@ from evclip_jax.methods.ez_clip import towers
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.pixels import unfold_time
 from evclip_jax.training.params import merge, split
+from evclip_jax.weights import clip_names
+from evclip_jax.weights.table import Converted
 from tests.parity import clip as clip_case
 from tests.parity import compare, ev_clip
 from tests.parity.draw import Case, CaseError
@@ -151,12 +155,12 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
       'params': {
           name: spec
           for name, spec in case.field('params', dict).items()
-          if not interop.is_own(name)
+          if not is_own(name)
       },
   }
   clip, _ = clip_case.build(case, section)
   params = {
-      'clip': unflatten_dict(interop.clip_from_original(state).flat, sep='/'),
+      'clip': unflatten_dict(clip_from_original(state).flat, sep='/'),
       'method': unflatten_dict(converted.flat, sep='/'),
   }
   settings = ez_clip.Settings(
@@ -184,6 +188,27 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
       large and sizes.temporal != 'adapter',
       trainable,
       jax.device_put(frozen),
+  )
+
+
+def is_own(name: str) -> bool:
+  """Returns whether a tensor is what EZ-CLIP adds to CLIP."""
+  name = name.removeprefix('module.')
+  return any(re.fullmatch(rule.original, name) for rule in interop.RULES)
+
+
+def clip_from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
+  """Converts the frozen CLIP of a checkpoint.
+
+  Raises:
+    WeightsError: if it does not hold all of one.
+  """
+  return clip_names.from_original(
+      {
+          name.removeprefix('module.'): tensor
+          for name, tensor in tensors.items()
+          if not is_own(name)
+      }
   )
 
 

@@ -23,12 +23,6 @@ TRUNK = {'patch_embed.proj.weight': np.zeros((4, 3, 2, 4, 4))}
         ({'params/visual/conv1/kernel': np.zeros(3)}, 'scenic-clip'),
         (TRUNK, 'omnivore'),
         ({'trunk.' + n: t for n, t in TRUNK.items()}, 'omnivore'),
-        ({'image_prompt_learner.dec.context_scale': 0}, 'ev-clip'),
-        (
-            {'image_prompt_learner.dec.dec_s.logit_scale': 0}
-            | {f'image_prompt_learner.enc.trunk.{n}': 0 for n in TRUNK},
-            'ev-clip',
-        ),
     ],
 )
 def test_kinds(tensors, kind):

@@ -6,6 +6,7 @@ import pytest
 from data_pipelines.errors import WeightsError
 from evclip_jax.methods import checkpoints
 from evclip_jax.methods.clip_fsar import checkpoint
+from evclip_jax.methods.ev_clip import checkpoint as ev_clip_checkpoint
 from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import files, networks, own_file, scenic_names
@@ -47,7 +48,7 @@ def open_clip_state():
 
 def ev_clip_tensors():
   _, flat = ev_clip_state('both')
-  prompts = checkpoints.ev_clip.to_original(
+  prompts = ev_clip_checkpoint.to_original(
       flat, 'both', 'image_prompt_learner.'
   )
   trunk = {
@@ -119,9 +120,10 @@ def test_clip_is_the_same_in_every_naming(kind, tmp_path):
 @pytest.mark.parametrize('kind', STATES)
 def test_another_branch_is_refused(kind, tmp_path):
   make, part = STATES[kind]
-  # A checkpoint of EZ-CLIP holds a CLIP too.
-  wanted = 'encoder' if part == 'clip' or kind == 'ez-clip' else 'clip'
-  with pytest.raises(WeightsError, match=r'it is .*, not a (CLIP|video)'):
+  wanted = 'encoder' if part == 'clip' else 'clip'
+  # What is of a method, this module does not know by name.
+  message = r'it is .*, not a (CLIP|video)|of no model|no rule for the tensor'
+  with pytest.raises(WeightsError, match=message):
     networks.convert_part(read(tmp_path, make()), wanted)
 
 
@@ -131,15 +133,6 @@ def test_own_files(tmp_path):
   found = checkpoints.convert(files.read_tensors(path))
   assert (found.kind, found.part) == ('evclip-jax', 'clip')
   assert found.converted.flat.keys() == small.flat(small.VIT).keys()
-
-
-def test_a_config_beside_that_says_otherwise(tmp_path):
-  path = tmp_path / 'model.safetensors'
-  own_file.write_tensors(path, huggingface_state(), {})
-  config = '{"vision_config": {"hidden_act": "gelu"}}'
-  (tmp_path / 'config.json').write_text(config)
-  with pytest.raises(WeightsError, match='activation is gelu'):
-    checkpoints.convert(files.read_tensors(path))
 
 
 def test_half_a_scenic_tree_is_refused(tmp_path):

@@ -13,11 +13,12 @@ from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods.clip_fsar.head import TemporalTransformer
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names as clip_convert
+from evclip_jax.weights import own_file
 from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
 from evclip_jax.weights.table import to_original as table_to_original
 
-# Raise it when a rule changes: it makes cached conversions stale.
-VERSION = 1
+KIND, LABEL, VERSION = 'clip-fsar', 'a CLIP-FSAR checkpoint', 1
+PART = own_file.SEVERAL
 
 # Before every name of a checkpoint, and what torch's wrapper puts before that.
 _OUTER = 'head.'
@@ -72,6 +73,13 @@ class HeadSizes:
   tower: bool
 
 
+def recognise(tensors: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether there is a head of CLIP-FSAR's."""
+  return any(
+      name.endswith('context2.layers.0.0.fn.to_q.weight') for name in tensors
+  )
+
+
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a checkpoint's head, and its image tower if that is there.
 
@@ -94,7 +102,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
 def to_original(
     flat: Mapping[str, np.ndarray], outer: str = _OUTER
 ) -> dict[str, np.ndarray]:
-  """The inverse.
+  """Converts back.
 
   Args:
     flat: whole paths, all or some; weights or gradients.
@@ -107,19 +115,24 @@ def to_original(
   return {outer + name: value for name, value in state.items()}
 
 
-def checkpoint(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """What a run trained, as a checkpoint of the original.
+def to_checkpoint(
+    flat: Mapping[str, np.ndarray],
+    notes: Mapping[str, str] | None = None,
+    clip: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+  """Writes what a run trained as a checkpoint of the original.
 
   Args:
     flat: whole paths. A scale that was not trained is written as 1, its value
       at the start; an image tower that was not trained is left out.
-
-  Returns:
-    As `to_original`.
+    notes: of the file; nothing is read from them.
+    clip: None.
 
   Raises:
-    UserError: the run lacks the original's head.
+    UserError: the run lacks the original's head, or there is a CLIP.
   """
+  if clip is not None:
+    raise UserError('--clip is for EZ-CLIP: leave it out for CLIP-FSAR.')
   if not any(path.startswith('method/temporal/') for path in flat):
     raise UserError(
         "the run has no trained transformer, which CLIP-FSAR's checkpoints "
@@ -136,7 +149,7 @@ def checkpoint(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
-  """The architecture of a head.
+  """Finds the architecture of a head.
 
   Args:
     tensors: names without 'head.'.
@@ -159,7 +172,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
 
 
 def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every leaf of the head."""
+  """Returns the shape of every leaf of the head, by path."""
   x = jax.ShapeDtypeStruct((1, 1, sizes.embed_dim), jnp.float32)
   module = TemporalTransformer(sizes.depth, sizes.hidden)
   tree = jax.eval_shape(

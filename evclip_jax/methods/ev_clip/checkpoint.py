@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from data_pipelines.errors import WeightsError
+from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods.ev_clip.generators import (
   GRID,
   ContextGenerator,
@@ -19,8 +19,7 @@ from evclip_jax.methods.ev_clip.generators import (
 from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
 from evclip_jax.weights.table import to_original as table_to_original
 
-# Raise it when a rule changes: it makes cached conversions stale.
-VERSION = 1
+KIND, LABEL, PART, VERSION = 'ev-clip', 'an EV-CLIP checkpoint', 'method', 1
 
 # Where the original keeps the generators, by what `prompt` asks for.
 _MASK_PREFIX = {'both': 'dec.dec_s.', 'mask': 'dec.'}
@@ -59,13 +58,18 @@ class PromptSizes:
 
 
 def rules(prompt: str) -> tuple[Rule, ...]:
-  """The table for one kind of checkpoint, names without the outer prefix."""
+  """Returns the table of one kind of checkpoint, without the outer prefix."""
   out: tuple[Rule, ...] = ()
   if prompt in _MASK_PREFIX:
     out += _mask_rules(_MASK_PREFIX[prompt].replace('.', r'\.'))
   if prompt in _CONTEXT_PREFIX:
     out += _context_rules(_CONTEXT_PREFIX[prompt].replace('.', r'\.'))
   return out
+
+
+def recognise(tensors: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether there are prompt generators."""
+  return any(name.removeprefix(_OUTER).startswith('dec.') for name in tensors)
 
 
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
@@ -89,7 +93,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
 def to_original(
     flat: Mapping[str, np.ndarray], prompt: str, outer: str = ''
 ) -> dict[str, np.ndarray]:
-  """The inverse.
+  """Converts back.
 
   Args:
     flat: 'mask/...' and 'context/...' leaves, all or some; weights or
@@ -104,8 +108,27 @@ def to_original(
   return {outer + name: value for name, value in state.items()}
 
 
+def to_checkpoint(
+    flat: Mapping[str, np.ndarray],
+    notes: Mapping[str, str],
+    clip: Mapping[str, np.ndarray] | None,
+) -> dict[str, np.ndarray]:
+  """Writes what a run trained as the original's tensors; see `checkpoints`.
+
+  Raises:
+    UserError: there is a CLIP, which these checkpoints need not hold.
+  """
+  del notes
+  if clip is not None:
+    raise UserError('--clip is for EZ-CLIP: leave it out for EV-CLIP.')
+  own = {path.removeprefix('method/'): value for path, value in flat.items()}
+  branches = {path.split('/')[0] for path in own}
+  prompt = 'both' if len(branches) == 2 else branches.pop()
+  return to_original(own, prompt, _OUTER)
+
+
 def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
-  """Which generators there are, and for which trunk, T and CLIP.
+  """Finds which generators there are, and for which trunk, T and CLIP.
 
   Raises:
     WeightsError: if there are none.
@@ -139,7 +162,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
 
 
 def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every leaf of the generators."""
+  """Returns the shape of every leaf of the generators, by path."""
   tree = {}
   if sizes.prompt in _MASK_PREFIX:
     check_features(sizes.channels, sizes.num_frames)

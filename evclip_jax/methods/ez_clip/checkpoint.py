@@ -1,6 +1,7 @@
 """EZ-CLIP's own checkpoints: what it trains, and the CLIP they hold."""
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 
@@ -15,8 +16,7 @@ from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
 from evclip_jax.weights.table import to_original as table_to_original
 
-# Raise it when a rule changes: it makes cached conversions stale.
-VERSION = 1
+KIND, LABEL, PART, VERSION = 'ez-clip', 'an EZ-CLIP checkpoint', 'method', 1
 
 # What torch's data-parallel wrapper puts before every name.
 _WRAPPER = 'module.'
@@ -66,10 +66,11 @@ class AdapterSizes:
   temporal_embedding: bool
 
 
-def is_own(name: str) -> bool:
-  """Whether a tensor is what EZ-CLIP adds to CLIP."""
-  name = name.removeprefix(_WRAPPER)
-  return any(re.fullmatch(rule.original, name) for rule in RULES)
+def recognise(tensors: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether there are adapters of EZ-CLIP's."""
+  return any(
+      name.endswith('resblocks.0.Adapter.D_fc1.weight') for name in tensors
+  )
 
 
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
@@ -96,23 +97,8 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   return convert(plain, RULES, ignore, shapes(sizes), sizes)
 
 
-def clip_from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
-  """Converts the frozen CLIP of a checkpoint; see `clip.convert`.
-
-  Raises:
-    WeightsError: if it does not hold all of one.
-  """
-  return clip_convert.from_original(
-      {
-          name.removeprefix(_WRAPPER): tensor
-          for name, tensor in tensors.items()
-          if not is_own(name)
-      }
-  )
-
-
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The inverse: original names and layout.
+  """Converts back to original names and layout.
 
   Args:
     flat: leaves of the method's tree, all or some; weights or gradients.
@@ -120,16 +106,16 @@ def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return table_to_original(flat, RULES)
 
 
-def checkpoint(
+def to_checkpoint(
     flat: Mapping[str, np.ndarray],
-    num_frames: int | None,
+    notes: Mapping[str, str],
     clip: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-  """What a run trained, as a checkpoint of the original.
+  """Writes what a run trained as a checkpoint of the original.
 
   Args:
-    flat: the method's tree.
-    num_frames: T, where the prompts do not tell; None if nothing does.
+    flat: 'method/...'.
+    notes: 'num_frames' or 'sizes' say T, where the prompts do not tell.
     clip: the frozen CLIP, path without the leading 'clip/' -> array; without
       one the result has the original's own tensors only.
 
@@ -138,16 +124,23 @@ def checkpoint(
     none, and is missing if T is not known.
 
   Raises:
-    WeightsError: the CLIP is not one that these weights fit.
+    WeightsError: the CLIP is not one that these weights fit, or T is unknown.
   """
-  state = to_original(flat)
+  state = to_original({p.removeprefix('method/'): x for p, x in flat.items()})
   sizes = infer(state)
-  num_frames = sizes.num_frames or num_frames
+  noted = json.loads(notes.get('sizes', 'null')) or {}
+  noted = notes.get('num_frames') or noted.get('num_frames') or 0
+  num_frames = sizes.num_frames or int(noted)
   if num_frames and EMBEDDING not in state:
     shape = (1, num_frames, sizes.vision_width)
     state[EMBEDDING] = np.zeros(shape, np.float32)
   if clip is None:
     return state
+  if not num_frames:
+    raise WeightsError(
+        'the file does not say for how many frames it is, which a whole '
+        'checkpoint needs: export the run again with this version.'
+    )
   found = clip_convert.sizes_of(clip)
   for name in ('vision_width', 'vision_layers', 'text_width', 'text_layers'):
     theirs, ours = getattr(found, name), getattr(sizes, name)
@@ -160,7 +153,7 @@ def checkpoint(
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
-  """Which variant a state dict is of, and for which CLIP and T.
+  """Finds which variant a state dict is of, and for which CLIP and T.
 
   Raises:
     WeightsError: if it is of none.
@@ -191,7 +184,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
 
 
 def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every leaf of the method's tree."""
+  """Returns the shape of every leaf of the method's tree, by path."""
   towers = AdaptedTowers(
       clip_sizes.vit(
           sizes.vision_width,

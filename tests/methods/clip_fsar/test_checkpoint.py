@@ -7,7 +7,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import convert
-from evclip_jax.methods import trained
+from evclip_jax.methods import checkpoints
 from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.models.clip.sizes import TABLE
 from evclip_jax.weights import clip_names as clip_convert
@@ -133,7 +133,7 @@ def test_weights_fill_the_head_and_the_tower(tmp_path, kind):
       | {p: np.zeros_like(x) for p, x in flat.items() if 'method' in p}
   , sep='/')
   changed = ('method/.*', 'clip/visual/.*')
-  after = trained.load(str(path), 'clip_fsar', before, changed)
+  after = checkpoints.load_trained(str(path), 'clip_fsar', before, changed)
   after, before = (flatten_dict(x, sep='/') for x in (after, before))
   for name, value in flat.items():
     np.testing.assert_array_equal(after[name], value)
@@ -147,10 +147,10 @@ def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):
   own_file.write_tensors(path, flat, {})
   before = unflatten_dict(tree(), sep='/')
   with pytest.raises(UserError, match='clip/visual/.* is missing in the file'):
-    trained.load(
+    checkpoints.load_trained(
         str(path), 'clip_fsar', before, ('method/.*', 'clip/visual/.*')
     )
-  trained.load(str(path), 'clip_fsar', before)
+  checkpoints.load_trained(str(path), 'clip_fsar', before)
 
 
 def exported(tmp_path, flat):

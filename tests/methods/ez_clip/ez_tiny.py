@@ -14,7 +14,7 @@ from evclip_jax.methods.ez_clip import method as ez_clip
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
 from evclip_jax.weights import clip_names as clip_convert
-from tests.parity.ez_clip import clips_mixed_up
+from tests.parity.ez_clip import clip_from_original, clips_mixed_up
 
 NUM_FRAMES = 4
 SIZES = vit(
@@ -70,7 +70,7 @@ def built(temporal: str, **settings) -> tuple[base.Method, base.Params]:
       base.Backbones(Clip(SIZES), None, NUM_FRAMES), (),
   )
   params = {
-      'clip': unflatten_dict(interop.clip_from_original(tensors).flat, sep='/'),
+      'clip': unflatten_dict(clip_from_original(tensors).flat, sep='/'),
       'method': unflatten_dict(interop.from_original(tensors).flat, sep='/'),
   }
   return method, jax.device_put(params)

@@ -10,14 +10,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import convert
 from evclip_jax.config import experiment
-from evclip_jax.methods import checkpoints, trained
+from evclip_jax.methods import checkpoints
 from evclip_jax.methods.ez_clip import checkpoint as ez_clip
 from evclip_jax.training import session
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import files, own_file
-from evclip_jax.weights import load as clip_load
+from evclip_jax.weights import files, own_file, published
 from tests.methods.ez_clip import ez_tiny
 from tests.models import small
+from tests.parity.ez_clip import clip_from_original, is_own
 
 KINDS = pytest.mark.parametrize('kind', ['deep', 'shallow', 'adapter', 'none'])
 EMBEDDING = 'visual.temporal_embedding'
@@ -47,7 +47,7 @@ def test_there_and_back_is_lossless(kind):
   converted = ez_clip.from_original(tensors)
   assert converted.sizes.temporal == kind
   back = ez_clip.to_original(converted.flat)
-  own = {n for n in tensors if ez_clip.is_own(n)} - {EMBEDDING}
+  own = {n for n in tensors if is_own(n)} - {EMBEDDING}
   assert set(back) == own
   for name in own:
     np.testing.assert_array_equal(back[name], tensors[name], name)
@@ -60,13 +60,13 @@ def test_the_prefix_of_data_parallel_training_is_known(kind):
   found = ez_clip.from_original(wrapped)
   assert found.sizes == plain.sizes
   assert found.flat.keys() == plain.flat.keys()
-  clip = ez_clip.clip_from_original(wrapped)
+  clip = clip_from_original(wrapped)
   assert clip.sizes == ez_tiny.SIZES
 
 
 def test_trained_tensors_alone_are_enough():
   tensors = checkpoint()
-  own = {n: x for n, x in tensors.items() if ez_clip.is_own(n)}
+  own = {n: x for n, x in tensors.items() if is_own(n)}
   whole, slim = ez_clip.from_original(tensors), ez_clip.from_original(own)
   assert slim.flat.keys() == whole.flat.keys()
 
@@ -104,7 +104,7 @@ def test_checkpoints_of_another_form_are_refused(change, message):
 
 
 def test_plain_clip_is_no_checkpoint():
-  clip = {n: x for n, x in checkpoint().items() if not ez_clip.is_own(n)}
+  clip = {n: x for n, x in checkpoint().items() if not is_own(n)}
   with pytest.raises(WeightsError, match='no EZ-CLIP weights'):
     ez_clip.from_original(clip)
 
@@ -143,7 +143,7 @@ def test_as_the_weights_of_a_method(name, tmp_path):
   convert.convert_file(source, tmp_path / 'ours.safetensors')
   own = ez_clip.from_original(checkpoint()).flat
   like = {n: np.zeros_like(x) for n, x in own.items()}
-  found = trained.load(
+  found = checkpoints.load_trained(
       str(tmp_path / name), 'ez_clip', {'method': unflatten_dict(like, sep='/')}
   )
   found = flatten_dict(found['method'], sep='/')
@@ -223,7 +223,7 @@ def test_a_run_and_its_clip_become_a_whole_checkpoint(
     temporal, run_export, tmp_path, capsys
 ):
   path, own = run_export(temporal, num_frames='8')
-  clip = clip_load.packaged('tiny_clip.safetensors')
+  clip = published.packaged('tiny_clip.safetensors')
   whole, ours = tmp_path / 'whole.safetensors', tmp_path / 'ours.safetensors'
   convert.convert_file(path, whole, to='torch-names', clip=str(clip))
   assert 'warning' not in capsys.readouterr().out
@@ -236,7 +236,7 @@ def test_a_run_and_its_clip_become_a_whole_checkpoint(
   for name, value in own.items():
     np.testing.assert_array_equal(found[f'method/{name}'], value)
   frozen = own_file.read(files.read_tensors(clip), 'clip', None).flat
-  again = ez_clip.clip_from_original(tensors).flat
+  again = clip_from_original(tensors).flat
   assert again.keys() == frozen.keys()
   for name, value in frozen.items():
     np.testing.assert_array_equal(again[name], value)
@@ -244,7 +244,7 @@ def test_a_run_and_its_clip_become_a_whole_checkpoint(
 
 def test_another_clip_is_noticed(run_export, tmp_path, capsys):
   path, _ = run_export(**{'weights.clip': 'of another'})
-  clip = str(clip_load.packaged('tiny_clip.safetensors'))
+  clip = str(published.packaged('tiny_clip.safetensors'))
   out = tmp_path / 'whole.safetensors'
   convert.convert_file(path, out, to='torch-names', clip=clip)
   assert 'is not the CLIP that the run' in capsys.readouterr().out
@@ -258,7 +258,7 @@ def test_another_clip_is_noticed(run_export, tmp_path, capsys):
 
 def test_a_whole_checkpoint_needs_its_number_of_frames(run_export, tmp_path):
   path, _ = run_export('none')
-  clip = str(clip_load.packaged('tiny_clip.safetensors'))
+  clip = str(published.packaged('tiny_clip.safetensors'))
   out = tmp_path / 'whole.safetensors'
   with pytest.raises(UserError, match='how many frames'):
     convert.convert_file(path, out, to='torch-names', clip=clip)
@@ -267,7 +267,7 @@ def test_a_whole_checkpoint_needs_its_number_of_frames(run_export, tmp_path):
 
 
 def test_a_clip_is_merged_into_ez_clip_only(tmp_path):
-  clip = clip_load.packaged('tiny_clip.safetensors')
+  clip = published.packaged('tiny_clip.safetensors')
   for to in ('torch-names', 'jax'):
     with pytest.raises(UserError, match='--clip='):
       convert.convert_file(
