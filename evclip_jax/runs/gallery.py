@@ -57,7 +57,7 @@ def write(
 def _clips(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
   """A few clips of a list, each with its scores."""
   names = listed.class_names
-  clips, truths = zip(*data.examples(listed.name, _PER_LIST), strict=True)
+  clips, truths = zip(*listed.examples(_PER_LIST), strict=True)
   seen = looker([frames[None] for frames in clips], names)
   return page.Section(
       title=f'List: {listed.name}',
@@ -69,7 +69,7 @@ def _clips(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
 def _episode(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
   """The first episode of a list: a few of its queries with their scores."""
   del data
-  batch = next(iter(listed.episode_batches(0)))
+  batch = next(iter(listed.episode_batches()))
   ways = batch['way'].shape[1]
   queries = batch['label'].shape[1]
   names = [listed.class_names[k] for k in batch['way'][0]]
