@@ -111,7 +111,7 @@ def report(
           final=True,
       )
       final[rule][name] = summary
-      log.log(one_line(f'final {name} ({rule})', summary))
+      log.log(one_line(f'final {name} ({rule})', summary, listed))
       if rule == select and log.is_first():
         _save_details(workdir, name, details)
         shown[name] = details
@@ -174,14 +174,17 @@ def accuracy(summary: dict[str, float]) -> float | str:
   return f'{top1} ± {summary["interval"]:.1f}'
 
 
-def one_line(title: str, summary: dict[str, float]) -> str:
-  """Returns 'title: top-1 81.2, top-5 95.0, ...'."""
+def one_line(title: str, summary: dict[str, float], data: Any) -> str:
+  """Returns 'title: top-1 81.2, top-5 95.0, ...' of a list."""
   start, loss = f'{title}: top-1 {accuracy(summary)}', f'{summary["loss"]:.4f}'
   if 'episodes' in summary:
     return f'{start}, loss {loss} on {summary["episodes"]} episodes'
+  # Of five classes or fewer the right one is always among the best five.
+  few = len(data.class_names) <= 5
+  top5 = '' if few else f', top-5 {summary["top5"]:.1f}'
   return (
-      f'{start}, top-5 {summary["top5"]:.1f}, macro-F1 '
-      f'{summary["macro_f1"]:.1f}, loss {loss} on {summary["clips"]} clips'
+      f'{start}{top5}, macro-F1 {summary["macro_f1"]:.1f}, loss {loss} '
+      f'on {summary["clips"]} clips'
   )
 
 

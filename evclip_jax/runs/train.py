@@ -133,8 +133,11 @@ def train_and_evaluate(
       config, workdir, run, data, states, int(now.step), metrics_log
   )
   metrics_log.close()
-  card['wall_seconds'] = round(time.time() - started, 1)
-  card['loader'] = stats
+  card |= {
+      'wall_seconds': round(time.time() - started, 1),
+      'memory': log.peak_memory(),
+      'loader': stats,
+  }
   run_card.write(workdir, card, shown)
   return card
 
@@ -231,6 +234,6 @@ def _watch(run, now, watched, metrics_log, done) -> float:
   for name, data in watched.items():
     summary, _ = run_card.evaluate_list(run, weights, data)
     metrics_log.add(done, name, **summary)
-    log.log(run_card.one_line(f'step {done} {name}', summary))
+    log.log(run_card.one_line(f'step {done} {name}', summary, data))
     top1.append(summary['top1'])
   return sum(top1) / len(top1) if top1 else 0.0
