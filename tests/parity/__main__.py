@@ -15,7 +15,7 @@ from tests.parity import compare
 from tests.parity.draw import CaseError, load_case
 
 # Modules of this package that are not the kind of a case.
-_HELPERS = ('__main__', 'compare', 'draw')
+_HELPERS = ('__main__', 'compare', 'draw', 'test_parity', 'training')
 
 
 def main(arguments: list[str] | None = None) -> int:
