@@ -15,7 +15,7 @@ from evclip_jax.methods.clip_fsar.head import video_text_logits
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
 from evclip_jax.training.params import merge, split
-from tests.parity import compare
+from tests.parity import compare, training
 from tests.parity.draw import Case, CaseError
 
 # How strongly the clips of a class share a direction; the cases' own rule.
