@@ -30,12 +30,30 @@ def new(method: str) -> ml_collections.ConfigDict:
   return config.lock()
 
 
-def use_recipe(config: ml_collections.ConfigDict):
-  """Sets what the method's file says its authors use, if it says anything.
+def on_data(
+    name: str, method: str, shots: int = 0
+) -> ml_collections.ConfigDict:
+  """Returns a config of a data set by the method's own recipe.
 
-  For config files made for one method that serve others too.
+  Args:
+    name: data.name.
+    method: as for `new`.
+    shots: data.shots, if the recipe says nothing else.
   """
-  recipe = getattr(base.load(config.method.name), 'RECIPE', {})
+  config = new(method)
+  config.data.name, config.data.shots = name, shots
+  use_recipe(config)
+  return config
+
+
+def use_recipe(config: ml_collections.ConfigDict, method: str = ''):
+  """Sets what a method's file says its authors use, if it says anything.
+
+  Args:
+    config: the config to change.
+    method: whose recipe; '' = the config's own method's.
+  """
+  recipe = getattr(base.load(method or config.method.name), 'RECIPE', {})
   config.update_from_flattened_dict(recipe)
 
 
@@ -97,13 +115,21 @@ def from_flag(holder: flags.FlagHolder) -> ml_collections.ConfigDict:
   """Returns the checked config behind a `--config` flag.
 
   Raises:
-    UserError: no file was named, there is no such file, or it sets a value
-      that no run could use.
+    UserError: no file was named, or it gives no config or sets a value that no
+      run could use.
   """
-  if holder.value is None:
+  flag = flags.FLAGS[holder.name]
+  if not flag.present:
     raise UserError('--config is missing, such as --config=configs/ucf.py.')
-  given = config_flags.get_override_values(flags.FLAGS[holder.name])
-  config = choose_variant(holder.value, given)
+  found = isinstance(holder.value, ml_collections.ConfigDict)
+  if not found or not set(schema.base().keys()) <= set(holder.value.keys()):
+    raise UserError(
+        f'{config_flags.get_config_filename(flag)}: get_config() must return '
+        'what experiment.new(METHOD) gives, with changed values.'
+    )
+  config = choose_variant(
+      holder.value, config_flags.get_override_values(flag)
+  )
   schema.check(config)
   return config
 

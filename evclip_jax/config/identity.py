@@ -12,6 +12,7 @@ import ml_collections
 FREE_KEYS = (
     'cache_dir',
     'compare',
+    'compute.compilation_cache',
     'data.others.*.root',
     'data.prefetch',
     'data.root',

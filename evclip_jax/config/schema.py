@@ -115,6 +115,10 @@ KEYS = {
     'clip.weights': Key('',
         "'' = the published weights of clip.name; a file; another published "
         "name; or 'random:SEED' to try things without weights."),
+    'clip.activation': Key('',
+        "Of a CLIP from a file; '' = as the file, the config beside it or "
+        "clip.name says.", ('', 'quick_gelu', 'gelu', 'gelu_tanh')),
+    'clip.vision_heads': Key(0, 'Likewise; 0 = as the file says.', 0),
     'clip.vocab': Key('', "A BPE vocabulary file; '' = the usual one."),
     'encoder.name': Key('omnivore_swinS',
         'The video trunk, for methods that use one.'),
@@ -130,6 +134,9 @@ KEYS = {
     'compute.remat': Key(False,
         "Recompute CLIP's blocks in the backward pass: less memory, more time.",
         ),
+    'compute.compilation_cache': Key(True,
+        'Keep compiled programs in <cache_dir>/compiled, or where '
+        'JAX_COMPILATION_CACHE_DIR says.'),
     'mesh.data': Key(0, 'Devices along the batch axis; 0 = all.', 0),
     'mesh.shard_frozen': Key(False,
         'Spread large frozen weights over the devices.'),

@@ -27,6 +27,7 @@ def execute(
   Returns:
     The run card.
   """
+  devices.prepare(config)
   model = session.build(config, data.class_names)
   check(config, mode, model, data)
   folder = pathlib.Path(workdir).absolute()
@@ -66,9 +67,7 @@ def check(
     devices.check_batch_size(mesh, data.batch_size, data.batch_key)
     _check_parts(config, model, data.batch_size // mesh.shape['data'])
     run_card.selection(config.train.select, data.evals)
-    optimizer.make_schedule(
-        config.optimizer, config.train.epochs, data.steps_per_epoch
-    )
+    optimizer.check(config.optimizer)
   for scored in data.evals.values():
     for key, size in scored.batch_sizes.items():
       devices.check_batch_size(mesh, size, key)

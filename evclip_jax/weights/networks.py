@@ -1,13 +1,20 @@
-"""A pretrained network's checkpoint, in any naming, to a converted tree."""
+"""Converts a pretrained network's file, in any naming, with what is beside it.
+
+No tensor shows a CLIP's activation nor how many heads it has. A config beside
+the file may say so; what nothing says is named in `Converted.assumed`.
+"""
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
 
-from data_pipelines.errors import WeightsError
-from evclip_jax.models.clip.sizes import HEAD_WIDTH
-from evclip_jax.weights import clip_names, scenic_names, swin3d_names
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax.models.clip.sizes import ClipSizes
+from evclip_jax.weights import (
+  clip_config,
+  clip_names,
+  scenic_names,
+  swin3d_names,
+)
 from evclip_jax.weights.files import StateFile
 from evclip_jax.weights.identify import LABELS, identify
 from evclip_jax.weights.table import Converted
@@ -21,17 +28,15 @@ PARTS = {
     'omnivore': 'encoder',
 }
 # Of the converter of each branch; see `weights.cache`.
-VERSIONS = {
-    'clip': clip_names.VERSION,
-    'encoder': swin3d_names.VERSION,
-}
+VERSIONS = {'clip': clip_names.VERSION, 'encoder': swin3d_names.VERSION}
 
+_WANTED = {'clip': 'a CLIP model', 'encoder': 'a video trunk'}
 
 def convert_part(file: StateFile, part: str) -> Converted:
   """Converts a file that must be of one branch, 'clip' or 'encoder'.
 
   Raises:
-    WeightsError: it is of another, or as in `convert`.
+    WeightsError: it is of another, or of no network that this project computes.
   """
   kind = identify(file.tensors, file.metadata)
   if PARTS.get(kind) != part:
@@ -39,19 +44,12 @@ def convert_part(file: StateFile, part: str) -> Converted:
   return CONVERTERS[kind](file)
 
 
-_WANTED = {'clip': 'a CLIP model', 'encoder': 'a video trunk'}
-
-
 def _openai(file: StateFile) -> Converted:
-  # The TorchScript archives are OpenAI's own; the naming is used by others.
-  if file.kind != 'torchscript':
-    check_config(file.path)
-  return clip_names.from_original(file.tensors)
+  return _with_config(clip_names.from_original(file.tensors), file)
 
 
 def _huggingface(file: StateFile) -> Converted:
-  check_config(file.path)
-  return clip_names.from_huggingface(file.tensors)
+  return _with_config(clip_names.from_huggingface(file.tensors), file)
 
 
 def _scenic(file: StateFile) -> Converted:
@@ -80,57 +78,71 @@ CONVERTERS = {
 }
 
 
-def check_config(weights: str | Path):
-  """Checks the config beside downloaded weights, if there is one.
+def _with_config(converted: Converted, file: StateFile) -> Converted:
+  """Adds what the config beside the file says of activation and heads."""
+  # TorchScript archives are OpenAI's own; others use the naming, too.
+  if file.kind == 'torchscript':
+    return converted
+  sizes, notes, said = converted.sizes, [], {}
+  huggingface = 'vision_model.embeddings.class_embedding' in file.tensors
+  if config := clip_config.beside(Path(file.path), huggingface):
+    said = clip_config.read(config, sizes)
+    sizes = dataclasses.replace(sizes, **said)
+    shown = ', '.join(f'{name}={value}' for name, value in said.items())
+    notes.append(f'{config.name} beside it says {shown}')
+  assumed = {'activation', 'vision_heads'} - said.keys()
+  if sizes.vision == 'resnet':
+    assumed.discard('vision_heads')
+  return dataclasses.replace(
+      converted,
+      sizes=sizes,
+      notes=(*converted.notes, *notes),
+      assumed=tuple(sorted(assumed)),
+  )
 
-  Shapes do not show the activation nor the number of heads, so a model with
-  others than OpenAI's would load and compute something else.
+
+def settle(
+    converted: Converted,
+    activation: str = '',
+    vision_heads: int = 0,
+    named: tuple[str, ClipSizes] | None = None,
+) -> Converted:
+  """Settles a CLIP's activation and heads where tensors and config do not.
 
   Args:
-    weights: the weight file; 'config.json' or 'open_clip_config.json' in its
-      folder is read.
+    converted: a CLIP.
+    activation: as the user says; '' = what the file says.
+    vision_heads: likewise; 0 = what the file says.
+    named: a published model and its sizes, for what nobody says.
+
+  Returns:
+    The same with its final sizes and with notes. `assumed` are those that still
+    nobody says.
 
   Raises:
-    WeightsError: the config says the model computes something else.
+    UserError: the heads do not divide the width.
   """
-  folder = Path(weights).parent
-  for name in ('config.json', 'open_clip_config.json'):
-    try:
-      config = json.loads((folder / name).read_text())
-    except (OSError, ValueError):
-      continue
-    if isinstance(config, dict):
-      _check(config, folder / name)
-
-
-def _check(config: dict, path: Path):
-  model = config.get('model_cfg')
-  if isinstance(model, dict):
-    activation = 'quick_gelu' if model.get('quick_gelu') else 'gelu'
-    _check_tower({'hidden_act': activation}, path)
-    _check_tower(model.get('text_cfg'), path)
-    _check_tower(model.get('vision_cfg'), path)
-  _check_tower(config.get('text_config'), path)
-  _check_tower(config.get('vision_config'), path)
-
-
-def _check_tower(tower: Any, path: Path):
-  """Looks at the keys of Hugging Face's configs and of open_clip's."""
-  if not isinstance(tower, dict):
-    return
-  activation = tower.get('hidden_act', 'quick_gelu')
-  if activation != 'quick_gelu':
-    raise _other(path, f'its activation is {activation}, not quick_gelu')
-  width = tower.get('hidden_size') or tower.get('width')
-  heads = tower.get('num_attention_heads') or tower.get('heads')
-  head_width = tower.get('head_width') or (
-      width / heads if width and heads else HEAD_WIDTH
-  )
-  if head_width != HEAD_WIDTH:
-    raise _other(path, f'its heads are {head_width:g} wide, not {HEAD_WIDTH}')
-
-
-def _other(path: Path, what: str) -> WeightsError:
-  return WeightsError(
-      f"{path} says this is no CLIP of OpenAI's kind: {what}."
+  sizes, notes, assumed = converted.sizes, [*converted.notes], []
+  for field, given in (
+      ('activation', activation), ('vision_heads', vision_heads)
+  ):
+    value = getattr(sizes, field)
+    if given:
+      if field not in converted.assumed and given != value:
+        notes.append(f'{field}={given} as you say; the file says {value}')
+      value = given
+    elif field in converted.assumed and named:
+      value = getattr(named[1], field)
+      notes.append(f'assumed {field}={value}, as {named[0]} has it')
+    elif field in converted.assumed:
+      notes.append(f'assumed {field}={value}; the file does not say')
+      assumed.append(field)
+    sizes = dataclasses.replace(sizes, **{field: value})
+  if sizes.vision == 'vit' and sizes.vision_width % sizes.vision_heads:
+    raise UserError(
+        f'{sizes.vision_heads} heads cannot share a width of '
+        f'{sizes.vision_width}: set clip.vision_heads.'
+    )
+  return dataclasses.replace(
+      converted, sizes=sizes, notes=tuple(notes), assumed=tuple(assumed)
   )

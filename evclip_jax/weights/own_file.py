@@ -118,7 +118,11 @@ def read(file: StateFile, part: str, sizes_type: type | None) -> Converted:
       n.removeprefix(prefix): np.asarray(t, np.float32)
       for n, t in file.tensors.items()
   }
-  return Converted(sizes, flat, {n: n for n in file.tensors})
+  noted = {
+      key: tuple(json.loads(file.metadata.get(key, '[]')))
+      for key in ('notes', 'assumed')
+  }
+  return Converted(sizes, flat, {n: n for n in file.tensors}, **noted)
 
 
 def check_hash(file: StateFile, flat: Mapping[str, np.ndarray]) -> str:

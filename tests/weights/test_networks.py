@@ -135,15 +135,6 @@ def test_own_files(tmp_path):
   assert found.converted.flat.keys() == small.flat(small.VIT).keys()
 
 
-def test_a_config_beside_that_says_otherwise(tmp_path):
-  path = tmp_path / 'model.safetensors'
-  own_file.write_tensors(path, huggingface_state(), {})
-  config = '{"vision_config": {"hidden_act": "gelu"}}'
-  (tmp_path / 'config.json').write_text(config)
-  with pytest.raises(WeightsError, match='activation is gelu'):
-    checkpoints.convert(files.read_tensors(path))
-
-
 def test_half_a_scenic_tree_is_refused(tmp_path):
   tree = scenic_names.to_scenic(small.flat(small.VIT))
   tree['params/visual/extra'] = np.zeros(2, np.float32)

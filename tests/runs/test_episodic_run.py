@@ -20,7 +20,7 @@ from evclip_jax.runs import prediction
 from evclip_jax.runs import run as runs
 from tests import clips
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 CHANGES = {
     'batch_size': 8,
     'clip.name': 'tiny',

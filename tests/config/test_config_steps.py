@@ -25,8 +25,8 @@ from evclip_jax.training import optimizer as optim
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import random_init
 from evclip_jax.weights import swin3d_names as encoder_convert
-from tests.test_configs import FILES, ROOT, load
-from tests.test_fsar_configs import NAMES
+from tests.config.test_configs import FILES, ROOT, load
+from tests.config.test_fsar_configs import NAMES
 
 DATA = ('arid', 'egtea', 'ek100', 'folder', 'hmdb', 'kinetics', 'ssv2', 'ucf')
 # (file, argument) of configs with the same computation and other numbers.

@@ -19,7 +19,7 @@ from evclip_jax.config import schema
 from evclip_jax.runs import run as runs
 from tests import clips
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='module')
@@ -39,7 +39,7 @@ def tiny(root, **changes):
           'mesh.data': 1,
           # The mask takes longest to compile; test_predict.py has it.
           'method.settings.prompt': 'context',
-          'train.epochs': 2,
+          'train.epochs': 3,
           'train.eval_every_epochs': 1,
           'train.checkpoint_every_epochs': 1,
           'optimizer.warmup_epochs': 1,
@@ -74,7 +74,7 @@ def test_a_run_leaves_what_the_contract_names(finished):
       p.name for p in workdir.iterdir()
   }
   assert json.loads((workdir / 'run_card.json').read_text()) == card
-  assert len(losses(workdir)) == 2 * 3
+  assert len(losses(workdir)) == 3 * 3
   final = [x for x in metrics(workdir) if x.get('final')]
   assert [x['split'] for x in final] == ['test']
   assert final[0]['clips'] == 3
@@ -198,7 +198,7 @@ def command(root, workdir, *more):
       '--config.batch_size=4',
       '--config.mesh.data=1',
       '--config.method.settings.prompt=context',
-      '--config.train.epochs=2',
+      '--config.train.epochs=3',
       '--config.train.eval_every_epochs=1',
       '--config.train.checkpoint_every_epochs=1',
       *more,
@@ -206,31 +206,63 @@ def command(root, workdir, *more):
   return [sys.executable, '-m', 'evclip_jax.main', *flags]
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(
-    finished, data_root, tmp_path
-):
-  environment = os.environ | {'PYTHONPATH': str(ROOT)}
-  whole, cut = finished[0].parent, tmp_path / 'cut'
+def interrupt(command, log, number):
+  """Sends a signal behind the first checkpoint; returns (status, stderr)."""
   process = subprocess.Popen(
-      command(data_root, cut), cwd=ROOT, env=environment
+      command,
+      cwd=ROOT,
+      env=os.environ | {'PYTHONPATH': str(ROOT)},
+      stderr=subprocess.PIPE,
+      text=True,
   )
-  log = cut / 'metrics.jsonl'
   while process.poll() is None:
-    # Behind the first checkpoint.
     if log.exists() and log.read_text().count('\n') > 4:
-      process.send_signal(signal.SIGKILL)
+      process.send_signal(number)
       break
     time.sleep(0.02)
-  assert process.wait() == -signal.SIGKILL
-  subprocess.run(
-      command(data_root, cut), cwd=ROOT, env=environment, check=True
-  )
+  stderr = process.communicate(timeout=120)[1]
+  return process.returncode, stderr
+
+
+@pytest.mark.parametrize(
+    ('number', 'status'),
+    [
+        (signal.SIGKILL, -signal.SIGKILL),
+        (signal.SIGTERM, 143),
+        (signal.SIGINT, 130),
+    ],
+)
+def test_a_stopped_run_ends_as_if_it_had_not_been(
+    number, status, finished, data_root, tmp_path
+):
+  whole, cut = finished[0].parent, tmp_path / 'cut'
+  start = command(data_root, cut)
+  got, stderr = interrupt(start, cut / 'metrics.jsonl', number)
+  assert got == status, stderr
+  steps = [int(p.name) for p in (cut / 'checkpoints/last').iterdir()]
+  if number != signal.SIGKILL:
+    # Not that of an epoch: the state at the end of the step was saved.
+    assert f'stopped after step {steps[0]} of 9' in stderr
+    assert 'same command' in stderr
+  if number == signal.SIGINT:
+    return
+  runs.run(tiny(data_root), str(cut), 'train')
   assert (cut / 'metrics.jsonl').read_bytes() == (
       whole / 'metrics.jsonl'
   ).read_bytes()
 
 
-# Those of tests/test_episodic_run.py run by default.
+def test_a_finished_run_may_be_made_longer(finished, data_root, tmp_path):
+  longer = tmp_path / 'run'
+  shutil.copytree(finished[0], longer)
+  runs.run(tiny(data_root, **{'train.epochs': 4}), str(longer), 'train')
+  assert losses(longer)[:9] == losses(finished[0])
+  assert len(losses(longer)) == 12
+  with pytest.raises(UserError, match='train.epochs: 4 there, 3 now'):
+    runs.run(tiny(data_root), str(longer), 'train')
+
+
+# Those of tests/runs/test_episodic_run.py run by default.
 @pytest.mark.slow
 def test_two_processes_compute_what_one_does(data_root, tmp_path):
   changes = {'mesh.data': 4}
@@ -245,7 +277,6 @@ def test_two_processes_compute_what_one_does(data_root, tmp_path):
           command(
               data_root,
               tmp_path / 'two',
-              '--config.train.epochs=2',
               *flags,
               f'--coordinator=127.0.0.1:{port}',
               '--processes=2',

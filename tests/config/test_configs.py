@@ -9,7 +9,7 @@ import pytest
 from evclip_jax.config import experiment, identity, schema
 from evclip_jax.methods import base
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 FILES = sorted((ROOT / 'configs').glob('*.py'))
 
 

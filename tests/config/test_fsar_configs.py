@@ -18,9 +18,9 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import TABLE
 from evclip_jax.training.params import split
 from evclip_jax.weights import clip_names as clip_convert
-from tests.test_configs import load
+from tests.config.test_configs import load
 
-FILE = pathlib.Path(__file__).parent.parent / 'configs' / 'fsar.py'
+FILE = pathlib.Path(__file__).parents[2] / 'configs' / 'fsar.py'
 BENCHMARKS = ('hmdb51', 'ucf101', 'kinetics100', 'ssv2_full', 'ssv2_small')
 NAMES = [
     f'{data}_{shots}shot_{clip}'

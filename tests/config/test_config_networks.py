@@ -16,9 +16,9 @@ from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training import params
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import swin3d_names as encoder_convert
+from tests.config.test_config_steps import FAMILIES, structure
+from tests.config.test_configs import ROOT, load
 from tests.methods import tiny
-from tests.test_config_steps import FAMILIES, structure
-from tests.test_configs import ROOT, load
 
 CASES = [case for cases in FAMILIES.values() for case in cases]
 CASES += [('demo', 'clip_fsar'), ('folder', 'clip_fsar'), ('ucf', 'zero_shot')]
