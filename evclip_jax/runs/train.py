@@ -129,7 +129,6 @@ def train_and_evaluate(
   if select.startswith('best') and checkpoints.latest('best') is not None:
     weights = checkpoints.weights('best', now.weights)
     states = {select: (checkpoints.latest('best'), weights)} | states
-  checkpoints.close()
   card, shown = run_card.report(
       config, workdir, run, data, states, int(now.step), metrics_log
   )
