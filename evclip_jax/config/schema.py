@@ -51,6 +51,8 @@ KEYS = {
         "For mirrors: 'REGEX=>REPLACEMENT' rewrites each path of a list."),
     'data.on_missing': Key('error',
         'What happens to listed clips that are not there.', ('error', 'skip')),
+    'data.most_missing': Key(0.2,
+        'The share of a list that on_missing=skip may leave out.'),
     'data.on_broken': Key('error',
         'What happens to clips that cannot be decoded.', ('error', 'skip')),
     'data.label_kind': Key('verb',
@@ -63,8 +65,9 @@ KEYS = {
         ('error', 'keep')),
     'data.class_names': Key('',
         "A file with a class name per line, in label order; '' = from the "
-        "data. With class_scope='per_list' also a JSON file {'train': [...], "
-        "'test': [...]}, or 'clip_fsar/<data set>' for CLIP-FSAR's lists."),
+        "data. With class_scope='per_list' also, with commas between them: a "
+        "JSON file {'train': [...], 'test': [...]}, LIST=FILE for one list, "
+        "'clip_fsar/<data set>' for CLIP-FSAR's lists."),
     'data.class_scope': Key('shared',
         'Whether all lists share one numbering of classes, or each numbers its '
         'own as base and novel lists of EZ-CLIP and CLIP-FSAR do.',

@@ -231,6 +231,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path):
   gone.unlink()
   test.unlink()
   values = {'shots': 0, 'on_missing': 'skip', 'on_broken': 'skip'}
+  values['most_missing'] = 0.5
   config = settings(
       case,
       tmp_path,
