@@ -217,8 +217,8 @@ def test_a_built_folder_gives_the_same_lists(tmp_path):
         for where in ({'root': str(root)}, {'tfds_dir': str(out)})
     )
     assert packed.description == files.description
-    file = pathlib.Path(files.train.read(0)[0])
-    assert packed.train.read(0)[0] == file.read_bytes()
+    file = pathlib.Path(files.train.media(0))
+    assert packed.train.media(0) == file.read_bytes()
 
 
 def test_published_lists_on_a_full_tree_of_empty_files(shared, tmp_path):
