@@ -1,10 +1,9 @@
 """The demo: nothing to download, five minutes on two cores.
 
-Draws small films of ten actions in three domains (bright, dark, head camera),
+Draws small videos of ten actions in three domains (bright, dark, head camera),
 adapts the packaged tiny CLIP to them with 8 clips per action, a few of each
-domain, and compares on films of other scenes. The tiny networks were
-pre-trained by `python -m evclip_jax.lab.pretrain` on other actions of the same
-drawn world.
+domain, and compares on videos of other scenes. `evclip_jax.lab.pretrain` has
+trained the tiny networks on other actions of the same drawn world.
 
 Run:      python -m evclip_jax.main --config=configs/demo.py
 Expect:   see the README; report.html in the run folder shows masks.
@@ -16,36 +15,31 @@ from evclip_jax.config import experiment
 
 
 def get_config(method='ev_clip'):
-  """The comparison for EV-CLIP; one run for any other method."""
+  """A comparison for the three methods; one run for any other method."""
   c = experiment.new(method)
   c.batch_size = 16
-
   c.data.name = 'demo'
   c.data.root = 'runs/demo-films'
   c.data.shots = 8
-
   c.clip.name = 'tiny'
   c.encoder.name = 'tiny'
-
   # Few and small steps would not do: 50 of them, from a context scale of 0.001.
   c.optimizer.learning_rate = 2e-2
   c.optimizer.warmup_epochs = 1
   c.optimizer.warmup_learning_rate = 1e-3
-
   c.train.epochs = 10
   c.train.eval_every_epochs = 10
   c.train.checkpoint_every_epochs = 5
-
   if method == 'ev_clip':
     c.compare = (
-        {'name': 'zero-shot', 'method': 'zero_shot', 'settings': {}},
-        _prompt('context only', 'context'),
-        _prompt('mask only', 'mask'),
-        _prompt('both', 'both'),
+        _row('zero-shot', 'zero_shot'),
+        _row('context only', 'ev_clip', prompt='context'),
+        _row('mask only', 'ev_clip', prompt='mask'),
+        _row('both', 'ev_clip', prompt='both'),
     )
-  if method == 'ez_clip':
+  elif method == 'ez_clip':
     _ez_clip(c)
-  if method == 'clip_fsar':
+  elif method == 'clip_fsar':
     _clip_fsar(c)
   return c
 
@@ -62,76 +56,54 @@ def _ez_clip(c):
       'attention_dropout': 0.0,
   }
   c.method.settings.update(own)
-  _unseen(c)
-
+  c.data.others = _unseen()
   c.optimizer.learning_rate = 1.5e-2
   c.optimizer.weight_decay = 0.2
   c.optimizer.b2 = 0.98
   c.optimizer.schedule = 'warmup_cosine'
   c.optimizer.warmup_epochs = 2
-
   c.train.epochs = 20
   c.train.eval_every_epochs = 20
-
-  c.compare = (
-      {'name': 'zero-shot', 'method': 'zero_shot', 'settings': {}},
-      {'name': 'EZ-CLIP', 'method': 'ez_clip', 'settings': own},
-  )
+  c.compare = _row('zero-shot', 'zero_shot'), _row('EZ-CLIP', 'ez_clip', **own)
 
 
 def _clip_fsar(c):
   """Episodes of the demo's classes to train on, of unseen ones to score."""
   own = {'template': 'A video of {}.', 'pixels': 'imagenet'}
   c.method.settings.update(own)
-
   c.data.preprocess = 'clip_fsar'
   c.data.shots = 0
   c.data.score_own = False
-  _unseen(c)
-
+  c.data.others = _unseen()
   c.episodes.query = 2
   c.episodes.per_step = 1
   c.episodes.train_episodes = 100
   c.episodes.eval_every_episodes = 100
   c.episodes.test_episodes = 1000
-
   c.optimizer.name = 'adam_l2'
   c.optimizer.learning_rate = 2e-5
   c.optimizer.weight_decay = 1e-3
   c.optimizer.schedule = 'relative_steps'
   c.optimizer.warmup_epochs = 0
-
-  plain = own | {
-      'backbone': 'frozen',
-      'batch_norm': 'frozen',
-      'loss': 'few_shot',
-      'depth': 0,
-      'text_token': False,
-  }
+  plain = own | {'backbone': 'frozen', 'batch_norm': 'frozen'}
+  plain |= {'loss': 'few_shot', 'depth': 0, 'text_token': False}
   c.compare = (
-      _episodes('mean prototype', plain | {'metric': 'mean'}),
-      _episodes('linear probe', plain | {'metric': 'linear'}),
-      _episodes('OTAM', plain),
-      _episodes('text only', plain | {'evaluate': 'text'}),
-      _episodes('CLIP-FSAR', own),
+      _row('mean prototype', 'clip_fsar', **plain, metric='mean'),
+      _row('linear probe', 'clip_fsar', **plain, metric='linear'),
+      _row('OTAM', 'clip_fsar', **plain),
+      _row('text only', 'clip_fsar', **plain, evaluate='text'),
+      _row('CLIP-FSAR', 'clip_fsar', **own),
   )
 
 
-def _episodes(name, settings):
-  return {'name': name, 'method': 'clip_fsar', 'settings': settings}
+def _row(name, method, **settings):
+  return {'name': name, 'method': method, 'settings': settings}
 
 
-def _unseen(c):
+def _unseen():
   """Test lists of classes that nothing was trained on, one per domain."""
-  c.data.others = {
-      f'unseen_{domain}': {
-          'name': 'demo_unseen',
-          'root': 'runs/demo-unseen-films',
-          'test_list': f'test_{domain}.txt',
-      }
+  place = {'name': 'demo_unseen', 'root': 'runs/demo-unseen-films'}
+  return {
+      f'unseen_{domain}': place | {'test_list': f'test_{domain}.txt'}
       for domain in ('bright', 'dark', 'head')
   }
-
-
-def _prompt(name, prompt):
-  return {'name': name, 'method': 'ev_clip', 'settings': {'prompt': prompt}}

@@ -15,10 +15,8 @@ Others:   HMDB-51 --config.data.name=hmdb51 --config.batch_size=10
           --config.method.settings.attention_dropout=0.1; its shipped file
           has no prompts: --config.method.settings.temporal=none
           Something-Something: --config=configs/ssv2.py:ez_clip, or here
-          --config.data.name=ssv2 --config.data.flip=False, since mirrored
-          clips would belong to the class of the other side
-Expect:   published for 16 clips: UCF-101 92.8, HMDB-51 67.7. Nothing has been
-          measured here on the full data sets.
+          --config.data.name=ssv2 --config.data.flip=False (left is not right)
+Expect:   published for 16 clips: UCF-101 92.8, HMDB-51 67.7; not measured here.
 Differs:  the shipped file is for ViT-L/14 and batches of 4
           (--config.clip.name=ViT-L/14 --config.batch_size=4) and validates on
           training clips; the weights of the last step count.
@@ -28,30 +26,13 @@ from evclip_jax.config import experiment
 
 
 def get_config(method='ez_clip'):
-  """The recipe, with the settings of any method."""
+  """EZ-CLIP's recipe, with the settings of any method."""
   c = experiment.new(method)
-  c.batch_size = 32
-  c.split = 1
-
+  experiment.use_recipe(c, 'ez_clip')
   c.protocol.name = 'few_shot'
   c.protocol.shots = (2, 4, 8, 16)
-
-  c.data.name = 'ucf101'
-  c.data.num_frames = 8
-  c.data.preprocess = 'ez_clip'
-  c.data.train_temporal = 'center'
-
-  c.clip.name = 'ViT-B/16'
-
-  c.optimizer.learning_rate = 1e-4
-  c.optimizer.weight_decay = 0.2
-  c.optimizer.b2 = 0.98
-  c.optimizer.schedule = 'warmup_cosine'
-  c.optimizer.warmup_epochs = 5
-
-  c.train.epochs = 100
+  c.batch_size = 32
   c.train.eval_every_epochs = 10
-
   if method == 'ez_clip':
     c.method.settings.drop_path = 0.0
     c.method.settings.attention_dropout = 0.0

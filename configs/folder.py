@@ -6,16 +6,14 @@
 
 A folder's name is its class's name, which CLIP reads: 'opening_door' becomes
 "A video of opening door.". Any file that PyAV decodes will do. One clip in five
-of each class is held out to test on, by a fixed rule; clips/train and
-clips/test with class folders in them, or a list in data.test_list (lines of
-path and label), say otherwise.
+of each class is held out to test on, by a fixed rule, unless clips/train and
+clips/test hold the class folders or data.test_list names paths and labels.
 
 Run:      python -m evclip_jax.main --config=configs/folder.py \\
               --config.data.root=clips
 Then:     python -m evclip_jax.predict --workdir=runs/folder-ev_clip-s1 NEW.mp4
 Few, many: --config.data.shots=4 trains on 4 clips per class, 0 on all of them.
-Expect:   it depends on the clips; the run prints its own figures and what was
-          selected on what.
+Expect:   it depends on the clips; the run prints its own figures.
 Differs from configs/ucf.py: all clips, batches of 8, 50 epochs at the rate that
           the paper's code uses per clip in a batch, windows drawn at random.
 """
@@ -25,13 +23,9 @@ from evclip_jax.config import experiment
 
 def get_config(method='ev_clip'):
   """A gentle recipe for few clips, with the settings of any method."""
-  c = experiment.new(method)
-  c.data.name = 'folder'
-  c.data.shots = 0
-  experiment.use_recipe(c)
+  c = experiment.on_data('folder', method)
   # Few clips: another window of each at every pass.
   c.data.train_temporal = 'random'
-
   c.batch_size = 8
   if method == 'ev_clip':
     # 6.25e-6 per clip in a batch, warm-up at a twentieth, as in the original.
@@ -39,7 +33,4 @@ def get_config(method='ev_clip'):
     c.optimizer.warmup_learning_rate = 2.5e-6
     c.train.epochs = 50
     c.variants = ()
-
-  c.clip.name = 'ViT-B/16'
-  c.encoder.name = 'omnivore_swinS'
   return c

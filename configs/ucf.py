@@ -9,16 +9,13 @@ Data:     UCF101/UCF-101/<Class>/<clip>.avi beside UCF101/ucfTrainTestlist;
           the ViFi-CLIP lists by --config.data.train_list=train1_few_shot_8.txt
           --config.data.test_list=val1.txt. See data_pipelines/builders/ucf101.
 Methods:  --config=configs/ucf.py:zero_shot --mode=evaluate
-          --config=configs/ucf.py:ez_clip, with EZ-CLIP's recipe for 8 clips
-          per class; --config.method.settings.descriptions=FILE.csv for texts
-          (any file name in evclip_jax/methods)
+          --config=configs/ucf.py:ez_clip, with EZ-CLIP's recipe, and others;
+          --config.method.settings.descriptions=FILE.csv for texts
 Backbone: --config.clip.name=ViT-L/14 or --config.data.num_frames=16 also set
           the batch and the rates of `omniS_vit_l14`, `omniS_vit_b16_16f`.
-Weights:  python -m evclip_jax.download ViT-B/16 omnivore_swinS; without them,
-          to try things, --config.clip.weights=random:0
-          --config.encoder.weights=random:0
-Expect:   no accuracy is published in the original repository, and none has been
-          measured here on the full data set.
+Weights:  python -m evclip_jax.download ViT-B/16 omnivore_swinS; to try without,
+          --config.clip.weights=random:0 --config.encoder.weights=random:0
+Expect:   no accuracy is published, and none was measured here on all of it.
 Differs:  the reported weights are those of the last step. The original picks
           them on the test list: --config.train.select=best_on_test.
 """
@@ -28,11 +25,4 @@ from evclip_jax.config import experiment
 
 def get_config(method='ev_clip'):
   """EV-CLIP's recipe, or that of another method where it has one."""
-  c = experiment.new(method)
-  c.data.name = 'ucf101'
-  c.data.shots = 8
-  experiment.use_recipe(c)
-
-  c.clip.name = 'ViT-B/16'
-  c.encoder.name = 'omnivore_swinS'
-  return c
+  return experiment.on_data('ucf101', method, shots=8)

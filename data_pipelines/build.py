@@ -21,20 +21,12 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from data_pipelines import cli
-from data_pipelines.datasets import (
-  arid,
-  description,
-  egtea,
-  epic_kitchens100,
-  hmdb51,
-  kinetics,
-  ssv2,
-  ucf101,
-)
+from data_pipelines import cli, datasets
+from data_pipelines.datasets import description
 from data_pipelines.datasets.description import Description
 from data_pipelines.errors import UserError
-from data_pipelines.lists import locate, missing_clips, numbering, path_rule
+from data_pipelines.lists import classes, labels, locate
+from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders import quiet_tensorflow
 from data_pipelines.loaders.source import frames_of
@@ -45,14 +37,6 @@ from data_pipelines.video.read import VideoError
 
 _VERSION = '3.0.0'
 _EPIC = 'epic_kitchens100'
-_DATASETS = {
-    'arid': arid.ARID,
-    'egtea': egtea.EGTEA,
-    'hmdb51': hmdb51.HMDB51,
-    'kinetics': kinetics.KINETICS,
-    'ssv2': ssv2.SSV2,
-    'ucf101': ucf101.UCF101,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,12 +262,10 @@ def builder(
 def _describe(name: str, kind: str) -> Description:
   if name.startswith(f'{_EPIC}_'):
     name, kind = _EPIC, name.removeprefix(f'{_EPIC}_')
-  if name == _EPIC:
-    return epic_kitchens100.describe(kind)
-  if name not in _DATASETS:
-    known = ', '.join(sorted([*_DATASETS, _EPIC]))
+  if name not in datasets.OFFICIAL:
+    known = ', '.join(datasets.OFFICIAL)
     raise UserError(f'wanted one data set of {known}, found {name}.')
-  return _DATASETS[name]
+  return datasets.describe(name, kind)
 
 
 def _plans(
@@ -293,7 +275,7 @@ def _plans(
   layout = description.find_layout(what, root, rule)
   store = what.open_store(layout.videos)
   table = _table(what, layout.lists, store)
-  rewrite = path_rule.parse(rule, '--path_rule')
+  rewrite = locate.path_rule(rule, '--path_rule')
   plans = {}
   for split in splits or what.splits:
     description.check_split(what, split)
@@ -303,22 +285,18 @@ def _plans(
       if listing is None:
         print(f'note: there is no {what.list_title(role, split)}.')
         continue
-      listing = path_rule.rewrite(listing, rewrite)
-      try:
-        located = locate.locate(
-            role, listing, store, report_folder, on_missing
-        )
-      except missing_clips.MissingClips as e:
-        raise UserError(
-            f'{e.found[0][0]}\n  Complete the download, or build what there '
-            'is: --on_missing=skip.'
-        ) from e
-      lists[role] = locate.to_clips(
-          located,
-          table,
+      listing = locate.rewrite(listing, rewrite)
+      located = locate.locate(
+          [listing],
+          store,
           what.class_of,
-          numbering.first(located, table, what.class_of),
-          what.repeats,
+          report_folder,
+          on_missing,
+          advice='Complete the download, or build what there is: '
+          '--on_missing=skip.',
+      )
+      (lists[role],) = labels.number(
+          located, table, what.class_of, what.repeats
       )
     if not lists:
       continue
@@ -337,10 +315,11 @@ def _plans(
 def _unlisted(what, store, table, lists) -> dict[str, ClipList]:
   """The clips that lists of others may name."""
   listed = {r.path for clips in lists.values() for r in clips.records}
+  known = classes.match(map(what.class_of, store.keys), table.raw)
   records = []
   for path in store.keys:
     name = what.class_of(path)
-    label = table.label(name) if name else -1
+    label = known.get(name) if name else -1
     if path not in listed and label is not None:
       records.append(ClipRecord(path, label))
   if not records:
@@ -361,17 +340,18 @@ def _check_whole(store: FileTree, lists: dict[str, ClipList]):
         )
 
 
-def _table(what: Description, lists, store: FileTree) -> locate.ClassTable:
+def _table(what: Description, lists, store: FileTree) -> Classes:
   table = what.read_classes(lists)
   if table is not None:
     return table
   counts = collections.Counter(what.class_of(key) for key in store.keys)
   if '' in counts:
     raise UserError(
-        f'{what.class_file or "the file of the class names"} of {what.title} '
-        f'was not found beside the lists ({lists}).\n  {what.wanted}'
+        f'{[*what.class_files, "the file of the class names"][0]} of '
+        f'{what.title} was not found beside the lists ({lists}).\n'
+        f'  {what.wanted}'
     )
-  return locate.ClassTable.of(sorted(counts), 'the class folders, sorted')
+  return Classes.of(sorted(counts), 'the class folders, sorted')
 
 
 def _probe(plans: dict[str, Plan]) -> dict[str, Probe]:

@@ -52,7 +52,7 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
     _fail(f'the disk is full{where}. Free some space and run it again.')
   except KeyboardInterrupt as e:
     print(str(e) or 'interrupted', file=sys.stderr)
-    sys.exit(130)
+    sys.exit(getattr(e, 'status', 130))
 
 
 def _fail(message: str):
@@ -82,6 +82,8 @@ def _explain(error: Exception, argv: Sequence[str]) -> str:
     if lines:
       text = ' '.join(str(cause).split())[:300]
       return f'{file}, line {lines[-1]}: {type(cause).__name__}: {text}'
+  if "no attribute 'get_config'" in str(error):
+    return f'{file} defines no get_config().'
   return _explain_key(error, argv)
 
 

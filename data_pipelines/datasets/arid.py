@@ -7,12 +7,12 @@ Differs: split 1 is split_0 and split 2 is split_1. (There a seed of 1 means
 """
 
 import pathlib
+import re
 
-from data_pipelines.datasets import official, official_files
-from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
-from data_pipelines.lists import grammars, locate
-from data_pipelines.lists.items import Item, Listing
+from data_pipelines.lists import grammars, text
+from data_pipelines.lists.classes import Classes
+from data_pipelines.lists.clips import Item, Listing
 
 CLASSES = (
     ('Drink', 'Jump', 'Pick', 'Pour', 'Push', 'Run')
@@ -27,13 +27,6 @@ _FILES = {
 _GRAMMAR = 'columns with tabs between them, the last two <label> and <path>'
 
 
-def read(
-    data, split: int, report_folder: str | None = None, roles=ROLES
-) -> Collection:
-  """The lists and classes of ARID; see `official.read`."""
-  return official.read(ARID, data, split, report_folder, roles)
-
-
 def class_of(key: str) -> str:
   """The class of a clip: its folder's; in a flat folder, its file's."""
   folder, _, name = key.rpartition('/')
@@ -44,48 +37,30 @@ def class_of(key: str) -> str:
   return own if own in CLASSES else folder
 
 
-def _has_lists(folder: pathlib.Path) -> bool:
-  return any(folder.glob('split_?/split?_*.txt')) or any(
-      folder.glob('split?_*.txt')
-  )
-
-
-def _list_title(role: str, split: int) -> str:
+def _list_files(role: str, split: int) -> list[str]:
   # Of 'others' and 'other' the second split has the latter.
-  name = _FILES[role][-1 if split == 2 else 0]
-  return f'split{split - 1}_{name}.txt'
+  words = _FILES[role][:: -1 if split == 2 else 1]
+  name = f'split{split - 1}_{{}}.txt'
+  folders = (f'split_{split - 1}/', '')
+  return [f + name.format(word) for f in folders for word in words]
 
 
-def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
-  number = split - 1
-  for place in (folder / f'split_{number}', folder):
-    for name in _FILES[role]:
-      file = place / f'split{number}_{name}.txt'
-      if file.is_file():
-        return Listing(file, 'official list', tuple(_items(file)))
-  return None
-
-
-def _read_given(file: str, key: str, root: str) -> Listing:
-  """A list of one's own, or one cut from an official list."""
-  path, line = official_files.first_line(file, root)
-  if _cells(line):
-    return Listing(path, key, tuple(_items(path)), first_number=0)
-  return grammars.read(file, key, root)
-
-
-def _items(file: pathlib.Path) -> list[Item]:
+def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
+  """An official list, or one cut from it: columns with tabs between them."""
+  del lists
+  official = re.fullmatch(r'split\d_\w+\.txt', file.name)
+  if not _cells(head) and not official:
+    return None
   items = []
-  for number, line in official_files.lines(file):
+  for number, line in text.lines(file, key):
     cells = _cells(line)
     if cells:
       label, path = cells
-      path = path.replace('\\', '/')
-      items.append(Item(path, int(label), None, None, number))
+      items.append(Item(path.replace('\\', '/'), int(label), line=number))
     elif number > 1:
       # The first line may be a header.
-      raise official_files.wrong(file, number, _GRAMMAR, line)
-  return items
+      raise text.wrong(file, number, _GRAMMAR, line)
+  return grammars.listing(file, key, items, first_number=0)
 
 
 def _cells(line: str) -> tuple[str, str] | None:
@@ -99,12 +74,12 @@ def _cells(line: str) -> tuple[str, str] | None:
   return cells[-2], cells[-1]
 
 
-def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable:
+def _read_classes(folder: pathlib.Path | None) -> Classes:
   del folder
-  return locate.ClassTable.of(CLASSES, 'the published order of ARID')
+  return Classes.of(CLASSES, 'the published order of ARID')
 
 
-ARID = Description(
+DESCRIPTION = Description(
     name='arid',
     title='ARID',
     homepage='https://xuyu0010.github.io/arid.html',
@@ -134,10 +109,8 @@ ARID = Description(
         # data.root may be the folder of the class folders itself.
         '../list_cvt',
     ),
-    has_lists=_has_lists,
-    list_title=_list_title,
-    read_list=_read_list,
+    list_files=_list_files,
     read_classes=_read_classes,
     class_of=class_of,
-    read_given=_read_given,
+    parse=_parse,
 )

@@ -3,15 +3,15 @@
 import dataclasses
 import pathlib
 
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.dataset import DataSet
 from data_pipelines.errors import UserError
-from data_pipelines.lists import classes
+from data_pipelines.lists import class_files, classes
 from data_pipelines.lists.clips import ClipList
 
 _HALVES = ('half', 'first_half')
 
 
-def split(data: Collection, choice: str) -> Collection:
+def split(data: DataSet, choice: str) -> DataSet:
   """Takes the novel classes out of training.
 
   The list 'test' becomes 'base' and 'novel'; a test list of another name
@@ -73,15 +73,15 @@ def _novel(names: list[str], choice: str) -> set[int]:
         f'data.novel_classes={choice!r}: use {" or ".join(map(repr, _HALVES))},'
         ' or a file with one class name per line.'
     )
-  position = {classes.same(name): k for k, name in enumerate(names)}
-  wanted = classes.read(pathlib.Path(choice).expanduser())
-  unknown = [n for n in wanted if classes.same(n) not in position]
+  wanted = class_files.read(choice)
+  known = classes.match(wanted, names)
+  unknown = [n for n in wanted if n not in known]
   if unknown:
     raise UserError(
         f'{choice} (data.novel_classes): {unknown[0]!r} is not one of the '
         f'{len(names)} classes, such as {names[0]!r}.'
     )
-  return {position[classes.same(n)] for n in wanted}
+  return set(known.values())
 
 
 def _only(clips: ClipList, labels: list[int], name: str) -> ClipList:

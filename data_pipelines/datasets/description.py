@@ -1,14 +1,27 @@
-"""What a data set with an official download says of itself."""
+"""What a data set with an official download says of itself.
+
+`DESCRIPTION` of a module in this folder is one; `official.read` makes the lists
+of a run from it.
+"""
 
 import dataclasses
 import functools
+import itertools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from data_pipelines.errors import UserError
-from data_pipelines.lists import grammars, locate
-from data_pipelines.lists.items import Listing
+from data_pipelines.lists import grammars
+from data_pipelines.lists import text as text_files
+from data_pipelines.lists.classes import Classes
+from data_pipelines.lists.clips import Listing
 from data_pipelines.stores import files
+
+_FEW = 50
+
+
+def _no_grammar(file, head, key, lists) -> Listing | None:
+  del file, head, key, lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,27 +41,25 @@ class Description:
     video_places: folders below data.root where the videos may lie; '.' is
       data.root itself, '..' its parent.
     list_places: the same for the folder of lists.
-    has_lists: whether a folder is that of the lists.
-    list_title: (role, split) -> what the list is usually called, for messages
-      and for the run card of a TFDS folder. It must not name a folder.
-    read_list: (folder of lists, role, split) -> the official list with the
-      labels it has (numbers, raw class names or None), or None if there is no
-      such file. Its `file` is named in the run card: the real file, or the
-      title where a list is many files. Its `first_number` is ignored: see
-      below.
+    list_files: (role, split) -> names that the official list may have in that
+      folder; the first one is used in messages.
     read_classes: folder of lists or None -> the classes in label order, or
       None if nothing says them. Names may be constants of the module.
     class_of: key of a clip -> its raw class name, '' if the path does not say.
+    parse: (file, its first line, config key, folder of lists or None) -> the
+      list, if it is in a grammar of the data set's own; else None, and it is
+      read as any other list.
+    read_list: (folder of lists, role, split) -> the official list or None,
+      where it is not one file. Its `file` must not name a folder.
     first_number: of the classes in official lists: 0 or 1.
-    read_given: reads data.train_list and so on, as `list_files.read`; for
-      data sets whose own grammar people may cut and pass there. It sets
-      `Listing.first_number` if it sees that grammar.
+    class_files: what the files of the class names are called.
     has_videos: whether a folder is that of the videos.
     open_store: folder of videos -> the store of its clips.
-    class_file: what the file of the class names is called, for messages.
     only_listed: store only clips of official lists in a TFDS folder.
     all_classes: classes without training clips stay, as the official score
       counts them.
+    untrained_classes: a test list may hold classes that the training list
+      lacks: all classes stay then.
     repeats: whether lists may hold a piece twice, as where two people have
       given it different labels.
   """
@@ -61,26 +72,32 @@ class Description:
   roles: tuple[str, ...]
   video_places: tuple[str, ...]
   list_places: tuple[str, ...]
-  has_lists: Callable[[pathlib.Path], bool]
-  list_title: Callable[[str, int], str]
-  read_list: Callable[[pathlib.Path, str, int], Listing | None]
-  read_classes: Callable[[pathlib.Path | None], locate.ClassTable | None]
+  list_files: Callable[[str, int], Sequence[str]]
+  read_classes: Callable[[pathlib.Path | None], Classes | None]
   class_of: Callable[[str], str]
+  parse: Callable[
+      [pathlib.Path, str, str, pathlib.Path | None], Listing | None
+  ] = _no_grammar
+  read_list: Callable[[pathlib.Path, str, int], Listing | None] | None = None
   first_number: int = 0
-  read_given: Callable[[str, str, str], Listing] = grammars.read
+  class_files: tuple[str, ...] = ()
   has_videos: Callable[[pathlib.Path], bool] = files.has_class_folders
   open_store: Callable[[pathlib.Path], files.FileTree] = functools.partial(
       files.FileTree, by_name=True
   )
-  class_file: str = ''
   only_listed: bool = False
   all_classes: bool = False
+  untrained_classes: bool = False
   repeats: bool = False
 
   @property
   def archive_name(self) -> str:
     """The name of the TFDS data set."""
     return f'{self.name}_clips'
+
+  def list_title(self, role: str, split: int) -> str:
+    """Returns what an official list is called, for messages."""
+    return pathlib.PurePosixPath(self.list_files(role, split)[0]).name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +116,7 @@ class Layout:
 def find_layout(
     what: Description, root: str, path_rule: str = ''
 ) -> Layout:
-  """Finds the videos and lists below a folder.
+  """Finds the videos and lists below a folder, or in a folder below it.
 
   Args:
     what: the data set.
@@ -121,16 +138,38 @@ def find_layout(
         f'{", ".join(places)}. If they lie elsewhere in it, say how lists '
         f'name them: data.path_rule.\n  {what.wanted}'
     )
-  return Layout(videos, _first(base, what.list_places, what.has_lists))
+  return Layout(videos, find_lists(what, root))
 
 
 def find_lists(what: Description, root: str) -> pathlib.Path | None:
-  """The folder of the official lists below data.root, if there is one."""
+  """Returns the folder of the official lists near data.root, if any."""
   if not root:
     return None
-  return _first(
-      pathlib.Path(root).expanduser(), what.list_places, what.has_lists
+  base = pathlib.Path(root).expanduser()
+  return _first(base, what.list_places, functools.partial(_has_lists, what))
+
+
+def _has_lists(what: Description, folder: pathlib.Path) -> bool:
+  names = itertools.chain(
+      what.class_files,
+      *(what.list_files(r, s) for r in what.roles for s in what.splits),
   )
+  return any(any(folder.glob(name)) for name in names)
+
+
+def _first(base: pathlib.Path, places, fits) -> pathlib.Path | None:
+  """The first place that fits, in `base` or in a folder directly in it."""
+  below = files.folders(base)
+  # A folder of downloads has few folders, one of classes or clips has many.
+  below = below if len(below) <= _FEW else []
+  for top in (base, *(base / name for name in below)):
+    for place in places:
+      if top != base and place.startswith('..'):
+        continue
+      folder = top / place
+      if folder.is_dir() and fits(folder):
+        return folder.resolve()
+  return None
 
 
 def check_split(what: Description, split: int):
@@ -144,28 +183,56 @@ def check_split(what: Description, split: int):
     )
 
 
+def open_list(
+    what: Description, file: str, key: str, root: str = ''
+) -> Listing:
+  """Reads a list of the config, in the data set's own grammar or any other.
+
+  Args:
+    what: the data set.
+    file: the list, relative to the current folder or to `root`.
+    key: the config key that named it.
+    root: data.root.
+
+  Raises:
+    UserError: as `grammars.read`.
+  """
+  path = text_files.find(file, root)
+  return _open(what, path, key, find_lists(what, root))
+
+
+def _open(what, path: pathlib.Path, key: str, lists) -> Listing:
+  found = None
+  if path.is_file():
+    with open(path, 'rb') as opened:
+      line = opened.readline(2**16)
+    head = text_files.decode(line, str(path), quiet=True) or ''
+    found = what.parse(path, head, key, lists)
+  return found or grammars.read(path, key)
+
+
 def official_listing(
     what: Description, lists: pathlib.Path, role: str, split: int
 ) -> Listing | None:
-  """An official list, or None if there is no such file."""
-  listing = what.read_list(lists, role, split)
+  """Reads an official list; None if there is no such file."""
+  key = list_key(role)
+  if what.read_list:
+    listing = what.read_list(lists, role, split)
+  else:
+    names = (lists / name for name in what.list_files(role, split))
+    file = next((name for name in names if name.is_file()), None)
+    listing = file and _open(what, file, key, lists)
   if listing is None:
     return None
   return dataclasses.replace(
       listing,
-      key=list_key(role),
+      key=key,
+      role=role,
       first_number=what.first_number,
+      official=True,
   )
 
 
 def list_key(role: str) -> str:
-  """The config key that replaces an official list."""
+  """Returns the config key that replaces an official list."""
   return f'data.{role}_list'
-
-
-def _first(base: pathlib.Path, places, fits) -> pathlib.Path | None:
-  for place in places:
-    folder = base / place
-    if folder.is_dir() and fits(folder):
-      return folder.resolve()
-  return None

@@ -3,9 +3,9 @@
 import pathlib
 from collections.abc import Callable
 
-from data_pipelines.datasets import official_files
 from data_pipelines.errors import UserError
-from data_pipelines.lists import locate
+from data_pipelines.lists import text
+from data_pipelines.lists.classes import Classes
 
 KINDS = ('verb', 'noun', 'action')
 LISTS = {'train': 'EPIC_100_train.csv', 'test': 'EPIC_100_validation.csv'}
@@ -14,22 +14,19 @@ PAIR = ('verb_class', 'noun_class')
 Labeller = Callable[[pathlib.Path, int, tuple[int, int]], int | str]
 
 
-def file_name(kind: str) -> str:
-  """The file that names the classes of a kind; actions need two."""
-  if kind == 'action':
-    return f'{file_name("verb")} or {file_name("noun")}'
-  return f'EPIC_100_{kind}_classes.csv'
+def file_names(kind: str) -> tuple[str, ...]:
+  """Returns the files that name the classes of a kind; actions need two."""
+  kinds = ('verb', 'noun') if kind == 'action' else (kind,)
+  return tuple(f'EPIC_100_{kind}_classes.csv' for kind in kinds)
 
 
-def read(
-    kind: str, folder: pathlib.Path | None
-) -> locate.ClassTable | None:
-  """Classes by number under their official names, the column `key`."""
+def read(kind: str, folder: pathlib.Path | None) -> Classes | None:
+  """Reads classes by number under their official names, the column `key`."""
   if folder is None:
     return None
   if kind != 'action':
     names = _names(folder, kind)
-    return locate.ClassTable.of(names, file_name(kind)) if names else None
+    return Classes.of(names, file_names(kind)[0]) if names else None
   verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
   names = [
       _action(verbs, nouns, file, line, pair)
@@ -38,7 +35,7 @@ def read(
   ]
   if not names:
     return None
-  return locate.ClassTable.of(
+  return Classes.of(
       names, 'the pairs of verb and noun in the official lists, by number'
   )
 
@@ -46,7 +43,7 @@ def read(
 def pair_of(
     file: pathlib.Path, line: int, row: dict[str, str]
 ) -> tuple[int, int]:
-  """The numbers of verb and noun in a row of a list."""
+  """Returns the numbers of verb and noun in a row of a list."""
   cells = [row[column] for column in PAIR]
   if not all(c.isdecimal() for c in cells):
     raise UserError(
@@ -60,7 +57,7 @@ def pair_of(
 def labeller(
     kind: str, official: pathlib.Path | None, file: pathlib.Path, key: str
 ) -> Labeller:
-  """What the pairs of a list mean.
+  """Returns a function that tells what the pairs of a list mean.
 
   A list's own folder may hold a cut official list, or none: the pairs are
   those of the official folder. Actions go by name where names are known, so
@@ -86,7 +83,7 @@ def labeller(
   if official is None:
     raise UserError(
         f'{file} ({key}): to tell actions (data.label_kind=action), put '
-        f'{file_name("verb")} and {file_name("noun")} beside it, or set '
+        f'{" and ".join(file_names(kind))} beside it, or set '
         'data.root to the folder with the official lists.'
     )
   numbers = {pair: number for number, pair in enumerate(_actions(official))}
@@ -114,11 +111,11 @@ def _action(verbs, nouns, file, line, pair) -> str:
 
 
 def _names(folder: pathlib.Path, kind: str) -> list[str]:
-  file = folder / file_name(kind)
+  (file,) = (folder / name for name in file_names(kind))
   if not file.is_file():
     return []
   found = []
-  for line, row in official_files.rows(file, ('id', 'key')):
+  for line, row in text.rows(file, ('id', 'key')):
     if row['id'] != str(len(found)) or not row['key']:
       raise UserError(
           f'{file}, line {line}: wanted the columns id and key with ids '
@@ -134,6 +131,6 @@ def _actions(
   """The pairs in the official lists in order, and where each is first."""
   found = {}
   for file in (folder / name for name in LISTS.values()):
-    for line, row in official_files.rows(file, PAIR) if file.is_file() else ():
+    for line, row in text.rows(file, PAIR) if file.is_file() else ():
       found.setdefault(pair_of(file, line, row), (file, line))
   return dict(sorted(found.items()))

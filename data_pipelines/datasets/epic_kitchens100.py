@@ -15,17 +15,12 @@ import functools
 import pathlib
 import re
 
-from data_pipelines.datasets import (
-  epic_classes,
-  epic_videos,
-  official,
-  official_files,
-)
-from data_pipelines.datasets.collection import ROLES, Collection
-from data_pipelines.datasets.description import Description, find_lists
+from data_pipelines.datasets import epic_classes
+from data_pipelines.datasets.description import Description
 from data_pipelines.errors import UserError
-from data_pipelines.lists import grammars, selections
-from data_pipelines.lists.items import Item, Listing
+from data_pipelines.lists import grammars, selections, text
+from data_pipelines.lists.clips import Item, Listing
+from data_pipelines.stores import files
 
 KINDS = epic_classes.KINDS
 _HOMEPAGE = 'https://epic-kitchens.github.io'
@@ -39,24 +34,77 @@ _COLUMNS = (
     'stop_frame',
     *epic_classes.PAIR,
 )
-_BYTE_ORDER_MARK = b'\xef\xbb\xbf'
+_SUFFIXES = ('.MP4', '.mp4')
+_PARTICIPANT = re.compile(r'P\d\d')
+_VIDEO = re.compile(r'P\d\d_\d{2,3}\.mp4', re.IGNORECASE)
 _TIME = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
 # Published pictures per second: of the earlier videos (P01_01), of the later
 # ones (P01_101).
 _RATES = {2: 60, 3: 50}
 
 
-def read(
-    data, split: int, report_folder: str | None = None, roles=ROLES
-) -> Collection:
-  """The lists and classes by data.label_kind; see `official.read`.
+class Videos(files.FileTree):
+  """The videos, as folders of pictures or as films.
 
-  The official validation list is the one to report on: the labels of the test
-  list are not public.
+  Lists mean a video by the last part of a path, such as 'P01_01'; pictures
+  are taken where there are both. A list's frame 0 is picture 1, whatever
+  picture a folder begins with.
   """
-  return official.read(
-      describe(data.label_kind), data, split, report_folder, roles
-  )
+
+  counts_from = 1
+
+  def __init__(self, root: pathlib.Path):
+    super().__init__(root)
+    self._known: dict[str, str | None] = {}
+
+  def find(self, path: str) -> str | None:
+    """The key of a video, or None.
+
+    Raises:
+      UserError: its pictures are there, but in a tar file.
+    """
+    # A list of one's own may want the film, or know another place.
+    if path not in self._known:
+      self._known[path] = super().find(path)
+    if self._known[path]:
+      return self._known[path]
+    video = path.rstrip('/').rsplit('/', 1)[-1]
+    if pathlib.PurePosixPath(video).suffix in _SUFFIXES:
+      video = pathlib.PurePosixPath(video).stem
+    if not self._known.get(video):
+      self._known[video] = self._look(video)
+    return self._known[video]
+
+  def find_by_name(self, path: str) -> str | None:
+    """The same: a video's name is enough."""
+    return self.find(path)
+
+  def _look(self, video: str) -> str | None:
+    frames = f'{video[:3]}/rgb_frames/{video}'
+    places = (f'{video[:3]}/videos/', f'{video[:3]}/', '')
+    videos = [f'{p}{video}{s}' for p in places for s in _SUFFIXES]
+    for key in (frames, *videos):
+      found = super().find(key)
+      if found:
+        return found
+    tar = pathlib.Path(self.root) / f'{frames}.tar'
+    if tar.is_file():
+      raise UserError(
+          f'{tar} is not unpacked. Unpack it into a folder of its name: '
+          f'mkdir {tar.with_suffix("")} && tar -xf {tar} -C '
+          f'{tar.with_suffix("")}'
+      )
+    return None
+
+
+def _has_videos(folder: pathlib.Path) -> bool:
+  """Whether a folder holds participants' folders with videos, or videos."""
+  return any(
+      (folder / name / part).is_dir()
+      for name in files.folders(folder)
+      if _PARTICIPANT.fullmatch(name)
+      for part in ('rgb_frames', 'videos')
+  ) or any(_VIDEO.fullmatch(path.name) for path in folder.iterdir())
 
 
 @functools.cache
@@ -92,45 +140,33 @@ def describe(kind: str) -> Description:
       roles=('train', 'test'),
       video_places=places,
       list_places=(*places, *lists, '../annotations'),
-      has_lists=lambda folder: (folder / _FILES['train']).is_file(),
-      list_title=lambda role, split: _FILES[role],
-      read_list=functools.partial(_read_list, kind),
+      list_files=lambda role, split: (_FILES[role],),
       read_classes=functools.partial(epic_classes.read, kind),
       class_of=lambda key: '',
-      read_given=functools.partial(_read_given, kind),
-      has_videos=epic_videos.has_videos,
-      open_store=epic_videos.Videos,
-      class_file=epic_classes.file_name(kind),
+      parse=functools.partial(_parse, kind),
+      has_videos=_has_videos,
+      open_store=Videos,
+      class_files=epic_classes.file_names(kind),
       only_listed=True,
       all_classes=True,
       repeats=True,
   )
 
 
-def _read_list(
-    kind: str, folder: pathlib.Path, role: str, split: int
+def _parse(
+    kind: str, file: pathlib.Path, head: str, key: str, lists
 ) -> Listing | None:
-  file = folder / _FILES[role]
-  if not file.is_file():
-    return None
-  return _parse(kind, file, f'data.{role}_list', folder)
-
-
-def _read_given(kind: str, file: str, key: str, root: str) -> Listing:
-  for path in (pathlib.Path(file).expanduser(), pathlib.Path(root) / file):
-    if path.is_file():
-      with open(path, 'rb') as opened:
-        head = opened.readline()
-      head = head.removeprefix(_BYTE_ORDER_MARK)
-      if head.startswith(b'narration_id,'):
-        return _parse(kind, path, key, find_lists(describe(kind), root))
-      if selections.is_pickle(head) and kind != 'verb':
-        raise UserError(
-            f'{path} ({key}): the labels of EV-CLIP\'s selections are verbs, '
-            f'and data.label_kind is {kind}: use data.label_kind=verb.'
-        )
-      break
-  listing = grammars.read(file, key, root)
+  """An official list, or any other, whose pieces get times."""
+  if head.startswith('narration_id,'):
+    return _official(kind, file, key, lists)
+  with open(file, 'rb') as opened:
+    is_pickle = selections.is_pickle(opened.read(1))
+  if is_pickle and kind != 'verb':
+    raise UserError(
+        f'{file} ({key}): the labels of EV-CLIP\'s selections are verbs, '
+        f'and data.label_kind is {kind}: use data.label_kind=verb.'
+    )
+  listing = grammars.read(file, key)
   items = tuple(_with_times(item) for item in listing.items)
   return dataclasses.replace(listing, items=items)
 
@@ -143,7 +179,7 @@ def _with_times(item: Item) -> Item:
   """
   name = item.path.rsplit('/', 1)[-1]
   rate = _RATES.get(len(name.partition('_')[2]))
-  if not rate or name.endswith(epic_videos.FILMS) or item.first is None:
+  if not rate or name.endswith(_SUFFIXES) or item.first is None:
     return item
   if item.stop is None or item.start is not None or item.end is not None:
     return item
@@ -152,13 +188,11 @@ def _with_times(item: Item) -> Item:
   )
 
 
-def _parse(
-    kind: str, file: pathlib.Path, key: str, official_lists: pathlib.Path | None
-) -> Listing:
+def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
   """A list in the official form (one line per piece)."""
-  label = epic_classes.labeller(kind, official_lists, file, key)
+  label = epic_classes.labeller(kind, lists, file, key)
   items = []
-  for line, row in official_files.rows(file, _COLUMNS):
+  for line, row in text.rows(file, _COLUMNS):
     pair = epic_classes.pair_of(file, line, row)
     try:
       items.append(
@@ -168,8 +202,7 @@ def _parse(
               _seconds(row['start_timestamp']),
               _seconds(row['stop_timestamp']),
               line,
-              # Frame 0 is picture 1 (`epic_videos.Videos`); the last picture
-              # is included.
+              # Frame 0 is image 1 (`Videos`); the last image is included.
               max(int(row['start_frame']) - 1, 0),
               int(row['stop_frame']),
           )
@@ -179,12 +212,10 @@ def _parse(
           f'{file}, line {line}: wanted the columns of {_FILES["train"]} '
           f'({type(e).__name__}: {e}).'
       ) from e
-  if not items:
-    raise UserError(f'the list {file} ({key}) holds no clips.')
-  return Listing(file, key, tuple(items), first_number=0)
+  return grammars.listing(file, key, items, first_number=0)
 
 
-def _seconds(text: str) -> float:
+def _seconds(time: str) -> float:
   """'00:01:02.34' in seconds."""
-  hours, minutes, seconds = _TIME.fullmatch(text.strip()).groups()
+  hours, minutes, seconds = _TIME.fullmatch(time.strip()).groups()
   return round(int(hours) * 3600 + int(minutes) * 60 + float(seconds), 6)

@@ -7,14 +7,18 @@ says what to test on, a fixed part of every class is held out (`hold_out`).
 
 import dataclasses
 import hashlib
+import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
-from data_pipelines.datasets import collection
-from data_pipelines.datasets.collection import ROLES, Collection
+from data_pipelines.datasets import dataset
+from data_pipelines.datasets.dataset import ROLES, DataSet
 from data_pipelines.errors import UserError
-from data_pipelines.lists import classes, locate
-from data_pipelines.lists.clips import ClipList
+from data_pipelines.lists import class_files, labels, locate
+from data_pipelines.lists import classes as class_names
+from data_pipelines.lists.classes import Classes
+from data_pipelines.lists.clips import ClipList, Listing
+from data_pipelines.lists.locate import ClassOf
 from data_pipelines.stores import files
 
 _WANTED = (
@@ -32,18 +36,18 @@ _HELD_OUT = 5
 
 def read(
     data, split: int, report_folder: str | None = None, roles=ROLES
-) -> Collection:
-  """The lists and classes of a folder, or of a CSV.
+) -> DataSet:
+  """Reads the lists and classes of a folder, or of a CSV.
 
   Args:
     data: config.data. root is the folder, or a CSV or TSV of all clips; a
       list's paths are relative to root, or to the list where root is ''.
     split: which clips are held out (1, 2, 3, ...), if any are.
     report_folder: where the names of missing clips are written.
-    roles: as in `official.read`; folders give the clips of every role.
+    roles: as in `datasets.read`; folders give the clips of every role.
 
   Raises:
-    UserError: no clips, or lists that do not fit (see `labels`).
+    UserError: no clips, or lists that do not fit.
   """
   if data.tfds_dir:
     raise UserError(
@@ -52,69 +56,84 @@ def read(
     )
   root, train_list = _root(data)
   store = files.FileTree(root)
-  given = collection.read_given(
-      data, store, str(root), report_folder, train_list, roles=roles
+  parts = {} if train_list else _parts(root)
+  # A list may give paths such as videos/cooking/a.mp4.
+  class_ofs = [_component(1 if parts else 0), _parent]
+  listings = locate.locate(
+      dataset.read_given(data, str(root), train_list=train_list),
+      store,
+      _parent,
+      report_folder,
+      data.on_missing,
+      data.most_missing,
+      () if 'train' in roles else ('train',),
   )
-
-  parts = {} if given.train else _parts(root)
+  given = {listing.role for listing in listings}
+  if not listings:
+    class_ofs.pop()
   if parts:
-    class_of = _component(1)
     folders = {n: _below(store, folder) for n, folder in parts.items()}
-    if given.tests:
+    if given - {'train', 'val'}:
       folders.pop('test', None)
   else:
-    class_of = _component(0)
-    needed = 'train' in roles or not given.tests
-    pool = {} if given.train else {'train': _pool(store, given, needed)}
+    needed = 'train' in roles or not given - {'train', 'val'}
+    pool = {} if train_list else {'train': _pool(store, listings, needed)}
     folders = {name: keys for name, keys in pool.items() if keys}
-  located = {
-      name: collection.whole(name, str(root / parts.get(name, '')), keys)
+  wholes = [
+      dataset.whole(name, root / parts.get(name, ''), keys)
       for name, keys in folders.items()
-  }
-  located |= {x.name: x for x in given.all()}
-  # A list may give paths such as videos/cooking/a.mp4.
-  class_ofs = [class_of, _parent] if given.all() else [class_of]
-  table, class_of = _classes(data, list(located.values()), class_ofs)
-  clips = {n: locate.to_clips(x, table, class_of) for n, x in located.items()}
+      if name not in given
+  ]
+  _check_folders(root, parts, wholes)
 
-  train, val = clips.pop('train', None), clips.pop('val', None)
-  if not clips and val and not given.val:
+  def table(listings):
+    return _classes(data.class_names, listings, class_ofs)
+
+  clips, classes = dataset.number(data, wholes + listings, table, [_parent])
+  if clips.keys() == {'train', 'val'} and 'val' not in given:
     # A folder with train and val only: nothing is left to report on but val.
-    clips, val = {'test': dataclasses.replace(val, name='test')}, None
-  if not clips:
-    train, test = hold_out(train, data.shots, split)
-    clips = {'test': test} if test.records else {}
-  return collection.build(store, table, train, val, clips)
+    clips['test'] = dataclasses.replace(clips.pop('val'), name='test')
+  if not clips.keys() - {'train', 'val'}:
+    copies = store.originals([r.path for r in clips['train'].records])
+    train, test = hold_out(clips['train'], data.shots, split, copies)
+    clips |= {'train': train} | ({'test': test} if test.records else {})
+  return dataset.assemble(store, classes, clips)
 
 
 def hold_out(
-    pool: ClipList, shots: int, split: int
+    pool: ClipList,
+    shots: int,
+    split: int,
+    copies: Mapping[str, str] | None = None,
 ) -> tuple[ClipList, ClipList]:
   """Splits clips into training and test by a fixed rule, not by the seed.
 
   One clip in five of every class is held out (at least one), in the order of
   SHA-256 of '<split>/<path>', unless fewer than `shots` (or 1) training clips
-  of a class would be left. Pieces of one film stay together.
+  of a class would be left. Pieces and copies of one video stay together.
 
   Args:
     pool: all clips.
     shots: data.shots.
     split: 1, 2, 3, ...; each holds out other clips.
+    copies: path -> the path that stands for all copies of that video.
 
   Returns:
     (training list, test list), both in the order of the pool.
   """
   left = pool.counts()
   wanted = {label: max(1, n // _HELD_OUT) for label, n in left.items()}
-  films = {}
+  copies = copies or {}
+  videos = {}
   for record in pool.records:
-    films.setdefault(record.path, []).append(record.label)
+    name = copies.get(record.path, record.path)
+    videos.setdefault(name, []).append(record.label)
   order = sorted(
-      films, key=lambda p: hashlib.sha256(f'{split}/{p}'.encode()).digest()
+      videos, key=lambda p: hashlib.sha256(_bytes(f'{split}/{p}')).digest()
   )
   held = set()
   for path in order:
-    pieces = {k: films[path].count(k) for k in films[path]}
+    pieces = {k: videos[path].count(k) for k in videos[path]}
     if any(wanted[k] > 0 for k in pieces) and all(
         left[k] - n >= max(shots, 1) for k, n in pieces.items()
     ):
@@ -122,14 +141,20 @@ def hold_out(
       for k, n in pieces.items():
         left[k] -= n
         wanted[k] -= n
-  train = pool.replace(r for r in pool.records if r.path not in held)
+  parts = [], []
+  for record in pool.records:
+    parts[copies.get(record.path, record.path) in held].append(record)
   test = dataclasses.replace(
       pool,
       name='test',
-      records=tuple(r for r in pool.records if r.path in held),
+      records=tuple(parts[True]),
       origin=f'1 in {_HELD_OUT} clips of {pool.origin}, split {split}',
   )
-  return train, test
+  return pool.replace(parts[False]), test
+
+
+def _bytes(name: str) -> bytes:
+  return name.encode(errors='surrogateescape')
 
 
 def _root(data) -> tuple[pathlib.Path, str]:
@@ -149,14 +174,15 @@ def _root(data) -> tuple[pathlib.Path, str]:
 
 def _parts(root: pathlib.Path) -> dict[str, str]:
   """{'train': folder, ...} if `root` holds splits and nothing else."""
+  folders = files.folders(root)
   parts = {
       split: folder
       for split, names in _SPLITS.items()
-      for folder in files.folders(root)
+      for folder in folders
       if folder.lower() in names
   }
   whole = 'train' in parts and len(parts) > 1
-  return parts if whole and len(parts) == len(files.folders(root)) else {}
+  return parts if whole and len(parts) == len(folders) else {}
 
 
 def _below(store: files.FileTree, folder: str) -> list[str]:
@@ -166,10 +192,10 @@ def _below(store: files.FileTree, folder: str) -> list[str]:
 
 
 def _pool(
-    store: files.FileTree, given: collection.Given, needed: bool
+    store: files.FileTree, listings: Sequence[Listing], needed: bool
 ) -> list[str]:
   """Clips in class folders that no list to score names."""
-  scored = {key for located in given.all() for key in located.keys}
+  scored = {item.clip for listing in listings for item in listing.items}
   keys = [k for k in store.keys if '/' in k and k not in scored]
   if not keys and needed:
     what = 'more clips' if scored else 'no class folders with videos'
@@ -177,47 +203,71 @@ def _pool(
   return keys
 
 
+def _check_folders(root: pathlib.Path, parts, wholes: Sequence[Listing]):
+  """Says which folders are no classes; refuses two names of one folder."""
+  for listing in wholes:
+    top = root / parts.get(listing.role, '')
+    depth = len(top.relative_to(root).parts)
+    there = {item.clip.split('/')[depth] for item in listing.items}
+    real, empty = {}, []
+    for name in files.folders(top):
+      if name not in there:
+        empty.append(name)
+        continue
+      other = real.setdefault(os.path.realpath(top / name), name)
+      if other != name:
+        raise UserError(
+            f'{top}: the class folders {other!r} and {name!r} are one and the '
+            'same folder. Remove one of the links.'
+        )
+    if empty:
+      shown = ', '.join(map(repr, empty[:5])) + (', ...' if empty[5:] else '')
+      print(
+          f'note: {len(empty)} folders in {top} hold no videos and are no '
+          f'classes: {shown}.'
+      )
+
+
 def _classes(
-    data,
-    located: list[locate.Located],
-    class_ofs: list[Callable[[str], str]],
-) -> tuple[locate.ClassTable, Callable[[str], str]]:
+    names: str,
+    listings: Sequence[Listing],
+    class_ofs: Sequence[ClassOf],
+) -> tuple[Classes, ClassOf]:
   """The classes, and how a clip without a label tells its own."""
-  names = data.class_names
-  if classes.is_per_list(names):
+  if class_files.is_per_list(names):
     # These are for the lists that were given; folders name themselves.
     names = ''
   if not names:
-    table = locate.infer(located, class_ofs)
+    table = labels.infer(listings, class_ofs)
   else:
-    table = locate.ClassTable.from_file(names)
-  bare = [k for x in located for i, k in x.pairs() if i.label is None]
-  for candidate in class_ofs if bare else ():
-    folders = sorted({candidate(key) for key in bare})
-    unknown = [f for f in folders if table.label(f) is None]
-    if not unknown:
+    table = Classes.given(class_files.read(names), names)
+  items = [item for listing in listings for item in listing.items]
+  bare = [item.clip for item in items if item.label is None]
+  numbered = [item.clip for item in items if isinstance(item.label, int)]
+  for candidate in class_ofs:
+    folders = sorted({candidate(key) for key in bare or numbered})
+    known = class_names.match(folders, table.raw)
+    if bare and len(known) == len(folders) or not bare and known:
       return table, candidate
   if bare and names:
-    folders = sorted({class_ofs[0](key) for key in bare})
-    table = _by_position(data, table, folders)
+    table = _by_position(table, sorted({class_ofs[0](key) for key in bare}))
   return table, class_ofs[0]
 
 
-def _by_position(data, table, folders: list[str]) -> locate.ClassTable:
+def _by_position(table: Classes, folders: list[str]) -> Classes:
   """Names for folders called otherwise: the first name for the first folder."""
-  unknown = [f for f in folders if table.label(f) is None]
-  if len(unknown) == len(folders) == len(table.raw):
-    return locate.ClassTable(
-        tuple(folders), table.shown, table.origin, fixed=True
-    )
+  known = class_names.match(folders, table.raw)
+  if not known and len(folders) == len(table.raw):
+    return dataclasses.replace(table, raw=tuple(folders))
+  unknown = next(name for name in folders if name not in known)
   raise UserError(
-      f'{data.class_names} (data.class_names) does not name the folder '
-      f'{unknown[0]!r}. Name all {len(folders)} class folders as they are '
+      f'{table.origin} (data.class_names) does not name the folder '
+      f'{unknown!r}. Name all {len(folders)} class folders as they are '
       'called, or write one new name per folder in alphabetical order.'
   )
 
 
-def _component(position: int) -> Callable[[str], str]:
+def _component(position: int) -> ClassOf:
   """A function that takes one folder of a key."""
 
   def class_of(key: str) -> str:

@@ -9,12 +9,11 @@ Differs: clips that a split marks as unused (0) are in no list. EZ-CLIP's own
 import pathlib
 import re
 
-from data_pipelines.datasets import official, official_files
-from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 from data_pipelines.errors import UserError
-from data_pipelines.lists import classes, locate
-from data_pipelines.lists.items import Item, Listing
+from data_pipelines.lists import text
+from data_pipelines.lists.classes import Classes, letters
+from data_pipelines.lists.clips import Item, Listing
 from data_pipelines.stores import files as file_tree
 
 # The official splits do not number the classes; published lists do so.
@@ -27,7 +26,7 @@ _CLASSES = (
     'talk throw turn walk wave'
 )
 CLASSES = tuple(_CLASSES.split())
-_SAME = frozenset(classes.same(name) for name in CLASSES)
+_SAME = frozenset(letters(name) for name in CLASSES)
 # 'draw_sword' before 'sword'.
 _LONGEST_FIRST = sorted(CLASSES, key=len, reverse=True)
 _FLAGS = {'train': '1', 'test': '2'}
@@ -36,13 +35,6 @@ _CLIP_NAME = re.compile(
     r'(.+)_[a-z]_(?:cm|nm)_np\d+_[a-z]{2}_(?:bad|med|goo)_\d+(?:\.\w+)?',
     re.IGNORECASE,
 )
-
-
-def read(
-    data, split: int, report_folder: str | None = None, roles=ROLES
-) -> Collection:
-  """The lists and classes of HMDB51; see `official.read`."""
-  return official.read(HMDB51, data, split, report_folder, roles)
 
 
 def class_of(key: str) -> str:
@@ -59,19 +51,11 @@ def class_of(key: str) -> str:
 
 
 def _known(folder: str) -> bool:
-  return classes.same(folder) in _SAME
+  return letters(folder) in _SAME
 
 
 def _suffix(split: int) -> str:
   return f'_test_split{split}.txt'
-
-
-def _has_lists(folder: pathlib.Path) -> bool:
-  return any(folder.glob('*_test_split?.txt'))
-
-
-def _list_title(role: str, split: int) -> str:
-  return f'*{_suffix(split)} ({role})'
 
 
 def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
@@ -84,24 +68,33 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
     raw = file.name.removesuffix(_suffix(split))
     if not _known(raw):
       raise UserError(f'{file}: {raw!r} is not a class of HMDB51.')
-    for number, line in official_files.lines(file):
+    for number, line in text.lines(file):
       # Names hold all sorts of characters.
       match = re.fullmatch(r'\s*(.*\S)\s+([012])\s*', line)
       if not match:
-        raise official_files.wrong(file, number, '<clip> <0, 1 or 2>', line)
+        raise text.wrong(file, number, '<clip> <0, 1 or 2>', line)
       name, flag = match.groups()
       if flag == _FLAGS[role]:
-        items.append(Item(f'{raw}/{name}', raw, None, None, number))
-  title = _list_title(role, split)
+        items.append(Item(f'{raw}/{name}', raw, line=number))
+  names = {letters(f.name.removesuffix(_suffix(split))) for f in files}
+  absent = [name for name in CLASSES if letters(name) not in names]
+  if absent and role == 'train':
+    print(
+        f'note: {folder} has {len(files)} of the {len(CLASSES)} files '
+        f'*{_suffix(split)}; the class{"es"[: 2 * (len(absent) > 1)]} '
+        f'{", ".join(absent[:3])}{", ..." * (len(absent) > 3)} will be left '
+        'out.'
+    )
+  title = f'*{_suffix(split)} ({role})'
   return Listing(folder / title, 'official list', tuple(items))
 
 
-def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable:
+def _read_classes(folder: pathlib.Path | None) -> Classes:
   del folder
-  return locate.ClassTable.of(CLASSES, 'the published order of HMDB51')
+  return Classes.of(CLASSES, 'the published order of HMDB51')
 
 
-HMDB51 = Description(
+DESCRIPTION = Description(
     name='hmdb51',
     title='HMDB51',
     homepage='https://serre.lab.brown.edu/hmdb51.html',
@@ -138,9 +131,8 @@ HMDB51 = Description(
         '../test_train_splits',
         '../testTrainMulti_7030_splits',
     ),
-    has_lists=_has_lists,
     has_videos=file_tree.has_clips,
-    list_title=_list_title,
+    list_files=lambda role, split: (f'*{_suffix(split)}',),
     read_list=_read_list,
     read_classes=_read_classes,
     class_of=class_of,

@@ -10,17 +10,15 @@ not left out silently if they cannot be read (data.on_broken).
 """
 
 import collections
-import csv
 import functools
 import pathlib
 import re
 
-from data_pipelines.datasets import official, official_files
-from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 from data_pipelines.errors import UserError
-from data_pipelines.lists import classes, grammars, locate
-from data_pipelines.lists.items import Item, Listing
+from data_pipelines.lists import class_files, grammars, text
+from data_pipelines.lists.classes import Classes
+from data_pipelines.lists.clips import Item, Listing
 from data_pipelines.stores import files
 from data_pipelines.video import SUFFIXES, image_folder
 
@@ -32,6 +30,7 @@ _FORMS = (
     'kinetics-400_{}.csv',
     'kinetics_600_{}.csv',
     'kinetics-600_{}.csv',
+    '{}.txt',
 )
 _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
 _CLASS_FILES = ('kinetics_400_labels.csv', 'kinetics_600_labels.csv')
@@ -46,17 +45,6 @@ _NO_CLASS = re.compile(
     r'kinetics.*',
     re.IGNORECASE,
 )
-
-
-def read(
-    data, split: int, report_folder: str | None = None, roles=ROLES
-) -> Collection:
-  """The lists and classes; see `official.read`.
-
-  The official validation list is the one to report on. data.test_list may be
-  another official list, such as test.csv.
-  """
-  return official.read(KINETICS, data, split, report_folder, roles)
 
 
 def class_of(key: str) -> str:
@@ -144,36 +132,25 @@ def _is_clip(path: pathlib.Path) -> bool:
   )
 
 
-def _file(folder: pathlib.Path, role: str) -> pathlib.Path | None:
-  for form in _FORMS:
-    for word in _WORDS[role]:
-      if (folder / form.format(word)).is_file():
-        return folder / form.format(word)
-  return None
+def _list_files(role: str, split: int) -> list[str]:
+  del split
+  return [form.format(word) for form in _FORMS for word in _WORDS[role]]
 
 
-def _read_list(
-    folder: pathlib.Path, role: str, split: int
-) -> Listing | None:
-  file = _file(folder, role)
-  return _parse(file, f'data.{role}_list') if file else None
-
-
-def _read_given(file: str, key: str, root: str) -> Listing:
-  for path in (pathlib.Path(file).expanduser(), pathlib.Path(root) / file):
-    if path.is_file():
-      with open(path, encoding='utf-8-sig', errors='replace') as opened:
-        columns = next(csv.reader([opened.readline()]), [])
-      if {'label', 'youtube_id'} <= {c.strip() for c in columns}:
-        return _parse(path, key)
-      break
-  return grammars.read(file, key, root)
-
-
-def _parse(file: pathlib.Path, key: str) -> Listing:
+def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
   """An official list: one line per clip, with names of columns."""
+  del lists
+  columns = {cell.strip(' "\n') for cell in head.split(',')}
+  if 'youtube_id' not in columns:
+    return None
+  if 'label' not in columns:
+    raise UserError(
+        f'{file} ({key}) names no classes: the labels of this official test '
+        'list are not in it. Score the validation list (val.csv, the default), '
+        'or give a list with the column label.'
+    )
   items = []
-  for line, row in official_files.rows(file, _COLUMNS):
+  for line, row in text.rows(file, _COLUMNS):
     try:
       start, end = (int(float(row[c])) for c in _COLUMNS[2:])
     except (ValueError, OverflowError) as e:
@@ -181,32 +158,36 @@ def _parse(file: pathlib.Path, key: str) -> Listing:
           f'{file} ({key}), line {line}: wanted times in seconds, '
           f'found {row["time_start"]!r} and {row["time_end"]!r}.'
       ) from e
+    if not row['label']:
+      raise UserError(
+          f'{file} ({key}), line {line}: the clip has no label. Score the '
+          'validation list (val.csv), or give a list with labels.'
+      )
     name = f'{row["youtube_id"]}_{start:06d}_{end:06d}.mp4'
-    items.append(Item(name, row['label'], None, None, line))
-  if not items:
-    raise UserError(f'the list {file} ({key}) holds no clips.')
-  return Listing(file, key, tuple(items))
+    items.append(Item(name, row['label'], line=line))
+  return grammars.listing(file, key, items)
 
 
-def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable | None:
+def _read_classes(folder: pathlib.Path | None) -> Classes | None:
   """The numbered names if they are there, else those in the lists, sorted."""
   if folder is None:
     return None
   for name in _CLASS_FILES:
     if (folder / name).is_file():
-      return locate.ClassTable.of(classes.read(folder / name), name)
+      return Classes.of(class_files.read(folder / name), name)
   names = set()
   for role in _WORDS:
-    listing = _read_list(folder, role, 1)
-    names |= {i.label for i in listing.items} if listing else set()
+    places = [folder / name for name in _list_files(role, 1)]
+    file = next((place for place in places if place.is_file()), None)
+    if file and (columns := text.lines(file)):
+      listing = _parse(file, columns[0][1], f'data.{role}_list', folder)
+      names |= {i.label for i in listing.items} if listing else set()
   if not names:
     return None
-  return locate.ClassTable.of(
-      sorted(names), 'the names in the lists, sorted'
-  )
+  return Classes.of(sorted(names), 'the names in the lists, sorted')
 
 
-KINETICS = Description(
+DESCRIPTION = Description(
     name='kinetics',
     title='Kinetics',
     homepage=_HOMEPAGE,
@@ -240,15 +221,13 @@ KINETICS = Description(
         'kinetics-dataset/k600/annotations',
         '../annotations',
     ),
-    has_lists=lambda folder: _file(folder, 'train') is not None,
-    list_title=lambda role, split: f'{_WORDS[role][0]}.csv',
-    read_list=_read_list,
+    list_files=_list_files,
     read_classes=_read_classes,
     class_of=class_of,
-    read_given=_read_given,
+    parse=_parse,
     has_videos=_has_videos,
     open_store=Films,
-    class_file=_CLASS_FILES[0],
+    class_files=_CLASS_FILES,
     only_listed=True,
     all_classes=True,
 )

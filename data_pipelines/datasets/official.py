@@ -3,30 +3,28 @@
 A data set is a `Description`: where its files usually lie, how its lists and
 its class names are read. `read` makes the lists of a run from it, either from
 the files of a download or mirror or from a prepared TFDS folder;
-`builders.plan` makes of the same description what is stored in such a folder.
+`data_pipelines.build` makes such a folder from the same description.
 """
 
 import dataclasses
+import functools
 import pathlib
 
-from data_pipelines.datasets import collection
-from data_pipelines.datasets.collection import ROLES, Collection
+from data_pipelines.datasets import dataset
+from data_pipelines.datasets.dataset import ROLES, DataSet
 from data_pipelines.datasets.description import (
   Description,
   check_split,
   find_layout,
   list_key,
   official_listing,
+  open_list,
 )
 from data_pipelines.errors import UserError
-from data_pipelines.lists import (
-  classes,
-  locate,
-  missing_clips,
-  numbering,
-  path_rule,
-)
-from data_pipelines.lists.items import Item, Listing
+from data_pipelines.lists import class_files, labels, locate
+from data_pipelines.lists import classes as class_names
+from data_pipelines.lists.classes import Classes
+from data_pipelines.lists.clips import Item, Listing
 from data_pipelines.stores import tfds
 
 
@@ -36,13 +34,13 @@ def read(
     split: int,
     report_folder: str | None = None,
     roles: tuple[str, ...] = ROLES,
-) -> Collection:
-  """The lists and classes of a data set.
+) -> DataSet:
+  """Reads the lists and classes of a data set.
 
   Lists that the config does not name are the official ones of `split`. (An
   official validation list is not used where both the training and the test
-  lists are the user's.) Lists of others may number the classes from 0 or from
-  1 and may name files without their folders.
+  lists are the user's.) Lists of others may number the classes in any way and
+  may name files without their folders.
 
   Args:
     what: the data set.
@@ -53,7 +51,7 @@ def read(
       all of the data set, and the clips of data.train_list may be missing.
 
   Raises:
-    UserError: the data or lists are missing or do not fit (see `labels`).
+    UserError: the data or lists are missing or do not fit.
   """
   if data.tfds_dir:
     layout = None
@@ -62,48 +60,65 @@ def read(
   else:
     layout = find_layout(what, data.root, data.path_rule)
     store = what.open_store(layout.videos)
-  located = {}
-  with missing_clips.together() as attempt:
-    with attempt():
-      given = collection.read_given(
-          data,
-          store,
-          data.root,
-          report_folder,
-          reader=what.read_given,
-          roles=roles,
-      )
-      located |= {x.name: x for x in given.all()}
-    for role in what.roles:
-      if role not in roles or _is_given(role, data):
-        continue
-      with attempt():
-        if layout is None:
-          found = _stored_list(what, data, store, role, split)
-        else:
-          found = _official_list(
-              what, data, layout, store, role, split, report_folder
-          )
-        if found is not None:
-          located[role] = found
+  found = dataset.read_given(
+      data, data.root, functools.partial(open_list, what)
+  )
+  given = {listing.role for listing in found}
+  for role in what.roles:
+    if role in roles and not _is_given(role, data):
+      if layout is None:
+        listing = _stored_list(what, data, store, role, split)
+      else:
+        listing = _official_list(what, data, layout, role, split)
+      found += [listing] if listing else []
   # The order of the lists in messages and reports does not depend on which of
   # them are official.
-  first = [role for role in ('train', 'val') if role in located]
-  ordered = {role: located.pop(role) for role in first} | located
+  found.sort(key=lambda x: ('train', 'val', x.role).index(x.role))
+  found = locate.locate(
+      found,
+      store,
+      what.class_of,
+      report_folder,
+      data.on_missing,
+      data.most_missing,
+      () if 'train' in roles else ('train',),
+  )
+  trained = any(x.role == 'train' for x in found)
 
-  table = _table(what, data, layout, store, list(ordered.values()))
-  clips = {
-      name: locate.to_clips(
-          x,
-          table,
-          what.class_of,
-          numbering.first(x, table, what.class_of),
-          what.repeats,
-      )
-      for name, x in ordered.items()
+  def table(listings):
+    classes = _table(what, data, layout, store, listings, trained)
+    return classes, what.class_of
+
+  lists, classes = dataset.number(
+      data, found, table, [what.class_of], what.repeats
+  )
+  if what.untrained_classes and classes:
+    classes = _with_untrained(classes, lists)
+  official = [name for name in lists if name not in given]
+  return dataset.assemble(store, classes, lists, official)
+
+
+def _with_untrained(classes: Classes, lists) -> Classes:
+  """All classes, if a clip to score is of one without a training clip."""
+  train = lists.get('train')
+  if train is None or train.classes:
+    return classes
+  trained = train.counts()
+  untrained = {
+      classes.raw[label]
+      for clips in lists.values()
+      if not clips.classes
+      for label in clips.counts()
+      if label not in trained
   }
-  train, val = clips.pop('train', None), clips.pop('val', None)
-  return collection.build(store, table, train, val, clips)
+  if not untrained or not all(untrained):
+    return classes
+  print(
+      f'note: {len(untrained)} classes have clips to score and none to train '
+      f'on, such as {min(untrained)!r}; all {len(classes.raw)} classes of '
+      f'{classes.origin} stay.'
+  )
+  return dataclasses.replace(classes, fixed=True)
 
 
 def _is_given(role: str, data) -> bool:
@@ -115,16 +130,12 @@ def _is_given(role: str, data) -> bool:
   return bool(data[f'{role}_list'])
 
 
-def _official_list(
-    what, data, layout, store, role, split, report_folder
-) -> locate.Located | None:
+def _official_list(what, data, layout, role, split) -> Listing | None:
   """The list of a download; None for a validation list that is not there."""
   check_split(what, split)
   listing = layout.lists and official_listing(what, layout.lists, role, split)
   if listing:
-    rule = path_rule.parse(data.path_rule)
-    listing = path_rule.rewrite(listing, rule)
-    return locate.locate(role, listing, store, report_folder, data.on_missing)
+    return locate.rewrite(listing, locate.path_rule(data.path_rule))
   if role == 'val':
     return None
   places = ', '.join(p for p in what.list_places if not p.startswith('.'))
@@ -135,7 +146,7 @@ def _official_list(
   )
 
 
-def _stored_list(what, data, store, role, split) -> locate.Located | None:
+def _stored_list(what, data, store, role, split) -> Listing | None:
   """The same from a TFDS folder."""
   clips = store.official(role)
   if clips is None:
@@ -146,65 +157,74 @@ def _stored_list(what, data, store, role, split) -> locate.Located | None:
         f'{list_key(role)}, or build it again with the official lists.'
     )
   kept, gone = len(clips.records), len(clips.missing)
-  if gone and data.on_missing == 'error':
+  text = (
+      f'{store} was built from an incomplete download: it has {kept} of the '
+      f'{kept + gone} clips of the official {role} list {split}'
+  )
+  few = gone > data.most_missing * (kept + gone)
+  if gone and (data.on_missing == 'error' or few):
+    way = 'data.most_missing=1' if few else 'data.on_missing=skip'
     raise UserError(
-        f'{store} was built from an incomplete download: it has {kept} of the '
-        f'{kept + gone} clips of the official {role} list {split}. Give '
-        f'{list_key(role)} with the clips there are, build it again, or leave '
-        'them out: data.on_missing=skip.'
+        f'{text}. Give {list_key(role)} with the clips there are, build it '
+        f'again, or leave them out: {way}.'
     )
   if gone:
-    print(
-        f'note: {store} lacks {gone} of the {kept + gone} clips of '
-        f'{clips.origin}.'
-    )
+    print(f'note: {text}.')
   items = tuple(
-      Item(r.path, r.label, r.start, r.end, line, r.first, r.stop)
+      Item(r.path, r.label, r.start, r.end, line, r.first, r.stop, '', r.path)
       for line, r in enumerate(clips.records, 1)
   )
-  listing = Listing(
-      pathlib.Path(clips.origin), list_key(role), items, first_number=0
-  )
-  return locate.Located(
-      role, listing, tuple(r.path for r in clips.records), clips.missing
+  return Listing(
+      pathlib.Path(clips.origin),
+      list_key(role),
+      items,
+      role,
+      first_number=0,
+      official=True,
+      missing=clips.missing,
   )
 
 
-def _table(what, data, layout, store, located) -> locate.ClassTable:
+def _table(what, data, layout, store, listings, trained) -> Classes:
   """The classes by number, as far as anything tells them."""
   if layout is None:
     names = store.class_names
-    official = locate.ClassTable.of(names, str(store)) if names else None
+    official = Classes.of(names, str(store)) if names else None
   else:
     official = what.read_classes(layout.lists)
-  if official and (what.all_classes or all(x.name != 'train' for x in located)):
+  if official and (what.all_classes or not trained):
     official = dataclasses.replace(official, fixed=True)
-  if not data.class_names or classes.is_per_list(data.class_names):
-    return official or _infer(what, located)
-  own = locate.ClassTable.from_file(data.class_names)
-  shown = tuple(classes.clean(n) for n in own.raw)
-  if not official or all(official.label(n) is not None for n in own.raw):
+  if not data.class_names or class_files.is_per_list(data.class_names):
+    return official or _infer(what, listings)
+  own = Classes.given(class_files.read(data.class_names), data.class_names)
+  shown = tuple(class_names.clean(n) for n in own.raw)
+  if not official:
     return dataclasses.replace(own, shown=shown)
+  known = class_names.match(own.raw, official.raw)
+  unknown = [n for n in own.raw if n not in known]
+  if not unknown:
+    # In the user's order, by their official names.
+    raw = tuple(official.raw[known[n]] for n in own.raw)
+    return dataclasses.replace(own, raw=raw, shown=shown)
   if len(own.raw) == len(official.raw):
     # Other words for the same classes.
     return dataclasses.replace(
         official, shown=shown, origin=own.origin, fixed=True
     )
-  unknown = next(n for n in own.raw if official.label(n) is None)
   raise UserError(
       f'{data.class_names} (data.class_names) has {len(own.raw)} names, and '
-      f'{unknown!r} is not a class of {what.title}. Give official names, or '
+      f'{unknown[0]!r} is not a class of {what.title}. Give official names, or '
       f'one name for each of the {len(official.raw)} classes in their order.'
   )
 
 
-def _infer(what: Description, located) -> locate.ClassTable:
+def _infer(what: Description, listings) -> Classes:
   try:
-    return locate.infer(located, [what.class_of])
+    return labels.infer(listings, [what.class_of])
   except UserError as e:
-    if not what.class_file:
+    if not what.class_files:
       raise
     raise UserError(
-        f'{what.class_file} with the class names of {what.title} was not '
+        f'{what.class_files[0]} with the class names of {what.title} was not '
         f'found beside the lists, and {e}'
     ) from e

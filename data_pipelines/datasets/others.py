@@ -19,7 +19,7 @@ from typing import Any
 
 import ml_collections
 
-from data_pipelines.datasets.collection import Collection
+from data_pipelines.datasets.dataset import DataSet
 from data_pipelines.errors import UserError
 from data_pipelines.lists import locate
 from data_pipelines.lists.clips import ClipList, check_disjoint
@@ -56,7 +56,7 @@ class Other:
 
 def read(
     data,
-    read_one: Callable[[Any, int], Collection],
+    read_one: Callable[[Any, int], DataSet],
 ) -> Iterator[Other]:
   """The lists that data.others names, one after the other.
 
@@ -137,7 +137,7 @@ def _is_bare(values: dict[str, Any]) -> bool:
   return values['name'] == 'folder'
 
 
-def _everything(found: Collection) -> ClipList:
+def _everything(found: DataSet) -> ClipList:
   lists = [found.train, *([found.val] if found.val else [])]
   lists += found.tests.values()
   records = sorted(

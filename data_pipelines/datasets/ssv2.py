@@ -8,12 +8,11 @@ Differs: EV-CLIP's reader does not know `.webm`; here any suffix will do.
 import json
 import pathlib
 
-from data_pipelines.datasets import official, official_files
-from data_pipelines.datasets.collection import ROLES, Collection
 from data_pipelines.datasets.description import Description
 from data_pipelines.errors import UserError
-from data_pipelines.lists import classes, grammars, locate
-from data_pipelines.lists.items import Item, Listing
+from data_pipelines.lists import classes, grammars, text
+from data_pipelines.lists.classes import Classes
+from data_pipelines.lists.clips import Item, Listing
 from data_pipelines.stores import files
 from data_pipelines.video import image_folder
 
@@ -26,20 +25,9 @@ _FILES = {
 }
 
 
-def read(
-    data, split: int, report_folder: str | None = None, roles=ROLES
-) -> Collection:
-  """The lists and classes; see `official.read`.
-
-  The official validation list is the one to report on. data.test_list may be
-  the published answers of the test list (test-answers.csv).
-  """
-  return official.read(SSV2, data, split, report_folder, roles)
-
-
-def template(text: str) -> str:
+def template(sentence: str) -> str:
   """'Holding [something] next to [something]' without brackets."""
-  return ' '.join(text.replace('[', '').replace(']', '').split())
+  return ' '.join(sentence.replace('[', '').replace(']', '').split())
 
 
 def _has_videos(folder: pathlib.Path) -> bool:
@@ -51,64 +39,44 @@ def _has_videos(folder: pathlib.Path) -> bool:
   )
 
 
-def _find(folder: pathlib.Path, names) -> pathlib.Path | None:
-  return next((folder / n for n in names if (folder / n).is_file()), None)
-
-
-def _read_list(
-    folder: pathlib.Path, role: str, split: int
-) -> Listing | None:
-  file = _find(folder, _FILES[role])
-  return _parse(file, f'data.{role}_list') if file else None
-
-
-def _read_given(file: str, key: str, root: str) -> Listing:
-  for path in (pathlib.Path(file).expanduser(), pathlib.Path(root) / file):
-    if path.is_file() and path.suffix == '.json':
-      return _parse(path, key)
-    if path.is_file():
-      with open(path, encoding='utf-8-sig', errors='replace') as opened:
-        number, semicolon, _ = opened.readline().partition(';')
-      if semicolon and number.strip('"').isdigit():
-        return _answers(path, key)
-      break
-  return grammars.read(file, key, root)
-
-
-def _parse(file: pathlib.Path, key: str) -> Listing:
-  """train.json and validation.json: objects with id, label and template."""
+def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
+  """train.json and validation.json; test-answers.csv; else None."""
+  del lists
+  number, semicolon, _ = head.partition(';')
+  if file.suffix != '.json':
+    is_answers = semicolon and number.strip('" ').isdecimal()
+    return _answers(file, key) if is_answers else None
   items = []
   try:
     for line, entry in enumerate(_json(file), 1):
       # `label` is the sentence about this clip; `template` is the class.
       name = template(entry['template'])
-      items.append(Item(f'{entry["id"]}.webm', name, None, None, line))
+      items.append(Item(f'{entry["id"]}.webm', name, line=line))
   except (KeyError, TypeError, AttributeError) as e:
     raise UserError(
         f'{file} ({key}), entry {len(items) + 1}: wanted an id and a template '
         f'({type(e).__name__}: {e}).'
     ) from e
-  if not items:
-    raise UserError(f'the list {file} ({key}) holds no clips.')
-  return Listing(file, key, tuple(items))
+  return grammars.listing(file, key, items)
 
 
 def _answers(file: pathlib.Path, key: str) -> Listing:
   """test-answers.csv: lines `id;class`."""
   items = []
-  for line, row in official_files.cells(file, ';'):
+  for line, row in text.cells(file, ';'):
     if len(row) != 2 or not row[0].isdigit():
       raise UserError(
           f'{file} ({key}), line {line}: wanted id;class, found '
           f'{";".join(row)!r}.'
       )
-    items.append(Item(f'{row[0]}.webm', template(row[1]), None, None, line))
+    items.append(Item(f'{row[0]}.webm', template(row[1]), line=line))
   return Listing(file, key, tuple(items))
 
 
-def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable | None:
-  file = folder and _find(folder, _LABELS)
-  if not file:
+def _read_classes(folder: pathlib.Path | None) -> Classes | None:
+  places = [folder / name for name in _LABELS] if folder else []
+  file = next((place for place in places if place.is_file()), None)
+  if file is None:
     return None
   numbers = _json(file)
   try:
@@ -124,17 +92,17 @@ def _read_classes(folder: pathlib.Path | None) -> locate.ClassTable | None:
     )
   # A file cut to some classes keeps their numbers.
   raw = classes.with_gaps(names, 0)
-  return locate.ClassTable.of(raw, file.name)
+  return Classes.of(raw, file.name)
 
 
 def _json(file: pathlib.Path):
   try:
-    return json.loads(file.read_text(encoding='utf-8-sig'))
-  except (OSError, ValueError) as e:
+    return json.loads(text.read(file))
+  except ValueError as e:
     raise UserError(f'{file} cannot be read as JSON: {e}.') from e
 
 
-SSV2 = Description(
+DESCRIPTION = Description(
     name='ssv2',
     title='Something-Something V2',
     homepage=_HOMEPAGE,
@@ -157,15 +125,12 @@ SSV2 = Description(
         '.',
     ),
     list_places=('labels', 'annotations', '.', '../labels', '../annotations'),
-    has_lists=lambda folder: any(
-        _find(folder, names) for names in (_LABELS, *_FILES.values())
-    ),
-    list_title=lambda role, split: _FILES[role][0],
-    read_list=_read_list,
+    list_files=lambda role, split: _FILES[role],
     read_classes=_read_classes,
     class_of=lambda key: '',
-    read_given=_read_given,
+    parse=_parse,
     has_videos=_has_videos,
-    class_file=_LABELS[0],
+    class_files=_LABELS,
     only_listed=True,
+    untrained_classes=True,
 )

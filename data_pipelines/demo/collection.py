@@ -6,7 +6,7 @@ demo knows, for tests on classes never trained on.
 
 import ml_collections
 
-from data_pipelines.datasets import collection, folder
+from data_pipelines.datasets import dataset, folder
 from data_pipelines.demo import scenes, videos
 from data_pipelines.errors import UserError
 
@@ -18,8 +18,8 @@ _PLANS = {
 
 
 def read(
-    data, split: int, report_folder: str | None = None, roles=collection.ROLES
-) -> collection.Collection:
+    data, split: int, report_folder: str | None = None, roles=dataset.ROLES
+) -> dataset.DataSet:
   """Reads the demo's lists and classes; renders its videos first, if need be.
 
   Args:

@@ -1,19 +1,53 @@
-"""Class names: read from files and made readable for a text prompt."""
+"""Class names: made readable and compared; the classes of a run in order.
 
-import csv
-import json
-import pathlib
+Names are compared as they are. Another spelling (case, underscores, signs, the
+Unicode form) is taken for a class only where it can mean no other (`match`).
+"""
+
+import dataclasses
 import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 from data_pipelines.errors import UserError
+from data_pipelines.lists.clips import ClipList
 
-_PUBLISHED = pathlib.Path(__file__).with_name('clip_fsar_classes.json')
-_PREFIX = 'clip_fsar/'
 _HUMP = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
 
 
+@dataclasses.dataclass(frozen=True)
+class Classes:
+  """Classes in label order.
+
+  Attributes:
+    raw: names as folders and lists write them; '' for a number that no clip
+      has or nothing names.
+    shown: names as prompts say them.
+    origin: where the order comes from.
+    fixed: the user gave the classes: all stay, with or without clips.
+    own_numbers: positions are the numbers of the lists that they were inferred
+      from, whatever number these begin with.
+  """
+
+  raw: tuple[str, ...]
+  shown: tuple[str, ...]
+  origin: str
+  fixed: bool = False
+  own_numbers: bool = False
+
+  @classmethod
+  def of(cls, raw: Sequence[str], origin: str, **values) -> 'Classes':
+    """Makes classes whose prompts are the cleaned names."""
+    return cls(tuple(raw), tuple(map(clean, raw)), origin, **values)
+
+  @classmethod
+  def given(cls, names: Sequence[str], origin: str) -> 'Classes':
+    """Makes the classes that the user wrote; names stay as they are."""
+    return cls(tuple(names), tuple(names), origin, fixed=True)
+
+
 def clean(name: str) -> str:
-  """A folder's or list's class name as words: 'YoYo' -> 'Yo Yo'.
+  """Returns a folder's or list's class name as words: 'YoYo' -> 'Yo Yo'.
 
   Underscores become spaces, as in every prompt of the original. A name of one
   word is split at its inner capitals, as the original does for UCF-101. All
@@ -36,105 +70,72 @@ def clean(name: str) -> str:
   return ' '.join(words)
 
 
-def same(name: str) -> str:
-  """What two spellings of one class share: 'HandStand_Pushups' and so on."""
-  kept = ''.join(c for c in name.casefold() if c.isalnum())
-  return kept or name.casefold()
+def _composed(name: str) -> str:
+  return unicodedata.normalize('NFC', name)
 
 
-def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
-  """Names in label order, from one of three forms of file.
-
-  One name per line; or a CSV with the header `id,name` and ids from 0 (the
-  ViFi-CLIP label files); or `<1-based id> <name>` (UCF-101's classInd.txt).
-
-  Args:
-    path: the file (data.class_names).
-    gaps: whether ids may be left out, as in an official file cut to the
-      classes there are; their names are ''.
-
-  Returns:
-    The names as they are written.
-
-  Raises:
-    UserError: the file is missing, empty, has a gap in its ids, or names a
-      class twice.
-  """
-  lines = _lines(path)
-  if lines and re.fullmatch(r'id\s*,\s*name', lines[0].lower()):
-    pairs = [(row[0], ','.join(row[1:])) for row in csv.reader(lines[1:])]
-    names = _by_id(path, pairs, 0, gaps)
-  elif lines and all(re.fullmatch(r'\d+\s+\S.*', line) for line in lines):
-    names = _by_id(path, [line.split(None, 1) for line in lines], 1, gaps)
-  else:
-    names = lines
-  if not names:
-    raise UserError(f'{path} has no class names: write one per line.')
-  check_distinct(names, str(path))
-  return names
+def _words(name: str) -> str:
+  return clean(_composed(name)).casefold()
 
 
-def with_gaps(names: dict[int, str], first: int) -> list[str]:
-  """Names by number from `first` on; '' for the numbers that have none."""
-  return [names.get(k, '') for k in range(first, max(names, default=-1) + 1)]
+def letters(name: str) -> str:
+  """Returns what all spellings of a name share: its letters and digits."""
+  folded = unicodedata.normalize('NFKC', name).casefold()
+  return ''.join(c for c in folded if c.isalnum())
 
 
-def read_per_list(source: str) -> dict[str, list[str]]:
-  """Class names for each list, from data.class_names.
+def match(
+    found: Iterable[str], names: Sequence[str], tell: bool = False
+) -> dict[str, int]:
+  """Tells which class each name means.
+
+  Equal names first. Of what is left on both sides, another spelling counts
+  where one name and one class alone share it.
 
   Args:
-    source: '' = none; a JSON file {"train": [names], "test": [names], ...};
-      'clip_fsar/<data set>' for the published names of CLIP-FSAR's lists,
-      perhaps with ',FILE.json' for splits that these lack; or a file of
-      `read`, which then serves every list.
+    found: names of folders or lists.
+    names: the classes.
+    tell: whether to say in a note that letters alone agree.
 
   Returns:
-    List name or split -> names in the order of the list's numbers; the key ''
-    serves lists that have none of their own.
+    Name -> position in `names`, of the names that mean a class.
 
   Raises:
-    UserError: no such file or data set, or a file of another form.
+    UserError: two names may mean one class, or a name two classes.
   """
-  if not source:
-    return {}
-  if source.startswith(_PREFIX):
-    known = json.loads(_PUBLISHED.read_text(encoding='utf-8'))
-    name, comma, more = source.removeprefix(_PREFIX).partition(',')
-    if name not in known:
-      raise UserError(
-          f'data.class_names={source!r}: the published names are '
-          f'{", ".join(_PREFIX + k for k in known)}.'
-      )
-    return known[name] | (_read_json(more.strip()) if comma else {})
-  if not is_per_list(source):
-    return {'': read(source)}
-  return _read_json(source)
+  places = {name: k for k, name in enumerate(names) if name}
+  found = [name for name in dict.fromkeys(found) if name]
+  out = {name: places.pop(name) for name in found if name in places}
+  loose = {}
+  for spelling in (_composed, _words, letters):
+    asked, known = {}, {}
+    for name in found:
+      if name not in out:
+        asked.setdefault(spelling(name), []).append(name)
+    for name in places:
+      known.setdefault(spelling(name), []).append(name)
+    for key in asked:
+      if not key or key not in known:
+        continue
+      if len(asked[key]) + len(known[key]) > 2:
+        several = asked[key] if len(asked[key]) > 1 else known[key]
+        other = known[key][0] if len(asked[key]) > 1 else asked[key][0]
+        raise UserError(
+            f'{several[0]!r} and {several[1]!r} may both mean {other!r}. Write '
+            'class names exactly as the folders or lists do.'
+        )
+      loose[asked[key][0]] = known[key][0]
+      out[asked[key][0]] = places.pop(known[key][0])
+  told = [n for n, name in loose.items() if _words(n) != _words(name)]
+  if told and tell:
+    print(
+        f'note: {len(told)} class names are spelt otherwise in the data, such '
+        f'as {told[0]!r} for {loose[told[0]]!r}.'
+    )
+  return out
 
 
-def _read_json(source: str) -> dict[str, list[str]]:
-  try:
-    values = json.loads(pathlib.Path(source).expanduser().read_text('utf-8'))
-  except (OSError, ValueError) as e:
-    raise UserError(f'cannot read {source} (data.class_names): {e}.') from e
-  for name, names in values.items() if isinstance(values, dict) else [('', 0)]:
-    if not isinstance(names, list) or not all(
-        isinstance(n, str) and n.strip() for n in names
-    ):
-      raise UserError(
-          f'{source} (data.class_names): wanted {{"train": [names], "test": '
-          f'[names], ...}} with the names in the order of the numbers; '
-          f'{name!r} is no such list.'
-      )
-    check_distinct(names, f'{source}, {name!r}')
-  return values
-
-
-def is_per_list(source: str) -> bool:
-  """Whether data.class_names says other names for each list."""
-  return source.startswith(_PREFIX) or source.lower().endswith('.json')
-
-
-def check_distinct(names: list[str], where: str):
+def check_distinct(names: Sequence[str], where: str):
   """Raises UserError if two classes with names get the same prompt."""
   seen = {}
   for label, name in enumerate(names):
@@ -148,30 +149,79 @@ def check_distinct(names: list[str], where: str):
       )
 
 
-def _lines(path) -> list[str]:
-  try:
-    text = pathlib.Path(path).read_text(encoding='utf-8-sig')
-  except (OSError, UnicodeDecodeError) as e:
-    raise UserError(
-        f'cannot read the class names {path} (data.class_names): {e}.'
-    ) from e
-  return [line.strip() for line in text.splitlines() if line.strip()]
+def with_gaps(names: dict[int, str], first: int) -> list[str]:
+  """Returns names by number from `first` on; '' where there is none."""
+  return [names.get(k, '') for k in range(first, max(names, default=-1) + 1)]
 
 
-def _by_id(path, pairs, first: int, gaps: bool) -> list[str]:
-  names = {}
-  for raw, name in pairs:
-    if not raw.strip().isdigit() or int(raw) in names or not name.strip():
-      raise UserError(
-          f'{path}: the line {raw},{name} must hold a new number and a name.'
+def compact(
+    classes: Classes, train: ClipList | None, others: Sequence[ClipList]
+) -> tuple[list[str], ClipList | None, list[ClipList]]:
+  """Keeps the classes that have training clips and numbers them anew.
+
+  Classes that the user gave stay as they are, but for numbers without a name.
+
+  Args:
+    classes: what labels refer to.
+    train: the training list; None keeps the classes that `others` have.
+    others: the lists to score.
+
+  Returns:
+    (names as prompts say them, training list, other lists).
+
+  Raises:
+    UserError: clips to score of a class that has no training clip, or no name.
+  """
+  lists = [x for x in (train, *others) if x is not None]
+  there = {k for clips in lists for k in clips.counts()}
+  used = set(train.counts()) if train else set()
+  if train is None and not classes.fixed:
+    used = there
+  if classes.fixed:
+    used |= {k for k, name in enumerate(classes.raw) if name}
+    if idle := [classes.raw[k] for k in sorted(used - there)]:
+      print(
+          f'note: {len(idle)} of {len(used)} classes ({classes.origin}) have '
+          f'no clip in any list, such as {idle[0]!r}.'
       )
-    names[int(raw)] = name.strip()
-  if gaps and names and min(names) >= first:
-    return with_gaps(names, first)
-  wanted = list(range(first, first + len(names)))
-  if sorted(names) != wanted:
-    raise UserError(
-        f'{path}: ids must be {first}..{wanted[-1] if wanted else first}, '
-        f'one per class; found {min(names)}..{max(names)}.'
+  for clips in others:
+    strange = [r for r in clips.records if r.label not in used]
+    if strange and classes.fixed:
+      raise UserError(
+          f'the {clips.name} list ({clips.origin}) has {len(strange)} clips of '
+          f'classes without a name in {classes.origin}, such as number '
+          f'{strange[0].label} (from 0) of {strange[0].path}. Complete the '
+          'names, or cut that list.'
+      )
+    if strange:
+      names = sorted({classes.raw[r.label] or str(r.label) for r in strange})
+      raise UserError(
+          f'the {clips.name} list ({clips.origin}) has {len(strange)} clips of '
+          f'{len(names)} classes without a training clip, such as '
+          f'{names[0]!r}. Cut that list, add training clips, or name all '
+          'classes (data.class_names).'
+      )
+  new = {old: k for k, old in enumerate(sorted(used))}
+  names = [classes.shown[old] or f'class {old}' for old in new]
+  check_distinct(names, classes.origin)
+
+  def renumber(clips):
+    return clips.replace(
+        dataclasses.replace(r, label=new[r.label]) for r in clips.records
     )
-  return [names[i] for i in wanted]
+
+  train = renumber(train) if train else None
+  return names, train, [renumber(c) for c in others]
+
+
+def own(classes: Classes, clips: ClipList) -> ClipList:
+  """Returns a list with classes of its own: those it has clips of.
+
+  Args:
+    classes: what its labels refer to, if it has no classes of its own yet.
+    clips: the list.
+  """
+  if clips.classes:
+    return clips
+  names, alone, _ = compact(classes, clips, [])
+  return dataclasses.replace(alone, classes=tuple(names))

@@ -1,6 +1,8 @@
-"""What a list of clips is: records, their order, their hash, their file form.
+"""What a list of clips is: lines, records, their order, hash and file form.
 
-The plain form, which every list becomes inside and which runs write down:
+A line of a list file is an `Item`; where its clip is found and its class has a
+number it becomes a `ClipRecord` of a `ClipList`. The plain form, which runs
+write down:
 
   # evclip_jax clip list 1
   # name: train, 3 clips
@@ -16,11 +18,74 @@ import hashlib
 import pathlib
 from collections.abc import Iterable
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 
 HEADER = '# evclip_jax clip list 1'
 # A further line of the head, of lists that are a few-shot selection.
 SELECTED = '# selected: yes'
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+  """One line of a list.
+
+  Attributes:
+    path: as written, with '/' for '\\'.
+    label: a number, a class name, or None where the list has none.
+    start, end: seconds or None.
+    line: its number in the file, from 1; 0 = of no file.
+    first, stop: frame numbers from 0 instead of seconds, or None.
+    class_name: what the list calls the class beside its number; '' if it
+      does not.
+    clip: the key of its clip in the data, once it is found (see `locate`).
+  """
+
+  path: str
+  label: int | str | None = None
+  start: float | None = None
+  end: float | None = None
+  line: int = 0
+  first: int | None = None
+  stop: int | None = None
+  class_name: str = ''
+  clip: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+  """A list file that has been read.
+
+  Attributes:
+    file: where it was.
+    key: the config key that named it, for messages.
+    items: its lines in order.
+    role: what it is for: 'train', 'val', or a test list's name.
+    first_number: the number of its first class, where the grammar says it.
+    by_name: its paths are of somebody else's machine or lack suffixes: a clip
+      is found by the last parts of its path.
+    split: 'train', 'val' or 'test', where the grammar says it.
+    selected: it is a few-shot selection already (see `few_shot`).
+    official: it is the data set's own list, not one of the config.
+    missing: what it named and the data lack.
+  """
+
+  file: pathlib.Path
+  key: str
+  items: tuple[Item, ...]
+  role: str = ''
+  first_number: int | None = None
+  by_name: bool = False
+  split: str = ''
+  selected: bool = False
+  official: bool = False
+  missing: tuple[str, ...] = ()
+
+  def where(self, item: Item) -> str:
+    """Returns 'list.txt, line 3', for messages."""
+    if not item.line:
+      return item.clip or str(self.file)
+    return f'{self.file}, line {item.line}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +96,7 @@ class ClipRecord:
     path: relative to the data set's folder, with '/'; absolute only for a
       clip outside of it.
     label: 0 .. K-1.
-    start, end: seconds, for a piece of a longer film; None = from the
+    start, end: seconds, for a piece of a longer video; None = from the
       beginning, to the end.
     first, stop: the same in frame numbers from 0, `stop` not included. A
       piece is given by seconds or by frame numbers.
@@ -91,7 +156,6 @@ class ClipList:
   records: tuple[ClipRecord, ...]
   origin: str = ''
   classes: tuple[str, ...] = ()
-  # A TFDS folder knows how many they are, but not what they were called.
   missing: tuple[str, ...] = dataclasses.field(default=(), compare=False)
   selected: bool = dataclasses.field(default=False, compare=False)
 
@@ -99,18 +163,18 @@ class ClipList:
   def hash(self) -> str:
     """SHA-256 over the lines: the same clips, labels and order, or not."""
     text = ''.join(r.line + '\n' for r in self.records)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()
 
   def counts(self) -> dict[int, int]:
-    """Clips per label, in order of first appearance."""
+    """Returns the clips per label, in order of first appearance."""
     return dict(collections.Counter(r.label for r in self.records))
 
   def replace(self, records: Iterable[ClipRecord]) -> 'ClipList':
-    """The list with other records and the same name and origin."""
+    """Returns the list with other records, the same name and origin."""
     return dataclasses.replace(self, records=tuple(records))
 
   def write(self, path: str | pathlib.Path):
-    """Writes the plain form; `list_files.read` takes it back unchanged."""
+    """Writes the plain form; `grammars.read` takes it back unchanged."""
     head = [
         HEADER,
         f'# name: {self.name}, {len(self.records)} clips',
@@ -118,48 +182,51 @@ class ClipList:
         f'# sha256 of the lines below: {self.hash}',
     ]
     head += [SELECTED] if self.selected else []
-    lines = head + [r.line for r in self.records]
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    partial.replace(path)
+    text = '\n'.join(head + [r.line for r in self.records]) + '\n'
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    whole_file.write(path, text.encode(errors='surrogateescape'))
 
 
 def seconds(value: float | None) -> str:
-  """Shortest decimal that reads back as the same number; '' for None."""
+  """Returns the shortest decimal that reads back the same; '' for None."""
   if value is None:
     return ''
   return str(int(value)) if value == int(value) else repr(float(value))
 
 
 def frame_range(first: int | None, stop: int | None) -> str:
-  """'120:240'; nothing for None."""
+  """Returns '120:240'; nothing for None."""
   return ':'.join('' if n is None else str(n) for n in (first, stop))
 
 
-def check_unique(clips: ClipList):
-  """Raises UserError if a list holds a clip twice."""
-  seen, twice = {}, []
+def without_repeats(clips: ClipList) -> ClipList:
+  """Returns the list with lines that say the same clip and class once.
+
+  Raises:
+    UserError: a clip is there twice with two classes.
+  """
+  kept: dict[str, ClipRecord] = {}
   for record in clips.records:
-    other = seen.setdefault(record.key, record)
-    if other is not record:
-      twice.append((other, record))
-  if twice:
-    one, other = twice[0]
-    labels = f' with the labels {one.label} and {other.label}'
-    raise UserError(
-        f'the {clips.name} list ({clips.origin}) has {len(twice)} lines too '
-        f'many: it holds {one.key!r} twice'
-        + (labels if one.label != other.label else '')
-        + '. Keep one line per clip.'
+    other = kept.setdefault(record.key, record)
+    if other.label != record.label:
+      raise UserError(
+          f'the {clips.name} list ({clips.origin}) holds {record.key!r} twice, '
+          f'with the labels {other.label} and {record.label}. Keep the line '
+          'that is right.'
+      )
+  if twice := len(clips.records) - len(kept):
+    print(
+        f'note: {twice} lines of the {clips.name} list ({clips.origin}) repeat '
+        'another one and count once.'
     )
+    clips = clips.replace(kept.values())
+  return clips
 
 
 def check_disjoint(train: ClipList, other: ClipList, advice: str):
   """Raises UserError if a clip of `train` is also in `other`.
 
-  Two pieces of one film overlap if their times or frames do; one by seconds
+  Two pieces of one video overlap if their times or frames do; one by seconds
   and one by frame numbers cannot be told apart and count as overlapping.
   """
   by_path = collections.defaultdict(list)

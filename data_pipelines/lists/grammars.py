@@ -1,31 +1,49 @@
-"""Reads list files of several grammars into items: path, label, start, end.
+"""Reads list files of every grammar into items: path, label, start, end.
 
-What a list says is kept as it is said; `labels` decides which clip and which
-class an item means. Grammars of other projects' published lists are in
-`published` and `shots`; this module tells which one a file is in.
+What a list says is kept as it is said; `locate` decides which clip and which
+class an item means. Grammars:
+
+  the plain form      path<TAB>label[<TAB>start<TAB>end]   (see `clips`)
+  a table             a CSV or TSV with the columns path and label, and perhaps
+                      start and end in seconds
+  words               `path label` (ViFi-CLIP, UCF-101) or `path` alone
+  EZ-CLIP             `<folder of frames> <number of frames> <label>`
+  CLIP-FSAR           `train12/12345` or `test3//videos/Class/clip.avi`
+  EGTEA Gaze+         `<clip> <action> <verb> <nouns>`, counted from 1
+  EV-CLIP             pickles (see `selections`)
+
+Published lists have paths of their authors' machines, so their clips are found
+by the last parts of their paths.
 """
 
+import collections
 import csv
 import math
 import pathlib
 import re
 
 from data_pipelines.errors import UserError
-from data_pipelines.lists import clips, published, selections
-from data_pipelines.lists.items import Item, Listing, short
+from data_pipelines.lists import clips, selections, text
+from data_pipelines.lists.clips import Item, Listing
 
-_FRAMES = re.compile(r'frames (\d*):(\d*)')
+Lines = list[tuple[int, str]]
+
 _COLUMNS = ('path', 'label', 'start', 'end')
+_NUMBER = re.compile(r'([0-9]+)(?:\.0+)?')
+_PIECE = re.compile(r'frames (\d*):(\d*)')
+_FRAMES = re.compile(r'\s*(.*\S)\s+(\d+)\s+(\d+)\s*')
+_EPISODE = re.compile(
+    r'(train|val|test)(\d+)(?://(?P<path>.*\S)|/(?P<id>[^/.\s]+))'
+)
+# OP01-R01-PastaSalad-66680-68130-F001597-F001640 <action> <verb> <nouns>
+# Cut to two columns, it is told from a list of others by the lack of a suffix.
+_EGTEA = re.compile(
+    r'\s*(\S+-F\d+-F\d+)((?:\.\w+)?(?:\s+\d+){3,}|(?:\s+\d+){1,2})\s*'
+)
 
 
 def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
   """Reads a list file, whatever its grammar.
-
-  Grammars: the plain form (see `records`); a CSV or TSV with a header that
-  has the columns path and label and perhaps start and end (seconds); lines
-  `path label` (ViFi-CLIP; UCF-101's trainlist); lines `path` (its testlist);
-  the published lists of EZ-CLIP, CLIP-FSAR and EV-CLIP. A byte order
-  mark, Windows line ends and paths with spaces are understood.
 
   Args:
     file: the list, relative to the current folder or to `root`.
@@ -39,61 +57,68 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
     UserError: no such file, not a text, no clips in it, or a line that does
       not follow the grammar of the others (named with its number).
   """
-  path = pathlib.Path(file).expanduser()
-  if not path.is_file() and root and (pathlib.Path(root) / path).is_file():
-    path = pathlib.Path(root) / path
+  path = text.find(file, root)
   try:
     contents = path.read_bytes()
-    if selections.is_pickle(contents):
-      items = tuple(selections.read(path, contents))
-      return _listing(path, key, items, by_name=True, selected=True)
-    selections.check_text(path, contents)
-    text = contents.decode('utf-8-sig')
   except FileNotFoundError as e:
     raise UserError(f'the list {file} ({key}) does not exist.') from e
-  except (OSError, UnicodeDecodeError) as e:
+  except OSError as e:
     raise UserError(
-        f'{path} ({key}) cannot be read as a list of clips: '
-        f'{getattr(e, "strerror", None) or "it is not a text file"}.'
+        f'the list {path} ({key}) cannot be read: {e.strerror or e}.'
     ) from e
-  lines = [
-      (number, line.strip('\r\n'))
-      for number, line in enumerate(text.split('\n'), 1)
-      if line.strip()
-  ]
+  if selections.is_pickle(contents):
+    items = tuple(selections.read(path, contents))
+    return listing(path, key, items, by_name=True, selected=True)
+  selections.check_text(path, contents)
+  if contents.startswith(clips.HEADER.encode()):
+    # Names of files may be of any bytes.
+    decoded = contents.decode(errors='surrogateescape')
+  else:
+    decoded = text.decode(contents, str(path))
+  if decoded is None:
+    raise UserError(
+        f'{path} ({key}) cannot be read as a list of clips: it is not a text '
+        'file.'
+    )
+  lines = text.numbered(decoded)
+  if lines and _is_episode_list(lines):
+    split, items = _episode_list(path, lines)
+    return listing(path, key, items, split=split, by_name=True)
+  if _most(lines, _EGTEA):
+    items = _egtea_list(path, lines)
+    return listing(path, key, items, by_name=True, first_number=1)
+  # The plain form, with times in whole seconds, has tabs.
+  if _most([x for x in lines if '\t' not in x[1]], _FRAMES, len(lines)):
+    return listing(path, key, _frame_list(path, lines), by_name=True)
+  items = _own(path, lines) if lines else []
   head = [line.strip() for _, line in lines if line.startswith('# ')]
-  own = head[:1] == [clips.HEADER] and clips.SELECTED in head
-  return _listing(path, key, *_parse(path, lines), selected=own)
-
-
-def _listing(
-    path, key, items, split='', by_name=False, selected=False
-) -> Listing:
-  if not items:
-    raise UserError(f'the list {path} ({key}) holds no clips.')
-  return Listing(
+  return listing(
       path,
       key,
-      tuple(items),
-      split=split,
-      by_name=by_name,
-      selected=selected,
+      items,
+      # Bare file names, as in ViFi-CLIP's lists.
+      by_name=not any('/' in item.path for item in items),
+      selected=head[:1] == [clips.HEADER] and clips.SELECTED in head,
   )
 
 
-def _parse(path, lines) -> tuple[list[Item], str, bool]:
-  """(items, split, whether clips are to be found by name)."""
-  if lines and published.is_episode_list(lines):
-    split, items = published.episode_list(path, lines)
-    return items, split, True
-  if lines and published.is_frame_list(lines):
-    return published.frame_list(path, lines), '', True
-  items = _own(path, lines) if lines else []
-  # Bare file names, as in ViFi-CLIP's lists.
-  return items, '', not any('/' in item.path for item in items)
+def listing(file: pathlib.Path, key: str, items, **values) -> Listing:
+  """Makes a listing.
+
+  Raises:
+    UserError: it has no items.
+  """
+  if not items:
+    raise UserError(f'the list {file} ({key}) holds no clips.')
+  return Listing(file, key, tuple(items), **values)
 
 
-def _own(path, lines) -> list[Item]:
+def _most(lines: Lines, pattern: re.Pattern, total: int = 0) -> bool:
+  found = sum(pattern.fullmatch(line) is not None for _, line in lines)
+  return 2 * found > (total or len(lines))
+
+
+def _own(path, lines: Lines) -> list[Item]:
   first = lines[0][1]
   if first.startswith(clips.HEADER[:-1]):
     if first.strip() != clips.HEADER:
@@ -103,7 +128,7 @@ def _own(path, lines) -> list[Item]:
       )
     return _plain(path, [x for x in lines if not x[1].startswith('# ')])
   for delimiter in '\t,;':
-    cells = next(csv.reader([first], delimiter=delimiter))
+    cells = next(csv.reader([first], delimiter=delimiter), [])
     header = [c.strip().lower() for c in cells]
     if 'path' in header:
       return _table(path, header, lines[1:], delimiter)
@@ -112,34 +137,48 @@ def _own(path, lines) -> list[Item]:
   return _words(path, lines)
 
 
-def _plain(path, lines) -> list[Item]:
+def _plain(path, lines: Lines) -> list[Item]:
   items = []
   for number, line in lines:
     fields = [f.strip() for f in line.split('\t')]
-    frames = _FRAMES.fullmatch(fields[2]) if len(fields) == 3 else None
-    if frames and fields[0] and fields[1].isdigit():
-      items.append(_frames_item(path, number, fields, frames.groups()))
-      continue
-    if len(fields) not in (2, 4) or not fields[1].isdigit() or not fields[0]:
-      raise UserError(
-          f'{path}, line {number}: wanted path<TAB>label, '
-          'path<TAB>label<TAB>start<TAB>end or '
-          'path<TAB>label<TAB>frames FIRST:STOP with label a number from 0, '
-          f'found {short(line)}.'
+    frames = _PIECE.fullmatch(fields[2]) if len(fields) == 3 else None
+    label = _NUMBER.fullmatch(fields[1]) if len(fields) > 1 else None
+    if not label or not fields[0] or len(fields) not in (2, 4) and not frames:
+      raise text.wrong(
+          path,
+          number,
+          'path<TAB>label, path<TAB>label<TAB>start<TAB>end or '
+          'path<TAB>label<TAB>frames FIRST:STOP with label a number from 0',
+          line,
       )
+    if frames:
+      items.append(_piece(path, number, fields, int(label[1]), frames))
+      continue
     start, end = fields[2:] or ('', '')
-    items.append(_item(path, number, fields[0], int(fields[1]), start, end))
+    items.append(_item(path, number, fields[0], int(label[1]), start, end))
   return items
 
 
-def _table(path, header, lines, delimiter) -> list[Item]:
+def _piece(path, number, fields, label, frames) -> Item:
+  first, stop = (int(end) if end else None for end in frames.groups())
+  none = first is None and stop is None
+  if none or stop is not None and stop <= (first or 0):
+    raise UserError(
+        f'{path}, line {number}: wanted frames FIRST:STOP with STOP greater '
+        f'than FIRST, found {fields[2]!r}.'
+    )
+  name = fields[0].replace('\\', '/')
+  return Item(name, label, line=number, first=first, stop=stop)
+
+
+def _table(path, header, lines: Lines, delimiter) -> list[Item]:
   if 'label' not in header:
     raise UserError(
         f'{path}, line 1: wanted the columns path and label, found '
         f'{", ".join(header)}.'
     )
   column = {c: header.index(c) for c in _COLUMNS if c in header}
-  items = []
+  found = []
   for number, line in lines:
     # Lines are parsed one by one so that a stray quote spoils one line only.
     try:
@@ -147,39 +186,45 @@ def _table(path, header, lines, delimiter) -> list[Item]:
     except csv.Error as e:
       raise UserError(f'{path}, line {number}: {e}.') from e
     if len(row) != len(header):
-      raise UserError(
-          f'{path}, line {number}: wanted {len(header)} columns as in line 1, '
-          f'found {len(row)}: {short(line)}.'
+      raise text.wrong(
+          path, number, f'{len(header)} columns as in line 1', line
       )
     cell = {c: row[i].strip() for c, i in column.items()}
     if not cell['path'] or not cell['label']:
       raise UserError(f'{path}, line {number}: the path or the label is empty.')
-    label = cell['label']
-    items.append(
-        _item(
-            path,
-            number,
-            cell['path'],
-            int(label) if label.isdigit() else label,
-            cell.get('start', ''),
-            cell.get('end', ''),
-        )
-    )
-  return items
+    found.append((number, cell))
+  # Columns of numbers with a gap become 0.0, 1.0 in pandas; and a class may be
+  # called 1.0 beside one called 1.5.
+  labels = [_NUMBER.fullmatch(cell['label']) for _, cell in found]
+  floats = all(labels)
+  return [
+      _item(
+          path,
+          number,
+          cell['path'],
+          int(label[1])
+          if label and (floats or label[0] == label[1])
+          else cell['label'],
+          cell.get('start', ''),
+          cell.get('end', ''),
+      )
+      for (number, cell), label in zip(found, labels, strict=True)
+  ]
 
 
-def _words(path, lines) -> list[Item]:
+def _words(path, lines: Lines) -> list[Item]:
+  floats = all(re.fullmatch(r'.*\S\s+\d+\.0+\s*', line) for _, line in lines)
+  ending = r'(-?[0-9]+)(?:\.0+)?' if floats else r'(-?[0-9]+)'
   items = []
   for number, line in lines:
-    match = re.fullmatch(r'\s*(.*\S)\s+(-?\d+)\s*', line)
+    match = re.fullmatch(rf'\s*(.*\S)\s+{ending}\s*', line)
     name, label = match.groups() if match else (line.strip(), None)
     if label is not None and int(label) < 0:
       raise UserError(
           f'{path}, line {number}: the label {label} is negative.'
       )
-    items.append(
-        _item(path, number, name, None if label is None else int(label), '', '')
-    )
+    label = None if label is None else int(label)
+    items.append(_item(path, number, name, label, '', ''))
   # Most lines decide; of two, the first.
   numbers = [i.label is not None for i in items]
   labelled = 2 * sum(numbers) + numbers[0] > len(items)
@@ -187,9 +232,11 @@ def _words(path, lines) -> list[Item]:
   if odd:
     usual = next(i for i in items if (i.label is not None) == labelled)
     wanted = 'a path and a number' if labelled else 'a path only'
-    raise UserError(
-        f'{path}, line {odd.line}: wanted {wanted} as in line '
-        f'{usual.line}, found {short(dict(lines)[odd.line])}.'
+    raise text.wrong(
+        path,
+        odd.line,
+        f'{wanted} as in line {usual.line}',
+        dict(lines)[odd.line],
     )
   if not labelled and all(re.search(r'[,;]', i.path) for i in items):
     raise UserError(
@@ -199,29 +246,17 @@ def _words(path, lines) -> list[Item]:
   return items
 
 
-def _frames_item(path, number, fields, frames) -> Item:
-  first, stop = (int(text) if text else None for text in frames)
-  none = first is None and stop is None
-  if none or stop is not None and stop <= (first or 0):
-    raise UserError(
-        f'{path}, line {number}: wanted frames FIRST:STOP with STOP greater '
-        f'than FIRST, found {fields[2]!r}.'
-    )
-  name = fields[0].replace('\\', '/')
-  return Item(name, int(fields[1]), None, None, number, first, stop)
-
-
 def _item(path, number, name, label, start, end) -> Item:
   times = []
-  for what, text in (('start', start), ('end', end)):
+  for what, cell in (('start', start), ('end', end)):
     try:
-      value = float(text) if text else None
+      value = float(cell) if cell else None
     except ValueError:
       value = math.nan
     if value is not None and not (0 <= value < math.inf):
       raise UserError(
           f'{path}, line {number}: {what} must be seconds from 0, '
-          f'found {text!r}.'
+          f'found {cell!r}.'
       )
     times.append(value)
   begin, stop = times
@@ -232,3 +267,74 @@ def _item(path, number, name, label, start, end) -> Item:
     )
   return Item(name.replace('\\', '/'), label, begin, stop, number)
 
+
+def _frame_list(path, lines: Lines) -> list[Item]:
+  """EZ-CLIP's lists. The number of frames is not kept: files tell it.
+
+  Source: EZ-CLIP, dataset_splits and datasets/, the record of a video.
+  Differs: folders may have spaces in their names.
+  """
+  items = []
+  for number, line in lines:
+    match = _FRAMES.fullmatch(line)
+    if not match or not int(match[2]):
+      raise text.wrong(
+          path,
+          number,
+          'a folder of frames, their number and a label, as in most lines of '
+          'this list',
+          line,
+      )
+    folder = match[1].replace('\\', '/').rstrip('/')
+    items.append(Item(folder, int(match[3]), line=number))
+  return items
+
+
+def _egtea_list(path, lines: Lines) -> list[Item]:
+  """The official lists of EGTEA Gaze+; clips lie in folders of sessions."""
+  items = []
+  for number, line in lines:
+    match = re.fullmatch(r'\s*(\S+)\s+(\d+)(?:\s+\d+)*\s*', line)
+    if not match:
+      raise text.wrong(
+          path, number, '<clip> <action number> <verb> <nouns>', line
+      )
+    session = '-'.join(match[1].split('-')[:3])
+    items.append(Item(f'{session}/{match[1]}', int(match[2]), line=number))
+  return items
+
+
+def _is_episode_list(lines: Lines) -> bool:
+  """Whether lines are CLIP-FSAR's: half of them at least."""
+  # No other list has names without a suffix in folders such as train0.
+  found = sum(_EPISODE.fullmatch(x.strip()) is not None for _, x in lines)
+  return 2 * found >= len(lines)
+
+
+def _episode_list(path, lines: Lines) -> tuple[str, list[Item]]:
+  """(split, items) of CLIP-FSAR's lists of one split.
+
+  Its classes have numbers of their own. Where a line has a path, the folder
+  names the class; where it has a video id only, nothing does.
+
+  Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py, the two ways it splits a
+    line.
+  Differs: the line says which way, not the name of the data set.
+  """
+  matches = [_EPISODE.fullmatch(line.strip()) for _, line in lines]
+  said = collections.Counter(match[1] for match in matches if match)
+  split = said.most_common(1)[0][0]
+  items = []
+  for (number, line), match in zip(lines, matches, strict=True):
+    if not match or match[1] != split:
+      raise text.wrong(
+          path,
+          number,
+          f'{split}<class>/<video id> or {split}<class>//<path>',
+          line,
+      )
+    clip = match['id'] or match['path'].replace('\\', '/')
+    folder = clip.rsplit('/', 2)[-2] if '/' in clip else ''
+    item = Item(clip, int(match[2]), line=number, class_name=folder)
+    items.append(item)
+  return split, items

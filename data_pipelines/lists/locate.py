@@ -1,18 +1,17 @@
-"""From what a list says to records: which clip, which class number."""
+"""Finds the clips that lists name in the data, and says which are missing."""
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from data_pipelines.errors import UserError
-from data_pipelines.lists import classes as class_names
-from data_pipelines.lists.class_table import ClassTable
-from data_pipelines.lists.clips import ClipList, ClipRecord, check_unique
-from data_pipelines.lists.items import Item, Listing
-from data_pipelines.lists.missing_clips import MissingClips
+from data_pipelines.lists.clips import Item, Listing
 
-# How many missing clips a message names; a file has all of them.
+# Tells a clip's class by its key; '' if the key does not say it.
+ClassOf = Callable[[str], str]
+# How many missing clips or lost classes a message names.
 _SHOWN = 3
 
 
@@ -22,237 +21,146 @@ class Store(Protocol):
   keys: list[str]
 
   def find(self, path: str) -> str | None:
-    """The key of the clip a list means by `path`, or None."""
+    """Returns the key of the clip a list means by `path`, or None."""
 
   def find_by_name(self, path: str) -> str | None:
-    """The same for a path of another machine: its last parts decide."""
+    """Returns the same for a path of another machine: its end decides."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Located:
-  """A list whose clips have been found.
+def path_rule(rule: str, key: str = 'data.path_rule') -> Callable[[str], str]:
+  r"""Makes a function that rewrites the paths of lists.
 
-  Attributes:
-    name: 'train', 'val', 'test', ...
-    listing: the list file.
-    keys: the clip of each item.
-    missing: what else the list named, if that is left out.
+  Args:
+    rule: 'regex=>replacement' for `re.sub`, such as r'^(.+)\.mp4=>\1.webm';
+      '' = paths stay.
+    key: the config key, for messages.
+
+  Raises:
+    UserError: no arrow, or a regular expression that Python refuses.
   """
+  if not rule:
+    return lambda path: path
+  pattern, arrow, replacement = rule.partition('=>')
+  if not arrow or not pattern:
+    raise UserError(
+        f'{key}={rule!r}: wanted REGEX=>REPLACEMENT, such as '
+        r"'^(.+)\.avi$=>videos/\1.mp4'."
+    )
+  try:
+    regex = re.compile(pattern)
+    # The replacement is checked too, even if nothing matches.
+    regex.sub(replacement, '')
+  except (re.error, IndexError) as e:
+    raise UserError(f'{key}={rule!r} is no regular expression: {e}.') from e
+  return lambda path: regex.sub(replacement, path)
 
-  name: str
-  listing: Listing
-  keys: tuple[str, ...]
-  missing: tuple[str, ...] = ()
 
-  def pairs(self) -> list[tuple[Item, str]]:
-    """(item, key) in the order of the list."""
-    return list(zip(self.listing.items, self.keys, strict=True))
+def rewrite(listing: Listing, rule: Callable[[str], str]) -> Listing:
+  """Returns the list with every path rewritten."""
+  items = (dataclasses.replace(i, path=rule(i.path)) for i in listing.items)
+  return dataclasses.replace(listing, items=tuple(items))
 
 
 def locate(
-    name: str,
-    listing: Listing,
+    listings: Sequence[Listing],
     store: Store,
+    class_of: ClassOf = lambda key: '',
     report_folder: str | pathlib.Path | None = None,
     on_missing: str = 'error',
-) -> Located:
-  """Finds every clip of a list.
+    most_missing: float = 1.0,
+    unread: Sequence[str] = (),
+    advice: str = '',
+) -> list[Listing]:
+  """Finds every clip of the lists.
 
   Args:
-    name: the list's role, for messages.
-    listing: the list.
+    listings: the lists.
     store: where the clips are.
-    report_folder: where 'missing-<name>.txt' goes if any are missing.
-    on_missing: 'error', 'skip' to leave them out of the list, or 'keep' if
-      nobody will read them.
+    class_of: names the classes that have lost all clips.
+    report_folder: where 'missing-<role>.txt' goes if any are missing.
+    on_missing: 'error', or 'skip' to leave them out (data.on_missing).
+    most_missing: the share of a list that may be left out
+      (data.most_missing).
+    unread: roles whose clips nobody will read; they may be missing.
+    advice: what to do about missing clips, if not to set config keys.
+
+  Returns:
+    The lists with the key of every clip, without those that are missing.
 
   Raises:
-    MissingClips: clips are missing: how many, the first ones, and the file that
-      names all of them.
+    UserError: clips are missing: how many of each list, the first ones, and
+      the files that name all of them.
   """
-  keys = [store.find(item.path) for item in listing.items]
-  if listing.by_name:
-    keys = [
-        key or store.find_by_name(item.path)
-        for item, key in zip(listing.items, keys, strict=True)
-    ]
-  if on_missing == 'keep':
-    keys = [
-        key or item.path
-        for item, key in zip(listing.items, keys, strict=True)
-    ]
-  missing = [
-      item
-      for item, key in zip(listing.items, keys, strict=True)
-      if key is None
-  ]
-  if missing:
-    shown = ', '.join(f'{i.path} (line {i.line})' for i in missing[:_SHOWN])
-    if len(missing) > _SHOWN:
-      shown += ', ...'
-    if report_folder is not None:
-      report = pathlib.Path(report_folder) / f'missing-{name}.txt'
-      report.parent.mkdir(parents=True, exist_ok=True)
-      report.write_text(''.join(i.path + '\n' for i in missing))
-      shown += f' (all in {report})'
-    text = (
-        f'{len(missing)} of {len(keys)} clips of the {name} list '
-        f'{listing.file} are not in {store}: {shown}.'
-    )
-    if on_missing == 'error' or len(missing) == len(keys):
-      raise MissingClips([(text, listing.key)])
-    print(f'note: {text}')
-    listing = dataclasses.replace(
-        listing,
-        items=tuple(
-            item
-            for item, key in zip(listing.items, keys, strict=True)
-            if key is not None
-        ),
-    )
-  return Located(
-      name,
-      listing,
-      tuple(k for k in keys if k is not None),
-      tuple(item.path for item in missing),
-  )
-
-
-def infer(
-    lists: Sequence[Located], class_ofs: Sequence[Callable[[str], str]]
-) -> ClassTable:
-  """The classes that lists speak of, if nothing else names them.
-
-  Names in the lists are sorted. Numbers take their names from the lists or
-  from the folders, if each number always comes with the same one.
-
-  Args:
-    lists: all lists of the run.
-    class_ofs: ways to tell the class from a key; the first that agrees with
-      the lists is used.
-
-  Raises:
-    UserError: if numbers and folders do not agree (give data.class_names).
-  """
-  # Lists with classes of their own have no say, unless there are no others.
-  lists = [x for x in lists if not x.listing.classes] or lists
-  pairs = [pair for located in lists for pair in located.pairs()]
-  said = _said_numbers([item for item, _ in pairs])
-  if said is not None:
-    return ClassTable.of(said, 'numbers and names in the lists')
-  named = {i.label for i, _ in pairs if isinstance(i.label, str)}
-  numbers = any(isinstance(i.label, int) for i, _ in pairs)
-  if named and not numbers:
-    return ClassTable.of(sorted(named), 'the names in the lists, sorted')
-  for class_of in class_ofs:
-    if not numbers:
-      found = sorted({class_of(key) for _, key in pairs})
-      if len(found) > 1 or class_of is class_ofs[-1]:
-        return ClassTable.of(found, 'the folders in the lists, sorted')
-      continue
-    by_number = {}
-    for item, key in pairs:
-      if isinstance(item.label, int):
-        by_number.setdefault(item.label, set()).add(class_of(key))
-    names = [next(iter(n)) for n in by_number.values() if len(n) == 1]
-    if len(names) == len(by_number) == len(set(names)) and all(names):
-      raw = [
-          next(iter(by_number.get(k, ('',)))) for k in range(max(by_number) + 1)
-      ]
-      return ClassTable.of(raw, 'numbers in the lists, names of the folders')
-  raise UserError(
-      f'the lists ({lists[0].listing.file}, ...) number their classes, and '
-      'the folders do not name them one to one. Give the names: '
-      'data.class_names=FILE, one name per line, the first is label 0.'
-  )
-
-
-def to_clips(
-    located: Located,
-    table: ClassTable,
-    class_of: Callable[[str], str],
-    first_number: int = 0,
-    repeats: bool = False,
-) -> ClipList:
-  """Records with class numbers from 0.
-
-  Args:
-    located: the list.
-    table: the classes.
-    class_of: tells the class of a clip whose line has no label.
-    first_number: the number of the first class in this list.
-    repeats: whether a clip may be listed twice.
-
-  Raises:
-    UserError: an unknown class, a number out of range, a clip listed twice.
-  """
-  classes = located.listing.classes
-  known = {name: label for label, name in enumerate(classes)}
-  out = []
-  for item, key in located.pairs():
-    if isinstance(item.label, int):
-      label = item.label - first_number
-      if not 0 <= label < len(table.raw):
-        raise UserError(
-            f'{located.listing.where(item)}: the label {item.label} is out of '
-            f'range: there are {len(table.raw)} classes, numbered '
-            f'{first_number}..{len(table.raw) - 1 + first_number} '
-            f'({table.origin}).'
+  found, faults = [], []
+  for listing in listings:
+    items = [_with_clip(listing, item, store) for item in listing.items]
+    if listing.role in unread:
+      items = [dataclasses.replace(i, clip=i.clip or i.path) for i in items]
+    kept = tuple(item for item in items if item.clip)
+    missing = [item for item in items if not item.clip]
+    if missing:
+      told = _tell_missing(listing, missing, store, report_folder)
+      share = len(missing) / len(items)
+      if on_missing == 'error' or not kept:
+        faults.append((told, listing.key))
+      elif share > most_missing:
+        told += (
+            f'\n  {share:.0%} is more than data.most_missing={most_missing:g} '
+            'allows.'
         )
-    else:
-      name = class_of(key) if item.label is None else item.label
-      if name not in known:
-        known[name] = table.label(name)
-      label = known[name]
-      if label is None:
-        raise UserError(
-            f'{located.listing.where(item)}: the class {name!r} is not one of '
-            f'the {len(table.raw)} classes ({table.origin}).'
-        )
-    out.append(record_of(item, key, label))
-  clips = ClipList(
-      located.name,
-      tuple(out),
-      located.listing.name,
-      classes,
-      located.missing,
-      located.listing.selected,
+        faults.append((told, listing.key))
+      else:
+        print(f'note: {told}{_lost_classes(kept, missing, class_of)}')
+    gone = (*listing.missing, *(item.path for item in missing))
+    found.append(dataclasses.replace(listing, items=kept, missing=gone))
+  if faults:
+    keys = ', '.join(dict.fromkeys(key for _, key in faults))
+    skip = on_missing == 'skip'
+    way = 'data.most_missing=1' if skip else 'data.on_missing=skip'
+    advice = advice or (
+        f'Complete the data, give a list of the clips there are ({keys}), or '
+        f'leave them out: {way}.'
+    )
+    raise UserError('\n'.join([told for told, _ in faults] + [f'  {advice}']))
+  return found
+
+
+def _with_clip(listing: Listing, item: Item, store: Store) -> Item:
+  key = item.clip or store.find(item.path)
+  if key is None and listing.by_name:
+    key = store.find_by_name(item.path)
+  return dataclasses.replace(item, clip=key or '')
+
+
+def _tell_missing(listing, missing, store, report_folder) -> str:
+  total = len(listing.items)
+  shown = ', '.join(f'{i.path} (line {i.line})' for i in missing[:_SHOWN])
+  if len(missing) > _SHOWN:
+    shown += ', ...'
+  if report_folder is not None:
+    report = pathlib.Path(report_folder) / f'missing-{listing.role}.txt'
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(''.join(i.path + '\n' for i in missing), 'utf-8')
+    shown += f' (all in {report})'
+  return (
+      f'{len(missing)} of {total} clips of the {listing.role} list '
+      f'{listing.file} are not in {store}: {shown}.'
   )
-  if not repeats:
-    check_unique(clips)
-  return clips
 
 
-def _said_numbers(items: Sequence[Item]) -> list[str] | None:
-  """Names by number, if the lists give every number one name."""
-  names = {}
-  for item in items:
-    if not isinstance(item.label, int):
-      return None
-    if item.class_name:
-      names.setdefault(item.label, {})[class_names.same(item.class_name)] = (
-          item.class_name
-      )
-  if not names or names.keys() != {i.label for i in items}:
-    return None
-  if any(len(spellings) > 1 for spellings in names.values()):
-    return None
-  first = {label: next(iter(s.values())) for label, s in names.items()}
-  if len(set(first.values())) < len(first):
-    return None
-  return [first.get(k, '') for k in range(max(first) + 1)]
+def _lost_classes(kept, missing, class_of: ClassOf) -> str:
+  """Names the classes that have lost all their clips."""
 
+  def said(item):
+    if isinstance(item.label, str):
+      return item.label
+    name = item.class_name or class_of(item.clip or item.path)
+    return name or ('' if item.label is None else f'number {item.label}')
 
-def record_of(item: Item, key: str, label: int) -> ClipRecord:
-  """The record of a list's line.
-
-  Some lists give a piece by seconds and by frame numbers: the numbers hold for
-  a folder of pictures, the seconds for a film (a key with a suffix).
-  """
-  seconds, frames = (item.start, item.end), (item.first, item.stop)
-  if any(s is not None for s in seconds) and any(f is not None for f in frames):
-    if pathlib.PurePosixPath(key).suffix:
-      frames = None, None
-    else:
-      seconds = None, None
-  return ClipRecord(key, label, *seconds, *frames)
+  lost = list(dict.fromkeys(map(said, missing)))
+  there = set(map(said, kept)) | {''}
+  lost = [name for name in lost if name not in there]
+  if not lost:
+    return ''
+  shown = ', '.join(lost[:10]) + (', ...' if len(lost) > 10 else '')
+  return f'\n  Classes that have lost all their clips ({len(lost)}): {shown}.'

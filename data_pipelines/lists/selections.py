@@ -1,4 +1,4 @@
-"""EV-CLIP's published selections, `shot_8-seed_1.pkl`, read as data.
+"""Reads EV-CLIP's published selections, `shot_8-seed_1.pkl`, as data.
 
 A pickle can hold any program. Nothing of this one is run: `unpickle` keeps the
 objects it knows as plain values and refuses every other name.
@@ -12,7 +12,7 @@ import struct
 
 from data_pipelines import unpickle
 from data_pipelines.errors import UserError
-from data_pipelines.lists.items import Item
+from data_pipelines.lists.clips import Item
 
 _CLASS = 'dassl.data.datasets.base_dataset.Datum_video'
 _PIECE = re.compile(r'(.+)\+(\d+)\+(\d+)')
@@ -36,7 +36,7 @@ _DAMAGE = (
 
 
 def is_pickle(data: bytes) -> bool:
-  """Whether a file begins as binary pickles do."""
+  """Returns whether a file begins as binary pickles do."""
   return data[:1] == b'\x80'
 
 
@@ -56,7 +56,7 @@ def check_text(path: pathlib.Path, data: bytes):
 
 
 def read(path, data: bytes) -> list[Item]:
-  """The clips of a selection in their order.
+  """Returns the clips of a selection in their order.
 
   Args:
     path: the file, for messages.
@@ -108,11 +108,9 @@ def _item(path, number: int, clip) -> Item:
   file, label = state.get('_impath'), state.get('_label')
   name = state.get('_classname')
   if (
-      not isinstance(file, str)
-      or not file
+      not (isinstance(file, str) and file and isinstance(name, str))
       or type(label) is not int
       or label < 0
-      or not isinstance(name, str)
   ):
     # Types only: written out, a nested value may be endless.
     kinds = [type(value).__name__ for value in (file, label, name)]
@@ -125,4 +123,6 @@ def _item(path, number: int, clip) -> Item:
   # EPIC-Kitchens: <video>+<first picture>+<last picture>, counted from 1.
   if match := _PIECE.fullmatch(file):
     file, first, stop = match[1], max(int(match[2]) - 1, 0), int(match[3])
-  return Item(file, label, None, None, number, first, stop, name)
+  return Item(
+      file, label, line=number, first=first, stop=stop, class_name=name
+  )

@@ -2,34 +2,20 @@
 
 import dataclasses
 import hashlib
-import importlib
 import os
 import pathlib
 from typing import Any
 
+from data_pipelines import datasets
 from data_pipelines.datasets import base_novel
 from data_pipelines.datasets import others as other_data
-from data_pipelines.datasets.collection import ROLES
+from data_pipelines.datasets.dataset import ROLES
 from data_pipelines.errors import UserError
 from data_pipelines.lists import few_shot
 from data_pipelines.lists.clips import ClipList
 from data_pipelines.loaders import scan
 from data_pipelines.loaders.source import Source
 from data_pipelines.stores.files import FileTree
-
-# Name of the data set -> module with read(data, split, report_folder).
-_DATASETS = {
-    'arid': 'data_pipelines.datasets.arid',
-    'demo': 'data_pipelines.demo.collection',
-    'demo_unseen': 'data_pipelines.demo.collection',
-    'egtea': 'data_pipelines.datasets.egtea',
-    'epic_kitchens100': 'data_pipelines.datasets.epic_kitchens100',
-    'folder': 'data_pipelines.datasets.folder',
-    'hmdb51': 'data_pipelines.datasets.hmdb51',
-    'kinetics': 'data_pipelines.datasets.kinetics',
-    'ssv2': 'data_pipelines.datasets.ssv2',
-    'ucf101': 'data_pipelines.datasets.ucf101',
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +105,7 @@ def open_data(
   """
 
   def read(own, split, roles=('test',)):
-    found = _module(own.name).read(own, split, workdir, roles)
+    found = datasets.read(own, split, workdir, roles)
     return base_novel.split(found, own.novel_classes)
 
   collection = read(data, split, ROLES[1:] if evaluate_only else ROLES)
@@ -172,14 +158,6 @@ def open_data(
       ),
       skipped=skipped,
   )
-
-
-def _module(name: str):
-  if name not in _DATASETS:
-    raise UserError(
-        f'data.name={name!r}: use one of {", ".join(sorted(_DATASETS))}.'
-    )
-  return importlib.import_module(_DATASETS[name])
 
 
 def _examine(

@@ -1,50 +1,84 @@
 """Which clips there are in a folder, and which one a list means by a name."""
 
+import collections
 import functools
+import hashlib
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipRecord
 from data_pipelines.video import SUFFIXES, image_folder
+
+# Two videos of fewer bytes may be equal and no copies: there is nothing in it.
+_LEAST_BYTES = 256
+# Equal at both ends: only then are files read as a whole.
+_END_BYTES = 2**16
 
 
 class Names:
   """Finds a clip by path, else by file name, else by name without suffix.
 
   Lists of the data sets often name a file without its folder, or with the
-  suffix it had before somebody converted it.
+  suffix it had before somebody converted it. Case and the Unicode form count
+  only where the path as it is fits nothing.
   """
 
-  def __init__(self, keys: Iterable[str]):
-    self._by_path, self._by_name, self._by_stem = {}, {}, {}
-    for key in keys:
-      name = key.rsplit('/', 1)[-1].casefold()
-      self._by_path[key.casefold()] = key
-      self._by_name.setdefault(name, []).append(key)
-      self._by_stem.setdefault(_stem(name), []).append(key)
+  def __init__(
+      self,
+      keys: Iterable[str],
+      real: Callable[[str], str] = lambda key: key,
+  ):
+    """Indexes the keys.
 
-  def find(self, path: str) -> str | None:
-    """The key a list means by `path`, or None.
+    Args:
+      keys: paths of clips.
+      real: tells keys that are links to one file.
+    """
+    self._keys = set(keys)
+    self._real = real
+    self._by_path = collections.defaultdict(list)
+    self._by_name = collections.defaultdict(list)
+    self._by_stem = collections.defaultdict(list)
+    for key in sorted(self._keys):
+      path = _folded(key)
+      name = path.rsplit('/', 1)[-1]
+      self._by_path[path].append(key)
+      self._by_name[name].append(key)
+      self._by_stem[_stem(name)].append(key)
+
+  def find(self, path: str, by_name: bool = True) -> str | None:
+    """Returns the key a list means by `path`, or None.
+
+    Args:
+      path: as the list has it.
+      by_name: whether its last parts may decide.
 
     Raises:
       UserError: if several clips could be meant.
     """
-    path = path.casefold()
-    if path in self._by_path:
-      return self._by_path[path]
-    name = path.rsplit('/', 1)[-1]
-    keys = self._by_name.get(name) or self._by_stem.get(_stem(name)) or []
+    if path in self._keys:
+      return path
+    folded = _folded(path)
+    keys = self._by_path.get(folded, [])
+    if by_name and not keys:
+      name = folded.rsplit('/', 1)[-1]
+      keys = self._by_name.get(name) or self._by_stem.get(_stem(name)) or []
     if len(keys) > 1:
       # Folders that the list gives may settle it.
-      alike = [_common_end(k.casefold(), path) for k in keys]
+      alike = [_common_end(_folded(k), folded) for k in keys]
       keys = [k for k, n in zip(keys, alike, strict=True) if n == max(alike)]
     if len(keys) > 1:
+      # Links to one file are one clip.
+      keys = list({self._real(key): key for key in reversed(keys)}.values())
+    if len(keys) > 1:
+      one, other = sorted(keys)[:2]
       raise UserError(
-          f'a list names {path!r}, which could be {keys[0]!r} or '
-          f'{keys[1]!r}. Write the path relative to data.root.'
+          f'a list names {path!r}, which could be {one!r} or {other!r}. Write '
+          'the path relative to data.root.'
       )
     return keys[0] if keys else None
 
@@ -52,10 +86,10 @@ class Names:
 class FileTree:
   """Clips as files below a folder. A key is the path below that folder.
 
-  A folder of numbered pictures is a clip as well.
+  A folder of numbered images is a clip as well.
 
   Attributes:
-    counts_from: the number of the picture that lists call frame 0; None = the
+    counts_from: the number of the image that lists call frame 0; None = the
       first one there is.
   """
 
@@ -78,51 +112,102 @@ class FileTree:
 
   @functools.cached_property
   def _names(self) -> Names:
-    return Names(self.keys)
+    return Names(self.keys, lambda key: os.path.realpath(self.media(key)))
 
   def find(self, path: str) -> str | None:
-    """The key of the clip a list means by `path`, or None."""
+    """Returns the key of the clip a list means by `path`, or None."""
     full = os.path.normpath(os.path.join(self.root, path))
     if os.path.isfile(full) or image_folder.is_frame_folder(full):
       return self.key(full)
-    return self._names.find(path) if self._by_name else None
+    if not self._by_name and path.isascii():
+      return None
+    # Beyond ASCII a name has several Unicode forms.
+    return self._names.find(path, self._by_name)
 
   def find_by_name(self, path: str) -> str | None:
-    """The same for a path of another machine: its last parts decide."""
+    """Returns the same for a path of another machine: its end decides."""
     return self._names.find(path)
 
   def key(self, full: str) -> str:
-    """The key of a file: below the folder relative, elsewhere absolute."""
+    """Returns the key of a file: below the folder relative, else absolute."""
     inside = os.path.relpath(full, self.root)
     outside = inside == '..' or inside.startswith('..' + os.sep)
     return (full if outside else inside).replace(os.sep, '/')
 
   def media(self, key: str) -> str:
-    """The file or folder of a key."""
+    """Returns the file or folder of a key."""
     return os.path.join(self.root, key)
 
   def stored(self, record: ClipRecord) -> str:
-    """The key under which a record's frames are: its path."""
+    """Returns the key under which a record's frames are: its path."""
     return record.path
+
+  def originals(self, keys: Sequence[str]) -> dict[str, str]:
+    """Tells copies: key -> the first of the keys that holds the same.
+
+    Links to one file or folder, and files of equal bytes. Files are compared
+    by size, then by both ends, then as a whole.
+    """
+    out, by_inode, by_size = {}, {}, collections.defaultdict(list)
+    for key in dict.fromkeys(keys):
+      try:
+        found = os.stat(self.media(key))
+      except OSError:
+        out[key] = key
+        continue
+      inode = found.st_dev, found.st_ino
+      out[key] = by_inode.setdefault(inode, key)
+      is_file = os.path.isfile(self.media(key))
+      if out[key] == key and is_file and found.st_size >= _LEAST_BYTES:
+        by_size[found.st_size].append(key)
+    for group in by_size.values():
+      for same in _equal(group, self._ends):
+        for equal in _equal(same, self._digest):
+          out |= dict.fromkeys(equal, equal[0])
+    return {key: out[out[key]] for key in out}
+
+  def _ends(self, key: str) -> bytes:
+    with open(self.media(key), 'rb') as file:
+      first = file.read(_END_BYTES)
+      size = os.fstat(file.fileno()).st_size
+      file.seek(max(size - _END_BYTES, 0))
+      return first + file.read(_END_BYTES)
+
+  def _digest(self, key: str) -> bytes:
+    with open(self.media(key), 'rb') as file:
+      return hashlib.file_digest(file, 'sha256').digest()
 
   def __str__(self) -> str:
     return str(self.root)
 
 
-def walk(root: pathlib.Path) -> Iterable[str]:
-  """Paths of all clips below `root`, relative to it, in no set order.
+def _equal(keys: list[str], look) -> list[list[str]]:
+  """Groups of two or more keys that look the same."""
+  groups = collections.defaultdict(list)
+  for key in keys if len(keys) > 1 else ():
+    groups[look(key)].append(key)
+  return [group for group in groups.values() if len(group) > 1]
 
-  A folder with numbered pictures and neither videos nor folders is one clip.
+
+def walk(root: pathlib.Path) -> Iterable[str]:
+  """Yields the paths of all clips below `root`, relative to it, in no order.
+
+  A folder with numbered images and neither videos nor folders is one clip.
   """
-  seen = set()
+  above = {str(root): (os.path.realpath(root),)}
   for folder, names, files in os.walk(root, followlinks=True):
-    # A link that leads back up would never end.
-    real = os.path.realpath(folder)
-    if real in seen:
-      names.clear()
-      continue
-    seen.add(real)
+    reals = above.pop(folder)
     names[:] = [n for n in names if not n.startswith('.')]
+    for name in list(names):
+      below = os.path.join(folder, name)
+      real = os.path.realpath(below) if os.path.islink(below) else (
+          os.path.join(reals[-1], name)
+      )
+      # A link that leads back up would never end.
+      if real in reals:
+        names.remove(name)
+      else:
+        above[below] = (*reals, real)
     found = [os.path.join(folder, n) for n in files if is_clip(n)]
     if not found and not names and image_folder.are_frames(files):
       found = [folder]
@@ -134,7 +219,7 @@ def walk(root: pathlib.Path) -> Iterable[str]:
 
 
 def is_clip(name: str) -> bool:
-  """Whether a file name is a video's."""
+  """Returns whether a file name is a video's."""
   return (
       os.path.splitext(name)[1].lower() in SUFFIXES
       and not name.startswith('.')
@@ -142,7 +227,7 @@ def is_clip(name: str) -> bool:
 
 
 def has_class_folders(root: pathlib.Path) -> bool:
-  """Whether any folder directly below `root` directly holds a clip."""
+  """Returns whether any folder directly below `root` directly holds a clip."""
   return any(
       is_clip(name) or image_folder.is_frame_folder(root / folder / name)
       for folder in folders(root)
@@ -151,14 +236,14 @@ def has_class_folders(root: pathlib.Path) -> bool:
 
 
 def has_clips(root: pathlib.Path) -> bool:
-  """The same, or folders of pictures without class folders."""
+  """Returns the same, or whether folders of images lie in `root`."""
   return has_class_folders(root) or any(
       image_folder.is_frame_folder(root / folder) for folder in folders(root)
   )
 
 
 def folders(root: pathlib.Path) -> list[str]:
-  """Names of the visible folders directly below `root`, sorted."""
+  """Returns the names of the visible folders directly below `root`, sorted."""
   try:
     entries = list(os.scandir(root))
   except OSError:
@@ -169,7 +254,7 @@ def folders(root: pathlib.Path) -> list[str]:
 
 
 def check_root(root: str, wanted: str) -> pathlib.Path:
-  """The data folder as a path.
+  """Returns the data folder as a path.
 
   Args:
     root: data.root.
@@ -185,6 +270,10 @@ def check_root(root: str, wanted: str) -> pathlib.Path:
     what = 'is not a folder' if path.exists() else 'does not exist'
     raise UserError(f'data.root={root} {what}. {wanted}')
   return path
+
+
+def _folded(path: str) -> str:
+  return unicodedata.normalize('NFC', path).casefold()
 
 
 def _common_end(one: str, other: str) -> int:

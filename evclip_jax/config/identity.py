@@ -12,6 +12,8 @@ import ml_collections
 FREE_KEYS = (
     'cache_dir',
     'compare',
+    'compute.compilation_cache',
+    'data.decoder',
     'data.others.*.root',
     'data.prefetch',
     'data.root',

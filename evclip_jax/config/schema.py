@@ -51,6 +51,8 @@ KEYS = {
         "For mirrors: 'REGEX=>REPLACEMENT' rewrites each path of a list."),
     'data.on_missing': Key('error',
         'What happens to listed clips that are not there.', ('error', 'skip')),
+    'data.most_missing': Key(0.2,
+        'The share of a list that on_missing=skip may leave out.'),
     'data.on_broken': Key('error',
         'What happens to clips that cannot be decoded.', ('error', 'skip')),
     'data.label_kind': Key('verb',
@@ -63,8 +65,9 @@ KEYS = {
         ('error', 'keep')),
     'data.class_names': Key('',
         "A file with a class name per line, in label order; '' = from the "
-        "data. With class_scope='per_list' also a JSON file {'train': [...], "
-        "'test': [...]}, or 'clip_fsar/<data set>' for CLIP-FSAR's lists."),
+        "data. With class_scope='per_list' also, with commas between them: a "
+        "JSON file {'train': [...], 'test': [...]}, LIST=FILE for one list, "
+        "'clip_fsar/<data set>' for CLIP-FSAR's lists."),
     'data.class_scope': Key('shared',
         'Whether all lists share one numbering of classes, or each numbers its '
         'own as base and novel lists of EZ-CLIP and CLIP-FSAR do.',
@@ -115,6 +118,10 @@ KEYS = {
     'clip.weights': Key('',
         "'' = the published weights of clip.name; a file; another published "
         "name; or 'random:SEED' to try things without weights."),
+    'clip.activation': Key('',
+        "Of a CLIP from a file; '' = as the file, the config beside it or "
+        "clip.name says.", ('', 'quick_gelu', 'gelu', 'gelu_tanh')),
+    'clip.vision_heads': Key(0, 'Likewise; 0 = as the file says.', 0),
     'clip.vocab': Key('', "A BPE vocabulary file; '' = the usual one."),
     'encoder.name': Key('omnivore_swinS',
         'The video trunk, for methods that use one.'),
@@ -130,6 +137,9 @@ KEYS = {
     'compute.remat': Key(False,
         "Recompute CLIP's blocks in the backward pass: less memory, more time.",
         ),
+    'compute.compilation_cache': Key(True,
+        'Keep compiled programs in <cache_dir>/compiled, or where '
+        'JAX_COMPILATION_CACHE_DIR says.'),
     'mesh.data': Key(0, 'Devices along the batch axis; 0 = all.', 0),
     'mesh.shard_frozen': Key(False,
         'Spread large frozen weights over the devices.'),

@@ -78,16 +78,9 @@ class Looker:
     self._rows = -(-rows // run.mesh.shape['data']) * run.mesh.shape['data']
     self._run, self._weights = run, weights
     self._crops, self._closely = crops, closely
-    everywhere = devices.replicated(run.mesh)
-    self._features = jax.jit(
-        self._see,
-        in_shardings=(everywhere, run.shardings, devices.batched(run.mesh)),
-        out_shardings=everywhere,
-    )
-    self._score = jax.jit(
-        self._judge,
-        in_shardings=(everywhere, run.shardings, *[everywhere] * 3),
-        out_shardings=everywhere,
+    self._features = devices.jit(self._see, run.mesh, run.shardings, 3)
+    self._score = devices.jit(
+        self._judge, run.mesh, run.shardings, 5, batch=False
     )
 
   def examples(self, clips: np.ndarray) -> dict[str, jax.Array]:

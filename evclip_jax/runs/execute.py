@@ -27,6 +27,7 @@ def execute(
   Returns:
     The run card.
   """
+  devices.prepare(config)
   model = session.build(config, data.class_names)
   check(config, mode, model, data)
   folder = pathlib.Path(workdir).absolute()
@@ -66,9 +67,7 @@ def check(
     devices.check_batch_size(mesh, data.batch_size, data.batch_key)
     _check_parts(config, model, data.batch_size // mesh.shape['data'])
     run_card.selection(config.train.select, data.evals)
-    optimizer.make_schedule(
-        config.optimizer, config.train.epochs, data.steps_per_epoch
-    )
+    optimizer.check(config.optimizer)
   for scored in data.evals.values():
     for key, size in scored.batch_sizes.items():
       devices.check_batch_size(mesh, size, key)
@@ -106,7 +105,7 @@ def evaluate(
   """
   run = session.start(config, model, data.class_names)
   initial = run.initial()
-  checkpoints = Checkpoints(folder, model.hashes, read_only=True)
+  checkpoints = Checkpoints(folder, model.hashes)
   states = {'given': (0, initial)}
   last = checkpoints.latest('last') if run.trainable else None
   if last is not None:
@@ -123,7 +122,6 @@ def evaluate(
         f'no checkpoint in {checkpoints.folder}. Train first, give the '
         '--workdir of a trained run, or set method.weights.'
     )
-  checkpoints.close()
   metrics_log = log.MetricsLog(folder, None, write=log.is_first())
   card, shown = run_card.report(
       config, folder, run, data, states, last or 0, metrics_log

@@ -11,9 +11,12 @@ from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.methods import base
+from evclip_jax.reporting import log
 
 # Below these a config has keys of its own.
 _OPEN_KEYS = ('method.settings.', 'compare.', 'data.tests.', 'data.others.')
+# A run may be made longer: it goes on where it stopped.
+_RAISABLE = ('train.epochs', 'episodes.train_episodes')
 # What an evaluation must have in common with the training.
 _MODEL_KEYS = ('method', 'clip.name', 'encoder.name', 'data.num_frames')
 
@@ -46,6 +49,15 @@ def prepare(
   folder = pathlib.Path(workdir).absolute()
   if not write:
     return folder
+  if (folder / 'config.json').exists():
+    before = identity.flat(_read_json(folder / 'config.json'))
+    now = identity.flat(config)
+    for key in _RAISABLE:
+      if before.get(key) != now[key]:
+        log.log(
+            f'{key} was {before.get(key)} and is now {now[key]}: from where '
+            'the run stopped, the learning rate follows the longer schedule.'
+        )
   try:
     folder.mkdir(parents=True, exist_ok=True)
     whole_file.write_json(folder / 'config.json', identity.to_dict(config))
@@ -106,6 +118,8 @@ def check_free(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
     theirs = _read_json(folder / 'config.json')
     ours = identity.to_dict(config)
     differ = identity.differences(ours, theirs)
+    a, b = identity.flat(theirs), identity.flat(ours)
+    differ = [k for k in differ if k not in _RAISABLE or b[k] < a[k]]
     _refuse_differences(folder, theirs, ours, differ)
 
 

@@ -2,11 +2,14 @@
 
 import contextlib
 import pathlib
+import signal
+import threading
 import time
 from typing import Any
 
 import jax
 import ml_collections
+from jax.experimental import multihost_utils
 
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import run_card
@@ -37,6 +40,7 @@ def train_and_evaluate(
   Raises:
     UserError: a loss that is not finite, a checkpoint that cannot be written
       or does not fit.
+    Stopped: SIGTERM or Ctrl-C came; the state is saved.
   """
   started = time.time()
 
@@ -80,6 +84,8 @@ def train_and_evaluate(
   stats = {}
   with bar, contextlib.ExitStack() as stack:
     if first_step < total_steps:
+      log.log('compiling the training step; the first step takes longer')
+      stopping = stack.enter_context(_Stopping())
       batches = stack.enter_context(data.train(first_step))
     for done in range(first_step + 1, total_steps + 1):
       batch = next(batches)
@@ -97,7 +103,8 @@ def train_and_evaluate(
 
       last = done == total_steps
       is_eval = not last and done % data.eval_every_steps == 0
-      is_save = last or done % data.checkpoint_every_steps == 0
+      is_stop = stopping.reached(done) and not last
+      is_save = last or is_stop or done % data.checkpoint_every_steps == 0
       if is_eval or is_save:
         _record(pending, metrics_log, config, bar, batches)
         pending = None
@@ -108,16 +115,20 @@ def train_and_evaluate(
           checkpoints.save('best', now, {'metric': metric})
       if is_save:
         checkpoints.save('last', now, {})
+      if is_stop:
+        raise Stopped(
+            stopping.signal,
+            f'stopped after step {done} of {total_steps}; it is saved. '
+            'Continue with the same command.',
+        )
     if first_step < total_steps:
       stats = batches.stats()
 
   # ---- report ---------------------------------------------------------------
   states = {'last': (int(now.step), now.weights)}
-  if select.startswith('best'):
-    best_step = checkpoints.latest('best')
-    best = checkpoints.weights('best', now.weights)
-    states = {select: (best_step, best)} | states
-  checkpoints.close()
+  if select.startswith('best') and checkpoints.latest('best') is not None:
+    weights = checkpoints.weights('best', now.weights)
+    states = {select: (checkpoints.latest('best'), weights)} | states
   card, shown = run_card.report(
       config, workdir, run, data, states, int(now.step), metrics_log
   )
@@ -126,6 +137,51 @@ def train_and_evaluate(
   card['loader'] = stats
   run_card.write(workdir, card, shown)
   return card
+
+
+class Stopped(KeyboardInterrupt):
+  """The run was asked to stop, and did when its state was saved.
+
+  Attributes:
+    status: for the shell, 128 and the number of the signal.
+  """
+
+  def __init__(self, number: int, message: str):
+    super().__init__(message)
+    self.status = 128 + number
+
+
+class _Stopping:
+  """Notes the first SIGTERM or Ctrl-C; the second one ends at once."""
+
+  def __enter__(self):
+    self.signal = None
+    self._previous = {}
+    # Several processes stop together: JAX notes SIGTERM for them. Other
+    # threads than the main one cannot ask for signals.
+    self._several = jax.process_count() > 1
+    main = threading.current_thread() is threading.main_thread()
+    if main and not self._several:
+      for number in (signal.SIGTERM, signal.SIGINT):
+        self._previous[number] = signal.signal(number, self._note)
+    return self
+
+  def __exit__(self, *unused):
+    for number, handler in self._previous.items():
+      signal.signal(number, handler)
+
+  def reached(self, step: int) -> bool:
+    """Says whether to stop after this step."""
+    if self._several:
+      self.signal = signal.SIGTERM
+      return multihost_utils.reached_preemption_sync_point(step)
+    return self.signal is not None
+
+  def _note(self, number, frame):
+    self.signal = number
+    log.log('stopping after this step; once more ends at once')
+    for number in self._previous:
+      signal.signal(number, signal.SIG_DFL)
 
 
 def _record(pending, metrics_log, config, bar, batches):
@@ -173,8 +229,9 @@ def _watch(run, now, watched, metrics_log, done) -> float:
   """Evaluates on the watched lists; returns the mean top-1."""
   top1, weights = [], now.weights
   for name, data in watched.items():
-    summary, _ = run_card.evaluate_list(run, weights, data)
+    summary, details = run_card.evaluate_list(run, weights, data)
     metrics_log.add(done, name, **summary)
-    log.log(run_card.one_line(f'step {done} {name}', summary))
+    classes = len(details['class_names'])
+    log.log(run_card.one_line(f'step {done} {name}', summary, classes))
     top1.append(summary['top1'])
   return sum(top1) / len(top1) if top1 else 0.0

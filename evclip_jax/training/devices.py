@@ -1,17 +1,84 @@
 """The one place where it is decided what lies on which device."""
 
+import collections
+import functools
+import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
+from evclip_jax.reporting import log
 
 # Frozen leaves below this many weights are copied even if sharding is on: the
 # traffic would cost more than the memory is worth.
 _SHARD_FROM = 1 << 20
+
+
+def prepare(config: ml_collections.ConfigDict):
+  """Says what JAX runs on and where it keeps what it compiles."""
+  _announce()
+  kept = config.compute.compilation_cache
+  jax.config.update('jax_enable_compilation_cache', kept)
+  # A folder that JAX was told of (JAX_COMPILATION_CACHE_DIR) stays.
+  if kept and not jax.config.jax_compilation_cache_dir:
+    folder = cache_folder(config.cache_dir) / 'compiled'
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+    # All of it, so that a second start compiles nothing.
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+    # What was compiled before, in a notebook, had decided against it.
+    compilation_cache.reset_cache()
+
+
+@functools.cache
+def _announce():
+  log.log(f'runs on {describe()}')
+  for warning in unseen():
+    log.log(f'warning: {warning}')
+
+
+def describe() -> str:
+  """Returns '1 x NVIDIA H100', '8 x TPU v5e' or 'CPU, 2 cores'."""
+  devices = jax.devices()
+  if devices[0].platform == 'cpu':
+    cores = len(os.sched_getaffinity(0))
+    several = f' as {len(devices)} devices' if len(devices) > 1 else ''
+    return f'CPU, {cores} cores{several}'
+  kinds = collections.Counter(
+      d.device_kind.replace(' lite', 'e') for d in devices
+  )
+  return ' and '.join(f'{n} x {kind}' for kind, n in kinds.items())
+
+
+def unseen() -> list[str]:
+  """Lists what of accelerators is there and JAX does not see."""
+  if jax.default_backend() != 'cpu':
+    return []
+  platforms = os.environ.get('JAX_PLATFORMS')
+  found = {
+      'an NVIDIA GPU': os.path.exists('/dev/nvidia0')
+      or shutil.which('nvidia-smi'),
+      'a TPU': os.path.exists('/dev/accel0')
+      or 'TPU_ACCELERATOR_TYPE' in os.environ,
+  }
+  extras = {'an NVIDIA GPU': 'cuda12', 'a TPU': 'tpu'}
+  return [
+      f'{name} is there, but JAX does not see it: '
+      + (
+          f'JAX_PLATFORMS={platforms} is set.'
+          if platforms
+          else f"pip install -e '.[{extras[name]}]'."
+      )
+      for name, there in found.items()
+      if there
+  ]
 
 
 def make_mesh(data: int = 0) -> Mesh:

@@ -33,15 +33,24 @@ def make_optimizer(
   return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
 
 
+def check(config: ml_collections.ConfigDict):
+  """Raises UserError if the stairs of `config.optimizer` do not fit."""
+  starts, rates = tuple(config.stair_epochs), tuple(config.stair_rates)
+  if config.schedule == 'relative_steps' and (
+      len(starts) != len(rates) or starts[:1] != (0,)
+  ):
+    raise UserError(
+        f'optimizer.stair_epochs={starts} and optimizer.stair_rates={rates}: '
+        'wanted as many of each, the first epoch 0.'
+    )
+
+
 def make_schedule(
     config: ml_collections.ConfigDict, epochs: int, steps_per_epoch: int
 ) -> Schedule:
   """Returns the schedule of `config.optimizer` in steps.
 
   A warm-up longer than the training shrinks, with a note.
-
-  Raises:
-    UserError: stairs that do not go together.
   """
   warmup = config.warmup_epochs
   # The cosine after a linear warm-up needs an epoch of its own.
@@ -68,18 +77,12 @@ def make_schedule(
         steps_per_epoch,
         config.rate_every_steps,
     )
-  starts, rates = config.stair_epochs, config.stair_rates
-  if len(starts) != len(rates) or not starts or starts[0] != 0:
-    raise UserError(
-        f'optimizer.stair_epochs={tuple(starts)} and optimizer.stair_rates='
-        f'{tuple(rates)}: wanted as many of each, the first epoch 0.'
-    )
   return relative_steps(
       config.learning_rate,
       warmup,
       config.warmup_learning_rate,
-      starts,
-      rates,
+      config.stair_epochs,
+      config.stair_rates,
       config.iterations_per_epoch
       or config.iterations_per_step * steps_per_epoch,
       config.epochs_count_twice,

@@ -19,7 +19,7 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training import devices, params, steps
-from evclip_jax.weights import load
+from evclip_jax.weights import load, vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,11 @@ def build(
   settings = experiment.settings(config)
   dtype = jnp.dtype(config.compute.dtype)
   clip = load.load_clip(
-      config.clip.name, config.clip.weights, config.cache_dir
+      config.clip.name,
+      config.clip.weights,
+      config.cache_dir,
+      config.clip.activation,
+      config.clip.vision_heads,
   )
   loaded, encoder = {'clip': clip}, None
   if module.uses_encoder(settings):
@@ -98,7 +102,7 @@ def build(
   return Model(
       method=method,
       params=tree,
-      tokenizer=load.load_tokenizer(
+      tokenizer=vocabulary.load_tokenizer(
           config.clip.vocab, config.cache_dir, clip.source, clip.sizes
       ),
       hashes={name: x.hash for name, x in loaded.items()},

@@ -24,13 +24,14 @@ def load_or_convert(
     sizes_type: type,
     shapes: Callable[[Any], Mapping[str, tuple[int, ...]]],
     cache_dir: str | Path = '',
+    beside: Callable[[Path], str] = lambda path: '',
 ) -> tuple[Converted, str]:
   """Reads weights, converting a foreign file at most once.
 
   The converted tree is kept beside the file, or in the cache folder where that
-  cannot be written to, or nowhere. It is used again only if file, converter and
-  package are the same and its own content has the hash noted in it; otherwise
-  it is made anew.
+  cannot be written to, or nowhere. It is used again only if file, config,
+  converter and package are the same and its own content has the hash noted in
+  it; otherwise it is made anew.
 
   Args:
     path: a weight file of any supported kind, or one this project wrote.
@@ -41,6 +42,7 @@ def load_or_convert(
     shapes: sizes -> path -> shape of every leaf; a file this project wrote must
       have exactly these.
     cache_dir: the cache folder; '' = the default one.
+    beside: a hash of what else `convert` reads beside the file.
 
   Returns:
     The tree and its `tree_hash`.
@@ -55,8 +57,10 @@ def load_or_convert(
       path.with_name(name),
       cache_folder(cache_dir) / 'converted' / f'{key}-{name}',
   ]
+  same = {'converter': str(version), 'package': __version__}
+  same['beside'] = beside(path)
   for place in places:
-    if found := _read_kept(place, path, part, version, sizes_type):
+    if found := _read_kept(place, path, part, same, sizes_type):
       return found
   file = files.read_tensors(path)
   if own_file.is_own(file):
@@ -74,7 +78,7 @@ def load_or_convert(
     converted = convert(file)
   except WeightsError as e:
     raise WeightsError(f'{path}: {e}') from e
-  noted = metadata_of(path, version)
+  noted = same | metadata_of(path, version) | remarks(converted)
   for place in places:
     try:
       place.parent.mkdir(parents=True, exist_ok=True)
@@ -96,8 +100,20 @@ def metadata_of(path: Path, version: int) -> dict[str, str]:
   }
 
 
+def remarks(converted: Converted) -> dict[str, str]:
+  """Returns what a converted file notes of what is not in its tensors."""
+  return {
+      'notes': json.dumps(converted.notes),
+      'assumed': json.dumps(converted.assumed),
+  }
+
+
 def _read_kept(
-    place: Path, path: Path, part: str, version: int, sizes_type: type
+    place: Path,
+    path: Path,
+    part: str,
+    same: Mapping[str, str],
+    sizes_type: type,
 ) -> tuple[Converted, str] | None:
   """The tree kept at `place` if it is whole and of this very file."""
   if not place.is_file():
@@ -105,9 +121,8 @@ def _read_kept(
   try:
     file = files.read_tensors(place)
     noted = file.metadata
-    if not own_file.is_own(file) or noted.get('package') != __version__:
-      return None
-    if noted.get('converter') != str(version) or not _is_of(noted, path):
+    fits = same.items() <= noted.items() and own_file.is_own(file)
+    if not fits or not _is_of(noted, path):
       return None
     converted = own_file.read(file, part, sizes_type)
     return converted, own_file.check_hash(file, converted.flat)

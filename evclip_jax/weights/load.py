@@ -1,37 +1,33 @@
-"""Loads a pretrained network or a tokenizer, by name or from a file."""
+"""Loads a pretrained network, by name or from a file."""
 
 import dataclasses
 import difflib
-import importlib.resources
+import hashlib
 import pathlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.models.clip import sizes as clip_sizes
-from evclip_jax.models.clip import tokenizer
 from evclip_jax.models.swin3d import sizes as swin3d_sizes
 from evclip_jax.weights import (
-    cache,
-    clip_names,
-    networks,
-    own_file,
-    published,
-    random_init,
-    swin3d_names,
+  cache,
+  clip_config,
+  clip_names,
+  networks,
+  own_file,
+  published,
+  random_init,
+  swin3d_names,
 )
 from evclip_jax.weights.files import StateFile
 from evclip_jax.weights.published import Published
 from evclip_jax.weights.table import Converted
-
-# The name of the packaged networks and of the packaged vocabulary.
-TINY = 'tiny'
-_TINY_VOCABULARY = 'tiny_vocab.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +41,12 @@ class Loaded:
     hash: hex digest of the names, shapes and values of `params`; a run's
       checkpoint records it and refuses other weights.
     source: the file, published name or 'random:SEED' the weights came from.
-    description: one line for logs: architecture, sizes, counts.
   """
 
   sizes: Any
   params: dict[str, Any]
   hash: str
   source: str
-  description: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +92,13 @@ _ENCODER = _Network(
 )
 
 
-def load_clip(name: str, weights: str = '', cache_dir: str = '') -> Loaded:
+def load_clip(
+    name: str,
+    weights: str = '',
+    cache_dir: str = '',
+    activation: str = '',
+    vision_heads: int = 0,
+) -> Loaded:
   """Loads a CLIP model.
 
   Args:
@@ -107,15 +107,29 @@ def load_clip(name: str, weights: str = '', cache_dir: str = '') -> Loaded:
     weights: '' = the published weights of `name`, from the cache folder; a
       published name; 'tiny'; a file of any supported format; or 'random:SEED'.
     cache_dir: the cache folder; '' = the default one.
+    activation: 'quick_gelu', 'gelu' or 'gelu_tanh'; '' = what the file, the
+      config beside it or `name` says.
+    vision_heads: attention heads of the image tower; 0 = likewise.
 
   Returns:
-    `ClipSizes` and params['clip'] as nested numpy float32.
+    `ClipSizes` and params['clip'] as nested numpy float32. What was assumed is
+    printed.
 
   Raises:
     UserError: an unknown name, weights that are not there, are broken or are of
-      another architecture than `name`.
+      another architecture than `name`; nothing says what the activation is.
   """
-  return _load(_CLIP, name, weights, cache_dir)
+  found, digest, weights = _load(_CLIP, name, weights, cache_dir)
+  named = (name, clip_sizes.TABLE[name]) if name in clip_sizes.TABLE else None
+  found = networks.settle(found, activation, vision_heads, named)
+  if found.assumed:
+    _must_be_said(found, weights)
+  for note in found.notes:
+    print(f'clip: {note}', file=sys.stderr)
+  if found.sizes != clip_names.sizes_of(found.flat):
+    # With another activation the same numbers are another network.
+    digest = hashlib.sha256(f'{digest} {found.sizes}'.encode()).hexdigest()
+  return _loaded(found, digest, weights)
 
 
 def load_encoder(name: str, weights: str = '', cache_dir: str = '') -> Loaded:
@@ -125,12 +139,13 @@ def load_encoder(name: str, weights: str = '', cache_dir: str = '') -> Loaded:
     `VideoEncoderSizes` and params['encoder'] as nested numpy float32. No tensor
     shows the rate of stochastic depth; it is that of `name`.
   """
-  return _load(_ENCODER, name, weights, cache_dir)
+  return _loaded(*_load(_ENCODER, name, weights, cache_dir))
 
 
 def _load(
     network: _Network, name: str, weights: str, cache_dir: str
-) -> Loaded:
+) -> tuple[Converted, str, str]:
+  """The tree with the sizes of `name`, its hash, and where it came from."""
   part = network.part
   _check_name(network, name)
   weights = weights or name
@@ -143,22 +158,41 @@ def _load(
     sizes = _named_sizes(network, name, cache_dir)
     seed = random_init.parse_seed(weights, f'{part}.weights')
     flat = random_init.draw(network.names.shapes(sizes), seed)
-    return _loaded(sizes, flat, own_file.tree_hash(flat), weights)
+    return Converted(sizes, flat), own_file.tree_hash(flat), weights
   found, digest = _read(network, weights, cache_dir)
-  sizes = found.sizes
   if name:
     wanted = _named_sizes(network, name, cache_dir)
-    if not _same(sizes, wanted):
+    if not _same(found.sizes, wanted):
       raise UserError(
           f'{part}.name={name} is a {wanted.describe()}.\n  {part}.weights='
-          f'{weights} holds a {sizes.describe()}{_hint(network, sizes)}.'
+          f'{weights} holds a {found.sizes.describe()}'
+          f'{_hint(network, found.sizes)}.'
       )
-    sizes = wanted
-  return _loaded(sizes, found.flat, digest, weights)
+    if network is _ENCODER:
+      found = dataclasses.replace(found, sizes=wanted)
+  return found, digest, weights
+
+
+def _must_be_said(found: Converted, weights: str):
+  """Refuses a CLIP of which nothing says what it computes."""
+  sizes = found.sizes
+  if 'activation' in found.assumed:
+    raise UserError(
+        f'{weights} does not say which activation its CLIP has: set '
+        'clip.activation to quick_gelu (OpenAI) or gelu (LAION, DataComp and '
+        'most of open_clip), put its config.json beside it, or set clip.name.'
+    )
+  # All published towers up to this width have heads of 64 channels.
+  if sizes.vision_width > 1024 or sizes.vision_width % 64:
+    raise UserError(
+        f'{weights} does not say how many attention heads share the '
+        f'{sizes.vision_width} channels of its image tower: set '
+        'clip.vision_heads (16 for ViT-H/14, ViT-g/14 and ViT-bigG/14).'
+    )
 
 
 def _check_name(network: _Network, name: str):
-  known = [*network.table, TINY]
+  known = [*network.table, published.TINY]
   if name and name not in known:
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     hint = f'Did you mean {" or ".join(near)}? ' if near else ''
@@ -170,8 +204,8 @@ def _check_name(network: _Network, name: str):
 
 def _named_sizes(network: _Network, name: str, cache_dir: str) -> Any:
   """The architecture a name stands for."""
-  if name == TINY:
-    return _read(network, TINY, cache_dir)[0].sizes
+  if name == published.TINY:
+    return _read(network, published.TINY, cache_dir)[0].sizes
   if not name:
     raise UserError(
         f'random weights need an architecture: set {network.part}.name, such '
@@ -186,15 +220,15 @@ def _read(
   """Reads (and converts, if it must) a file or published weights."""
   part = network.part
   entry = network.published.get(weights)
-  if weights == TINY:
-    path = packaged(f'tiny_{part}.safetensors')
+  if weights == published.TINY:
+    path = published.packaged(f'tiny_{part}.safetensors')
   elif entry is not None:
     path = cache_folder(cache_dir) / entry.filename
     if not path.is_file():
       raise UserError(
           f'the weights of {weights} are not there ({path}).\n  Get them with '
-          f'"{_download(weights, cache_dir)}", or set {part}.weights to a file '
-          'or random:0.'
+          f'"{published.command(weights, cache_dir)}", or set {part}.weights '
+          'to a file or random:0.'
       )
   else:
     path = pathlib.Path(weights).expanduser()
@@ -222,14 +256,15 @@ def _read(
       network.sizes,
       network.names.shapes,
       cache_dir,
+      clip_config.digest if network is _CLIP else lambda path: '',
   )
 
 
 def _same(found: Any, wanted: Any) -> bool:
   """Whether two architectures have the same weights."""
-  if isinstance(found, swin3d_sizes.VideoEncoderSizes):
-    found = dataclasses.replace(found, drop_path=wanted.drop_path)
-  return found == wanted
+  free = ('drop_path', 'activation', 'vision_heads', 'text_heads')
+  found, wanted = dataclasses.asdict(found), dataclasses.asdict(wanted)
+  return all(found[key] == wanted[key] for key in found.keys() - set(free))
 
 
 def _hint(network: _Network, sizes: Any) -> str:
@@ -238,100 +273,6 @@ def _hint(network: _Network, sizes: Any) -> str:
   return f': set {network.part}.name={names[0]}' if names else ''
 
 
-def _loaded(
-    sizes: Any, flat: Mapping[str, np.ndarray], digest: str, source: str
-) -> Loaded:
-  count = sum(x.size for x in flat.values())
-  return Loaded(
-      sizes=sizes,
-      params=unflatten_dict(flat, sep='/'),
-      hash=digest,
-      source=source,
-      description=f'{sizes.describe()}; {count:,} numbers from {source}',
-  )
-
-
-def load_tokenizer(
-    vocab: str = '',
-    cache_dir: str = '',
-    weights: str = '',
-    sizes: clip_sizes.ClipSizes | None = None,
-) -> tokenizer.Tokenizer:
-  """Loads the tokenizer that belongs to CLIP weights.
-
-  Args:
-    vocab: a file or folder (see `tokenizer.read`); 'tiny' = the packaged small
-      one; '' = the packaged one for the packaged weights, else the downloaded
-      one, else (for random weights only) the packaged one.
-    cache_dir: the cache folder; '' = the default one.
-    weights: the weights as a user names them: `Loaded.source`.
-    sizes: of the weights; None to check nothing.
-
-  Raises:
-    UserError: no vocabulary, a broken one, or one that is not of the weights.
-  """
-  # Random weights have seen no ids: a smaller vocabulary serves as well.
-  random = random_init.is_random(weights)
-  most = sizes.vocab_size if sizes else None
-
-  def fits(found: tokenizer.Vocabulary) -> bool:
-    return most is None or len(found) == most or (random and len(found) < most)
-
-  if vocab == TINY:
-    found = tokenizer.read(packaged(_TINY_VOCABULARY))
-  elif vocab:
-    found = tokenizer.read(pathlib.Path(vocab).expanduser())
-  else:
-    found = _default_vocabulary(cache_dir, weights, fits)
-  if not fits(found):
-    raise UserError(
-        f'the vocabulary {found.source} has {len(found):,} ids, the CLIP '
-        f'weights {weights} know {most:,}.\n  Set clip.vocab to the vocabulary '
-        'that the weights were trained with.'
-    )
-  length = sizes.context_length if sizes else clip_sizes.CONTEXT_LENGTH
-  return tokenizer.Tokenizer(found, length)
-
-
-def _default_vocabulary(
-    cache_dir: str, weights: str, fits: Callable[[tokenizer.Vocabulary], bool]
-) -> tokenizer.Vocabulary:
-  """The vocabulary for `weights` where the user named none."""
-  if weights == TINY:
-    return tokenizer.read(packaged(_TINY_VOCABULARY))
-  random = random_init.is_random(weights)
-  folder = cache_folder(cache_dir)
-  for entry in published.VOCABULARIES.values():
-    if (folder / entry.filename).is_file():
-      found = tokenizer.read(folder / entry.filename)
-      if fits(found) or not random:
-        return found
-  if random:
-    return tokenizer.read(packaged(_TINY_VOCABULARY))
-  raise UserError(
-      f'there is no CLIP vocabulary in {folder}.\n  Get it with '
-      f'"{_download("vocab", cache_dir)}", or set --config.clip.vocab to '
-      f'{tokenizer.GZIP_FORM} or {tokenizer.JSON_FORM}.'
-  )
-
-
-def packaged(filename: str) -> pathlib.Path:
-  """Returns the path of a file that comes with the package.
-
-  Raises:
-    UserError: if the installation lacks it.
-  """
-  folder = pathlib.Path(str(importlib.resources.files('evclip_jax')))
-  path = folder / 'assets' / filename
-  if not path.is_file():
-    raise UserError(
-        f'the packaged file {path} is missing. Install evclip_jax again, or '
-        'make it with "python -m evclip_jax.lab.pretrain".'
-    )
-  return path
-
-
-def _download(name: str, cache_dir: str) -> str:
-  """The command that fetches a published file."""
-  command = f'python -m evclip_jax.download {name}'
-  return f'{command} --cache_dir={cache_dir}' if cache_dir else command
+def _loaded(found: Converted, digest: str, source: str) -> Loaded:
+  params = unflatten_dict(found.flat, sep='/')
+  return Loaded(found.sizes, params, digest, source)

@@ -1,136 +1,197 @@
-"""A pretrained network's checkpoint, in any naming, to a converted tree."""
+"""Tells which pretrained network a file holds, in which naming; converts it.
+
+No tensor shows a CLIP's activation nor how many heads it has. A config beside
+the file may say so; what nothing says is named in `Converted.assumed`.
+"""
 
 import dataclasses
-import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from data_pipelines.errors import WeightsError
-from evclip_jax.models.clip.sizes import HEAD_WIDTH
-from evclip_jax.weights import clip_names, scenic_names, swin3d_names
+import numpy as np
+
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax.models.clip.sizes import ClipSizes
+from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
+from evclip_jax.weights import (
+    clip_config,
+    clip_names,
+    own_file,
+    scenic_names,
+    swin3d_names,
+)
 from evclip_jax.weights.files import StateFile
-from evclip_jax.weights.identify import LABELS, identify
 from evclip_jax.weights.table import Converted
 
+LABELS = {
+    'openai-clip': "CLIP in OpenAI's naming",
+    'open-clip': "CLIP in open_clip's naming",
+    'huggingface-clip': "CLIP in Hugging Face's naming",
+    'scenic-clip': "CLIP in Scenic's naming",
+    'omnivore': 'an Omnivore video trunk',
+    'trained': 'weights trained by this project',
+    'evclip-jax': 'weights converted by this project',
+}
 # The branch of the parameter tree that each kind of file fills.
 PARTS = {
-    'openai-clip': 'clip',
-    'open-clip': 'clip',
-    'huggingface-clip': 'clip',
-    'scenic-clip': 'clip',
-    'omnivore': 'encoder',
+    kind: 'encoder' if kind == 'omnivore' else 'clip'
+    for kind in list(LABELS)[:5]
 }
-# Of the converter of each branch; see `weights.cache`.
-VERSIONS = {
-    'clip': clip_names.VERSION,
-    'encoder': swin3d_names.VERSION,
+# Of each branch: the version of its converter (see `weights.cache`), and the
+# type of its sizes.
+VERSIONS = {'clip': clip_names.VERSION, 'encoder': swin3d_names.VERSION}
+SIZES = {'clip': ClipSizes, 'encoder': VideoEncoderSizes}
+
+_WANTED = {'clip': 'a CLIP model', 'encoder': 'a video trunk'}
+# Models that look like CLIP, by a name of theirs that CLIP does not have.
+_STRANGERS = {
+    'SigLIP': r'logit_bias|(vision|text)_model\.head\..*',
+    'CoCa': r'text_decoder\..*|visual\.attn_pool\..*|text\.cls_emb',
+    'EVA-CLIP': (
+        r'visual\.(blocks\.\d+\..*|(trunk\.)?rope\..*|'
+        r'trunk\.blocks\.\d+\.attn\.(q_bias|q_proj|norm|inner_attn_ln)\b.*)'
+    ),
+    'a CLIP with an image tower of timm': r'visual\.trunk\..*',
+    'a CLIP with a text tower of Hugging Face': (
+        r'text\.transformer\.(embeddings|encoder)\..*'
+    ),
 }
+
+
+def identify(
+    tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> str:
+  """Returns the kind of a file, a key of `LABELS`.
+
+  Args:
+    tensors: names as in the file.
+    metadata: that of a .safetensors file.
+
+  Raises:
+    WeightsError: for anything else; names it if it can, or shows some tensors.
+  """
+  metadata = metadata or {}
+  if metadata.get('format') == own_file.FORMAT:
+    return 'evclip-jax'
+  # As `evclip_jax.export` writes them.
+  if metadata.get('kind') == 'trained':
+    return 'trained'
+  for model, pattern in _STRANGERS.items():
+    if any(re.fullmatch(pattern, name) for name in tensors):
+      raise WeightsError(f'it is {model}, which this project does not compute.')
+  for prefix in ('text_model.embeddings.', 'vision_model.embeddings.'):
+    if any(name.startswith(prefix) for name in tensors):
+      return 'huggingface-clip'
+  if 'params/visual/conv1/kernel' in tensors:
+    return 'scenic-clip'
+  if 'visual.conv1.weight' in tensors:
+    if {'attn_mask', 'text.token_embedding.weight'} & tensors.keys():
+      return 'open-clip'
+    if 'token_embedding.weight' in tensors:
+      return 'openai-clip'
+  for prefix in ('', 'trunk.'):
+    # Swin for images has the same names but 2-D patches.
+    if np.ndim(tensors.get(f'{prefix}patch_embed.proj.weight')) == 5:
+      return 'omnivore'
+  shown = ', '.join(
+      f'{name} {tuple(np.shape(t))}' for name, t in list(tensors.items())[:4]
+  )
+  raise WeightsError(
+      f'its {len(tensors)} tensors ({shown}, ...) are of no model this project '
+      f'knows.\n  Wanted {", ".join(LABELS.values())}.'
+  )
 
 
 def convert_part(file: StateFile, part: str) -> Converted:
   """Converts a file that must be of one branch, 'clip' or 'encoder'.
 
   Raises:
-    WeightsError: it is of another, or as in `convert`.
+    WeightsError: it is of another, or of no network that this project computes.
   """
   kind = identify(file.tensors, file.metadata)
   if PARTS.get(kind) != part:
     raise WeightsError(f'it is {LABELS[kind]}, not {_WANTED[part]}.')
-  return CONVERTERS[kind](file)
+  return convert(file, kind)
 
 
-_WANTED = {'clip': 'a CLIP model', 'encoder': 'a video trunk'}
+def convert(file: StateFile, kind: str) -> Converted:
+  """Converts a file of a kind in `PARTS`."""
+  if kind == 'omnivore':
+    return swin3d_names.from_original(file.tensors)
+  if kind == 'scenic-clip':
+    return scenic_names.convert(file.tensors)
+  if kind == 'huggingface-clip':
+    converted = clip_names.from_huggingface(file.tensors)
+  else:
+    converted = clip_names.from_original(file.tensors)
+  # TorchScript archives are OpenAI's own; others use the naming, too.
+  if file.kind == 'torchscript':
+    return converted
+  return _with_config(converted, Path(file.path), kind)
 
 
-def _openai(file: StateFile) -> Converted:
-  # The TorchScript archives are OpenAI's own; the naming is used by others.
-  if file.kind != 'torchscript':
-    check_config(file.path)
-  return clip_names.from_original(file.tensors)
+def _with_config(converted: Converted, path: Path, kind: str) -> Converted:
+  """Adds what the config beside the file says of activation and heads."""
+  sizes, notes, said = converted.sizes, [], {}
+  if config := clip_config.beside(path, kind == 'huggingface-clip'):
+    said = clip_config.read(config, sizes)
+    sizes = dataclasses.replace(sizes, **said)
+    shown = ', '.join(f'{name}={value}' for name, value in said.items())
+    notes.append(f'{config.name} beside it says {shown}')
+  assumed = {'activation', 'vision_heads'} - said.keys()
+  if sizes.vision == 'resnet':
+    assumed.discard('vision_heads')
+  return dataclasses.replace(
+      converted,
+      sizes=sizes,
+      notes=(*converted.notes, *notes),
+      assumed=tuple(sorted(assumed)),
+  )
 
 
-def _huggingface(file: StateFile) -> Converted:
-  check_config(file.path)
-  return clip_names.from_huggingface(file.tensors)
-
-
-def _scenic(file: StateFile) -> Converted:
-  # Through OpenAI's naming, so that the one table checks it as all others.
-  ours = scenic_names.from_scenic(file.tensors)
-  try:
-    tensors = clip_names.to_original(ours)
-  except ValueError as e:
-    raise WeightsError(f'it is no whole Scenic CLIP tree: {e}') from e
-  converted = clip_names.from_original(tensors)
-  # The names in between are in no file.
-  mapped = {path: path for path in converted.flat}
-  return dataclasses.replace(converted, mapped=mapped)
-
-
-def _omnivore(file: StateFile) -> Converted:
-  return swin3d_names.from_original(file.tensors)
-
-
-CONVERTERS = {
-    'openai-clip': _openai,
-    'open-clip': _openai,
-    'huggingface-clip': _huggingface,
-    'scenic-clip': _scenic,
-    'omnivore': _omnivore,
-}
-
-
-def check_config(weights: str | Path):
-  """Checks the config beside downloaded weights, if there is one.
-
-  Shapes do not show the activation nor the number of heads, so a model with
-  others than OpenAI's would load and compute something else.
+def settle(
+    converted: Converted,
+    activation: str = '',
+    vision_heads: int = 0,
+    named: tuple[str, ClipSizes] | None = None,
+) -> Converted:
+  """Settles a CLIP's activation and heads where tensors and config do not.
 
   Args:
-    weights: the weight file; 'config.json' or 'open_clip_config.json' in its
-      folder is read.
+    converted: a CLIP.
+    activation: as the user says; '' = what the file says.
+    vision_heads: likewise; 0 = what the file says.
+    named: a published model and its sizes, for what nobody says.
+
+  Returns:
+    The same with its final sizes and with notes. `assumed` are those that still
+    nobody says.
 
   Raises:
-    WeightsError: the config says the model computes something else.
+    UserError: the heads do not divide the width.
   """
-  folder = Path(weights).parent
-  for name in ('config.json', 'open_clip_config.json'):
-    try:
-      config = json.loads((folder / name).read_text())
-    except (OSError, ValueError):
-      continue
-    if isinstance(config, dict):
-      _check(config, folder / name)
-
-
-def _check(config: dict, path: Path):
-  model = config.get('model_cfg')
-  if isinstance(model, dict):
-    activation = 'quick_gelu' if model.get('quick_gelu') else 'gelu'
-    _check_tower({'hidden_act': activation}, path)
-    _check_tower(model.get('text_cfg'), path)
-    _check_tower(model.get('vision_cfg'), path)
-  _check_tower(config.get('text_config'), path)
-  _check_tower(config.get('vision_config'), path)
-
-
-def _check_tower(tower: Any, path: Path):
-  """Looks at the keys of Hugging Face's configs and of open_clip's."""
-  if not isinstance(tower, dict):
-    return
-  activation = tower.get('hidden_act', 'quick_gelu')
-  if activation != 'quick_gelu':
-    raise _other(path, f'its activation is {activation}, not quick_gelu')
-  width = tower.get('hidden_size') or tower.get('width')
-  heads = tower.get('num_attention_heads') or tower.get('heads')
-  head_width = tower.get('head_width') or (
-      width / heads if width and heads else HEAD_WIDTH
-  )
-  if head_width != HEAD_WIDTH:
-    raise _other(path, f'its heads are {head_width:g} wide, not {HEAD_WIDTH}')
-
-
-def _other(path: Path, what: str) -> WeightsError:
-  return WeightsError(
-      f"{path} says this is no CLIP of OpenAI's kind: {what}."
+  sizes, notes, assumed = converted.sizes, [*converted.notes], []
+  for field, given in (
+      ('activation', activation), ('vision_heads', vision_heads)
+  ):
+    value = getattr(sizes, field)
+    if given:
+      if field not in converted.assumed and given != value:
+        notes.append(f'{field}={given} as you say; the file says {value}')
+      value = given
+    elif field in converted.assumed and named:
+      value = getattr(named[1], field)
+      notes.append(f'assumed {field}={value}, as {named[0]} has it')
+    elif field in converted.assumed:
+      notes.append(f'assumed {field}={value}; the file does not say')
+      assumed.append(field)
+    sizes = dataclasses.replace(sizes, **{field: value})
+  if sizes.vision == 'vit' and sizes.vision_width % sizes.vision_heads:
+    raise UserError(
+        f'{sizes.vision_heads} heads cannot share a width of '
+        f'{sizes.vision_width}: set clip.vision_heads.'
+    )
+  return dataclasses.replace(
+      converted, sizes=sizes, notes=tuple(notes), assumed=tuple(assumed)
   )

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import http.client
+import importlib.resources
 import pathlib
 import time
 import urllib.error
@@ -124,6 +125,9 @@ VOCABULARIES: dict[str, Published] = {
     ),
 }
 
+# What comes with the package: networks and a vocabulary.
+TINY = 'tiny'
+
 ALL: dict[str, Published] = CLIP | OMNIVORE | VOCABULARIES
 
 
@@ -141,6 +145,28 @@ def find(name: str) -> Published:
       f'{name!r} is not a published file that this project knows.\n  {hint} '
       '"python -m evclip_jax.download --list" shows all names.'
   )
+
+
+def packaged(filename: str) -> pathlib.Path:
+  """Returns the path of a file that comes with the package.
+
+  Raises:
+    UserError: if the installation lacks it.
+  """
+  folder = pathlib.Path(str(importlib.resources.files('evclip_jax')))
+  path = folder / 'assets' / filename
+  if not path.is_file():
+    raise UserError(
+        f'the packaged file {path} is missing. Install evclip_jax again, or '
+        'make it with "python -m evclip_jax.lab.pretrain".'
+    )
+  return path
+
+
+def command(name: str, cache_dir: str = '') -> str:
+  """Returns the command that fetches a published file, for messages."""
+  text = f'python -m evclip_jax.download {name}'
+  return f'{text} --cache_dir={cache_dir}' if cache_dir else text
 
 
 def fetch(name: str, cache_dir: str = '') -> pathlib.Path:

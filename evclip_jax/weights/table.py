@@ -67,7 +67,8 @@ class Converted:
     flat: path such as 'visual/conv1/kernel' -> float32 array.
     mapped: original name -> path.
     ignored: original names that the table lists as not needed.
-    notes: lines on what was chosen or taken as given on the way.
+    notes: lines on what was chosen or assumed on the way.
+    assumed: fields of `sizes` that neither the file nor a config beside says.
   """
 
   sizes: Any
@@ -75,6 +76,7 @@ class Converted:
   mapped: dict[str, str] = dataclasses.field(default_factory=dict)
   ignored: tuple[str, ...] = ()
   notes: tuple[str, ...] = ()
+  assumed: tuple[str, ...] = ()
 
 
 def convert(

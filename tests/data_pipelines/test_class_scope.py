@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from data_pipelines.datasets import base_novel, folder, ucf101
+from data_pipelines import datasets
+from data_pipelines.datasets import base_novel, folder
 from data_pipelines.errors import UserError
-from data_pipelines.lists import classes, grammars
+from data_pipelines.lists import class_files, grammars
 from data_pipelines.loaders import open_data
 from tests.data_pipelines import trees
 
@@ -75,13 +76,13 @@ def test_a_number_without_a_name_is_refused(tmp_path):
   make(tmp_path)
   names = tmp_path / 'names.json'
   names.write_text(json.dumps({'train': ['W']}))
-  with pytest.raises(UserError, match=r'line 4: the class 1 has no name.* 1 '):
+  with pytest.raises(UserError, match='label 1 is out of range.*names'):
     episodes(tmp_path, class_names=str(names))
   (tmp_path / 'data' / '7.webm').write_bytes(b'clip')
   (tmp_path / 'data' / '8.webm').write_bytes(b'clip')
   ids = tmp_path / 'ids.txt'
   ids.write_text('train0/7\ntrain1/8\n')
-  with pytest.raises(UserError, match='the class 0 has no name: neither'):
+  with pytest.raises(UserError, match='neither the list nor the folders'):
     episodes(tmp_path, train_list=str(ids))
   names.write_text(json.dumps({'train': ['Holding [something]', 'B']}))
   got = episodes(tmp_path, train_list=str(ids), class_names=str(names))
@@ -115,7 +116,7 @@ def test_published_names_of_clip_fsar():
   counts = {
       name: {
           split: len(names)
-          for split, names in classes.read_per_list(
+          for split, names in class_files.read_per_list(
               f'clip_fsar/{name}'
           ).items()
       }
@@ -126,7 +127,7 @@ def test_published_names_of_clip_fsar():
   assert counts['ucf101'] == {'train': 70, 'test': 21, 'val': 10}
   assert counts['hmdb51'] == {'train': 31, 'test': 10, 'val': 10}
   with pytest.raises(UserError, match='clip_fsar/ucf101'):
-    classes.read_per_list('clip_fsar/ucf')
+    class_files.read_per_list('clip_fsar/ucf')
 
 
 def test_base_and_novel_lists_of_ez_clip(tmp_path):
@@ -148,7 +149,7 @@ def test_base_and_novel_lists_of_ez_clip(tmp_path):
       train_list=str(tmp_path / 'train'),
       tests={n: str(tmp_path / n) for n in ('base', 'novel')},
   )
-  got = ucf101.read(data, 1)
+  got = datasets.read(data, 1)
   assert got.class_names == ['Yo Yo', 'Apply Eye Makeup']
   assert got.own_names == {
       'base': ['Yo Yo', 'Apply Eye Makeup'],
@@ -247,7 +248,7 @@ def test_other_data_sets_are_scored_against_their_own_classes(ucf, tmp_path):
   ]  # fmt: skip
   assert sets.class_names == ['Apply Eye Makeup', 'Handstand Pushups']
   assert sets.tests['more_split2'].class_names[2] == 'Toy on a String'
-  assert sets.tests['more_split2'].read(0)[0].startswith(str(copy))
+  assert sets.tests['more_split2'].media(0).startswith(str(copy))
   assert len(sets.tests['bare']) == 12
   about = sets.description['lists']['more_split2']
   assert (about['data_set'], about['split'], about['classes']) == (
@@ -303,7 +304,7 @@ def test_real_lists_of_clip_fsar_on_an_official_tree(shared, tmp_path, names):
       on_missing='skip',
       **values,
   )
-  got = ucf101.read(data, 1)
+  got = datasets.read(data, 1)
   sizes = [len(got.class_names), *map(len, got.own_names.values())]
   assert sizes == [70, 10, 21]
   assert got.class_names[0] == 'Apply Eye Makeup'
@@ -334,7 +335,7 @@ def test_real_lists_of_ez_clip_on_an_official_tree(shared, tmp_path):
       train_list=files.pop('train'),
       tests=files,
   )
-  got = ucf101.read(data, 1)
+  got = datasets.read(data, 1)
   assert len(got.class_names) == 51
   assert got.own_names['base'] == got.class_names
   assert got.class_names[0] == 'Typing'

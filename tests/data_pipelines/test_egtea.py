@@ -2,8 +2,7 @@
 
 import pytest
 
-from data_pipelines import build
-from data_pipelines.datasets import egtea
+from data_pipelines import build, datasets
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
 from tests.data_pipelines import official_trees, trees
@@ -12,7 +11,8 @@ NAMES = ['Inspect/Read recipe', 'Open fridge', 'Take bowl']
 
 
 def read(split=1, report=None, **values):
-  return egtea.read(trees.data_config(**values), split, report)
+  data = trees.data_config(**{'name': 'egtea', **values})
+  return datasets.read(data, split, report)
 
 
 def keys(clips):

@@ -2,18 +2,14 @@
 
 import os
 import pickle
-import subprocess
 import sys
 import types
 
 import pytest
-from absl import flags
 
-from data_pipelines import build, import_list
 from data_pipelines.datasets import folder
 from data_pipelines.errors import UserError
 from data_pipelines.lists import grammars, locate
-from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.stores.files import FileTree
 from tests.data_pipelines import trees
 
@@ -282,51 +278,7 @@ def test_missing_clips_of_a_published_list_are_named(tmp_path):
   root = make_files(tmp_path / 'data', 'run/1.mp4')
   listing = read(tmp_path, '/y/1 31 0\n/y/9 30 1\n')
   with pytest.raises(UserError, match=r'1 of 2 clips.*/y/9 \(line 2\)'):
-    locate.locate('train', listing, FileTree(root))
-
-
-def test_import_writes_relative_hashed_lists(tmp_path):
-  got = import_list.convert(write(tmp_path, EPISODES_B))
-  assert got.class_names == ['fencing', 'kick ball']
-  assert got.clips.name == 'test'
-  got.clips.write(tmp_path / 'plain.txt')
-  again = import_list.convert(tmp_path / 'plain.txt')
-  assert again.clips.hash == got.clips.hash
-  ez = import_list.convert(write(tmp_path, EZ))
-  assert ez.class_names is None
-  assert [r.path for r in ez.clips.records] == [
-      'v_Typing_g10_c04', 'v_Typing_g20_c07', 'v_Punch 1',
-  ]  # fmt: skip
-
-
-def test_import_keeps_class_folders_of_absolute_paths(tmp_path):
-  text = '/data/UCF/YoYo/a.avi 9 1\n/data/UCF/Archery/b.avi 9 0\n'
-  got = import_list.convert(write(tmp_path, text))
-  assert [r.path for r in got.clips.records] == ['YoYo/a.avi', 'Archery/b.avi']
-
-
-def test_import_command(tmp_path):
-  source, out = write(tmp_path, EPISODES_B), tmp_path / 'out' / 'plain.txt'
-  command = [sys.executable, '-m', 'data_pipelines.import_list']
-  done = subprocess.run(
-      [*command, str(source), f'--out={out}'], capture_output=True, text=True
-  )
-  assert done.returncode == 0, done.stderr
-  listing = grammars.read(out, 'key')
-  records = tuple(ClipRecord(i.path, i.label) for i in listing.items)
-  assert '2 clips of 2 classes' in done.stdout
-  assert ClipList('x', records).hash in done.stdout
-  names = (tmp_path / 'out' / 'plain-classes.txt').read_text()
-  assert names == 'fencing\nkick ball\n'
-  done = subprocess.run([*command, str(source)], capture_output=True, text=True)
-  assert done.returncode == 2
-  assert '--out is missing' in done.stderr
-
-
-@pytest.mark.parametrize('command', [build, import_list])
-def test_importing_a_command_defines_no_flags(command):
-  # Both have a flag --out.
-  assert command.__name__ not in flags.FLAGS.flags_by_module_dict()
+    locate.locate([listing], FileTree(root))
 
 
 # Rows and classes as the specification counts them.

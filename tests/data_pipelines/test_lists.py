@@ -3,7 +3,7 @@
 import pytest
 
 from data_pipelines.errors import UserError
-from data_pipelines.lists import classes, grammars
+from data_pipelines.lists import class_files, classes, grammars
 from data_pipelines.lists import clips as records
 from data_pipelines.lists.clips import ClipList, ClipRecord
 
@@ -133,9 +133,10 @@ def test_a_clip_twice_is_refused():
       'train', (ClipRecord('a', 0), ClipRecord('a', 1)), 'mine.txt'
   )
   with pytest.raises(UserError, match=r"mine.txt.*'a' twice.*labels 0 and 1"):
-    records.check_unique(clips)
+    records.without_repeats(clips)
   pieces = (ClipRecord('a', 0, 0, 2), ClipRecord('a', 0, 1, 3))
-  records.check_unique(ClipList('train', pieces))
+  pieces = ClipList('train', pieces)
+  assert records.without_repeats(pieces) is pieces
 
 
 def test_overlap_is_refused_and_named():
@@ -182,7 +183,7 @@ def test_class_names_become_words(raw, clean):
 )
 def test_class_name_files(tmp_path, text):
   (tmp_path / 'names').write_text(text)
-  assert classes.read(tmp_path / 'names') == ['run fast', 'YoYo']
+  assert class_files.read(tmp_path / 'names') == ['run fast', 'YoYo']
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_class_name_files(tmp_path, text):
 def test_wrong_class_name_files(tmp_path, text, message):
   (tmp_path / 'names').write_text(text)
   with pytest.raises(UserError, match=message):
-    classes.read(tmp_path / 'names')
+    class_files.read(tmp_path / 'names')
 
 
 def test_published_lists(shared):
@@ -207,6 +208,6 @@ def test_published_lists(shared):
       items = grammars.read(file, 'key').items
       assert len(items) == count * shots
       assert {i.label for i in items} == set(range(count))
-  labels = classes.read(splits / 'vifi' / 'labels' / 'ucf_101_labels.csv')
+  labels = class_files.read(splits / 'vifi' / 'labels' / 'ucf_101_labels.csv')
   assert len(labels) == 101
   assert labels[0] == 'ApplyEyeMakeup'

@@ -1,10 +1,12 @@
 """Pieces of clips by frame numbers."""
 
+import dataclasses
+
 import pytest
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists import clips as records
-from data_pipelines.lists import grammars, locate
+from data_pipelines.lists import grammars, labels
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.lists.grammars import Item
 from data_pipelines.loaders import source
@@ -32,7 +34,10 @@ def test_frame_numbers_are_written_and_read_back(tmp_path):
   listing = grammars.read(tmp_path / 'train.txt', 'data.train_list')
   again = ClipList(
       'train',
-      tuple(locate.record_of(i, i.path, i.label) for i in listing.items),
+      tuple(
+          labels.record_of(dataclasses.replace(i, clip=i.path), i.label)
+          for i in listing.items
+      ),
   )
   assert again.records == clips.records
   assert again.hash == clips.hash
@@ -69,11 +74,13 @@ def test_pieces_overlap_by_frames():
 
 def test_a_list_with_both_units_goes_by_what_the_clip_is():
   item = Item('P01_01', 0, 1.5, 2.5, 1, 14, 25)
-  film = locate.record_of(item, 'P01/videos/P01_01.MP4', 3)
+  film, folder = (
+      labels.record_of(dataclasses.replace(item, clip=clip), 3)
+      for clip in ('P01/videos/P01_01.MP4', 'P01/rgb_frames/P01_01')
+  )
   assert (film.start, film.end, film.by_frames, film.label) == (
       1.5, 2.5, False, 3,
   )  # fmt: skip
-  folder = locate.record_of(item, 'P01/rgb_frames/P01_01', 3)
   assert (folder.first, folder.stop, folder.start) == (14, 25, None)
 
 

@@ -4,9 +4,10 @@ import shutil
 
 import pytest
 
-from data_pipelines.datasets import folder, hmdb51, kinetics, ucf101
+from data_pipelines import datasets
+from data_pipelines.datasets import folder, hmdb51
 from data_pipelines.errors import UserError
-from data_pipelines.lists import class_table
+from data_pipelines.lists import classes
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders import open_data
 from tests.data_pipelines import kinetics_tree, official_trees, trees
@@ -49,14 +50,14 @@ def test_a_list_to_score_without_official_splits(tmp_path):
   test_list = official_trees.write_lines(
       tmp_path / 'val1.txt', [f'{k.split("/")[1]} {number}' for k in keys]
   )
-  data = config(root, test_list=test_list)
-  got = hmdb51.read(data, 1, None, TEST)
+  data = config(root, name='hmdb51', test_list=test_list)
+  got = datasets.read(data, 1, None, TEST)
   assert got.train is None
   # All classes are candidates, not only those that have clips here.
   assert len(got.class_names) == 51
   assert [r.label for r in got.tests['test'].records] == [number]
   with pytest.raises(UserError, match='data.train_list'):
-    hmdb51.read(data, 1)
+    datasets.read(data, 1)
 
 
 def test_official_splits_with_only_the_test_clips(ucf, tmp_path):
@@ -92,10 +93,10 @@ def test_a_training_list_still_tells_the_classes(ucf, tmp_path):
       'train_list': trees.write_vifi(tmp_path / 'train.txt', [2, 3], some),
       'test_list': trees.write_vifi(tmp_path / 'test.txt', [1], some),
   }
-  got = ucf101.read(config(root, **lists), 1, None, TEST)
+  got = datasets.read(config(root, **lists), 1, None, TEST)
   assert got.class_names == ['Handstand Pushups', 'Yo Yo']
   with pytest.raises(UserError, match='4 of 4 clips of the train list'):
-    ucf101.read(config(root, **lists), 1)
+    datasets.read(config(root, **lists), 1)
 
 
 def test_a_flat_folder_with_a_list_and_names(tmp_path):
@@ -115,7 +116,7 @@ def test_a_class_that_lost_its_training_clips_stays(tmp_path):
   kinetics_tree.write_lists(tmp_path / 'annotations')
   video, start, label = kinetics_tree.TRAIN[1]
   (tmp_path / 'train' / kinetics_tree.file_name(video, start)).unlink()
-  got = kinetics.read(config(tmp_path, on_missing='skip'), 1)
+  got = datasets.read(config(tmp_path, name='kinetics', on_missing='skip'), 1)
   assert got.class_names == sorted(kinetics_tree.CLASSES)
   assert kinetics_tree.TEST[0][2] == label
   assert len(got.tests['test'].records) == 2
@@ -133,7 +134,8 @@ def test_novel_kinetics_classes_as_another_data_set(tmp_path):
       'test_list': str(tmp_path / 'k600_test.csv'),
       'class_names': official_trees.write_lines(tmp_path / 'names', names),
   }
-  got = kinetics.read(config(tmp_path / 'k', **values), 1, None, TEST)
+  data = config(tmp_path / 'k', name='kinetics', **values)
+  got = datasets.read(data, 1, None, TEST)
   assert got.class_names == names
   assert [r.label for r in got.tests['test'].records] == [1, 0]
 
@@ -142,7 +144,7 @@ def test_misses_of_all_lists_are_said_at_once(ucf, tmp_path):
   root = bare_copy(ucf, tmp_path / 'data', [3], lists=True)
   own = trees.write_vifi(tmp_path / 'own.txt', [4])
   with pytest.raises(UserError) as error:
-    ucf101.read(config(root, val_list=own), 1, tmp_path / 'run')
+    datasets.read(config(root, val_list=own), 1, tmp_path / 'run')
   text = str(error.value)
   for name, count in (('train', '6 of 9'), ('val', '3 of 3'), ('test', '3 of')):
     assert f'{count}' in text and f'the {name} list' in text
@@ -159,11 +161,11 @@ def test_only_other_data_sets_are_scored(ucf):
 
 def test_a_number_that_the_class_file_leaves_out():
   names = ('a', '', 'c')
-  table = class_table.ClassTable(names, names, 'classInd.txt', fixed=True)
+  table = classes.Classes(names, names, 'classInd.txt', fixed=True)
   clips = ClipList('test', (ClipRecord('x.mp4', 2),), 'mine.txt')
-  found = class_table.compact(table, None, [clips])
+  found = classes.compact(table, None, [clips])
   assert found[0] == ['a', 'c']
   assert found[2][0].records[0].label == 1
   clips = clips.replace([ClipRecord('y.mp4', 1)])
   with pytest.raises(UserError, match='without a name in classInd.*number 1'):
-    class_table.compact(table, None, [clips])
+    classes.compact(table, None, [clips])

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from data_pipelines import build
+from data_pipelines import build, datasets
 from data_pipelines.datasets import ssv2
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
@@ -21,7 +21,8 @@ def root(tmp_path_factory):
 
 
 def read(root, **values):
-  return ssv2.read(trees.data_config(root=str(root), **values), 1)
+  data = trees.data_config(name='ssv2', root=str(root), **values)
+  return datasets.read(data, 1)
 
 
 def pairs(clips):
@@ -176,5 +177,5 @@ def test_answers_that_are_no_text(root, tmp_path):
   answers.write_text(text + '  ;\n  \n')
   assert len(read(root, test_list=str(answers)).tests['test'].records) == 2
   answers.write_bytes(text.encode() + b'4;caf\xe9\n')
-  with pytest.raises(UserError, match=r'answers\.csv cannot be read'):
+  with pytest.raises(UserError, match="answers.csv, line 3: the class 'café'"):
     read(root, test_list=str(answers))

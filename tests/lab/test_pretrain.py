@@ -15,7 +15,7 @@ from evclip_jax.lab.recipe import Recipe, make_optimizer, principal_filters
 from evclip_jax.models import pixels as video
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.swin3d.trunk import VideoEncoder
-from evclip_jax.weights import load
+from evclip_jax.weights import vocabulary
 from evclip_jax.weights.load import load_clip, load_encoder
 
 ASSETS = pathlib.Path(pretrain.__file__).parent.parent / 'assets'
@@ -104,7 +104,7 @@ def test_assets_are_small_and_in_half_precision():
 
 
 def test_vocabulary_spells_any_name_and_knows_the_worlds_words():
-  tokenizer = load.load_tokenizer('tiny')
+  tokenizer = vocabulary.load_tokenizer('tiny')
   for word in (*scenes.MOTIONS, *scenes.OBJECTS, *COLOURS):
     assert len(tokenizer.ids(word)) == 1, word
   assert len(tokenizer.ids('applying-eye makeup 42 é')) > 4
@@ -123,7 +123,7 @@ def test_packaged_trunk_has_the_demos_geometry():
 def test_zero_shot_names_bright_scenes_of_classes_never_trained_on():
   loaded = load_clip('tiny')
   clip, params = Clip(loaded.sizes), loaded.params
-  tokenizer = load.load_tokenizer('tiny')
+  tokenizer = vocabulary.load_tokenizer('tiny')
   names = [scenes.class_name(*pair) for pair in scenes.DEMO_CLASSES]
   texts = clip.text(
       params, tokenizer.encode([f'A video of {name}.' for name in names])

@@ -10,8 +10,8 @@ import pytest
 from data_pipelines.errors import UserError
 from evclip_jax.models.clip import sizes, tokenizer
 from evclip_jax.models.clip.tokenizer import Tokenizer, clean
-from evclip_jax.weights import load
-from evclip_jax.weights.load import load_tokenizer
+from evclip_jax.weights import published
+from evclip_jax.weights.vocabulary import load_tokenizer
 from tests.models import small
 
 GOLDEN = pathlib.Path(__file__).parent.parent / 'golden' / 'tokenizer.json'
@@ -177,7 +177,7 @@ def test_packaged_vocabulary_serves_packaged_and_random_weights(
 ):
   path = tmp_path / 'tiny.json'
   tokenizer.write_json(little.vocabulary, path)
-  monkeypatch.setattr(load, 'packaged', lambda name: path)
+  monkeypatch.setattr(published, 'packaged', lambda name: path)
   empty = str(tmp_path / 'cache')
   for vocab, weights in (('', 'tiny'), ('', 'random:1'), ('tiny', 'x.pt')):
     found = load_tokenizer(vocab, empty, weights)

@@ -1,13 +1,12 @@
 """Hugging Face's naming of CLIP."""
 
-import json
 import re
 
 import numpy as np
 import pytest
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.weights import clip_names, networks
+from evclip_jax.weights import clip_names
 from tests.models import small
 
 
@@ -95,52 +94,3 @@ def test_a_missing_query_is_refused():
   wanted = r"visual\..*\.1\.attn\.in_proj_bias.*\['k', 'v'\]"
   with pytest.raises(WeightsError, match=wanted):
     clip_names.from_huggingface(tensors)
-
-
-def open_clip(**model):
-  return {'model_cfg': {'quick_gelu': True, **model}}
-
-
-@pytest.mark.parametrize(
-    'config',
-    [
-        {'text_config': {'hidden_act': 'quick_gelu'}, 'vision_config': {}},
-        {'vision_config': {'hidden_size': 768, 'num_attention_heads': 12}},
-        open_clip(vision_cfg={'layers': 12, 'head_width': 64}),
-        {'anything': 'else'},
-        [],
-    ],
-)
-def test_configs_of_models_that_are_computed_right(config, tmp_path):
-  (tmp_path / 'config.json').write_text(json.dumps(config))
-  networks.check_config(tmp_path / 'model.safetensors')
-
-
-@pytest.mark.parametrize(
-    ('config', 'message'),
-    [
-        ({'vision_config': {'hidden_act': 'gelu'}}, 'activation is gelu'),
-        (
-            {'vision_config': {'hidden_size': 1280, 'num_attention_heads': 16}},
-            'heads are 80 wide, not 64',
-        ),
-        ({'model_cfg': {'embed_dim': 512}}, 'activation is gelu'),
-        (open_clip(vision_cfg={'head_width': 88}), 'heads are 88 wide'),
-        (
-            open_clip(text_cfg={'width': 1024, 'heads': 8}),
-            'heads are 128 wide',
-        ),
-    ],
-)
-def test_models_that_would_compute_something_else(config, message, tmp_path):
-  path = tmp_path / 'open_clip_config.json'
-  path.write_text(json.dumps(config))
-  with pytest.raises(WeightsError, match=message) as caught:
-    networks.check_config(tmp_path / 'open_clip_model.safetensors')
-  assert str(path) in str(caught.value)
-
-
-def test_no_config_or_a_broken_one_is_no_reason_to_stop(tmp_path):
-  networks.check_config(tmp_path / 'model.safetensors')
-  (tmp_path / 'config.json').write_text('{')
-  networks.check_config(tmp_path / 'model.safetensors')

@@ -212,6 +212,7 @@ class VisionTransformer(nn.Module):
     self.transformer = Transformer(
         sizes.vision_layers,
         sizes.vision_heads,
+        activation=sizes.activation,
         hooks=self.hooks,
         remat=self.remat,
         dtype=self.dtype,
@@ -292,6 +293,7 @@ class TextTransformer(nn.Module):
         sizes.text_layers,
         sizes.text_heads,
         causal=True,
+        activation=sizes.activation,
         hooks=self.hooks,
         remat=self.remat,
         dtype=self.dtype,

@@ -33,6 +33,8 @@ class ClipSizes:
     text_heads: its attention heads.
     context_length: L, ids per text.
     vocab_size: number of ids.
+    activation: inside of the transformers' MLPs: 'quick_gelu', 'gelu' or
+      'gelu_tanh', its approximation.
   """
 
   vision: str
@@ -47,6 +49,7 @@ class ClipSizes:
   text_heads: int
   context_length: int = CONTEXT_LENGTH
   vocab_size: int = VOCAB_SIZE
+  activation: str = 'quick_gelu'
 
   def describe(self) -> str:
     """One line, for messages."""
@@ -54,6 +57,8 @@ class ClipSizes:
       tower = f'ViT of patch {self.vision_patch}'
     else:
       tower = 'ResNet'
+    if self.activation != 'quick_gelu':
+      tower = f'{tower} with {self.activation}'
     return (
         f'{tower}, width {self.vision_width}, layers {self.vision_layers}, '
         f'{self.image_resolution} pixels; text width {self.text_width}, '
@@ -133,8 +138,6 @@ TABLE: dict[str, ClipSizes] = {
     'RN50x16': resnet(96, (6, 8, 18, 8), 768, 768, image_resolution=384),
     'RN50x64': resnet(128, (3, 15, 36, 10), 1024, 1024, image_resolution=448),
 }
-
-TINY = 'tiny'
 
 
 def infer(tensors: Mapping[str, Any]) -> ClipSizes:

@@ -24,7 +24,7 @@ def normal(std: float):
 
 
 def quick_gelu(x: jax.Array) -> jax.Array:
-  """x sigmoid(1.702 x), CLIP's activation."""
+  """x sigmoid(1.702 x), the activation of OpenAI's CLIP."""
   return x * jax.nn.sigmoid(1.702 * x)
 
 
@@ -91,9 +91,17 @@ class Attention(nn.Module):
     )(y)
 
 
+ACTIVATIONS = {
+    'quick_gelu': quick_gelu,
+    'gelu': functools.partial(jax.nn.gelu, approximate=False),
+    'gelu_tanh': functools.partial(jax.nn.gelu, approximate=True),
+}
+
+
 class Mlp(nn.Module):
   """Two layers with four times the width between them."""
 
+  activation: str
   std_out: float
   dtype: Any
 
@@ -111,7 +119,7 @@ class Mlp(nn.Module):
         dtype=self.dtype,
         kernel_init=normal(self.std_out),
         name='c_proj',
-    )(quick_gelu(y))
+    )(ACTIVATIONS[self.activation](y))
 
 
 class Block(nn.Module):
@@ -121,6 +129,7 @@ class Block(nn.Module):
     layer: its number, from 0.
     heads: of its attention.
     causal: whether attention is causal.
+    activation: inside of the MLP, a name in `ACTIVATIONS`.
     std_out: of the initial output projections.
     first_only: whether only the first token's result is computed.
     hooks: what a method adds; without effect on the parameters.
@@ -130,6 +139,7 @@ class Block(nn.Module):
   layer: int
   heads: int
   causal: bool
+  activation: str
   std_out: float
   first_only: bool
   hooks: Hooks
@@ -157,7 +167,7 @@ class Block(nn.Module):
     if hooks.after_attn is not None:
       x = hooks.after_attn(layer, x)
     normed = layer_norm('ln_2', self.dtype)(x)
-    y = Mlp(self.std_out, self.dtype, name='mlp')(normed)
+    y = Mlp(self.activation, self.std_out, self.dtype, name='mlp')(normed)
     if hooks.beside_mlp is not None:
       y = y + hooks.beside_mlp(layer, normed)
     if hooks.around_mlp is not None:
@@ -187,6 +197,7 @@ class Transformer(nn.Module):
     layers: number of blocks.
     heads: attention heads of each.
     causal: whether attention is causal.
+    activation: inside of each MLP, a name in `ACTIVATIONS`.
     hooks: what a method adds.
     remat: whether the backward pass recomputes each block.
     dtype: of the computation.
@@ -198,6 +209,7 @@ class Transformer(nn.Module):
   layers: int
   heads: int
   causal: bool = False
+  activation: str = 'quick_gelu'
   hooks: Hooks = PLAIN
   remat: bool = False
   dtype: Any = jnp.float32
@@ -220,6 +232,7 @@ class Transformer(nn.Module):
         nn.remat(Block) if remat else Block,
         heads=self.heads,
         causal=self.causal,
+        activation=self.activation,
         std_out=x.shape[-1] ** -0.5 * (2 * self.layers) ** -0.5,
         hooks=self.hooks,
         dtype=self.dtype,

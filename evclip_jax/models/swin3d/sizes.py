@@ -55,7 +55,6 @@ TABLE: dict[str, VideoEncoderSizes] = {
     'omnivore_swinB_epic': dataclasses.replace(_B, drop_path=0.4),
     'omnivore_swinL_imagenet21k': _L,
 }
-TINY = 'tiny'
 
 def infer(tensors: Mapping[str, np.ndarray]) -> VideoEncoderSizes:
   """The architecture of a trunk from the shapes of its tensors.

@@ -14,8 +14,7 @@ from evclip_jax.methods import checkpoints
 from evclip_jax.methods.ez_clip import checkpoint as ez_clip
 from evclip_jax.training import session
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import files, own_file
-from evclip_jax.weights import load as clip_load
+from evclip_jax.weights import files, own_file, published
 from tests.methods.ez_clip import ez_tiny
 from tests.models import small
 from tests.parity.ez_clip import clip_from_original, is_own
@@ -224,7 +223,7 @@ def test_a_run_and_its_clip_become_a_whole_checkpoint(
     temporal, run_export, tmp_path, capsys
 ):
   path, own = run_export(temporal, num_frames='8')
-  clip = clip_load.packaged('tiny_clip.safetensors')
+  clip = published.packaged('tiny_clip.safetensors')
   whole, ours = tmp_path / 'whole.safetensors', tmp_path / 'ours.safetensors'
   convert.convert_file(path, whole, to='torch-names', clip=str(clip))
   assert 'warning' not in capsys.readouterr().out
@@ -245,7 +244,7 @@ def test_a_run_and_its_clip_become_a_whole_checkpoint(
 
 def test_another_clip_is_noticed(run_export, tmp_path, capsys):
   path, _ = run_export(**{'weights.clip': 'of another'})
-  clip = str(clip_load.packaged('tiny_clip.safetensors'))
+  clip = str(published.packaged('tiny_clip.safetensors'))
   out = tmp_path / 'whole.safetensors'
   convert.convert_file(path, out, to='torch-names', clip=clip)
   assert 'is not the CLIP that the run' in capsys.readouterr().out
@@ -259,7 +258,7 @@ def test_another_clip_is_noticed(run_export, tmp_path, capsys):
 
 def test_a_whole_checkpoint_needs_its_number_of_frames(run_export, tmp_path):
   path, _ = run_export('none')
-  clip = str(clip_load.packaged('tiny_clip.safetensors'))
+  clip = str(published.packaged('tiny_clip.safetensors'))
   out = tmp_path / 'whole.safetensors'
   with pytest.raises(UserError, match='how many frames'):
     convert.convert_file(path, out, to='torch-names', clip=clip)
@@ -268,7 +267,7 @@ def test_a_whole_checkpoint_needs_its_number_of_frames(run_export, tmp_path):
 
 
 def test_a_clip_is_merged_into_ez_clip_only(tmp_path):
-  clip = clip_load.packaged('tiny_clip.safetensors')
+  clip = published.packaged('tiny_clip.safetensors')
   for to in ('torch-names', 'jax'):
     with pytest.raises(UserError, match='--clip='):
       convert.convert_file(

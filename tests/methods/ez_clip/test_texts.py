@@ -8,7 +8,7 @@ from evclip_jax.methods import base
 from evclip_jax.methods.ez_clip import method as ez_clip
 from evclip_jax.methods.ez_clip import texts as descriptions
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.weights import load
+from evclip_jax.weights import vocabulary
 from tests.methods.ez_clip import ez_tiny
 from tests.models import small
 
@@ -118,7 +118,7 @@ def test_texts_of_the_method(write):
 
 
 def test_a_description_that_is_too_long_is_refused_as_the_original_does(write):
-  found = load.load_tokenizer('tiny')
+  found = vocabulary.load_tokenizer('tiny')
   long = ' '.join(['upside down'] * 90)
   method, _ = ez_tiny.built('deep', descriptions=write(f'1,run,{long}\n'))
   with pytest.raises(UserError, match="'upside down.*CLIP takes 77"):

@@ -1,0 +1,212 @@
+"""What a data set hands over: its lists with class numbers, checked."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+from data_pipelines.errors import UserError
+from data_pipelines.lists import class_files, classes, grammars, labels, locate
+from data_pipelines.lists.classes import Classes
+from data_pipelines.lists.clips import (
+  ClipList,
+  Item,
+  Listing,
+  check_disjoint,
+)
+from data_pipelines.lists.locate import ClassOf, Store
+from data_pipelines.stores.files import FileTree
+
+# What lists are for; the test lists are one role.
+ROLES = ('train', 'val', 'test')
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+  """A data set with its lists, before a few-shot selection.
+
+  Attributes:
+    store: where the clips are.
+    train: all clips that may be trained on; None where only scoring was asked
+      for and nothing names them.
+    val: clips to choose a checkpoint by, if any.
+    tests: lists to report, by name.
+    class_names: K names in label order, as prompts say them.
+    own_names: the class names of lists whose labels mean other classes than
+      the training clips', by name of the list.
+  """
+
+  store: Store
+  train: ClipList | None
+  val: ClipList | None
+  tests: dict[str, ClipList]
+  class_names: list[str]
+  own_names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+
+def read_given(
+    data,
+    root: str,
+    read: Callable[[str, str, str], Listing] = grammars.read,
+    train_list: str = '',
+) -> list[Listing]:
+  """Reads the list files that the config names.
+
+  Args:
+    data: config.data.
+    root: folder that list files may be relative to.
+    read: reads a list file from (file, config key, root).
+    train_list: in place of data.train_list.
+
+  Raises:
+    UserError: two kinds of test list, a test list named 'train' or 'val', or
+      anything that `grammars.read` refuses.
+  """
+  if data.test_list and data.tests:
+    raise UserError(
+        'data.test_list and data.tests both name test lists: use one of them.'
+    )
+  files = {role: (data[f'{role}_list'], f'data.{role}_list') for role in ROLES}
+  files['train'] = train_list or data.train_list, 'data.train_list'
+  for name, file in data.tests.items():
+    if name in ('train', 'val'):
+      raise UserError(f'data.tests.{name}: give this test list another name.')
+    files[name] = file, f'data.tests.{name}'
+  rule = locate.path_rule(data.path_rule)
+  found = []
+  for role, (file, key) in files.items():
+    if file:
+      listing = dataclasses.replace(read(file, key, root), role=role)
+      _check_scope(listing, data.class_scope)
+      found.append(locate.rewrite(listing, rule))
+  if data.class_scope != 'per_list' and class_files.is_per_list(
+      data.class_names
+  ):
+    raise UserError(
+        f'data.class_names={data.class_names} has names for each list: set '
+        'data.class_scope=per_list.'
+    )
+  return found
+
+
+def _check_scope(listing: Listing, scope: str):
+  numbers = any(isinstance(i.label, int) for i in listing.items)
+  if listing.split and numbers and scope != 'per_list':
+    raise UserError(
+        f'{listing.file} ({listing.key}): lists of CLIP-FSAR number their '
+        f'classes anew for each split, and this one is of {listing.split!r}: '
+        'set data.class_scope=per_list.'
+    )
+
+
+def whole(role: str, origin: str | pathlib.Path, keys: list[str]) -> Listing:
+  """Makes a list of the clips of a folder, whose labels the folders tell."""
+  items = tuple(Item(key, clip=key) for key in keys)
+  return Listing(pathlib.Path(origin), 'data.root', items, role)
+
+
+def number(
+    data,
+    listings: Sequence[Listing],
+    table: Callable[[list[Listing]], tuple[Classes, ClassOf]],
+    class_ofs: Sequence[ClassOf],
+    repeats: bool = False,
+) -> tuple[dict[str, ClipList], Classes | None]:
+  """Turns the labels of all lists into class numbers.
+
+  Args:
+    data: config.data.
+    listings: all lists, located.
+    table: tells the classes that lists share, and how a clip tells its own.
+    class_ofs: ways to tell the class of a clip by its key.
+    repeats: whether a clip may be listed twice.
+
+  Returns:
+    (lists by name, the shared classes or None). Those named in the config have
+    classes of their own if data.class_scope is 'per_list'.
+  """
+  own, shared = [], list(listings)
+  if data.class_scope == 'per_list':
+    names = class_files.read_per_list(data.class_names)
+    own = [x for x in listings if x.key != 'data.root' and not x.official]
+    shared = [x for x in listings if x not in own]
+  clips, known = {}, None
+  if shared:
+    known, class_of = table(shared)
+    for x in labels.number(shared, known, class_of, repeats):
+      clips[x.name] = x
+  for listing in own:
+    its = labels.own_classes(listing, names, class_ofs)
+    (found,) = labels.number([listing], its, class_ofs[-1], repeats)
+    clips[found.name] = classes.own(its, found)
+  return {x.role: clips[x.role] for x in listings}, known
+
+
+def assemble(
+    store: Store,
+    shared: Classes | None,
+    lists: dict[str, ClipList],
+    official: Sequence[str] = (),
+) -> DataSet:
+  """Numbers the classes and refuses lists that overlap.
+
+  Args:
+    store: where clips are.
+    shared: the classes that the labels refer to, of lists without their own.
+    lists: all lists by name; without 'train' there is something to score.
+    official: names of the lists that come with the data set.
+
+  Raises:
+    UserError: a clip to score is also trained on, or its class never is
+      (unless lists have classes of their own).
+  """
+  lists = dict(lists)
+  if 'train' in lists and not lists['train'].records:
+    raise UserError(f'there are no training clips in {lists["train"].origin}.')
+  _check_apart(store, lists, official)
+  train, val = lists.pop('train', None), lists.pop('val', None)
+  others = ([val] if val else []) + list(lists.values())
+  own_names = {}
+  if any(clips.classes for clips in (train, *others) if clips):
+    train = classes.own(shared, train) if train else None
+    others = [classes.own(shared, x) for x in others]
+    names = list((train or others[0]).classes)
+    own_names = {clips.name: list(clips.classes) for clips in others}
+  else:
+    names, train, others = classes.compact(shared, train, others)
+  val = others.pop(0) if val else None
+  tests = dict(zip(lists, others, strict=True))
+  return DataSet(store, train, val, tests, names, own_names)
+
+
+def _check_apart(store: Store, lists: dict[str, ClipList], official):
+  """Refuses a clip in two lists, under one name or under two."""
+  tests = [x for name, x in lists.items() if name not in ('train', 'val')]
+  advice = {
+      'train': 'Give lists of one and the same split, or cut one list.',
+      'val': 'A test clip must not help to choose the checkpoint.',
+  }
+  train, val = lists.get('train'), lists.get('val')
+  pairs = [(train, other) for other in [val, *tests] if train and other]
+  pairs += [(val, other) for other in tests if val]
+  for one, other in pairs:
+    check_disjoint(one, other, advice[one.name])
+  if not isinstance(store, FileTree) or not pairs:
+    return
+  keys = [r.path for clips in lists.values() for r in clips.records]
+  first = store.originals(keys)
+  for one, other in pairs:
+    mine = {first[r.path]: r.path for r in one.records}
+    shared = [r.path for r in other.records if first[r.path] in mine]
+    shared = [path for path in shared if mine[first[path]] != path]
+    if not shared:
+      continue
+    text = (
+        f'{len(shared)} of {len(other.records)} clips of the {other.name} list '
+        f'({other.origin}) are the same files as clips of the {one.name} list '
+        f'({one.origin}) under other names, such as {shared[0]} and '
+        f'{mine[first[shared[0]]]}.'
+    )
+    if {one.name, other.name} <= set(official):
+      print(f'note: {text}')
+    else:
+      raise UserError(f'{text}\n  {advice[one.name]}')

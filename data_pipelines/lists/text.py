@@ -1,0 +1,171 @@
+"""Reads the text files that lists and class names come in.
+
+Any usual encoding and any line ends; mistakes name the file and the line.
+"""
+
+import csv
+import functools
+import io
+import pathlib
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from data_pipelines.errors import UserError
+
+_UTF16 = (b'\xff\xfe', b'\xfe\xff')
+
+
+def find(
+    file: str | pathlib.Path, root: str | pathlib.Path = ''
+) -> pathlib.Path:
+  """Returns where a list lies: from the current folder on, else from `root`."""
+  path = pathlib.Path(file).expanduser()
+  if not path.is_file() and root:
+    below = pathlib.Path(root).expanduser() / path
+    path = below if below.is_file() else path
+  return path
+
+
+def read(file: pathlib.Path, key: str = '') -> str:
+  """Returns a whole file as text, lines ended by newlines.
+
+  It may be in UTF-8, in UTF-16, or in Windows' cp1252, which is said in a note.
+
+  Args:
+    file: the file.
+    key: the config key that named it, for messages.
+
+  Raises:
+    UserError: the file cannot be read, or is not text.
+  """
+  name = f'{file} ({key})' if key else f'{file}'
+  try:
+    text = decode(pathlib.Path(file).read_bytes(), str(file))
+  except FileNotFoundError as e:
+    raise UserError(f'the file {name} does not exist.') from e
+  except OSError as e:
+    raise UserError(f'{name} cannot be read: {e.strerror or e}.') from e
+  if text is None:
+    raise UserError(
+        f'{name} cannot be read: it is not a text file. Save it in UTF-8.'
+    )
+  return text
+
+
+def decode(data: bytes, name: str, quiet: bool = False) -> str | None:
+  """Returns the text of a file's bytes; None if they are not text.
+
+  Args:
+    data: the bytes.
+    name: of the file, for the note if the encoding had to be guessed.
+    quiet: whether to leave the note out.
+  """
+  if data.startswith(_UTF16):
+    encodings = ('utf-16',)
+  elif b'\0' in data:
+    # Without a mark: the halves of Western letters that are 0 tell the order.
+    even, odd = data[::2].count(0), data[1::2].count(0)
+    encodings = ('utf-16-le' if odd > even else 'utf-16-be',)
+  else:
+    encodings = ('utf-8-sig', 'cp1252')
+  for encoding in encodings:
+    try:
+      text = data.decode(encoding)
+    except UnicodeDecodeError:
+      continue
+    text = text.replace('\r\n', '\n').replace('\r', '\n')
+    if encoding == 'utf-8-sig':
+      return text
+    if any(unicodedata.category(c) == 'Cc' and c not in '\n\t\f' for c in text):
+      return None
+    if encoding == 'cp1252' and not quiet:
+      _tell_guess(name)
+    return text
+  return None
+
+
+@functools.cache
+def _tell_guess(name: str):
+  """Says it once, however often the file is read."""
+  print(
+      f'note: {name} is not in UTF-8 and is read as Windows text (cp1252). If '
+      'names come out wrong, save it in UTF-8.'
+  )
+
+
+def lines(file: pathlib.Path, key: str = '') -> list[tuple[int, str]]:
+  """Returns (number from 1, text) of all lines that are not blank.
+
+  Raises:
+    UserError: as `read`.
+  """
+  return numbered(read(file, key))
+
+
+def numbered(text: str) -> list[tuple[int, str]]:
+  """Returns (number from 1, line) of all lines that are not blank."""
+  return [
+      (number, line)
+      for number, line in enumerate(text.split('\n'), 1)
+      if line.strip()
+  ]
+
+
+def cells(
+    file: pathlib.Path, delimiter: str = ','
+) -> Iterator[tuple[int, list[str]]]:
+  """Yields (line number, cells) of a CSV; rows of blank cells are left out.
+
+  Raises:
+    UserError: as `read`; or a line is no CSV.
+  """
+  reader = csv.reader(
+      io.StringIO(read(file)),
+      delimiter=delimiter,
+      skipinitialspace=True,
+  )
+  try:
+    for row in reader:
+      row = [cell.strip() for cell in row]
+      if any(row):
+        yield reader.line_num, row
+  except csv.Error as e:
+    raise UserError(f'{file}, line {reader.line_num}: {e}.') from e
+
+
+def rows(
+    file: pathlib.Path, wanted: Sequence[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+  """Yields (line number, {column: cell}) of a CSV with a line of columns.
+
+  Args:
+    file: the CSV.
+    wanted: columns that every row must have.
+
+  Raises:
+    UserError: as `cells`; or a column is missing, or a row is cut short.
+  """
+  found = cells(file)
+  line, head = next(found, (1, []))
+  if not set(wanted) <= set(head):
+    raise UserError(
+        f'{file}, line {line}: wanted the columns {", ".join(wanted)}, found '
+        f'{", ".join(head) or "none"}.'
+    )
+  least = 1 + max(head.index(column) for column in wanted)
+  for line, row in found:
+    if len(row) < least:
+      raise UserError(
+          f'{file}, line {line}: wanted {len(head)} cells as in the first '
+          f'line, found {len(row)}.'
+      )
+    yield line, dict(zip(head, row, strict=False))
+
+
+def wrong(
+    file: pathlib.Path, number: int, wanted: str, line: str
+) -> UserError:
+  """Makes the error for a line that does not follow the grammar."""
+  text = line.strip()
+  text = text if len(text) <= 80 else text[:77] + '...'
+  return UserError(f'{file}, line {number}: wanted {wanted}, found {text!r}.')

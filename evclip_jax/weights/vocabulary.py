@@ -1,0 +1,76 @@
+"""Loads the tokenizer that belongs to CLIP weights."""
+
+import pathlib
+from collections.abc import Callable
+
+from data_pipelines.cache_folder import cache_folder
+from data_pipelines.errors import UserError
+from evclip_jax.models.clip import sizes as clip_sizes
+from evclip_jax.models.clip import tokenizer
+from evclip_jax.weights import published, random_init
+
+_PACKAGED = 'tiny_vocab.json'
+
+
+def load_tokenizer(
+    vocab: str = '',
+    cache_dir: str = '',
+    weights: str = '',
+    sizes: clip_sizes.ClipSizes | None = None,
+) -> tokenizer.Tokenizer:
+  """Loads the tokenizer that belongs to CLIP weights.
+
+  Args:
+    vocab: a file or folder (see `tokenizer.read`); 'tiny' = the packaged small
+      one; '' = the packaged one for the packaged weights, else the downloaded
+      one, else (for random weights only) the packaged one.
+    cache_dir: the cache folder; '' = the default one.
+    weights: the weights as a user names them: `Loaded.source`.
+    sizes: of the weights; None to check nothing.
+
+  Raises:
+    UserError: no vocabulary, a broken one, or one that is not of the weights.
+  """
+  # Random weights have seen no ids: a smaller vocabulary serves as well.
+  random = random_init.is_random(weights)
+  most = sizes.vocab_size if sizes else None
+
+  def fits(found: tokenizer.Vocabulary) -> bool:
+    return most is None or len(found) == most or (random and len(found) < most)
+
+  if vocab == published.TINY:
+    found = tokenizer.read(published.packaged(_PACKAGED))
+  elif vocab:
+    found = tokenizer.read(pathlib.Path(vocab).expanduser())
+  else:
+    found = _default_vocabulary(cache_dir, weights, fits)
+  if not fits(found):
+    raise UserError(
+        f'the vocabulary {found.source} has {len(found):,} ids, the CLIP '
+        f'weights {weights} know {most:,}.\n  Set clip.vocab to the vocabulary '
+        'that the weights were trained with.'
+    )
+  length = sizes.context_length if sizes else clip_sizes.CONTEXT_LENGTH
+  return tokenizer.Tokenizer(found, length)
+
+
+def _default_vocabulary(
+    cache_dir: str, weights: str, fits: Callable[[tokenizer.Vocabulary], bool]
+) -> tokenizer.Vocabulary:
+  """The vocabulary for `weights` where the user named none."""
+  if weights == published.TINY:
+    return tokenizer.read(published.packaged(_PACKAGED))
+  random = random_init.is_random(weights)
+  folder = cache_folder(cache_dir)
+  for entry in published.VOCABULARIES.values():
+    if (folder / entry.filename).is_file():
+      found = tokenizer.read(folder / entry.filename)
+      if fits(found) or not random:
+        return found
+  if random:
+    return tokenizer.read(published.packaged(_PACKAGED))
+  raise UserError(
+      f'there is no CLIP vocabulary in {folder}.\n  Get it with '
+      f'"{published.command("vocab", cache_dir)}", or set --config.clip.vocab '
+      f'to {tokenizer.GZIP_FORM} or {tokenizer.JSON_FORM}.'
+  )

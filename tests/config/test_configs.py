@@ -1,0 +1,219 @@
+"""The files in configs/: they load, are locked, and say what they should."""
+
+import ast
+import importlib.util
+import pathlib
+
+import pytest
+
+from evclip_jax.config import experiment, identity, schema
+from evclip_jax.methods import base
+
+ROOT = pathlib.Path(__file__).parents[2]
+FILES = sorted((ROOT / 'configs').glob('*.py'))
+
+
+def load(path, *method):
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(*method)
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
+def test_a_config_is_valid_and_locked(path):
+  config = load(path)
+  schema.check(config)
+  assert config.is_locked
+  with pytest.raises(AttributeError, match='Did you mean'):
+    config.batch_sizes = 3
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
+def test_a_config_survives_its_own_json(path):
+  config = load(path)
+  again = identity.from_dict(identity.to_dict(config))
+  assert identity.digest(again) == identity.digest(config)
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
+def test_the_docstring_has_the_command_and_what_to_expect(path):
+  text = ast.get_docstring(ast.parse(path.read_text()))
+  assert f'--config=configs/{path.name}' in text
+  assert 'Expect:' in text
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
+def test_the_method_can_be_chosen(path):
+  config = load(path, 'zero_shot')
+  assert config.method.name == 'zero_shot'
+  experiment.settings(config)
+
+
+def test_ucf_is_the_recipe_of_the_paper():
+  # Spec of EV-CLIP, 7.1 to 7.3, row ucf101_video_vifi/omniS_vit_b16.
+  expected = {
+      'batch_size': 64,
+      'clip.name': 'ViT-B/16',
+      'encoder.name': 'omnivore_swinS',
+      'data.shots': 8,
+      'data.num_frames': 8,
+      'data.window_frames': 32,
+      'data.train_temporal': 'center',
+      'data.resize_height': 256,
+      'data.resize_width': 340,
+      'data.crop_pixels': 224,
+      'optimizer.learning_rate': 4e-4,
+      'optimizer.weight_decay': 0.05,
+      'optimizer.b1': 0.9,
+      'optimizer.b2': 0.999,
+      'optimizer.eps': 1e-8,
+      'optimizer.warmup_epochs': 1,
+      'optimizer.warmup_learning_rate': 2e-5,
+      'train.epochs': 500,
+      'train.eval_every_epochs': 5,
+      'eval.clips': 1,
+      'eval.crops': 1,
+      'method.settings.prompt': 'both',
+      'method.settings.templates': ['A video of {}.'],
+      'method.settings.pixels': 'imagenet',
+      'method.settings.encoder_drop_path': True,
+      'method.settings.consistency_weight': 0.0,
+      'method.settings.activation': 'gelu',
+      'method.settings.bias': False,
+  }
+  values = identity.flat(load(ROOT / 'configs' / 'ucf.py'))
+  assert {k: values[k] for k in expected} == expected
+
+
+EZ_CLIP = ('demo', 'folder', 'ucf', 'ez_base_to_novel', 'ez_few_shot')
+
+
+@pytest.mark.parametrize('name', [*EZ_CLIP, 'ez_zero_shot'])
+def test_ez_clip_has_its_own_optimizer_everywhere(name):
+  config = load(ROOT / 'configs' / f'{name}.py', 'ez_clip')
+  schema.check(config)
+  assert experiment.settings(config).temporal == 'deep'
+  values = identity.flat(config)
+  # Spec of EZ-CLIP, 5: one optimizer and schedule in all shipped configs.
+  expected = {
+      'name': 'adamw',
+      'b1': 0.9,
+      'b2': 0.98,
+      'eps': 1e-8,
+      'weight_decay': 0.2,
+      'clip_norm': 0.0,
+      'schedule': 'warmup_cosine',
+  }
+  assert {k: values[f'optimizer.{k}'] for k in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ('name', 'batch_size', 'learning_rate', 'epochs', 'temporal'),
+    [
+        # The README of T2L; then the files of the same names.
+        ('ez_zero_shot', 70, 5e-5, 50, 'random'),
+        ('ez_base_to_novel', 60, 1e-5, 50, 'center'),
+    ],
+)
+def test_ez_clip_recipes(name, batch_size, learning_rate, epochs, temporal):
+  config = load(ROOT / 'configs' / f'{name}.py')
+  assert config.batch_size == batch_size
+  assert config.optimizer.learning_rate == learning_rate
+  assert config.optimizer.warmup_epochs == 5
+  assert config.train.epochs == epochs
+  assert config.data.preprocess == 'ez_clip'
+  assert config.data.train_temporal == temporal
+  assert config.data.num_frames == 8
+  settings = experiment.settings(config)
+  rates = (settings.drop_path, settings.attention_dropout)
+  assert (*rates, settings.prompt_dropout) == (0.1, 0.1, 0.1)
+
+
+S, T, B = 'omnivore_swinS', 'omnivore_swinT', 'omnivore_swinB'
+B16, B32, L14 = 'ViT-B/16', 'ViT-B/32', 'ViT-L/14'
+# Spec of EV-CLIP, 7.3: its configs by data set, trunk, CLIP and frames; then
+# batch, rate, rate of the warm-up, epochs, epochs of the warm-up, decay, and
+# where the window lies in training.
+UCF_64 = (64, 4e-4, 2e-5, 500, 1, 0.05, 'center')
+UCF_32 = (32, 2e-4, 1e-5, 500, 1, 0.05, 'center')
+UCF_16 = (16, 1e-4, 5e-6, 500, 1, 0.05, 'center')
+ARID = (28, 2e-4, 1e-5, 400, 1, 0.05, 'random')
+EV_CLIP = [
+    ('ucf', S, B16, 8, UCF_64),
+    ('ucf', S, B16, 16, UCF_32),
+    ('ucf', T, B16, 8, UCF_64),
+    ('ucf', B, B16, 8, UCF_64),
+    ('ucf', S, B32, 8, UCF_64),
+    ('ucf', S, L14, 8, UCF_16),
+    ('ucf', B, L14, 8, UCF_16),
+    ('ucf', S, 'RN50', 8, UCF_64),
+    ('ucf', S, 'RN101', 8, UCF_64),
+    ('hmdb', S, B16, 8, UCF_64),
+    ('hmdb', T, B16, 8, UCF_64),
+    ('hmdb', S, L14, 8, UCF_16),
+    ('hmdb', B, L14, 8, UCF_16),
+    ('arid', S, B16, 8, ARID),
+    ('arid', T, B16, 8, ARID),
+    ('arid', B, B16, 8, ARID),
+    ('arid', S, B32, 8, ARID),
+    ('arid', S, L14, 8, ARID),
+    ('arid', S, 'RN50', 8, ARID),
+    ('arid', S, 'RN101', 8, ARID),
+    ('egtea', S, B16, 8, UCF_64),
+    ('egtea', T, B16, 8, (*UCF_64[:-1], 'random')),
+    ('kinetics', S, B16, 8, (256, 8e-6, 5e-6, 50, 5, 0.2, 'random')),
+]
+
+
+@pytest.mark.parametrize(('file', 'encoder', 'clip', 'frames', 'row'), EV_CLIP)
+def test_ev_clip_has_the_originals_numbers(file, encoder, clip, frames, row):
+  config = load(ROOT / 'configs' / f'{file}.py')
+  config.update_from_flattened_dict(
+      {
+          'encoder.name': encoder,
+          'clip.name': clip,
+          'data.num_frames': frames,
+      }
+  )
+  chosen = experiment.choose_variant(config)
+  schema.check(chosen)
+  optimizer = chosen.optimizer
+  assert row == (
+      chosen.batch_size,
+      optimizer.learning_rate,
+      optimizer.warmup_learning_rate,
+      chosen.train.epochs,
+      optimizer.warmup_epochs,
+      optimizer.weight_decay,
+      chosen.data.train_temporal,
+  )
+  assert chosen.data.window_frames == 32
+  assert (optimizer.name, optimizer.schedule) == ('adamw', 'delayed_cosine')
+
+
+def test_clips_of_left_and_right_are_not_mirrored():
+  assert not load(ROOT / 'configs' / 'ssv2.py', 'ez_clip').data.flip
+
+
+def test_variants_are_ev_clips_own():
+  config = load(ROOT / 'configs' / 'ucf.py', 'ez_clip')
+  config.clip.name = L14
+  assert experiment.choose_variant(config).batch_size == config.batch_size
+
+
+def test_a_recipe_replaces_only_its_own_values():
+  plain = experiment.new('zero_shot')
+  with_recipe = experiment.new('ez_clip')
+  values = identity.to_dict(with_recipe)
+  experiment.use_recipe(with_recipe)
+  changed = identity.differences(values, identity.to_dict(with_recipe))
+  recipe = base.load('ez_clip').RECIPE
+  found = identity.flat(with_recipe)
+  assert {key: found[key] for key in recipe} == recipe
+  assert set(changed) <= set(recipe)
+  assert with_recipe.is_locked
+  # A method without one changes nothing.
+  before = identity.to_dict(plain)
+  experiment.use_recipe(plain)
+  assert identity.to_dict(plain) == before

@@ -1,0 +1,172 @@
+"""The schema: overrides, refusals, what makes two runs the same."""
+
+import pytest
+
+from data_pipelines.errors import UserError
+from evclip_jax.config import experiment, identity, schema
+from evclip_jax.methods import base
+
+
+def test_unknown_key_names_the_nearest():
+  config = schema.base().lock()
+  with pytest.raises(AttributeError, match='Did you mean "epochs"'):
+    config.train.epoch = 3
+
+
+def test_json_round_trip():
+  config = schema.base()
+  config.data.tests = {'dark': 'dark.txt'}
+  back = identity.from_dict(identity.to_dict(config))
+  assert identity.to_dict(back) == identity.to_dict(config)
+  assert back.is_locked
+
+
+def test_watching_differently_is_the_same_run():
+  a = identity.to_dict(schema.base())
+  b = schema.base()
+  b.train.log_every_steps = 7
+  b.eval.crops = 3
+  assert identity.differences(a, identity.to_dict(b)) == []
+  b.optimizer.learning_rate = 1.0
+  assert identity.differences(a, identity.to_dict(b)) == [
+      'optimizer.learning_rate'
+  ]
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('data.on_broken', 'ignore', 'use one of error, skip'),
+        ('compute.dtype', 'float16', 'compute.dtype'),
+        ('train.epochs', 0, 'train.epochs=0: use 1 or more'),
+        ('data.shots', -1, 'data.shots'),
+        ('data.crop_pixels', 300, 'does not fit'),
+        ('eval.crops', 2, 'use one of 1, 3'),
+    ],
+)
+def test_values_no_run_could_use(key, value, message):
+  config = schema.base()
+  with config.unlocked():
+    config.update_from_flattened_dict({key: value})
+  with pytest.raises(UserError, match=message):
+    schema.check(config)
+
+
+def with_variants():
+  config = schema.base()
+  config.variants = (
+      {
+          'when': {'clip.name': 'ViT-L/14'},
+          'set': {'batch_size': 16, 'optimizer.learning_rate': 1e-4},
+      },
+      {
+          'when': {'clip.name': 'ViT-L/14', 'data.num_frames': 16},
+          'set': {'batch_size': 4},
+      },
+  )
+  return config.lock()
+
+
+def test_a_variant_is_chosen_by_all_of_its_keys():
+  config = with_variants()
+  assert experiment.choose_variant(config).batch_size == 64
+  config.data.num_frames = 16
+  assert experiment.choose_variant(config).batch_size == 64
+  config.clip.name = 'ViT-L/14'
+  chosen = experiment.choose_variant(config)
+  # Of two that apply, the later one wins where both say something.
+  assert chosen.batch_size == 4
+  assert chosen.optimizer.learning_rate == 1e-4
+
+
+def test_a_value_of_the_command_line_stays():
+  config = with_variants()
+  config.clip.name = 'ViT-L/14'
+  config.batch_size = 24
+  chosen = experiment.choose_variant(config, given=['clip.name', 'batch_size'])
+  assert chosen.batch_size == 24
+  assert chosen.optimizer.learning_rate == 1e-4
+  # Also one that says what the file says anyway.
+  config.batch_size = 64
+  assert experiment.choose_variant(config, ['batch_size']).batch_size == 64
+  assert experiment.choose_variant(config).batch_size == 16
+
+
+def test_choosing_a_variant_leaves_the_config_as_it_is():
+  config = with_variants()
+  config.clip.name = 'ViT-L/14'
+  before = identity.to_dict(config)
+  chosen = experiment.choose_variant(config)
+  assert identity.to_dict(config) == before
+  assert chosen.is_locked
+  assert chosen.variants == ()
+  # Nothing is left to choose, so that a run's own config gives the same run.
+  assert experiment.choose_variant(chosen) == chosen
+
+
+def test_a_variant_of_an_unknown_key_is_refused():
+  config = with_variants()
+  config.variants = ({'when': {}, 'set': {'optimizer.rate': 1.0}},)
+  with pytest.raises((AttributeError, KeyError), match='rate'):
+    experiment.choose_variant(config)
+
+
+def rows(config, *specs):
+  config.compare = specs
+  return experiment.rows(config)
+
+
+def test_a_row_of_a_comparison_may_have_settings_of_its_own():
+  config = experiment.new('clip_fsar')
+  own = rows(config, {'name': 'a', 'settings': {'backbone': 'frozen'}})['a']
+  assert own.method.settings.backbone == 'frozen'
+  assert config.method.settings.backbone == 'trained'
+
+
+def test_a_row_of_another_method_has_its_own_recipe():
+  config = experiment.new('ez_clip')
+  experiment.use_recipe(config)
+  config.data.shots = 3
+  config.train.epochs = 7
+  found = rows(
+      config,
+      {'name': 'a', 'method': 'ev_clip', 'config': {'batch_size': 5}},
+      {'name': 'b', 'method': 'zero_shot'},
+      {'name': 'c', 'method': 'ez_clip'},
+  )
+  recipe = base.load('ev_clip').RECIPE
+  a = identity.flat(found['a'])
+  wanted = {k: v for k, v in recipe.items() if k != 'variants'}
+  assert {k: a[k] for k in wanted} == wanted | {'batch_size': 5}
+  # The default, not what EZ-CLIP's authors use.
+  assert a['optimizer.b2'] == 0.999
+  # Which clips there are is the config's.
+  assert a['data.shots'] == 3
+  # What the config's method was given stays, and where there is no recipe.
+  for own in (found['b'], found['c']):
+    assert own.train.epochs == 7
+    assert own.data.preprocess == 'ez_clip'
+
+
+@pytest.mark.parametrize(
+    ('spec', 'message'),
+    [
+        ({'name': 'a', 'setings': {}}, "'setings'. Did you mean 'settings'"),
+        ({'name': 'a', 'method': 'ev_clp'}, "method.name='ev_clp'"),
+        ({'settings': {}}, 'needs a name'),
+        ({'name': 'a', 'settings': {'spine': 'x'}}, 'Did you mean'),
+        ({'name': 'a', 'settings': {'promt': 'x'}}, "mean 'prompt'"),
+        ({'name': 'a', 'config': {'train.epoch': 2}}, "mean 'train.epochs'"),
+        ({'name': 'a', 'config': {'train.epochs': 0}}, 'use 1 or more'),
+        ({'name': 'a', 'config': {'train.epochs': 'x'}}, 'compare: '),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused(spec, message):
+  with pytest.raises(UserError, match=message):
+    rows(experiment.new('ev_clip'), spec)
+
+
+def test_each_key_has_a_meaning_and_a_row_of_the_table():
+  table = schema.table()
+  assert [row[0] for row in table] == list(schema.KEYS)
+  assert all(row[3].endswith('.') for row in table)

@@ -1,0 +1,165 @@
+"""Broken clips are found before the run and never dropped in silence."""
+
+import json
+
+import pytest
+
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
+from tests.data_pipelines import coded_clips, trees
+
+BAD = 'run/bad.mp4'
+
+
+@pytest.fixture
+def root(tmp_path):
+  """Two classes of three clips, and one broken clip of the first class."""
+  # No two files are the same.
+  for more, name in enumerate(('run', 'walk')):
+    (tmp_path / 'd' / name).mkdir(parents=True)
+    for k in range(3):
+      path = tmp_path / 'd' / name / f'{k}.mp4'
+      coded_clips.write(path, num_frames=12 + 3 * more + k)
+  whole = (tmp_path / 'd' / 'run' / '0.mp4').read_bytes()
+  (tmp_path / 'd' / BAD).write_bytes(whole[: len(whole) // 2])
+  (tmp_path / 'd' / 'test.txt').write_text('run/0.mp4\nwalk/0.mp4\n')
+  return tmp_path / 'd'
+
+
+def open_it(root, **values):
+  usual = {'name': 'folder', 'root': str(root), 'test_list': 'test.txt'}
+  data = trees.data_config(**usual | values)
+  run, cache = root.parent / 'run', root.parent / 'cache'
+  return open_data.open_data(data, 1, 1, run, str(cache))
+
+
+def test_a_broken_clip_is_an_error_that_names_it(root):
+  with pytest.raises(UserError) as error:
+    open_it(root)
+  text = str(error.value)
+  assert '1 of 7 clips cannot be decoded' in text
+  assert BAD in text
+  assert 'data.on_broken=skip' in text
+  assert not (root.parent / 'run').exists()
+
+
+def test_skip_leaves_it_out_lists_and_counts_it(root, capsys):
+  sets = open_it(root, on_broken='skip')
+  assert [r.path for r in sets.train.records] == [
+      'run/1.mp4', 'run/2.mp4', 'walk/1.mp4', 'walk/2.mp4',
+  ]  # fmt: skip
+  assert BAD in capsys.readouterr().out
+  described = sets.description['lists']['train']
+  assert (described['clips'], described['skipped']) == (4, 1)
+  assert described['sha256'] == sets.train.hash
+  sets.write_lists(root.parent / 'lists')
+  skipped = (root.parent / 'lists' / 'skipped.txt').read_text()
+  assert skipped.startswith(f'train\t{BAD}\t')
+  json.dumps(sets.description)
+
+
+def test_a_class_short_of_shots_by_broken_clips_is_refused(root):
+  # All three of the class 'run' are chosen.
+  (root / 'train.csv').write_text(
+      'path,label\n'
+      + ''.join(f'run/{k}.mp4,run\n' for k in (1, 2, 'bad'))
+      + ''.join(f'walk/{k}.mp4,walk\n' for k in (1, 2, 0))
+  )
+  (root / 'test.txt').write_text('run/0.mp4\n')
+  values = {'train_list': 'train.csv', 'on_broken': 'skip', 'shots': 3}
+  with pytest.raises(UserError) as error:
+    open_it(root, **values)
+  text = str(error.value)
+  assert "data.shots=3 training clips" in text
+  assert "'run' with 2" in text
+  assert BAD in text
+  assert 'data.few_shot_short=keep' in text
+  sets = open_it(root, few_shot_short='keep', **values)
+  assert len(sets.train) == 5
+  assert sets.description['lists']['train']['from'] == (
+      '3 clips per class of train.csv, seed 1; 1 broken clip left out'
+  )
+  sets.write_lists(root.parent / 'lists')
+  written = (root.parent / 'lists' / 'train.txt').read_text()
+  assert '1 broken clip left out' in written
+  # Broken clips that were not chosen do not count.
+  (root / BAD).unlink()
+  (root / 'train.csv').write_text('path,label\nrun/1.mp4,run\nwalk/1.mp4,walk')
+  (root / 'test.txt').write_text('run/0.mp4\nrun/b.mp4\n')
+  (root / 'run' / 'b.mp4').write_bytes(b'')
+  sets = open_it(root, **values | {'shots': 1})
+  assert sets.train.clips.origin == '1 clips per class of train.csv, seed 1'
+
+
+def test_many_broken_clips_of_a_selection_are_named_in_a_file(root):
+  lines = ['path,label', 'walk/1.mp4,walk', 'run/1.mp4,run']
+  for k in range(5):
+    (root / 'run' / f'b{k}.mp4').write_bytes(b'')
+    (root / 'walk' / f'b{k}.mp4').write_bytes(
+        (root / 'walk' / '2.mp4').read_bytes()
+    )
+    lines += [f'run/b{k}.mp4,run', f'walk/b{k}.mp4,walk']
+  (root / 'train.csv').write_text('\n'.join(lines))
+  with pytest.raises(UserError, match=r"'run' with 1.*all in .*broken.txt"):
+    open_it(root, train_list='train.csv', on_broken='skip', shots=6)
+  lines = (root.parent / 'run' / 'broken.txt').read_text().splitlines()
+  assert len(lines) == 5
+
+
+def test_skipping_changes_the_hash(root):
+  with_skip = open_it(root, on_broken='skip').train.hash
+  (root / BAD).unlink()
+  assert open_it(root).train.hash == with_skip
+  coded_clips.write(root / BAD, num_frames=20)
+  assert open_it(root).train.hash != with_skip
+
+
+@pytest.mark.parametrize('content', [b'', b'a text, not a video\n' * 50])
+def test_empty_and_other_files(root, content):
+  (root / BAD).write_bytes(content)
+  with pytest.raises(UserError, match='run/bad.mp4'):
+    open_it(root)
+
+
+def test_many_broken_clips_are_written_to_a_file(root):
+  for k in range(5):
+    (root / 'run' / f'b{k}.mp4').write_bytes(b'')
+  with pytest.raises(UserError, match='6 of 12 clips'):
+    open_it(root)
+  lines = (root.parent / 'run' / 'broken.txt').read_text().splitlines()
+  assert len(lines) == 6
+
+
+def test_a_class_without_any_sound_clip_is_an_error_even_if_skipping(root):
+  for k in (1, 2):
+    (root / 'walk' / f'{k}.mp4').write_bytes(b'')
+  with pytest.raises(UserError, match="'walk' has no training clip"):
+    open_it(root, on_broken='skip')
+
+
+def test_a_piece_beyond_the_end_of_its_film_is_broken(root):
+  (root / BAD).unlink()
+  (root / 'train.csv').write_text(
+      'path,label,start,end\nrun/1.mp4,run,0,0.3\nwalk/1.mp4,walk,7,8\n'
+  )
+  with pytest.raises(UserError, match='walk/1.mp4 .*between 7.* and 8'):
+    open_it(root, train_list='train.csv')
+
+
+def test_files_are_examined_once(root, monkeypatch):
+  (root / BAD).unlink()
+  open_it(root)
+  from data_pipelines.video import probes
+
+  monkeypatch.setattr(probes, '_memory', probes.collections.OrderedDict())
+  monkeypatch.setattr(
+      probes.pool, 'run', lambda *_, **__: pytest.fail('asked again')
+  )
+  open_it(root)
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(root, capsys):
+  (root / BAD).unlink()
+  (root.parent / 'cache').write_text('in the way')
+  assert len(open_it(root).train) == 4
+  assert 'cache_dir' in capsys.readouterr().err

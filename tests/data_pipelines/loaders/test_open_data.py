@@ -1,0 +1,109 @@
+"""The door of the package: config in, lists with probes out."""
+
+import json
+
+import pytest
+
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
+from tests.data_pipelines import trees
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+  return trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
+
+
+def open_it(root, seed=1, split=1, evaluate_only=False, **values):
+  data = trees.data_config(root=str(root), **values)
+  cache = str(root.parent / 'cache')
+  return open_data.open_data(
+      data, seed, split, None, cache, evaluate_only=evaluate_only
+  )
+
+
+def test_sets_of_an_official_split(root):
+  sets = open_it(root, shots=2)
+  assert sets.class_names == [
+      'Apply Eye Makeup', 'Handstand Pushups', 'Yo Yo',
+  ]  # fmt: skip
+  assert len(sets.train) == 6
+  assert list(sets.tests) == ['test']
+  assert sets.val is None
+  path, probe = sets.train.media(0), sets.train.probe(0)
+  assert path == str(root / 'UCF-101' / sets.train.records[0].path)
+  group = int(path.split('_g')[1][:2])
+  assert probe.num_frames == 20 + group
+  assert sets.train.span(0) == (0, 20 + group)
+
+
+def test_description_names_lists_hashes_counts_and_keys(root):
+  sets = open_it(root, seed=3, shots=2)
+  about = sets.description
+  json.dumps(about)
+  assert (about['shots'], about['seed'], about['split']) == (2, 3, 1)
+  assert about['classes'] == 3
+  assert about['training_pool']['clips'] == 9
+  assert about['lists']['train'] == {
+      'from': '2 clips per class of trainlist01.txt, seed 3',
+      'clips': 6,
+      'missing': 0,
+      'skipped': 0,
+      'sha256': sets.train.hash,
+  }
+  assert str(root) not in json.dumps(about)
+
+
+def test_the_seed_chooses_shots_but_no_list(root):
+  one, other = (open_it(root, seed=s, shots=1) for s in (1, 2))
+  assert one.train.hash != other.train.hash
+  assert one.tests['test'].hash == other.tests['test'].hash
+  whole = [open_it(root, seed=s).train.hash for s in (1, 2)]
+  assert whole[0] == whole[1]
+
+
+def test_the_written_selection_reads_back_as_it_is(root, tmp_path):
+  sets = open_it(root, shots=2, seed=5)
+  sets.write_lists(tmp_path)
+  again = open_it(
+      root,
+      shots=2,
+      seed=99,
+      train_list=str(tmp_path / 'train.txt'),
+      test_list=str(tmp_path / 'test.txt'),
+  )
+  assert again.train.hash == sets.train.hash
+  assert again.tests['test'].hash == sets.tests['test'].hash
+  assert again.class_names == sets.class_names
+  names = (tmp_path / 'classes.txt').read_text().splitlines()
+  assert names == sets.class_names
+
+
+def test_val_list(root, tmp_path):
+  train = trees.write_vifi(tmp_path / 'train.txt', (4,))
+  val = trees.write_vifi(tmp_path / 'val.txt', (3,))
+  sets = open_it(root, train_list=train, val_list=val)
+  assert list(sets.evals()) == ['val', 'test']
+  with pytest.raises(UserError, match='test clip must not help'):
+    open_it(root, train_list=train, val_list=val, test_list=val)
+
+
+def test_evaluation_needs_no_sound_training_clip(root, tmp_path):
+  copy = trees.make_ucf(tmp_path / 'ucf')
+  (copy / 'UCF-101' / trees.clip_key('YoYo', 3)).write_bytes(b'')
+  with pytest.raises(UserError, match='YoYo_g03'):
+    open_it(copy)
+  sets = open_it(copy, evaluate_only=True)
+  assert sets.train is None
+  assert len(sets.class_names) == 3
+
+
+def test_too_few_clips_for_the_shots(root):
+  with pytest.raises(UserError, match="data.shots=4.*'Apply Eye Makeup'"):
+    open_it(root, shots=4)
+  assert len(open_it(root, shots=4, few_shot_short='keep').train) == 9
+
+
+def test_unknown_data_set(root):
+  with pytest.raises(UserError, match="data.name='hmdb': use one of"):
+    open_it(root, name='hmdb')

@@ -1,0 +1,286 @@
+"""Every data set from its official tree to the figures of a run.
+
+Each tree is small but real: clips that can be decoded, lists in the official
+grammar. A run reads it as it is and once more as a built TFDS folder.
+"""
+
+import dataclasses
+import importlib
+import json
+import pathlib
+from collections.abc import Callable
+
+import pytest
+
+from data_pipelines import build
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
+from evclip_jax.config import schema
+from evclip_jax.runs import run as runs
+from tests.data_pipelines import (
+  epic_tree,
+  kinetics_tree,
+  official_trees,
+  ssv2_tree,
+  trees,
+)
+
+# The same shapes and the same optimizer for all, so that what is compiled for
+# one data set serves the others.
+_SMALL = {
+    'clip.name': 'tiny',
+    'encoder.name': 'tiny',
+    'method.settings.prompt': 'context',
+    'batch_size': 2,
+    'data.shots': 1,
+    'data.num_frames': 2,
+    'data.window_frames': 4,
+    'data.workers': 1,
+    'mesh.data': 1,
+    'optimizer.learning_rate': 1e-3,
+    'optimizer.weight_decay': 0.05,
+    'optimizer.warmup_epochs': 1,
+    'optimizer.warmup_learning_rate': 1e-4,
+    'train.epochs': 1,
+    'train.eval_every_epochs': 1,
+    'train.checkpoint_every_epochs': 1,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A data set in the form that a person has it.
+
+  Attributes:
+    config: the file in configs/.
+    builder: what `data_pipelines.build` is asked for; '' = it stores no such
+      clips.
+    make: writes the tree below a folder and returns data.root.
+    tests: clips of the official test list.
+    lists: where the official training list comes from, in the run card.
+    line: a line of a list of one's own for a clip that is not there.
+  """
+
+  config: str
+  builder: str
+  make: Callable[[pathlib.Path], pathlib.Path]
+  tests: int
+  lists: str
+  line: str
+
+
+def _epic(write_video):
+  """All videos as pictures, or all as films."""
+
+  def make(root):
+    train = epic_tree.TRAIN + (
+        ('P01_01', 0.0, 0.2, 'put', 1, 'plate', 1),
+        ('P02_101', 0.0, 0.4, 'turn-on', 2, 'tap', 0),
+    )
+    epic_tree.write_lists(
+        root / 'epic-kitchens-100-annotations', train, epic_tree.TEST
+    )
+    for video in ('P01_01', 'P01_02', 'P02_101'):
+      write_video(root, video)
+    return root
+
+  return make
+
+
+def _ssv2(root):
+  train = ssv2_tree.TRAIN + ((21, 1), (301, 2))
+  root.mkdir()
+  return ssv2_tree.make(root, train=train)
+
+
+def _kinetics(root):
+  more = (('eeeeeeeeeee', 5, 1), ('fffffffffff', 15, 2))
+  rows = (kinetics_tree.TRAIN + more, kinetics_tree.TEST)
+  kinetics_tree.write_clips(root, rows=rows, real=True)
+  kinetics_tree.write_lists(root / 'annotations', rows=rows)
+  return root
+
+
+def _official(make):
+  return lambda root: make(root, real=True)
+
+
+CASES = {
+    'ucf101': Case(
+        'ucf', 'ucf101', _official(trees.make_ucf), 3, 'trainlist01.txt',
+        'v_YoYo_g77_c01.avi 2',
+    ),
+    'hmdb51': Case(
+        'hmdb', 'hmdb51', _official(official_trees.make_hmdb), 3,
+        '*_test_split1.txt (train)', 'gone_sword_f_cm_np1_ri_bad_2.avi 43',
+    ),
+    'arid': Case(
+        'arid', 'arid', _official(official_trees.make_arid), 3,
+        'split0_train.txt', 'Wave/Wave_77_1.mp4 10',
+    ),
+    'egtea': Case(
+        'egtea', 'egtea', _official(official_trees.make_egtea), 3,
+        'train_split1.txt', 'OP01-R01-PastaSalad-1-2-F000001-F000002.mp4 0',
+    ),
+    'epic_frames': Case(
+        'ek100', 'epic_kitchens100', _epic(epic_tree.write_frames), 2,
+        'EPIC_100_train.csv', 'P07/rgb_frames/P07_07\t0\tframes 5:20',
+    ),
+    'epic_films': Case(
+        'ek100', '', _epic(epic_tree.write_film), 2,
+        'EPIC_100_train.csv', 'P07/videos/P07_07.MP4\t0\t0.5\t1',
+    ),
+    'ssv2': Case(
+        'ssv2', 'ssv2', _ssv2, 2, 'train.json', '777.webm 0'
+    ),
+    'kinetics': Case(
+        'kinetics', 'kinetics', _kinetics, 2, 'train.csv',
+        'ggggggggggg_000001_000011.mp4 0',
+    ),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """A case on the disk.
+
+  Attributes:
+    case: what it is.
+    root: the official tree.
+    tfds: the folder built of it, or None.
+  """
+
+  case: Case
+  root: pathlib.Path
+  tfds: pathlib.Path | None
+
+
+@pytest.fixture(scope='module', params=CASES)
+def data(request, tmp_path_factory):
+  pytest.importorskip('array_record')
+  case = CASES[request.param]
+  folder = tmp_path_factory.mktemp(request.param)
+  root = case.make(folder / 'data')
+  if not case.builder:
+    return Data(case, root, None)
+  build.build(case.builder, str(root), str(folder / 'tfds'))
+  return Data(case, root, folder / 'tfds')
+
+
+def settings(case, cache, **values):
+  config = importlib.import_module(f'configs.{case.config}').get_config()
+  config.update_from_flattened_dict(
+      _SMALL | {'cache_dir': str(cache)} | values
+  )
+  schema.check(config)
+  return config
+
+
+def losses(workdir):
+  text = (workdir / 'metrics.jsonl').read_text()
+  lines = [json.loads(line) for line in text.splitlines()]
+  return [x['loss'] for x in lines if x['split'] == 'train']
+
+
+def test_files_and_a_built_folder_train_alike(data, tmp_path):
+  cards = {}
+  places = {'root': data.root} | ({'tfds_dir': data.tfds} if data.tfds else {})
+  for kind, where in places.items():
+    config = settings(
+        data.case, tmp_path, **{f'data.{kind}': str(where)}
+    )
+    cards[kind] = runs.run(config, str(tmp_path / kind), 'train')
+  one = cards['root']
+  assert len(losses(tmp_path / 'root')) == 1
+  for kind, other in cards.items():
+    assert losses(tmp_path / kind) == losses(tmp_path / 'root')
+    assert other['final'] == one['final']
+    assert other['data'] == one['data']
+  check_card(data.case, one, tmp_path / 'root')
+
+
+def check_card(case, card, workdir):
+  lists = card['data']['lists']
+  assert lists['train']['clips'] == len(card['class_names']) == 3
+  assert card['data']['training_pool']['from'] == case.lists
+  assert lists['train']['from'].startswith(f'1 clips per class of {case.lists}')
+  assert card['final']['test']['clips'] == case.tests
+  for name, about in lists.items():
+    text = (workdir / 'lists' / f'{name}.txt').read_text()
+    assert f'# sha256 of the lines below: {about["sha256"]}\n' in text
+    assert (about['missing'], about['skipped']) == (0, 0)
+    if name in card['final']:
+      assert card['final'][name]['clips'] == about['clips']
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path):
+  case = CASES['kinetics']
+  root = case.make(tmp_path / 'data')
+  # One clip of the training list has vanished, another one is cut off; a clip
+  # of the test list has vanished.
+  names = [
+      f'{role}/{kinetics_tree.file_name(video, start)}'
+      for role, (video, start, _) in (
+          ('train', kinetics_tree.TRAIN[0]),
+          ('train', kinetics_tree.TRAIN[1]),
+          ('val', kinetics_tree.TEST[0]),
+      )
+  ]
+  gone, broken, test = (root / name for name in names)
+  broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+  gone.unlink()
+  test.unlink()
+  values = {'shots': 0, 'on_missing': 'skip', 'on_broken': 'skip'}
+  values['most_missing'] = 0.5
+  config = settings(
+      case,
+      tmp_path,
+      **{f'data.{key}': value for key, value in values.items()},
+      **{'data.root': str(root)},
+  )
+  card = runs.run(config, str(tmp_path / 'run'), 'train')
+  lists = card['data']['lists']
+  counts = {k: (v['missing'], v['skipped']) for k, v in lists.items()}
+  assert counts == {'train': (1, 1), 'test': (1, 0)}
+  assert card['final']['test']['clips'] == lists['test']['clips'] == 1
+  told = (tmp_path / 'run' / 'lists' / 'skipped.txt').read_text().splitlines()
+  assert [line.split('\t')[:2] for line in told] == [
+      ['train', gone.name], ['test', test.name], ['train', names[1]],
+  ]  # fmt: skip
+  # A folder built of it knows as much.
+  build.build(case.builder, str(root), str(tmp_path / 'tfds'), 'skip')
+  packed = open_it(case, tmp_path, tfds_dir=str(tmp_path / 'tfds'), **values)
+  assert packed.description == card['data']
+  packed.write_lists(tmp_path / 'lists')
+  told = (tmp_path / 'lists' / 'skipped.txt').read_text()
+  assert told.startswith(f'train\t{gone.name}\tnot in the data\n')
+
+
+def open_it(case, tmp_path, **values):
+  values = {f'data.{key}': value for key, value in values.items()}
+  config = settings(case, tmp_path, **values)
+  return open_data.open_data(
+      config.data, 1, 1, tmp_path / 'run', str(tmp_path)
+  )
+
+
+def test_mistakes_are_told(data, tmp_path):
+  case, root = data.case, str(data.root)
+  # A folder that is not there, one without videos, none at all.
+  for wrong in (str(tmp_path / 'nowhere'), str(tmp_path), ''):
+    with pytest.raises(UserError, match='data.root') as error:
+      open_it(case, tmp_path, root=wrong)
+    # What is needed and where to get it.
+    assert 'http' in str(error.value)
+  with pytest.raises(UserError, match=r'holds no finished .*--root=DIR'):
+    open_it(case, tmp_path, tfds_dir=str(tmp_path))
+  own = tmp_path / 'own.txt'
+  own.write_text(case.line + '\n')
+  gone = case.line.split('\t')[0].split(' ')[0]
+  for where in ({'root': root}, {'tfds_dir': str(data.tfds or '')}):
+    if not any(where.values()):
+      continue
+    with pytest.raises(UserError, match='1 of 1 clips of the train') as error:
+      open_it(case, tmp_path, train_list=str(own), **where)
+    assert f'{gone} (line 1)' in str(error.value)
+    assert 'data.train_list' in str(error.value)

@@ -1,0 +1,258 @@
+"""Whole runs in episodes on real files: train, score, resume, predict."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import evclip_jax
+from configs import folder as folder_config
+from data_pipelines.errors import UserError
+from evclip_jax.config import schema
+from evclip_jax.runs import prediction
+from evclip_jax.runs import run as runs
+from tests import clips
+
+ROOT = pathlib.Path(__file__).parents[2]
+CHANGES = {
+    'batch_size': 8,
+    'clip.name': 'tiny',
+    'data.num_frames': 2,
+    'data.frame_rule': 'segment',
+    'data.workers': 1,
+    'episodes.way': 2,
+    'episodes.query': 1,
+    'episodes.per_step': 8,
+    'episodes.train_episodes': 16,
+    'episodes.epoch_episodes': 8,
+    'episodes.eval_every_episodes': 8,
+    'episodes.test_episodes': 70,
+    'method.settings.hidden': 32,
+    # The tower trains in tests/methods/test_contract.py.
+    'method.settings.backbone': 'frozen',
+    'method.settings.batch_norm': 'frozen',
+}
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+  root = tmp_path_factory.mktemp('clips')
+  for part, first in (('train', 0), ('test', 50)):
+    for k in range(3):
+      for i in range(4):
+        path = root / part / f'class_{k}' / f'{part}_{i}.mp4'
+        clips.write_clip(path, seed=100 * k + first + i)
+  return root
+
+
+def tiny(root, **changes):
+  config = folder_config.get_config('clip_fsar')
+  config.update_from_flattened_dict(
+      CHANGES | {'data.root': str(root)} | changes
+  )
+  schema.check(config)
+  return config
+
+
+def losses(workdir):
+  text = (pathlib.Path(workdir) / 'metrics.jsonl').read_text()
+  rows = [json.loads(line) for line in text.splitlines()]
+  return [x['loss'] for x in rows if x['split'] == 'train']
+
+
+def answers(workdir):
+  return np.load(pathlib.Path(workdir) / 'evaluation/test.npz')['answer']
+
+
+@pytest.fixture(scope='module')
+def finished(data_root, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('run') / 'run'
+  card = runs.run(tiny(data_root), str(workdir), 'train')
+  return workdir, card
+
+
+def test_the_card_says_what_was_scored(finished):
+  workdir, card = finished
+  assert len(losses(workdir)) == 2
+  result = card['final']['test']
+  assert result['episodes'] == 70
+  assert 0 <= result['top1'] <= 100
+  assert 0 <= result['interval'] < 20
+  episodes = card['data']['lists']['test']['episodes']
+  assert episodes['way'] == 2 and episodes['shot'] == 1
+  per_class = json.loads((workdir / 'evaluation/test.json').read_text())
+  assert len(per_class['per_class_top1']) == 3
+  assert answers(workdir).shape == (70, 2)
+  assert (workdir / 'report.html').stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    'changes', [{'episodes.bank': False}, {'eval.batch_size': 16}]
+)
+def test_the_bank_changes_no_answer(finished, data_root, changes):
+  workdir, card = finished
+  before = answers(workdir)
+  again = runs.run(tiny(data_root, **changes), str(workdir), 'evaluate')
+  np.testing.assert_array_equal(answers(workdir), before)
+  loss = again['final']['test']['loss']
+  assert loss == pytest.approx(card['final']['test']['loss'], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'evaluate': 'combined', 'text_exponent': 0.2},
+        {'metric': 'bimhm', 'directions': 'one'},
+        {'metric': 'linear', 'prototypes': 'none'},
+    ],
+)
+def test_a_trained_run_is_scored_in_other_ways(finished, data_root, changes):
+  workdir, card = finished
+  config = tiny(
+      data_root, **{f'method.settings.{k}': v for k, v in changes.items()}
+  )
+  again = runs.run(config, str(workdir), 'evaluate')
+  assert again['step'] == card['step']
+  assert again['final']['test']['loss'] != card['final']['test']['loss']
+  runs.run(tiny(data_root), str(workdir), 'evaluate')
+
+
+
+
+@pytest.mark.parametrize(
+    'cases',
+    [
+        {'1': {'mesh.data': 1}},
+        pytest.param(
+            {
+                '2': {'mesh.data': 2},
+                '4': {'mesh.data': 4},
+                'parts': {'mesh.data': 2, 'train.accumulate': 4},
+            },
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=['1', '2 and 4 and parts'],
+)
+def test_devices_and_parts_do_not_change_the_losses(
+    finished, data_root, tmp_path, cases
+):
+  expected = losses(finished[0])
+  for name, changes in cases.items():
+    # Dropout of parts has other keys.
+    plain = {'method.settings.dropout': 0.0, 'method.settings.mlp_dropout': 0.0}
+    reference = tmp_path / 'plain'
+    if name == 'parts':
+      runs.run(tiny(data_root, **plain), str(reference), 'train')
+      expected, changes = losses(reference), changes | plain
+    runs.run(tiny(data_root, **changes), str(tmp_path / name), 'train')
+    np.testing.assert_allclose(
+        losses(tmp_path / name), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+def command(root, workdir, *more):
+  flags = [f'--config.{key}={value}' for key, value in CHANGES.items()]
+  return [
+      sys.executable,
+      '-m',
+      'evclip_jax.main',
+      '--config=configs/folder.py:clip_fsar',
+      f'--workdir={workdir}',
+      f'--config.data.root={root}',
+      *flags,
+      *more,
+  ]
+
+
+def environment(devices):
+  flags = os.environ['XLA_FLAGS']
+  flags += f' --xla_force_host_platform_device_count={devices}'
+  return os.environ | {'PYTHONPATH': str(ROOT), 'XLA_FLAGS': flags}
+
+
+def test_two_processes_of_four_devices_compute_what_one_does(
+    finished, data_root, tmp_path
+):
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  both = [
+      subprocess.Popen(
+          command(
+              data_root,
+              tmp_path / 'two',
+              f'--coordinator=127.0.0.1:{port}',
+              '--processes=2',
+              f'--process={k}',
+          ),
+          cwd=ROOT,
+          env=environment(4),
+      )
+      for k in range(2)
+  ]
+  assert [process.wait(timeout=300) for process in both] == [0, 0]
+  np.testing.assert_allclose(
+      losses(tmp_path / 'two'), losses(finished[0]), rtol=1e-5, atol=1e-5
+  )
+  np.testing.assert_array_equal(answers(tmp_path / 'two'), answers(finished[0]))
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(finished, data_root, tmp_path):
+  workdir = tmp_path / 'cut'
+  process = subprocess.Popen(
+      command(data_root, workdir), cwd=ROOT, env=environment(8)
+  )
+  while process.poll() is None:
+    if (workdir / 'checkpoints/last/1').exists():
+      process.send_signal(signal.SIGKILL)
+      break
+    time.sleep(0.02)
+  process.wait()
+  runs.run(tiny(data_root), str(workdir), 'train')
+  assert losses(workdir) == losses(finished[0])
+  np.testing.assert_array_equal(answers(workdir), answers(finished[0]))
+
+
+def test_prediction_compares_with_examples(finished, data_root):
+  model = evclip_jax.load(finished[0])
+  videos = sorted(map(str, (data_root / 'test').rglob('*.mp4')))[:3]
+  with pytest.raises(UserError, match='--support=DIR'):
+    model.predict(videos)
+  examples = prediction.find_examples(str(data_root / 'train'))
+  scores = model.predict(videos, support=examples)
+  assert len(scores) == 3
+  for one in scores:
+    assert {name for name, _ in one} == {'class 0', 'class 1', 'class 2'}
+    assert sum(p for _, p in one) == pytest.approx(1)
+  assert model.features(videos).shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'episodes.way': 4}, 'have? 3|has 3'),
+        ({'episodes.query': 4}, r'fewer than 1 \+ 4'),
+        (
+            {
+                'episodes.per_step': 6,
+                'episodes.train_episodes': 18,
+                'mesh.data': 4,
+            },
+            'episodes.per_step=4 or 8',
+        ),
+        ({'episodes.train_episodes': 15}, 'per_step=8. Use 8 or 16'),
+        ({'train.accumulate': 3, 'mesh.data': 1}, 'does not divide the 8'),
+        ({'method.settings.metric': 'best'}, 'metric='),
+    ],
+)
+def test_what_cannot_be_is_named(data_root, tmp_path, changes, message):
+  with pytest.raises(UserError, match=message):
+    runs.run(tiny(data_root, **changes), str(tmp_path / 'run'), 'train')

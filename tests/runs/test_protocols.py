@@ -1,0 +1,298 @@
+"""Protocols: which runs they stand for, and what they make of the cards."""
+
+import json
+import pathlib
+
+import pytest
+
+from configs import folder as folder_config
+from data_pipelines.errors import UserError
+from evclip_jax.config import identity, schema
+from evclip_jax.runs import folder as run_folder
+from evclip_jax.runs import protocol_kinds, protocols
+from evclip_jax.runs import run as runs
+from tests import clips
+
+
+def config(method='ev_clip', **changes):
+  c = folder_config.get_config(method)
+  with c.unlocked():
+    c.update_from_flattened_dict(changes)
+  schema.check(c)
+  return c
+
+
+def card(top1, lists=None, shots=0, seed=1):
+  """A run card with made-up numbers: top-1 by list."""
+  lists = lists or {}
+  about = {
+      name: {'sha256': f'hash of {name}', 'from': f'{name}.txt', 'clips': 9}
+      | lists.get(name, {})
+      for name in ('train', *top1)
+  }
+  return {
+      'final': {n: {'top1': value, 'clips': 9} for n, value in top1.items()},
+      'data': {'name': 'mine', 'shots': shots, 'classes': 5, 'lists': about},
+      'seed': seed,
+      'split': 1,
+      'views': {'clips': 4, 'crops': 3},
+      'selection': {'rule': 'last', 'step': 40},
+      'config_hash': 'abc',
+  }
+
+
+def combine(name, *cards):
+  return protocols.combine(protocol_kinds.find(name), cards)
+
+
+def test_few_shot_has_one_run_for_each_k():
+  c = config(**{'protocol.shots': (2, 16, 0), 'data.train_list': 't_{shots}'})
+  c.protocol.name = 'few_shot'
+  parts = protocols.expand(c)
+  assert list(parts) == ['shots-2', 'shots-16', 'shots-all']
+  assert [p.data.shots for p in parts.values()] == [2, 16, 0]
+  assert parts['shots-16'].data.train_list == 't_16'
+  assert {p.protocol.name for p in parts.values()} == {''}
+  assert parts['shots-2'].is_locked
+  assert config().data.shots == c.data.shots
+
+
+def test_base_to_novel_has_one_run_for_each_seed():
+  c = config(**{
+      'protocol.name': 'base_to_novel',
+      'data.novel_classes': 'half',
+      'protocol.seeds': (4, 5),
+      'data.train_list': 'base_train_s{seed}.txt',
+  })
+  parts = protocols.expand(c)
+  assert {name: p.seed for name, p in parts.items()} == {
+      'seed-4': 4, 'seed-5': 5,
+  }  # fmt: skip
+  assert parts['seed-5'].data.train_list == 'base_train_s5.txt'
+  c.protocol.seeds = ()
+  assert list(protocols.expand(c)) == ['seed-1', 'seed-2', 'seed-3']
+
+
+def test_seeds_multiply_the_runs_of_every_protocol():
+  c = config(**{
+      'protocol.name': 'few_shot',
+      'protocol.shots': (2, 4),
+      'protocol.seeds': (1, 7),
+  })
+  parts = protocols.expand(c)
+  assert {n: (p.data.shots, p.seed) for n, p in parts.items()} == {
+      'shots-2-seed-1': (2, 1),
+      'shots-2-seed-7': (2, 7),
+      'shots-4-seed-1': (4, 1),
+      'shots-4-seed-7': (4, 7),
+  }
+  c = config(**{'protocol.name': 'seeds'})
+  assert list(protocols.expand(c)) == ['seed-1', 'seed-2', 'seed-3']
+
+
+def test_supervised_has_one_run_for_each_split():
+  c = config(**{'protocol.name': 'supervised', 'split': 3})
+  assert list(protocols.expand(c)) == ['split-3']
+  c.protocol.splits = (1, 2, 3)
+  parts = protocols.expand(c)
+  assert [p.split for p in parts.values()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ('name', 'changes', 'message'),
+    [
+        ('nothing', {}, "protocol.name='nothing': use one of few_shot"),
+        ('zero_shot', {}, 'set data.others'),
+        ('base_to_novel', {}, 'set data.novel_classes'),
+        ('supervised', {'data.shots': 4}, 'data.shots=4: use 0'),
+        ('few_shot', {'protocol.shots': ()}, r'protocol.shots=\(\)'),
+        ('few_shot', {'protocol.shots': (2, 2)}, 'different numbers'),
+        ('few_shot', {'protocol.splits': (1,)}, 'splits=.* has no effect'),
+        ('supervised', {'protocol.shots': (1,)}, 'shots=.* has no effect'),
+        ('seeds', {'seed': 7}, 'seed=7 has no effect'),
+        ('', {'protocol.seeds': (1,)}, "protocol.name='seeds'"),
+    ],
+)
+def test_what_a_protocol_lacks_is_said_before_any_work(
+    name, changes, message, tmp_path
+):
+  c = config(**{'protocol.name': name} | changes)
+  with pytest.raises(UserError, match=message):
+    runs.run(c, str(tmp_path / 'run'), 'train')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_harmonic_mean():
+  assert protocol_kinds.harmonic_mean(60, 30) == pytest.approx(40)
+  assert protocol_kinds.harmonic_mean(50, 50) == pytest.approx(50)
+  assert protocol_kinds.harmonic_mean(0, 0) == 0
+
+
+def test_the_harmonic_mean_is_taken_per_seed():
+  got = combine(
+      'base_to_novel',
+      card({'base': 60, 'novel': 30}),
+      card({'base': 30, 'novel': 60}),
+  )
+  assert got['base'] == [60, 30]
+  # Of the means it would be 45.
+  assert got['harmonic mean'] == pytest.approx([40, 40])
+
+
+def test_halves_of_several_lists_count_alike():
+  others = {'far_novel': {'data_set': 'hmdb51', 'split': 1}}
+  got = combine(
+      'base_to_novel',
+      card(
+          {'val': 1, 'bright_base': 50, 'bright_novel': 30, 'dark_base': 70,
+           'dark_novel': 50, 'far_novel': 9},
+          others,
+      ),
+  )  # fmt: skip
+  assert (got['base'], got['novel']) == ([60], [40])
+  assert got['harmonic mean'] == pytest.approx([48])
+
+
+def test_zero_shot_averages_over_the_splits_of_a_data_set():
+  others = {
+      f'hmdb_split{k}': {'data_set': 'hmdb51', 'split': k} for k in (1, 2, 3)
+  }
+  got = combine(
+      'zero_shot',
+      card(
+          {'val': 9, 'test': 8, 'hmdb_split1': 1, 'hmdb_split2': 2,
+           'hmdb_split3': 6, 'k600': 5},
+          others | {'k600': {'data_set': 'kinetics', 'split': 1}},
+      ),
+  )  # fmt: skip
+  assert got == {'test': [8], 'hmdb': [1, 2, 6], 'k600': [5]}
+  assert protocols.spread(got['hmdb'])['mean'] == pytest.approx(3)
+  assert protocols.spread(got['hmdb'])['std'] == pytest.approx(7**0.5)
+  assert protocols.spread(got['k600'])['std'] is None
+
+
+def test_few_shot_has_a_column_for_each_k():
+  got = combine(
+      'few_shot', card({'test': 1}, shots=2), card({'test': 3, 'dark': 4})
+  )
+  assert got == {'K=2': [1], 'K=all': [3], 'K=all dark': [4]}
+
+
+def test_protocol_json_says_what_made_each_number():
+  c = config(**{'protocol.name': 'few_shot'})
+  out = protocols.summary(
+      c,
+      {'shots-2': card({'val': 5, 'test': 1}, shots=2, seed=7)},
+  )
+  json.dumps(out)
+  number = out['numbers'][1]
+  assert number == {
+      'variant': 'ev_clip', 'part': 'shots-2', 'list': 'test', 'top1': 1,
+      'clips': 9, 'data_set': 'mine', 'from': 'test.txt',
+      'sha256': 'hash of test', 'classes': 5, 'split': 1, 'seed': 7,
+      'shots': 2, 'train_sha256': 'hash of train',
+      'view': '4 clips x 3 crops', 'views': {'clips': 4, 'crops': 3},
+      'selected_by': 'last', 'step': 40, 'config_hash': 'abc',
+  }  # fmt: skip
+
+
+def test_a_comparison_within_a_protocol_has_a_row_per_variant():
+  compared = ({'name': 'a', 'method': 'ev_clip', 'settings': {}},) * 2
+  c = config(**{'protocol.name': 'base_to_novel', 'compare': compared})
+  cards = {
+      f'seed-{s}': {
+          'a': card({'base': 50, 'novel': 50 + s}),
+          'b': card({'base': 10, 'novel': 10}),
+      }
+      for s in (1, 3)
+  }
+  out = protocols.summary(c, cards)
+  rows = protocols.table(out['results'])
+  assert [row['variant'] for row in rows] == ['a', 'b']
+  assert rows[0]['novel'] == '52.0 ± 1.4'
+  assert rows[1]['harmonic mean'] == '10.0 ± 0.0'
+  assert len(out['numbers']) == 8
+
+
+def test_places_of_other_data_sets_may_change_between_sittings():
+  entry = {'name': 'ucf101', 'root': '/a', 'splits': (1, 2)}
+
+  def digest(**changes):
+    c = folder_config.get_config('ev_clip').unlock()
+    c.data.others = {'ucf': entry | changes}
+    return identity.digest(c)
+
+  assert digest() == digest(root='/b')
+  assert digest() != digest(splits=(1,))
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+  return clips.write_folder(
+      tmp_path_factory.mktemp('clips'), classes=4, clips=5
+  )
+
+
+def tiny(root, method, **changes):
+  return config(
+      method,
+      **{
+          'clip.name': 'tiny',
+          'encoder.name': 'tiny',
+          'data.root': str(root),
+          'data.shots': 2,
+          'data.num_frames': 4,
+          'batch_size': 4,
+          'mesh.data': 1,
+          'train.epochs': 1,
+          'train.eval_every_epochs': 1,
+          'train.checkpoint_every_epochs': 1,
+          'optimizer.warmup_epochs': 1,
+          'protocol.name': 'base_to_novel',
+          'protocol.seeds': (1, 2),
+          'data.novel_classes': 'half',
+      }
+      | changes,
+  )
+
+
+def test_base_to_novel_from_films_to_one_table(data_root, tmp_path, capsys):
+  c = tiny(data_root, 'ev_clip', **{'method.settings.prompt': 'context'})
+  out = runs.run(c, str(tmp_path / 'run'), 'train')
+  folder = pathlib.Path(tmp_path / 'run')
+  assert json.loads((folder / 'protocol.json').read_text()) == out
+  assert 'harmonic mean' in capsys.readouterr().out
+  quantities = {r['quantity']: r for r in out['results']}
+  assert list(quantities) == ['base', 'novel', 'harmonic mean']
+  assert len(quantities['novel']['values']) == 2
+  for number in out['numbers']:
+    file = folder / number['part'] / 'lists' / f'{number["list"]}.txt'
+    assert number['sha256'] in file.read_text()
+    assert number['classes'] == 2
+    assert number['step'] == 1
+  one, two = (
+      run_folder.load_card(str(folder / f'seed-{s}')) for s in (1, 2)
+  )
+  assert one['data']['lists']['train'] != two['data']['lists']['train']
+  assert one['data']['lists']['novel'] == two['data']['lists']['novel']
+  names = (folder / 'seed-1' / 'lists' / 'novel-classes.txt').read_text()
+  assert names == 'class 2\nclass 3\n'
+
+  # The same command again runs nothing and says the same.
+  times = {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*')}
+  assert runs.run(c, str(folder), 'train') == out
+  assert {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*')} == times
+
+
+def test_zero_shot_of_a_method_without_training(data_root, tmp_path):
+  other = {'name': 'folder', 'root': str(data_root)}
+  c = tiny(data_root, 'zero_shot', **{'protocol.name': 'zero_shot'})
+  with c.unlocked():
+    c.data.novel_classes = ''
+    c.data.others = {'bare': other}
+  # A method with nothing to train may score its own training clips.
+  out = runs.run(c, str(tmp_path / 'run'), 'train')
+  quantities = {r['quantity']: r for r in out['results']}
+  assert list(quantities) == ['test', 'bare']
+  assert out['numbers'][1]['clips'] == 20
+  assert {n['selected_by'] for n in out['numbers']} == {'given'}

@@ -1,0 +1,322 @@
+"""Whole runs on real files with tiny networks: train, resume, evaluate."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from configs import folder as folder_config
+from data_pipelines.errors import UserError
+from evclip_jax.config import schema
+from evclip_jax.runs import run as runs
+from tests import clips
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+  return clips.write_folder(tmp_path_factory.mktemp('clips'))
+
+
+def tiny(root, **changes):
+  config = folder_config.get_config('ev_clip')
+  config.update_from_flattened_dict(
+      {
+          'clip.name': 'tiny',
+          'encoder.name': 'tiny',
+          'data.root': str(root),
+          'data.shots': 4,
+          'batch_size': 4,
+          'mesh.data': 1,
+          # The mask takes longest to compile; test_predict.py has it.
+          'method.settings.prompt': 'context',
+          'train.epochs': 3,
+          'train.eval_every_epochs': 1,
+          'train.checkpoint_every_epochs': 1,
+          'optimizer.warmup_epochs': 1,
+      }
+      | changes
+  )
+  schema.check(config)
+  return config
+
+
+def metrics(workdir):
+  text = (pathlib.Path(workdir) / 'metrics.jsonl').read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def losses(workdir):
+  return [x['loss'] for x in metrics(workdir) if x['split'] == 'train']
+
+
+@pytest.fixture(scope='module')
+def finished(data_root, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('run') / 'run'
+  card = runs.run(tiny(data_root), str(workdir), 'train')
+  # Evaluations of other tests add lines.
+  shutil.copy(workdir / 'metrics.jsonl', workdir.parent)
+  return workdir, card
+
+
+def test_a_run_leaves_what_the_contract_names(finished):
+  workdir, card = finished
+  assert {'config.json', 'metrics.jsonl', 'checkpoints', 'run_card.json'} <= {
+      p.name for p in workdir.iterdir()
+  }
+  assert json.loads((workdir / 'run_card.json').read_text()) == card
+  assert len(losses(workdir)) == 3 * 3
+  final = [x for x in metrics(workdir) if x.get('final')]
+  assert [x['split'] for x in final] == ['test']
+  assert final[0]['clips'] == 3
+  assert {'loss', 'top1', 'top5', 'macro_f1'} <= set(final[0])
+  assert card['selection']['rule'] == 'last'
+  assert set(card['weights']) == {'clip', 'encoder'}
+  assert len(card['prompts_sha256']) == 64
+
+
+def test_the_checkpoint_holds_the_prompts_only(finished):
+  workdir, card = finished
+  size = sum(
+      p.stat().st_size
+      for p in (workdir / 'checkpoints').rglob('*')
+      if p.is_file()
+  )
+  # Parameters and two moments in float32, and a little for the format.
+  assert size < 3 * 4 * card['parameters']['trainable'] + 200_000
+
+
+def test_a_finished_run_only_reports_again(finished, data_root):
+  workdir, card = finished
+  before = (workdir / 'metrics.jsonl').read_text()
+  again = runs.run(tiny(data_root), str(workdir), 'train')
+  assert again['final'] == card['final']
+  assert (workdir / 'metrics.jsonl').read_text() == before
+
+
+def test_evaluate_mode_gives_the_same_numbers(finished, data_root):
+  workdir, card = finished
+  got = runs.run(tiny(data_root), str(workdir), 'evaluate')
+  assert got['final'] == card['final']
+
+
+def test_evaluation_with_more_views(finished, data_root):
+  workdir, card = finished
+  views = {'eval.clips': 2, 'eval.crops': 3}
+  got = runs.run(tiny(data_root, **views), str(workdir), 'evaluate')
+  assert got['views'] == {'clips': 2, 'crops': 3}
+  assert got['final']['test']['clips'] == card['final']['test']['clips']
+
+
+def test_other_frozen_weights_are_refused(finished, data_root):
+  workdir, _ = finished
+  other = tiny(data_root, **{'clip.weights': 'random:1'})
+  with pytest.raises(UserError, match='other clip weights'):
+    runs.run(other, str(workdir), 'evaluate')
+
+
+def test_another_config_is_refused(finished, data_root):
+  workdir, _ = finished
+  with pytest.raises(UserError, match='seed: 1 there, 2 now'):
+    runs.run(tiny(data_root, seed=2), str(workdir), 'train')
+
+
+@pytest.mark.parametrize(
+    ('prompt', 'counts'),
+    [
+        pytest.param('context', (1, 4), marks=pytest.mark.slow),
+        pytest.param('both', (1, 2, 4, 8), marks=pytest.mark.slow),
+    ],
+)
+def test_the_number_of_devices_does_not_change_the_losses(
+    prompt, counts, data_root, tmp_path
+):
+  changes = {
+      'batch_size': 8,
+      'train.epochs': 3,
+      'method.settings.prompt': prompt,
+      'method.settings.consistency_weight': 0.1,
+  }
+  got = {}
+  for devices in counts:
+    config = tiny(data_root, **changes, **{'mesh.data': devices})
+    workdir = tmp_path / str(devices)
+    runs.run(config, str(workdir), 'train')
+    got[devices] = losses(workdir)
+    np.testing.assert_allclose(got[devices], got[1], rtol=1e-5, atol=1e-5)
+
+
+def test_uneven_batches_are_refused(data_root, tmp_path):
+  config = tiny(data_root, **{'mesh.data': 4, 'batch_size': 6})
+  with pytest.raises(UserError, match='Use batch_size=4 or 8'):
+    runs.run(config, str(tmp_path / 'run'), 'train')
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
+  config = tiny(
+      data_root,
+      **{
+          'optimizer.learning_rate': 1e38,
+          'optimizer.warmup_learning_rate': 0.0,
+          'train.epochs': 4,
+      },
+  )
+  with pytest.raises(UserError, match=r'stopped at step .* is not finite'):
+    runs.run(config, str(tmp_path), 'train')
+  # The first epoch runs at rate 0: its checkpoint is the last good one.
+  kept = [p.name for p in (tmp_path / 'checkpoints/last').iterdir()]
+  assert kept == ['3']
+
+
+def test_nothing_to_train_is_an_error(data_root, tmp_path):
+  from evclip_jax.config import experiment
+
+  config = tiny(data_root)
+  config.compare = ({'name': 'zero', 'method': 'zero_shot'},)
+  config = experiment.rows(config)['zero']
+  with pytest.raises(UserError, match='nothing to train'):
+    runs.run(config, str(tmp_path / 'a'), 'train')
+  card = runs.run(config, str(tmp_path / 'b'), 'evaluate')
+  assert card['selection']['rule'] == 'given'
+
+
+def command(root, workdir, *more):
+  flags = [
+      '--config=configs/folder.py',
+      f'--workdir={workdir}',
+      '--config.clip.name=tiny',
+      '--config.encoder.name=tiny',
+      f'--config.data.root={root}',
+      '--config.data.shots=4',
+      '--config.batch_size=4',
+      '--config.mesh.data=1',
+      '--config.method.settings.prompt=context',
+      '--config.train.epochs=3',
+      '--config.train.eval_every_epochs=1',
+      '--config.train.checkpoint_every_epochs=1',
+      *more,
+  ]
+  return [sys.executable, '-m', 'evclip_jax.main', *flags]
+
+
+def interrupt(command, log, number):
+  """Sends a signal behind the first checkpoint; returns (status, stderr)."""
+  process = subprocess.Popen(
+      command,
+      cwd=ROOT,
+      env=os.environ | {'PYTHONPATH': str(ROOT)},
+      stderr=subprocess.PIPE,
+      text=True,
+  )
+  while process.poll() is None:
+    if log.exists() and log.read_text().count('\n') > 4:
+      process.send_signal(number)
+      break
+    time.sleep(0.02)
+  stderr = process.communicate(timeout=120)[1]
+  return process.returncode, stderr
+
+
+@pytest.mark.parametrize(
+    ('number', 'status'),
+    [
+        (signal.SIGKILL, -signal.SIGKILL),
+        (signal.SIGTERM, 143),
+        (signal.SIGINT, 130),
+    ],
+)
+def test_a_stopped_run_ends_as_if_it_had_not_been(
+    number, status, finished, data_root, tmp_path
+):
+  whole, cut = finished[0].parent, tmp_path / 'cut'
+  start = command(data_root, cut)
+  got, stderr = interrupt(start, cut / 'metrics.jsonl', number)
+  assert got == status, stderr
+  steps = [int(p.name) for p in (cut / 'checkpoints/last').iterdir()]
+  if number != signal.SIGKILL:
+    # Not that of an epoch: the state at the end of the step was saved.
+    assert f'stopped after step {steps[0]} of 9' in stderr
+    assert 'same command' in stderr
+  if number == signal.SIGINT:
+    return
+  runs.run(tiny(data_root), str(cut), 'train')
+  assert (cut / 'metrics.jsonl').read_bytes() == (
+      whole / 'metrics.jsonl'
+  ).read_bytes()
+
+
+def test_a_finished_run_may_be_made_longer(finished, data_root, tmp_path):
+  longer = tmp_path / 'run'
+  shutil.copytree(finished[0], longer)
+  runs.run(tiny(data_root, **{'train.epochs': 4}), str(longer), 'train')
+  assert losses(longer)[:9] == losses(finished[0])
+  assert len(losses(longer)) == 12
+  with pytest.raises(UserError, match='train.epochs: 4 there, 3 now'):
+    runs.run(tiny(data_root), str(longer), 'train')
+
+
+# Those of tests/runs/test_episodic_run.py run by default.
+@pytest.mark.slow
+def test_two_processes_compute_what_one_does(data_root, tmp_path):
+  changes = {'mesh.data': 4}
+  runs.run(tiny(data_root, **changes), str(tmp_path / 'one'), 'train')
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  flags = [f'--config.{key}={value}' for key, value in changes.items()]
+  devices = '--xla_force_host_platform_device_count=2'
+  both = [
+      subprocess.Popen(
+          command(
+              data_root,
+              tmp_path / 'two',
+              *flags,
+              f'--coordinator=127.0.0.1:{port}',
+              '--processes=2',
+              f'--process={k}',
+          ),
+          cwd=ROOT,
+          env=os.environ
+          | {
+              'PYTHONPATH': str(ROOT),
+              # The last one of a kind counts.
+              'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} {devices}',
+          },
+      )
+      for k in range(2)
+  ]
+  assert [process.wait(timeout=300) for process in both] == [0, 0]
+  one, two = (losses(tmp_path / name) for name in ('one', 'two'))
+  np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (['--config.data.shot=3'], 'Did you mean "shots"'),
+        (['--config=configs/folder.py:nothing'], "method.name='nothing'"),
+        (['--config=configs/nothing.py'], 'there is no such file'),
+        (['--config.data.root=/nowhere'], 'data.root'),
+    ],
+)
+def test_user_errors_exit_with_2(flags, message, data_root, tmp_path):
+  done = subprocess.run(
+      command(data_root, tmp_path / 'run', *flags),
+      cwd=ROOT,
+      env=os.environ | {'PYTHONPATH': str(ROOT)},
+      capture_output=True,
+      text=True,
+  )
+  assert done.returncode == 2
+  assert message in done.stderr
+  assert 'Traceback' not in done.stderr
+  assert not (tmp_path / 'run').exists()

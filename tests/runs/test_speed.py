@@ -1,0 +1,107 @@
+"""Measuring speed: what is reported, not how fast it is."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from evclip_jax.runs import speed
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+TINY = (
+    '--config=configs/ucf.py',
+    '--config.clip.name=tiny',
+    '--config.encoder.name=tiny',
+    '--config.batch_size=2',
+    '--config.mesh.data=1',
+    '--classes=5',
+    '--steps=2',
+    '--seconds=0.2',
+)
+
+
+def command(*flags):
+  return subprocess.run(
+      [sys.executable, '-m', 'evclip_jax.benchmark', *flags],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+  )
+
+
+@pytest.mark.parametrize(
+    ('kind', 'dtype', 'teraflops'),
+    [
+        ('NVIDIA A100-SXM4-40GB', 'bfloat16', 312),
+        ('NVIDIA A100-SXM4-40GB', 'float32', 156),
+        ('NVIDIA H100 80GB HBM3', 'bfloat16', 989),
+        ('NVIDIA H100 PCIe', 'bfloat16', 756),
+        ('NVIDIA H200', 'float32', 494.5),
+        ('NVIDIA L4', 'bfloat16', 121),
+        ('Tesla T4', 'float32', 8.1),
+        ('TPU v4', 'bfloat16', 275),
+        ('TPU v5 lite', 'bfloat16', 197),
+        ('TPU v5p', 'bfloat16', 459),
+        ('TPU v6 lite', 'bfloat16', 918),
+    ],
+)
+def test_peaks_of_known_chips(kind, dtype, teraflops):
+  assert speed.peak_flops(kind, dtype) == pytest.approx(teraflops * 1e12)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'dtype'),
+    [('cpu', 'float32'), ('Tesla T4', 'bfloat16'), ('NVIDIA L40S', 'float32')],
+)
+def test_other_chips_have_no_peak(kind, dtype):
+  assert speed.peak_flops(kind, dtype) is None
+
+
+def test_everything_the_contract_names_is_reported(tmp_path):
+  out = tmp_path / 'speed.json'
+  done = command(*TINY, f'--out={out}')
+  assert done.returncode == 0, done.stderr
+  result = json.loads(done.stdout.splitlines()[-1])
+  assert json.loads(out.read_text()) == result
+  for name in ('train', 'evaluate'):
+    measured = result[name]
+    assert measured['compile_seconds'] > 0
+    assert measured['step_ms']['p10'] <= measured['step_ms']['median']
+    assert measured['step_ms']['median'] <= measured['step_ms']['p90']
+    assert measured['clips_per_second'] == pytest.approx(
+        2e3 / measured['step_ms']['median']
+    )
+    assert measured['program_bytes'] > 0
+    assert measured['share_of_peak'] is None
+  # The backward pass costs about as much again, or twice that.
+  assert 1.3 < result['train']['flops'] / result['evaluate']['flops'] < 4
+  assert result['parameters']['trainable'] > 0
+  assert result['parameters']['frozen'] > 0
+  assert result['memory']['host_peak_bytes'] > 1e8
+  assert result['decode']['bare_clips_per_second_per_core'] > 0
+  assert result['decode']['loader_clips_per_second'] > 0
+  text = speed.as_text(result)
+  assert text in done.stdout
+  for word in ('compile', 'median', 'clips/s', 'FLOPs', 'peak', 'decoder'):
+    assert word in text
+
+
+def test_data_only_leaves_the_model_alone():
+  done = command(
+      '--config=configs/ucf.py', '--data-only', '--seconds=0.2'
+  )
+  assert done.returncode == 0, done.stderr
+  result = json.loads(done.stdout.splitlines()[-1])
+  assert 'train' not in result
+  assert result['decode']['loader_share_of_bare'] > 0
+
+
+def test_weights_that_are_not_there_end_with_a_way_out(tmp_path):
+  done = command(
+      '--config=configs/ucf.py', f'--config.cache_dir={tmp_path}'
+  )
+  assert done.returncode == 2
+  assert 'random:0' in done.stderr
+  assert 'Traceback' not in done.stderr

@@ -1,0 +1,276 @@
+"""Activation and heads of CLIPs that others trained, against numpy by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from data_pipelines.errors import UserError
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.weights import clip_names, load
+from tests.models import small
+from tests.weights.test_huggingface import huggingface_state
+
+# A width of 128 in 4 heads of 32, unlike any of OpenAI's.
+VISION = {'hidden_size': 128, 'num_attention_heads': 4}
+TEXT = {'hidden_size': 32, 'num_attention_heads': 2, 'eos_token_id': 19}
+
+
+def openai_state():
+  return clip_names.to_original(small.flat(small.VIT))
+
+
+def save(path, tensors):
+  safetensors.numpy.save_file(
+      {n: np.asarray(x, order='C') for n, x in tensors.items()}, path
+  )
+  return path
+
+
+def config_of(path, value, name='config.json'):
+  path.with_name(name).write_text(json.dumps(value))
+
+
+def load_file(path, **said):
+  return load.load_clip('', str(path), str(path.parent / 'cache'), **said)
+
+
+ACTIVATIONS = {
+    'quick_gelu': lambda x: x / (1 + np.exp(-1.702 * x)),
+    'gelu': lambda x: x * (1 + np.vectorize(math.erf)(x / 2**0.5)) / 2,
+    'gelu_tanh': lambda x: (
+        x * (1 + np.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2
+    ),
+}
+
+
+def norm(x, state, name):
+  x = x - x.mean(-1, keepdims=True)
+  x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5)
+  return x * state[f'{name}.weight'] + state[f'{name}.bias']
+
+
+def blocks(x, state, prefix, heads, activation, causal):
+  """The blocks of a tower on [N, D], from OpenAI's tensors, in float64."""
+  n, width = x.shape
+  for i in range(2):
+    p = f'{prefix}transformer.resblocks.{i}.'
+    y = norm(x, state, f'{p}ln_1')
+    qkv = y @ state[f'{p}attn.in_proj_weight'].T
+    qkv = (qkv + state[f'{p}attn.in_proj_bias']).reshape(n, 3, heads, -1)
+    out = np.zeros_like(x)
+    for h in range(heads):
+      q, k, v = qkv[:, :, h].swapaxes(0, 1)
+      scores = q @ k.T / math.sqrt(width // heads)
+      if causal:
+        scores[np.triu_indices(n, 1)] = -np.inf
+      weights = np.exp(scores - scores.max(-1, keepdims=True))
+      weights /= weights.sum(-1, keepdims=True)
+      out[:, h * width // heads : (h + 1) * width // heads] = weights @ v
+    x = x + out @ state[f'{p}attn.out_proj.weight'].T
+    x = x + state[f'{p}attn.out_proj.bias']
+    y = norm(x, state, f'{p}ln_2')
+    y = y @ state[f'{p}mlp.c_fc.weight'].T + state[f'{p}mlp.c_fc.bias']
+    y = ACTIVATIONS[activation](y) @ state[f'{p}mlp.c_proj.weight'].T
+    x = x + y + state[f'{p}mlp.c_proj.bias']
+  return x
+
+
+def by_hand(image, tokens, activation, vision_heads, text_heads):
+  """Features of one image [16, 16, 3] and one text, in numpy."""
+  state = {n: x.astype(np.float64) for n, x in openai_state().items()}
+  rows = [
+      np.einsum(
+          'ijc,dcij->d', image[r : r + 8, c : c + 8],
+          state['visual.conv1.weight'],
+      )
+      for r in (0, 8)
+      for c in (0, 8)
+  ]
+  x = np.stack([state['visual.class_embedding'], *rows])
+  x = x + state['visual.positional_embedding']
+  x = norm(x, state, 'visual.ln_pre')
+  x = blocks(x, state, 'visual.', vision_heads, activation, causal=False)
+  image = norm(x[0], state, 'visual.ln_post') @ state['visual.proj']
+  y = state['token_embedding.weight'][tokens] + state['positional_embedding']
+  y = blocks(y, state, '', text_heads, activation, causal=True)
+  y = norm(y[tokens.argmax()], state, 'ln_final')
+  return image, y @ state['text_projection']
+
+
+def assert_computes(loaded, activation, vision_heads, text_heads):
+  sizes = loaded.sizes
+  assert (sizes.activation, sizes.vision_heads, sizes.text_heads) == (
+      activation, vision_heads, text_heads
+  )
+  clip, images, tokens = Clip(sizes), small.images(1), small.tokens(1)
+  wanted = by_hand(
+      images[0], tokens[0], activation, vision_heads, text_heads
+  )
+  found = (
+      small.encode_images(clip, loaded.params, images)[0],
+      small.encode_text(clip, loaded.params, tokens)[0],
+  )
+  for ours, theirs in zip(found, wanted, strict=True):
+    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+@pytest.mark.parametrize('activation', ACTIVATIONS)
+def test_what_the_user_says_is_computed(activation, tmp_path):
+  path = save(tmp_path / 'a.safetensors', openai_state())
+  loaded = load_file(path, activation=activation, vision_heads=4)
+  assert_computes(loaded, activation, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ('theirs', 'ours'),
+    [
+        ('quick_gelu', 'quick_gelu'),
+        ('gelu', 'gelu'),
+        ('gelu_pytorch_tanh', 'gelu_tanh'),
+        ('gelu_new', 'gelu_tanh'),
+    ],
+)
+def test_a_folder_of_hugging_face(theirs, ours, tmp_path, capsys):
+  path = save(tmp_path / 'model.safetensors', huggingface_state())
+  act = {'hidden_act': theirs}
+  config_of(
+      path, {'vision_config': VISION | act, 'text_config': TEXT | act}
+  )
+  for _ in range(2):  # Converted, then from the copy beside it.
+    loaded = load_file(tmp_path)
+    assert_computes(loaded, ours, 4, 2)
+    assert f'config.json beside it says activation={ours}' in (
+        capsys.readouterr().err
+    )
+
+
+def open_clip(vision=None, text=None, **model):
+  vision = {'width': 128, 'head_width': 32} | (vision or {})
+  text = {'width': 32, 'heads': 2} | (text or {})
+  return {'model_cfg': {'vision_cfg': vision, 'text_cfg': text} | model}
+
+
+@pytest.mark.parametrize(
+    ('config', 'ours'),
+    [
+        (open_clip(), 'gelu'),
+        (open_clip()['model_cfg'], 'gelu'),
+        (open_clip(quick_gelu=True), 'quick_gelu'),
+        (
+            open_clip(
+                {'act_kwargs': {'approximate': 'tanh'}},
+                {'act_kwargs': {'approximate': 'tanh'}},
+            ),
+            'gelu_tanh',
+        ),
+    ],
+)
+def test_a_folder_of_open_clip(config, ours, tmp_path):
+  path = save(tmp_path / 'open_clip_model.safetensors', openai_state())
+  config_of(path, config, 'open_clip_config.json')
+  assert_computes(load_file(tmp_path), ours, 4, 2)
+
+
+def test_of_two_configs_that_of_the_naming_counts(tmp_path):
+  path = save(tmp_path / 'model.safetensors', huggingface_state())
+  config_of(path, {'vision_config': VISION, 'text_config': TEXT})
+  config_of(path, open_clip(), 'open_clip_config.json')
+  assert load_file(path).sizes.activation == 'quick_gelu'
+  other = save(tmp_path / 'b.safetensors', openai_state())
+  assert load_file(other).sizes.activation == 'gelu'
+
+
+def test_a_config_added_or_changed_later_counts(tmp_path):
+  path = save(tmp_path / 'model.safetensors', openai_state())
+  first = load_file(path, activation='quick_gelu')
+  assert first.sizes.vision_heads == 2
+  hashes = {first.hash}
+  for activation, heads in (('gelu', 4), ('quick_gelu', 4), ('gelu', 8)):
+    config_of(path, {
+        'vision_config': VISION | {
+            'hidden_act': activation, 'num_attention_heads': heads
+        },
+        'text_config': TEXT | {'hidden_act': activation},
+    })
+    loaded = load_file(path)
+    assert_computes(loaded, activation, heads, 2)
+    hashes.add(loaded.hash)
+  assert len(hashes) == 4
+
+
+def refused(config, path):
+  config_of(path, config)
+  with pytest.raises(UserError) as caught:
+    load_file(path)
+  assert 'config.json' in str(caught.value)
+  return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ({'vision_config': {'hidden_act': 'relu'}}, 'quick_gelu and relu'),
+        ({'vision_config': {'hidden_act': 'gelu'}}, 'gelu and quick_gelu'),
+        ({'text_config': {'layer_norm_eps': 1e-6}}, 'layer_norm_eps is 1e-06'),
+        ({'vision_config': {'layer_norm_eps': 1e-12}}, 'layer_norm_eps'),
+        ({'text_config': {'eos_token_id': 7}}, 'eos_token_id is 7'),
+        ({'vision_config': {'hidden_size': 768}}, 'of another model'),
+        ({'vision_config': {'num_attention_heads': 5}}, '5 vision_heads'),
+        ({'model_type': 'siglip', 'vision_config': {}}, "'siglip'"),
+        ({'vision_config': 7}, 'no config of a CLIP'),
+        (open_clip(text={'no_causal_mask': True}), 'no_causal_mask is True'),
+        (open_clip(text={'pool_type': 'last'}), "pool_type is 'last'"),
+        (open_clip({'pool_type': 'avg'}), "pool_type is 'avg'"),
+        (open_clip({'global_average_pool': True}), 'global_average_pool'),
+        (open_clip({'norm_kwargs': {'eps': 1e-6}}), 'eps is 1e-06'),
+        (open_clip({'timm_model_name': 'eva02'}), 'timm_model_name'),
+        (open_clip({'width': 768}), 'of another model'),
+        (open_clip({'head_width': 25}), '5 vision_heads cannot share'),
+    ],
+)
+def test_what_is_not_computed_is_refused(config, message, tmp_path):
+  path = save(tmp_path / 'model.safetensors', openai_state())
+  assert message in refused(config, path)
+
+
+@pytest.mark.parametrize(
+    'config', [None, '{', '[]', '{"seed": 1, "data": {}}']
+)
+def test_a_file_alone_needs_to_be_told(config, tmp_path):
+  path = save(tmp_path / 'model.safetensors', openai_state())
+  if config:
+    (tmp_path / 'config.json').write_text(config)
+  with pytest.raises(UserError, match=r'(?s)model\.saf.*clip\.activation'):
+    load_file(path)
+
+
+def test_a_published_name_says_it(tmp_path, monkeypatch, capsys):
+  from evclip_jax.models.clip import sizes
+
+  monkeypatch.setitem(sizes.TABLE, 'small', small.VIT)
+  path = save(tmp_path / 'model.safetensors', openai_state())
+  loaded = load.load_clip('small', str(path), str(tmp_path))
+  assert_computes(loaded, 'quick_gelu', 2, 1)
+  assert 'assumed activation=quick_gelu, as small' in capsys.readouterr().err
+  # A config knows better than a name.
+  config_of(path, open_clip())
+  loaded = load.load_clip('small', str(path), str(tmp_path))
+  assert_computes(loaded, 'gelu', 4, 2)
+
+
+@pytest.mark.parametrize('width', [80, 1280])
+def test_heads_that_nothing_says_are_asked_for(width, tmp_path, monkeypatch):
+  wanted = small.sizes.vit(
+      width, 1, patch=8, embed_dim=16, image_resolution=16, **small.TEXT
+  )
+  state = clip_names.to_original(small.flat(wanted))
+  path = save(tmp_path / 'model.safetensors', state)
+  with pytest.raises(UserError, match=r'clip\.vision_heads'):
+    load_file(path, activation='gelu')
+  loaded = load_file(path, activation='gelu', vision_heads=16)
+  assert loaded.sizes.vision_heads == 16
+  with pytest.raises(UserError, match='7 heads cannot share'):
+    load_file(path, activation='gelu', vision_heads=7)
