@@ -111,7 +111,8 @@ def report(
           final=True,
       )
       final[rule][name] = summary
-      log.log(one_line(f'final {name} ({rule})', summary, listed))
+      classes = len(details['class_names'])
+      log.log(one_line(f'final {name} ({rule})', summary, classes))
       if rule == select and log.is_first():
         _save_details(workdir, name, details)
         shown[name] = details
@@ -157,7 +158,7 @@ def write(
   """Writes the card, then report.html, on the first process."""
   if log.is_first():
     whole_file.write_json(workdir / name, card)
-    page.write_run_page(workdir, card, shown)
+    log.log(f'report: {page.write_run_page(workdir, card, shown)}')
 
 
 def prompts_hash(method: base.Method, class_names: list[str]) -> str:
@@ -174,16 +175,15 @@ def accuracy(summary: dict[str, float]) -> float | str:
   return f'{top1} ± {summary["interval"]:.1f}'
 
 
-def one_line(title: str, summary: dict[str, float], data: Any) -> str:
-  """Returns 'title: top-1 81.2, top-5 95.0, ...' of a list."""
+def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
+  """Returns 'title: top-1 81.2, top-5 95.0, ...'; no top-5 that is certain."""
   start, loss = f'{title}: top-1 {accuracy(summary)}', f'{summary["loss"]:.4f}'
   if 'episodes' in summary:
     return f'{start}, loss {loss} on {summary["episodes"]} episodes'
-  # Of five classes or fewer the right one is always among the best five.
-  few = len(data.class_names) <= 5
-  top5 = '' if few else f', top-5 {summary["top5"]:.1f}'
+  if num_classes > page.CERTAIN:
+    start += f', top-5 {summary["top5"]:.1f}'
   return (
-      f'{start}{top5}, macro-F1 {summary["macro_f1"]:.1f}, loss {loss} '
+      f'{start}, macro-F1 {summary["macro_f1"]:.1f}, loss {loss} '
       f'on {summary["clips"]} clips'
   )
 

@@ -34,12 +34,7 @@ def write(
   run = trained_run.load(str(variant))
   # One for all lists: it is compiled once.
   looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
-  sections = [
-      (_clips if listed.episodes is None else _episode)(
-          run, looker, data, listed
-      )
-      for listed in data.evals.values()
-  ]
+  sections = [_list(run, looker, data, x) for x in data.evals.values()]
   return page.write_page(
       path,
       'Comparison',
@@ -52,6 +47,16 @@ def write(
           page.Section('What the rows differ in', rows=differences),
       ],
   )
+
+
+def _list(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
+  """A list's section; what goes wrong in it costs no other."""
+  section = _clips if listed.episodes is None else _episode
+  try:
+    return section(run, looker, data, listed)
+  except Exception as e:
+    text = f'no pictures, {type(e).__name__}: {e}'
+    return page.Section(title=f'List: {listed.name}', text=text)
 
 
 def _clips(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:

@@ -232,8 +232,9 @@ def _watch(run, now, watched, metrics_log, done) -> float:
   """Evaluates on the watched lists; returns the mean top-1."""
   top1, weights = [], now.weights
   for name, data in watched.items():
-    summary, _ = run_card.evaluate_list(run, weights, data)
+    summary, details = run_card.evaluate_list(run, weights, data)
     metrics_log.add(done, name, **summary)
-    log.log(run_card.one_line(f'step {done} {name}', summary, data))
+    classes = len(details['class_names'])
+    log.log(run_card.one_line(f'step {done} {name}', summary, classes))
     top1.append(summary['top1'])
   return sum(top1) / len(top1) if top1 else 0.0
