@@ -135,7 +135,6 @@ def train_and_evaluate(
   metrics_log.close()
   card |= {
       'wall_seconds': round(time.time() - started, 1),
-      'memory': log.peak_memory(),
       'loader': stats,
   }
   run_card.write(workdir, card, shown)
