@@ -2,6 +2,28 @@
 
 Every random choice is a function of (seed, stream name, counters). Nothing is
 saved and nothing is skipped: step 40,000 is as cheap to reach as step 0.
+
+stream                   counters          decides
+'order'                  epoch             the order of the training clips
+'clip'                   epoch, clip       frames, crop, flip of a training clip
+'view'                   clip, window      frames of a clip scored (CLIP-FSAR)
+'episode of <list>'      episode           classes and clips of an episode
+'episode clip'           episode, clip     frames, crop, flip of its clips
+'init'                   -                 a method's own parameters (JAX key)
+'step/dropout'           step              dropped features (JAX key)
+'step/drop_path'         step              dropped blocks (JAX key)
+'step/pixels'            step              colours, mixed clips (JAX key)
+'random weights/<leaf>'  -                 clip.weights=random:SEED
+'scene ...'              number            what happens in a clip of the demo
+'wall', 'action', ...    -                 parts of such a scene, by its seed
+'album order', 'caption' epoch or step     the lab: batches and their captions
+'<album>', '... start'   -                 the lab: which scenes are drawn
+
+The seed is the run's `seed`, for `random:SEED` that one, in the demo and the
+lab their own. Two choices are not made here, since others published what they
+give: the few-shot draw of EV-CLIP (`lists/few_shot.py`: Python's `random`,
+seeded with `seed`), and a folder's split into training and test, which follows
+a fixed rule without numbers at all (`datasets/folder.py`).
 """
 
 import zlib
@@ -10,7 +32,7 @@ import numpy as np
 
 
 def generator(seed: int, stream: str, *counters: int) -> np.random.Generator:
-  """A fresh numpy generator for one named purpose.
+  """Makes a fresh numpy generator for one named purpose.
 
   Args:
     seed: the run's seed, any integer.
@@ -26,7 +48,7 @@ def generator(seed: int, stream: str, *counters: int) -> np.random.Generator:
 
 
 def fold(seed: int, stream: str, *counters: int) -> int:
-  """A 31-bit integer seed for one named purpose, as for `jax.random.key`."""
+  """Makes a 31-bit seed for one named purpose, as for `jax.random.key`."""
   sequence = np.random.SeedSequence(_entropy(seed, stream, counters))
   return int(sequence.generate_state(1)[0]) & 0x7FFFFFFF
 

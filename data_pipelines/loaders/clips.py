@@ -1,259 +1,219 @@
-"""Batches for training and scoring: decoding in parallel, in a fixed order.
+"""One clip of a list -> the pixels a model sees: choose, decode, transform.
 
-Which clip stands in which row, and what is drawn for it, is a function of
-(seed, epoch, clip). So a loader that starts at step N gives exactly the batches
-that one started at step 0 gives from there on, at no cost, and `process_count`
-loaders share every batch without talking to each other.
+The only place that joins the three. A system's recipe is a module of `views`;
+a new one is another module and another entry of `_RECIPES`.
 """
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clip_frames
-from data_pipelines.loaders.clip_frames import FrameSpec
-from data_pipelines.loaders.dataset import Batch, Row, Stream
+from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.loaders import shared_pixels
 from data_pipelines.loaders.source import Source
+from data_pipelines.stores import files
 from data_pipelines.video import pool
+from data_pipelines.video import read as decode
+from data_pipelines.video.probes import Probe
+from data_pipelines.views import clip_fsar, ev_clip, ez_clip
+from data_pipelines.views.view import Place, View
+
+# The sizes and switches of a recipe: its `Spec`.
+Spec = ev_clip.Spec | ez_clip.Spec | clip_fsar.Spec
+
+_RECIPES = {'ev_clip': ev_clip, 'ez_clip': ez_clip, 'clip_fsar': clip_fsar}
+# A clip takes a small part of a second; the machine may be busy.
+_SECONDS = 600.0
 
 
-class TrainLoader:
-  """Endless shuffled batches; a context manager and an iterator.
+def spec_of(data: Any) -> Spec:
+  """Returns the spec that config.data describes.
 
-  A batch is {'video': uint8 [b, T, P, P, 3], 'label': int32 [b],
-  'mask': float32 [b], 'index': int32 [b]}, with b the share of this process.
-
-  Attributes:
-    batch_size: rows over all processes: at most the clips there are.
-    steps_per_epoch: whole batches in one pass; the rest of the clips is left
-      out, other ones in each epoch.
-
-  Source: EV-CLIP, dassl/data/data_manager.py (RandomSampler, drop_last).
+  Raises:
+    UserError: data.preprocess names no recipe.
   """
-
-  def __init__(
-      self,
-      source: Source,
-      batch_size: int,
-      spec: FrameSpec,
-      seed: int,
-      start_step: int = 0,
-      process_index: int = 0,
-      process_count: int = 1,
-      workers: int = 0,
-      prefetch: int = 2,
-  ):
-    """Decodes nothing before the first batch is asked for.
-
-    Args:
-      source: the training clips.
-      batch_size: rows over all processes (config.batch_size).
-      spec: how a clip becomes frames.
-      seed: of the order and of the crops.
-      start_step: batches that were already consumed.
-      process_index, process_count: which share of each batch to give.
-      workers: clips read at once, see `pool.number`; 0 = one per core.
-      prefetch: batches decoded ahead.
-
-    Raises:
-      UserError: the batch does not divide over the processes.
-    """
-    self.batch_size = min(batch_size, len(source))
-    self.steps_per_epoch = steps_per_epoch(len(source), batch_size)
-    share = share_of(self.batch_size, process_count)
-    batch_rows, steps = self.batch_size, self.steps_per_epoch
-    orders = _Orders(len(source), seed)
-    workers = pool.number(workers)
-
-    def row(number: int) -> Row:
-      step, place = divmod(number, share)
-      epoch, in_epoch = divmod(step, steps)
-      position = in_epoch * batch_rows + process_index * share + place
-      index = int(orders.of(epoch)[position])
-      generator = randomness.generator(seed, 'clip', epoch, index)
-      video = clip_frames.read(
-          clip_frames.train_clip(source, index, spec, generator), workers
-      )
-      return video, source.records[index].label, 1.0, index, 0
-
-    self._stream = Stream(
-        row,
-        start_step * share,
-        # Endless; a multiple of the share keeps the last batch whole.
-        share << 50,
-        share,
-        spec.shape,
-        workers,
-        prefetch,
-    )
-
-  def __iter__(self) -> Iterator[Batch]:
-    return self
-
-  def __next__(self) -> Batch:
-    batch = next(self._stream)
-    del batch['view']
-    return batch
-
-  def stats(self) -> dict[str, float]:
-    """{'clips_per_second', 'wait_seconds'} since the first batch.
-
-    The wait is the time in which the caller stood still for data.
-    """
-    return self._stream.stats()
-
-  def close(self):
-    """Stops decoding."""
-    self._stream.close()
-
-  def __enter__(self) -> 'TrainLoader':
-    return self
-
-  def __exit__(self, *_):
-    self.close()
-
-
-class EvalLoader:
-  """Every clip of a list once per view, in order.
-
-  A batch has the fields of `TrainLoader` and 'view': int32 [b]. The last one
-  is filled up with rows of mask 0.
-
-  Attributes:
-    name: of the list.
-    class_names: what its labels mean.
-    num_clips: clips to score.
-    num_views: temporal windows x crops per clip.
-    num_batches: batches of one pass.
-    batch_sizes: rows of a batch over all processes, by config key.
-    episodes: None: the list is scored clip by clip.
-  """
-
-  episodes = None
-
-  def __init__(
-      self,
-      source: Source,
-      batch_size: int,
-      spec: FrameSpec,
-      clips: int = 1,
-      crops: int = 1,
-      seed: int = 0,
-      positions: Sequence[int] | None = None,
-      process_index: int = 0,
-      process_count: int = 1,
-      workers: int = 0,
-      prefetch: int = 2,
-  ):
-    """Decodes nothing yet.
-
-    Args:
-      source: the clips to score.
-      batch_size: rows over all processes.
-      spec: how a clip becomes frames.
-      clips: temporal windows per clip (eval.clips).
-      crops: 1 = centre, 3 = left, centre and right (eval.crops).
-      seed: of the frames, for recipes that draw them in scoring.
-      positions: which clips of the list, in this order; None = all. 'index'
-        still counts the whole list.
-      process_index, process_count: which share of each batch to give.
-      workers: clips read at once, see `pool.number`; 0 = one per core.
-      prefetch: batches decoded ahead.
-
-    Raises:
-      UserError: the batch does not divide over the processes.
-    """
-    self.name = source.name
-    self.class_names = source.class_names
-    chosen = range(len(source)) if positions is None else positions
-    self.num_clips = len(chosen)
-    self.num_views = clips * crops
-    self.batch_sizes = {'eval.batch_size': batch_size}
-    total = self.num_clips * self.num_views
-    self.num_batches = -(-total // batch_size)
-    share = share_of(batch_size, process_count)
-    padding = np.zeros(spec.shape, np.uint8)
-    workers = pool.number(workers)
-
-    def row(number: int) -> Row:
-      batch, place = divmod(number, share)
-      position = batch * batch_size + process_index * share + place
-      if position >= total:
-        return padding, 0, 0.0, 0, 0
-      clip, view = divmod(position, self.num_views)
-      index = int(chosen[clip])
-      video = clip_frames.read(
-          clip_frames.eval_clip(source, index, spec, view, clips, crops, seed),
-          workers,
-      )
-      return video, source.records[index].label, 1.0, index, view
-
-    self._make = lambda first: Stream(
-        row,
-        first * share,
-        self.num_batches * share,
-        share,
-        spec.shape,
-        workers,
-        prefetch,
-    )
-
-  def __iter__(self) -> Iterator[Batch]:
-    return self.batches()
-
-  def batches(self, first: int = 0) -> Iterator[Batch]:
-    """One pass over the list.
-
-    Args:
-      first: batches to leave out at the beginning.
-    """
-    stream = self._make(first)
-    try:
-      yield from stream
-    finally:
-      stream.close()
-
-
-def steps_per_epoch(num_clips: int, batch_size: int) -> int:
-  """Whole batches in one pass; 1 if there are fewer clips than rows."""
-  return max(num_clips // batch_size, 1)
-
-
-class _Orders:
-  """The order of the clips in each epoch."""
-
-  def __init__(self, num_clips: int, seed: int):
-    self._num_clips, self._seed = num_clips, seed
-    self._kept = {}
-
-  def of(self, epoch: int) -> np.ndarray:
-    """A permutation of all clips, int64 [num_clips]."""
-    order = self._kept.get(epoch)
-    if order is None:
-      generator = randomness.generator(self._seed, 'order', epoch)
-      order = generator.permutation(self._num_clips)
-      # Threads that decode ahead are in two epochs at most, unless an epoch
-      # is shorter than what is fetched ahead; then it costs little.
-      self._kept = {
-          e: o for e, o in self._kept.items() if e == epoch - 1
-      } | {epoch: order}
-    return order
-
-
-def share_of(
-    batch_size: int,
-    process_count: int,
-    what: str = 'clips',
-    key: str = 'batch_size',
-) -> int:
-  """Rows of a batch for each process; UserError if it does not divide."""
-  if batch_size % process_count:
-    low = batch_size - batch_size % process_count
-    fits = [str(n) for n in (low, low + process_count) if n]
+  recipe = _RECIPES.get(data.preprocess)
+  if recipe is None:
     raise UserError(
-        f'a batch of {batch_size} {what} does not divide over {process_count} '
-        f'processes; {key}={" or ".join(fits)} would.'
+        f'data.preprocess={data.preprocess!r}: use one of '
+        f'{", ".join(_RECIPES)}.'
     )
-  return batch_size // process_count
+  names = [f.name for f in dataclasses.fields(recipe.Spec)]
+  return recipe.Spec(**{name: data[name] for name in names})
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """What to read and what becomes of it; this is sent to a process.
+
+  Attributes:
+    media: path of a file or folder, or a file's contents.
+    probe: of it.
+    frames: int64 [T], frame numbers in the file.
+    pixels: `View.pixels` of the chosen view.
+    shape: [T, P, P, 3] of the result.
+  """
+
+  media: str | os.PathLike | bytes
+  probe: Probe
+  frames: np.ndarray
+  pixels: Callable[[np.ndarray], np.ndarray]
+  shape: tuple[int, int, int, int]
+
+  def read(self) -> np.ndarray:
+    """Reads it here: uint8 [T, P, P, 3].
+
+    Raises:
+      VideoError: the clip has changed or gone since it was examined.
+    """
+    frames = decode.read_frames(self.media, self.frames, self.probe)
+    return self.pixels(frames)
+
+
+def read(reading: Reading, workers: int = 0) -> np.ndarray:
+  """Reads a clip in one of the processes.
+
+  Args:
+    reading: which clip and how.
+    workers: processes that share the work, see `pool.number`.
+
+  Returns:
+    uint8 [T, P, P, 3].
+
+  Raises:
+    VideoError: as `Reading.read`, and for files that crash or hang a decoder.
+  """
+  try:
+    return shared_pixels.compute(
+        Reading.read,
+        reading,
+        shape=reading.shape,
+        workers=workers,
+        timeout=_SECONDS,
+    )
+  except pool.WorkerDied as e:
+    raise decode.VideoError(
+        f'cannot read the video {reading.probe.name}: {e}.'
+    ) from None
+
+
+def train_clip(
+    source: Source,
+    index: int,
+    spec: Spec,
+    generator: np.random.Generator,
+    query: bool = False,
+) -> Reading:
+  """Chooses a training view of a clip.
+
+  Args:
+    source: the list.
+    index: which of its clips.
+    spec: sizes and switches.
+    generator: of this clip in this epoch or episode.
+    query: whether it is a query of an episode.
+  """
+  total, fps = source.span(index)[1], source.probe(index).fps
+  view = _recipe(spec).train_view(spec, total, fps, generator, query)
+  return _reading(source, index, spec, view)
+
+
+def eval_clip(
+    source: Source,
+    index: int,
+    spec: Spec,
+    view: int = 0,
+    clips: int = 1,
+    crops: int = 1,
+    seed: int = 0,
+) -> Reading:
+  """Chooses one of the fixed views that a clip is scored in.
+
+  Args:
+    source: the list.
+    index: which of its clips.
+    spec: sizes and switches.
+    view: 0 .. clips * crops - 1; the crop changes fastest.
+    clips: temporal windows; one lies in the middle.
+    crops: 1 = centre; 3 = left, centre, right.
+    seed: for recipes that draw frames in testing; with the clip and its
+      window it decides them, so that a clip always looks the same.
+  """
+  total, fps = source.span(index)[1], source.probe(index).fps
+  chosen = _eval_view(spec, total, fps, index, view, clips, crops, seed)
+  return _reading(source, index, spec, chosen)
+
+
+def one_video(path: str, found: Probe) -> Source:
+  """Returns a list of one video, read as those of an evaluation are."""
+  return Source(
+      ClipList('predict', (ClipRecord(path, 0),)),
+      [],
+      files.FileTree(os.path.dirname(path)),
+      {path: found},
+  )
+
+
+def eval_pixels(
+    frames: np.ndarray, spec: Spec, view: int, clips: int, crops: int
+) -> np.ndarray:
+  """Returns what `eval_clip` gives, of frames that are decoded already.
+
+  Args:
+    frames: uint8 [N, H, W, 3], all of a video in their order.
+    spec, view, clips, crops: as for `eval_clip`.
+
+  Returns:
+    uint8 [T, P, P, 3].
+  """
+  # Frames alone have no frames per second, as pictures.
+  chosen = _eval_view(spec, len(frames), 0.0, 0, view, clips, crops, 0)
+  return chosen.pixels(frames[chosen.frames])
+
+
+def decoding(
+    source: Source, index: int, spec: Spec, plainly: bool = False
+) -> Reading:
+  """Returns only the decoding of a clip that is scored; for benchmarks.
+
+  Args:
+    source, index, spec: as for `eval_clip`.
+    plainly: as one would call a decoder oneself: decord where it is exact, else
+      PyAV, frame after frame; B-frames that nobody asked for are decoded too.
+
+  Returns:
+    What gives no pixels when it is read: the frames stay where they are.
+  """
+  clip = eval_clip(source, index, spec)
+  probe = dataclasses.replace(clip.probe, spare='') if plainly else clip.probe
+  nothing = 0, *clip.shape[1:]
+  return dataclasses.replace(
+      clip, probe=probe, pixels=_no_pixels, shape=nothing
+  )
+
+
+def _eval_view(spec, total, fps, index, view, clips, crops, seed) -> View:
+  clip, crop = divmod(view, crops)
+  generator = randomness.generator(seed, 'view', index, clip)
+  place = Place(clip, clips, crop, crops)
+  return _recipe(spec).eval_view(spec, total, fps, place, generator)
+
+
+def _reading(source: Source, index: int, spec: Spec, view: View) -> Reading:
+  frames = source.span(index)[0] + view.frames
+  media, probe = source.media(index), source.probe(index)
+  return Reading(media, probe, frames, view.pixels, spec.shape)
+
+
+def _no_pixels(frames: np.ndarray) -> np.ndarray:
+  return frames[:0]
+
+
+def _recipe(spec: Spec) -> ModuleType:
+  return next(r for r in _RECIPES.values() if type(spec) is r.Spec)

@@ -1,12 +1,11 @@
-"""Rows computed by threads of tf.data, batched and fetched ahead.
+"""Rows of batches -> `tf.data.Dataset` -> numpy batches.
 
-The only use of TensorFlow in reading: a function from row numbers to rows is
-called by its threads in any order, and the batches come out in theirs. Pixels
-are written where they belong in a batch; only numbers pass through tensors,
-which would copy them twice.
+The dataset is range -> map -> batch -> prefetch of real tensors. Its map asks
+the processes of `video.pool` for the pixels of a row, in any order; batches
+come out in theirs. To start at batch N is to begin the range there.
 """
 
-import threading
+import dataclasses
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -14,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.loaders import quiet_tensorflow
+from data_pipelines.loaders import clips, quiet_tensorflow
 from data_pipelines.video import pool
 
 Batch = dict[str, np.ndarray]
-# video, label, mask, index, view.
-Row = tuple[np.ndarray, int, float, int, int]
-_NUMBERS = {
+_TYPES = {
+    'video': np.uint8,
     'label': np.int32,
     'mask': np.float32,
     'index': np.int32,
@@ -28,149 +26,196 @@ _NUMBERS = {
 }
 
 
-class Stream:
-  """An iterator of batches, equal however many threads there are."""
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One row of a batch; by default one of mask 0 that only fills it up.
+
+  Attributes:
+    reading: what to read for it.
+    label, index, view: as in a batch.
+  """
+
+  reading: clips.Reading | None = None
+  label: int = 0
+  index: int = 0
+  view: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+  """All rows of some batches: each is a function of its number.
+
+  Attributes:
+    row: computes row number n; called by several threads.
+    batch_size: rows of a batch.
+    start, stop: the first batch and the one behind the last.
+    spec: of the clips.
+    fields: of a batch, beside 'video'.
+    workers: processes that read, see `pool.number`.
+    prefetch: batches read ahead.
+  """
+
+  row: Callable[[int], Row]
+  batch_size: int
+  start: int
+  stop: int
+  spec: clips.Spec
+  fields: tuple[str, ...] = ('label', 'mask', 'index')
+  workers: int = 0
+  prefetch: int = 2
+
+
+def as_dataset(rows: Rows, work: 'Work | None' = None):
+  """Returns the `tf.data.Dataset` of the batches; reads nothing yet.
+
+  An element has 'video' uint8 [B, T, P, P, 3], 'label' int32 [B], 'mask'
+  float32 [B], 'index' int32 [B] and, in scoring, 'view' int32 [B].
+
+  Args:
+    rows: of the batches.
+    work: what computes a row; by default a new one.
+  """
+  tf = quiet_tensorflow.load()
+  pool.keep_memory()
+  work = work or Work(rows)
+  names = 'video', *rows.fields
+  shapes = {'video': rows.spec.shape}
+
+  # Else its source would be rewritten and stored in a file for nothing.
+  @tf.autograph.experimental.do_not_convert
+  def compute(number):
+    types = [tf.as_dtype(_TYPES[name]) for name in names]
+    values = tf.numpy_function(work, [number], types)
+    for name, value in zip(names, values, strict=True):
+      value.set_shape(shapes.get(name, ()))
+    return dict(zip(names, values, strict=True))
+
+  # More than there are processes: none waits for its next clip.
+  ahead = pool.number(rows.workers) + 2
+  options = tf.data.Options()
+  options.deterministic = True
+  options.autotune.enabled = False
+  options.threading.private_threadpool_size = ahead + 2
+  size = rows.batch_size
+  return (
+      tf.data.Dataset.range(rows.start * size, rows.stop * size)
+      .map(compute, num_parallel_calls=ahead, deterministic=True)
+      .batch(size, drop_remainder=True)
+      .prefetch(rows.prefetch)
+      .with_options(options)
+  )
+
+
+class Work:
+  """Computes rows; holds no reference to who asks for them.
+
+  TensorFlow keeps a function as long as the iterator that calls it. If that
+  kept the iterator's owner as well, a forgotten one would read for ever.
+
+  Attributes:
+    errors: what went wrong, by row number; TensorFlow keeps the text only.
+    closed: whether what is still asked for is of no interest.
+  """
+
+  def __init__(self, rows: Rows):
+    self._rows = rows
+    self._nothing = np.zeros(rows.spec.shape, np.uint8)
+    self.errors: dict[int, Exception] = {}
+    self.closed = False
+
+  def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
+    """Returns the values of a row, the video first."""
+    try:
+      row = Row() if self.closed else self._rows.row(int(number))
+      video = self._nothing
+      if row.reading is not None:
+        video = clips.read(row.reading, self._rows.workers)
+    except Exception as e:
+      self.errors[int(number)] = e
+      raise
+    values = {
+        'label': row.label,
+        'mask': float(row.reading is not None),
+        'index': row.index,
+        'view': row.view,
+    }
+    return video, *(
+        np.asarray(values[name], _TYPES[name]) for name in self._rows.fields
+    )
+
+
+class Batches:
+  """An iterator of numpy batches and a context manager.
+
+  The batches do not depend on the number of processes and threads.
+  """
 
   def __init__(
-      self,
-      row: Callable[[int], Row],
-      start: int,
-      stop: int,
-      batch_size: int,
-      video_shape: tuple[int, int, int, int],
-      workers: int,
-      prefetch: int,
+      self, rows: Rows, finish: Callable[[int, Batch], Batch] | None = None
   ):
     """Starts nothing before the first batch is asked for.
 
     Args:
-      row: computes row number n; called by several threads.
-      start, stop: row numbers, multiples of batch_size.
-      batch_size: rows of a batch.
-      video_shape: [T, P, P, 3] of the uint8 video in a row.
-      workers: threads.
-      prefetch: batches computed ahead.
+      rows: of the batches.
+      finish: makes what is given of a batch's number and its rows.
     """
-    self._work = _Work(row, (batch_size, *video_shape))
-    self._range, self._batch_size = (start, stop), batch_size
-    self._next = start // batch_size
-    self._prefetch = prefetch
-    self._workers = workers
+    self._rows, self._finish, self._next = rows, finish, rows.start
+    self._work = Work(rows)
     # The iterator of tf.data, in a list so that the finalizer can drop it.
-    self._held: list[Any] = []
-    self._rows, self._waited, self._started = 0, 0.0, 0.0
+    self._held: list[Iterator[Any]] = []
+    self._given, self._waited, self._started = 0, 0.0, 0.0
     # Also at exit: threads that call Python must stop before Python does.
-    self._finish = weakref.finalize(self, _stop, self._work, self._held)
+    self._end = weakref.finalize(self, _stop, self._work, self._held)
 
   def __iter__(self) -> Iterator[Batch]:
     return self
 
   def __next__(self) -> Batch:
-    """The next batch; raises what `row` raised, at the batch it belongs to."""
+    """Returns the next batch, or raises what went wrong in one of its rows."""
     if self._work.closed:
       raise StopIteration
     if not self._held:
-      self._held.append(self._open())
+      self._held.append(
+          as_dataset(self._rows, self._work).as_numpy_iterator()
+      )
       self._started = time.perf_counter()
     now = time.perf_counter()
-    failed = next(self._held[0])
-    if failed.any():
-      error = self._work.errors[int(failed[failed > 0][0]) - 1]
+    try:
+      batch = next(self._held[0])
+    except StopIteration:
+      raise
+    except Exception:
       self.close()
-      raise error
+      if self._work.errors:
+        raise self._work.errors[min(self._work.errors)] from None
+      raise
     self._waited += time.perf_counter() - now
-    self._rows += len(failed)
+    self._given += self._rows.batch_size
     self._next += 1
-    batch = self._work.batches.pop(self._next - 1, None)
-    if batch is None:  # Closed by another thread meanwhile.
-      raise StopIteration
-    return batch
+    return self._finish(self._next - 1, batch) if self._finish else batch
 
   def stats(self) -> dict[str, float]:
-    """{'clips_per_second', 'wait_seconds'} since the first batch.
+    """Returns {'clips_per_second', 'wait_seconds'} since the first batch.
 
     The wait is the time in which the caller stood still for a batch.
     """
-    seconds = time.perf_counter() - self._started if self._rows else 0.0
+    passed = time.perf_counter() - self._started if self._given else 0.0
     return {
-        'clips_per_second': self._rows / seconds if seconds else 0.0,
+        'clips_per_second': self._given / passed if passed else 0.0,
         'wait_seconds': self._waited,
     }
 
   def close(self):
-    """Stops the threads and waits for them."""
-    self._finish()
+    """Stops the reading and waits until it has stopped."""
+    self._end()
 
-  def _open(self) -> Iterator:
-    tf = quiet_tensorflow.load()
-    pool.keep_memory()
-    work = self._work
+  def __enter__(self) -> 'Batches':
+    return self
 
-    # Else its source would be rewritten and stored in a file for nothing.
-    @tf.autograph.experimental.do_not_convert
-    def compute(number):
-      failed = tf.numpy_function(work.compute, [number], tf.int64)
-      failed.set_shape(())
-      return failed
-
-    options = tf.data.Options()
-    options.deterministic = True
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = self._workers + 2
-    data = (
-        tf.data.Dataset.range(*self._range)
-        .map(compute, num_parallel_calls=self._workers, deterministic=True)
-        .batch(self._batch_size, drop_remainder=True)
-        .prefetch(self._prefetch)
-        .with_options(options)
-    )
-    return data.as_numpy_iterator()
+  def __exit__(self, *_):
+    self.close()
 
 
-class _Work:
-  """What the threads do; holds no reference to a loader.
-
-  TensorFlow keeps a function as long as the iterator that calls it. If that
-  kept the loader as well, a forgotten loader would decode for ever.
-  """
-
-  def __init__(self, row: Callable[[int], Row], shape: tuple[int, ...]):
-    self._row, self._shape = row, shape
-    self._lock = threading.Lock()
-    # Begun and not yet taken, by their number.
-    self.batches: dict[int, Batch] = {}
-    self.errors: dict[int, Exception] = {}
-    self.closed = False
-
-  def compute(self, number: np.int64) -> np.int64:
-    """Puts a row into its batch; gives 0, or its number + 1 if it failed.
-
-    An exception would reach the caller as TensorFlow's and without its class.
-    """
-    try:
-      if not self.closed:
-        batch, place = divmod(int(number), self._shape[0])
-        video, *numbers = self._row(int(number))
-        target = self._batch(batch)
-        target['video'][place] = video
-        for name, value in zip(_NUMBERS, numbers, strict=True):
-          target[name][place] = value
-    except Exception as e:
-      self.errors[int(number)] = e
-      return np.int64(number + 1)
-    return np.int64(0)
-
-  def _batch(self, number: int) -> Batch:
-    with self._lock:
-      if number not in self.batches:
-        self.batches[number] = {'video': np.empty(self._shape, np.uint8)} | {
-            name: np.empty(self._shape[0], dtype)
-            for name, dtype in _NUMBERS.items()
-        }
-      return self.batches[number]
-
-
-def _stop(work: _Work, held: list[Any]):
+def _stop(work: Work, held: list[Iterator[Any]]):
   work.closed = True
   held.clear()
-  work.batches.clear()

@@ -1,279 +1,137 @@
-"""Batches of episodes with their pixels, for training and for scoring.
+"""N-way K-shot episodes as positions of clips in a list; no pixels here.
 
-As in `loader`, what stands in a row is a function of (seed, number of the
-episode, clip): starting later costs nothing, and processes share each batch
-without talking to each other.
+Episode number i is a function of the seed, the list and i alone. So any
+episode is as cheap to reach as the first, and processes need not agree on
+anything. The order within an episode is fixed: K support clips of the first
+class, of the second, ...; then Q queries of the first class, and so on.
 """
 
-from collections.abc import Iterator
+import dataclasses
+import functools
+import hashlib
 
 import numpy as np
 
 from data_pipelines import randomness
-from data_pipelines.lists.episodes import EpisodeList
-from data_pipelines.loaders import clip_frames
-from data_pipelines.loaders.clip_frames import FrameSpec
-from data_pipelines.loaders.clips import EvalLoader, share_of
-from data_pipelines.loaders.dataset import Batch, Row, Stream
-from data_pipelines.loaders.source import Source
-from data_pipelines.video import pool
+from data_pipelines.errors import UserError
+from data_pipelines.lists.clips import ClipList
 
 
-class TrainEpisodes:
-  """Endless batches of distinct episodes; a context manager and an iterator.
-
-  A batch has the fields of `batch.EPISODES`, with E the share of this process.
-  A clip looks different in every episode.
+@dataclasses.dataclass(frozen=True, eq=False)
+class EpisodeList:
+  """Episodes of a list of clips.
 
   Attributes:
-    batch_size: episodes per optimizer step over all processes.
+    clips: the list; labels are its records'.
+    class_names: by label, for messages.
+    way, shot, query: N classes, K support and Q query clips of each.
+    seed: of the draws.
+    num: how many there are; 0 = no end.
 
-  Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
-  Differs: there all processes train on the same episodes.
+  Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py: N classes without
+    replacement, then K + Q distinct clips of each.
+  Differs: the original ignores the number of the episode, so that its
+    processes draw the same ones; and it shuffles support and query clips,
+    which changes no score.
   """
 
-  def __init__(
-      self,
-      source: Source,
-      episodes: EpisodeList,
-      per_step: int,
-      spec: FrameSpec,
-      seed: int,
-      start_step: int = 0,
-      process_index: int = 0,
-      process_count: int = 1,
-      workers: int = 0,
-      prefetch: int = 2,
-  ):
-    """Decodes nothing before the first batch is asked for.
+  clips: ClipList
+  class_names: list[str]
+  way: int
+  shot: int
+  query: int
+  seed: int = 0
+  num: int = 0
 
-    Args:
-      source: the training clips.
-      episodes: of them; after the last one the first follows again.
-      per_step: episodes per optimizer step over all processes.
-      spec: how a clip becomes frames.
-      seed: of frames, crops and colours.
-      start_step: batches that were already consumed.
-      process_index, process_count: which share of each batch to give.
-      workers: clips read at once, see `pool.number`; 0 = one per core.
-      prefetch: batches decoded ahead.
-
-    Raises:
-      UserError: the episodes of a step do not divide over the processes.
-    """
-    self.batch_size = per_step
-    share = share_of(
-        per_step, process_count, 'episodes', 'episodes.per_step'
-    )
-    self._episodes, self._share = episodes, share
-    size, support = episodes.clips_per_episode, episodes.num_support
-    kept = _Kept(episodes)
-    workers = pool.number(workers)
-
-    def first(step: int) -> int:
-      return step * per_step + process_index * share
-
-    def row(number: int) -> Row:
-      place, slot = divmod(number, size)
-      step, inside = divmod(place, share)
-      episode = first(step) + inside
-      clip = int(kept.clips(episode)[slot])
-      generator = randomness.generator(seed, 'episode clip', episode, clip)
-      query = slot >= support
-      video = clip_frames.read(
-          clip_frames.train_clip(source, clip, spec, generator, query),
-          workers,
+  def __post_init__(self):
+    for name in ('way', 'shot', 'query'):
+      if getattr(self, name) < 1:
+        raise UserError(
+            f'episodes need {name} of 1 or more, not {getattr(self, name)}.'
+        )
+    groups, need = self._groups, self.shot + self.query
+    if len(groups) < self.way:
+      raise UserError(
+          f'episodes of {self.way} ways need {self.way} classes, but the '
+          f'{self.clips.name} list ({self.clips.origin}) has {len(groups)}.\n'
+          '  Use fewer ways (episodes.way, episodes.test_way).'
       )
-      return video, 0, 1.0, clip, 0
-
-    self._first, self._kept, self._step = first, kept, start_step
-    rows = share * size
-    self._stream = Stream(
-        row,
-        start_step * rows,
-        # Endless; a multiple of the rows keeps the last batch whole.
-        rows << 40,
-        rows,
-        spec.shape,
-        workers,
-        prefetch,
-    )
-
-  def __iter__(self) -> Iterator[Batch]:
-    return self
-
-  def __next__(self) -> Batch:
-    rows = next(self._stream)
-    start, self._step = self._first(self._step), self._step + 1
-    return _batch(rows, self._kept.batch(start, self._share))
-
-  def stats(self) -> dict[str, float]:
-    """{'clips_per_second', 'wait_seconds'} since the first batch."""
-    return self._stream.stats()
-
-  def close(self):
-    """Stops decoding."""
-    self._stream.close()
-
-  def __enter__(self) -> 'TrainEpisodes':
-    return self
-
-  def __exit__(self, *_):
-    self.close()
-
-
-class EvalEpisodes:
-  """A list that is scored in episodes (`episode_eval.EpisodeSet`).
-
-  A clip looks the same in all of them: what is drawn for it depends on the
-  seed and the clip. So its features can be computed once.
-
-  Attributes:
-    name, class_names: of the list.
-    num_clips: clips in the list.
-    num_views: 1.
-    num_batches: batches of episodes in one pass.
-    episodes: which clips each is made of.
-    from_bank: whether each clip's features should be computed once.
-    batch_sizes: rows of a batch over all processes, by config key.
-    views: what decides how clips look and in which batches they come.
-  """
-
-  num_views = 1
-
-  def __init__(
-      self,
-      source: Source,
-      episodes: EpisodeList,
-      batch_size: int,
-      spec: FrameSpec,
-      seed: int = 0,
-      from_bank: bool = True,
-      per_batch: int = 0,
-      process_index: int = 0,
-      process_count: int = 1,
-      workers: int = 0,
-      prefetch: int = 2,
-  ):
-    """Decodes nothing yet.
-
-    Args:
-      source: the clips.
-      episodes: of them, with an end.
-      batch_size: clips per batch over all processes, for the bank.
-      spec: how a clip becomes frames.
-      seed: of the frames, for recipes that draw them in scoring.
-      from_bank: kept for the reader of `episodes`.
-      per_batch: episodes per batch over all processes; 0 = one per process.
-      process_index, process_count: which share of each batch to give.
-      workers: clips read at once, see `pool.number`; 0 = one per core.
-      prefetch: batches decoded ahead.
-
-    Raises:
-      UserError: a batch does not divide over the processes.
-    """
-    if not episodes.num:
-      raise ValueError('scoring needs a number of episodes.')
-    shared = {'workers': pool.number(workers), 'prefetch': prefetch}
-    self._clips = EvalLoader(
-        source,
-        batch_size,
-        spec,
-        seed=seed,
-        process_index=process_index,
-        process_count=process_count,
-        **shared,
-    )
-    self.name, self.class_names = source.name, source.class_names
-    self.num_clips = len(source)
-    self.episodes, self.from_bank = episodes, from_bank
-    per_batch = per_batch or process_count
-    self.batch_sizes = {'eval.batch_size': batch_size}
-    if not from_bank:
-      self.batch_sizes['episodes.per_step'] = per_batch
-    self.views = repr((spec, seed, batch_size))
-    self._share = share_of(per_batch, process_count, 'episodes')
-    self._per_batch, self._offset = per_batch, process_index * self._share
-    self.num_batches = -(-episodes.num // per_batch)
-    self._source, self._spec, self._seed = source, spec, seed
-    self._shared = shared
-
-  def batches(self, first: int = 0) -> Iterator[Batch]:
-    """Every clip of the list once, as `EvalLoader.batches`."""
-    return self._clips.batches(first)
-
-  def episode_batches(self, start: int = 0) -> Iterator[Batch]:
-    """Batches of episodes with their pixels; the last one is filled up.
-
-    Args:
-      start: episodes to leave out at the beginning.
-    """
-    size = self.episodes.clips_per_episode
-    padding = np.zeros(self._spec.shape, np.uint8)
-    kept = _Kept(self.episodes)
-
-    def first(batch: int) -> int:
-      return start + batch * self._per_batch + self._offset
-
-    def row(number: int) -> Row:
-      place, slot = divmod(number, size)
-      batch, inside = divmod(place, self._share)
-      episode = first(batch) + inside
-      if episode >= self.episodes.num:
-        return padding, 0, 0.0, 0, 0
-      clip = int(kept.clips(episode)[slot])
-      video = clip_frames.read(
-          clip_frames.eval_clip(
-              self._source, clip, self._spec, seed=self._seed
-          ),
-          self._shared['workers'],
+    few = [label for label, group in groups.items() if len(group) < need]
+    if few:
+      raise UserError(
+          f'{len(few)} of {len(groups)} classes of the {self.clips.name} list '
+          f'({self.clips.origin}) have fewer than {self.shot} + {self.query} '
+          f'clips (shots and queries of an episode), such as '
+          f'{self.class_names[few[0]]!r} with {len(groups[few[0]])}.\n'
+          '  Use fewer (episodes.shot, episodes.query, episodes.test_shot, '
+          'episodes.test_query), or leave the class out of the list.'
       )
-      return video, 0, 1.0, clip, 0
 
-    rows = self._share * size
-    count = -(-max(self.episodes.num - start, 0) // self._per_batch)
-    stream = Stream(
-        row, 0, count * rows, rows, self._spec.shape, **self._shared
-    )
-    try:
-      for number, pixels in enumerate(stream):
-        yield _batch(pixels, self.episodes.batch(first(number), self._share))
-    finally:
-      stream.close()
+  @property
+  def clips_per_episode(self) -> int:
+    """V = N * (K + Q)."""
+    return self.way * (self.shot + self.query)
 
+  @property
+  def num_support(self) -> int:
+    """N * K; the clips behind them are queries."""
+    return self.way * self.shot
 
-class _Kept:
-  """Episodes that are in work: every one of their clips asks for them."""
+  @functools.cached_property
+  def hash(self) -> str:
+    """SHA-256 of what decides the episodes, and of the list."""
+    parts = [self.clips.hash, self.way, self.shot, self.query, self.num]
+    parts += ['drawn', self.seed]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
-  def __init__(self, episodes: EpisodeList):
-    self._episodes = episodes
-    self._clips: dict[int, np.ndarray] = {}
-
-  def clips(self, number: int) -> np.ndarray:
-    """The clips of an episode; numbers behind the end begin anew."""
-    found = self._clips.get(number)
-    if found is None:
-      found = self._episodes.episode(self._within(number))
-      if len(self._clips) > 64:
-        self._clips = {}
-      self._clips[number] = found
-    return found
+  def episode(self, number: int) -> np.ndarray:
+    """The clips of one episode, int32 [V], in their fixed order."""
+    groups = self._groups
+    # The name, so that lists of equal sizes have episodes of their own.
+    stream = f'episode of {self.clips.name}'
+    generator = randomness.generator(self.seed, stream, number)
+    labels = sorted(groups)
+    chosen = generator.choice(len(labels), self.way, replace=False)
+    drawn = np.stack([
+        generator.choice(
+            groups[labels[k]], self.shot + self.query, replace=False
+        )
+        for k in chosen
+    ])
+    support, query = drawn[:, : self.shot], drawn[:, self.shot :]
+    return np.concatenate([support.ravel(), query.ravel()]).astype(np.int32)
 
   def batch(self, start: int, rows: int) -> dict[str, np.ndarray]:
-    """As `EpisodeList.batch`, where every episode exists."""
-    parts = [
-        self._episodes.batch(self._within(start + k), 1) for k in range(rows)
-    ]
-    return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    """Episodes start .. start + rows - 1; those that do not exist have mask 0.
 
-  def _within(self, number: int) -> int:
-    return number % self._episodes.num if self._episodes.num else number
+    Returns:
+      'clips' int32 [rows, V], positions in the list, and the fields of
+      `batch.EPISODES` but 'video'.
+    """
+    there = rows if not self.num else int(np.clip(self.num - start, 0, rows))
+    clips = np.zeros((rows, self.clips_per_episode), np.int32)
+    for row in range(there):
+      clips[row] = self.episode(start + row)
+    mask = np.arange(rows) < there
+    way = self._labels[clips[:, : self.num_support : self.shot]]
+    label = np.repeat(np.arange(self.way, dtype=np.int32), self.query)
+    return {
+        'clips': clips,
+        'label': np.where(mask[:, None], label, 0).astype(np.int32),
+        'way': np.where(mask[:, None], way, 0).astype(np.int32),
+        'mask': mask.astype(np.float32),
+        'index': np.where(mask, start + np.arange(rows), 0).astype(np.int32),
+    }
 
+  @functools.cached_property
+  def _groups(self) -> dict[int, np.ndarray]:
+    """Label -> positions of its clips, in list order."""
+    labels = self._labels
+    return {
+        int(label): np.flatnonzero(labels == label)
+        for label in np.unique(labels)
+    }
 
-def _batch(rows: Batch, episodes: dict[str, np.ndarray]) -> Batch:
-  """Joins the pixels of rows of clips with what the episodes are."""
-  video = rows['video']
-  video = video.reshape(*episodes['clips'].shape, *video.shape[1:])
-  return {'video': video} | {
-      k: v for k, v in episodes.items() if k != 'clips'
-  }
+  @functools.cached_property
+  def _labels(self) -> np.ndarray:
+    return np.asarray([r.label for r in self.clips.records], np.int32)

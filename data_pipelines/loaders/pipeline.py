@@ -3,64 +3,63 @@
 import json
 import os
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from data_pipelines.errors import UserError
-from data_pipelines.lists import episodes
-from data_pipelines.loaders import clip_frames, clips, open_data
-from data_pipelines.loaders import episodes as episode_loader
-from data_pipelines.video import pool
+from data_pipelines.loaders import clips, loader, open_data
+from data_pipelines.loaders.dataset import Batches
+from data_pipelines.loaders.episodes import EpisodeList
+from data_pipelines.loaders.loader import EvalSet, Loader
 
 
-class Lists:
-  """The lists of a run, whatever their batches are.
+class Pipeline:
+  """The batches of a run, of clips or of episodes.
 
   Attributes:
     class_names: K names in label order.
     description: JSON values for the run card: lists, hashes, counts.
+    batch_size: rows (clips or episodes) of a training batch over all
+      processes; fewer clips than config.batch_size if the list is shorter.
+    batch_key: the config key that sets it, for messages.
+    steps_per_epoch: steps that the learning rate's schedule calls an epoch; 0
+      without training clips.
+    total_steps, eval_every_steps, checkpoint_every_steps: in steps what
+      config.train has in epochs, or config.episodes in episodes.
+    evals: list name -> what is scored; 'val' is for selection.
   """
 
   def __init__(
-      self,
-      config,
-      sets: open_data.DataSets,
-      process_index: int,
-      process_count: int,
+      self, config: Any, sets: open_data.DataSets, read: Loader, episodic: bool
   ):
-    """Decodes nothing yet.
+    """Reads nothing yet.
 
     Args:
       config: the whole config.
-      sets: the lists.
-      process_index, process_count: which share of each batch to give.
+      sets: its lists.
+      read: how they are read.
+      episodic: whether batches are episodes.
+
+    Raises:
+      UserError: lists that the episodes cannot be drawn from, or batches that
+        do not divide over the processes.
     """
-    self._config, self._sets = config, sets
-    self._shared = {
-        'spec': clip_frames.spec_of(config.data),
-        'process_index': process_index,
-        'process_count': process_count,
-        'workers': pool.number(config.data.workers),
-        'prefetch': config.data.prefetch,
+    self.class_names, self.description = sets.class_names, sets.description
+    self._config, self._sets, self._read = config, sets, read
+    self._episodes = None
+    (self._plan_episodes if episodic else self._plan_clips)()
+    self.evals = {
+        name: self._eval_set(source, episodic)
+        for name, source in sets.evals().items()
     }
-    self.class_names = sets.class_names
-    self.description = sets.description
 
-  def examples(self, name: str, most: int) -> Iterator[tuple[np.ndarray, str]]:
-    """A few clips of a list, spread over it: (frames, class name).
-
-    Frames are uint8 [T, H, W, 3], the middle view.
-    """
-    source = self._sets.evals()[name]
-    chosen = np.linspace(0, len(source) - 1, min(most, len(source)))
-    for index in dict.fromkeys(int(i) for i in chosen):
-      clip = clip_frames.eval_clip(
-          source, index, self._shared['spec'], seed=self._config.seed
+  def train(self, start_step: int) -> Batches:
+    """Returns endless training batches from a step on; use it with `with`."""
+    source, size = self._sets.train, self._config.batch_size
+    if self._episodes:
+      return self._read.train_episodes(
+          source, self._episodes, self.batch_size, start_step
       )
-      pixels = clip_frames.read(clip, self._shared['workers'])
-      yield pixels, source.class_names[source.records[index].label]
+    return self._read.train(source, size, start_step)
 
   def write(self, folder: str | os.PathLike):
     """Writes the lists and class names of a run into its folder."""
@@ -71,86 +70,19 @@ class Lists:
         encoding='utf-8',
     )
 
-
-class ClipPipeline(Lists):
-  """Batches of clips.
-
-  Attributes:
-    batch_size: rows of a training batch over all processes; fewer than
-      config.batch_size if the list is shorter.
-    steps_per_epoch: whole batches in one pass; 0 without training clips.
-    total_steps, eval_every_steps, checkpoint_every_steps: config.train's
-      epochs in steps.
-    evals: list name -> what scores it; 'val' is for selection.
-  """
-
-  batch_key = 'batch_size'
-
-  def __init__(self, *args):
-    """As `Lists`."""
-    super().__init__(*args)
-    config, sets = self._config, self._sets
-    size = len(sets.train) if sets.train else 0
+  def _plan_clips(self):
+    config, train = self._config, self._config.train
+    size = len(self._sets.train) if self._sets.train else 0
+    self.batch_key = 'batch_size'
     self.batch_size = min(config.batch_size, size)
-    self.steps_per_epoch = (
-        clips.steps_per_epoch(size, config.batch_size) if size else 0
-    )
-    self.total_steps = config.train.epochs * self.steps_per_epoch
-    self.eval_every_steps = (
-        config.train.eval_every_epochs * self.steps_per_epoch
-    )
-    self.checkpoint_every_steps = (
-        config.train.checkpoint_every_epochs * self.steps_per_epoch
-    )
-    self.evals = {
-        name: clips.EvalLoader(
-            source,
-            config.eval.batch_size or config.batch_size,
-            clips=config.eval.clips,
-            crops=config.eval.crops,
-            seed=config.seed,
-            **self._shared,
-        )
-        for name, source in sets.evals().items()
-    }
+    epoch = loader.steps_per_epoch(size, config.batch_size) if size else 0
+    self.steps_per_epoch = epoch
+    self.total_steps = train.epochs * epoch
+    self.eval_every_steps = train.eval_every_epochs * epoch
+    self.checkpoint_every_steps = train.checkpoint_every_epochs * epoch
 
-  def train(self, start_step: int) -> clips.TrainLoader:
-    """Endless training batches from a step on; use it with `with`."""
-    return clips.TrainLoader(
-        self._sets.train,
-        self._config.batch_size,
-        seed=self._config.seed,
-        start_step=start_step,
-        **self._shared,
-    )
-
-
-class EpisodePipeline(Lists):
-  """Batches of episodes.
-
-  Attributes:
-    batch_size: episodes of a training batch over all processes.
-    steps_per_epoch, total_steps, eval_every_steps, checkpoint_every_steps:
-      config.episodes in steps.
-    evals: list name -> what scores it; 'val' is for selection.
-  """
-
-  batch_key = 'episodes.per_step'
-
-  def __init__(self, *args):
-    """As `Lists`.
-
-    Raises:
-      UserError: lists that the episodes cannot be drawn from.
-    """
-    super().__init__(*args)
-    config, sets = self._config, self._sets
-    own = config.episodes
-    self.batch_size = own.per_step
-
-    def steps(number: int) -> int:
-      return max(number // own.per_step, 1)
-
+  def _plan_episodes(self):
+    own = self._config.episodes
     if own.train_episodes % own.per_step:
       low = own.train_episodes - own.train_episodes % own.per_step
       fits = [n for n in (low, low + own.per_step) if n]
@@ -159,70 +91,48 @@ class EpisodePipeline(Lists):
           f'of steps of episodes.per_step={own.per_step}. Use '
           f'{" or ".join(map(str, fits))}.'
       )
-    self.steps_per_epoch = steps(own.epoch_episodes)
-    self.total_steps = steps(own.train_episodes)
-    self.eval_every_steps = steps(own.eval_every_episodes)
-    self.checkpoint_every_steps = self.eval_every_steps
-    self._train = None
-    if sets.train:
-      self._train = self._episodes(sets.train, own.way, own.shot, own.query)
-    self.evals = {
-        name: episode_loader.EvalEpisodes(
-            source,
-            self._to_score(source),
-            config.eval.batch_size or config.batch_size,
-            seed=config.seed,
-            from_bank=own.bank,
-            per_batch=own.per_step,
-            **self._shared,
+    self.batch_key, self.batch_size = 'episodes.per_step', own.per_step
+    self.steps_per_epoch, self.total_steps, self.eval_every_steps = (
+        max(number // own.per_step, 1)
+        for number in (
+            own.epoch_episodes, own.train_episodes, own.eval_every_episodes,
         )
-        for name, source in sets.evals().items()
-    }
-    for name, data in self.evals.items():
-      self.description['lists'][name]['episodes'] = {
-          'sha256': data.episodes.hash,
-          'way': data.episodes.way,
-          'shot': data.episodes.shot,
-          'query': data.episodes.query,
-          'number': data.episodes.num,
-      }
+    )  # fmt: skip
+    self.checkpoint_every_steps = self.eval_every_steps
+    if self._sets.train:
+      self._episodes = self._episodes_of(
+          self._sets.train, own.way, own.shot, own.query
+      )
 
-  def train(self, start_step: int) -> episode_loader.TrainEpisodes:
-    """Endless training batches from a step on; use it with `with`."""
-    return episode_loader.TrainEpisodes(
-        self._sets.train,
-        self._train,
-        self._config.episodes.per_step,
-        seed=self._config.seed,
-        start_step=start_step,
-        **self._shared,
-    )
-
-  def write(self, folder: str | os.PathLike):
-    """Also writes which clips each episode to score is made of."""
-    super().write(folder)
-    for name, data in self.evals.items():
-      data.episodes.write(pathlib.Path(folder) / 'lists' / _listing(name))
-
-  def _to_score(self, source) -> episodes.EpisodeList:
-    own = self._config.episodes
+  def _eval_set(self, source, episodic: bool) -> EvalSet:
+    config, own = self._config, self._config.episodes
+    size = config.eval.batch_size or config.batch_size
+    if not episodic:
+      views = config.eval.clips, config.eval.crops
+      return EvalSet(self._read, source, size, *views)
     way, shot = own.test_way or own.way, own.test_shot or own.shot
-    return self._episodes(source, way, shot, own.test_query, own.test_episodes)
-
-  def _episodes(self, source, way, shot, query, num=0) -> episodes.EpisodeList:
-    return episodes.EpisodeList(
-        source.clips,
-        source.class_names,
-        way,
-        shot,
-        query,
-        self._config.seed,
-        num,
+    episodes = self._episodes_of(
+        source, way, shot, own.test_query, own.test_episodes
+    )
+    self.description['lists'][source.name]['episodes'] = {
+        'sha256': episodes.hash,
+        'way': way,
+        'shot': shot,
+        'query': own.test_query,
+        'number': own.test_episodes,
+    }
+    return EvalSet(
+        self._read,
+        source,
+        size,
+        episodes=episodes,
+        per_batch=own.per_step,
+        from_bank=own.bank,
     )
 
-
-def _listing(name: str) -> str:
-  return f'{name}-episodes.txt'
+  def _episodes_of(self, source, way, shot, query, num=0) -> EpisodeList:
+    names, seed = source.class_names, self._config.seed
+    return EpisodeList(source.clips, names, way, shot, query, seed, num)
 
 
 def open_pipeline(
@@ -232,7 +142,7 @@ def open_pipeline(
     process_count: int = 1,
     evaluate_only: bool = False,
     episodic: bool = False,
-) -> ClipPipeline | EpisodePipeline:
+) -> Pipeline:
   """Reads the lists of a config and examines their clips.
 
   Args:
@@ -253,5 +163,12 @@ def open_pipeline(
       config.cache_dir,
       evaluate_only,
   )
-  kind = EpisodePipeline if episodic else ClipPipeline
-  return kind(config, sets, process_index, process_count)
+  read = Loader(
+      clips.spec_of(config.data),
+      config.seed,
+      process_index,
+      process_count,
+      config.data.workers,
+      config.data.prefetch,
+  )
+  return Pipeline(config, sets, read, episodic)

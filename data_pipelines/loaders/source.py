@@ -2,9 +2,10 @@
 
 import dataclasses
 import os
-from typing import Protocol
 
 from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.stores.files import FileTree
+from data_pipelines.stores.tfds import TfdsStore
 from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
 
@@ -13,23 +14,9 @@ from data_pipelines.video.probes import Probe
 _TOLERATED_PICTURES = 2
 
 
-class Media(Protocol):
-  """Where encoded clips come from."""
-
-  def media(self, key: str) -> str | os.PathLike | bytes:
-    """The path of a clip's file, or its contents."""
-
-  # The number of the picture that lists call frame 0; None = the first one
-  # there is.
-  counts_from: int | None
-
-  def stored(self, record: ClipRecord) -> str:
-    """The key under which a record's frames are."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """One list of clips, all of them examined.
+  """One list of clips that can be read: each has a file and a probe.
 
   Attributes:
     clips: the list.
@@ -40,44 +27,47 @@ class Source:
 
   clips: ClipList
   class_names: list[str]
-  store: Media
+  store: FileTree | TfdsStore
   probes: dict[str, Probe]
 
   @property
   def name(self) -> str:
-    """'train', 'val', or a test list's name."""
+    """Returns 'train', 'val', or a test list's name."""
     return self.clips.name
 
   @property
   def records(self) -> tuple[ClipRecord, ...]:
-    """The clips in order; a batch's 'index' counts them."""
+    """Returns the clips in order; a batch's 'index' counts them."""
     return self.clips.records
 
   @property
   def hash(self) -> str:
-    """SHA-256 of the list."""
+    """Returns the SHA-256 of the list."""
     return self.clips.hash
 
   def __len__(self) -> int:
     return len(self.records)
 
-  def read(self, index: int) -> tuple[str | os.PathLike | bytes, Probe]:
-    """The encoded clip (path or contents) and its probe."""
-    key = self.store.stored(self.records[index])
-    return self.store.media(key), self.probes[key]
+  def media(self, index: int) -> str | os.PathLike | bytes:
+    """Returns the path of a clip's file, or its contents."""
+    return self.store.media(self.store.stored(self.records[index]))
+
+  def probe(self, index: int) -> Probe:
+    """Returns what is known of a clip's file."""
+    return self.probes[self.store.stored(self.records[index])]
 
   def span(self, index: int) -> tuple[int, int]:
-    """(first frame, frames) of a clip; less than the file for a piece."""
-    record = self.records[index]
-    probe = self.probes[self.store.stored(record)]
-    first, stop = frames_of(record, probe, self.store.counts_from)
+    """Returns (first frame, frames) of a clip: part of a file for a piece."""
+    first, stop = frames_of(
+        self.records[index], self.probe(index), self.store.counts_from
+    )
     return first, stop - first
 
 
 def frames_of(
     record: ClipRecord, probe: Probe, counts_from: int | None = None
 ) -> tuple[int, int]:
-  """The frames first..stop - 1 of a file that are a record's clip.
+  """Returns (first, stop): which frames of a file are a record's clip.
 
   Args:
     record: a whole file, or a piece by seconds or frame numbers.

@@ -213,13 +213,16 @@ def reason(error: Exception) -> str:
 
 def _decodable(container, stream) -> Iterator[av.Packet]:
   """Yields packets from the first key frame on; all if none is marked."""
-  for wait in (True, False):
-    for packet in container.demux(stream):
-      wait = wait and not packet.is_keyframe
-      # An empty packet in mid-stream is AVI's "as before". The decoder would
-      # take it for the end.
-      if not wait and (packet.size or packet.dts is None):
-        yield packet
-    if not wait:
-      return
-    container.seek(0, any_frame=True)
+  waiting: list[av.Packet] | None = []
+  for packet in container.demux(stream):
+    # An empty packet in mid-stream is AVI's "as before". The decoder would
+    # take it for the end.
+    if not packet.size and packet.dts is not None:
+      continue
+    if packet.is_keyframe:
+      waiting = None
+    if waiting is None:
+      yield packet
+    else:
+      waiting.append(packet)
+  yield from waiting or ()

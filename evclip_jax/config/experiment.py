@@ -1,6 +1,7 @@
 """What a file in `configs/` calls: the schema plus one method's settings."""
 
 import dataclasses
+import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,35 +58,69 @@ def use_recipe(config: ml_collections.ConfigDict, method: str = ''):
   config.update_from_flattened_dict(recipe)
 
 
-def row(
-    config: ml_collections.ConfigDict, method: str, settings: dict[str, Any]
-) -> ml_collections.ConfigDict:
-  """Returns the same experiment with another method or other settings of it.
+def rows(
+    config: ml_collections.ConfigDict,
+) -> dict[str, ml_collections.ConfigDict]:
+  """Returns the config of each row of `compare`, by its name.
 
-  Args:
-    config: a full config; left as it is.
-    method: the row's method.
-    settings: values that differ from the config's settings (same method) or
-      from the method's defaults (another method).
-
-  Returns:
-    A new locked config without `compare`.
+  A row starts from the config. One of another method than the config's gets
+  what that method's authors use (`RECIPE`) in place of what the authors of the
+  config's method use, but for the choice of clips. Then come its `settings`
+  and the values of its `config`.
 
   Raises:
-    UserError: there is no such method or setting.
+    UserError: an unknown key or method, or two rows of one name.
   """
-  out = identity.from_dict(identity.to_dict(config)).unlock()
-  out.compare = ()
+  out = {}
+  for spec in config.compare:
+    _check_keys('compare', spec, ('name', 'method', 'settings', 'config'))
+    name = spec.get('name', spec.get('method'))
+    if not name or name in out:
+      raise UserError(f'compare: each row needs a name of its own: {spec}.')
+    out[name] = _row(config, spec)
+  return out
+
+
+def _row(config, spec: dict[str, Any]) -> ml_collections.ConfigDict:
+  own = identity.from_dict(identity.to_dict(config)).unlock()
+  own.compare = ()
+  method = spec.get('method', config.method.name)
   if method != config.method.name:
-    _set_method(out, method)
-  for key, value in settings.items():
-    if key not in out.method.settings:
+    if recipe := _recipe(method):
+      for key in _recipe(config.method.name):
+        own.update_from_flattened_dict({key: schema.KEYS[key].default})
+      own.update_from_flattened_dict(recipe)
+      own = choose_variant(own).unlock()
+    _set_method(own, method)
+  settings, changes = spec.get('settings', {}), spec.get('config', {})
+  _check_keys(f'method.settings of {method}', settings, own.method.settings)
+  known = [*schema.KEYS, *identity.flat(config)]
+  _check_keys('config of a row of compare', changes, known)
+  try:
+    own.update_from_flattened_dict(
+        changes | {f'method.settings.{k}': v for k, v in settings.items()}
+    )
+  except (TypeError, ValueError) as e:
+    raise UserError(f'compare: {e}') from e
+  schema.check(own)
+  return own.lock()
+
+
+def _recipe(method: str) -> dict[str, Any]:
+  """Returns what a method's authors use, but for the choice of clips."""
+  recipe = getattr(base.load(method), 'RECIPE', {})
+  return {k: v for k, v in recipe.items() if k != 'data.shots'}
+
+
+def _check_keys(where: str, given: Iterable[str], known: Iterable[str]):
+  for key in given:
+    if key not in known:
+      near = difflib.get_close_matches(key, known, 1, 0)
       raise UserError(
-          f'compare: {method!r} has no setting {key!r}. It has '
-          f'{", ".join(sorted(out.method.settings.keys()))}.'
+          f'{where}: unknown key {key!r}. Did you mean {near[0]!r}?'
+          if near
+          else f'{where}: unknown key {key!r}; it has none.'
       )
-    out.method.settings[key] = value
-  return out.lock()
 
 
 def choose_variant(
@@ -127,8 +162,14 @@ def from_flag(holder: flags.FlagHolder) -> ml_collections.ConfigDict:
         f'{config_flags.get_config_filename(flag)}: get_config() must return '
         'what experiment.new(METHOD) gives, with changed values.'
     )
-  config = choose_variant(
-      holder.value, config_flags.get_override_values(flag)
+  given = config_flags.get_override_values(flag)
+  config = choose_variant(holder.value, given)
+  # The command line also wins over what rows to compare bring along.
+  apart = ('method.', 'protocol.', 'compare', 'variants')
+  mine = {k: v for k, v in given.items() if not k.startswith(apart)}
+  config.compare = tuple(
+      row | {'config': {**row.get('config', {}), **mine}}
+      for row in config.compare
   )
   schema.check(config)
   return config
@@ -140,7 +181,8 @@ def is_episodic(config: ml_collections.ConfigDict) -> bool:
   Raises:
     UserError: some do and some do not.
   """
-  methods = [config.method.name, *(c['method'] for c in config.compare)]
+  methods = [config, *rows(config).values()]
+  methods = [c.method.name for c in methods]
   kinds = {n: getattr(base.load(n), 'EPISODIC', False) for n in methods}
   if len(set(kinds.values())) > 1:
     raise UserError(

@@ -13,6 +13,7 @@ FREE_KEYS = (
     'cache_dir',
     'compare',
     'compute.compilation_cache',
+    'data.decoder',
     'data.others.*.root',
     'data.prefetch',
     'data.root',

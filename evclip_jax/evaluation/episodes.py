@@ -162,7 +162,7 @@ def _from_bank(run: Session, weights, data) -> Arrays:
 def _from_pixels(run: Session, weights, data) -> Arrays:
   """Scores all episodes, each from its own pixels."""
   step = make_episode_step(run.model.method, run.mesh, run.shardings)
-  return _score(run, weights, data, data.episode_batches(0), step)
+  return _score(run, weights, data, data.episode_batches(), step)
 
 
 def _score(run: Session, weights, data, batches, step, *bank) -> Arrays:

@@ -111,7 +111,8 @@ def report(
           final=True,
       )
       final[rule][name] = summary
-      log.log(one_line(f'final {name} ({rule})', summary))
+      classes = len(details['class_names'])
+      log.log(one_line(f'final {name} ({rule})', summary, classes))
       if rule == select and log.is_first():
         _save_details(workdir, name, details)
         shown[name] = details
@@ -157,7 +158,7 @@ def write(
   """Writes the card, then report.html, on the first process."""
   if log.is_first():
     whole_file.write_json(workdir / name, card)
-    page.write_run_page(workdir, card, shown)
+    log.log(f'report: {page.write_run_page(workdir, card, shown)}')
 
 
 def prompts_hash(method: base.Method, class_names: list[str]) -> str:
@@ -174,14 +175,16 @@ def accuracy(summary: dict[str, float]) -> float | str:
   return f'{top1} ± {summary["interval"]:.1f}'
 
 
-def one_line(title: str, summary: dict[str, float]) -> str:
-  """Returns 'title: top-1 81.2, top-5 95.0, ...'."""
+def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
+  """Returns 'title: top-1 81.2, top-5 95.0, ...'; no top-5 that is certain."""
   start, loss = f'{title}: top-1 {accuracy(summary)}', f'{summary["loss"]:.4f}'
   if 'episodes' in summary:
     return f'{start}, loss {loss} on {summary["episodes"]} episodes'
+  if num_classes > page.CERTAIN:
+    start += f', top-5 {summary["top5"]:.1f}'
   return (
-      f'{start}, top-5 {summary["top5"]:.1f}, macro-F1 '
-      f'{summary["macro_f1"]:.1f}, loss {loss} on {summary["clips"]} clips'
+      f'{start}, macro-F1 {summary["macro_f1"]:.1f}, loss {loss} '
+      f'on {summary["clips"]} clips'
   )
 
 

@@ -1,5 +1,6 @@
 """What a run says: metrics.jsonl, TensorBoard, lines and progress bars."""
 
+import datetime
 import importlib.util
 import json
 import os
@@ -94,7 +95,7 @@ class MetricsLog:
 
 
 def environment() -> dict[str, Any]:
-  """Returns the command, versions and devices, for the run card."""
+  """Returns command, versions, devices and memory so far, for the run card."""
   import jax
 
   versions = {}
@@ -106,11 +107,13 @@ def environment() -> dict[str, Any]:
   return {
       'command': [os.path.basename(sys.executable), *sys.orig_argv[1:]],
       'commit': _commit(),
+      'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
       'python': platform.python_version(),
       'platform': platform.platform(),
       'versions': versions,
       'devices': [str(d) for d in jax.devices()],
       'processes': jax.process_count(),
+      'memory': peak_memory(),
   }
 
 

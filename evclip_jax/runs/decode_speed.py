@@ -38,7 +38,7 @@ def measure(
   Returns:
     'clips' (where they come from), 'workers' (processes, always as many), and
     clips per second, by the clock and per core, of 'bare' (the decoder called
-    plainly, see `clip_frames.decoding`), 'frames' (the same frames as the
+    plainly, see `clips.decoding`), 'frames' (the same frames as the
     loader reads them) and 'loader' (which also resizes, crops and batches);
     and the loader's per core as a share of that of 'bare' and of 'frames'.
   """
@@ -47,28 +47,27 @@ def measure(
 
 
 def _measure(config, seconds: float) -> dict[str, Any]:
-  from data_pipelines.loaders import clip_frames, open_data
-  from data_pipelines.loaders import clips as loader
+  from data_pipelines.loaders import clips, loader, open_data
   from data_pipelines.video import pool as processes
 
   source = open_data.open_data(
       config.data, config.seed, config.split, cache_dir=config.cache_dir
   ).train
-  spec = clip_frames.spec_of(config.data)
+  spec = clips.spec_of(config.data)
   workers = processes.number(config.data.workers)
   order = np.random.default_rng(config.seed).permutation(len(source))
   place = itertools.count()
 
   # All are measured in the same processes: threads would slow each other down.
   def read(clip):
-    return clip_frames.read(clip, workers)
+    return clips.read(clip, workers)
 
   def decoded(plainly: bool) -> int:
     index = int(order[next(place) % len(order)])
-    read(clip_frames.decoding(source, index, spec, plainly))
+    read(clips.decoding(source, index, spec, plainly))
     return 1
 
-  first = clip_frames.eval_clip(source, 0, spec)
+  first = clips.eval_clip(source, 0, spec)
 
   def used() -> float:
     return time.process_time() + processes.cpu_seconds()
@@ -81,9 +80,8 @@ def _measure(config, seconds: float) -> dict[str, Any]:
   for turn in range(_TURNS):
     bare.measure(lambda: decoded(True), seconds / _TURNS, workers)
     frames.measure(lambda: decoded(False), seconds / _TURNS, workers)
-    batches = loader.TrainLoader(
-        source, _BATCH, spec, config.seed, workers=workers, start_step=turn
-    )
+    reader = loader.Loader(spec, config.seed, workers=workers)
+    batches = reader.train(source, _BATCH, turn)
     with batches:
       # The first batch pays for starting the threads, and what was fetched
       # ahead meanwhile would count as done in no time.

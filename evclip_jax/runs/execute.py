@@ -105,7 +105,7 @@ def evaluate(
   """
   run = session.start(config, model, data.class_names)
   initial = run.initial()
-  checkpoints = Checkpoints(folder, model.hashes, read_only=True)
+  checkpoints = Checkpoints(folder, model.hashes)
   states = {'given': (0, initial)}
   last = checkpoints.latest('last') if run.trainable else None
   if last is not None:
@@ -122,7 +122,6 @@ def evaluate(
         f'no checkpoint in {checkpoints.folder}. Train first, give the '
         '--workdir of a trained run, or set method.weights.'
     )
-  checkpoints.close()
   metrics_log = log.MetricsLog(folder, None, write=log.is_first())
   card, shown = run_card.report(
       config, folder, run, data, states, last or 0, metrics_log

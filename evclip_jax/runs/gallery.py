@@ -17,6 +17,7 @@ def write(
     rows: list[dict[str, Any]],
     variant: pathlib.Path,
     data: Any,
+    differences: list[dict[str, Any]],
 ) -> pathlib.Path:
   """Writes the page of a comparison.
 
@@ -25,6 +26,7 @@ def write(
     rows: the table, one dict per variant with the same keys.
     variant: run folder of the variant whose masks are shown.
     data: the data pipeline, where clips come from.
+    differences: a row for each key in which the variants' configs differ.
 
   Returns:
     The path.
@@ -32,26 +34,35 @@ def write(
   run = trained_run.load(str(variant))
   # One for all lists: it is compiled once.
   looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
-  sections = [
-      (_clips if listed.episodes is None else _episode)(
-          run, looker, data, listed
-      )
-      for listed in data.evals.values()
-  ]
+  sections = [_list(run, looker, data, x) for x in data.evals.values()]
   return page.write_page(
       path,
       'Comparison',
       'Top-1 accuracy in percent on each test list. The pictures show the '
       'frames of a clip, the maps of the method if it has any, and the five '
       'best classes.',
-      [page.Section(rows=rows), *sections],
+      [
+          page.Section(rows=rows),
+          *sections,
+          page.Section('What the rows differ in', rows=differences),
+      ],
   )
+
+
+def _list(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
+  """A list's section; what goes wrong in it costs no other."""
+  section = _clips if listed.episodes is None else _episode
+  try:
+    return section(run, looker, data, listed)
+  except Exception as e:
+    text = f'no pictures, {type(e).__name__}: {e}'
+    return page.Section(title=f'List: {listed.name}', text=text)
 
 
 def _clips(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
   """A few clips of a list, each with its scores."""
   names = listed.class_names
-  clips, truths = zip(*data.examples(listed.name, _PER_LIST), strict=True)
+  clips, truths = zip(*listed.examples(_PER_LIST), strict=True)
   seen = looker([frames[None] for frames in clips], names)
   return page.Section(
       title=f'List: {listed.name}',
@@ -63,7 +74,7 @@ def _clips(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
 def _episode(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
   """The first episode of a list: a few of its queries with their scores."""
   del data
-  batch = next(iter(listed.episode_batches(0)))
+  batch = next(iter(listed.episode_batches()))
   ways = batch['way'].shape[1]
   queries = batch['label'].shape[1]
   names = [listed.class_names[k] for k in batch['way'][0]]

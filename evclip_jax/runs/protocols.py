@@ -10,9 +10,7 @@ each run fills in: train1_few_shot_{shots}.txt.
 the scoring: the recipes published for other K also train with other settings.
 """
 
-import dataclasses
 import pathlib
-import re
 import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,30 +22,7 @@ from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.reporting import log, tables
 from evclip_jax.runs import folder as run_folder
-
-Card = dict[str, Any]
-
-
-Quantities = list[tuple[str, float]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-  """Which runs, and what their result is.
-
-  Attributes:
-    about: one sentence for the report.
-    quantities: run card -> (name, value) of what is averaged over runs.
-    varies: the key of config.protocol, beside `seeds`, that its runs differ in.
-    seeds: of the runs if protocol.seeds is (); () = that of the config.
-    check: raises UserError if the config lacks what the protocol needs.
-  """
-
-  about: str
-  quantities: Callable[[Card], Quantities]
-  varies: str = ''
-  seeds: tuple[int, ...] = ()
-  check: Callable[[ml_collections.ConfigDict], None] = lambda config: None
+from evclip_jax.runs.protocol_kinds import Card, Protocol, find
 
 
 def run(
@@ -95,20 +70,6 @@ def run(
   return out
 
 
-def find(name: str) -> Protocol:
-  """Returns the protocol of a name.
-
-  Raises:
-    UserError: if there is none.
-  """
-  if name not in PROTOCOLS:
-    raise UserError(
-        f'protocol.name={name!r}: use one of {", ".join(PROTOCOLS)}, or '
-        "'' for one ordinary run."
-    )
-  return PROTOCOLS[name]
-
-
 def expand(
     config: ml_collections.ConfigDict,
 ) -> dict[str, ml_collections.ConfigDict]:
@@ -128,25 +89,26 @@ def expand(
           f'protocol.name={own.name!r}: leave it out.'
       )
   protocol.check(config)
-  values: tuple[Any, ...] = (None,)
-  if protocol.varies:
-    values = tuple(own[protocol.varies])
-    if protocol.varies == 'splits':
-      values = values or (config.split,)
-    _check_several(protocol.varies, values)
   seeds = tuple(own.seeds) or protocol.seeds
-  if seeds:
-    _check_several('seeds', seeds)
-    if config.seed not in (schema.KEYS['seed'].default, *seeds):
+  if seeds and config.seed not in (schema.KEYS['seed'].default, *seeds):
+    raise UserError(
+        f'seed={config.seed} has no effect with protocol.seeds={seeds}.'
+    )
+  label, values = {
+      'shots': ('shots-{}', tuple(own.shots)),
+      'splits': ('split-{}', tuple(own.splits) or (config.split,)),
+      '': ('', (0,)),
+  }[protocol.varies]
+  for key, several in ((protocol.varies, values), ('seeds', seeds or (0,))):
+    if not several or len({*several}) < len(several) or min(several) < 0:
       raise UserError(
-          f'seed={config.seed} has no effect with protocol.seeds={seeds}.'
+          f'protocol.{key}={several}: wanted one or more different numbers.'
       )
-  label = {'shots': 'shots-{}', 'splits': 'split-{}', '': ''}[protocol.varies]
-  all_clips = 'all' if own.name == 'few_shot' else '0'
+  zero = 'all' if own.name == 'few_shot' else '0'
   parts = {}
   for value in values:
     for seed in seeds or (config.seed,):
-      names = [label.format(value or all_clips), f'seed-{seed}' * bool(seeds)]
+      names = [label.format(value or zero), f'seed-{seed}' * bool(seeds)]
       name = '-'.join(filter(None, names)) or 'run'
       parts[name] = _part(config, own.name, value, seed)
   return parts
@@ -203,32 +165,33 @@ def table(results: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 def _numbers(variant: str, part: str, card: Card) -> list[dict[str, Any]]:
   """Lists what made each number of a run."""
-  lists, data, views = card['data']['lists'], card['data'], card['views']
+  data, views = card['data'], card['views']
   seen = f'{views["clips"]} clips x {views["crops"]} crops'
+  run = {
+      'seed': card['seed'],
+      'shots': data['shots'],
+      'train_sha256': data['lists'].get('train', {}).get('sha256'),
+      'view': 'single view' if seen == '1 clips x 1 crops' else seen,
+      'views': views,
+      'selected_by': card['selection']['rule'],
+      'step': card['selection']['step'],
+      'config_hash': card['config_hash'],
+  }
   rows = []
   for name, values in card['final'].items():
-    about = lists[name]
+    about = data['lists'][name]
     row = {'variant': variant, 'part': part, 'list': name, **values}
     if about.get('episodes'):
       row['episode_list'] = about['episodes']
-    rows.append(
-        row
-        | {
-            'data_set': about.get('data_set', data['name']),
-            'from': about['from'],
-            'sha256': about['sha256'],
-            'classes': about.get('classes', data['classes']),
-            'split': about.get('split', card['split']),
-            'seed': card['seed'],
-            'shots': data['shots'],
-            'train_sha256': lists.get('train', {}).get('sha256'),
-            'view': 'single view' if seen == '1 clips x 1 crops' else seen,
-            'views': views,
-            'selected_by': card['selection']['rule'],
-            'step': card['selection']['step'],
-            'config_hash': card['config_hash'],
-        }
-    )
+    rows.append({
+        **row,
+        'data_set': about.get('data_set', data['name']),
+        'from': about['from'],
+        'sha256': about['sha256'],
+        'classes': about.get('classes', data['classes']),
+        'split': about.get('split', card['split']),
+        **run,
+    })
   return rows
 
 
@@ -241,133 +204,6 @@ def combine(
     for name, value in protocol.quantities(card):
       out.setdefault(name, []).append(value)
   return out
-
-
-def harmonic_mean(base: float, novel: float) -> float:
-  """Returns 2bn / (b + n), which a weak half pulls down; 0 if both are 0."""
-  return 2 * base * novel / (base + novel) if base + novel else 0.0
-
-
-def _tests(card: Card) -> Quantities:
-  """Lists top-1 of every list but the one that selects."""
-  final = card['final'].items()
-  return [(name, x['top1']) for name, x in final if name != 'val']
-
-
-def _per_shot(card: Card) -> Quantities:
-  title = f'K={card["data"]["shots"] or "all"}'
-  return [(_column(title, name), top1) for name, top1 in _tests(card)]
-
-
-def _per_episode_shot(card: Card) -> Quantities:
-  out = []
-  for name, top1 in _tests(card):
-    sizes = card['data']['lists'][name].get('episodes')
-    if sizes is None:
-      raise UserError(
-          f"protocol.name='episodes' needs a method that learns from "
-          f'episodes, and method.name={card["method"]!r} does not.'
-      )
-    title = f'{sizes["way"]}-way {sizes["shot"]}-shot'
-    out.append((_column(title, name), top1))
-  return out
-
-
-def _column(title: str, name: str) -> str:
-  return title if name == 'test' else f'{title} {name}'
-
-
-def _per_data_set(card: Card) -> Quantities:
-  """Drops the split of other data sets' names, so that splits are averaged."""
-  lists = card['data']['lists']
-  return [
-      (re.sub(r'_split\d+$', '', n) if 'data_set' in lists[n] else n, top1)
-      for n, top1 in _tests(card)
-  ]
-
-
-def _check_others(config):
-  if not config.data.others:
-    raise UserError(
-        "protocol.name='zero_shot' scores other data sets: set data.others in "
-        'the config file.'
-    )
-
-
-def _base_and_novel(card: Card) -> Quantities:
-  """Gives top-1 on both halves and their harmonic mean.
-
-  With several test lists (bright_base, dark_base, ...) a half is the mean of
-  its lists. Other data sets do not count.
-  """
-  lists = card['data']['lists']
-  own = {n: top1 for n, top1 in _tests(card) if 'data_set' not in lists[n]}
-  base, novel = (
-      statistics.fmean(own[name] for name in _halves(own, half))
-      for half in ('base', 'novel')
-  )
-  mean = harmonic_mean(base, novel)
-  return [('base', base), ('novel', novel), ('harmonic mean', mean)]
-
-
-def _check_halves(config):
-  if not config.data.novel_classes and not all(
-      _halves(config.data.tests, half) for half in ('base', 'novel')
-  ):
-    raise UserError(
-        "protocol.name='base_to_novel' needs novel classes: set "
-        "data.novel_classes ('half', or a file), or the lists base and novel "
-        '(or names that end in _base and _novel) in data.tests with '
-        'data.class_scope=per_list.'
-    )
-
-
-def _halves(lists: Iterable[str], half: str) -> list[str]:
-  """Lists those that are a half, 'base' or 'novel', of a test list."""
-  return [n for n in lists if n == half or n.endswith(f'_{half}')]
-
-
-def _check_no_shots(config):
-  if config.data.shots:
-    raise UserError(
-        f"protocol.name='supervised' trains on all clips, and data.shots="
-        f'{config.data.shots}: use 0.'
-    )
-
-
-PROTOCOLS = {
-    'few_shot': Protocol(
-        'K clips per class; one run for each K.', _per_shot, 'shots'
-    ),
-    'episodes': Protocol(
-        'N-way K-shot episodes; one run for each K it is scored with.',
-        _per_episode_shot,
-        'shots',
-    ),
-    'zero_shot': Protocol(
-        'Other data sets, each against its own classes; mean over splits.',
-        _per_data_set,
-        check=_check_others,
-    ),
-    'base_to_novel': Protocol(
-        'Trained on base classes; base and novel clips are each scored against '
-        'their own classes; harmonic mean per seed, mean over seeds.',
-        _base_and_novel,
-        seeds=(1, 2, 3),
-        check=_check_halves,
-    ),
-    'supervised': Protocol(
-        'All training clips; mean over splits.',
-        _tests,
-        'splits',
-        check=_check_no_shots,
-    ),
-    'seeds': Protocol(
-        'The same run with several seeds; mean over seeds.',
-        _tests,
-        seeds=(1, 2, 3),
-    ),
-}
 
 
 def _part(config, kind: str, value: int | None, seed: int):
@@ -386,10 +222,3 @@ def _part(config, kind: str, value: int | None, seed: int):
     for mark, number in marks.items():
       own.data[key] = own.data[key].replace(f'{{{mark}}}', str(number))
   return own.lock()
-
-
-def _check_several(key: str, values: tuple[int, ...]):
-  if not values or len(set(values)) < len(values) or min(values) < 0:
-    raise UserError(
-        f'protocol.{key}={values}: wanted one or more different numbers.'
-    )

@@ -64,18 +64,19 @@ def _run(config, workdir, mode, is_part=False) -> dict[str, Any]:
   from data_pipelines.loaders import pipeline
 
   several = jax.distributed.is_initialized()
-  data = pipeline.open_pipeline(
-      config,
-      workdir,
-      jax.process_index() if several else 0,
-      jax.process_count() if several else 1,
+  open_data = functools.partial(
+      pipeline.open_pipeline,
+      workdir=workdir,
+      process_index=jax.process_index() if several else 0,
+      process_count=jax.process_count() if several else 1,
       evaluate_only=mode == 'evaluate',
       episodic=episodic,
   )
   if config.compare:
     from evclip_jax.runs import compare
 
-    return compare.run(config, workdir, mode, data)
+    return compare.run(config, workdir, mode, open_data)
+  data = open_data(config)
   from evclip_jax.runs import execute
 
   return execute.execute(config, workdir, mode, data)

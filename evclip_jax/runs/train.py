@@ -129,7 +129,6 @@ def train_and_evaluate(
   if select.startswith('best') and checkpoints.latest('best') is not None:
     weights = checkpoints.weights('best', now.weights)
     states = {select: (checkpoints.latest('best'), weights)} | states
-  checkpoints.close()
   card, shown = run_card.report(
       config, workdir, run, data, states, int(now.step), metrics_log
   )
@@ -230,8 +229,9 @@ def _watch(run, now, watched, metrics_log, done) -> float:
   """Evaluates on the watched lists; returns the mean top-1."""
   top1, weights = [], now.weights
   for name, data in watched.items():
-    summary, _ = run_card.evaluate_list(run, weights, data)
+    summary, details = run_card.evaluate_list(run, weights, data)
     metrics_log.add(done, name, **summary)
-    log.log(run_card.one_line(f'step {done} {name}', summary))
+    classes = len(details['class_names'])
+    log.log(run_card.one_line(f'step {done} {name}', summary, classes))
     top1.append(summary['top1'])
   return sum(top1) / len(top1) if top1 else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists import classes as class_names
-from data_pipelines.loaders import clip_frames
+from data_pipelines.loaders import clips as clip_lib
 from data_pipelines.video import probe
 from evclip_jax.evaluation import look
 from evclip_jax.reporting.pictures import ClipPicture
@@ -210,19 +210,19 @@ class TrainedModel:
   def _read(self, video: Video) -> np.ndarray:
     """Returns the pixels of an evaluation, uint8 [views, T, P, P, 3]."""
     config = self.run.config
-    spec = clip_frames.spec_of(config.data)
+    spec = clip_lib.spec_of(config.data)
     views = config.eval.clips, config.eval.crops
     if isinstance(video, np.ndarray):
       made = [
-          clip_frames.eval_pixels(video, spec, view, *views)
+          clip_lib.eval_pixels(video, spec, view, *views)
           for view in range(views[0] * views[1])
       ]
       return np.stack(made)
     path = os.path.abspath(video)
-    alone = clip_frames.one_video(path, probe(path))
+    alone = clip_lib.one_video(path, probe(path))
     return np.stack([
-        clip_frames.read(
-            clip_frames.eval_clip(alone, 0, spec, view, *views),
+        clip_lib.read(
+            clip_lib.eval_clip(alone, 0, spec, view, *views),
             config.data.workers,
         )
         for view in range(views[0] * views[1])

@@ -70,7 +70,7 @@ def load(
     trained_on = class_names
   model = session.build(config, trained_on)
   run = session.start(config, model, class_names or trained_on)
-  checkpoints = Checkpoints(workdir, model.hashes, read_only=True)
+  checkpoints = Checkpoints(workdir, model.hashes)
   kinds = [k for k in ('best', 'last') if checkpoints.latest(k) is not None]
   kind, step, weights = 'given', 0, run.initial()
   if kinds:
@@ -81,7 +81,6 @@ def load(
         f'{workdir} has no checkpoint yet. Train with python -m '
         'evclip_jax.main, or wait for the first one.'
     )
-  checkpoints.close()
   return TrainedRun(
       config, run, weights, step, kind, pathlib.Path(workdir).name
   )

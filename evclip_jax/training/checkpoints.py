@@ -7,8 +7,8 @@ items `weights` (the leaves that training changes, as a nested tree),
 folder named by a step is complete.
 """
 
-import contextlib
 import logging
+import os
 import pathlib
 import shutil
 from typing import Any
@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from data_pipelines.errors import UserError
+from evclip_jax.reporting import log
 from evclip_jax.training.params import merge
 from evclip_jax.training.steps import TrainState
 
@@ -31,28 +31,18 @@ class Checkpoints:
     folder: `checkpoints` of the run.
   """
 
-  def __init__(
-      self,
-      workdir: pathlib.Path,
-      hashes: dict[str, str],
-      read_only: bool = False,
-  ):
-    """Opens the folder.
+  def __init__(self, workdir: str | os.PathLike, hashes: dict[str, str]):
+    """Touches nothing yet.
 
     Args:
       workdir: the run folder.
       hashes: name -> content hash of each frozen network. A checkpoint made
         with others is refused.
-      read_only: nothing is saved or tidied up, so that a run may be looked at
-        while it trains.
     """
-    self._read_only = read_only
-    # Orbax warns at length that what is read only will not be written.
-    level = logging.ERROR if read_only else logging.WARNING
-    logging.getLogger('absl').setLevel(level)
     self.folder = pathlib.Path(workdir).resolve() / 'checkpoints'
     self._hashes = hashes
-    self._managers: dict[str, ocp.CheckpointManager] = {}
+    # Orbax's threads log a traceback each of what is raised as well.
+    logging.getLogger('absl').setLevel(logging.CRITICAL)
 
   def save(self, kind: str, state: TrainState, meta: dict[str, Any]):
     """Saves a state as the newest of its kind, then drops the older one.
@@ -65,42 +55,35 @@ class Checkpoints:
     Raises:
       UserError: if it cannot be written; what was saved before stays.
     """
-    step = int(state.step)
-    manager = self._manager(kind)
+    step, folder = int(state.step), self.folder / kind
     args = ocp.args.Composite(
         weights=ocp.args.StandardSave(merge(state.weights)),
         optimizer=ocp.args.StandardSave(state.opt_state),
         meta=ocp.args.JsonSave({**meta, 'weights': self._hashes}),
     )
     try:
-      with _quiet():
+      with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
         # force: a run restored from 'last' may pass a step again whose 'best'
         # was already written; the numbers are the same.
-        if step in manager.all_steps():
-          manager.delete(step)
-        manager.save(step, args=args, force=True)
-        manager.wait_until_finished()
+        orbax.save(folder / str(step), args, force=True)
     except Exception as e:
-      self._drop_unfinished(kind)
+      _tidy(folder, self.latest(kind))
       kept = self.latest(kind)
       raise UserError(
-          f'cannot write checkpoint {step} to {self.folder / kind}: '
-          f'{_reason(e)}.\n  '
+          f'cannot write checkpoint {step} to {folder}: {_reason(e)}.\n  '
           + (
-              f'The checkpoint of step {kept} is intact. '
-              if kept is not None
-              else 'There is no earlier checkpoint. '
+              'There is no earlier checkpoint. '
+              if kept is None
+              else f'The checkpoint of step {kept} is intact. '
           )
           + 'Free some space and run the same command again.'
       ) from e
+    _tidy(folder, step)
 
   def latest(self, kind: str) -> int | None:
     """Returns the newest complete step of a kind, or None."""
-    folder = self.folder / kind
-    if not folder.is_dir():
-      return None
-    steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
-    return max(steps, default=None)
+    names = [p.name for p in (self.folder / kind).glob('*')]
+    return max((int(name) for name in names if name.isdigit()), default=None)
 
   def meta(self, kind: str) -> dict[str, Any] | None:
     """Returns the JSON beside the newest checkpoint of a kind, or None.
@@ -110,7 +93,7 @@ class Checkpoints:
     """
     if self.latest(kind) is None:
       return None
-    meta = self._read(kind, meta=ocp.args.JsonRestore())['meta']
+    meta = self._read(kind, 'meta', ocp.args.JsonRestore())
     for name, digest in self._hashes.items():
       other = meta['weights'].get(name)
       if other != digest:
@@ -136,7 +119,7 @@ class Checkpoints:
     """
     if self.meta(kind) is None:
       return None
-    found = self._read(kind, weights=_standard(merge(like)))['weights']
+    found = self._read(kind, 'weights', _standard(merge(like)))
     return flatten_dict(found, sep='/')
 
   def restore(self, kind: str, like: TrainState) -> TrainState | None:
@@ -148,54 +131,25 @@ class Checkpoints:
     weights = self.weights(kind, like.weights)
     if weights is None:
       return None
-    found = self._read(kind, optimizer=_standard(like.opt_state))
     step = jnp.asarray(self.latest(kind), like.step.dtype)
-    return like.replace(
+    return TrainState(
         step=jax.device_put(step, like.step.sharding),
         trainable={path: weights[path] for path in like.trainable},
-        opt_state=found['optimizer'],
+        opt_state=self._read(kind, 'optimizer', _standard(like.opt_state)),
         statistics={path: weights[path] for path in like.statistics},
     )
 
-  def close(self):
-    """Waits for what is being written."""
-    for manager in self._managers.values():
-      manager.close()
-
-  def _read(self, kind: str, **args) -> dict[str, Any]:
-    step = self.latest(kind)
+  def _read(self, kind: str, item: str, how: Any) -> Any:
+    path = self.folder / kind / str(self.latest(kind))
+    args = ocp.args.Composite(**{item: how})
     try:
-      return self._manager(kind).restore(
-          step, args=ocp.args.Composite(**args)
-      )
+      with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
+        return orbax.restore(path, args)[item]
     except (ValueError, KeyError, OSError) as e:
       raise UserError(
-          f'the checkpoint {self.folder / kind / str(step)} does not fit: '
-          f'{_reason(e)}.\n  Was it made with another config or version? Use '
-          'another --workdir.'
+          f'the checkpoint {path} does not fit: {_reason(e)}.\n  Was it made '
+          'with another config or version? Use another --workdir.'
       ) from e
-
-  def _manager(self, kind: str) -> ocp.CheckpointManager:
-    if kind not in self._managers:
-      self._managers[kind] = ocp.CheckpointManager(
-          self.folder / kind,
-          options=ocp.CheckpointManagerOptions(
-              preservation_policy=preservation_policy.LatestN(1),
-              # A run's state is megabytes: writing it in the background would
-              # save little and hide errors.
-              enable_async_checkpointing=False,
-              cleanup_tmp_directories=not self._read_only,
-              read_only=self._read_only,
-          ),
-      )
-    return self._managers[kind]
-
-  def _drop_unfinished(self, kind: str):
-    folder = self.folder / kind
-    for path in folder.glob('*') if folder.is_dir() else ():
-      if not path.name.isdigit():
-        shutil.rmtree(path, ignore_errors=True)
-    self._managers.pop(kind, None)
 
 
 def _standard(like: Any) -> ocp.args.StandardRestore:
@@ -204,15 +158,11 @@ def _standard(like: Any) -> ocp.args.StandardRestore:
   )
 
 
-@contextlib.contextmanager
-def _quiet():
-  """Silences Orbax's threads, which log a traceback of what is raised too."""
-  level = logging.getLogger('absl').level
-  logging.getLogger('absl').setLevel(logging.CRITICAL)
-  try:
-    yield
-  finally:
-    logging.getLogger('absl').setLevel(level)
+def _tidy(folder: pathlib.Path, step: int | None):
+  """Removes all but one step, and what was left half-written."""
+  for path in folder.glob('*') if log.is_first() else ():
+    if path.name != str(step):
+      shutil.rmtree(path, ignore_errors=True)
 
 
 def _reason(error: Exception) -> str:

@@ -68,8 +68,7 @@ def variants(file, argument):
   loaded = load(ROOT / 'configs' / f'{file}.py', argument)
   config = experiment.choose_variant(loaded)
   yield config
-  for row in config.compare:
-    yield experiment.row(config, row['method'], row['settings'])
+  yield from experiment.rows(config).values()
 
 
 @pytest.mark.parametrize(('file', 'argument'), CASES)

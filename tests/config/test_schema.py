@@ -4,6 +4,7 @@ import pytest
 
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity, schema
+from evclip_jax.methods import base
 
 
 def test_unknown_key_names_the_nearest():
@@ -110,10 +111,62 @@ def test_a_variant_of_an_unknown_key_is_refused():
     experiment.choose_variant(config)
 
 
+def rows(config, *specs):
+  config.compare = specs
+  return experiment.rows(config)
+
+
 def test_a_row_of_a_comparison_may_have_settings_of_its_own():
   config = experiment.new('clip_fsar')
-  own = experiment.row(config, 'clip_fsar', {'backbone': 'frozen'})
+  own = rows(config, {'name': 'a', 'settings': {'backbone': 'frozen'}})['a']
   assert own.method.settings.backbone == 'frozen'
   assert config.method.settings.backbone == 'trained'
-  with pytest.raises(UserError, match='has no setting'):
-    experiment.row(config, 'clip_fsar', {'spine': 'x'})
+
+
+def test_a_row_of_another_method_has_its_own_recipe():
+  config = experiment.new('ez_clip')
+  experiment.use_recipe(config)
+  config.data.shots = 3
+  config.train.epochs = 7
+  found = rows(
+      config,
+      {'name': 'a', 'method': 'ev_clip', 'config': {'batch_size': 5}},
+      {'name': 'b', 'method': 'zero_shot'},
+      {'name': 'c', 'method': 'ez_clip'},
+  )
+  recipe = base.load('ev_clip').RECIPE
+  a = identity.flat(found['a'])
+  wanted = {k: v for k, v in recipe.items() if k != 'variants'}
+  assert {k: a[k] for k in wanted} == wanted | {'batch_size': 5}
+  # The default, not what EZ-CLIP's authors use.
+  assert a['optimizer.b2'] == 0.999
+  # Which clips there are is the config's.
+  assert a['data.shots'] == 3
+  # What the config's method was given stays, and where there is no recipe.
+  for own in (found['b'], found['c']):
+    assert own.train.epochs == 7
+    assert own.data.preprocess == 'ez_clip'
+
+
+@pytest.mark.parametrize(
+    ('spec', 'message'),
+    [
+        ({'name': 'a', 'setings': {}}, "'setings'. Did you mean 'settings'"),
+        ({'name': 'a', 'method': 'ev_clp'}, "method.name='ev_clp'"),
+        ({'settings': {}}, 'needs a name'),
+        ({'name': 'a', 'settings': {'spine': 'x'}}, 'Did you mean'),
+        ({'name': 'a', 'settings': {'promt': 'x'}}, "mean 'prompt'"),
+        ({'name': 'a', 'config': {'train.epoch': 2}}, "mean 'train.epochs'"),
+        ({'name': 'a', 'config': {'train.epochs': 0}}, 'use 1 or more'),
+        ({'name': 'a', 'config': {'train.epochs': 'x'}}, 'compare: '),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused(spec, message):
+  with pytest.raises(UserError, match=message):
+    rows(experiment.new('ev_clip'), spec)
+
+
+def test_each_key_has_a_meaning_and_a_row_of_the_table():
+  table = schema.table()
+  assert [row[0] for row in table] == list(schema.KEYS)
+  assert all(row[3].endswith('.') for row in table)

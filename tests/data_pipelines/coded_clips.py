@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 _BITS = 8
-_BY_BIT_RATE = ('mpeg4', 'mjpeg', 'libvpx', 'libvpx-vp9')
+_BY_BIT_RATE = ('mpeg4', 'mjpeg', 'libvpx', 'libvpx-vp9', 'wmv2', 'flv')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +123,7 @@ def write(
     fps: int = 25,
     times: list[int] | None = None,
     rotation: int = 0,
+    container: str | None = None,
 ) -> str:
   """Writes a clip of coded frames and returns its path.
 
@@ -136,9 +137,10 @@ def write(
     times: presentation time of each frame in units of 1 / fps, increasing;
       0, 1, 2... by default.
     rotation: display rotation tag in degrees, anticlockwise.
+    container: FFmpeg's name of it; by default the suffix decides.
   """
-  with av.open(str(path), 'w') as container:
-    stream = container.add_stream(form.codec, rate=fps)
+  with av.open(str(path), 'w', format=container) as file:
+    stream = file.add_stream(form.codec, rate=fps)
     stream.width, stream.height = width, height
     stream.pix_fmt = form.pixels
     stream.options = dict(form.options)
@@ -157,6 +159,6 @@ def write(
       picture = av.VideoFrame.from_ndarray(frame(k, width, height), 'rgb24')
       picture.pts = times[k] if times else k
       picture.time_base = context.time_base
-      container.mux(stream.encode(picture))
-    container.mux(stream.encode(None))
+      file.mux(stream.encode(picture))
+    file.mux(stream.encode(None))
   return str(path)

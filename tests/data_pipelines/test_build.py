@@ -13,7 +13,7 @@ import pytest
 from data_pipelines import build
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
-from data_pipelines.loaders.clips import EvalLoader, TrainLoader
+from data_pipelines.loaders.loader import EvalSet, Loader
 from data_pipelines.stores.tfds import TfdsStore
 from data_pipelines.views import ev_clip
 from tests.data_pipelines import official_trees, trees
@@ -63,17 +63,17 @@ def open_both(root, built, split=1, seed=1, **values):
 
 
 def check_same_batches(files, packed):
-  spec = ev_clip.Spec(8, 32, 'random', 48, 64, 32)
+  loader = Loader(ev_clip.Spec(8, 32, 'random', 48, 64, 32), 1, workers=2)
   with (
-      TrainLoader(files.train, 4, spec, 1, workers=2) as one,
-      TrainLoader(packed.train, 4, spec, 1, workers=2) as other,
+      loader.train(files.train, 4) as one,
+      loader.train(packed.train, 4) as other,
   ):
     for _ in range(4):
       a, b = next(one), next(other)
       for name in a:
         np.testing.assert_array_equal(a[name], b[name])
   tests = files.tests['test'], packed.tests['test']
-  passes = [EvalLoader(t, 2, spec, crops=3) for t in tests]
+  passes = [EvalSet(loader, t, 2, crops=3).batches() for t in tests]
   for a, b in zip(*passes, strict=True):
     for name in a:
       np.testing.assert_array_equal(a[name], b[name])

@@ -9,7 +9,7 @@ from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import protocols
+from evclip_jax.runs import protocol_kinds, protocols
 from evclip_jax.runs import run as runs
 from tests import clips
 
@@ -42,7 +42,7 @@ def card(top1, lists=None, shots=0, seed=1):
 
 
 def combine(name, *cards):
-  return protocols.combine(protocols.find(name), cards)
+  return protocols.combine(protocol_kinds.find(name), cards)
 
 
 def test_few_shot_has_one_run_for_each_k():
@@ -123,9 +123,9 @@ def test_what_a_protocol_lacks_is_said_before_any_work(
 
 
 def test_harmonic_mean():
-  assert protocols.harmonic_mean(60, 30) == pytest.approx(40)
-  assert protocols.harmonic_mean(50, 50) == pytest.approx(50)
-  assert protocols.harmonic_mean(0, 0) == 0
+  assert protocol_kinds.harmonic_mean(60, 30) == pytest.approx(40)
+  assert protocol_kinds.harmonic_mean(50, 50) == pytest.approx(50)
+  assert protocol_kinds.harmonic_mean(0, 0) == 0
 
 
 def test_the_harmonic_mean_is_taken_per_seed():

@@ -180,7 +180,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
 def test_nothing_to_train_is_an_error(data_root, tmp_path):
   from evclip_jax.config import experiment
 
-  config = experiment.row(tiny(data_root), 'zero_shot', {})
+  config = tiny(data_root)
+  config.compare = ({'name': 'zero', 'method': 'zero_shot'},)
+  config = experiment.rows(config)['zero']
   with pytest.raises(UserError, match='nothing to train'):
     runs.run(config, str(tmp_path / 'a'), 'train')
   card = runs.run(config, str(tmp_path / 'b'), 'evaluate')

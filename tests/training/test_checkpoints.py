@@ -25,7 +25,6 @@ def test_round_trip_and_only_the_newest_stays(tmp_path):
   saver = checkpoints.Checkpoints(tmp_path, WEIGHTS)
   saver.save('last', make_state(5, 2.0), {})
   saver.save('last', make_state(6, 3.0), {})
-  saver.close()
   loader = checkpoints.Checkpoints(tmp_path, WEIGHTS)
   back = loader.restore('last', make_state())
   assert int(back.step) == 6
@@ -57,12 +56,22 @@ def test_another_model_is_refused(tmp_path):
 def test_a_half_written_checkpoint_is_not_seen(tmp_path):
   saver = checkpoints.Checkpoints(tmp_path, WEIGHTS)
   saver.save('last', make_state(5), {})
-  saver.close()
   folder = tmp_path / 'checkpoints/last'
   (folder / '9.orbax-checkpoint-tmp-1').mkdir()
   loader = checkpoints.Checkpoints(tmp_path, WEIGHTS)
   assert loader.latest('last') == 5
   assert int(loader.restore('last', make_state()).step) == 5
+
+
+def test_weights_are_read_without_an_optimizer(tmp_path):
+  saver = checkpoints.Checkpoints(tmp_path, WEIGHTS)
+  saver.save('last', make_state(5, 2.0), {})
+  back = saver.weights('last', make_state().weights)
+  np.testing.assert_array_equal(back['method/scale'], np.full(3, 2.0))
+  # By Orbax alone.
+  folder = saver.folder / 'last' / '5' / 'weights'
+  alone = checkpoints.ocp.StandardCheckpointer().restore(folder)
+  np.testing.assert_array_equal(alone['method']['scale'], np.full(3, 2.0))
 
 
 def test_the_same_step_can_be_saved_again(tmp_path):
@@ -75,13 +84,12 @@ def test_the_same_step_can_be_saved_again(tmp_path):
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
   saver = checkpoints.Checkpoints(tmp_path, WEIGHTS)
   saver.save('last', make_state(5), {})
-  broken = saver._manager('last')
 
   def fail(*args, **kwargs):
     (tmp_path / 'checkpoints/last/6.orbax-checkpoint-tmp').mkdir()
     raise OSError(28, 'No space left on device')
 
-  monkeypatch.setattr(broken, 'save', fail)
+  monkeypatch.setattr(checkpoints.ocp.Checkpointer, 'save', fail)
   with pytest.raises(UserError, match='step 5 is intact'):
     saver.save('last', make_state(6), {})
   names = [p.name for p in pathlib.Path(tmp_path, 'checkpoints/last').iterdir()]

@@ -248,7 +248,7 @@ def test_other_data_sets_are_scored_against_their_own_classes(ucf, tmp_path):
   ]  # fmt: skip
   assert sets.class_names == ['Apply Eye Makeup', 'Handstand Pushups']
   assert sets.tests['more_split2'].class_names[2] == 'Toy on a String'
-  assert sets.tests['more_split2'].read(0)[0].startswith(str(copy))
+  assert sets.tests['more_split2'].media(0).startswith(str(copy))
   assert len(sets.tests['bare']) == 12
   about = sets.description['lists']['more_split2']
   assert (about['data_set'], about['split'], about['classes']) == (

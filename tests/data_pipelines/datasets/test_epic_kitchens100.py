@@ -63,7 +63,7 @@ def open_it(where, cache, **values):
 
 def frames(source, index):
   first, total = source.span(index)
-  media, probe = source.read(index)
+  media, probe = source.media(index), source.probe(index)
   return decode.read_frames(media, range(first, first + total), probe)
 
 

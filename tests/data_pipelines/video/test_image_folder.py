@@ -263,7 +263,7 @@ def test_a_data_set_that_mixes_both(tmp_path):
   assert len(sets.train) + len(sets.tests['test']) == 12
   for clips in (sets.train, sets.tests['test']):
     for index, record in enumerate(clips.records):
-      media, found = clips.read(index)
+      media, found = clips.media(index), clips.probe(index)
       first, total = clips.span(index)
       assert (first, total) == (0, 12 if record.path.endswith('mp4') else 8)
       assert read_numbers(media, [total - 1], found) == [total - 1]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clip_frames
+from data_pipelines.loaders import clips
 from data_pipelines.video import read
 from data_pipelines.views import (
   clip_fsar,
@@ -234,7 +234,7 @@ def test_recipes_are_found_by_name():
     config = schema.base()
     config.data.preprocess = name
     schema.check(config)
-    spec = clip_frames.spec_of(config.data)
+    spec = clips.spec_of(config.data)
     assert type(spec) is kind and spec.shape == (8, 224, 224, 3)
   with pytest.raises(UserError, match='ev_clip, ez_clip, clip_fsar'):
-    clip_frames.spec_of(types.SimpleNamespace(preprocess='resnet'))
+    clips.spec_of(types.SimpleNamespace(preprocess='resnet'))

@@ -14,10 +14,12 @@ BAD = 'run/bad.mp4'
 @pytest.fixture
 def root(tmp_path):
   """Two classes of three clips, and one broken clip of the first class."""
-  for name in ('run', 'walk'):
+  # No two files are the same.
+  for more, name in enumerate(('run', 'walk')):
     (tmp_path / 'd' / name).mkdir(parents=True)
     for k in range(3):
-      coded_clips.write(tmp_path / 'd' / name / f'{k}.mp4', num_frames=12)
+      path = tmp_path / 'd' / name / f'{k}.mp4'
+      coded_clips.write(path, num_frames=12 + 3 * more + k)
   whole = (tmp_path / 'd' / 'run' / '0.mp4').read_bytes()
   (tmp_path / 'd' / BAD).write_bytes(whole[: len(whole) // 2])
   (tmp_path / 'd' / 'test.txt').write_text('run/0.mp4\nwalk/0.mp4\n')
@@ -108,7 +110,7 @@ def test_skipping_changes_the_hash(root):
   with_skip = open_it(root, on_broken='skip').train.hash
   (root / BAD).unlink()
   assert open_it(root).train.hash == with_skip
-  coded_clips.write(root / BAD, num_frames=12)
+  coded_clips.write(root / BAD, num_frames=20)
   assert open_it(root).train.hash != with_skip
 
 

@@ -1,0 +1,64 @@
+"""python -m evclip_jax.config.page: prints docs/config.md, from the schema."""
+
+import dataclasses
+import re
+
+from evclip_jax.config import schema
+from evclip_jax.methods import base
+
+_INTRO = """# Every key of a config
+
+Written by `python -m evclip_jax.config.page > docs/config.md`; do not edit.
+
+A file in `configs/` starts from these values, takes over its method's `RECIPE`
+and changes some. Every key can be set on the command line:
+`--config.data.shots=4`; lists and tuples in Python's form, in quotes.
+"""
+
+
+def text() -> str:
+  """Returns the page as Markdown."""
+  parts = [_INTRO]
+  groups: dict[str, list[tuple[str, ...]]] = {}
+  for row in schema.table():
+    group, dot, _ = row[0].partition('.')
+    groups.setdefault(group if dot else '', []).append(row)
+  for group, rows in groups.items():
+    parts.append(f'## {group or "The run"}\n')
+    parts.append(_table(('key', 'default', 'allowed', 'meaning'), rows))
+  parts.append(
+      '## Settings of the methods\n\n`method.settings.KEY` has the fields of '
+      '`Settings` in the file of each method.\n'
+  )
+  for name in base.names():
+    parts.append(f'### {name}\n')
+    rows = list(_settings(base.load(name).Settings))
+    parts.append(_table(('key', 'default', 'meaning'), rows))
+  return '\n'.join(parts)
+
+
+def _settings(settings: type):
+  """Yields key, default and meaning of a method's settings."""
+  _, _, attributes = (settings.__doc__ or '').partition('Attributes:')
+  said = re.findall(r'\n {4}(\w[\w, ]*): (.*(?:\n {6}.*)*)', attributes)
+  meanings = {
+      name: ' '.join(meaning.split())
+      for names, meaning in said
+      for name in names.split(', ')
+  }
+  for field in dataclasses.fields(settings):
+    yield field.name, repr(field.default), meanings.get(field.name, '')
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+  def line(cells):
+    # A bar would end the cell.
+    return '| ' + ' | '.join(c.replace('|', '\\|') for c in cells) + ' |'
+
+  code = [(f'`{key}`', f'`{default}`', *rest) for key, default, *rest in rows]
+  rule = '| ' + ' | '.join('---' for _ in header) + ' |'
+  return '\n'.join([line(header), rule, *map(line, code)]) + '\n'
+
+
+if __name__ == '__main__':
+  print(text(), end='')

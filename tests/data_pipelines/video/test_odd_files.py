@@ -1,0 +1,195 @@
+"""Files as cameras, phones and old programs write them."""
+
+import pathlib
+import struct
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.video import SUFFIXES, probe, read_frames
+from tests.data_pipelines import coded_clips
+from tests.data_pipelines.coded_clips import X264, Format
+
+FORMS = {f.name: f for f in coded_clips.FORMATS}
+MPEG2 = Format('mpeg2', '.mpg', 'mpeg2video', (('g', '12'),), 2)
+# Stored frames [H, W, 3] as a player shows them, by (a, b, c, d) of the matrix.
+SHOWN = {
+    (1, 0, 0, 1): lambda x: x,
+    (-1, 0, 0, 1): lambda x: x[:, ::-1],
+    (1, 0, 0, -1): lambda x: x[::-1],
+    (-1, 0, 0, -1): lambda x: x[::-1, ::-1],
+    (0, 1, -1, 0): lambda x: np.rot90(x, -1),
+    (0, -1, 1, 0): lambda x: np.rot90(x, 1),
+    (0, 1, 1, 0): lambda x: x.transpose(1, 0, 2),
+    (0, -1, -1, 0): lambda x: x[::-1, ::-1].transpose(1, 0, 2),
+}
+
+
+def numbers(path):
+  """What all frames of a file spell, also when a few of them are read."""
+  found = probe(path)
+  assert found.error is None
+  out = coded_clips.read_indices(read_frames(path, range(found.num_frames)))
+  some = [0, found.num_frames // 2, found.num_frames - 1]
+  again = coded_clips.read_indices(read_frames(path, some))
+  assert again == [out[k] for k in some]
+  return out
+
+
+def copy(source, target, skip=0, shift=0, keys=True, **options):
+  """Copies the packets of a file behind the first `skip`."""
+  with (
+      av.open(source) as old,
+      av.open(str(target), 'w', options=options) as new,
+  ):
+    stream = old.streams.video[0]
+    out = new.add_stream_from_template(stream)
+    packets = [p for p in old.demux(stream) if p.size]
+    for packet in packets[skip:]:
+      if shift:
+        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+      packet.is_keyframe &= keys
+      packet.stream = out
+      new.mux(packet)
+  return str(target)
+
+
+@pytest.mark.parametrize('matrix', SHOWN)
+def test_every_display_matrix_is_shown_as_a_player_does(tmp_path, matrix):
+  path = coded_clips.write(tmp_path / 'clip.mp4', num_frames=6)
+  stored = read_frames(path, [2, 5])
+  contents = bytearray(pathlib.Path(path).read_bytes())
+  # Behind the track header's type: version, times, ids, duration, layers.
+  place = contents.index(b'tkhd') + 44
+  a, b, c, d = (x << 16 for x in matrix)
+  values = a, b, 0, c, d, 0, 0, 0, 1 << 30
+  struct.pack_into('>9i', contents, place, *values)
+  turned = tmp_path / 'turned.mp4'
+  turned.write_bytes(contents)
+  wanted = np.stack([SHOWN[matrix](x) for x in stored])
+  np.testing.assert_array_equal(read_frames(turned, [2, 5]), wanted)
+  found = probe(turned)
+  assert (found.height, found.width) == wanted.shape[1:3]
+
+
+@pytest.mark.parametrize('before', [0, 100_000, 216_000])
+def test_a_clock_that_wraps_hides_no_frame(tmp_path, before):
+  # 60 frames of 3,600 ticks; `before` the first of them the clock wraps.
+  plain = coded_clips.write(tmp_path / 'a.ts', FORMS['h264_mp4'], 60)
+  first = int(probe(plain).timestamps()[0])
+  shift = 2**33 - before - first
+  path = copy(
+      plain, tmp_path / 'b.ts', 0, shift, mpegts_copyts='1',
+      avoid_negative_ts='disabled',
+  )  # fmt: skip
+  assert numbers(path) == list(range(60))
+  np.testing.assert_allclose(probe(path).seconds(), np.arange(60) / 25)
+
+
+@pytest.mark.parametrize('skip', [5, 9])
+@pytest.mark.parametrize(
+    ('form', 'suffix'),
+    [
+        (FORMS['h264_mp4'], '.ts'),
+        (FORMS['h264_mp4'], '.mp4'),
+        (FORMS['hevc_mp4'], '.ts'),
+        (FORMS['mpeg4_b_mkv'], '.mkv'),
+        (FORMS['vp9_webm'], '.webm'),
+        (MPEG2, '.ts'),
+        (MPEG2, '.mpg'),
+    ],
+    ids=lambda x: getattr(x, 'name', x),
+)
+def test_a_recording_joined_late_begins_at_its_key_frame(
+    tmp_path, form, suffix, skip
+):
+  if not coded_clips.available(form):
+    pytest.skip(f'this FFmpeg cannot write {form.codec}')
+  whole = coded_clips.write(tmp_path / f'a{suffix}', form, 60)
+  path = copy(whole, tmp_path / f'b{suffix}', skip)
+  assert numbers(path) == list(range(12, 60))
+
+
+def test_a_transport_stream_may_be_cut_anywhere(tmp_path):
+  whole = pathlib.Path(
+      coded_clips.write(tmp_path / 'a.ts', FORMS['h264_mp4'], 60)
+  ).read_bytes()
+  for number in (1, 20, 40):
+    path = tmp_path / f'{number}.ts'
+    path.write_bytes(whole[number * 188 :])
+    found = numbers(path)
+    assert found[0] % 12 == 0 and found == list(range(found[0], 60))
+
+
+def test_without_a_mark_of_key_frames_all_is_decoded(tmp_path):
+  whole = coded_clips.write(tmp_path / 'a.mp4', FORMS['hevc_mp4'], 30)
+  path = copy(whole, tmp_path / 'b.mkv', keys=False)
+  assert numbers(path) == list(range(30))
+
+
+@pytest.mark.parametrize('bottom_up', [False, True])
+def test_uncompressed_avi_may_be_stored_bottom_up(tmp_path, bottom_up):
+  width, height, count = 64, 48, 12
+
+  def chunk(name, data):
+    return name + struct.pack('<I', len(data)) + data
+
+  frames = [coded_clips.frame(k)[:, :, ::-1] for k in range(count)]
+  images = [np.flipud(x) if bottom_up else x for x in frames]
+  movi = b'movi' + b''.join(chunk(b'00db', x.tobytes()) for x in images)
+  size = width * height * 3
+  header = struct.pack(
+      '<14I', 40_000, size * 25, 0, 0, count, 0, 1, size, width, height,
+      0, 0, 0, 0,
+  )  # fmt: skip
+  stream = b'vidsDIB ' + struct.pack(
+      '<10I4H', 0, 0, 0, 1, 25, 0, count, size, 0, 0, 0, 0, width, height
+  )
+  rows = height if bottom_up else -height
+  form = struct.pack(
+      '<IiiHHIIiiII', 40, width, rows, 1, 24, 0, size, 0, 0, 0, 0
+  )
+  stream = b'strl' + chunk(b'strh', stream) + chunk(b'strf', form)
+  lists = b'hdrl' + chunk(b'avih', header) + chunk(b'LIST', stream)
+  path = tmp_path / 'raw.avi'
+  path.write_bytes(
+      chunk(b'RIFF', b'AVI ' + chunk(b'LIST', lists) + chunk(b'LIST', movi))
+  )
+  assert numbers(path) == list(range(count))
+  np.testing.assert_array_equal(read_frames(path, [7])[0], coded_clips.frame(7))
+
+
+H264 = Format('h264', '', 'libx264', (*X264, ('g', '12')))
+CONTAINERS = {
+    '.mts': ('mpegts', H264),
+    '.m2ts': ('mpegts', H264),
+    '.m2t': ('mpegts', MPEG2),
+    '.3g2': ('3g2', FORMS['mpeg4_avi']),
+    '.f4v': ('f4v', H264),
+    '.qt': ('mov', H264),
+    '.vob': ('vob', MPEG2),
+    '.mpe': ('mpeg', MPEG2),
+    '.m2v': ('mpeg2video', MPEG2),
+    '.asf': ('asf', Format('wmv', '', 'wmv2')),
+    '.divx': ('avi', FORMS['mpeg4_avi']),
+    '.flv': ('flv', Format('flv', '', 'flv')),
+}
+
+
+@pytest.mark.parametrize('suffix', CONTAINERS)
+def test_containers_of_many_names(tmp_path, suffix):
+  container, form = CONTAINERS[suffix]
+  path = tmp_path / f'clip{suffix}'
+  coded_clips.write(path, form, 24, container=container)
+  assert suffix in SUFFIXES
+  assert numbers(path) == list(range(24))
+
+
+def test_a_gif_is_a_video(tmp_path):
+  images = [Image.fromarray(coded_clips.frame(k)) for k in range(20)]
+  path = tmp_path / 'clip.gif'
+  images[0].save(path, save_all=True, append_images=images[1:], duration=40)
+  assert '.gif' in SUFFIXES
+  assert numbers(path) == list(range(20))
