@@ -21,6 +21,7 @@ In torch, `model` being the original's:
   model.load_state_dict(state)
 """
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ from data_pipelines import cli
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods import checkpoints
 from evclip_jax.methods.checkpoints import Source
-from evclip_jax.weights import cache, files, own_file
+from evclip_jax.weights import cache, files, networks, own_file
 
 _SHOWN = 4
 
@@ -46,6 +47,10 @@ def define_flags():
   flags.DEFINE_string(
       'clip', '', 'With --to=torch-names of EZ-CLIP: a CLIP file to merge in.'
   )
+  flags.DEFINE_string(
+      'activation', '', 'Of a CLIP: quick_gelu, gelu or gelu_tanh.'
+  )
+  flags.DEFINE_integer('vision_heads', 0, "Of a CLIP's image tower.")
   flags.DEFINE_bool('force', False, 'Replace --out if it is there.')
   flags.DEFINE_bool('verbose', False, 'List every tensor.')
 
@@ -71,6 +76,8 @@ def main(positional: list[str]):
       values.force,
       values.verbose,
       values.clip,
+      values.activation,
+      values.vision_heads,
   )
 
 
@@ -81,6 +88,8 @@ def convert_file(
     force: bool = False,
     verbose: bool = False,
     clip: str = '',
+    activation: str = '',
+    vision_heads: int = 0,
 ):
   """Converts a file and prints what became of its tensors.
 
@@ -93,6 +102,8 @@ def convert_file(
     verbose: whether to list every tensor.
     clip: a CLIP file of any supported kind, to be merged into what goes back
       to EZ-CLIP's names; '' for none.
+    activation: of a CLIP; '' = what the file or the config beside it says.
+    vision_heads: of a CLIP; 0 = likewise.
 
   Raises:
     UserError: `out` is there or cannot be written; `source` cannot be read or
@@ -110,6 +121,14 @@ def convert_file(
     raise WeightsError(
         text if str(source) in text else f'{source}: {text}'
     ) from e
+  if found.part == 'clip':
+    settled = networks.settle(found.converted, activation, vision_heads)
+    found = dataclasses.replace(found, converted=settled)
+  elif activation or vision_heads:
+    raise UserError(
+        f'--activation and --vision_heads are for CLIP; {source} is '
+        f'{found.label}.'
+    )
   _describe(file, found, verbose)
   if to == 'jax':
     _write_own(file, found, out)
@@ -124,9 +143,10 @@ def _write_own(file: files.StateFile, found: Source, out: Path):
   version = found.version
   noted = cache.metadata_of(Path(file.path), version)
   noted['source_kind'] = found.kind
-  if found.kind == 'evclip-jax':
-    noted['sizes'] = file.metadata['sizes']
   converted = found.converted
+  noted |= cache.remarks(converted)
+  if converted.sizes is None and 'sizes' in file.metadata:
+    noted['sizes'] = file.metadata['sizes']
   own_file.write(out, found.part, converted.flat, converted.sizes, noted)
 
 
@@ -145,10 +165,15 @@ def _describe(file: files.StateFile, found: Source, verbose: bool):
   converted = found.converted
   count = sum(int(np.prod(x.shape)) for x in converted.flat.values())
   print(f'{file.path}: {found.label} ({file.kind}).')
-  for note in file.notes:
+  for note in (*file.notes, *converted.notes):
     print(f'  {note}')
-  sizes = file.metadata.get('sizes')
-  print(f'  {json.loads(sizes) if sizes else converted.sizes}')
+  if 'activation' in converted.assumed:
+    print(
+        '  say --activation=gelu if it is of LAION, DataComp or most of '
+        'open_clip'
+    )
+  sizes = converted.sizes or json.loads(file.metadata.get('sizes', 'null'))
+  print(f'  {sizes}')
   mapped = [f'{n} -> {p}' for n, p in converted.mapped.items()]
   _list('mapped', mapped, verbose)
   _list('ignored', [*converted.ignored, *file.left_out], verbose)

@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from data_pipelines.errors import UserError
 from evclip_jax import convert
-from evclip_jax.weights import files, own_file, scenic_names
+from evclip_jax.weights import files, load, own_file, scenic_names
 from tests.models import small
 from tests.weights import test_networks as states
 
@@ -252,3 +252,21 @@ def test_scenic_is_for_clip(run, source, tmp_path):
   status, _, err = run(source('omnivore'), out, to='scenic')
   assert status == 2
   assert 'an Omnivore video trunk' in err
+
+
+def test_what_a_clip_computes_is_said_and_kept(run, source, tmp_path, capsys):
+  path, out = source('open-clip'), tmp_path / 'out.safetensors'
+  status, text, _ = run(path, out)
+  assert status == 0
+  assert 'assumed activation=quick_gelu; the file does not say' in text
+  assert 'say --activation=gelu' in text
+  # What was assumed here is asked for when it is used.
+  with pytest.raises(UserError, match=r'clip\.activation'):
+    load.load_clip('', str(out))
+  said = {'activation': 'gelu', 'vision_heads': 4}
+  assert run(path, out, force=True, **said)[0] == 0
+  assert load.load_clip('', str(out)).sizes == dataclasses.replace(
+      small.VIT, **said
+  )
+  status, _, err = run(source('omnivore'), out, force=True, **said)
+  assert status == 2 and 'are for CLIP' in err

@@ -53,16 +53,18 @@ _FAILURES = (Unreadable, SeekMissed, av.error.FFmpegError)
 
 @dataclasses.dataclass
 class _Frames:
-  """What came out of the decoder, in its order."""
+  """What came out of the decoder, in its order.
+
+  `luma` are checksums of the brightness; `bidirectional` tells B-frames;
+  `corrupt` are numbers of frames.
+  """
 
   width: int = 0
   height: int = 0
   display: tuple[int, int, int, int] = AS_STORED
   interlaced: bool = False
   times: list[int | None] = dataclasses.field(default_factory=list)
-  # Checksum of each frame's brightness plane.
   luma: list[int] = dataclasses.field(default_factory=list)
-  # Whether each is a B-frame.
   bidirectional: list[bool] = dataclasses.field(default_factory=list)
   corrupt: list[int] = dataclasses.field(default_factory=list)
 
@@ -121,8 +123,6 @@ def look(
   Returns:
     The first frame that cannot be read and why, or None.
   """
-  number = first
-  fault = None
   # As the reader does: after a jump, else from the beginning.
   for entries in (keyframes, ()):
     number = first
@@ -164,9 +164,8 @@ def _answer(
     found: Packets, frames: _Frames, times: np.ndarray | None
 ) -> dict[str, Any]:
   count = len(frames.times) if times is None else len(times)
-  width, height = frames.width, frames.height
-  if frames.display[1]:
-    width, height = height, width
+  turned = -1 if frames.display[1] else 1
+  width, height = (frames.width, frames.height)[::turned]
   fps = found.fps if np.isfinite(found.fps) else 0.0
   if times is not None and count > 1:
     tick = found.time_base[0] / found.time_base[1]
@@ -345,16 +344,15 @@ def _luma(frame: av.VideoFrame) -> int:
 @contextlib.contextmanager
 def _limited_memory():
   """Limits this process's memory, where the system can."""
-  try:
+  with contextlib.suppress(ImportError, ValueError, OSError):
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY or soft > _MEMORY_BYTES:
       resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
-  except (ImportError, ValueError, OSError):
-    yield
-    return
-  try:
-    yield
-  finally:
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+      try:
+        yield
+      finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+      return
+  yield

@@ -16,7 +16,7 @@ from data_pipelines.video.container import (
 )
 
 # Frames that are rather decoded than jumped over.
-SEEK_GAP = 48
+SEEK_GAP = 24
 
 
 class SeekMissed(Exception):

@@ -31,7 +31,6 @@ from evclip_jax.methods import base
 from evclip_jax.weights import (
   clip_names,
   files,
-  identify,
   networks,
   own_file,
   scenic_names,
@@ -88,14 +87,14 @@ def convert(file: files.StateFile) -> Source:
     version = reader.VERSION
     return Source(reader.KIND, reader.LABEL, reader.PART, version, converted)
   try:
-    kind = identify.identify(file.tensors, file.metadata)
+    kind = networks.identify(file.tensors, file.metadata)
   except WeightsError as e:
     labels = ', '.join(reader.LABEL for reader in readers().values())
     raise WeightsError(f'{str(e).removesuffix(".")}, {labels}.') from e
-  label = identify.LABELS[kind]
+  label = networks.LABELS[kind]
   if kind == 'evclip-jax':
     part = file.metadata.get('part', '')
-    converted = own_file.read(file, part, None)
+    converted = own_file.read(file, part, networks.SIZES.get(part))
     own_file.check_hash(file, converted.flat)
     return Source(kind, label, part, networks.VERSIONS.get(part, 1), converted)
   if kind == 'trained':
@@ -107,7 +106,7 @@ def convert(file: files.StateFile) -> Source:
     converted = Converted(None, flat, {n: n for n in file.tensors})
     return Source(kind, label, part, 1, converted)
   part = networks.PARTS[kind]
-  converted = networks.CONVERTERS[kind](file)
+  converted = networks.convert(file, kind)
   return Source(kind, label, part, networks.VERSIONS[part], converted)
 
 
@@ -136,7 +135,7 @@ def renamed(
         f'{found.label}.'
     )
   if to == 'scenic':
-    return scenic_names.to_scenic(flat)
+    return scenic_names.to_scenic(flat, found.converted.sizes)
   if network:
     return network.to_original(flat)
   kind = file.metadata.get('source_kind', found.kind)

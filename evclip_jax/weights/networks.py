@@ -1,36 +1,107 @@
-"""Converts a pretrained network's file, in any naming, with what is beside it.
+"""Tells which pretrained network a file holds, in which naming; converts it.
 
 No tensor shows a CLIP's activation nor how many heads it has. A config beside
 the file may say so; what nothing says is named in `Converted.assumed`.
 """
 
 import dataclasses
+import re
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.models.clip.sizes import ClipSizes
+from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.weights import (
-  clip_config,
-  clip_names,
-  scenic_names,
-  swin3d_names,
+    clip_config,
+    clip_names,
+    own_file,
+    scenic_names,
+    swin3d_names,
 )
 from evclip_jax.weights.files import StateFile
-from evclip_jax.weights.identify import LABELS, identify
 from evclip_jax.weights.table import Converted
 
+LABELS = {
+    'openai-clip': "CLIP in OpenAI's naming",
+    'open-clip': "CLIP in open_clip's naming",
+    'huggingface-clip': "CLIP in Hugging Face's naming",
+    'scenic-clip': "CLIP in Scenic's naming",
+    'omnivore': 'an Omnivore video trunk',
+    'trained': 'weights trained by this project',
+    'evclip-jax': 'weights converted by this project',
+}
 # The branch of the parameter tree that each kind of file fills.
 PARTS = {
-    'openai-clip': 'clip',
-    'open-clip': 'clip',
-    'huggingface-clip': 'clip',
-    'scenic-clip': 'clip',
-    'omnivore': 'encoder',
+    kind: 'encoder' if kind == 'omnivore' else 'clip'
+    for kind in list(LABELS)[:5]
 }
-# Of the converter of each branch; see `weights.cache`.
+# Of each branch: the version of its converter (see `weights.cache`), and the
+# type of its sizes.
 VERSIONS = {'clip': clip_names.VERSION, 'encoder': swin3d_names.VERSION}
+SIZES = {'clip': ClipSizes, 'encoder': VideoEncoderSizes}
 
 _WANTED = {'clip': 'a CLIP model', 'encoder': 'a video trunk'}
+# Models that look like CLIP, by a name of theirs that CLIP does not have.
+_STRANGERS = {
+    'SigLIP': r'logit_bias|(vision|text)_model\.head\..*',
+    'CoCa': r'text_decoder\..*|visual\.attn_pool\..*|text\.cls_emb',
+    'EVA-CLIP': (
+        r'visual\.(blocks\.\d+\..*|(trunk\.)?rope\..*|'
+        r'trunk\.blocks\.\d+\.attn\.(q_bias|q_proj|norm|inner_attn_ln)\b.*)'
+    ),
+    'a CLIP with an image tower of timm': r'visual\.trunk\..*',
+    'a CLIP with a text tower of Hugging Face': (
+        r'text\.transformer\.(embeddings|encoder)\..*'
+    ),
+}
+
+
+def identify(
+    tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> str:
+  """Returns the kind of a file, a key of `LABELS`.
+
+  Args:
+    tensors: names as in the file.
+    metadata: that of a .safetensors file.
+
+  Raises:
+    WeightsError: for anything else; names it if it can, or shows some tensors.
+  """
+  metadata = metadata or {}
+  if metadata.get('format') == own_file.FORMAT:
+    return 'evclip-jax'
+  # As `evclip_jax.export` writes them.
+  if metadata.get('kind') == 'trained':
+    return 'trained'
+  for model, pattern in _STRANGERS.items():
+    if any(re.fullmatch(pattern, name) for name in tensors):
+      raise WeightsError(f'it is {model}, which this project does not compute.')
+  for prefix in ('text_model.embeddings.', 'vision_model.embeddings.'):
+    if any(name.startswith(prefix) for name in tensors):
+      return 'huggingface-clip'
+  if 'params/visual/conv1/kernel' in tensors:
+    return 'scenic-clip'
+  if 'visual.conv1.weight' in tensors:
+    if {'attn_mask', 'text.token_embedding.weight'} & tensors.keys():
+      return 'open-clip'
+    if 'token_embedding.weight' in tensors:
+      return 'openai-clip'
+  for prefix in ('', 'trunk.'):
+    # Swin for images has the same names but 2-D patches.
+    if np.ndim(tensors.get(f'{prefix}patch_embed.proj.weight')) == 5:
+      return 'omnivore'
+  shown = ', '.join(
+      f'{name} {tuple(np.shape(t))}' for name, t in list(tensors.items())[:4]
+  )
+  raise WeightsError(
+      f'its {len(tensors)} tensors ({shown}, ...) are of no model this project '
+      f'knows.\n  Wanted {", ".join(LABELS.values())}.'
+  )
+
 
 def convert_part(file: StateFile, part: str) -> Converted:
   """Converts a file that must be of one branch, 'clip' or 'encoder'.
@@ -41,51 +112,29 @@ def convert_part(file: StateFile, part: str) -> Converted:
   kind = identify(file.tensors, file.metadata)
   if PARTS.get(kind) != part:
     raise WeightsError(f'it is {LABELS[kind]}, not {_WANTED[part]}.')
-  return CONVERTERS[kind](file)
+  return convert(file, kind)
 
 
-def _openai(file: StateFile) -> Converted:
-  return _with_config(clip_names.from_original(file.tensors), file)
-
-
-def _huggingface(file: StateFile) -> Converted:
-  return _with_config(clip_names.from_huggingface(file.tensors), file)
-
-
-def _scenic(file: StateFile) -> Converted:
-  # Through OpenAI's naming, so that the one table checks it as all others.
-  ours = scenic_names.from_scenic(file.tensors)
-  try:
-    tensors = clip_names.to_original(ours)
-  except ValueError as e:
-    raise WeightsError(f'it is no whole Scenic CLIP tree: {e}') from e
-  converted = clip_names.from_original(tensors)
-  # The names in between are in no file.
-  mapped = {path: path for path in converted.flat}
-  return dataclasses.replace(converted, mapped=mapped)
-
-
-def _omnivore(file: StateFile) -> Converted:
-  return swin3d_names.from_original(file.tensors)
-
-
-CONVERTERS = {
-    'openai-clip': _openai,
-    'open-clip': _openai,
-    'huggingface-clip': _huggingface,
-    'scenic-clip': _scenic,
-    'omnivore': _omnivore,
-}
-
-
-def _with_config(converted: Converted, file: StateFile) -> Converted:
-  """Adds what the config beside the file says of activation and heads."""
+def convert(file: StateFile, kind: str) -> Converted:
+  """Converts a file of a kind in `PARTS`."""
+  if kind == 'omnivore':
+    return swin3d_names.from_original(file.tensors)
+  if kind == 'scenic-clip':
+    return scenic_names.convert(file.tensors)
+  if kind == 'huggingface-clip':
+    converted = clip_names.from_huggingface(file.tensors)
+  else:
+    converted = clip_names.from_original(file.tensors)
   # TorchScript archives are OpenAI's own; others use the naming, too.
   if file.kind == 'torchscript':
     return converted
+  return _with_config(converted, Path(file.path), kind)
+
+
+def _with_config(converted: Converted, path: Path, kind: str) -> Converted:
+  """Adds what the config beside the file says of activation and heads."""
   sizes, notes, said = converted.sizes, [], {}
-  huggingface = 'vision_model.embeddings.class_embedding' in file.tensors
-  if config := clip_config.beside(Path(file.path), huggingface):
+  if config := clip_config.beside(path, kind == 'huggingface-clip'):
     said = clip_config.read(config, sizes)
     sizes = dataclasses.replace(sizes, **said)
     shown = ', '.join(f'{name}={value}' for name, value in said.items())

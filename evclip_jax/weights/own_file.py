@@ -19,11 +19,12 @@ from data_pipelines import whole_file
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import __version__
 from evclip_jax.weights.files import StateFile
-from evclip_jax.weights.identify import OWN_FORMAT
 from evclip_jax.weights.table import Converted
 
 # In place of a branch: paths in the file begin with it already.
 SEVERAL = 'several'
+# The value of 'format' in the metadata of files this project writes.
+FORMAT = 'evclip_jax'
 
 
 def write(
@@ -48,7 +49,7 @@ def write(
   """
   tensors = {_prefix(part) + name: value for name, value in flat.items()}
   own = {
-      'format': OWN_FORMAT,
+      'format': FORMAT,
       'part': part,
       'package': __version__,
       'tree_hash': tree_hash(flat),
@@ -81,7 +82,7 @@ def write_tensors(
 
 def is_own(file: StateFile) -> bool:
   """Returns whether this project wrote the file."""
-  return file.metadata.get('format') == OWN_FORMAT
+  return file.metadata.get('format') == FORMAT
 
 
 def read(file: StateFile, part: str, sizes_type: type | None) -> Converted:

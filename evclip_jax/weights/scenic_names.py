@@ -9,99 +9,133 @@ Source: google-research/scenic, scenic/projects/baselines/clip/layers.py and
 Differs: none in names and shapes.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping
 
 import numpy as np
 
-from data_pipelines.errors import WeightsError
-from evclip_jax.models.clip.sizes import heads
+from data_pipelines.errors import UserError, WeightsError
+from evclip_jax.models.clip import sizes as clip_sizes
+from evclip_jax.weights import clip_names
+from evclip_jax.weights.table import Converted
 
-# Our attention pool's layers by the names of flax's attention.
-_POOL = {'q_proj': 'query', 'k_proj': 'key', 'v_proj': 'value', 'c_proj': 'out'}
 _QKV = ('query', 'key', 'value')
-
-# (ours, Scenic's) where a path differs in more than the collection in front.
+_STAGE = r'visual/layer(\d+)'
+# (ours, what Scenic makes of it, Scenic's, what we make of it); the first that
+# matches, if any.
 _RENAMES = (
-    (r'text/token_embedding', 'text/token_embedding/embedding'),
-    (r'text/text_projection', 'text/text_projection/kernel'),
-    (r'visual/proj', 'visual/proj/kernel'),
+    *(
+        (ours, theirs, theirs, ours)
+        for ours, theirs in (
+            ('text/token_embedding', 'text/token_embedding/embedding'),
+            ('text/text_projection', 'text/text_projection/kernel'),
+            ('visual/proj', 'visual/proj/kernel'),
+        )
+    ),
+    *(
+        (
+            rf'visual/attnpool/{ours}/(\w+)',
+            rf'visual/attnpool/attn/{theirs}/\1',
+            rf'visual/attnpool/attn/{theirs}/(\w+)',
+            rf'visual/attnpool/{ours}/\1',
+        )
+        for ours, theirs in zip(
+            ('q_proj', 'k_proj', 'v_proj', 'c_proj'), (*_QKV, 'out'),
+            strict=True,
+        )
+    ),
+    (r'(.*)/out_proj/(\w+)', r'\1/out/\2',
+     r'(.*)/out/(\w+)', r'\1/out_proj/\2'),
+    (_STAGE + r'\.(\d+)/downsample\.(.*)', r'visual/layer\1/\2/downsample/\3',
+     _STAGE + r'/(\d+)/downsample/(.*)', r'visual/layer\1.\2/downsample.\3'),
+    (_STAGE + r'\.(\d+)/(.*)', r'visual/layer\1/\2/\3',
+     _STAGE + r'/(\d+)/(.*)', r'visual/layer\1.\2/\3'),
 )
-_STAGE = re.compile(r'visual/layer(\d+)\.(\d+)/(.*)')
-_THEIR_STAGE = re.compile(r'visual/layer(\d+)/(\d+)/(.*)')
+_ATTENTION = re.compile(r'.*/attn/(query|key|value|out)/(kernel|bias)')
 
 
-def to_scenic(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """A CLIP tree in Scenic's naming.
+def to_scenic(
+    flat: Mapping[str, np.ndarray], sizes: clip_sizes.ClipSizes | None = None
+) -> dict[str, np.ndarray]:
+  """Returns a CLIP tree in Scenic's naming.
 
   Args:
     flat: path without the leading 'clip/' -> array; ViT or ResNet.
+    sizes: of the CLIP, for its heads; None if they have 64 channels each.
 
   Returns:
     'params/...' and 'batch_stats/...' paths -> arrays with the same values;
     unflattened, what Scenic's `load_model_vars` gives.
+
+  Raises:
+    UserError: Scenic's CLIP does not compute the activation.
   """
+  if sizes and sizes.activation != 'quick_gelu':
+    raise UserError(
+        f"Scenic's CLIP computes quick_gelu, this one has {sizes.activation}."
+    )
   out: dict[str, np.ndarray] = {}
   for path, value in flat.items():
-    value = np.asarray(value)
-    *module, leaf = path.split('/')
-    if module[-1:] == ['in_proj']:
-      base = '/'.join([*module[:-1]])
-      for name, part in zip(_QKV, np.split(value, 3, axis=-1), strict=True):
-        out[f'params/{base}/{name}/{leaf}'] = _split_last(part)
-    elif module[-1:] == ['out_proj']:
-      base = '/'.join([*module[:-1], 'out'])
-      kernel = leaf == 'kernel'
-      out[f'params/{base}/{leaf}'] = _split_first(value) if kernel else value
-    elif module[1:2] == ['attnpool'] and module[-1] in _POOL:
-      name = _POOL[module[-1]]
-      if name != 'out':
-        value = _split_last(value)
-      elif leaf == 'kernel':
-        value = _split_first(value)
-      out[f'params/visual/attnpool/attn/{name}/{leaf}'] = value
-    else:
-      kind = 'batch_stats' if leaf in ('mean', 'var') else 'params'
-      out[f'{kind}/{_their_path(path)}'] = value
+    parts = {path: np.asarray(value)}
+    if '/in_proj/' in path:
+      thirds = np.split(np.asarray(value), 3, axis=-1)
+      parts = {
+          path.replace('in_proj', name): part
+          for name, part in zip(_QKV, thirds, strict=True)
+      }
+    kind = 'batch_stats' if path.endswith(('/mean', '/var')) else 'params'
+    for ours, part in parts.items():
+      theirs = _renamed(ours, 0)
+      if match := _ATTENTION.fullmatch(theirs):
+        part = _with_heads(part, *match.groups(), _count(theirs, part, sizes))
+      out[f'{kind}/{theirs}'] = part
   return out
 
 
+def _count(path: str, part: np.ndarray, sizes) -> int:
+  """Attention heads of a tower."""
+  if sizes is not None:
+    return sizes.text_heads if path[:4] == 'text' else sizes.vision_heads
+  return clip_sizes.heads(part.shape[0 if '/out/' in path else -1])
+
+
+def _with_heads(
+    part: np.ndarray, name: str, leaf: str, heads: int
+) -> np.ndarray:
+  if name != 'out':
+    return part.reshape(*part.shape[:-1], heads, -1)
+  return part.reshape(heads, -1, part.shape[-1]) if leaf == 'kernel' else part
+
+
 def from_scenic(tree: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The inverse of `to_scenic`.
+  """Returns our flat tree, without the leading 'clip/'.
 
   Args:
     tree: 'params/...' and 'batch_stats/...' paths -> arrays.
-
-  Returns:
-    Our flat tree, without the leading 'clip/'.
 
   Raises:
     WeightsError: a path of another collection, or query, key or value missing.
   """
   out: dict[str, np.ndarray] = {}
   fused: dict[str, dict[str, np.ndarray]] = {}
-  pool = {theirs: ours for ours, theirs in _POOL.items()}
   for full, value in tree.items():
     collection, _, path = full.partition('/')
     if collection not in ('params', 'batch_stats'):
       raise WeightsError(f'{full!r} is not of a Scenic CLIP tree.')
     value = np.asarray(value)
-    match = re.fullmatch(r'(.*)/attn/(query|key|value|out)/(kernel|bias)', path)
-    if not match:
-      out[_our_path(path)] = value
-      continue
-    base, name, leaf = match.groups()
-    kernel = leaf == 'kernel'
-    if name == 'out':
-      value = value.reshape(-1, value.shape[-1]) if kernel else value
+    name = ''
+    if match := _ATTENTION.fullmatch(path):
+      name, leaf = match.groups()
+      if name != 'out':
+        value = value.reshape(*value.shape[:-2], -1)
+      elif leaf == 'kernel':
+        value = value.reshape(-1, value.shape[-1])
+    ours = _renamed(path, 2)
+    if name in _QKV and ours == path:
+      fused.setdefault(path.replace(name, 'in_proj'), {})[name] = value
     else:
-      value = value.reshape(*value.shape[:-2], -1)
-    if base == 'visual/attnpool':
-      out[f'{base}/{pool[name]}/{leaf}'] = value
-    elif name == 'out':
-      out[f'{base}/attn/out_proj/{leaf}'] = value
-    else:
-      fused.setdefault(f'{base}/attn/in_proj/{leaf}', {})[name] = value
+      out[ours] = value
   for path, parts in fused.items():
     if parts.keys() != set(_QKV):
       raise WeightsError(
@@ -111,32 +145,32 @@ def from_scenic(tree: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return out
 
 
-def _their_path(path: str) -> str:
-  for ours, theirs in _RENAMES:
-    if path == ours:
-      return theirs
-  if match := _STAGE.fullmatch(path):
-    rest = match[3].replace('downsample.', 'downsample/')
-    return f'visual/layer{match[1]}/{match[2]}/{rest}'
+def convert(tree: Mapping[str, np.ndarray]) -> Converted:
+  """Converts a Scenic tree, checked by the one table as all others.
+
+  Raises:
+    WeightsError: it is no whole CLIP of Scenic's.
+  """
+  try:
+    tensors = clip_names.to_original(from_scenic(tree))
+  except ValueError as e:
+    raise WeightsError(f'it is no whole Scenic CLIP tree: {e}') from e
+  converted = clip_names.from_original(tensors)
+  heads = {}
+  for path, value in tree.items():
+    if path.endswith('/attn/query/bias'):
+      tower = 'text' if path.startswith('params/text') else 'vision'
+      heads[f'{tower}_heads'] = len(value)
+  # The names in between are in no file.
+  return dataclasses.replace(
+      converted,
+      sizes=dataclasses.replace(converted.sizes, **heads),
+      mapped={path: path for path in converted.flat},
+  )
+
+
+def _renamed(path: str, column: int) -> str:
+  for rename in _RENAMES:
+    if match := re.fullmatch(rename[column], path):
+      return match.expand(rename[column + 1])
   return path
-
-
-def _our_path(path: str) -> str:
-  for ours, theirs in _RENAMES:
-    if path == theirs:
-      return ours
-  if match := _THEIR_STAGE.fullmatch(path):
-    rest = match[3].replace('downsample/', 'downsample.')
-    return f'visual/layer{match[1]}.{match[2]}/{rest}'
-  return path
-
-
-def _split_last(value: np.ndarray) -> np.ndarray:
-  """[..., D] -> [..., h, D / h]."""
-  count = heads(value.shape[-1])
-  return value.reshape(*value.shape[:-1], count, -1)
-
-
-def _split_first(value: np.ndarray) -> np.ndarray:
-  """[D, E] -> [h, D / h, E]."""
-  return value.reshape(heads(value.shape[0]), -1, value.shape[-1])

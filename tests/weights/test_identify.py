@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.weights.identify import LABELS, identify
+from evclip_jax.weights.networks import LABELS, identify
 
 CLIP = {'visual.conv1.weight': np.zeros((8, 3, 4, 4))}
 TEXT = {'token_embedding.weight': np.zeros((9, 8))}
@@ -46,3 +46,23 @@ def test_others_are_shown(tensors):
   name = next(iter(tensors))
   with pytest.raises(WeightsError, match=name.replace('.', r'\.')):
     identify(tensors)
+
+
+@pytest.mark.parametrize(
+    ('name', 'model'),
+    [
+        ('logit_bias', 'SigLIP'),
+        ('vision_model.head.probe', 'SigLIP'),
+        ('text_model.head.weight', 'SigLIP'),
+        ('visual.blocks.0.attn.q_bias', 'EVA-CLIP'),
+        ('visual.rope.freqs_cos', 'EVA-CLIP'),
+        ('visual.trunk.blocks.3.attn.q_proj.weight', 'EVA-CLIP'),
+        ('visual.trunk.blocks.3.attn.qkv.weight', 'tower of timm'),
+        ('text_decoder.resblocks.0.ln_1.weight', 'CoCa'),
+        ('visual.attn_pool.query', 'CoCa'),
+        ('text.transformer.encoder.layer.0.x', 'text tower of Hugging Face'),
+    ],
+)
+def test_relatives_of_clip_are_named(name, model):
+  with pytest.raises(WeightsError, match=f'it is .*{model}'):
+    identify(CLIP | TEXT | HF | {name: np.zeros(2)})

@@ -1,9 +1,11 @@
 """Files of every kind become the branch of the tree they belong to."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from data_pipelines.errors import WeightsError
+from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods import checkpoints
 from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.methods.ev_clip import checkpoint as ev_clip_checkpoint
@@ -133,6 +135,20 @@ def test_own_files(tmp_path):
   found = checkpoints.convert(files.read_tensors(path))
   assert (found.kind, found.part) == ('evclip-jax', 'clip')
   assert found.converted.flat.keys() == small.flat(small.VIT).keys()
+
+
+def test_heads_of_a_scenic_tree_are_kept(tmp_path):
+  sizes = dataclasses.replace(small.VIT, vision_heads=4, text_heads=2)
+  tree = scenic_names.to_scenic(small.flat(small.VIT), sizes)
+  name = 'params/visual/transformer/resblocks.0/attn/query/bias'
+  assert tree[name].shape == (4, 32)
+  found = checkpoints.convert(read(tmp_path, tree)).converted
+  assert (found.sizes, found.assumed) == (sizes, ())
+  for path, value in small.flat(small.VIT).items():
+    np.testing.assert_array_equal(found.flat[path], value)
+  gelu = dataclasses.replace(sizes, activation='gelu')
+  with pytest.raises(UserError, match='computes quick_gelu'):
+    scenic_names.to_scenic(small.flat(small.VIT), gelu)
 
 
 def test_half_a_scenic_tree_is_refused(tmp_path):
