@@ -4,13 +4,17 @@ import json
 import pathlib
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
-from tests.parity import compare
+from evclip_jax.models.clip.sizes import TABLE
+from evclip_jax.training.params import merge
+from tests.methods import tiny
+from tests.parity import compare, draw, ev_clip, ez_clip
 from tests.parity.__main__ import kinds, main, run_case, table
 
-GOLDEN = pathlib.Path(__file__).parent / 'golden'
+GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 CASES = sorted(p.name for p in GOLDEN.iterdir() if p.is_dir())
 # The fastest one; what is spoilt below fails in code all kinds share.
 QUICK = 'clip-tiny-vit'
@@ -24,11 +28,20 @@ def test_golden_case(name):
 
 
 @pytest.fixture
-def case(tmp_path):
-  """A copy of a case, to be spoilt."""
-  copy = tmp_path / QUICK
-  shutil.copytree(GOLDEN / QUICK, copy)
+def copied(tmp_path):
+  """(name of a case) -> a copy of it, to be spoilt."""
+
+  def copy(name):
+    folder = tmp_path / name
+    shutil.copytree(GOLDEN / name, folder, dirs_exist_ok=True)
+    return folder
+
   return copy
+
+
+@pytest.fixture
+def case(copied):
+  return copied(QUICK)
 
 
 def with_manifest(case, change):
@@ -124,6 +137,84 @@ def test_spoilt_manifests_are_missed(case, spoil, names):
   assert missed(with_manifest(case, spoil)) == names
 
 
+SCALE = 'dec.context_scale'
+EV, EZ, FSAR = 'ev-tiny-context', 'ez-tiny', 'fsar-1shot-combine'
+
+
+def video(shape):
+  return lambda m: m['inputs']['video'].update(shape=shape)
+
+
+@pytest.mark.parametrize(
+    ('name', 'spoil', 'note'),
+    [
+        (EV, lambda m: m['prompts'].update(kind='Both'), 'kind both'),
+        (EV, lambda m: m['prompts'].update(z_dim=768), 'z_dim 768'),
+        (EV, lambda m: m['prompts'].update(frames=16), 'frames 16'),
+        (EV, lambda m: m['prompts'].update(bias=True), 'bias True'),
+        (EV, lambda m: m['prompts'].update(act='silu'), 'activation'),
+        (EV, lambda m: m['prompts']['params'].pop(SCALE), 'context_scale'),
+        (EV, lambda m: m['omnivore']['config'].update(depths=[2]), 'depths'),
+        (EV, lambda m: m['clip']['params'].pop('ln_final.bias'), 'ln_final'),
+        (EV, lambda m: m.pop('lam'), 'lam'),
+        (EV, video([2, 3, 8, 9]), 'video'),
+        (EV, video([3, 3, 8, 224, 224]), 'labels'),
+        (EZ, lambda m: m.update(frames=16), 'frames 16'),
+        (EZ, lambda m: m['params'].pop('ln_final.bias'), 'ln_final/bias'),
+        (
+            EZ,
+            lambda m: m['params'].pop(
+                'visual.transformer.T_prompt_embeddings'
+            ),
+            'T_prompt_embeddings',
+        ),
+        (EZ, lambda m: m['trainable'].append('visual.proj'), 'visual.proj'),
+        (EZ, lambda m: m['config'].update(vision_layers=2), 'vision_layers'),
+        (EZ, video([3, 3, 8, 9]), 'video'),
+        (FSAR, lambda m: m.update(dim=32), 'dim 32'),
+        (FSAR, lambda m: m.update(depth=2), 'depth 2'),
+        (FSAR, lambda m: m.update(frames=4), 'frames 4'),
+        (FSAR, lambda m: m.update(shot=2), 'equally many'),
+        (FSAR, lambda m: m.update(way=4), 'support_labels'),
+        (FSAR, lambda m: m['flags'].update(PROTO=True), 'PROTO'),
+        (FSAR, lambda m: m['params'].pop('scale'), 'method/scale'),
+        (FSAR, lambda m: m['inputs'].pop('dirs'), 'dirs'),
+        (FSAR, lambda m: m.pop('adam'), 'adam'),
+    ],
+)
+def test_manifests_that_contradict_the_tensors(copied, name, spoil, note):
+  (line,) = with_manifest(copied(name), spoil)
+  assert line.name == 'case' and note in line.note
+
+
+def wrong_gradients(manifest):
+  del manifest['grads'][SCALE]
+  manifest['grads']['dec.feature_adaptation.2.bias'][0] *= 1.01
+
+
+@pytest.mark.parametrize(
+    ('name', 'spoil', 'names'),
+    [
+        (EV, lambda m: m.update(lam=0.2), ['total', 'losses']),
+        (
+            EV,
+            wrong_gradients,
+            ['grad dec.feature_adaptation.2.bias', f'grad {SCALE}'],
+        ),
+        (FSAR, lambda m: m['flags'].update(EVAL_TEXT=True), ['eval_logits']),
+        (FSAR, lambda m: m['flags'].update(TEXT_COFF=0.9), ['eval_logits']),
+        (FSAR, lambda m: m['flags'].update(COMBINE=False), ['eval_logits']),
+        (
+            FSAR,
+            lambda m: m.update(class_weight=1.5),
+            ['total', 'losses', 'grad scale'],
+        ),
+    ],
+)
+def test_another_setting_shows_where_it_acts(copied, name, spoil, names):
+  assert missed(with_manifest(copied(name), spoil)) == names
+
+
 @pytest.mark.parametrize('name', ['manifest.json', 'expected.npz'])
 @pytest.mark.parametrize('content', [b'', b'[]', b'PK\x03\x04broken', None])
 def test_broken_files_are_missed_and_the_next_case_runs(
@@ -190,3 +281,65 @@ def test_trajectories_have_their_own_tolerance():
   lines = {x.name: x for x in compare.outputs(expected, ours)}
   assert lines['losses'].ok and not lines['total'].ok
   assert not compare.outputs(expected, ours | {'losses': [1.0, 2.005]})[0].ok
+
+
+def test_a_clip_in_parts_is_the_same_clip():
+  clip = tiny.backbones(False).clip
+  params = tiny.params(False)['clip']
+  images = jax.random.normal(jax.random.key(0), (6, 224, 224, 3))
+
+  def total(clip):
+    def run(images):
+      return (clip.images(params, images) ** 2).sum()
+
+    return jax.jit(jax.value_and_grad(run))(images)
+
+  parts = ev_clip.InParts(clip.sizes)
+  for found, expected in zip(total(parts), total(clip), strict=True):
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_only_large_cases_run_in_parts():
+  assert ev_clip.memory(TABLE['ViT-B/16'], 16) < ev_clip._MEMORY
+  assert ev_clip.memory(TABLE['RN101'], 16) < ev_clip._MEMORY
+  assert ev_clip.memory(TABLE['ViT-L/14'], 16) > ev_clip._MEMORY
+
+
+def test_labels_become_classes():
+  texts = np.arange(12).reshape(3, 4)
+  labels, classes, per_clip = ez_clip.by_class(
+      np.array([7, 3, 7]), texts[[0, 1, 0]]
+  )
+  assert (labels.tolist(), per_clip) == ([1, 0, 1], False)
+  np.testing.assert_array_equal(classes[0], texts[[1, 0]])
+  labels, classes, per_clip = ez_clip.by_class(np.array([7, 3, 7]), texts)
+  assert (labels.tolist(), per_clip) == ([1, 0, 1], True)
+  np.testing.assert_array_equal(classes[0], texts)
+
+
+def test_a_text_for_each_clip_gives_the_same_results(monkeypatch):
+  as_classes = ez_clip.by_class
+
+  def as_clips(labels, tokens):
+    labels, _, _ = as_classes(labels, tokens)
+    return labels, tokens[None], True
+
+  monkeypatch.setattr(ez_clip, 'by_class', as_clips)
+  lines = run_case(GOLDEN / EZ)
+  assert lines and all(line.ok for line in lines)
+
+
+def test_clips_one_by_one_are_the_same(monkeypatch):
+  case = draw.load_case(GOLDEN / EZ)
+  video = ez_clip.video_input(case)[:2]
+  whole = ez_clip.build(case, video.shape)
+  monkeypatch.setattr(ez_clip, '_MEMORY', 0)
+  single = ez_clip.build(case, video.shape)
+  assert (whole.one_by_one, single.one_by_one) == (False, True)
+  params = merge(whole.frozen, whole.trainable)
+  for found, expected in zip(
+      jax.tree.leaves(jax.jit(single.video)(params, video)),
+      jax.tree.leaves(jax.jit(whole.video)(params, video)),
+      strict=True,
+  ):
+    np.testing.assert_allclose(found, expected, atol=1e-5)
