@@ -23,7 +23,7 @@ def text(request):
 
 
 def test_every_command_exists(text):
-  modules = set(re.findall(r'python3? -m ([\w.]+)', text))
+  modules = set(re.findall(r'python3? -m (\w[\w.]+)', text))
   modules |= set(re.findall(r'`((?:evclip_jax|data_pipelines)\.\w+)`', text))
   for name in modules - {'evclip_jax.load', 'data_pipelines.dataset'}:
     assert importlib.util.find_spec(name), name
@@ -43,7 +43,8 @@ def test_every_config_key_exists(text):
 def test_every_named_file_and_folder_exists(text):
   named = re.findall(r'--config=(configs/\w+\.py)', text)
   named += re.findall(r'`((?:colabs|configs|docs|tests)/[\w/.]+)`', text)
-  named += re.findall(r'`((?:data_pipelines|evclip_jax)/[\w/]+(?:\.\w+)?)`', text)
+  named += re.findall(r"`((?:data_pipelines|evclip_jax)/[\w/]+)`", text)
+  named += re.findall(r"`((?:data_pipelines|evclip_jax)/[\w/]+\.\w+)`", text)
   for path in named:
     if 'foo' not in path and 'NAME' not in path:
       assert (ROOT / path).exists(), path
