@@ -3,61 +3,61 @@
 import collections
 import contextlib
 import hashlib
-import itertools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from data_pipelines.loaders.source import frames_of
+from data_pipelines.loaders.source import Store, frames_of
 from data_pipelines.stores.files import FileTree
-from data_pipelines.video import read
 from data_pipelines.video.probes import Probe, probe_many
+from data_pipelines.video.read import VideoError
 
 _SHOWN = 3
+# By list: broken clips and why they are.
 Broken = dict[str, list[tuple[ClipRecord, str]]]
 
 
-def probe_files(
-    store: FileTree,
-    keys: Sequence[str],
-    cache_dir: str,
+def probe_clips(
+    store: Store,
+    lists: Sequence[ClipList],
+    cache_dir: str = '',
     workers: int = 0,
     decoder: str = 'pyav',
-    lists: Sequence[ClipList] = (),
 ) -> dict[str, Probe]:
-  """Examines files in processes of their own; each file once in its life.
+  """Examines the files of lists in other processes, each once in its life.
 
   Args:
-    store: the files.
-    keys: which of them.
-    cache_dir: where results are kept; '' = ~/.cache/evclip_jax.
-    workers: processes; 0 = one per core.
+    store: where the clips are; TFDS folders know what is to be known.
+    lists: of clips; of a long film the pieces that they name are looked at.
+    cache_dir: where results are kept, see `cache_folder`.
+    workers: processes, see `pool.number`.
     decoder: data.decoder.
-    lists: of a long film, the pieces that they name are looked at.
 
   Returns:
-    A probe for every key. Nothing a file holds raises an error.
+    A probe for every file, by the store's keys. Nothing a file holds raises an
+    error.
   """
-  folder = pathlib.Path(cache_dir or '~/.cache/evclip_jax').expanduser()
-  root = hashlib.sha1(str(store.root).encode()).hexdigest()[:12]
-  cache = folder / 'probes' / f'{root}.json'
-  paths = [store.media(key) for key in keys]
   records = collections.defaultdict(list)
-  for record in itertools.chain(*(clips.records for clips in lists)):
+  for record in (r for clips in lists for r in clips.records):
     records[store.stored(record)].append(record)
+  keys = list(records)
+  if not isinstance(store, FileTree):
+    return store.probes(keys)
 
   def pieces(place: int, probe: Probe):
     for record in records[keys[place]]:
-      with contextlib.suppress(read.VideoError):
+      with contextlib.suppress(VideoError):
         yield frames_of(record, probe, store.counts_from)
 
+  root = hashlib.sha1(str(store.root).encode()).hexdigest()[:12]
   bar = tqdm(
-      total=len(paths),
+      total=len(keys),
       desc='check clips',
       unit='clip',
       dynamic_ncols=True,
@@ -67,37 +67,42 @@ def probe_files(
   )
   with bar:
     found = probe_many(
-        paths, workers, lambda *_: bar.update(1), cache, decoder, pieces
+        [store.media(key) for key in keys],
+        workers,
+        lambda *_: bar.update(1),
+        cache_folder(cache_dir) / 'probes' / f'{root}.json',
+        decoder,
+        pieces,
     )
   return dict(zip(keys, found, strict=True))
 
 
-def sort_out(
-    lists: Sequence[ClipList],
-    probes: dict[str, Probe],
-    stored: Callable[[ClipRecord], str] = lambda record: record.path,
-    counts_from: int | None = None,
+def take_out(
+    lists: Sequence[ClipList], probes: dict[str, Probe], store: Store
 ) -> tuple[list[ClipList], Broken]:
-  """Takes the clips out of lists that cannot be decoded.
+  """Takes the clips that cannot be decoded out of lists.
 
   Args:
     lists: any lists.
     probes: of all files in them, by the store's keys.
-    stored: tells a record's key in the store.
-    counts_from: see `source.frames_of`.
+    store: where the clips are.
 
   Returns:
-    (the lists without broken clips, the broken ones and why by list name).
+    (the lists without broken clips, the broken ones by list name).
   """
+
+  def fault(record: ClipRecord) -> str | None:
+    try:
+      frames_of(record, probes[store.stored(record)], store.counts_from)
+    except VideoError as e:
+      return str(e)
+    return None
+
   kept, broken = [], {}
   for clips in lists:
-    faults = {
-        r.key: _fault(r, probes[stored(r)], counts_from) for r in clips.records
-    }
-    broken[clips.name] = [
-        (r, faults[r.key]) for r in clips.records if faults[r.key]
-    ]
-    kept.append(clips.replace(r for r in clips.records if not faults[r.key]))
+    faults = [(r, fault(r)) for r in clips.records]
+    broken[clips.name] = [(r, why) for r, why in faults if why]
+    kept.append(clips.replace(r for r, why in faults if not why))
   return kept, broken
 
 
@@ -114,7 +119,7 @@ def check(
   Args:
     lists: as they were asked for.
     kept: without the broken clips.
-    broken: see `sort_out`.
+    broken: see `take_out`.
     on_broken: 'error' or 'skip' (data.on_broken).
     class_names: in label order, for messages.
     report_folder: where 'broken.txt' goes if there are more than a few.
@@ -153,13 +158,3 @@ def check(
           f'no clip of the {before.name} list ({before.origin}) can be '
           f'decoded: {first}'
       )
-
-
-def _fault(
-    record: ClipRecord, probe: Probe, counts_from: int | None
-) -> str | None:
-  try:
-    frames_of(record, probe, counts_from)
-  except read.VideoError as e:
-    return str(e)
-  return None

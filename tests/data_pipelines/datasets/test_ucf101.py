@@ -23,72 +23,12 @@ def keys(clips):
   return [r.path for r in clips.records]
 
 
-@pytest.mark.parametrize(
-    ('videos', 'lists', 'below'),
-    [
-        ('UCF-101', 'ucfTrainTestlist', ''),
-        (
-            'UCF-101',
-            'UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist',
-            '',
-        ),
-        ('ucf101_video/UCF-101-video', 'ucf101_video/ucfTrainTestlist', ''),
-        ('UCF101/UCF-101', 'ucfTrainTestlist', ''),
-        ('videos', 'splits', ''),
-        ('.', 'ucfTrainTestlist', ''),
-        ('UCF-101', 'ucfTrainTestlist', 'UCF-101'),
-    ],
-)
-def test_usual_places(tmp_path, videos, lists, below):
-  trees.make_ucf(tmp_path, videos, lists, real=False)
-  data = read(root=str(tmp_path / below))
-  assert data.class_names == [
-      'Apply Eye Makeup', 'Handstand Pushups', 'Yo Yo',
-  ]  # fmt: skip
-  assert keys(data.tests['test']) == [
-      trees.clip_key(c, 1) for c in trees.CLASSES
-  ]
-  assert data.train.counts() == {0: 3, 1: 3, 2: 3}
-
-
-def test_each_split_has_its_own_lists(root):
-  for split in (1, 2, 3):
-    data = read(split, root=str(root))
-    first = keys(data.tests['test'])[0]
-    assert first == trees.clip_key('ApplyEyeMakeup', split)
-  with pytest.raises(UserError, match='split=4'):
-    read(4, root=str(root))
-
-
-def test_vifi_lists_name_files_without_folders(root, tmp_path):
-  train = trees.write_vifi(tmp_path / 'train1_few_shot_2.txt', (3, 2))
-  test = trees.write_vifi(tmp_path / 'val1.txt', (1,))
-  data = read(root=str(root), train_list=train, test_list=test)
-  assert keys(data.train)[2] == (
-      'HandstandPushups/v_HandStandPushups_g03_c01.avi'
-  )
-  assert data.train.counts() == {0: 2, 1: 2, 2: 2}
-  assert keys(data.tests['test']) == [
-      trees.clip_key(c, 1) for c in trees.CLASSES
-  ]
-
-
 def test_vifi_train_list_with_the_official_test_list(root, tmp_path):
   train = trees.write_vifi(tmp_path / 'train1_few_shot_2.txt', (3, 2))
   data = read(root=str(root), train_list=train)
   assert data.tests['test'].origin == 'testlist01.txt'
   with pytest.raises(UserError, match=r'3 of 3 clips of the test .*also in'):
     read(2, root=str(root), train_list=train)
-
-
-def test_vifi_lists_without_any_official_list(tmp_path):
-  root = trees.make_ucf(tmp_path / 'ucf', lists='', real=False)
-  train = trees.write_vifi(tmp_path / 'train.txt', (3, 2))
-  test = trees.write_vifi(tmp_path / 'test.txt', (1,))
-  data = read(root=str(root), train_list=train, test_list=test)
-  assert data.class_names[1] == 'Handstand Pushups'
-  with pytest.raises(UserError, match='testlist01.txt was not found'):
-    read(root=str(root), train_list=train)
 
 
 def test_few_classes_are_numbered_anew(root, tmp_path):
@@ -134,33 +74,12 @@ def test_a_converted_mirror_is_found_by_stem(root, tmp_path):
   assert keys(data.train)[0] == 'ApplyEyeMakeup/v_ApplyEyeMakeup_g02_c01.mp4'
 
 
-def test_clips_missing_from_the_official_lists(root, tmp_path):
-  for group in (2, 3, 4):
-    (root / 'UCF-101' / trees.clip_key('YoYo', group)).unlink()
-  with pytest.raises(UserError) as error:
-    read(root=str(root), report=tmp_path / 'run')
-  assert '3 of 9 clips of the train list' in str(error.value)
-  assert 'YoYo/v_YoYo_g02_c01.avi (line 7)' in str(error.value)
-  lists = root / 'ucfTrainTestlist'
-  for file in lists.glob('t*list01.txt'):
-    kept = [x for x in file.read_text().splitlines() if 'YoYo' not in x]
-    file.write_text('\n'.join(kept))
-  assert len(read(root=str(root)).class_names) == 2
-
-
 def test_label_that_contradicts_the_folder(root, tmp_path):
   file = tmp_path / 'train.txt'
   lines = [f'{trees.clip_key(c, 2)} {k}' for k, c in enumerate(trees.CLASSES)]
   file.write_text('\n'.join(lines[:2] + ['v_YoYo_g03_c01.avi 1']))
   with pytest.raises(UserError, match="line 3: the number 1 .*'YoYo'"):
     read(root=str(root), train_list=str(file))
-
-
-def test_missing_root_says_where_to_get_it(tmp_path):
-  for root in ('', str(tmp_path / 'nowhere'), str(tmp_path)):
-    with pytest.raises(UserError, match='data.root') as error:
-      read(root=root)
-    assert 'https://www.crcv.ucf.edu/data/UCF101.php' in str(error.value)
 
 
 def test_flat_folder_of_clips(tmp_path):

@@ -4,7 +4,6 @@ import pytest
 
 from data_pipelines import build, datasets
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import open_data
 from tests.data_pipelines import official_trees, trees
 
 NAMES = ['Inspect/Read recipe', 'Open fridge', 'Take bowl']
@@ -38,19 +37,6 @@ def test_official_splits(tmp_path, split, first):
   assert keys(data.train) == numbered(*rest)
   assert keys(data.tests['test']) == numbered(split)
   assert [r.label for r in data.tests['test'].records] == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ('videos', 'lists', 'below'),
-    [
-        ('egtea/cropped_clips', 'egtea/action_annotation', ''),
-        ('cropped_clips', 'action_annotation', 'cropped_clips'),
-        ('videos', 'lists', ''),
-    ],
-)
-def test_usual_places(tmp_path, videos, lists, below):
-  official_trees.make_egtea(tmp_path, videos, lists)
-  assert len(read(root=str(tmp_path / below)).train.records) == 9
 
 
 def test_lists_that_count_from_0(root):
@@ -163,34 +149,3 @@ def test_lists_of_others_count_from_0(root, tmp_path):
     read(2, root=str(root), train_list=lists['train_list'])
 
 
-def test_missing_clips_are_named(root, tmp_path):
-  for key in numbered(2, 3):
-    (root / 'cropped_clips' / key).unlink()
-  with pytest.raises(UserError, match='6 of 9 clips of the train list'):
-    read(root=str(root), report=tmp_path / 'run')
-  report = tmp_path / 'run' / 'missing-train.txt'
-  assert len(report.read_text().splitlines()) == 6
-
-
-def test_a_built_folder_gives_the_same_lists(tmp_path):
-  pytest.importorskip('array_record')
-  root = official_trees.make_egtea(tmp_path / 'egtea', real=True)
-  unlisted = root / 'cropped_clips' / 'P02-R05-Cheeseburger' / 'extra.mp4'
-  unlisted.write_bytes(
-      (root / 'cropped_clips' / numbered(1)[0]).read_bytes()
-  )
-  out = tmp_path / 'out'
-  build.build('egtea', str(root), str(out))
-  for split in (1, 3):
-    files, packed = (
-        open_data.open_data(
-            trees.data_config(name='egtea', shots=2, **where),
-            1,
-            split,
-            cache_dir=str(tmp_path / 'cache'),
-        )
-        for where in ({'root': str(root)}, {'tfds_dir': str(out)})
-    )
-    assert packed.description == files.description
-    assert packed.class_names == NAMES
-    assert packed.train.clips == files.train.clips

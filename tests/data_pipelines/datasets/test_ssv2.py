@@ -29,15 +29,6 @@ def pairs(clips):
   return [(r.path, r.label) for r in clips.records]
 
 
-def test_official_lists(root):
-  data = read(root)
-  assert data.class_names == [ssv2.template(t) for t in tree.TEMPLATES]
-  assert data.class_names[0] == 'Holding something next to something'
-  assert pairs(data.train) == [(f'{n}.webm', k) for n, k in tree.TRAIN]
-  assert pairs(data.tests['test']) == [(f'{n}.webm', k) for n, k in tree.TEST]
-  assert data.tests['test'].origin == 'validation.json'
-
-
 def test_older_names_and_converted_clips(tmp_path):
   tree.write_labels(tmp_path / 'annotations', 'something-something-v2-')
   (tmp_path / 'videos').mkdir()
@@ -85,30 +76,6 @@ def test_vifi_lists_and_answers_of_the_test_list(root, tmp_path):
   assert pairs(data.tests['test']) == [(f'{n}.webm', k) for n, k in tree.TEST]
   again = read(root, test_list='labels/validation.json')
   assert pairs(again.tests['test']) == pairs(data.tests['test'])
-
-
-def test_a_rule_opens_another_layout(root, tmp_path):
-  shutil.copytree(root / 'labels', tmp_path / 'labels')
-  for number in (*(n for n, _ in tree.TRAIN), *(n for n, _ in tree.TEST)):
-    path = tmp_path / 'clips' / 'part1' / f'{number}.webm'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b'clip')
-  data = read(tmp_path, path_rule='^=>clips/part1/')
-  assert data.train.records[0].path == f'clips/part1/{tree.TRAIN[0][0]}.webm'
-
-
-def test_built_folder_gives_the_same_lists_and_frames(root, tmp_path):
-  pytest.importorskip('array_record')
-  out = tmp_path / 'out'
-  build.build('ssv2', str(root), str(out))
-  one, other = (
-      open_data.open_data(
-          trees.data_config(name='ssv2', **where), 1, 1, cache_dir=str(tmp_path)
-      )
-      for where in ({'root': str(root)}, {'tfds_dir': str(out)})
-  )
-  assert other.description == one.description
-  check_same_frames(one.train, other.train, [0, 11])
 
 
 def test_labels_cut_to_some_classes(root, tmp_path):

@@ -40,10 +40,6 @@ def test_pieces_of_pictures_and_films(root):
   assert data.class_names == ['take', 'put', 'turn-on']
 
 
-def test_the_folder_above_will_do(root):
-  assert len(read(root.parent).train.records) == 4
-
-
 def test_nouns_and_actions(root):
   nouns = read(root, label_kind='noun')
   assert nouns.class_names == ['tap', 'plate', 'board:chopping']
@@ -202,20 +198,6 @@ def test_a_tar_that_is_not_unpacked_is_named(root, tmp_path):
       UserError, match=r'P01_02\.tar is not unpacked.*mkdir'
   ):
     read(tmp_path)
-
-
-def test_missing_videos(tmp_path):
-  epic_tree.write_lists(tmp_path)
-  epic_tree.write_frames(tmp_path, 'P01_01')
-  epic_tree.write_frames(tmp_path, 'P01_02')
-  with pytest.raises(
-      UserError, match=r'1 of 4 clips .*P02/rgb_frames/P02_101'
-  ):
-    read(tmp_path)
-  data = read(tmp_path, on_missing='skip')
-  assert len(data.train.records) == 3
-  with pytest.raises(UserError, match='EPIC_100_train.csv'):
-    read('')
 
 
 def test_numbers_of_published_pictures_hold_for_films(root, tmp_path):

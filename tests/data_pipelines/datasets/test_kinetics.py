@@ -2,13 +2,11 @@
 
 import pytest
 
-from data_pipelines import build, datasets
+from data_pipelines import datasets
 from data_pipelines.datasets import kinetics
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import open_data
-from data_pipelines.stores.tfds import TfdsStore
-from tests.data_pipelines import coded_clips, pictures, trees
 from tests.data_pipelines import kinetics_tree as tree
+from tests.data_pipelines import pictures, trees
 
 
 def read(root, report=None, **values):
@@ -145,33 +143,6 @@ def test_other_times_of_a_film_are_another_clip(tmp_path):
     store.find('val_256/x/aaaaaaaaaaa.mkv')
 
 
-def test_vanished_clips_are_counted_and_named(tmp_path, capsys):
-  tree.write_clips(tmp_path, tree.official)
-  tree.write_lists(tmp_path / 'annotations')
-  for video, start, _ in tree.TRAIN[2:]:
-    (tmp_path / 'train' / tree.file_name(video, start)).unlink()
-  with pytest.raises(UserError, match=r'2 of 4 clips') as error:
-    read(tmp_path)
-  assert 'data.on_missing=skip' in str(error.value)
-  (tmp_path / 'val' / tree.file_name('ddddddddddd', 33)).unlink()
-  data = read(tmp_path, on_missing='skip')
-  assert len(data.train.records) == 2
-  assert '2 of 4 clips' in capsys.readouterr().out
-
-
-def test_many_vanished_clips_are_named_in_a_file(tmp_path):
-  tree.write_clips(tmp_path, tree.official)
-  tree.write_lists(tmp_path / 'annotations')
-  for path in (tmp_path / 'train').iterdir():
-    path.unlink()
-  with pytest.raises(UserError, match=r'4 of 4 clips'):
-    read(tmp_path, tmp_path / 'run')
-  names = (tmp_path / 'run' / 'missing-train.txt').read_text().splitlines()
-  assert names == [
-      tree.file_name(video, start) for video, start, _ in tree.TRAIN
-  ]
-
-
 def test_kinetics_100_lists_of_clip_fsar(tmp_path):
   # The mirror has other folders and suffixes than the lists.
   tree.write_clips(tmp_path, tree.official)
@@ -201,28 +172,6 @@ def test_kinetics_100_lists_of_clip_fsar(tmp_path):
   assert data.train.records[0].path == 'train/' + tree.file_name(
       '-abc_DEF-01', 1
   )
-
-
-def test_build_and_open(tmp_path):
-  pytest.importorskip('array_record')
-  root, out = tmp_path / 'k400', tmp_path / 'out'
-  tree.write_clips(root, real=True)
-  tree.write_lists(root / 'annotations')
-  # Not in a list: not stored.
-  coded_clips.write(
-      root / 'train' / tree.file_name('eeeeeeeeeee', 1), num_frames=12
-  )
-  build.build('kinetics', str(root), str(out))
-  assert len(TfdsStore(str(out), 'kinetics_clips', 1).keys) == 6
-  one, other = (
-          open_data.open_data(
-                  trees.data_config(name='kinetics', **where), 1, 1,
-                  cache_dir=str(tmp_path / 'c'),
-          )
-          for where in ({'root': str(root)}, {'tfds_dir': str(out)})
-  )  # fmt: skip
-  assert other.description == one.description
-  assert other.train.span(0) == one.train.span(0) == (0, 12)
 
 
 def test_a_list_that_is_none(tmp_path):
