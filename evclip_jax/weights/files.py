@@ -199,7 +199,7 @@ def _is_npz(path: Path) -> bool:
   try:
     with zipfile.ZipFile(path) as archive:
       return any(n.endswith('.npy') for n in archive.namelist())
-  except torch_file.DAMAGE:
+  except Exception:
     # Torch's reader says in its message what is wrong with it.
     return False
 
@@ -208,7 +208,7 @@ def _read_npz(path: Path) -> StateFile:
   try:
     with np.load(path, allow_pickle=False) as archive:
       tensors = {name: archive[name] for name in archive.files}
-  except torch_file.DAMAGE as e:
+  except Exception as e:
     if 'allow_pickle' in str(e):
       raise WeightsError(
           f'{path} holds pickled objects, which are not read. Save arrays only.'
