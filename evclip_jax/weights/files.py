@@ -2,10 +2,8 @@
 
 import dataclasses
 import json
-import struct
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors
@@ -224,30 +222,14 @@ def _read_safetensors(path: Path) -> StateFile:
       metadata = file.metadata() or {}
       for name in list(file.keys()):
         dtype = file.get_slice(name).get_dtype()
-        if dtype == 'BF16':
-          tensors[name] = _bfloat16(path, name)
-        elif dtype.startswith(('F8', 'F4')):
+        if dtype.startswith(('F8', 'F4')):
           raise WeightsError(f'{path}: {name!r} is {dtype}, not supported.')
-        else:
-          tensors[name] = file.get_tensor(name)
+        tensor = file.get_tensor(name)
+        wide = tensor.astype(np.float32) if dtype == 'BF16' else tensor
+        tensors[name] = wide
   except (safetensors.SafetensorError, OSError, ValueError) as e:
     raise torch_file.damaged(path, e) from e
   return StateFile(str(path), tensors, 'safetensors', dict(metadata))
-
-
-def _bfloat16(path: Path, name: str) -> np.ndarray:
-  """A tensor that numpy has no type for, as float32.
-
-  `safe_open` has checked the header and all offsets before.
-  """
-  with path.open('rb') as f:
-    (header_bytes,) = struct.unpack('<Q', f.read(8))
-    header: dict[str, Any] = json.loads(f.read(header_bytes))
-    start, end = header[name]['data_offsets']
-    f.seek(8 + header_bytes + start)
-    raw = np.frombuffer(f.read(end - start), '<u2')
-  wide = raw.astype(np.uint32) << 16
-  return wide.view(np.float32).reshape(header[name]['shape'])
 
 
 def _common_wrapper(names) -> str | None:

@@ -18,7 +18,6 @@ import numpy as np
 from data_pipelines import unpickle
 from data_pipelines.errors import WeightsError
 from evclip_jax.weights.torch_globals import (
-    BFLOAT16,
     Storage,
     TensorRef,
     find,
@@ -190,23 +189,15 @@ def _arrays(
 
 
 def _array(ref: TensorRef, data: bytes) -> np.ndarray:
-  size = item_bytes(ref.dtype)
   if not ref.nbytes:
-    return np.zeros(ref.shape, _numpy(ref.dtype))
-  raw = 'uint16' if ref.dtype == BFLOAT16 else ref.dtype
-  start = ref.storage.start * item_bytes(ref.storage.dtype) + ref.offset * size
-  view = np.ndarray(
-      ref.shape, raw, data, start, tuple(n * size for n in ref.strides)
-  )
-  if ref.dtype == BFLOAT16:
-    # A bfloat16 is the upper half of a float32.
-    wide = np.asarray(view.astype(np.uint32, order='C') << 16)
-    return wide.view(np.float32)
-  return np.ascontiguousarray(view).reshape(ref.shape)
-
-
-def _numpy(dtype: str) -> str:
-  return 'float32' if dtype == BFLOAT16 else dtype
+    array = np.zeros(ref.shape, ref.dtype)
+  else:
+    size, first = item_bytes(ref.dtype), ref.storage.start
+    start = first * item_bytes(ref.storage.dtype) + ref.offset * size
+    strides = tuple(n * size for n in ref.strides)
+    view = np.ndarray(ref.shape, ref.dtype, data, start, strides)
+    array = np.ascontiguousarray(view).reshape(ref.shape)
+  return array.astype(np.float32) if ref.dtype == 'bfloat16' else array
 
 
 def damaged(path: Path, error: Exception) -> WeightsError:

@@ -5,19 +5,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import ml_dtypes  # noqa: F401, numpy knows bfloat16 by it.
 import numpy as np
 
 from data_pipelines.errors import WeightsError
 from data_pipelines.unpickle import Global, Inert, inert_class, keys
 
-# numpy has no bfloat16; such values are read as uint16 and widened.
-BFLOAT16 = 'bfloat16'
-
 _STORAGES = {
     'FloatStorage': 'float32',
     'DoubleStorage': 'float64',
     'HalfStorage': 'float16',
-    'BFloat16Storage': BFLOAT16,
+    'BFloat16Storage': 'bfloat16',
     'LongStorage': 'int64',
     'IntStorage': 'int32',
     'ShortStorage': 'int16',
@@ -32,8 +30,8 @@ _DTYPES = (*dict.fromkeys(_STORAGES.values()), 'uint16', 'uint32', 'uint64')
 
 
 def item_bytes(dtype: str) -> int:
-  """Bytes of one value."""
-  return 2 if dtype == BFLOAT16 else np.dtype(dtype).itemsize
+  """Returns the bytes of one value."""
+  return np.dtype(dtype).itemsize
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +40,7 @@ class Storage:
 
   Attributes:
     key: its name in the file.
-    dtype: numpy's name of the type, or 'bfloat16'.
+    dtype: numpy's name of the type.
     count: number of values.
     start: its first value within what `key` names.
   """
