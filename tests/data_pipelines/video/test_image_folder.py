@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import open_data, scan
+from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.loaders import broken_clips, open_data
 from data_pipelines.stores.files import FileTree
 from data_pipelines.video import image_folder, probe, probes, read
 from tests.data_pipelines import coded_clips, pictures, trees
@@ -246,7 +247,8 @@ def test_a_tree_of_folders_and_films(tmp_path):
   assert store.find('pour/a') == 'pour/a'
   assert store.find('elsewhere/a.webm') == 'pour/a'
   assert store.find('pour/nothing') is None
-  found = scan.probe_files(store, store.keys, str(tmp_path / '.cache'), 2)
+  listed = ClipList('train', tuple(ClipRecord(k, 0) for k in store.keys))
+  found = broken_clips.probe_clips(store, [listed], str(tmp_path / '.cache'))
   assert [p.num_frames for p in found.values()] == [6, 6, 12, 12]
 
 
