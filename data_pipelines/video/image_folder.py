@@ -5,12 +5,12 @@ name that ends in a number. The first image is frame 0, whatever its number.
 """
 
 import collections
-import functools
 import io
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -34,8 +34,6 @@ _NEAR_END = 16
 _ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND\xaeB`\x82'}
 _EMPTY, _CUT, _OTHER = 'it is empty', 'it is cut off', 'it is no image'
 _ZEROS = 'it is cut off, its end is zeros'
-# What Pillow raises, for files of all kinds.
-_DAMAGE = (OSError, SyntaxError, ValueError)
 
 
 def is_image(name: str) -> bool:
@@ -45,12 +43,8 @@ def is_image(name: str) -> bool:
 
 def are_frames(names: Iterable[str]) -> bool:
   """Tells whether a folder with these files in it may be a clip."""
-  found = 0
-  for name in names:
-    found += is_image(name)
-    if found >= _LEAST:
-      return True
-  return False
+  some = itertools.islice(filter(is_image, names), _LEAST)
+  return sum(1 for _ in some) == _LEAST
 
 
 def is_frame_folder(path: str | os.PathLike) -> bool:
@@ -70,12 +64,8 @@ def examine(folder: str) -> dict[str, Any]:
   the middle are not. Of more than 3,000 images 3,000 are looked at, evenly
   spread.
 
-  Args:
-    folder: absolute path.
-
   Returns:
-    The fields of `probes.Probe` that depend on the contents. Images do not say
-    how many of them make a second: fps and duration are 0.
+    The fields of `probes.Probe` that depend on the contents.
 
   Raises:
     Unreadable: no images, several series, a number that is missing, or the
@@ -83,14 +73,14 @@ def examine(folder: str) -> dict[str, Any]:
   """
   pattern, first, count = _series(os.listdir(folder))
   name = pattern.format(first)
-  pixels = _decode(_opener(folder, name), name)
+  pixels = _decode(_bytes(folder, name), name)
   looks = min(count, _CHECKED)
   some = np.arange(looks) * (count - 1) // max(looks - 1, 1)
   broken = []
   for index in some.tolist():
     name = pattern.format(first + index)
     try:
-      _check(_opener(folder, name), name)
+      _check(folder, name)
     except Unreadable as e:
       broken.append((index, index + 1, str(e)))
   suffix = pattern.rpartition('.')[2].lower()
@@ -113,11 +103,11 @@ def read(
 
   Args:
     source: absolute path of a folder, or the contents of all images in order.
-    wanted: frame numbers from 0.
+    wanted: frame numbers.
     probe: of the folder.
 
   Returns:
-    uint8 [H, W, 3], RGB, for each of `wanted`.
+    uint8 [H, W, 3], RGB, for each frame.
 
   Raises:
     Unreadable: an image is broken, gone, or of another size; it is named.
@@ -125,11 +115,8 @@ def read(
   out = []
   for index in wanted:
     name = probe.images.format(probe.first_image + index)
-    if isinstance(source, tuple):
-      opener = functools.partial(io.BytesIO, source[index])
-    else:
-      opener = _opener(source, name)
-    pixels = _decode(opener, name)
+    given = isinstance(source, tuple)
+    pixels = _decode(source[index] if given else _bytes(source, name), name)
     if pixels.shape[:2] != (probe.height, probe.width):
       raise Unreadable(
           f'its image {name} has {pixels.shape[1]}x{pixels.shape[0]} pixels '
@@ -171,69 +158,64 @@ def _series(names: Iterable[str]) -> tuple[str, int, int]:
   return pattern, first, len(numbers)
 
 
-def _opener(folder: str, name: str) -> Callable[[], BinaryIO]:
-  return functools.partial(open, os.path.join(folder, name), 'rb')
+def _bytes(folder: str, name: str) -> bytes:
+  try:
+    with open(os.path.join(folder, name), 'rb') as file:
+      return file.read()
+  except FileNotFoundError as e:
+    raise Unreadable(f'its image {name} is gone') from e
+  except OSError as e:
+    raise Unreadable(f'its image {name} cannot be read ({e.strerror})') from e
 
 
-def _decode(opener: Callable[[], BinaryIO], name: str) -> np.ndarray:
+def _decode(data: bytes, name: str) -> np.ndarray:
   """uint8 [H, W, 3], RGB."""
   try:
-    with opener() as file, Image.open(file, formats=_FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
       check_size(image.width, image.height)
       if image.mode.startswith(('I', 'F')):
         raise ValueError('it has more than 8 bits per colour')
       return np.asarray(image.convert('RGB'))
-  except FileNotFoundError as e:
-    raise Unreadable(f'its image {name} is gone') from e
-  except _DAMAGE as e:
-    try:
-      why = _fault(opener)
-    except OSError:
-      why = None
-    # Pillow's own words show objects.
+  # What Pillow raises, for files of all kinds; its words may show objects.
+  except (OSError, SyntaxError, ValueError) as e:
+    why = _fault(data, data, len(data))
     if why is None and isinstance(e, UnidentifiedImageError):
       why = _OTHER
-    why = why or getattr(e, 'strerror', None) or str(e)
-    raise Unreadable(f'its image {name} is broken ({why})') from e
+    raise Unreadable(f'its image {name} is broken ({why or e})') from e
 
 
-def _check(opener: Callable[[], BinaryIO], name: str):
-  """Looks at the size and at both ends of a file.
-
-  A file that does not end as such files do is decoded: that decides, but for
-  zeros, which decoders take for grey.
-  """
+def _check(folder: str, name: str):
+  """Looks at the size and at both ends of a file; decodes it if in doubt."""
   try:
-    fault = _fault(opener)
+    with open(os.path.join(folder, name), 'rb') as file:
+      head, size = file.read(12), file.seek(0, os.SEEK_END)
+      file.seek(max(size - _TAIL_BYTES, 0))
+      tail = file.read()
+      if not any(tail):
+        file.seek(0)
+        tail = file.read()
+      fault = _fault(head, tail, size)
   except OSError:
-    # `_decode` says why.
+    # `_bytes` says why.
     fault = _OTHER
+  # Which decoders take for grey.
   if fault == _ZEROS:
     raise Unreadable(f'its image {name} is broken ({fault})')
   if fault:
-    _decode(opener, name)
+    _decode(_bytes(folder, name), name)
 
 
-def _fault(opener: Callable[[], BinaryIO]) -> str | None:
+def _fault(head: bytes, tail: bytes, size: int) -> str | None:
   """What the first and the last bytes of a file tell, or None."""
-  with opener() as file:
-    head = file.read(12)
-    size = file.seek(0, os.SEEK_END)
-    if not size:
-      return _EMPTY
-    if head.startswith(b'BM') or head[:4] + head[8:] == b'RIFFWEBP':
-      stated = int.from_bytes(head[2:6], 'little')
-      if head.startswith(b'RIFF'):
-        stated = 8 + int.from_bytes(head[4:8], 'little')
-      return _CUT if size < stated else None
-    ends = [end for start, end in _ENDS.items() if head.startswith(start)]
-    if not ends:
-      return _OTHER
-    file.seek(max(size - _TAIL_BYTES, 0))
-    tail = file.read()
-    if not any(tail):
-      file.seek(0)
-      tail = file.read()
+  if not size:
+    return _EMPTY
+  if head.startswith(b'BM') or head[:4] + head[8:12] == b'RIFFWEBP':
+    place, more = (2, 0) if head.startswith(b'BM') else (4, 8)
+    stated = int.from_bytes(head[place : place + 4], 'little') + more
+    return _CUT if size < stated else None
+  ends = [end for start, end in _ENDS.items() if head.startswith(start)]
+  if not ends:
+    return _OTHER
   kept = tail.rstrip(b'\0')
   if ends[0] in kept[-_NEAR_END:]:
     return None

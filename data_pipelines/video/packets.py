@@ -7,41 +7,27 @@ import struct
 
 import av
 
-from data_pipelines.video.container import (
-  Source,
-  Unreadable,
-  open_video,
-  reason,
-)
+from data_pipelines.video import container
+from data_pipelines.video.container import Source, Unreadable
 
 _MAX_FRAMES = 2_000_000
 # A header may promise a few frames more than there are (many real AVI files
 # do); from here on the file counts as cut off.
 _TOLERATED_FRAMES = 2
 _TOLERATED_PART = 50
-_EBML = b'\x1a\x45\xdf\xa3'
 # Files of more pieces than this are not walked to the end.
 _MAX_PIECES = 10_000
 
 
 @dataclasses.dataclass
 class Packets:
-  """What the container says, without decoding.
+  """What the container says, without decoding; FFmpeg's names, 0 = unknown.
 
-  Attributes:
-    container, codec: FFmpeg's names.
-    streams: video streams in the file.
-    fps: frames per second that it promises, or 0.
-    time_base: seconds per unit of `times`, a fraction.
-    promised: frames that it promises, or 0.
-    duration: seconds that it promises, or 0.
-    stored: packets in the file.
-    times: presentation timestamps in the order of the file, without packets
-      before the first key frame, in the file or on the screen.
-    keys: which packets are key frames.
-    hidden: packets of `times` that are not shown.
-    incomplete: packets of `times` that are cut off.
-    reached: seconds at which the last packet of any stream ends.
+  `times` are presentation timestamps in the order of the file, without packets
+  before the first key frame, in the file or on the screen. Of these, `keys`
+  tells key frames, `hidden` counts what is not shown, `incomplete` what is cut
+  off. `stored` counts all packets; `reached` is when the last one of any stream
+  ends, in seconds. The header promises `promised` frames, `duration` seconds.
   """
 
   container: str
@@ -89,23 +75,23 @@ def missing_bytes(source: Source) -> int:
 
 
 def _demux(source) -> Packets:
-  with open_video(source) as (container, stream):
+  with container.open_video(source) as (file, stream):
     base = stream.time_base
-    name = container.format.name
+    name = file.format.name
     # FFmpeg builds MP4's index when it opens the file, edit lists included.
     indexed = len(stream.index_entries) if name.startswith('mov') else 0
     out = Packets(
         container=name,
         codec=stream.codec_context.codec.canonical_name,
-        streams=len(container.streams.video),
+        streams=len(file.streams.video),
         fps=float(stream.average_rate or stream.guessed_rate or 0),
         time_base=(base.numerator, base.denominator) if base else (0, 1),
         promised=indexed or stream.frames,
-        duration=(container.duration or 0) / 1e6,
+        duration=(file.duration or 0) / 1e6,
     )
     ours = []
     try:
-      for packet in container.demux():
+      for packet in file.demux():
         if packet.dts is None and packet.pts is None and not packet.size:
           continue
         time = packet.dts if packet.pts is None else packet.pts
@@ -120,7 +106,7 @@ def _demux(source) -> Packets:
     except av.error.FFmpegError as e:
       raise Unreadable(
           f'it is damaged: the container ends after {len(ours)} frames '
-          f'({reason(e)})'
+          f'({container.reason(e)})'
       ) from e
   if not ours:
     raise Unreadable('it holds 0 frames')
@@ -164,54 +150,40 @@ def _check_complete(packets: Packets, missing_bytes: int):
 def _missing(file, size: int) -> int:
   head = file.read(12)
   if head[:4] == b'RIFF':
-    end_of = _riff_end
-  elif head[:4] == _EBML:
-    end_of = _ebml_end
+    length_of = _riff_length
+  elif head[:4] == b'\x1a\x45\xdf\xa3':
+    length_of = _ebml_length
   elif head[4:8] in (b'ftyp', b'moov', b'mdat', b'wide', b'free', b'skip'):
-    end_of = _box_end
+    length_of = _box_length
   else:
     return 0
-  position = 0
+  end = 0
   for _ in range(_MAX_PIECES):
-    file.seek(position)
-    end = end_of(file.read(16), position)
-    if end is None or end <= position:
-      return 0
-    if end >= size:
-      return end - size
-    position = end
+    file.seek(end)
+    length = length_of(file.read(16).ljust(16, b'\0'))
+    end += length
+    if not length or end >= size:
+      return end - size if length else 0
   return 0
 
 
-def _riff_end(head: bytes, position: int) -> int | None:
-  if len(head) < 8 or head[:4] != b'RIFF':
-    return None
-  return position + 8 + struct.unpack('<I', head[4:8])[0]
+def _riff_length(head: bytes) -> int:
+  return 8 + struct.unpack('<4xI', head[:8])[0] if head[:4] == b'RIFF' else 0
 
 
-def _box_end(head: bytes, position: int) -> int | None:
-  if len(head) < 8:
-    return None
-  length = struct.unpack('>I', head[:4])[0]
-  if length == 1 and len(head) == 16:
-    length = struct.unpack('>Q', head[8:16])[0]
+def _box_length(head: bytes) -> int:
+  length, long = struct.unpack('>I4xQ', head)
   # 0 means "to the end of the file".
-  return position + length if length else None
+  return long if length == 1 else length
 
 
-def _ebml_end(head: bytes, position: int) -> int | None:
+def _ebml_length(head: bytes) -> int:
   """Element = number of variable length (id), another (size), contents."""
-  if not head or not head[0]:
-    return None
-  id_bytes = 9 - head[0].bit_length()
-  if len(head) <= id_bytes or not head[id_bytes]:
-    return None
+  if not head[0] or not head[id_bytes := 9 - head[0].bit_length()]:
+    return 0
   size_bytes = 9 - head[id_bytes].bit_length()
-  if len(head) < id_bytes + size_bytes:
-    return None
   field = head[id_bytes : id_bytes + size_bytes]
-  length = int.from_bytes(field, 'big') & ((1 << 7 * size_bytes) - 1)
+  unknown = (1 << 7 * size_bytes) - 1
+  length = int.from_bytes(field, 'big') & unknown
   # All ones: a live stream of unknown length.
-  if length == (1 << 7 * size_bytes) - 1:
-    return None
-  return position + id_bytes + size_bytes + length
+  return 0 if length == unknown else id_bytes + size_bytes + length

@@ -32,6 +32,7 @@ class Adapter(nn.Module):
   Attributes:
     skip: whether x is added.
     dtype: of the computation.
+    std: of AIM's first weights, with biases of 0; None = torch's own.
 
   Source: EZ-CLIP, clip/model.py, Adapter; AIM, models/vit_clip.py, Adapter.
   Differs: none.
@@ -39,13 +40,21 @@ class Adapter(nn.Module):
 
   skip: bool = True
   dtype: Any = jnp.float32
+  std: float | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Makes [..., D] of [..., D], of the same type."""
     width = x.shape[-1]
     narrow = int(_SHARE * width)
-    y = linear(narrow, width, True, 'D_fc1', self.dtype)(x)
+    if self.std is None:
+      first = linear(narrow, width, True, 'D_fc1', self.dtype)
+    else:
+      normal = nn.initializers.truncated_normal(self.std)
+      first = nn.Dense(
+          narrow, kernel_init=normal, dtype=self.dtype, name='D_fc1'
+      )
+    y = first(x)
     y = nn.gelu(y, approximate=False)
     y = nn.Dense(
         width,
@@ -56,10 +65,12 @@ class Adapter(nn.Module):
     return x + y if self.skip else y
 
 
-def init_adapters(rng: jax.Array, layers: int, width: int) -> dict[str, Any]:
+def init_adapters(
+    rng: jax.Array, layers: int, width: int, std: float | None = None
+) -> dict[str, Any]:
   """Draws the leaves of an adapter for each layer, 'adapter.0' and so on."""
   # All at once: one by one would take a minute to compile.
-  stacked = jax.vmap(Adapter().init, (0, None))(
+  stacked = jax.vmap(Adapter(std=std).init, (0, None))(
       jax.random.split(rng, layers), jnp.zeros((1, width))
   )['params']
   return {
@@ -73,6 +84,7 @@ def attend_over_time(
     num_frames: int,
     attend: Attend,
     reweigh: Reweigh | None = None,
+    **kwargs,
 ) -> jax.Array:
   """Attends over the frames, for every token position apart.
 
@@ -81,16 +93,18 @@ def attend_over_time(
     num_frames: T.
     attend: the block's.
     reweigh: what happens to the attention probabilities.
+    **kwargs: for `attend`.
 
   Returns:
     [B*T, N, D].
 
-  Source: EZ-CLIP, clip/model.py, the T_Adapter branch.
+  Source: EZ-CLIP, clip/model.py, the T_Adapter branch; AIM,
+    models/vit_clip.py.
   Differs: stays within a clip; the original gives clips of a batch what belongs
     to others.
   """
   y = unfold_time(x, num_frames).swapaxes(1, 2)  # [B, N, T, D]
-  return attend(y, reweigh).swapaxes(1, 2).reshape(x.shape)
+  return attend(y, reweigh, **kwargs).swapaxes(1, 2).reshape(x.shape)
 
 
 def drop_rates(highest: float, layers: int) -> tuple[float, ...]:

@@ -22,7 +22,11 @@ _SHARED = (
     'base',
     'batch_moments',
     'checkpoints',
+    'clip_leaves',
+    'heads',
+    'learned_words',
     'losses',
+    'mixing',
 )
 
 Params = dict[str, Any]
@@ -92,6 +96,7 @@ class Method:
       weights that the original has and never uses.
     statistics: patterns of the paths that training changes without a gradient,
       such as the running means of batch norms (`VideoFeatures.statistics`).
+    texts_in_parts: False if `text` must get all classes at once.
     text_trains: True if `text` depends on trained leaves. Then `loss` gets the
       tokens [M, K, L] in place of `classes` and embeds the texts it needs,
       and the class embeddings are computed once per evaluation, not per run.
@@ -119,6 +124,7 @@ class Method:
   trainable: tuple[str, ...] = ('method/.*',)
   dead: tuple[str, ...] = ()
   statistics: tuple[str, ...] = ()
+  texts_in_parts: bool = True
   text_trains: bool = False
   fit: Callable[[Params], Params] | None = None
   episodic: bool = False
@@ -165,48 +171,28 @@ def trains(name: str, settings: Any) -> bool:
   return says is None or says(settings)
 
 
-@dataclasses.dataclass(frozen=True)
-class LinearHead:
-  """One output per class of training, in place of class texts.
+def check_classes(names: list[str], known: tuple[str, ...], what: str):
+  """Raises UserError if a list has other classes than those of training.
 
-  Attributes:
-    width: of the features.
-    class_names: of training, in label order.
-    std: of the first weights, which are normal; biases are 0.
+  Args:
+    names: of the list.
+    known: of training.
+    what: knows no others, such as 'a linear head'.
   """
+  if tuple(names) != known:
+    others = [repr(name) for name in names if name not in known][:3]
+    raise UserError(
+        f'a method with {what} knows the {len(known)} classes of its training '
+        f'only, and the list has {len(names)}'
+        + (f', such as {", ".join(others)}' if others else ' in another order')
+        + '.\n  Score it with a method that reads class names, such as ev_clip.'
+    )
 
-  width: int
-  class_names: tuple[str, ...]
-  std: float = 0.01
 
-  def init(self, rng: jax.Array) -> Params:
-    """Draws {'kernel': [width, K], 'bias': [K]}."""
-    shape = self.width, len(self.class_names)
-    kernel = self.std * jax.random.normal(rng, shape)
-    return {'kernel': kernel, 'bias': jnp.zeros(shape[1])}
-
-  def __call__(self, own: Params, features: jax.Array) -> jax.Array:
-    """Computes logits float32 [..., K] of features [..., width]."""
-    return features.astype(jnp.float32) @ own['kernel'] + own['bias']
-
-  def class_texts(self, names: list[str]) -> list[list[str]]:
-    """Returns the names, for `Method.class_texts`.
-
-    Raises:
-      UserError: the names are not those of training.
-    """
-    if tuple(names) != self.class_names:
-      other = [n for n in names if n not in self.class_names][:3]
-      raise UserError(
-          f'a linear head knows its {len(self.class_names)} classes of '
-          f'training, not a list of {len(names)} ({", ".join(other)} ...).\n'
-          '  Score such a list with a method that reads class names.'
-      )
-    return [list(names)]
-
-  def text(self, params: Params, tokens: jax.Array) -> jax.Array:
-    """Returns zeros [M, K, 1], for `Method.text`: nothing is encoded."""
-    return jnp.zeros((*tokens.shape[:-1], 1))
+def refuse_clip(clip: Any, label: str):
+  """Raises UserError for a CLIP to merge into a checkpoint that has none."""
+  if clip is not None:
+    raise UserError(f'--clip is for EZ-CLIP: leave it out for {label}.')
 
 
 def normalise_rows(x: jax.Array) -> jax.Array:

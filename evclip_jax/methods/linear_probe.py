@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from evclip_jax.methods import base, losses
+from evclip_jax.methods import base, heads
 from evclip_jax.models.pixels import (
   CONSTANTS,
   fold_time,
@@ -29,9 +29,11 @@ class Settings:
   """What can be chosen.
 
   Attributes:
+    dropout: of the features in training.
     pixels: colour constants, 'clip' (CLIP's own) or 'imagenet'.
   """
 
+  dropout: float = 0.0
   pixels: str = 'clip'
 
 
@@ -48,30 +50,20 @@ def make(
   """Builds a linear probe: as many outputs as classes of training."""
   base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
   clip = backbones.clip
-  head = base.LinearHead(clip.sizes.embed_dim, class_names)
 
   def video(params, pixels, rngs, train):
     images = clip.images(params['clip'], fold_time(pixels))
     frames = unfold_time(jax.lax.stop_gradient(images), pixels.shape[1])
     return base.VideoFeatures(frames.mean(axis=1), frames)
 
-  def score(params, features, classes, batch):
-    return head(params['method']['head'], features.clip)
-
-  def loss(params, features, classes, batch, rngs):
-    logits = score(params, features, classes, batch)
-    value = losses.cross_entropy(logits, batch['label'], batch['mask'])
-    return value, {'cross_entropy': value}
-
-  return base.Method(
+  head = heads.LinearHead(clip.sizes.embed_dim, class_names)
+  return heads.headed(
+      head,
+      settings,
+      clip,
       init=lambda rng: {'head': head.init(rng)},
       pixels=lambda frames, rng: normalise(
           frames, *CONSTANTS[settings.pixels]
       ),
       video=video,
-      class_texts=head.class_texts,
-      text=head.text,
-      score=score,
-      loss=loss,
-      loss_is_a_mean=True,
   )

@@ -200,6 +200,8 @@ def make_class_bank(
 
   def bank(weights, frozen, tokens: np.ndarray) -> jax.Array:
     m, k, length = tokens.shape
+    if not method.texts_in_parts:
+      return encode(weights, frozen, tokens)
     rows = tokens.reshape(1, m * k, length)
     pad = -rows.shape[1] % min(_TEXT_CHUNK, m * k)
     # Padding repeats the last text, so that every chunk has one shape.

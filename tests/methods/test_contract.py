@@ -137,7 +137,7 @@ def test_soft_targets_are_what_the_loss_takes(case):
   features = _features(case, params, batch)
   one_hot = jax.nn.one_hot(batch['label'], tiny.NUM_CLASSES)
   values = [
-      method.loss(params, features, case.classes, batch | soft, None)[0]
+      float(method.loss(params, features, case.classes, batch | soft, None)[0])
       for soft in ({}, {'target': one_hot}, {'target': target})
   ]
   assert values[0] == pytest.approx(values[1], rel=1e-5)

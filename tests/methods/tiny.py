@@ -29,7 +29,7 @@ CLIP = dataclasses.replace(
         text_width=64,
         image_resolution=PIXELS,
         text_layers=2,
-        context_length=8,
+        context_length=24,
         vocab_size=32,
     ),
     vision_heads=2,
@@ -63,8 +63,10 @@ def params(uses_encoder: bool) -> dict:
 def tokens(num_templates: int) -> np.ndarray:
   """Text ids [M, K, L]; the largest id ends each text."""
   rng = np.random.default_rng(0)
-  ids = rng.integers(1, 30, (num_templates, NUM_CLASSES, 8), np.int32)
-  ids[..., 5] = 31
+  ids = rng.integers(1, 30, (num_templates, NUM_CLASSES, 24), np.int32)
+  # Behind a start, 16 learned words, a name and a full stop.
+  ids[..., 20:] = 0
+  ids[..., 20] = 31
   return ids
 
 

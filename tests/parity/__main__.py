@@ -15,7 +15,7 @@ from tests.parity import compare
 from tests.parity.draw import CaseError, load_case
 
 # Modules of this package that are not the kind of a case.
-_HELPERS = ('__main__', 'compare', 'draw')
+_HELPERS = ('__main__', 'compare', 'draw', 'test_parity', 'training')
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def run_case(
       raise CaseError(
           f'no kind {kind!r}; there are: {", ".join(kinds())}.'
       )
-    module = importlib.import_module(f'tests.parity.{kind}')
+    module = importlib.import_module(kinds()[kind])
     # An accelerator's default may be coarser than float32.
     with jax.default_matmul_precision('highest'):
       lines = module.run(case)
@@ -73,10 +73,15 @@ def run_case(
   return lines or [compare.missed('case', 'nothing was compared')]
 
 
-def kinds() -> list[str]:
-  """The kinds of cases that can be run."""
-  modules = pkgutil.iter_modules(tests.parity.__path__)
-  return sorted(m.name for m in modules if m.name not in _HELPERS)
+def kinds() -> dict[str, str]:
+  """Returns the module of each kind of case; one may have several `KINDS`."""
+  found = {}
+  for module in pkgutil.iter_modules(tests.parity.__path__):
+    if module.name not in _HELPERS:
+      name = f'tests.parity.{module.name}'
+      own = getattr(importlib.import_module(name), 'KINDS', (module.name,))
+      found |= dict.fromkeys(own, name)
+  return found
 
 
 def table(lines: list[compare.Line]) -> str:

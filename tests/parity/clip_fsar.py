@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
@@ -15,10 +14,9 @@ from evclip_jax.methods.clip_fsar import method as clip_fsar
 from evclip_jax.methods.clip_fsar.head import video_text_logits
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
-from evclip_jax.training import optimizer as optim
 from evclip_jax.training.params import merge, split
-from tests.parity import compare
-from tests.parity.draw import Case, CaseError, field
+from tests.parity import compare, training
+from tests.parity.draw import Case, CaseError
 
 # How strongly the clips of a class share a direction; the cases' own rule.
 _SHARED = 0.7
@@ -66,7 +64,7 @@ def run(case: Case) -> list[compare.Line]:
   features = base.VideoFeatures(episode.frames.mean(2), episode.frames)
   settings, params = build(case, inputs)
   method = make(settings, case, inputs)
-  training = make(
+  few_shot = make(
       dataclasses.replace(settings, evaluate='few_shot'), case, inputs
   )
   trainable, frozen = split(params, method.trainable)
@@ -83,7 +81,7 @@ def run(case: Case) -> list[compare.Line]:
         'otam_forward': forward,
         'otam_both': forward + back[0, :, :, 0],
         'eval_logits': method.score(params, features, test, batch)[0],
-        'train_logits': training.score(params, features, train, batch)[0],
+        'train_logits': few_shot.score(params, features, train, batch)[0],
         'class_logits': video_text_logits(
             params['method']['scale'], features.frames, train
         )[0],
@@ -96,7 +94,10 @@ def run(case: Case) -> list[compare.Line]:
           merge(frozen, trainable), features, train, batch, None
       )
 
-    return jax.value_and_grad(objective, has_aux=True)(trainable)
+    (total, parts), grads = jax.value_and_grad(objective, has_aux=True)(
+        trainable
+    )
+    return parts | {'total': total}, grads
 
   ours = {k: np.asarray(x) for k, x in outputs(trainable).items()}
   if settings.evaluate != 'few_shot':
@@ -107,12 +108,12 @@ def run(case: Case) -> list[compare.Line]:
       [logits[np.argsort(episode.order)], logits[support:]]
   )
   first = gradient(trainable)
-  (total, parts), grads = first
-  ours['total'] = total
+  found, grads = first
+  ours['total'] = found['total']
   for name, part in (('fewshot', 'few_shot'), ('contrast', 'video_text')):
-    if part in parts:
-      ours[f'loss_{name}'] = parts[part]
-  ours['losses'] = trajectory(case, trainable, gradient, first)
+    if part in found:
+      ours[f'loss_{name}'] = found[part]
+  ours['losses'] = training.trajectory(case, trainable, gradient, first)
   for name in _EXTRA:
     if name not in case.expected:
       del ours[name]
@@ -220,28 +221,3 @@ def episode_features(episode: Episode, inputs: dict[str, np.ndarray]):
   count = len(episode.order)
   support = episode.frames[:, :count][:, np.argsort(episode.order)]
   return episode.frames[:, count:], support[:, :, None]
-
-
-def trajectory(case: Case, trainable, gradient, first) -> np.ndarray:
-  """The loss before each of the case's optimizer steps."""
-  recipe = case.field('adam', dict)
-  optimizer = optim.adam_l2(
-      *(
-          float(field(recipe, name, (int, float)))
-          for name in ('lr', 'b1', 'b2', 'eps', 'l2')
-      )
-  )
-  state = optimizer.init(trainable)
-
-  @jax.jit
-  def update(grads, state, trainable):
-    updates, state = optimizer.update(grads, state, trainable)
-    return optax.apply_updates(trainable, updates), state
-
-  ((total, _), grads), losses = first, []
-  for number in range(field(recipe, 'steps', int)):
-    if number:
-      trainable, state = update(grads, state, trainable)
-      (total, _), grads = gradient(trainable)
-    losses.append(total)
-  return np.stack(losses)

@@ -3,12 +3,10 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
@@ -16,10 +14,9 @@ from evclip_jax.methods.ev_clip import checkpoint as interop
 from evclip_jax.methods.ev_clip import method as ev_clip
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import ClipSizes
-from evclip_jax.training import optimizer as optim
 from evclip_jax.training.params import merge, split
 from tests.parity import clip as clip_case
-from tests.parity import compare, omnivore
+from tests.parity import compare, omnivore, training
 from tests.parity.draw import Case, CaseError, field
 
 # Bytes from which on the frames go through CLIP in parts, and their number.
@@ -93,7 +90,7 @@ def run(case: Case) -> list[compare.Line]:
   ours = outputs(found)
   if not case.manifest['lam'] and 'consistency' not in case.expected:
     del ours['consistency']
-  ours['losses'] = trajectory(
+  ours['losses'] = training.trajectory(
       case,
       setup.trainable,
       lambda trainable: gradient(trainable, setup.frozen, bank, video),
@@ -163,42 +160,6 @@ def outputs(found: dict[str, Any]) -> dict[str, np.ndarray]:
   if features.context is not None:
     ours['context'] = features.context
   return ours
-
-
-def trajectory(
-    case: Case,
-    trainable: dict[str, Any],
-    gradient: Callable,
-    first: tuple[dict[str, Any], dict[str, Any]],
-) -> np.ndarray:
-  """The loss before each of the case's optimizer steps.
-
-  Args:
-    case: the case.
-    trainable: the leaves before the first step.
-    gradient: trainable -> (found, grads).
-    first: what it gave for them.
-  """
-  recipe = case.field('adamw', dict)
-  numbers = [
-      float(field(recipe, name, (int, float)))
-      for name in ('lr', 'b1', 'b2', 'eps', 'weight_decay')
-  ]
-  optimizer = optim.adamw(*numbers)
-  state = optimizer.init(trainable)
-
-  @jax.jit
-  def update(grads, state, trainable):
-    updates, state = optimizer.update(grads, state, trainable)
-    return optax.apply_updates(trainable, updates), state
-
-  (found, grads), losses = first, []
-  for number in range(field(recipe, 'steps', int)):
-    if number:
-      trainable, state = update(grads, state, trainable)
-      found, grads = gradient(trainable)
-    losses.append(found['total'])
-  return np.stack(losses)
 
 
 def memory(sizes: ClipSizes, num_images: int) -> int:

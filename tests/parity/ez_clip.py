@@ -22,7 +22,7 @@ from evclip_jax.training.params import merge, split
 from evclip_jax.weights import clip_names
 from evclip_jax.weights.table import Converted
 from tests.parity import clip as clip_case
-from tests.parity import compare, ev_clip
+from tests.parity import compare, ev_clip, training
 from tests.parity.draw import Case, CaseError
 
 # Bytes from which on clips go through the image tower one by one.
@@ -121,7 +121,7 @@ def run(case: Case) -> list[compare.Line]:
       'loss_image': found['video_to_text'],
       'loss_text': found['text_to_video'],
       'total': found['total'],
-      'losses': ev_clip.trajectory(
+      'losses': training.trajectory(
           case,
           setup.trainable,
           lambda trainable: gradient(trainable, setup.frozen, video),

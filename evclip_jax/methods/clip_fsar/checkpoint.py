@@ -10,6 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
+from evclip_jax.methods import base
 from evclip_jax.methods.clip_fsar.head import TemporalTransformer
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names as clip_convert
@@ -131,8 +132,7 @@ def to_checkpoint(
   Raises:
     UserError: the run lacks the original's head, or there is a CLIP.
   """
-  if clip is not None:
-    raise UserError('--clip is for EZ-CLIP: leave it out for CLIP-FSAR.')
+  base.refuse_clip(clip, 'CLIP-FSAR')
   if not any(path.startswith('method/temporal/') for path in flat):
     raise UserError(
         "the run has no trained transformer, which CLIP-FSAR's checkpoints "

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from data_pipelines.errors import UserError, WeightsError
+from data_pipelines.errors import WeightsError
+from evclip_jax.methods import base
 from evclip_jax.methods.ev_clip.generators import (
   GRID,
   ContextGenerator,
@@ -119,8 +120,7 @@ def to_checkpoint(
     UserError: there is a CLIP, which these checkpoints need not hold.
   """
   del notes
-  if clip is not None:
-    raise UserError('--clip is for EZ-CLIP: leave it out for EV-CLIP.')
+  base.refuse_clip(clip, 'EV-CLIP')
   own = {path.removeprefix('method/'): value for path, value in flat.items()}
   branches = {path.split('/')[0] for path in own}
   prompt = 'both' if len(branches) == 2 else branches.pop()

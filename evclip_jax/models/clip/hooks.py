@@ -13,14 +13,19 @@ class Attend(Protocol):
   """A block's own attention behind its own ln_1, without the residual."""
 
   def __call__(
-      self, x: jax.Array, reweigh: Reweigh | None = None
+      self,
+      x: jax.Array,
+      reweigh: Reweigh | None = None,
+      *,
+      adapt: Callable[[jax.Array], jax.Array] = lambda y: y,
   ) -> jax.Array:
-    """Computes attn(ln_1(x)) of any sequences.
+    """Computes attn(adapt(ln_1(x))) of any sequences.
 
     Args:
       x: [..., N, D] with any N in the image tower; in the text tower, where
         it is causal, N up to the context length.
       reweigh: probabilities [..., h, N, N] -> what is used in their place.
+      adapt: what happens to the normalised sequences.
 
     Returns:
       Same shape as x.

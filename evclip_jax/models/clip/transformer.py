@@ -155,8 +155,8 @@ class Block(nn.Module):
     )
     ln_1 = layer_norm('ln_1', self.dtype)
 
-    def attend(x, reweigh=None, queries=None):
-      return attention(ln_1(x), reweigh, queries).astype(x.dtype)
+    def attend(x, reweigh=None, queries=None, adapt=lambda y: y):
+      return attention(adapt(ln_1(x)), reweigh, queries).astype(x.dtype)
 
     if hooks.before_attn is not None:
       x = hooks.before_attn(layer, x, attend)

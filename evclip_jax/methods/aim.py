@@ -1,0 +1,240 @@
+"""AIM: a frozen CLIP's attention used for time too, with adapters around it."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base, clip_leaves, heads
+from evclip_jax.methods.adapters import (
+  DROP_UNITS,
+  Adapter,
+  Drops,
+  attend_over_time,
+  drop_rates,
+  init_adapters,
+)
+from evclip_jax.models.clip.hooks import Hooks
+from evclip_jax.models.pixels import (
+  CONSTANTS,
+  fold_time,
+  normalise,
+  unfold_time,
+)
+from evclip_jax.models.torch_like import layer_norm
+from evclip_jax.weights import own_file
+from evclip_jax.weights.table import (
+  LINEAR,
+  Converted,
+  Rule,
+  convert,
+  to_original,
+)
+
+# The original's for Kinetics-400, with 8 frames.
+RECIPE = {
+    'batch_size': 64,
+    'data.preprocess': 'ez_clip',
+    'data.num_frames': 8,
+    'data.train_temporal': 'random',
+    'optimizer.name': 'adamw',
+    'optimizer.learning_rate': 3e-4,
+    'optimizer.weight_decay': 0.05,
+    'optimizer.no_decay': ('clip/visual/ln_post/.*',),
+    'optimizer.schedule': 'warmup_cosine',
+    'optimizer.warmup_epochs': 2,
+    'train.epochs': 30,
+}
+KIND, LABEL, VERSION = 'aim', 'an AIM checkpoint', 1
+PART = own_file.SEVERAL
+_STD, _HEAD_STD = 0.02, 0.01
+# Adapters by the places of a block, and whether their input is added.
+_SKIPS = {'space': True, 'time': False, 'time_in': True, 'mlp': False}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What can be chosen.
+
+  Attributes:
+    time_adapters: 1 behind the attention over time, or 2, also before it.
+    mlp_scale: of what the adapter beside the MLP adds: 0.5 (Kinetics) or 1
+      (Something-Something); no checkpoint tells.
+    head: 'linear', one output per class of training, or 'text', class texts.
+    template: class texts; '{}' stands for the class name.
+    dropout: before a linear head.
+    drop_path: highest rate of drop path; rates grow from 0 with the layer.
+    drop_unit: what it drops: 'sample' (a clip) or 'token' (a position in all
+      clips alike, the original).
+    pixels: colour constants, 'clip' (the original) or 'imagenet'.
+  """
+
+  time_adapters: int = 1
+  mlp_scale: float = 0.5
+  head: str = 'linear'
+  template: str = 'a photo of a {}.'
+  dropout: float = 0.5
+  drop_path: float = 0.2
+  drop_unit: str = 'sample'
+  pixels: str = 'clip'
+
+
+def uses_encoder(settings: Settings) -> bool:
+  """Returns False: there is no video trunk."""
+  return False
+
+
+def make(
+    settings: Settings,
+    backbones: base.Backbones,
+    class_names: tuple[str, ...],
+) -> base.Method:
+  """Builds AIM on a CLIP with a vision transformer.
+
+  Raises:
+    UserError: a setting or a network that does not fit.
+
+  Source: AIM, mmaction/models/backbones/vit_clip.py.
+  Differs: drop path drops clips unless drop_unit='token'; the rate changes in
+    every step; frames, crops and flips are EZ-CLIP's; the head of texts is this
+    project's.
+  """
+  _check(settings, backbones)
+  clip, num_frames = backbones.clip, backbones.num_frames
+  width, depth = clip.sizes.vision_width, clip.sizes.vision_layers
+  linear = settings.head == 'linear'
+  head = heads.LinearHead(width, class_names, _HEAD_STD)
+  names = [n for n in _SKIPS if n != 'time_in' or settings.time_adapters == 2]
+
+  def init(rng):
+    keys = jax.random.split(rng, len(_SKIPS) + 1)
+    own = {'head': head.init(keys[0])} if linear else {}
+    for key, name in zip(keys[1:], _SKIPS, strict=True):
+      if name in names:
+        own[name] = init_adapters(key, depth, width, _STD)
+    return own | {'temporal_embedding': jnp.zeros((1, num_frames, width))}
+
+  def hooks(own, rngs):
+    path_rates = drop_rates(settings.drop_path, depth)
+    drops = Drops(rngs, 0, path_rates, (0.0,), settings.drop_unit)
+
+    def adapt(name, layer, x):
+      leaves = own[name][f'adapter.{layer}']
+      return Adapter(_SKIPS[name], clip.dtype).apply({'params': leaves}, x)
+
+    def embed(x):
+      added = own['temporal_embedding'][0, :, None].astype(x.dtype)
+      return fold_time(unfold_time(x, num_frames) + added)
+
+    def over_time(layer, x, attend):
+      def before(y):
+        return adapt('time_in', layer, y) if 'time_in' in own else y
+
+      y = attend_over_time(x, num_frames, attend, adapt=before)
+      y = adapt('time', layer, y)
+      return x + drops.path(layer, 'time path', y, num_frames)
+
+    def beside_mlp(layer, y):
+      z = settings.mlp_scale * adapt('mlp', layer, y)
+      return drops.path(layer, 'mlp path', z, num_frames)
+
+    return Hooks(
+        embed=embed,
+        before_attn=over_time,
+        around_attn=lambda layer, y: adapt('space', layer, y),
+        beside_mlp=beside_mlp,
+    )
+
+  def video(params, pixels, rngs, train):
+    frozen = params['clip']
+    tower = hooks(params['method'], rngs if train else None)
+    tokens = clip.tokens(frozen, fold_time(pixels), tower)
+    tokens = unfold_time(tokens[:, 0], num_frames)  # [B, T, D]
+    norm = frozen['visual']['ln_post']
+    frames = layer_norm(tokens, norm['scale'], norm['bias'], 1)
+    if not linear:
+      frames = frames @ frozen['visual']['proj']
+    return base.VideoFeatures(frames.mean(axis=1), frames)
+
+  return heads.headed(
+      head if linear else None,
+      settings,
+      clip,
+      init=jax.jit(init),
+      pixels=lambda frames, rng: normalise(
+          frames, *CONSTANTS[settings.pixels]
+      ),
+      video=video,
+      trainable=('method/.*', 'clip/visual/ln_post/.*'),
+  )
+
+
+def _check(settings: Settings, backbones: base.Backbones):
+  base.check_choice('head', settings.head, ('linear', 'text'))
+  base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
+  base.check_choice('drop_unit', settings.drop_unit, DROP_UNITS)
+  if backbones.clip.sizes.vision != 'vit':
+    raise UserError(
+        'aim adapts transformer blocks: set clip.name to a ViT.'
+    )
+  if settings.time_adapters not in (1, 2):
+    raise UserError(
+        f'method.settings.time_adapters={settings.time_adapters}: use 1 or 2.'
+    )
+
+
+_BACKBONE = 'backbone.'
+_BLOCK = r'transformer\.resblocks\.(\d+)\.'
+_PLACES = {
+    'S_Adapter': 'space',
+    'T_Adapter': 'time',
+    'T_Adapter_in': 'time_in',
+    'MLP_Adapter': 'mlp',
+}
+
+
+def _adapter_rules() -> tuple[Rule, ...]:
+  out = []
+  for theirs, ours in _PLACES.items():
+    name = rf'backbone\.{_BLOCK}{theirs}\.(D_fc1|D_fc2)\.'
+    path = rf'method/{ours}/adapter.\1/\2/'
+    out.append(Rule(name + 'weight', path + 'kernel', LINEAR))
+    out.append(Rule(name + 'bias', path + 'bias'))
+  return tuple(out)
+
+
+_OWN_RULES = (
+    *_adapter_rules(),
+    Rule(r'backbone\.temporal_embedding', 'method/temporal_embedding'),
+    Rule(r'cls_head\.fc_cls\.weight', 'method/head/kernel', LINEAR),
+    Rule(r'cls_head\.fc_cls\.bias', 'method/head/bias'),
+)
+RULES = (*_OWN_RULES, *clip_leaves.rules(_BACKBONE, r'text\.', r'text\.'))
+
+
+def recognise(tensors) -> bool:
+  """Returns whether there are adapters of AIM's."""
+  return any(
+      name.endswith('resblocks.0.S_Adapter.D_fc1.weight') for name in tensors
+  )
+
+
+def from_original(tensors) -> Converted:
+  """Converts a checkpoint with its whole image tower, but the projection."""
+  shapes = clip_leaves.shapes(tensors, _BACKBONE, without=('visual/proj',))
+  for name, tensor in tensors.items():
+    for rule in _OWN_RULES:
+      if match := re.fullmatch(rule.original, name):
+        value = rule.layout.forward(np.asarray(tensor))
+        shapes[match.expand(rule.path)] = value.shape
+  return convert(tensors, RULES, (), shapes, None)
+
+
+def to_checkpoint(flat, notes, clip):
+  """Writes what was trained under the original's names."""
+  del notes
+  base.refuse_clip(clip, 'AIM')
+  return to_original(flat, RULES)

@@ -1,0 +1,217 @@
+"""IVLP: trained prompts in both towers of CLIP, in the first blocks of each."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base, clip_leaves, losses, mixing
+from evclip_jax.methods.learned_words import STD, LearnedWords
+from evclip_jax.models.clip.hooks import Hooks
+from evclip_jax.models.pixels import fold_time, unfold_time
+from evclip_jax.weights import own_file
+from evclip_jax.weights.table import Converted, Rule, convert, to_original
+
+# The original's few-shot training, which starts from a ViFi-CLIP trained on
+# Kinetics-400 (clip.weights).
+RECIPE = {
+    'batch_size': 64,
+    'data.preprocess': 'ez_clip',
+    'data.num_frames': 32,
+    'data.train_temporal': 'random',
+    'optimizer.name': 'adamw',
+    'optimizer.learning_rate': 8e-3,
+    'optimizer.weight_decay': 1e-3,
+    'optimizer.b2': 0.98,
+    'optimizer.schedule': 'warmup_cosine',
+    'optimizer.warmup_epochs': 5,
+    'train.epochs': 50,
+}
+KIND, LABEL, VERSION = 'ivlp', 'an IVLP checkpoint', 1
+PART = own_file.SEVERAL
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What can be chosen.
+
+  Attributes:
+    vision_prompts: prompts per frame in the image tower.
+    vision_depth: blocks of the image tower with prompts of their own; 0 = none.
+    words: trained vectors in a text.
+    text_depth: blocks of the text tower with vectors of their own, at least 1.
+    mixing: whether CutMix or Mixup mixes training clips.
+    smoothing: share of the target that all classes get alike.
+    jitter: of training clips, what changed colours are drawn for: 'frame' (the
+      original), 'clip' or 'none'.
+    pixels: colour constants, 'imagenet' (the original) or 'clip'.
+  """
+
+  vision_prompts: int = 10
+  vision_depth: int = 12
+  words: int = 10
+  text_depth: int = 12
+  mixing: bool = True
+  smoothing: float = 0.1
+  jitter: str = 'frame'
+  pixels: str = 'imagenet'
+
+
+def uses_encoder(settings: Settings) -> bool:
+  """Returns False: there is no video trunk."""
+  return False
+
+
+def make(
+    settings: Settings,
+    backbones: base.Backbones,
+    class_names: tuple[str, ...],
+) -> base.Method:
+  """Builds IVLP on a CLIP with a vision transformer.
+
+  Prompts beyond the depth of a tower are left out.
+
+  Raises:
+    UserError: a setting or a network that does not fit.
+
+  Source: ViFi-CLIP, clip/model.py, ResidualAttentionBlock_IVLP, and
+    trainers/vificlip.py, VLPromptLearner.
+  Differs: prompts are not rounded to half precision, and never words; see
+    vifi_clip for the recipe.
+  """
+  mixing.check(settings)
+  clip = backbones.clip
+  if clip.sizes.vision != 'vit':
+    raise UserError(
+        'ivlp adds tokens to transformer blocks: set clip.name to a ViT.'
+    )
+  if min(settings.vision_depth, settings.text_depth - 1) < 0:
+    raise UserError(
+        f'method.settings.vision_depth={settings.vision_depth}, text_depth='
+        f'{settings.text_depth}: use 0 or more, and 1 or more.'
+    )
+  words = LearnedWords(settings.words)
+  words.check('words')
+  image_depth = min(settings.vision_depth, clip.sizes.vision_layers)
+  text_depth = min(settings.text_depth, clip.sizes.text_layers)
+
+  def init(rng):
+    keys = jax.random.split(rng, 3)
+    first = words.init(keys[0], clip.sizes.text_width)
+
+    def draw(key, depths, shape):
+      return {
+          f'prompts.{layer}': STD
+          * jax.random.normal(jax.random.fold_in(key, layer), shape)
+          for layer in depths
+      }
+
+    shape = (settings.vision_prompts, clip.sizes.vision_width)
+    own = {'words': first}
+    own['image'] = draw(keys[1], range(image_depth), shape)
+    own['text'] = draw(keys[2], range(1, text_depth), first.shape)
+    return {name: branch for name, branch in own.items() if len(branch)}
+
+  def video(params, pixels, rngs, train):
+    prompts = params['method'].get('image', {})
+    hooks = _image_hooks(prompts) if prompts else None
+    images = clip.images(params['clip'], fold_time(pixels), hooks)
+    frames = unfold_time(images, pixels.shape[1])
+    return base.VideoFeatures(frames.mean(axis=1), frames)
+
+  def text(params, tokens):
+    own, frozen = params['method'], params['clip']
+    first = words.hooks(frozen['text'], own['words'], tokens[0])
+    deeper = own.get('text', {})
+
+    def before_attn(layer, x, attend):
+      prompts = deeper.get(f'prompts.{layer}')
+      return x if prompts is None else _replace(x, prompts, 1)
+
+    hooks = Hooks(embed=first.embed, before_attn=before_attn)
+    return clip.text(frozen, tokens, hooks)
+
+  def score(params, features, classes, batch):
+    scale = clip.logit_scale(params['clip'])
+    return base.cosine_score(scale, features.clip, classes)
+
+  def loss(params, features, tokens, batch, rngs):
+    logits = score(params, features, text(params, tokens), batch)
+    target = batch.get('target', batch['label'])
+    value = losses.cross_entropy(logits, target, batch['mask'])
+    return value, {'cross_entropy': value}
+
+  pixels, targets = mixing.augmentation(settings, clip.sizes.image_resolution)
+  return base.Method(
+      init=init,
+      pixels=pixels,
+      targets=targets,
+      video=video,
+      class_texts=words.class_texts,
+      text=text,
+      text_trains=True,
+      score=score,
+      loss=loss,
+      loss_is_a_mean=True,
+  )
+
+
+def _image_hooks(prompts: base.Params) -> Hooks:
+  """Builds hooks that append prompts, and replace them in the first blocks."""
+  first = prompts['prompts.0']
+
+  def embed(x):
+    added = jnp.broadcast_to(first, (len(x), *first.shape)).astype(x.dtype)
+    return jnp.concatenate([x, added], axis=1)
+
+  def before_attn(layer, x, attend):
+    own = prompts.get(f'prompts.{layer}') if layer else None
+    return x if own is None else _replace(x, own, x.shape[1] - len(own))
+
+  return Hooks(embed=embed, before_attn=before_attn)
+
+
+def _replace(x: jax.Array, rows: jax.Array, start: int) -> jax.Array:
+  """Puts rows [n, D] into all sequences [B, N, D] from a position on."""
+  return x.at[:, start : start + len(rows)].set(rows.astype(x.dtype))
+
+
+_IMAGE, _WORDS = 'module.image_encoder.', 'module.text_encoder.'
+_BLOCK = r'transformer\.resblocks\.([1-9]\d*)\.VPT_shallow'
+RULES = (
+    Rule(r'module\.prompt_learner\.ctx', 'method/words'),
+    Rule(re.escape(_IMAGE) + 'VPT', 'method/image/prompts.0'),
+    Rule(re.escape(_IMAGE) + _BLOCK, r'method/image/prompts.\1'),
+    Rule(re.escape(_WORDS) + _BLOCK, r'method/text/prompts.\1'),
+    *clip_leaves.rules(_IMAGE, _WORDS, 'module.'),
+)
+# Buffers made of the class names of the file.
+IGNORE = (r'module\.prompt_learner\.token_(prefix|suffix)',)
+
+
+def recognise(tensors) -> bool:
+  """Returns whether there are prompts of IVLP's."""
+  return 'module.prompt_learner.ctx' in tensors
+
+
+def from_original(tensors) -> Converted:
+  """Converts a whole checkpoint; the table of tokens is CLIP's own."""
+  shapes = clip_leaves.shapes(
+      tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
+  )
+  shapes['clip/logit_scale'] = ()
+  for name, tensor in tensors.items():
+    for rule in RULES[:4]:
+      if match := re.fullmatch(rule.original, name):
+        shapes[match.expand(rule.path)] = np.shape(tensor)
+  return convert(tensors, RULES, IGNORE, shapes, None)
+
+
+def to_checkpoint(flat, notes, clip):
+  """Writes what was trained under the original's names."""
+  del notes
+  base.refuse_clip(clip, 'IVLP')
+  return to_original(flat, RULES)

@@ -1,0 +1,109 @@
+"""Mixed clips and soft targets: CutMix, Mixup, smoothed labels."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base
+from evclip_jax.models.pixels import CONSTANTS, normalise, random_colours
+
+
+def check(settings: Any):
+  """Raises UserError for settings that `augmentation` cannot use."""
+  base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
+  base.check_choice('jitter', settings.jitter, ('frame', 'clip', 'none'))
+  if not 0 <= settings.smoothing < 1:
+    raise UserError(
+        f'method.settings.smoothing={settings.smoothing}: use 0 or more, '
+        'below 1.'
+    )
+
+
+def augmentation(settings, side: int):
+  """Builds `Method.pixels` and `Method.targets` of ViFi-CLIP's recipe.
+
+  Args:
+    settings: with 'pixels', 'jitter', 'mixing' and 'smoothing'.
+    side: of the clips, in pixels.
+  """
+
+  def pixels(frames, rng):
+    if rng is None:
+      return normalise(frames, *CONSTANTS[settings.pixels])
+    colours, mixed = jax.random.split(rng)
+    frames = random_colours(frames, colours, settings.jitter)
+    frames = normalise(frames, *CONSTANTS[settings.pixels])
+    return mix(frames, mixed) if settings.mixing else frames
+
+  def targets(labels, num_classes, rng):
+    mixed = jax.random.split(rng)[1] if settings.mixing else None
+    return soft_targets(
+        labels, num_classes, mixed, settings.smoothing, side
+    )
+
+  plain = not settings.mixing and not settings.smoothing
+  return pixels, None if plain else targets
+
+
+def mix(clips: jax.Array, rng: jax.Array) -> jax.Array:
+  """Mixes every clip with another one of the batch, by CutMix or by Mixup.
+
+  A fair coin chooses for the batch. CutMix pastes the same box of the partner
+  into all frames; Mixup blends whole clips.
+
+  Args:
+    clips: [B, T, H, W, 3].
+    rng: the key; `soft_targets` takes the same one.
+
+  Source: ViFi-CLIP, datasets/blending.py, CutmixMixupBlending.
+  Differs: partners come from the global batch.
+  """
+  order, share, cut, box = _draw(rng, len(clips), clips.shape[2:4])
+  partners = clips[order]
+  blended = share * clips + (1 - share) * partners
+  pasted = jnp.where(box[:, :, None], partners, clips)
+  return jnp.where(cut, pasted, blended)
+
+
+def soft_targets(
+    labels: jax.Array,
+    num_classes: int,
+    rng: jax.Array | None,
+    smoothing: float,
+    pixels: int,
+) -> jax.Array:
+  """Returns the targets of clips that `mix` mixed, float32 [B, K].
+
+  Args:
+    labels: int [B].
+    num_classes: K.
+    rng: the key that `mix` got; None = nothing was mixed.
+    smoothing: s; the right class gets 1 - s + s / K, all others s / K.
+    pixels: height and width of the clips.
+  """
+  hot = jax.nn.one_hot(labels, num_classes)
+  hot = (1 - smoothing) * hot + smoothing / num_classes
+  if rng is None:
+    return hot
+  order, share, cut, box = _draw(rng, len(labels), (pixels, pixels))
+  kept = jnp.where(cut, 1 - box.mean(), share)
+  return kept * hot + (1 - kept) * hot[order]
+
+
+def _draw(rng: jax.Array, rows: int, size: tuple[int, int]):
+  """Returns (partners, Mixup's share, whether to cut, CutMix's box [H, W])."""
+  keys = jax.random.split(rng, 5)
+  order = jax.random.permutation(keys[0], rows)
+  share = jax.random.beta(keys[1], 0.8, 0.8)
+  cut = jax.random.bernoulli(keys[2])
+  # Beta(1, 1) is uniform; the box has what is left of the pixels.
+  side = jnp.sqrt(1 - jax.random.uniform(keys[3]))
+  inside = []
+  for key, length in zip(jax.random.split(keys[4]), size, strict=True):
+    half = jnp.floor(length * side).astype(jnp.int32) // 2
+    centre = jax.random.randint(key, (), 0, length)
+    place = jnp.arange(length)
+    inside.append((place >= centre - half) & (place < centre + half))
+  return order, share, cut, inside[0][:, None] & inside[1][None]

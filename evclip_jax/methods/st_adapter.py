@@ -1,0 +1,259 @@
+"""ST-Adapter: bottlenecks with a convolution over time in a frozen CLIP."""
+
+import dataclasses
+import itertools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base, heads
+from evclip_jax.models.clip.hooks import Hooks
+from evclip_jax.models.pixels import (
+  CONSTANTS,
+  fold_time,
+  normalise,
+  unfold_time,
+)
+from evclip_jax.models.torch_like import layer_norm, torch_uniform
+from evclip_jax.weights.table import (
+  LINEAR,
+  Converted,
+  Layout,
+  Rule,
+  convert,
+  to_original,
+)
+
+# The original's for Something-Something, with the rate of a batch of 64.
+RECIPE = {
+    'batch_size': 64,
+    'data.preprocess': 'ez_clip',
+    'data.num_frames': 8,
+    'data.train_temporal': 'random',
+    'optimizer.name': 'adamw',
+    'optimizer.learning_rate': 2.5e-4,
+    'optimizer.weight_decay': 1e-2,
+    'optimizer.no_decay': ('.*/bias',),
+    'optimizer.schedule': 'warmup_cosine',
+    'optimizer.warmup_epochs': 2,
+    'train.epochs': 50,
+}
+KIND, LABEL, VERSION = 'st-adapter', 'an ST-Adapter checkpoint', 1
+PART = 'method'
+_HEAD_STD = 0.02
+_PLACES = {
+    'mlp': ('pre_mlp',),
+    'attention': ('pre_attn',),
+    'both': ('pre_attn', 'pre_mlp'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What can be chosen.
+
+  Attributes:
+    width: of the bottleneck.
+    before: what adapters stand before: 'mlp' (12x384), 'both' (24x384) or
+      'attention'.
+    layers: how many of the last blocks have adapters; 0 = all.
+    kernel: of the convolution: frames, rows, columns; odd.
+    head: 'linear', one output per class of training, or 'text', class texts.
+    template: class texts; '{}' stands for the class name.
+    dropout: before a linear head.
+    pixels: colour constants, 'clip' (the original) or 'imagenet'.
+  """
+
+  width: int = 384
+  before: str = 'mlp'
+  layers: int = 0
+  kernel: tuple[int, ...] = (3, 1, 1)
+  head: str = 'linear'
+  template: str = 'a photo of a {}.'
+  dropout: float = 0.5
+  pixels: str = 'clip'
+
+
+def uses_encoder(settings: Settings) -> bool:
+  """Returns False: there is no video trunk."""
+  return False
+
+
+def make(
+    settings: Settings,
+    backbones: base.Backbones,
+    class_names: tuple[str, ...],
+) -> base.Method:
+  """Builds ST-Adapter on a CLIP with a vision transformer.
+
+  Raises:
+    UserError: a setting or a network that does not fit.
+
+  Source: ST-Adapter, video_models/clip_vit.py.
+  Differs: no half precision; frames, crops and flips are EZ-CLIP's, without
+    RandAugment; the head of texts is this project's.
+  """
+  _check(settings, backbones)
+  clip, num_frames = backbones.clip, backbones.num_frames
+  depth = clip.sizes.vision_layers
+  blocks = range(depth - (settings.layers or depth), depth)
+  places = _PLACES[settings.before]
+  linear = settings.head == 'linear'
+  head = heads.LinearHead(clip.sizes.vision_width, class_names, _HEAD_STD)
+
+  def init(rng):
+    keys = iter(jax.random.split(rng, 2 * depth + 1))
+    own = {'head': head.init(next(keys))} if linear else {}
+    for layer in blocks:
+      own[f'blocks.{layer}'] = {
+          place: _init_adapter(next(keys), clip.sizes.vision_width, settings)
+          for place in places
+      }
+    return own
+
+  def hooks(own):
+    def adapt(layer, x, place):
+      leaves = own.get(f'blocks.{layer}', {}).get(place)
+      return x if leaves is None else _adapted(leaves, x, num_frames)
+
+    return Hooks(
+        before_attn=lambda layer, x, attend: adapt(layer, x, 'pre_attn'),
+        after_attn=lambda layer, x: adapt(layer, x, 'pre_mlp'),
+    )
+
+  def video(params, pixels, rngs, train):
+    frozen = params['clip']
+    tokens = clip.tokens(frozen, fold_time(pixels), hooks(params['method']))
+    frames = unfold_time(tokens[:, 0], num_frames).astype(jnp.float32)
+    mean = frames.mean(axis=1)  # [B, D], before the last norm
+    if not linear:
+      return base.VideoFeatures(
+          clip.readout(frozen, mean), clip.readout(frozen, frames)
+      )
+    norm = frozen['visual']['ln_post']
+    return base.VideoFeatures(
+        layer_norm(mean, norm['scale'], norm['bias'], 1), frames
+    )
+
+  return heads.headed(
+      head if linear else None,
+      settings,
+      clip,
+      init=jax.jit(init),
+      pixels=lambda frames, rng: normalise(
+          frames, *CONSTANTS[settings.pixels]
+      ),
+      video=video,
+      # Only the class token is read, and nothing mixes tokens behind it.
+      dead=(rf'method/blocks\.{depth - 1}/pre_mlp/.*',),
+  )
+
+
+def _init_adapter(rng: jax.Array, width: int, settings: Settings):
+  first, second = jax.random.split(rng)
+  narrow = settings.width
+  return {
+      'fc1': _dense(torch_uniform(width)(first, (width, narrow))),
+      'conv': _dense(jnp.zeros((*settings.kernel, narrow))),
+      'fc2': _dense(torch_uniform(narrow)(second, (narrow, width))),
+  }
+
+
+def _dense(kernel: jax.Array):
+  return {'kernel': kernel, 'bias': jnp.zeros(kernel.shape[-1])}
+
+
+def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
+  """Adds what the adapter makes of the patches; the class token stays.
+
+  Args:
+    own: 'fc1', 'conv', 'fc2', each with 'kernel' and 'bias'.
+    x: [B*T, 1 + S, D], S a square.
+    num_frames: T.
+
+  Source: ST-Adapter, video_models/clip_vit.py, Adapter.
+  Differs: none.
+  """
+
+  def dense(y, name):
+    leaves = jax.tree.map(lambda leaf: leaf.astype(x.dtype), own[name])
+    return y @ leaves['kernel'] + leaves['bias']
+
+  y = dense(x[:, 1:], 'fc1')  # [B*T, S, C]
+  side = round(y.shape[1] ** 0.5)
+  y = y.reshape(-1, num_frames, side, side, y.shape[-1])
+  kernel = own['conv']['kernel'].astype(x.dtype)
+  half = [size // 2 for size in kernel.shape[:3]]
+  padded = jnp.pad(y, [(0, 0), *((h, h) for h in half), (0, 0)])
+  out = own['conv']['bias'].astype(x.dtype)
+  # One filter per channel: a few products of shifted frames.
+  for t, r, c in itertools.product(*map(range, kernel.shape[:3])):
+    part = padded[:, t:, r:, c:][:, : y.shape[1], :side, :side]
+    out = out + part * kernel[t, r, c]
+  y = dense(out.reshape(len(x), side * side, -1), 'fc2')
+  return x.at[:, 1:].add(y)
+
+
+def _check(settings: Settings, backbones: base.Backbones):
+  base.check_choice('before', settings.before, tuple(_PLACES))
+  base.check_choice('head', settings.head, ('linear', 'text'))
+  base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
+  if backbones.clip.sizes.vision != 'vit':
+    raise UserError(
+        'st_adapter stands in transformer blocks: set clip.name to a ViT.'
+    )
+  kernel, depth = settings.kernel, backbones.clip.sizes.vision_layers
+  if len(kernel) != 3 or not all(k > 0 and k % 2 for k in kernel):
+    raise UserError(
+        f'method.settings.kernel={kernel}: wanted three odd numbers, such as '
+        '(3, 1, 1).'
+    )
+  if settings.width < 1 or not 0 <= settings.layers <= depth:
+    raise UserError(
+        f'method.settings.width={settings.width}, layers={settings.layers}: '
+        f'use 1 or more, and 0 to {depth}.'
+    )
+
+
+# A filter per channel: [C, 1, T, H, W] -> [T, H, W, C].
+_CONV = Layout(
+    'one filter per channel',
+    lambda x: x[:, 0].transpose(1, 2, 3, 0),
+    lambda x: x.transpose(3, 0, 1, 2)[:, None],
+)
+_BLOCK = r'transformer\.resblocks\.(\d+)\.adapter_(pre_attn|pre_mlp)\.'
+_OURS = r'blocks.\1/\2/'
+RULES = (
+    Rule(_BLOCK + r'(fc1|fc2)\.weight', _OURS + r'\3/kernel', LINEAR),
+    Rule(_BLOCK + r'conv\.weight', _OURS + 'conv/kernel', _CONV),
+    Rule(_BLOCK + r'(fc1|fc2|conv)\.bias', _OURS + r'\3/bias'),
+    Rule(r'fc\.weight', 'head/kernel', LINEAR),
+    Rule(r'fc\.bias', 'head/bias'),
+)
+
+
+def recognise(tensors) -> bool:
+  """Returns whether there are adapters of ST-Adapter's."""
+  return any(re.fullmatch(_BLOCK + r'conv\.weight', name) for name in tensors)
+
+
+def from_original(tensors) -> Converted:
+  """Converts a checkpoint, which holds trained tensors only."""
+  shapes = {}
+  for name, tensor in tensors.items():
+    for rule in RULES:
+      if match := re.fullmatch(rule.original, name):
+        value = rule.layout.forward(np.asarray(tensor))
+        shapes[match.expand(rule.path)] = value.shape
+  return convert(tensors, RULES, (), shapes, None)
+
+
+def to_checkpoint(flat, notes, clip):
+  """Writes what was trained under the original's names."""
+  del notes
+  base.refuse_clip(clip, 'ST-Adapter')
+  own = {path.removeprefix('method/'): value for path, value in flat.items()}
+  return to_original(own, RULES)

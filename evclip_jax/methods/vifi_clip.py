@@ -1,0 +1,149 @@
+"""ViFi-CLIP: all of CLIP fine-tuned on videos, by the mean over frames."""
+
+import dataclasses
+
+from data_pipelines.errors import UserError
+from evclip_jax.methods import base, clip_leaves, losses, mixing
+from evclip_jax.models.pixels import fold_time, unfold_time
+from evclip_jax.weights import own_file
+from evclip_jax.weights.table import Converted, convert, to_original
+
+# The original's few-shot training on HMDB51, UCF101 and SSv2.
+RECIPE = {
+    'batch_size': 64,
+    'data.preprocess': 'ez_clip',
+    'data.num_frames': 32,
+    'data.train_temporal': 'random',
+    'optimizer.name': 'adamw',
+    'optimizer.learning_rate': 2e-6,
+    'optimizer.weight_decay': 1e-3,
+    'optimizer.b2': 0.98,
+    'optimizer.schedule': 'warmup_cosine',
+    'optimizer.warmup_epochs': 5,
+    'train.epochs': 50,
+}
+KIND, LABEL, VERSION = 'vifi-clip', 'a ViFi-CLIP checkpoint', 1
+PART = own_file.SEVERAL
+_TEXT = r'clip/text/(?!token_embedding).*'
+_TRAINABLE = {
+    'both': ('clip/visual/.*', _TEXT, 'clip/logit_scale'),
+    'image': ('clip/visual/.*',),
+    'text': (_TEXT,),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What can be chosen.
+
+  Attributes:
+    train: what is fine-tuned: 'both' towers and the logit scale, 'image' or
+      'text'; never the table of tokens.
+    template: class texts; '{}' stands for the class name.
+    mixing: whether CutMix or Mixup mixes training clips.
+    smoothing: share of the target that all classes get alike.
+    jitter: of training clips, what changed colours are drawn for: 'frame' (the
+      original), 'clip' or 'none'.
+    pixels: colour constants, 'imagenet' (the original) or 'clip'.
+  """
+
+  train: str = 'both'
+  template: str = 'a photo of a {}.'
+  mixing: bool = True
+  smoothing: float = 0.1
+  jitter: str = 'frame'
+  pixels: str = 'imagenet'
+
+
+def uses_encoder(settings: Settings) -> bool:
+  """Returns False: there is no video trunk."""
+  return False
+
+
+def make(
+    settings: Settings,
+    backbones: base.Backbones,
+    class_names: tuple[str, ...],
+) -> base.Method:
+  """Builds ViFi-CLIP on a CLIP with a vision transformer.
+
+  Raises:
+    UserError: a setting or a network that does not fit.
+
+  Source: ViFi-CLIP, trainers/vificlip.py, ViFiCLIP without prompts.
+  Differs: weights are not rounded to half precision; the rate's cosine begins
+    behind the warm-up and ends at 0; frames and crops are EZ-CLIP's, of the
+    same kind.
+  """
+  base.check_choice('train', settings.train, tuple(_TRAINABLE))
+  mixing.check(settings)
+  clip = backbones.clip
+  if clip.sizes.vision != 'vit':
+    raise UserError(
+        'vifi_clip fine-tunes a vision transformer: set clip.name to a ViT.'
+    )
+  text_trains = settings.train != 'image'
+
+  def video(params, pixels, rngs, train):
+    images = clip.images(params['clip'], fold_time(pixels))
+    frames = unfold_time(images, pixels.shape[1])
+    return base.VideoFeatures(frames.mean(axis=1), frames)
+
+  def text(params, tokens):
+    return clip.text(params['clip'], tokens)
+
+  def score(params, features, classes, batch):
+    scale = clip.logit_scale(params['clip'])
+    return base.cosine_score(scale, features.clip, classes)
+
+  def loss(params, features, classes, batch, rngs):
+    if text_trains:
+      classes = text(params, classes)
+    logits = score(params, features, classes, batch)
+    target = batch.get('target', batch['label'])
+    value = losses.cross_entropy(logits, target, batch['mask'])
+    return value, {'cross_entropy': value}
+
+  pixels, targets = mixing.augmentation(settings, clip.sizes.image_resolution)
+  return base.Method(
+      init=lambda rng: {},
+      pixels=pixels,
+      targets=targets,
+      video=video,
+      class_texts=lambda names: base.fill_templates(settings.template, names),
+      text=text,
+      text_trains=text_trains,
+      score=score,
+      loss=loss,
+      loss_is_a_mean=True,
+      trainable=_TRAINABLE[settings.train],
+  )
+
+
+_IMAGE, _WORDS = 'module.image_encoder.', 'module.text_encoder.'
+RULES = clip_leaves.rules(_IMAGE, _WORDS, 'module.')
+IGNORE = (r'module\.prompt_learner\.complete_text_embeddings',)
+
+
+def recognise(tensors) -> bool:
+  """Returns whether these are towers of ViFi-CLIP's without prompts."""
+  names = set(tensors)
+  return 'module.image_encoder.conv1.weight' in names and not any(
+      name.endswith('.ctx') for name in names
+  )
+
+
+def from_original(tensors) -> Converted:
+  """Converts a whole checkpoint; the table of tokens is CLIP's own."""
+  shapes = clip_leaves.shapes(
+      tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
+  )
+  shapes['clip/logit_scale'] = ()
+  return convert(tensors, RULES, IGNORE, shapes, None)
+
+
+def to_checkpoint(flat, notes, clip):
+  """Writes what was trained under the original's names."""
+  del notes
+  base.refuse_clip(clip, 'ViFi-CLIP')
+  return to_original(flat, RULES)
