@@ -82,7 +82,7 @@ def test_the_other_file_with_names_will_do(root):
   (folder / 'raw_annotations' / 'cls_label_index.csv').unlink()
   with pytest.raises(UserError, match='cls_label_index.csv with the'):
     read(root=str(root))
-  with pytest.raises(UserError, match='cls_label_index.csv of EGTEA Gaze'):
+  with pytest.raises(UserError, match='cls_label_index.csv with the class'):
     build.build('egtea', str(root), str(root / 'out'))
   official_trees.write_lines(
       folder / 'action_idx.txt', [f'{n} {k}' for k, n in enumerate(NAMES, 1)]
