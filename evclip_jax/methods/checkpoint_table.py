@@ -37,6 +37,8 @@ class Checkpoint:
     kind, label: what files call it, and what people do.
     sign: pattern of a tensor's name that shows the kind.
     unless: pattern of one that shows another kind.
+    outer: what stands before every name in files of the original, or is taken
+      off on reading; no other pattern has it.
     rules: the table, with whole paths: 'method/...', 'clip/...'.
     ignore: patterns of names that are not needed.
     clip_shapes: tensors -> shapes of CLIP's leaves in it, by path; None = it
@@ -51,6 +53,7 @@ class Checkpoint:
   label: str
   sign: str
   unless: str = '$'
+  outer: str = ''
   rules: tuple[Rule, ...] = ()
   ignore: tuple[str, ...] = ()
   clip_shapes: Callable[[Tensors], dict[str, tuple[int, ...]]] | None = None
@@ -61,8 +64,9 @@ class Checkpoint:
 
   def recognise(self, tensors: Tensors) -> bool:
     """Returns whether tensors are of this kind."""
-    return any(re.fullmatch(self.sign, name) for name in tensors) and not any(
-        re.fullmatch(self.unless, name) for name in tensors
+    names = [name.removeprefix(self.outer) for name in tensors]
+    return any(re.fullmatch(self.sign, name) for name in names) and not any(
+        re.fullmatch(self.unless, name) for name in names
     )
 
   def from_original(self, tensors: Tensors) -> Converted:
@@ -73,6 +77,7 @@ class Checkpoint:
     """
     if self.read:
       return self.read(tensors)
+    tensors = {n.removeprefix(self.outer): x for n, x in tensors.items()}
     shapes = self.clip_shapes(tensors) if self.clip_shapes else {}
     for name, tensor in tensors.items():
       for rule in self.rules:
@@ -102,7 +107,8 @@ class Checkpoint:
     if self.write:
       return self.write(flat, notes, clip)
     self.refuse(clip)
-    return to_original(flat, self.rules)
+    state = to_original(flat, self.rules)
+    return {self.outer + name: value for name, value in state.items()}
 
   def refuse(self, clip: Tensors | None):
     """Raises UserError if there is a CLIP to merge in."""

@@ -33,24 +33,25 @@ RECIPE = {
     'optimizer.warmup_epochs': 5,
     'train.epochs': 50,
 }
-_IMAGE, _WORDS = 'module.image_encoder.', 'module.text_encoder.'
+_IMAGE, _WORDS = 'image_encoder.', 'text_encoder.'
 _BLOCK = r'transformer\.resblocks\.([1-9]\d*)\.VPT_shallow'
 CHECKPOINT = Checkpoint(
     'ivlp',
     'an IVLP checkpoint',
-    sign=r'module\.prompt_learner\.ctx',
+    sign=r'prompt_learner\.ctx',
     rules=(
-        Rule(r'module\.prompt_learner\.ctx', 'method/words'),
+        Rule(r'prompt_learner\.ctx', 'method/words'),
         Rule(re.escape(_IMAGE) + 'VPT', 'method/image/prompts.0'),
         Rule(re.escape(_IMAGE) + _BLOCK, r'method/image/prompts.\1'),
         Rule(re.escape(_WORDS) + _BLOCK, r'method/text/prompts.\1'),
-        *clip_rules(_IMAGE, _WORDS, 'module.'),
+        *clip_rules(_IMAGE, _WORDS, ''),
     ),
     # Buffers made of the class names of the file.
-    ignore=(r'module\.prompt_learner\.token_(prefix|suffix)',),
+    ignore=(r'prompt_learner\.token_(prefix|suffix)',),
     clip_shapes=lambda tensors: clip_shapes(
         tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
     ),
+    outer='module.',
     part=own_file.SEVERAL,
 )
 

@@ -24,18 +24,19 @@ RECIPE = {
     'optimizer.warmup_epochs': 5,
     'train.epochs': 50,
 }
-_IMAGE, _WORDS = 'module.image_encoder.', 'module.text_encoder.'
+_IMAGE, _WORDS = 'image_encoder.', 'text_encoder.'
 CHECKPOINT = Checkpoint(
     'vifi-clip',
     'a ViFi-CLIP checkpoint',
-    sign=r'module\.image_encoder\.conv1\.weight',
-    unless=r'.*\.ctx',
-    rules=clip_rules(_IMAGE, _WORDS, 'module.'),
-    ignore=(r'module\.prompt_learner\.complete_text_embeddings',),
+    sign=r'image_encoder\.conv1\.weight',
+    unless=r'.*\.ctx|.*dec\..*',
+    rules=clip_rules(_IMAGE, _WORDS, ''),
+    ignore=(r'prompt_learner\.complete_text_embeddings',),
     # The table of tokens is CLIP's own.
     clip_shapes=lambda tensors: clip_shapes(
         tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
     ),
+    outer='module.',
     part=own_file.SEVERAL,
 )
 _TEXT = r'clip/text/(?!token_embedding).*'
