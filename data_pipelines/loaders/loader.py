@@ -255,8 +255,8 @@ class EvalSet:
       if not from_bank:
         self.batch_sizes['episodes.per_step'] = self._per_batch
 
-  def rows(self) -> Rows:
-    """Takes every clip once per view; the last batch is filled up."""
+  def rows(self, start: int = 0) -> Rows:
+    """Takes every clip once per view, from a batch on."""
     loader, size = self._loader, self._batch_size
     share = loader.share(size)
 
@@ -270,7 +270,7 @@ class EvalSet:
       return Row(self._reading(index, view), label, index, view)
 
     fields = 'label', 'mask', 'index', 'view'
-    return loader.rows(row, share, 0, self.num_batches, fields)
+    return loader.rows(row, share, start, self.num_batches, fields)
 
   def batches(self) -> Iterator[Batch]:
     """Gives every clip once per view.

@@ -13,14 +13,13 @@ from data_pipelines.datasets.dataset import ROLES
 from data_pipelines.errors import UserError
 from data_pipelines.lists import few_shot
 from data_pipelines.lists.clips import ClipList
-from data_pipelines.loaders import scan
+from data_pipelines.loaders import broken_clips
 from data_pipelines.loaders.source import Source
-from data_pipelines.stores.files import FileTree
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSets:
-  """The lists of one run.
+  """The lists of one run, ready to be read.
 
   Attributes:
     train: the training clips after the few-shot selection; None if only
@@ -37,10 +36,10 @@ class DataSets:
   tests: dict[str, Source]
   class_names: list[str]
   description: dict[str, Any]
-  skipped: scan.Broken
+  skipped: broken_clips.Broken
 
   def evals(self) -> dict[str, Source]:
-    """The lists to score: 'val', if there is one, and the tests."""
+    """Returns the lists to score: 'val', if there is one, and the tests."""
     return ({'val': self.val} if self.val else {}) | self.tests
 
   def write_lists(self, folder: str | os.PathLike):
@@ -101,7 +100,7 @@ def open_data(
 
   Raises:
     UserError: missing data, a wrong list, overlapping lists, too few clips,
-      broken clips (see `folder`, `ucf101`, `few_shot`, `scan`).
+      broken clips (see `folder`, `ucf101`, `few_shot`, `broken_clips`).
   """
 
   def read(own, split, roles=('test',)):
@@ -162,26 +161,18 @@ def open_data(
 
 def _examine(
     store, lists: list[tuple[ClipList, list[str]]], data, cache_dir, workdir
-) -> tuple[list[Source], scan.Broken]:
-  """Lists of one store, each with its class names, as what can be read."""
+) -> tuple[list[Source], broken_clips.Broken]:
+  """Makes sources of lists of one store, each with its class names."""
   if not lists:
     # Only data.others are scored.
     return [], {}
   asked = [clips for clips, _ in lists]
-  keys = list(
-      dict.fromkeys(store.stored(r) for clips in asked for r in clips.records)
+  probes = broken_clips.probe_clips(
+      store, asked, cache_dir, data.workers, data.decoder
   )
-  if isinstance(store, FileTree):
-    probes = scan.probe_files(
-        store, keys, cache_dir, data.workers, data.decoder, asked
-    )
-  else:
-    probes = store.probes(keys)
-  kept, skipped = scan.sort_out(
-      asked, probes, store.stored, store.counts_from
-  )
+  kept, skipped = broken_clips.take_out(asked, probes, store)
   names = [own for _, own in lists]
-  scan.check(asked, kept, skipped, data.on_broken, names[0], workdir)
+  broken_clips.check(asked, kept, skipped, data.on_broken, names[0], workdir)
   sources = []
   for clips, own in zip(kept, names, strict=True):
     known = {k: probes[k] for k in map(store.stored, clips.records)}

@@ -9,6 +9,9 @@ from data_pipelines.stores.tfds import TfdsStore
 from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
 
+# Where encoded clips are.
+Store = FileTree | TfdsStore
+
 # Pictures are taken from a film at a rate of their own. Lists may count one
 # or two more at its end.
 _TOLERATED_PICTURES = 2
@@ -27,7 +30,7 @@ class Source:
 
   clips: ClipList
   class_names: list[str]
-  store: FileTree | TfdsStore
+  store: Store
   probes: dict[str, Probe]
 
   @property

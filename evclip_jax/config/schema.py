@@ -5,25 +5,11 @@ plus one method's settings, changes some values and returns it locked. Every
 key can be overridden on the command line: `--config.data.shots=4`.
 """
 
-from typing import Any, NamedTuple
-
 import ml_collections
 
+from data_pipelines import settings
 from data_pipelines.errors import UserError
-
-
-class Key(NamedTuple):
-  """What is known of a key.
-
-  Attributes:
-    default: its value if nobody sets it; {} for a group of a user's own keys.
-    meaning: for people.
-    allowed: the choices, or the least number; None = not checked here.
-  """
-
-  default: Any
-  meaning: str
-  allowed: tuple[Any, ...] | int | None = None
+from data_pipelines.settings import Key
 
 # fmt: off
 KEYS = {
@@ -39,79 +25,7 @@ KEYS = {
         "Rows of a table, run one after the other: {'name': ..., 'method': "
         "..., 'settings': {...}}. () = one run."),
     # ---- data
-    'data.name': Key('ucf101',
-        "A data set ('ucf101', 'hmdb51', ...), 'folder' or 'demo'."),
-    'data.root': Key('', 'The folder that holds the videos.'),
-    'data.train_list': Key('', "A list file; '' = the data set's own."),
-    'data.val_list': Key('', 'The same for choosing a checkpoint.'),
-    'data.test_list': Key('', 'The same for scoring.'),
-    'data.tests': Key({},
-        'Several named test lists in place of one: name -> list file.'),
-    'data.path_rule': Key('',
-        "For mirrors: 'REGEX=>REPLACEMENT' rewrites each path of a list."),
-    'data.on_missing': Key('error',
-        'What happens to listed clips that are not there.', ('error', 'skip')),
-    'data.most_missing': Key(0.2,
-        'The share of a list that on_missing=skip may leave out.'),
-    'data.on_broken': Key('error',
-        'What happens to clips that cannot be decoded.', ('error', 'skip')),
-    'data.label_kind': Key('verb',
-        'What is told apart in EPIC-Kitchens; an action is both.',
-        ('verb', 'noun', 'action')),
-    'data.shots': Key(0,
-        'Training clips per class, drawn from the list; 0 = all.', 0),
-    'data.few_shot_short': Key('error',
-        "A class with fewer clips than shots; 'keep' what there is.",
-        ('error', 'keep')),
-    'data.class_names': Key('',
-        "A file with a class name per line, in label order; '' = from the "
-        "data. With class_scope='per_list' also, with commas between them: a "
-        "JSON file {'train': [...], 'test': [...]}, LIST=FILE for one list, "
-        "'clip_fsar/<data set>' for CLIP-FSAR's lists."),
-    'data.class_scope': Key('shared',
-        'Whether all lists share one numbering of classes, or each numbers its '
-        'own as base and novel lists of EZ-CLIP and CLIP-FSAR do.',
-        ('shared', 'per_list')),
-    'data.novel_classes': Key('',
-        "Classes kept out of training; lists 'base' and 'novel' replace "
-        "'test'. 'half' = the second half in label order, 'first_half', or a "
-        'file of class names.'),
-    'data.others': Key({},
-        'Other data sets to score, each against its own classes: name -> '
-        "{'name', 'root', 'splits', 'test_list', 'class_names', 'tfds_dir'}."),
-    'data.score_own': Key(True,
-        "Whether the data set's own test lists are scored as well."),
-    'data.tfds_dir': Key('',
-        "A folder made by python -m data_pipelines.build; '' = files."),
-    'data.preprocess': Key('ev_clip',
-        'Whose recipe makes pixels of videos, a module in '
-        'data_pipelines/views. Keys below name the recipes that read them.'),
-    'data.num_frames': Key(8, 'T, frames per clip.', 1),
-    'data.window_frames': Key(32,
-        'Frames of the video that they are spread over (ev_clip).', 1),
-    'data.train_temporal': Key('center',
-        'Where the window lies in training (ev_clip), or the frame in each of '
-        'T segments (ez_clip).', ('center', 'random')),
-    'data.frame_rule': Key('segment',
-        'Which frames (clip_fsar): one drawn of each of T segments, in scoring '
-        'as well; their middle ones in scoring; or evenly spaced ones '
-        '(Kinetics).', ('segment', 'segment_center', 'interval')),
-    'data.resize_height': Key(256,
-        'Height that a frame is squeezed into (ev_clip).', 1),
-    'data.resize_width': Key(340, 'The same for the width.', 1),
-    'data.crop_pixels': Key(224, 'P, the side of the square cut out.', 1),
-    'data.flip': Key(True,
-        'Mirror half of the training clips (ez_clip). False where left and '
-        'right are different classes.'),
-    'data.query_augment': Key(False,
-        'Mirror half of the training queries (clip_fsar, Kinetics).'),
-    'data.workers': Key(0,
-        'Processes that read clips (about 200 MB each): 0 = one per core, at '
-        'most 16; 1 = the trainer itself.', 0),
-    'data.decoder': Key('pyav',
-        "What decodes videos; 'decord' where a test of the file shows that it "
-        'is exact, else PyAV.', ('pyav', 'decord')),
-    'data.prefetch': Key(2, 'Batches decoded ahead.'),
+    **{f'data.{name}': key for name, key in settings.KEYS.items()},
     # ---- networks
     'clip.name': Key('ViT-B/16',
         "A name of python -m evclip_jax.download, or 'tiny'."),
@@ -250,15 +164,11 @@ def table() -> list[tuple[str, str, str, str]]:
 
 def check(config: ml_collections.ConfigDict):
   """Raises UserError for values that no run could use."""
-  for key, (_, _, allowed) in KEYS.items():
+  for name, key in KEYS.items():
     value = config
-    for part in key.split('.') if allowed is not None else ():
+    for part in name.split('.') if key.allowed is not None else ():
       value = value[part]
-    if isinstance(allowed, int) and value < allowed:
-      raise UserError(f'{key}={value}: use {allowed} or more.')
-    if isinstance(allowed, tuple) and value not in allowed:
-      choices = ', '.join(map(str, allowed))
-      raise UserError(f'{key}={value!r}: use one of {choices}.')
+    settings.check(name, key, value)
   data = config.data
   smallest = min(data.resize_height, data.resize_width)
   if data.preprocess == 'ev_clip' and data.crop_pixels > smallest:

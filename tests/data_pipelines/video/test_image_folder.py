@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import open_data, scan
+from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.loaders import broken_clips, open_data
 from data_pipelines.stores.files import FileTree
 from data_pipelines.video import image_folder, probe, probes, read
 from tests.data_pipelines import coded_clips, pictures, trees
@@ -60,17 +61,16 @@ def test_pixels_are_those_of_the_pictures(folder):
       np.testing.assert_array_equal(got, np.asarray(image.convert('RGB')))
 
 
-def test_only_the_pictures_asked_for_are_opened(folder, monkeypatch):
-  probe(folder)
+def test_only_the_images_asked_for_are_opened(folder, monkeypatch):
+  found = probe(folder)
   opened = []
-  original = Image.open
-
-  def spy(file, *args, **kwargs):
-    opened.append(pathlib.Path(file.name).name)
-    return original(file, *args, **kwargs)
-
-  monkeypatch.setattr(Image, 'open', spy)
-  read.read_frames(folder, [20, 3, 20])
+  original = image_folder._bytes
+  monkeypatch.setattr(
+      image_folder,
+      '_bytes',
+      lambda place, name: opened.append(name) or original(place, name),
+  )
+  read.read_frames(folder, [20, 3, 20], found)
   assert opened == ['frame_0000000004.jpg', 'frame_0000000021.jpg']
   opened.clear()
   image_folder.examine(str(folder))
@@ -246,7 +246,8 @@ def test_a_tree_of_folders_and_films(tmp_path):
   assert store.find('pour/a') == 'pour/a'
   assert store.find('elsewhere/a.webm') == 'pour/a'
   assert store.find('pour/nothing') is None
-  found = scan.probe_files(store, store.keys, str(tmp_path / '.cache'), 2)
+  listed = ClipList('train', tuple(ClipRecord(k, 0) for k in store.keys))
+  found = broken_clips.probe_clips(store, [listed], str(tmp_path / '.cache'))
   assert [p.num_frames for p in found.values()] == [6, 6, 12, 12]
 
 

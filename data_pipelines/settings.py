@@ -1,0 +1,129 @@
+"""The settings of data (config.data): default, choices and meaning."""
+
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from data_pipelines.errors import UserError
+
+
+class Key(NamedTuple):
+  """What is known of a key.
+
+  Attributes:
+    default: its value if nobody sets it; {} for a group of a user's own keys.
+    meaning: for people.
+    allowed: the choices, or the least number; None = not checked here.
+  """
+
+  default: Any
+  meaning: str
+  allowed: tuple[Any, ...] | int | None = None
+
+# fmt: off
+KEYS = {
+    'name': Key('ucf101',
+        "A data set ('ucf101', 'hmdb51', ...), 'folder' or 'demo'."),
+    'root': Key('', 'The folder that holds the videos.'),
+    'train_list': Key('', "A list file; '' = the data set's own."),
+    'val_list': Key('', 'The same for choosing a checkpoint.'),
+    'test_list': Key('', 'The same for scoring.'),
+    'tests': Key({},
+        'Several named test lists in place of one: name -> list file.'),
+    'path_rule': Key('',
+        "For mirrors: 'REGEX=>REPLACEMENT' rewrites each path of a list."),
+    'on_missing': Key('error',
+        'What happens to listed clips that are not there.', ('error', 'skip')),
+    'most_missing': Key(0.2,
+        'The share of a list that on_missing=skip may leave out.'),
+    'on_broken': Key('error',
+        'What happens to clips that cannot be decoded.', ('error', 'skip')),
+    'label_kind': Key('verb',
+        'What is told apart in EPIC-Kitchens; an action is both.',
+        ('verb', 'noun', 'action')),
+    'shots': Key(0,
+        'Training clips per class, drawn from the list; 0 = all.', 0),
+    'few_shot_short': Key('error',
+        "A class with fewer clips than shots; 'keep' what there is.",
+        ('error', 'keep')),
+    'class_names': Key('',
+        "A file with a class name per line, in label order; '' = from the "
+        "data. With class_scope='per_list' also, with commas between them: a "
+        "JSON file {'train': [...], 'test': [...]}, LIST=FILE for one list, "
+        "'clip_fsar/<data set>' for CLIP-FSAR's lists."),
+    'class_scope': Key('shared',
+        'Whether all lists share one numbering of classes, or each numbers its '
+        'own as base and novel lists of EZ-CLIP and CLIP-FSAR do.',
+        ('shared', 'per_list')),
+    'novel_classes': Key('',
+        "Classes kept out of training; lists 'base' and 'novel' replace "
+        "'test'. 'half' = the second half in label order, 'first_half', or a "
+        'file of class names.'),
+    'others': Key({},
+        'Other data sets to score, each against its own classes: name -> '
+        "{'name', 'root', 'splits', 'test_list', 'class_names', 'tfds_dir'}."),
+    'score_own': Key(True,
+        "Whether the data set's own test lists are scored as well."),
+    'tfds_dir': Key('',
+        "A folder made by python -m data_pipelines.build; '' = files."),
+    'preprocess': Key('ev_clip',
+        'Whose recipe makes pixels of videos, a module in '
+        'data_pipelines/views. Keys below name the recipes that read them.'),
+    'num_frames': Key(8, 'T, frames per clip.', 1),
+    'window_frames': Key(32,
+        'Frames of the video that they are spread over (ev_clip).', 1),
+    'train_temporal': Key('center',
+        'Where the window lies in training (ev_clip), or the frame in each of '
+        'T segments (ez_clip).', ('center', 'random')),
+    'frame_rule': Key('segment',
+        'Which frames (clip_fsar): one drawn of each of T segments, in scoring '
+        'as well; their middle ones in scoring; or evenly spaced ones '
+        '(Kinetics).', ('segment', 'segment_center', 'interval')),
+    'resize_height': Key(256,
+        'Height that a frame is squeezed into (ev_clip).', 1),
+    'resize_width': Key(340, 'The same for the width.', 1),
+    'crop_pixels': Key(224, 'P, the side of the square cut out.', 1),
+    'flip': Key(True,
+        'Mirror half of the training clips (ez_clip). False where left and '
+        'right are different classes.'),
+    'query_augment': Key(False,
+        'Mirror half of the training queries (clip_fsar, Kinetics).'),
+    'workers': Key(0,
+        'Processes that read clips (about 200 MB each): 0 = one per core, at '
+        'most 16.', 0),
+    'decoder': Key('pyav',
+        "What decodes videos; 'decord' where a test of the file shows that it "
+        'is exact, else PyAV.', ('pyav', 'decord')),
+    'prefetch': Key(2, 'Batches decoded ahead.'),
+}
+# fmt: on
+
+
+def make(**values) -> ml_collections.ConfigDict:
+  """Returns config.data with these values and defaults for all others.
+
+  Raises:
+    UserError: an unknown setting, or a value that is not one of its choices.
+  """
+  for name, value in values.items():
+    if name not in KEYS:
+      raise UserError(
+          f'{name}={value!r}: there is no such setting; use some of '
+          f'{", ".join(KEYS)}.'
+      )
+    check(name, KEYS[name], value)
+  data = ml_collections.ConfigDict()
+  for name, key in KEYS.items():
+    value = values.get(name, key.default)
+    group = isinstance(key.default, dict)
+    data[name] = ml_collections.ConfigDict(value) if group else value
+  return data.lock()
+
+
+def check(name: str, key: Key, value: Any):
+  """Raises UserError unless the value of a key is allowed."""
+  if isinstance(key.allowed, int) and value < key.allowed:
+    raise UserError(f'{name}={value}: use {key.allowed} or more.')
+  if isinstance(key.allowed, tuple) and value not in key.allowed:
+    choices = ', '.join(map(str, key.allowed))
+    raise UserError(f'{name}={value!r}: use one of {choices}.')

@@ -1,0 +1,114 @@
+"""A dataset of one's own: `data_pipelines.dataset` in other people's loops."""
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import data_pipelines
+from data_pipelines.errors import UserError
+from tests.data_pipelines import trees
+
+SIZES = {'resize_height': 48, 'resize_width': 64, 'crop_pixels': 32}
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+  """Three classes of three clips to train on, and one clip each to score."""
+  return trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
+
+
+def open_it(root, **values):
+  values = {'name': 'ucf101', 'batch_size': 4, 'num_frames': 4} | values
+  cache = str(root.parent / 'cache')
+  return data_pipelines.dataset(
+      str(root), cache_dir=cache, **SIZES, **values
+  )
+
+
+def test_a_training_loop_of_ones_own(root):
+  batches = open_it(root)
+  weights, names = np.zeros((3, 3)), batches.class_names
+  assert names == ['Apply Eye Makeup', 'Handstand Pushups', 'Yo Yo']
+  for batch in batches.take(5 * batches.steps).as_numpy_iterator():
+    colours = batch['video'].mean((1, 2, 3)) / 255  # [B, 3]
+    scores = np.exp(colours @ weights)
+    wrong = scores / scores.sum(1, keepdims=True) - np.eye(3)[batch['label']]
+    weights -= 0.1 * colours.T @ wrong
+  assert np.isfinite(weights).all() and weights.any()
+
+
+def test_it_can_start_anywhere_and_be_shared(root):
+  def first(count, **values):
+    return list(itertools.islice(open_it(root, **values), count))
+
+  whole = first(5)
+  (later,) = first(1, start_step=4)
+  halves = [first(5, process_index=p, process_count=2)[4] for p in (0, 1)]
+  for name, value in whole[4].items():
+    np.testing.assert_array_equal(later[name], value)
+    np.testing.assert_array_equal(
+        np.concatenate([h[name] for h in halves]), value
+    )
+  assert whole[0]['video'].shape == (4, 4, 32, 32, 3)
+  assert {k: v.dtype.name for k, v in whole[0].items()} == {
+      'video': 'uint8', 'label': 'int32', 'mask': 'float32', 'index': 'int32',
+  }  # fmt: skip
+
+
+def test_scoring_ends_after_every_view(root):
+  batches = open_it(root, training=False, crops=3)
+  rows = list(batches.as_numpy_iterator())
+  assert len(rows) == batches.steps == 3
+  mask = np.concatenate([b['mask'] for b in rows]) > 0
+  assert mask.sum() == 9 and not rows[-1]['video'][1:].any()
+  seen = [np.concatenate([b[k] for b in rows])[mask] for k in ('index', 'view')]
+  assert list(zip(*seen, strict=True)) == [
+      (clip, view) for clip in range(3) for view in range(3)
+  ]
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        ({'frames': 8}, 'frames=8: there is no such setting; use some of'),
+        ({'num_frames': 0}, 'num_frames=0: use 1 or more'),
+        ({'preprocess': 'x'}, "preprocess='x': use one of ev_clip"),
+        ({'name': 'x'}, "data.name='x': use one of"),
+        (
+            {'training': False, 'list_name': 'val'},
+            "list_name='val': the lists to score are test",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said(root, values, message):
+  with pytest.raises(UserError, match=message):
+    open_it(root, **values)
+
+
+def test_an_error_names_the_clip(tmp_path):
+  root = trees.make_ucf(tmp_path / 'ucf')
+  batches = open_it(root)
+  (root / 'UCF-101' / trees.clip_key('YoYo', 3)).unlink()
+  with pytest.raises(Exception, match=r'v_YoYo_g03_c01.avi: there is no such'):
+    list(batches.take(3))
+
+
+def test_a_program_ends_in_the_middle_of_an_epoch(root):
+  code = (
+      'import data_pipelines, sys\n'
+      'batches = data_pipelines.dataset(\n'
+      '    sys.argv[1], "ucf101", batch_size=4, cache_dir=sys.argv[2])\n'
+      'batch = next(iter(batches))\n'
+      'print(batch["video"].shape)\n'
+  )
+  done = subprocess.run(
+      [sys.executable, '-c', code, str(root), str(root.parent / 'cache')],
+      capture_output=True,
+      text=True,
+      timeout=100,
+  )
+  assert done.stdout == '(4, 8, 224, 224, 3)\n', done.stderr
+  assert done.returncode == 0, done.stderr
