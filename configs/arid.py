@@ -5,7 +5,7 @@ its other files have (and it had until a commit that set 2).
 
 Run:      python -m evclip_jax.main --config=configs/arid.py \\
               --config.data.root=ARID_v1_5_211015
-Data:     see data_pipelines/builders/arid.
+Data:     see docs/data/arid.md.
 Methods:  --config=configs/arid.py:zero_shot --mode=evaluate
 Backbone: any, by --config.clip.name and --config.encoder.name, by one recipe.
 Expect:   no accuracy is published, and none was measured here on all of it.

@@ -4,7 +4,7 @@ The recipe of the paper's code, `egtea/omniS_vit_b16`.
 
 Run:      python -m evclip_jax.main --config=configs/egtea.py \\
               --config.data.root=EGTEA
-Data:     see data_pipelines/builders/egtea. Of its 106 actions some have fewer
+Data:     see docs/data/egtea.md. Of its 106 actions some have fewer
           training clips than 8: they keep what they have.
 Methods:  --config=configs/egtea.py:zero_shot --mode=evaluate
 Backbone: --config.encoder.name=omnivore_swinT draws windows at random as well.

@@ -5,7 +5,7 @@ at 64 clips per batch (UCF-101, HMDB51, EGTEA).
 
 Run:      python -m evclip_jax.main --config=configs/ek100.py \\
               --config.data.root=EPIC-KITCHENS
-Data:     see data_pipelines/builders/epic_kitchens100; nouns or actions by
+Data:     see docs/data/epic_kitchens100.md; nouns or actions by
           --config.data.label_kind=noun. Verbs with fewer clips keep them all.
 Methods:  --config=configs/ek100.py:zero_shot --mode=evaluate
 Backbone: --config.clip.name=ViT-L/14 also sets the batch and the rates.

@@ -7,7 +7,7 @@ Run:      python -m evclip_jax.main --config=configs/ez_zero_shot.py \\
               --config.data.root=kinetics400 \\
               --config.data.others.ucf101.root=UCF101 \\
               --config.data.others.hmdb51.root=HMDB51
-Data:     see data_pipelines/datasets/kinetics, ucf101 and hmdb51. Clips that
+Data:     see docs/data/kinetics.md, ucf101.md, hmdb51.md. Clips that
           have vanished from YouTube: --config.data.on_missing=skip.
 Texts:    16 templates; the originals' descriptions, a file per data set, by
           --config.method.settings.descriptions=K400.csv,UCF.csv,HMDB.csv

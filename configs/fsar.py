@@ -16,7 +16,7 @@ Data:     the lists are in the public repositories of CLIP-FSAR and MoLo; the
           class names come with this project, but for the validation classes of
           Something-Something, which were never published: with its val list,
           --config.data.class_names=clip_fsar/ssv2_full,FILE.json (see
-          data_pipelines/clip_lists/README.md).
+          docs/lists.md).
 Score:    a trained run in another way: the same command with --mode=evaluate
           --config.method.settings.evaluate=combined (or text; metric=bimhm).
 Expect:   not measured here. The paper's figures for ViT-B/16 and 1 shot with

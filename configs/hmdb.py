@@ -4,7 +4,7 @@ The recipe of the paper's code, `hmdb51_vifi/omniS_vit_b16`.
 
 Run:      python -m evclip_jax.main --config=configs/hmdb.py \\
               --config.data.root=HMDB51
-Data:     see data_pipelines/builders/hmdb51; the ViFi-CLIP lists by
+Data:     see docs/data/hmdb51.md; the ViFi-CLIP lists by
           --config.data.train_list=train1_few_shot_8.txt
           --config.data.test_list=val1.txt.
 Methods:  --config=configs/hmdb.py:zero_shot --mode=evaluate

@@ -4,7 +4,7 @@ The recipe of the paper's code, `kinetics400/omniS_vit_b16`.
 
 Run:      python -m evclip_jax.main --config=configs/kinetics.py \\
               --config.data.root=k400 --config.data.on_missing=skip
-Data:     see data_pipelines/builders/kinetics.
+Data:     see docs/data/kinetics.md.
 Methods:  --config=configs/kinetics.py:zero_shot --mode=evaluate
 Then:     --config.method.weights=k400.safetensors for other data sets, after
           python -m evclip_jax.export --workdir=runs/kinetics-ev_clip-s1 \\

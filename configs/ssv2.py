@@ -5,7 +5,7 @@ of its other sets at 64 clips per batch (UCF-101, HMDB51, EGTEA).
 
 Run:      python -m evclip_jax.main --config=configs/ssv2.py \\
               --config.data.root=SSv2
-Data:     see data_pipelines/builders/ssv2; the ViFi-CLIP lists by
+Data:     see docs/data/ssv2.md; the ViFi-CLIP lists by
           --config.data.train_list=train1_few_shot_8.txt
           --config.data.test_list=validation.txt.
 Methods:  --config=configs/ssv2.py:zero_shot --mode=evaluate

@@ -7,7 +7,7 @@ Run:      python -m evclip_jax.main --config=configs/ucf.py \\
               --config.data.root=UCF101
 Data:     UCF101/UCF-101/<Class>/<clip>.avi beside UCF101/ucfTrainTestlist;
           the ViFi-CLIP lists by --config.data.train_list=train1_few_shot_8.txt
-          --config.data.test_list=val1.txt. See data_pipelines/builders/ucf101.
+          --config.data.test_list=val1.txt. See docs/data/ucf101.md.
 Methods:  --config=configs/ucf.py:zero_shot --mode=evaluate
           --config=configs/ucf.py:ez_clip, with EZ-CLIP's recipe, and others;
           --config.method.settings.descriptions=FILE.csv for texts

@@ -2,56 +2,31 @@
 
 Copies a downloaded data set into a few large files by TensorFlow Datasets
 (TFDS). Nothing needs to be built to train: it saves opening thousands of small
-files, which network disks and object stores are slow at.
-
-Each official split becomes a config of the TFDS data set. In it, 'train',
-'val' and 'test' are the official lists in their order, and 'unlisted' are the
-other clips. Clips are stored as they are: the bytes of a video file, or those
-of numbered images.
+files, which network disks and object stores are slow at. See docs/tfds.md.
 """
 
-import collections
 import dataclasses
 import os
 import pathlib
 import tempfile
 from collections.abc import Sequence
 
-import numpy as np
 from absl import flags
 from tqdm import tqdm
 
 from data_pipelines import cli, datasets
-from data_pipelines.datasets import description
-from data_pipelines.datasets.description import Description
+from data_pipelines.datasets import description, official
 from data_pipelines.errors import UserError
 from data_pipelines.lists import classes, labels, locate
-from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders import quiet_tensorflow
-from data_pipelines.loaders.source import frames_of
-from data_pipelines.stores import tfds as store_lib
+from data_pipelines.stores import tfds_builder
 from data_pipelines.stores.files import FileTree
+from data_pipelines.stores.tfds import UNLISTED, config_name
+from data_pipelines.stores.tfds_builder import Plan
 from data_pipelines.video.probes import Probe, probe_many
-from data_pipelines.video.read import VideoError
 
-_VERSION = '3.0.0'
-_EPIC = 'epic_kitchens100'
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-  """What a config will hold.
-
-  Attributes:
-    store: the files.
-    class_names: raw names in label order.
-    lists: the clips of each TFDS split; label -1 = nothing tells the class.
-  """
-
-  store: FileTree
-  class_names: list[str]
-  lists: dict[str, ClipList]
+_EPIC = 'epic_kitchens100_'
 
 
 def define_flags():
@@ -81,13 +56,11 @@ def define_flags():
 def main(args: list[str]):
   """Builds one data set."""
   values = flags.FLAGS
-  if len(args) != 1:
+  if len(args) != 1 or not values.out:
     raise UserError(
-        f'wanted one data set, found {" ".join(args) or "none"}: '
+        'wanted one data set, --root and --out: '
         'python -m data_pipelines.build ucf101 --root=DIR --out=DIR'
     )
-  if not values.out:
-    raise UserError('--out is missing: the folder to write to.')
   if not all(split.isdigit() for split in values.splits):
     raise UserError(f'--splits={values.splits}: wanted numbers such as 1,3.')
   build(
@@ -128,7 +101,12 @@ def build(
     UserError: no data, no such split, missing clips, pieces of long videos, or
       a disk that cannot be written.
   """
-  what = _describe(name, kind)
+  if name.startswith(_EPIC):
+    name, kind = _EPIC[:-1], name.removeprefix(_EPIC)
+  if name not in datasets.OFFICIAL:
+    known = ', '.join(datasets.OFFICIAL)
+    raise UserError(f'wanted one data set of {known}, found {name}.')
+  what = datasets.describe(name, kind)
   out_dir = pathlib.Path(out).expanduser().absolute()
   plans = _plans(what, root, on_missing, rule, splits, out_dir)
   quiet_tensorflow.load()
@@ -136,21 +114,21 @@ def build(
   import tensorflow_datasets as tfds
 
   probes = _probe(plans)
-  make, folders = builder(what, plans, probes), []
+  make, folders = tfds_builder.make(what, plans, probes), []
   for config in plans:
     try:
-      made = make(
+      builder = make(
           data_dir=out_dir,
           config=config,
           file_format=tfds.core.FileFormat.ARRAY_RECORD,
       )
-      folders.append(pathlib.Path(made.data_dir))
+      folders.append(pathlib.Path(builder.data_dir))
       if folders[-1].is_dir():
         print(f'{folders[-1]} is there already; delete it to build anew.')
         continue
       # TFDS wants a folder for downloads, of which there are none.
       with tempfile.TemporaryDirectory() as unused:
-        made.download_and_prepare(
+        builder.download_and_prepare(
             download_dir=unused,
             download_config=tfds.download.DownloadConfig(
                 try_download_gcs=False
@@ -168,142 +146,38 @@ def build(
   return folders
 
 
-def builder(
-    what: Description, plans: dict[str, Plan], probes: dict[str, Probe]
-):
-  """Makes the TFDS builder class of a data set; needs TensorFlow.
-
-  Args:
-    what: the data set.
-    plans: what each config holds, by its name.
-    probes: of all files, by their paths in the store.
-
-  Returns:
-    A `tfds.core.GeneratorBasedBuilder` class with one config for each plan.
-  """
-  import tensorflow_datasets as tfds
-
-  class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Encoded clips in the order of the official lists."""
-
-    name = what.archive_name
-    VERSION = tfds.core.Version(_VERSION)
-    BUILDER_CONFIGS = [
-        tfds.core.BuilderConfig(name=config) for config in plans
-    ]
-    # Nothing is fetched. (TFDS 4.9.10 would look for addresses with a package,
-    # importlib_resources, that it does not require.)
-    url_infos = None
-
-    def _info(self) -> tfds.core.DatasetInfo:
-      # A class file may leave numbers out; names here have to be distinct.
-      names = plans[self.builder_config.name].class_names
-      names = [name or f'class {k}' for k, name in enumerate(names)]
-      encoded = tfds.features.Tensor(shape=(), dtype=np.object_)
-      return tfds.core.DatasetInfo(
-          builder=self,
-          description=f'{what.title}: encoded clips.',
-          homepage=what.homepage,
-          features=tfds.features.FeaturesDict(
-              {
-                  # A video file; empty for a folder of numbered images.
-                  'video': encoded,
-                  'images': tfds.features.Sequence(encoded),
-                  'label': tfds.features.ClassLabel(names=names),
-                  'path': tfds.features.Text(),
-                  'num_frames': np.int32,
-                  'fps': np.float32,
-                  'width': np.int32,
-                  'height': np.int32,
-                  # Why it cannot be decoded; '' if it can.
-                  'error': tfds.features.Text(),
-              }
-          ),
-          metadata=tfds.core.MetadataDict(),
-          disable_shuffling=True,
-      )
-
-    def _split_generators(self, dl_manager):
-      del dl_manager
-      plan = plans[self.builder_config.name]
-      self.info.metadata.update(class_names=plan.class_names, lists={})
-      return {
-          role: self._generate_examples(plan.store, clips)
-          for role, clips in plan.lists.items()
-      }
-
-    def _generate_examples(self, store: FileTree, clips: ClipList):
-      # TFDS sorts by key, in memory for keys that share their first bits.
-      step = 2**128 // len(clips.records)
-      stored = []
-      for place, record in enumerate(clips.records):
-        video, images, probe = _contents(store, record, probes[record.path])
-        stored.append(probe)
-        yield (
-            place * step,
-            {
-                'video': video,
-                'images': images,
-                'label': record.label,
-                'path': record.path,
-                'num_frames': probe.num_frames,
-                'fps': probe.fps,
-                'width': probe.width,
-                'height': probe.height,
-                'error': probe.error or '',
-            },
-        )
-      about = store_lib.describe(clips, stored)
-      self.info.metadata['lists'][clips.name] = about
-
-  return Builder
-
-
-def _describe(name: str, kind: str) -> Description:
-  if name.startswith(f'{_EPIC}_'):
-    name, kind = _EPIC, name.removeprefix(f'{_EPIC}_')
-  if name not in datasets.OFFICIAL:
-    known = ', '.join(datasets.OFFICIAL)
-    raise UserError(f'wanted one data set of {known}, found {name}.')
-  return datasets.describe(name, kind)
-
-
-def _plans(
-    what: Description, root, on_missing, rule, splits, report_folder
-) -> dict[str, Plan]:
-  """Reads the lists of all splits, so that what is missing is told at once."""
+def _plans(what, root, on_missing, rule, splits, report_folder):
+  """Reads the lists of all splits: plans by the names of their configs."""
   layout = description.find_layout(what, root, rule)
   store = what.open_store(layout.videos)
-  table = _table(what, layout.lists, store)
   rewrite = locate.path_rule(rule, '--path_rule')
   plans = {}
   for split in splits or what.splits:
     description.check_split(what, split)
-    lists = {}
+    found = []
     for role in what.roles if layout.lists else ():
       listing = description.official_listing(what, layout.lists, role, split)
       if listing is None:
         print(f'note: there is no {what.list_title(role, split)}.')
-        continue
-      listing = locate.rewrite(listing, rewrite)
-      located = locate.locate(
-          [listing],
-          store,
-          what.class_of,
-          report_folder,
-          on_missing,
-          advice='Complete the download, or build what there is: '
-          '--on_missing=skip.',
-      )
-      (lists[role],) = labels.number(
-          located, table, what.class_of, what.repeats
-      )
-    if not lists:
+      else:
+        found.append(locate.rewrite(listing, rewrite))
+    if not found:
       continue
-    if not what.only_listed:
-      lists |= _unlisted(what, store, table, lists)
+    found = locate.locate(
+        found,
+        store,
+        what.class_of,
+        report_folder,
+        on_missing,
+        advice='Complete the download, or build what is there: '
+        '--on_missing=skip.',
+    )
+    table = what.read_classes(layout.lists) or official.infer(what, found)
+    lists = labels.number(found, table, what.class_of, what.repeats)
     _check_whole(store, lists)
-    plans[store_lib.config_name(split)] = Plan(store, list(table.raw), lists)
+    if not what.only_listed:
+      lists += _unlisted(what, store, table, lists)
+    plans[config_name(split)] = Plan(store, list(table.raw), lists)
   if not plans:
     raise UserError(
         f'the official lists of {what.title} were not found near '
@@ -312,94 +186,42 @@ def _plans(
   return plans
 
 
-def _unlisted(what, store, table, lists) -> dict[str, ClipList]:
-  """The clips that lists of others may name."""
-  listed = {r.path for clips in lists.values() for r in clips.records}
-  known = classes.match(map(what.class_of, store.keys), table.raw)
-  records = []
-  for path in store.keys:
-    name = what.class_of(path)
-    label = known.get(name) if name else -1
-    if path not in listed and label is not None:
-      records.append(ClipRecord(path, label))
-  if not records:
-    return {}
-  name = store_lib.UNLISTED
-  return {name: ClipList(name, tuple(records), 'clips in no list')}
+def _check_whole(store: FileTree, lists: list[ClipList]):
+  for record in (r for clips in lists for r in clips.records):
+    piece = record.key != record.path
+    if piece and not os.path.isdir(store.media(record.path)):
+      raise UserError(
+          f'{record.path} is a long video, of which the lists name pieces; '
+          'pieces are stored from folders of images only (rgb_frames). Read '
+          'the videos themselves: data.root.'
+      )
 
 
-def _check_whole(store: FileTree, lists: dict[str, ClipList]):
-  for clips in lists.values():
-    for record in clips.records:
-      piece = record.key != record.path
-      if piece and not os.path.isdir(store.media(record.path)):
-        raise UserError(
-            f'{record.path} is a long video, of which the lists name pieces; '
-            'pieces are stored from folders of images only (rgb_frames). Read '
-            'the videos themselves: data.root.'
-        )
-
-
-def _table(what: Description, lists, store: FileTree) -> Classes:
-  table = what.read_classes(lists)
-  if table is not None:
-    return table
-  counts = collections.Counter(what.class_of(key) for key in store.keys)
-  if '' in counts:
-    raise UserError(
-        f'{[*what.class_files, "the file of the class names"][0]} of '
-        f'{what.title} was not found beside the lists ({lists}).\n'
-        f'  {what.wanted}'
-    )
-  return Classes.of(sorted(counts), 'the class folders, sorted')
+def _unlisted(what, store, table, lists) -> list[ClipList]:
+  """The clips that lists of others may name, if any."""
+  listed = {r.path for clips in lists for r in clips.records}
+  rest = [path for path in store.keys if path not in listed]
+  known = classes.match(map(what.class_of, rest), table.raw)
+  records = [ClipRecord(p, known.get(what.class_of(p), -1)) for p in rest]
+  return [ClipList(UNLISTED, tuple(records))] if records else []
 
 
 def _probe(plans: dict[str, Plan]) -> dict[str, Probe]:
   """Examines each file once; names and keys are the same on every machine."""
-  store = next(iter(plans.values())).store
-  lists = [x for plan in plans.values() for x in plan.lists.values()]
-  paths = list(dict.fromkeys(r.path for x in lists for r in x.records))
-  with tqdm(total=len(paths), desc='check clips', unit='clip') as bar:
-    found = probe_many(
-        [store.media(path) for path in paths],
-        progress=lambda *_: bar.update(1),
+  found = {
+      record.path: plan.store.media(record.path)
+      for plan in plans.values()
+      for clips in plan.lists
+      for record in clips.records
+  }
+  with tqdm(total=len(found), desc='check clips', unit='clip') as bar:
+    probes = probe_many(
+        list(found.values()), progress=lambda *_: bar.update(1)
     )
   return {
       path: dataclasses.replace(probe, name=path, key=f'tfds:{path}')
-      for path, probe in zip(paths, found, strict=True)
+      for path, probe in zip(found, probes, strict=True)
   }
-
-
-def _contents(
-    store: FileTree, record: ClipRecord, probe: Probe
-) -> tuple[bytes, list[bytes], Probe]:
-  """A video file's bytes or those of images, and what is known of them.
-
-  Broken clips are stored too: what is done with them is decided when they are
-  used (data.on_broken).
-  """
-  path = pathlib.Path(store.media(record.path))
-  try:
-    if path.is_file():
-      return path.read_bytes(), [], probe
-    first, stop = frames_of(record, probe, store.counts_from)
-    names = [
-        probe.images.format(probe.first_image + k)
-        for k in range(first, stop)
-    ]
-    images = [(path / name).read_bytes() for name in names]
-  except (OSError, VideoError) as e:
-    return b'', [], dataclasses.replace(probe, error=probe.error or str(e))
-  probe = dataclasses.replace(
-      probe,
-      num_frames=stop - first,
-      size_bytes=sum(map(len, images)),
-      first_image=probe.first_image + first,
-      broken=(),
-  )
-  if record.key != record.path:
-    probe = dataclasses.replace(probe, piece=(0, stop - first))
-  return b'', images, probe
 
 
 if __name__ == '__main__':

@@ -195,7 +195,7 @@ def _table(what, data, layout, store, listings, trained) -> Classes:
   if official and (what.all_classes or not trained):
     official = dataclasses.replace(official, fixed=True)
   if not data.class_names or class_files.is_per_list(data.class_names):
-    return official or _infer(what, listings)
+    return official or infer(what, listings)
   own = Classes.given(class_files.read(data.class_names), data.class_names)
   shown = tuple(class_names.clean(n) for n in own.raw)
   if not official:
@@ -218,7 +218,8 @@ def _table(what, data, layout, store, listings, trained) -> Classes:
   )
 
 
-def _infer(what: Description, listings) -> Classes:
+def infer(what: Description, listings) -> Classes:
+  """Tells the classes from lists, where no file of the data set does."""
   try:
     return labels.infer(listings, [what.class_of])
   except UserError as e:

@@ -41,10 +41,10 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
   header = bool(lines) and re.fullmatch(r'id\s*,\s*name', lines[0].lower())
   if header or len(lines) > 1 and all(matches[1:]):
     rows = lines if all(matches) else lines[1:]
-    names = _by_id(path, [_cells(row) for row in rows], (0, 1), gaps)
+    names = _by_id(path, [_cells(row) for row in rows], 0, gaps)
   elif lines and all(re.fullmatch(r'\d+\s+\S.*', line) for line in lines):
     pairs = [line.split(None, 1) for line in lines]
-    names = _by_id(path, pairs, (1, 0), gaps)
+    names = _by_id(path, pairs, 1, gaps)
   else:
     names = lines
   if not names:
@@ -62,8 +62,8 @@ def _cells(line: str) -> tuple[str, str]:
   return found[1], delimiter.join(row[1:])
 
 
-def _by_id(path, pairs, firsts: tuple[int, int], gaps: bool) -> list[str]:
-  """Names by ids from `firsts[0]` on, or from the other if that is there."""
+def _by_id(path, pairs, usual: int, gaps: bool) -> list[str]:
+  """Names by ids from 0 or from 1 on, whichever is there, else from `usual`."""
   names = {}
   for raw, name in pairs:
     if not raw.strip().isdecimal() or int(raw) in names or not name.strip():
@@ -71,9 +71,8 @@ def _by_id(path, pairs, firsts: tuple[int, int], gaps: bool) -> list[str]:
           f'{path}: the line {raw},{name} must hold a new number and a name.'
       )
     names[int(raw)] = name.strip()
-  usual, other = firsts
   lowest = min(names, default=usual)
-  first = other if lowest == other and usual not in names else usual
+  first = lowest if lowest < 2 else usual
   if gaps and names and lowest >= first:
     return with_gaps(names, first)
   wanted = list(range(first, first + len(names)))

@@ -50,29 +50,20 @@ class TfdsStore:
     self.folder = _find(folder, name, split)
     stored = json.loads((self.folder / _METADATA).read_text(encoding='utf-8'))
     self.class_names: list[str] = stored['class_names']
-    self._lists = {
-        role: ClipList(
-            role,
-            tuple(ClipRecord(**clip['record']) for clip in about['clips']),
-            about['from'],
-            missing=tuple(about['missing']),
-        )
-        for role, about in stored['lists'].items()
-    }
-    # Where each clip is: (TFDS split, row); the first where a list repeats it.
+    self._lists: dict[str, ClipList] = {}
+    # Where each clip is: (TFDS split, row).
     self._rows: dict[str, tuple[str, int]] = {}
     self._probes: dict[str, dict[str, Any]] = {}
-    for role, clips in self._lists.items():
-      for row, record in enumerate(clips.records):
-        if record.key not in self._rows:
-          self._rows[record.key] = role, row
-          self._probes[record.key] = stored['lists'][role]['clips'][row][
-              'probe'
-          ]
-    self.keys = sorted(
-        {r.path for clips in self._lists.values() for r in clips.records}
-    )
-    self._paths = frozenset(self.keys)
+    for role, about in stored['lists'].items():
+      records = [ClipRecord(**clip['record']) for clip in about['clips']]
+      self._lists[role] = ClipList(
+          role, tuple(records), about['from'], missing=tuple(about['missing'])
+      )
+      for row, record in enumerate(records):
+        self._rows[record.key] = role, row
+        self._probes[record.key] = about['clips'][row]['probe']
+    self._paths = {r.path for x in self._lists.values() for r in x.records}
+    self.keys = sorted(self._paths)
 
   def __str__(self) -> str:
     return str(self.folder)
@@ -140,7 +131,7 @@ def describe(clips: ClipList, probes: Iterable[Probe]) -> dict[str, Any]:
       'from': clips.origin,
       'missing': list(clips.missing),
       'clips': [
-          {'record': _said(vars(record)), 'probe': probe.to_dict()}
+          {'record': vars(record), 'probe': probe.to_dict()}
           for record, probe in zip(clips.records, probes, strict=True)
       ],
   }
@@ -149,10 +140,6 @@ def describe(clips: ClipList, probes: Iterable[Probe]) -> dict[str, Any]:
 def config_name(split: int) -> str:
   """Returns the name of the TFDS config of an official split."""
   return f'split{split}'
-
-
-def _said(values: dict[str, Any]) -> dict[str, Any]:
-  return {k: v for k, v in values.items() if v is not None}
 
 
 def _find(folder: str, name: str, split: int) -> pathlib.Path:

@@ -56,14 +56,13 @@ class Unreadable(Exception):
 def open_video(source: Source):
   """Opens the first true video stream of a file's path or contents.
 
-  Yields:
-    (container, stream), with one decoding thread: callers run in parallel.
+  Yields (file, stream), with one decoding thread: callers run in parallel.
 
   Raises:
     Unreadable: not a video, no video stream, or larger than MAX_PIXELS.
   """
   try:
-    container = av.open(
+    file = av.open(
         io.BytesIO(source) if isinstance(source, bytes) else source,
         container_options={
             'format_whitelist': _FORMATS,
@@ -74,10 +73,10 @@ def open_video(source: Source):
     raise Unreadable(
         f'it is not a video file that can be opened ({reason(e)})'
     ) from e
-  with container:
+  with file:
     # The cover image of a sound file is a video stream to FFmpeg.
     cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
+    streams = [s for s in file.streams.video if not s.disposition & cover]
     if not streams:
       raise Unreadable('it holds no video stream')
     context = streams[0].codec_context
@@ -85,7 +84,7 @@ def open_video(source: Source):
       raise Unreadable('its codec is unknown')
     check_size(context.width, context.height)
     context.thread_count = 1
-    yield container, streams[0]
+    yield file, streams[0]
 
 
 def check_size(width: int, height: int):
@@ -98,23 +97,19 @@ def check_size(width: int, height: int):
 
 
 def decode(
-    container, stream, due: Set[int] | None = None
+    file, stream, due: Set[int] | None = None
 ) -> Iterator[av.VideoFrame]:
   """Yields all frames from the current position on, in the decoder's order.
 
-  Args:
-    container: as `open_video` gave it.
-    stream: likewise.
-    due: timestamps; of the others the decoder may leave out those on which no
-      frame builds.
+  Of the timestamps that are not in `due`, if it is given, the decoder may leave
+  out those on which no frame builds.
 
   Raises:
     Unreadable: the decoder fails, or the frames change their size.
   """
-  count = 0
-  size = None
+  count, size = 0, None
   try:
-    for packet in _decodable(container, stream):
+    for packet in _decodable(file, stream):
       if due is not None:
         leave_out(stream.codec_context, packet.pts not in due)
       for frame in packet.decode():
@@ -134,6 +129,11 @@ def decode(
     ) from e
 
 
+def leave_out(context, unasked: bool):
+  """Lets a decoder skip, from now on, frames on which no other builds."""
+  context.skip_frame = 'NONREF' if unasked else 'DEFAULT'
+
+
 def timeline(
     times: Sequence[int | None], container: str, codec: str
 ) -> np.ndarray | None:
@@ -141,8 +141,7 @@ def timeline(
 
   Args:
     times: timestamp of each frame, in the decoder's output order.
-    container: FFmpeg's name of the container.
-    codec: FFmpeg's name of the codec.
+    container, codec: FFmpeg's names.
 
   Returns:
     Sorted int64 timestamps, one per frame shown; or None to count frames in
@@ -184,11 +183,6 @@ def display(frame: av.VideoFrame) -> tuple[int, int, int, int]:
   return 0, signs[1], signs[2], 0
 
 
-def leave_out(context, unasked: bool):
-  """Lets a decoder skip, from now on, frames on which no other builds."""
-  context.skip_frame = 'NONREF' if unasked else 'DEFAULT'
-
-
 def rgb(
     frame: av.VideoFrame, matrix: tuple[int, int, int, int] = AS_STORED
 ) -> np.ndarray:
@@ -211,10 +205,10 @@ def reason(error: Exception) -> str:
   return getattr(error, 'strerror', None) or str(error)
 
 
-def _decodable(container, stream) -> Iterator[av.Packet]:
+def _decodable(file, stream) -> Iterator[av.Packet]:
   """Yields packets from the first key frame on; all if none is marked."""
   waiting: list[av.Packet] | None = []
-  for packet in container.demux(stream):
+  for packet in file.demux(stream):
     # An empty packet in mid-stream is AVI's "as before". The decoder would
     # take it for the end.
     if not packet.size and packet.dts is not None:

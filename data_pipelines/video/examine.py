@@ -10,8 +10,8 @@ Two shortcuts for reading are tried against what decoding from the beginning
 gave: jumping to key frames, and leaving out B-frames.
 """
 
-import contextlib
 import dataclasses
+import functools
 import os
 import zlib
 from collections.abc import Sequence
@@ -21,21 +21,11 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
-from data_pipelines.video import decord_reader, image_folder, packets
-from data_pipelines.video.container import (
-  AS_STORED,
-  Source,
-  Unreadable,
-  decode,
-  display,
-  open_video,
-  rgb,
-  timeline,
-)
+from data_pipelines.video import container, decord_reader, image_folder, packets
+from data_pipelines.video.container import Source, Unreadable, decode
 from data_pipelines.video.packets import Packets
 from data_pipelines.video.pyav_reader import SEEK_GAP, SeekMissed, pick
 
-_MEMORY_BYTES = 8 << 30
 # More frames than this make a film: two minutes at 25 per second.
 FILM_FRAMES = 3_000
 # A longer way between two key frames is no bound worth having.
@@ -49,6 +39,7 @@ _NO_PYRAMIDS = ('mpeg4', 'mpeg2video', 'mpeg1video')
 # No multiple of the usual distances of P-frames.
 _TRIED_STEP = 5
 _FAILURES = (Unreadable, SeekMissed, av.error.FFmpegError)
+_list = functools.partial(dataclasses.field, default_factory=list)
 
 
 @dataclasses.dataclass
@@ -61,19 +52,19 @@ class _Frames:
 
   width: int = 0
   height: int = 0
-  display: tuple[int, int, int, int] = AS_STORED
+  display: tuple[int, int, int, int] = container.AS_STORED
   interlaced: bool = False
-  times: list[int | None] = dataclasses.field(default_factory=list)
-  luma: list[int] = dataclasses.field(default_factory=list)
-  bidirectional: list[bool] = dataclasses.field(default_factory=list)
-  corrupt: list[int] = dataclasses.field(default_factory=list)
+  times: list[int | None] = _list()
+  luma: list[int] = _list()
+  bidirectional: list[bool] = _list()
+  corrupt: list[int] = _list()
 
   def add(self, frame: av.VideoFrame):
     if frame.is_corrupt:
       self.corrupt.append(len(self.times))
     if not self.times:
       self.width, self.height = frame.width, frame.height
-      self.display = display(frame)
+      self.display = container.display(frame)
     self.interlaced |= frame.interlaced_frame
     self.times.append(frame.pts)
     self.luma.append(_luma(frame))
@@ -90,48 +81,34 @@ def examine(source: Source, decoder: str = 'pyav') -> dict[str, Any]:
   Returns:
     The fields of `probes.Probe` that depend on the contents, or its `error`.
   """
-  with _limited_memory():
-    try:
-      if isinstance(source, str) and os.path.isdir(source):
-        return image_folder.examine(source)
-      return _examine(source, decoder)
-    except Unreadable as e:
-      return {'error': str(e)}
-    except MemoryError:
-      limit = _MEMORY_BYTES >> 30
-      return {'error': f'it needs more than {limit} GB of memory'}
-    # Whatever else a strange file brings about is the file's fault.
-    except Exception as e:
-      return {'error': f'it cannot be examined ({type(e).__name__}: {e})'}
+  try:
+    if isinstance(source, str) and os.path.isdir(source):
+      return image_folder.examine(source)
+    return _examine(source, decoder)
+  except Unreadable as e:
+    return {'error': str(e)}
+  except MemoryError:
+    return {'error': 'it needs too much memory'}
+  # Whatever else a strange file brings about is the file's fault.
+  except Exception as e:
+    return {'error': f'it cannot be examined ({type(e).__name__}: {e})'}
 
 
 def look(
-    source: Source,
-    times: np.ndarray,
-    keyframes: Sequence[int],
-    first: int,
-    stop: int,
+    source: Source, times: np.ndarray, keyframes: Sequence[int], wanted: range
 ) -> tuple[int, str] | None:
-  """Decodes the frames first..stop - 1 of a film.
-
-  Args:
-    source: absolute path, or a file's contents.
-    times: of all its frames.
-    keyframes: frame numbers from which decoding may start.
-    first, stop: frames in question.
+  """Decodes some frames of a film, with its `times` and `keyframes`.
 
   Returns:
-    The first frame that cannot be read and why, or None.
+    The first of the frames wanted that cannot be read and why, or None.
   """
   # As the reader does: after a jump, else from the beginning.
   for entries in (keyframes, ()):
-    number = first
+    number = wanted.start
     try:
-      with _limited_memory():
-        for _ in pick(source, range(first, stop), times, entries):
-          number += 1
+      for _ in pick(source, wanted, times, entries):
+        number += 1
       return None
-    # Whatever a strange file brings about is the file's fault.
     except Exception as e:
       fault = number, str(e) or _damaged(number)
   return fault
@@ -144,7 +121,7 @@ def _examine(source: Source, decoder: str) -> dict[str, Any]:
     if film:
       return film
   frames = _decode_all(source, found)
-  times = timeline(frames.times, found.container, found.codec)
+  times = container.timeline(frames.times, found.container, found.codec)
   answer = _answer(found, frames, times)
   in_order = times is not None and frames.times == times.tolist()
   if in_order:
@@ -153,7 +130,7 @@ def _examine(source: Source, decoder: str) -> dict[str, Any]:
     answer['spare'] = _spare_frames(source, found, times, frames)
   if (
       decoder == 'decord'
-      and frames.display == AS_STORED
+      and frames.display == container.AS_STORED
       and decord_reader.is_exact(source, found, times)
   ):
     answer['decoder'] = 'decord'
@@ -192,17 +169,17 @@ def _answer(
 
 def _decode_all(source, found: Packets) -> _Frames:
   out = _Frames()
-  with open_video(source) as (container, stream):
-    for frame in decode(container, stream):
+  with container.open_video(source) as (file, stream):
+    for frame in decode(file, stream):
       out.add(frame)
   count = len(out.times)
   if not count:
     raise Unreadable('it holds 0 frames that can be decoded')
+  if out.corrupt and count <= FILM_FRAMES:
+    raise Unreadable(_damaged(out.corrupt[0]))
   # Hidden reference frames (VP8) and fields count as packets of their own.
   expected = len(found.times) - found.hidden
   splits = out.interlaced or found.codec == 'vp8'
-  if out.corrupt and count <= FILM_FRAMES:
-    raise Unreadable(_damaged(out.corrupt[0]))
   if not splits and expected - count > max(3, expected // 10):
     raise Unreadable(
         f'it is damaged: {expected} frames stored, only {count} can be decoded'
@@ -220,7 +197,9 @@ def _look_at_places(source, found: Packets) -> dict[str, Any] | None:
   if None in found.times:
     return None
   # In the order of the screen, which is what is asked of the decoder below.
-  times = timeline(sorted(found.times), found.container, found.codec)
+  times = container.timeline(
+      sorted(found.times), found.container, found.codec
+  )
   entries = [] if times is None else _spread(found, times)
   if len(entries) < 2:
     return None
@@ -266,10 +245,10 @@ def _stretch(source, times, start: int, stop: int) -> _Frames | None:
   """Frames start..stop - 1 after a jump, or None if others come."""
   out = _Frames()
   wanted = times[start:stop].tolist()
-  with open_video(source) as (container, stream):
+  with container.open_video(source) as (file, stream):
     if start:
-      container.seek(wanted[0], stream=stream)
-    for frame in decode(container, stream):
+      file.seek(wanted[0], stream=stream)
+    for frame in decode(file, stream):
       # Hidden frames, and those of an open group that lead up to a key frame.
       if frame.pts is not None and frame.pts < wanted[0]:
         continue
@@ -336,23 +315,6 @@ def _luma(frame: av.VideoFrame) -> int:
   plane = frame.planes[0]
   # Stored from the last line to the first.
   if plane.line_size < 0:
-    return zlib.crc32(np.ascontiguousarray(rgb(frame)))
+    return zlib.crc32(np.ascontiguousarray(container.rgb(frame)))
   rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
   return zlib.crc32(np.ascontiguousarray(rows[: frame.height, : frame.width]))
-
-
-@contextlib.contextmanager
-def _limited_memory():
-  """Limits this process's memory, where the system can."""
-  with contextlib.suppress(ImportError, ValueError, OSError):
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if soft == resource.RLIM_INFINITY or soft > _MEMORY_BYTES:
-      resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
-      try:
-        yield
-      finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-      return
-  yield

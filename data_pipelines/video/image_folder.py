@@ -6,6 +6,7 @@ name that ends in a number. The first image is frame 0, whatever its number.
 
 import collections
 import io
+import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -42,12 +43,8 @@ def is_image(name: str) -> bool:
 
 def are_frames(names: Iterable[str]) -> bool:
   """Tells whether a folder with these files in it may be a clip."""
-  found = 0
-  for name in names:
-    found += is_image(name)
-    if found >= _LEAST:
-      return True
-  return False
+  some = itertools.islice(filter(is_image, names), _LEAST)
+  return sum(1 for _ in some) == _LEAST
 
 
 def is_frame_folder(path: str | os.PathLike) -> bool:
@@ -67,12 +64,8 @@ def examine(folder: str) -> dict[str, Any]:
   the middle are not. Of more than 3,000 images 3,000 are looked at, evenly
   spread.
 
-  Args:
-    folder: absolute path.
-
   Returns:
-    The fields of `probes.Probe` that depend on the contents. Images do not say
-    how many of them make a second: fps and duration are 0.
+    The fields of `probes.Probe` that depend on the contents.
 
   Raises:
     Unreadable: no images, several series, a number that is missing, or the
@@ -110,11 +103,11 @@ def read(
 
   Args:
     source: absolute path of a folder, or the contents of all images in order.
-    wanted: frame numbers from 0.
+    wanted: frame numbers.
     probe: of the folder.
 
   Returns:
-    uint8 [H, W, 3], RGB, for each of `wanted`.
+    uint8 [H, W, 3], RGB, for each frame.
 
   Raises:
     Unreadable: an image is broken, gone, or of another size; it is named.
@@ -192,11 +185,7 @@ def _decode(data: bytes, name: str) -> np.ndarray:
 
 
 def _check(folder: str, name: str):
-  """Looks at the size and at both ends of a file.
-
-  A file that does not end as such files do is decoded: that decides, but for
-  zeros, which decoders take for grey.
-  """
+  """Looks at the size and at both ends of a file; decodes it if in doubt."""
   try:
     with open(os.path.join(folder, name), 'rb') as file:
       head, size = file.read(12), file.seek(0, os.SEEK_END)
@@ -209,6 +198,7 @@ def _check(folder: str, name: str):
   except OSError:
     # `_bytes` says why.
     fault = _OTHER
+  # Which decoders take for grey.
   if fault == _ZEROS:
     raise Unreadable(f'its image {name} is broken ({fault})')
   if fault:

@@ -7,12 +7,8 @@ import struct
 
 import av
 
-from data_pipelines.video.container import (
-  Source,
-  Unreadable,
-  open_video,
-  reason,
-)
+from data_pipelines.video import container
+from data_pipelines.video.container import Source, Unreadable
 
 _MAX_FRAMES = 2_000_000
 # A header may promise a few frames more than there are (many real AVI files
@@ -25,22 +21,13 @@ _MAX_PIECES = 10_000
 
 @dataclasses.dataclass
 class Packets:
-  """What the container says, without decoding.
+  """What the container says, without decoding; FFmpeg's names, 0 = unknown.
 
-  Attributes:
-    container, codec: FFmpeg's names.
-    streams: video streams in the file.
-    fps: frames per second that it promises, or 0.
-    time_base: seconds per unit of `times`, a fraction.
-    promised: frames that it promises, or 0.
-    duration: seconds that it promises, or 0.
-    stored: packets in the file.
-    times: presentation timestamps in the order of the file, without packets
-      before the first key frame, in the file or on the screen.
-    keys: which packets are key frames.
-    hidden: packets of `times` that are not shown.
-    incomplete: packets of `times` that are cut off.
-    reached: seconds at which the last packet of any stream ends.
+  `times` are presentation timestamps in the order of the file, without packets
+  before the first key frame, in the file or on the screen. Of these, `keys`
+  tells key frames, `hidden` counts what is not shown, `incomplete` what is cut
+  off. `stored` counts all packets; `reached` is when the last one of any stream
+  ends, in seconds. The header promises `promised` frames, `duration` seconds.
   """
 
   container: str
@@ -88,23 +75,23 @@ def missing_bytes(source: Source) -> int:
 
 
 def _demux(source) -> Packets:
-  with open_video(source) as (container, stream):
+  with container.open_video(source) as (file, stream):
     base = stream.time_base
-    name = container.format.name
+    name = file.format.name
     # FFmpeg builds MP4's index when it opens the file, edit lists included.
     indexed = len(stream.index_entries) if name.startswith('mov') else 0
     out = Packets(
         container=name,
         codec=stream.codec_context.codec.canonical_name,
-        streams=len(container.streams.video),
+        streams=len(file.streams.video),
         fps=float(stream.average_rate or stream.guessed_rate or 0),
         time_base=(base.numerator, base.denominator) if base else (0, 1),
         promised=indexed or stream.frames,
-        duration=(container.duration or 0) / 1e6,
+        duration=(file.duration or 0) / 1e6,
     )
     ours = []
     try:
-      for packet in container.demux():
+      for packet in file.demux():
         if packet.dts is None and packet.pts is None and not packet.size:
           continue
         time = packet.dts if packet.pts is None else packet.pts
@@ -119,7 +106,7 @@ def _demux(source) -> Packets:
     except av.error.FFmpegError as e:
       raise Unreadable(
           f'it is damaged: the container ends after {len(ours)} frames '
-          f'({reason(e)})'
+          f'({container.reason(e)})'
       ) from e
   if not ours:
     raise Unreadable('it holds 0 frames')

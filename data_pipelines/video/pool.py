@@ -29,6 +29,7 @@ from data_pipelines.errors import UserError
 # Beyond these, disks and the trainer are what limits; each takes memory.
 _MOST = 16
 _TICK = 0.1
+_MEMORY_BYTES = 8 << 30
 # Names and values of glibc's malloc.h: free memory of frames is kept. Giving
 # it back costs a quarter of the time of reading a 320x240 clip.
 _MALLOC = {-3: 32 << 20, -1: 512 << 20, -2: 16 << 20}
@@ -174,6 +175,13 @@ def _prepare():
   # They are as many as there are cores.
   os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1')
   keep_memory()
+  # A strange file may ask for any amount.
+  with contextlib.suppress(ImportError, ValueError, OSError):
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if hard == resource.RLIM_INFINITY or hard > _MEMORY_BYTES:
+      resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
   # Libraries print what they think of files.
   nowhere = os.open(os.devnull, os.O_WRONLY)
   os.dup2(nowhere, 1)

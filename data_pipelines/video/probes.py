@@ -34,17 +34,16 @@ Pieces = Callable[[int, 'Probe'], Iterable[tuple[int, int]]]
 _SECONDS = 60.0
 _SECONDS_PER_MEGABYTE = 5.0
 _REMEMBERED = 4_096
+_EMPTY = 'it is empty (0 bytes)'
 # Raised when the meaning of a field or a verdict changes.
 _VERSION = 5
 
-_memory: collections.OrderedDict[tuple[str, str], 'Probe'] = (
-    collections.OrderedDict()
-)
+_memory = collections.OrderedDict()
 
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-  """One video file, as `probe` found it. Frames are counted as shown."""
+  """What `probe` found of a video file. Frames are counted as shown."""
 
   # Path, or '<bytes of NAME>'.
   name: str
@@ -55,9 +54,8 @@ class Probe:
   # Pixels as `read_frames` returns them.
   width: int = 0
   height: int = 0
-  # Average frames per second.
+  # Average frames per second, and seconds with the last frame; of images 0.
   fps: float = 0.0
-  # Seconds, the last frame included.
   duration: float = 0.0
   codec: str = ''
   container: str = ''
@@ -73,16 +71,14 @@ class Probe:
   # Numbers (packed) of the B-frames, if leaving out those that nobody asks for
   # was found to change nothing.
   spare: str = ''
-  # For numbered images: their names, for `str.format`, and the number of the
-  # first one. Their fps and duration are unknown: 0.
+  # Names of numbered images, for `str.format`, and the first number.
   images: str = ''
   first_image: int = 0
   # Of a long film the frames (first, stop) that were decoded; () = all.
   looked: tuple[tuple[int, int], ...] = ()
   # What cannot be decoded: (first, stop, why). Pieces without it can be.
   broken: tuple[tuple[int, int, str], ...] = ()
-  # Of a file that was made of a part of a longer one: the frames (first, stop)
-  # that were asked for.
+  # The frames (first, stop) that were asked for, of a file that holds a piece.
   piece: tuple[int, ...] = ()
   # Why the file cannot be used, or None.
   error: str | None = None
@@ -92,17 +88,12 @@ class Probe:
     return unpack(self.times) if self.times else None
 
   def spare_frames(self) -> list[int]:
-    """Returns the numbers of the frames that others can do without, rising.
-
-    (Of a film of pyramids of B-frames some cannot; its decoder knows which.)
-    """
+    """Returns the numbers of the B-frames that may be left out, rising."""
     return unpack(self.spare).tolist() if self.spare else []
 
   def seconds(self) -> np.ndarray:
     """Returns float64 [num_frames]: when each is shown; the first at 0."""
     times = self.timestamps()
-    if times is None and not self.fps:
-      raise ValueError(f'{self.name} has no frames per second.')
     if times is None:
       return np.arange(self.num_frames) / self.fps
     return (times - times[0]) * (self.time_base[0] / self.time_base[1])
@@ -126,10 +117,9 @@ def probe(
   """Looks through a video file once, whatever is in it.
 
   Args:
-    source: path of a file or a folder of images, or the contents of a file as
-      bytes. (An image that is written over later does not change the folder's
-      key.)
-    name: what to call the bytes in messages.
+    source: path of a file or of a folder of images (whose key changes when one
+      comes or goes, not when one is written over), or a file's contents.
+    name: what to call the contents in messages.
     seconds: time limit; by default 60 s and 5 s more per megabyte.
     decoder: 'decord' to try whether that reads the file exactly (data.decoder).
 
@@ -139,9 +129,8 @@ def probe(
   """
   if isinstance(source, bytes):
     key = 'sha1:' + hashlib.sha1(source).hexdigest()
-    media, size = source, len(source)
+    media, size, fault = source, len(source), None if source else _EMPTY
     name = f'<bytes of {name}>' if name else '<bytes>'
-    fault = None if source else 'it is empty (0 bytes)'
   else:
     media, name = os.path.abspath(os.fspath(source)), os.fspath(source)
     key, size, fault = _stat(media)
@@ -170,19 +159,17 @@ def probe_many(
     decoder: str = 'pyav',
     pieces: Pieces | None = None,
 ) -> list[Probe]:
-  """Probes files in parallel processes.
+  """Probes files, in any state, in parallel processes.
 
   Args:
-    paths: files, in any state.
+    paths: of the files.
     workers: files at a time; 0 = one per core.
     progress: called with (files done, files) after each.
-    cache_file: where known results come from and new ones go. A file is known
-      as long as its size and time of change are the same; broken files are not
-      kept: the fault may have been in the machine. A cache that cannot be read
-      is taken for an empty one.
+    cache_file: where known results come from and new ones go. Broken files are
+      not kept: the fault may have been in the machine. A cache that cannot be
+      read is taken for an empty one.
     decoder: as for `probe`.
-    pieces: tells the frames (first, stop) of a file that will be read; those
-      of long films that were not decoded yet are.
+    pieces: tells what will be read of a file; of long films, that is decoded.
 
   Returns:
     One Probe per path, in order; look at `error` and `broken`.
@@ -193,13 +180,10 @@ def probe_many(
   def one(place: int) -> Probe:
     path = paths[place]
     key = file_key(path)
-    found = known.get(key)
-    if found is None:
-      found = probe(path, decoder=decoder)
+    found = known.get(key) or probe(path, decoder=decoder)
     found = dataclasses.replace(found, name=os.fspath(path))
-    if found.looked and pieces is not None:
-      for first, stop in pieces(place, found):
-        found = look(path, found, first, stop)
+    for first, stop in pieces(place, found) if pieces and found.looked else ():
+      found = _look(path, found, first, stop)
     if found.error is None:
       known[key] = found
       _remember(found, decoder)
@@ -215,43 +199,8 @@ def probe_many(
   finally:
     # Also after Ctrl-C: keep what has been found out.
     threads.shutdown(cancel_futures=True)
-    if known != before:
+    if cache_file is not None and known != before:
       _save(cache_file, decoder, known)
-
-
-def look(source: Source, found: Probe, first: int, stop: int) -> Probe:
-  """Decodes the frames first..stop - 1 of a long film, unless they were.
-
-  Args:
-    source: path or contents.
-    found: its probe.
-    first, stop: frames that will be read.
-
-  Returns:
-    The probe, with these frames in `looked` and damage among them in `broken`.
-  """
-  times = found.timestamps()
-  if any(a <= first and stop <= b for a, b in found.looked) or times is None:
-    return found
-  media = source if isinstance(source, bytes) else os.path.abspath(source)
-  try:
-    fault = pool.run(
-        examine.look,
-        media,
-        times,
-        found.keyframes,
-        first,
-        stop,
-        timeout=_limit(found.size_bytes),
-    )
-  except pool.WorkerDied as e:
-    fault = first, str(e)
-  broken = found.broken
-  if fault:
-    stop = fault[0] + 1
-    broken += ((fault[0], stop, fault[1]),)
-  looked = _merged([*found.looked, (first, stop)])
-  return dataclasses.replace(found, looked=looked, broken=broken)
 
 
 def file_key(path: Source) -> str:
@@ -269,6 +218,35 @@ def unpack(text: str) -> np.ndarray:
   """Returns the int64 numbers that `pack` was given."""
   steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), '<i8')
   return np.cumsum(steps)
+
+
+def _look(path, found: Probe, first: int, stop: int) -> Probe:
+  """Decodes the frames first..stop - 1 of a long film, unless they were.
+
+  Returns the probe with these in `looked` and damage among them in `broken`.
+  """
+  if any(a <= first and stop <= b for a, b in found.looked):
+    return found
+  media, times = os.path.abspath(path), found.timestamps()
+  try:
+    fault = pool.run(
+        examine.look, media, times, found.keyframes, range(first, stop),
+        timeout=_limit(found.size_bytes),
+    )  # fmt: skip
+  except pool.WorkerDied as e:
+    fault = first, str(e)
+  broken = found.broken
+  if fault:
+    stop = fault[0] + 1
+    broken += ((fault[0], stop, fault[1]),)
+  looked = [(first, stop)]
+  # Joined with those that it touches.
+  for a, b in found.looked:
+    if a <= looked[0][1] and looked[0][0] <= b:
+      looked[0] = min(a, looked[0][0]), max(b, looked[0][1])
+    else:
+      looked.append((a, b))
+  return dataclasses.replace(found, looked=tuple(looked), broken=broken)
 
 
 def _limit(size: int) -> float:
@@ -290,7 +268,7 @@ def _stat(path: str) -> tuple[str, int, str | None]:
   if not stat.S_ISREG(info.st_mode):
     return key, 0, 'it is not an ordinary file'
   if not info.st_size:
-    return key, 0, 'it is empty (0 bytes)'
+    return key, 0, _EMPTY
   if not os.access(path, os.R_OK):
     return key, info.st_size, 'it may not be read (permissions)'
   return key, info.st_size, None
@@ -314,13 +292,8 @@ def _load(file, decoder: str) -> dict[str, Probe]:
 
 
 def _save(file, decoder: str, known: dict[str, Probe]):
-  if file is None:
-    return
-  values = {
-      'version': _VERSION,
-      'decoder': decoder,
-      'probes': [p.to_dict() for p in known.values()],
-  }
+  probes = [p.to_dict() for p in known.values()]
+  values = {'version': _VERSION, 'decoder': decoder, 'probes': probes}
   try:
     pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
     whole_file.write(file, json.dumps(values))
@@ -332,17 +305,6 @@ def _save(file, decoder: str, known: dict[str, Probe]):
     )
 
 
-def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-  out = []
-  for first, stop in sorted(ranges):
-    if out and first <= out[-1][1]:
-      out[-1] = out[-1][0], max(out[-1][1], stop)
-    else:
-      out.append((first, stop))
-  return tuple(out)
-
-
 def _as_tuples(value: Any) -> Any:
-  if isinstance(value, list | tuple):
-    return tuple(map(_as_tuples, value))
-  return value
+  is_list = isinstance(value, list | tuple)
+  return tuple(map(_as_tuples, value)) if is_list else value

@@ -6,14 +6,8 @@ from collections.abc import Iterator, Sequence
 import av
 import numpy as np
 
-from data_pipelines.video.container import (
-  Source,
-  Unreadable,
-  decode,
-  leave_out,
-  open_video,
-  rgb,
-)
+from data_pipelines.video import container
+from data_pipelines.video.container import Source, Unreadable, decode
 
 # Frames that are rather decoded than jumped over.
 SEEK_GAP = 24
@@ -21,6 +15,34 @@ SEEK_GAP = 24
 
 class SeekMissed(Exception):
   """Jumping to a key frame did not lead to the frame wanted."""
+
+
+def read(source: Source, wanted: Sequence[int], probe) -> list[np.ndarray]:
+  """Reads frames uint8 [H, W, 3] as they are shown.
+
+  Args:
+    source: path or contents.
+    wanted: frame numbers, sorted, each once.
+    probe: of the file.
+
+  Raises:
+    Unreadable: the file cannot be decoded that far.
+  """
+  times = probe.timestamps()
+
+  def found(keyframes, spare):
+    chosen = pick(source, wanted, times, keyframes, spare=spare)
+    return {n: container.rgb(frame, probe.display) for n, frame in chosen}
+
+  try:
+    frames = found(probe.keyframes, probe.spare_frames())
+  except (SeekMissed, Unreadable):
+    if not probe.keyframes and not probe.spare:
+      raise
+    # What was tried on a few frames does not hold for these, or the file is
+    # broken; then this says where.
+    frames = found((), ())
+  return [frames[n] for n in wanted]
 
 
 def pick(
@@ -47,62 +69,28 @@ def pick(
     Unreadable: the file cannot be decoded that far.
     SeekMissed: a jump did not lead to the frame.
   """
-  with open_video(source) as (container, stream):
+  with container.open_video(source) as (file, stream):
     for start, numbers in _runs(wanted, keyframes, gap):
       if start:
-        container.seek(int(times[start]), stream=stream)
+        file.seek(int(times[start]), stream=stream)
       if times is None:
-        frames = decode(container, stream)
+        frames = decode(file, stream)
         yield from _pick_by_count(frames, numbers, stream.codec_context, spare)
       else:
         due = {int(times[n]) for n in numbers} if spare else None
-        frames = decode(container, stream, due)
+        frames = decode(file, stream, due)
         yield from _pick_by_time(frames, numbers, times, bool(start))
-
-
-def read(source: Source, wanted: Sequence[int], probe) -> list[np.ndarray]:
-  """Reads frames uint8 [H, W, 3] as they are shown.
-
-  Args:
-    source: path or contents.
-    wanted: frame numbers, sorted, each once.
-    probe: of the file.
-
-  Raises:
-    Unreadable: the file cannot be decoded that far.
-  """
-  times, keyframes, spare = (
-      probe.timestamps(), probe.keyframes, probe.spare_frames(),
-  )  # fmt: skip
-
-  def found(keyframes, spare):
-    chosen = pick(source, wanted, times, keyframes, spare=spare)
-    return {n: rgb(frame, probe.display) for n, frame in chosen}
-
-  try:
-    frames = found(keyframes, spare)
-  except (SeekMissed, Unreadable):
-    if not keyframes and not spare:
-      raise
-    # What was tried on a few frames does not hold for these, or the file is
-    # broken; then this says where.
-    frames = found((), ())
-  return [frames[n] for n in wanted]
 
 
 def _runs(wanted, keyframes, gap) -> list[tuple[int, list[int]]]:
   """Splits sorted frame numbers into (frame to start from, numbers)."""
-  runs = []
-  position = 0
+  runs, position = [], 0
   for number in wanted:
     k = bisect.bisect_right(keyframes, number)
     start = keyframes[k - 1] if k else 0
-    if start - position > gap:
-      runs.append((start, [number]))
-    elif runs:
-      runs[-1][1].append(number)
-    else:
-      runs.append((0, [number]))
+    if start - position > gap or not runs:
+      runs.append((start if start - position > gap else 0, []))
+    runs[-1][1].append(number)
     position = number
   return runs
 
@@ -111,9 +99,9 @@ def _pick_by_count(frames, numbers, context, spare):
   """Tells the decoder before each run of spare frames whether to bother."""
   wanted = set(numbers)
   plan = _plan(numbers, spare)
-  leave_out(context, next(plan)[1])
+  container.leave_out(context, next(plan)[1])
   for frame, (number, skip) in zip(frames, plan, strict=False):
-    leave_out(context, skip)
+    container.leave_out(context, skip)
     if number in wanted:
       yield number, frame
     if number == numbers[-1]:
@@ -132,9 +120,8 @@ def _plan(numbers, spare) -> Iterator[tuple[int, bool]]:
     stop = number + 1
     while stop in spare:
       stop += 1
-    is_run = stop > number + 1
     k = bisect.bisect_right(numbers, number)
-    skip = is_run and (k == len(numbers) or numbers[k] >= stop)
+    skip = stop > number + 1 and (k == len(numbers) or numbers[k] >= stop)
     yield number, skip
     if not skip:
       yield from ((n, False) for n in range(number + 1, stop))
@@ -156,7 +143,7 @@ def _pick_by_time(frames, numbers, times, after_seek):
     if not missing:
       return
     if after_seek and frame.pts is not None and frame.pts > last:
-      raise SeekMissed
+      break
   if after_seek:
     raise SeekMissed
   raise Unreadable(f'it ended before frame {numbers[-1]}')

@@ -29,17 +29,15 @@ def read_frames(
 ) -> np.ndarray:
   """Reads frames of a video by their number, counted as they are shown.
 
-  Safe to call from several threads. Where the probe found that to be exact,
-  PyAV starts from a key frame and leaves out the B-frames that are not asked
-  for.
+  Safe to call from several threads.
 
   Args:
     source: path of a file or of a folder of numbered images, or a file's
-      contents as bytes; the contents of images, in order, with their probe.
+      contents; the contents of images, in order, with their probe.
     indices: frame numbers in 0..num_frames - 1; any order, repeats allowed.
-    probe: what `probes.probe` found for this file. Without it, or if the file
-      has changed since, the file is probed first (remembered per file).
-    name: what to call the bytes in messages.
+    probe: what `probe` found for this file. Without it, or if the file has
+      changed since, the file is probed first (remembered per file).
+    name: what to call the contents in messages.
 
   Returns:
     uint8 [T, H, W, 3], RGB, turned and mirrored as a player shows it.
@@ -95,14 +93,9 @@ def range_indices(
 ) -> tuple[int, int]:
   """Finds the frames shown between two moments, by the file's own timestamps.
 
-  Args:
-    probe: of the file.
-    start: seconds from the first frame; None or 0 = the beginning.
-    end: seconds; None = the end of the video.
-
   Returns:
     (first, stop): the frames first..stop - 1 are shown at times t with
-    start <= t < end.
+    start <= t < end, in seconds from the first frame; None = without limit.
 
   Raises:
     VideoError: the range holds no frame or a damaged one; or the file is
@@ -164,13 +157,10 @@ def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
 
 
 def _changed(source, probe: Probe) -> bool:
-  """Whether the probe is of another state of the file.
-
-  A probe of a path also holds for the same bytes; their length is compared,
-  which costs nothing.
-  """
+  """Whether the probe is of another state of the file."""
   if isinstance(source, tuple):
     return False
+  # A probe of a path also holds for the same bytes; this costs nothing.
   if isinstance(source, bytes):
     return len(source) != probe.size_bytes
   return probe.key != probes.file_key(source)

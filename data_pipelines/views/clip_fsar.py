@@ -1,7 +1,4 @@
-"""CLIP-FSAR's pixels: squeeze frames to a square, cut a smaller one.
-
-Colours are changed and normalised on the device.
-"""
+"""CLIP-FSAR's recipe: squeeze frames to a square and cut a smaller one."""
 
 import dataclasses
 import functools
@@ -16,7 +13,7 @@ from data_pipelines.views.view import Place, View
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """Sizes and switches; the names are those of config.data.
+  """Holds sizes and switches; their names are those of config.data.
 
   Attributes:
     num_frames: T, frames per clip.
@@ -51,15 +48,7 @@ def train_view(
     generator: np.random.Generator,
     query: bool = False,
 ) -> View:
-  """Random frames and one random crop for all of them.
-
-  Args:
-    spec: sizes and switches.
-    total: frames of the clip.
-    fps: of the clip.
-    generator: of this clip in this epoch or episode.
-    query: whether the clip is a query of its episode.
-  """
+  """Draws frames and one crop for all of them; mirrors half of the queries."""
   if spec.frame_rule == 'interval':
     place = generator.random()
     frames = interval_frames(total, spec.num_frames, fps, place)
@@ -81,11 +70,9 @@ def eval_view(
     place: Place,
     generator: np.random.Generator,
 ) -> View:
-  """The frames and the crop at `place`; windows share the room evenly."""
+  """Takes the frames and the crop at `place`; windows share the room."""
   if spec.frame_rule == 'interval':
-    frames = interval_frames(
-        total, spec.num_frames, fps, place.middle
-    )
+    frames = interval_frames(total, spec.num_frames, fps, place.middle)
   else:
     draws = generator if spec.frame_rule == 'segment' else None
     frames = segment_frames(total, spec.num_frames, draws)
@@ -100,16 +87,13 @@ def cut(
     spec: Spec,
     flip: bool = False,
 ) -> np.ndarray:
-  """Frames of a video to CLIP-FSAR's input pixels.
+  """Makes CLIP-FSAR's input pixels, uint8 [T, P, P, 3], of decoded frames.
 
   Args:
-    frames: uint8 [T, H, W, 3] as decoded.
+    frames: uint8 [T, H, W, 3].
     offsets: (top, left) of the crop in the resized frame.
     spec: sizes.
     flip: mirror the frames, before anything else.
-
-  Returns:
-    uint8 [T, P, P, 3].
 
   Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
   Differs: rounds to uint8 at the end; the original keeps floats.

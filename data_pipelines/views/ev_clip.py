@@ -1,7 +1,4 @@
-"""EV-CLIP's recipe: squeeze every frame to 256 x 340 and cut a square.
-
-The device normalises with ImageNet's constants.
-"""
+"""EV-CLIP's recipe: squeeze every frame to 256 x 340 and cut a square."""
 
 import dataclasses
 import functools
@@ -51,15 +48,7 @@ def train_view(
     generator: np.random.Generator,
     query: bool = False,
 ) -> View:
-  """Draws a window of frames and one crop for all of them.
-
-  Args:
-    spec: sizes.
-    total: frames of the clip.
-    fps: of the clip; plays no part.
-    generator: of this clip in this epoch or episode.
-    query: likewise plays no part.
-  """
+  """Draws a window of frames (or takes the middle) and one crop for them."""
   del fps, query
   frames = window_frames(
       total,
@@ -99,8 +88,7 @@ def cut(
 
   Args:
     frames: uint8 [T, H, W, 3] as decoded.
-    offsets: (top, left) of the crop in the resized frame, the same for all
-      frames (`crops.random_offsets`, `crops.view_offsets`).
+    offsets: (top, left) of the crop in the resized frame.
     spec: sizes.
 
   Returns:

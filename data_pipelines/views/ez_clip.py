@@ -1,7 +1,4 @@
-"""EZ-CLIP's pixels: boxes of several sizes, flips.
-
-Colours are changed and normalised on the device.
-"""
+"""EZ-CLIP's recipe: boxes of several sizes, flips."""
 
 import dataclasses
 import functools
@@ -16,7 +13,7 @@ from data_pipelines.views.view import Place, View
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """Sizes and switches; the names are those of config.data.
+  """Holds sizes and switches; their names are those of config.data.
 
   Attributes:
     num_frames: T, frames per clip.
@@ -45,15 +42,7 @@ def train_view(
     generator: np.random.Generator,
     query: bool = False,
 ) -> View:
-  """A frame per segment; the box depends on the size of the frames.
-
-  Args:
-    spec: sizes and switches.
-    total: frames of the clip.
-    fps: of the clip; plays no part.
-    generator: of this clip in this epoch; the view draws from it as well.
-    query: likewise plays no part.
-  """
+  """Takes a frame per segment; its pixels draw a box that fits the frames."""
   del fps, query
   if spec.train_temporal == 'random':
     frames = shifted_frames(total, spec.num_frames, generator)
@@ -71,7 +60,7 @@ def eval_view(
     place: Place,
     generator: np.random.Generator,
 ) -> View:
-  """A frame per segment and the crop at `place` along the longer side."""
+  """Takes a frame per segment, and the crop at `place` of the longer side."""
   del fps, generator
   frames = even_frames(total, spec.num_frames, place.middle)
   return View(frames, functools.partial(cut, spec=spec, place=place))
@@ -109,15 +98,7 @@ def augment(
 
 
 def cut(frames: np.ndarray, spec: Spec, place: Place) -> np.ndarray:
-  """A clip to score: shorter side resized, crop cut out.
-
-  Args:
-    frames: uint8 [T, H, W, 3] as decoded.
-    spec: sizes.
-    place: which crop.
-
-  Returns:
-    uint8 [T, P, P, 3].
+  """Makes a clip to score, uint8 [T, P, P, 3]: resizes the shorter side, crops.
 
   Source: EZ-CLIP, utils/Augmentation.py.
   Differs: crops beside the centre.
@@ -134,13 +115,6 @@ def cut(frames: np.ndarray, spec: Spec, place: Place) -> np.ndarray:
   offsets[longer] = place.offset(room[longer])
   top, left = offsets
   box = left, top, left + spec.crop_pixels, top + spec.crop_pixels
-  return np.stack(
-      [
-          np.asarray(
-              Image.fromarray(np.ascontiguousarray(f))
-              .resize(size[::-1], Image.Resampling.BICUBIC)
-              .crop(box)
-          )
-          for f in frames
-      ]
-  )
+  images = (Image.fromarray(np.ascontiguousarray(f)) for f in frames)
+  resized = (x.resize(size[::-1], Image.Resampling.BICUBIC) for x in images)
+  return np.stack([np.asarray(x.crop(box)) for x in resized])

@@ -1,7 +1,8 @@
 """Which frames of a video a clip is made of.
 
 EV-CLIP takes a window of it, EZ-CLIP and CLIP-FSAR spread their frames over all
-of it.
+of it. Of the `total` = N frames of a clip each function chooses `num_frames` =
+T and returns them as int64 [T], never falling, in 0..N - 1.
 """
 
 import numpy as np
@@ -26,19 +27,12 @@ def window_frames(
   The step is d = max(w // num_frames, 1); the frame rate plays no part.
 
   Args:
-    total: frames in the video, or in the time range that is the clip.
-    num_frames: T, frames wanted.
-    window: frames of the video that the clip spans at most.
+    total, num_frames: N and T.
+    window: frames of the video that the T frames span at most.
     mode: 'center' or 'random'.
-    clip: which of the clips, 0..num_clips - 1 (mode 'center').
-    num_clips: temporal views per video.
-    generator: source of the random start (mode 'random').
-
-  Returns:
-    int64 [T], never falling, in 0..total - 1.
-
-  Raises:
-    ValueError: sizes below 1, an unknown mode, or no generator.
+    clip: which of the temporal views (mode 'center').
+    num_clips: how many there are.
+    generator: draws the start (mode 'random').
 
   Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
   Differs: where the window holds fewer than T frames, the last one is
@@ -47,16 +41,12 @@ def window_frames(
     only if it tests with several clips).
   """
   _check(total, num_frames, window, num_clips)
-  if mode not in ('center', 'random'):
-    raise ValueError(f"mode must be 'center' or 'random', not {mode!r}.")
   if not 0 <= clip < num_clips:
     raise ValueError(f'clip must be in 0..{num_clips - 1}, not {clip}.')
   width = min(window, total)
   if width == 1:
     return np.full(num_frames, total // 2, np.int64)
   if mode == 'random':
-    if generator is None:
-      raise ValueError("mode 'random' needs a generator.")
     start = int(generator.integers(total - width, endpoint=True))
   elif num_clips == 1:
     start = (total - width) // 2
@@ -73,14 +63,8 @@ def even_frames(
 ) -> np.ndarray:
   """Takes a frame from the middle of each of T equal segments.
 
-  Args:
-    total: N, frames of the clip.
-    num_frames: T.
-    middle: which part of a segment, 0..1, if there is more than one frame in
-      it; several temporal views differ in it.
-
-  Returns:
-    int64 [T], never falling, in 0..N - 1; where N <= T, frames repeat.
+  `middle` says which part of a segment, 0..1, if there is more than one frame
+  in it; several temporal views differ in it. Where N <= T, frames repeat.
 
   Source: EZ-CLIP, datasets/, evaluation, and training without random_shift.
     Its file numbers begin with 1.
@@ -122,13 +106,7 @@ def segment_frames(
 ) -> np.ndarray:
   """Takes a frame of each of T segments of N // T frames; none of the rest.
 
-  Args:
-    total: N, frames of the clip.
-    num_frames: T.
-    generator: draws a frame of each segment; None = its middle one.
-
-  Returns:
-    int64 [T], never falling, in 0..N - 1.
+  The generator draws a frame of each segment; without it, the middle one.
 
   Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py, the rule for sampling
     rates above 40, which draws in training and in testing.
@@ -148,20 +126,15 @@ def interval_frames(
 ) -> np.ndarray:
   """Takes T even steps in a stretch of T * rate frames at 12 per second.
 
-  A clip that is shorter, such as every one of Kinetics, is used as a whole,
-  but for its last `rate` frames.
+  A clip that is shorter, such as every one of Kinetics, is used as a whole, but
+  for its last `rate` frames.
 
   Args:
-    total: N, frames of the clip.
-    num_frames: T.
-    fps: frames per second of the clip; 0 (pictures have none) uses the
-      whole clip.
+    total, num_frames: N and T.
+    fps: frames per second of the clip; 0 (images have none) uses all of it.
     place: where the stretch lies in the room there is, 0..1; testing uses 0.5.
-    rate: the sampling rate.
-
-  Returns:
-    int64 [T] in 0..N - 1. A clip of fewer than about `rate` frames gives
-    mostly frame 0, as in the original.
+    rate: the sampling rate. A clip of fewer frames or so gives mostly frame 0,
+      as in the original.
 
   Source: CLIP-FSAR, datasets/base/base_dataset.py, interval_based, in float32
     as there.

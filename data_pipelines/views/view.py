@@ -1,7 +1,14 @@
 """What a recipe returns: which frames of a clip, and what becomes of them.
 
-Random choices are drawn from the numpy generator that the recipe is given, and
-hold for all frames of the clip unless a setting says otherwise.
+A recipe is a module with
+  `Spec`: its sizes and switches, a dataclass named as the keys of config.data,
+    with `shape`, [T, P, P, 3] of a clip;
+  `train_view(spec, total, fps, generator, query=False) -> View`: of a clip of
+    `total` frames, drawn from the numpy generator of this clip in this epoch
+    or episode; `query`: whether the clip is a query of its episode;
+  `eval_view(spec, total, fps, place, generator) -> View`: at a fixed place.
+Random choices hold for all frames of the clip. Colours are changed and
+normalised on the device, by the method.
 """
 
 import dataclasses

@@ -23,23 +23,28 @@ class Protocol:
     quantities: run card -> (name, value) of what is averaged over runs.
     varies: the key of config.protocol, beside `seeds`, that its runs differ in.
     seeds: of the runs if protocol.seeds is (); () = that of the config.
-    check: raises UserError if the config lacks what the protocol needs.
   """
 
   about: str
   quantities: Callable[[Card], Quantities]
   varies: str = ''
   seeds: tuple[int, ...] = ()
-  check: Callable[[ml_collections.ConfigDict], None] = lambda config: None
 
 
-def find(name: str) -> Protocol:
-  """Returns the protocol of a name, or raises UserError if there is none."""
+def find(config: ml_collections.ConfigDict) -> Protocol:
+  """Returns the protocol of a config.
+
+  Raises:
+    UserError: there is no such protocol, or the config lacks what it needs.
+  """
+  name = config.protocol.name
   if name not in PROTOCOLS:
     raise UserError(
         f'protocol.name={name!r}: use one of {", ".join(PROTOCOLS)}, or '
         "'' for one ordinary run."
     )
+  if needs := _needs(config):
+    raise UserError(f'protocol.name={name!r} {needs}.')
   return PROTOCOLS[name]
 
 
@@ -86,14 +91,6 @@ def _per_data_set(card: Card) -> Quantities:
   ]
 
 
-def _check_others(config):
-  if not config.data.others:
-    raise UserError(
-        "protocol.name='zero_shot' scores other data sets: set data.others in "
-        'the config file.'
-    )
-
-
 def _base_and_novel(card: Card) -> Quantities:
   """Gives top-1 on both halves and their harmonic mean.
 
@@ -110,29 +107,26 @@ def _base_and_novel(card: Card) -> Quantities:
   return [('base', base), ('novel', novel), ('harmonic mean', mean)]
 
 
-def _check_halves(config):
-  if not config.data.novel_classes and not all(
-      _halves(config.data.tests, half) for half in ('base', 'novel')
-  ):
-    raise UserError(
-        "protocol.name='base_to_novel' needs novel classes: set "
-        "data.novel_classes ('half', or a file), or the lists base and novel "
-        '(or names that end in _base and _novel) in data.tests with '
-        'data.class_scope=per_list.'
-    )
-
-
 def _halves(lists: Iterable[str], half: str) -> list[str]:
   """Lists those that are a half, 'base' or 'novel', of a test list."""
   return [n for n in lists if n == half or n.endswith(f'_{half}')]
 
 
-def _check_no_shots(config):
-  if config.data.shots:
-    raise UserError(
-        f"protocol.name='supervised' trains on all clips, and data.shots="
-        f'{config.data.shots}: use 0.'
+def _needs(config: ml_collections.ConfigDict) -> str:
+  """Says what a config lacks for its protocol; '' = nothing."""
+  data, name = config.data, config.protocol.name
+  if name == 'zero_shot' and not data.others:
+    return 'scores other data sets: set data.others in the config file'
+  if name == 'supervised' and data.shots:
+    return f'trains on all clips, and data.shots={data.shots}: use 0'
+  given = all(_halves(data.tests, half) for half in ('base', 'novel'))
+  if name == 'base_to_novel' and not data.novel_classes and not given:
+    return (
+        "needs novel classes: set data.novel_classes ('half', or a file), or "
+        'the lists base and novel (or names that end in _base and _novel) in '
+        'data.tests with data.class_scope=per_list'
     )
+  return ''
 
 
 PROTOCOLS = {
@@ -147,20 +141,17 @@ PROTOCOLS = {
     'zero_shot': Protocol(
         'Other data sets, each against its own classes; mean over splits.',
         _per_data_set,
-        check=_check_others,
     ),
     'base_to_novel': Protocol(
         'Trained on base classes; base and novel clips are each scored against '
         'their own classes; harmonic mean per seed, mean over seeds.',
         _base_and_novel,
         seeds=(1, 2, 3),
-        check=_check_halves,
     ),
     'supervised': Protocol(
         'All training clips; mean over splits.',
         _tests,
         'splits',
-        check=_check_no_shots,
     ),
     'seeds': Protocol(
         'The same run with several seeds; mean over seeds.',

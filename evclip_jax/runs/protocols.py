@@ -22,7 +22,7 @@ from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.reporting import log, tables
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs.protocol_kinds import Card, Protocol, find
+from evclip_jax.runs.protocol_kinds import PROTOCOLS, Card, Protocol, find
 
 
 def run(
@@ -37,17 +37,12 @@ def run(
     config: a config with `protocol.name`.
     workdir: its folder; parts lie in `workdir/<part>`.
     mode: 'train' or 'evaluate'.
-    run_part: (config, folder, mode) -> run card, or {row: run card} if the
-      config compares.
+    run_part: (config, folder, mode) -> run card, or {row: run card}.
 
   Returns:
-    What is written as protocol.json (evaluate_protocol.json if nothing was
-    trained): 'results', with mean and standard deviation of every quantity,
-    and 'numbers', with what each was computed from.
-
-  Raises:
-    UserError: anything a part refuses, or a config that lacks what the
-      protocol needs.
+    What is written as protocol.json, or evaluate_protocol.json: 'results',
+    with mean and standard deviation of every quantity, and 'numbers', with
+    what each was computed from.
   """
   parts = expand(config)
   run_folder.check_free(workdir, config)
@@ -80,7 +75,7 @@ def expand(
       effect in it.
   """
   own = config.protocol
-  protocol = find(own.name)
+  protocol = find(config)
   for key in ('shots', 'splits'):
     default = schema.KEYS[f'protocol.{key}'].default
     if key != protocol.varies and tuple(own[key]) != default:
@@ -88,7 +83,6 @@ def expand(
           f'protocol.{key}={tuple(own[key])} has no effect with '
           f'protocol.name={own.name!r}: leave it out.'
       )
-  protocol.check(config)
   seeds = tuple(own.seeds) or protocol.seeds
   if seeds and config.seed not in (schema.KEYS['seed'].default, *seeds):
     raise UserError(
@@ -117,13 +111,8 @@ def expand(
 def summary(
     config: ml_collections.ConfigDict, cards: dict[str, Any]
 ) -> dict[str, Any]:
-  """Returns the contents of protocol.json.
-
-  Args:
-    config: the whole config.
-    cards: {part: run card} or {part: {row: run card}}.
-  """
-  protocol = find(config.protocol.name)
+  """Returns the contents of protocol.json of {part: what its run gave}."""
+  protocol = PROTOCOLS[config.protocol.name]
   if not config.compare:
     cards = {part: {config.method.name: c} for part, c in cards.items()}
   results, numbers = [], []

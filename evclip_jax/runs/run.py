@@ -59,18 +59,11 @@ def _run(config, workdir, mode, is_part=False) -> dict[str, Any]:
   if is_part and not config.compare:
     # What only scores may score any list, its training list as well.
     mode = fitting_mode(mode, config)
-  episodic = experiment.is_episodic(config)
-  # Imported when they are needed: mistakes are answered without them.
-  from data_pipelines.loaders import pipeline
-
-  several = jax.distributed.is_initialized()
   open_data = functools.partial(
-      pipeline.open_pipeline,
+      _open,
       workdir=workdir,
-      process_index=jax.process_index() if several else 0,
-      process_count=jax.process_count() if several else 1,
       evaluate_only=mode == 'evaluate',
-      episodic=episodic,
+      episodic=experiment.is_episodic(config),
   )
   if config.compare:
     from evclip_jax.runs import compare
@@ -80,6 +73,28 @@ def _run(config, workdir, mode, is_part=False) -> dict[str, Any]:
   from evclip_jax.runs import execute
 
   return execute.execute(config, workdir, mode, data)
+
+
+def _open(config, **how) -> Any:
+  """Opens the data of a config and says what there is."""
+  # Imported when it is needed: mistakes are answered without it.
+  from data_pipelines.loaders import pipeline
+
+  if jax.distributed.is_initialized():
+    how['process_index'] = jax.process_index()
+    how['process_count'] = jax.process_count()
+  data = pipeline.open_pipeline(config, **how)
+  counts = []
+  for name, about in data.description['lists'].items():
+    left_out = [
+        f'{about[kind]} {kind}'
+        for kind in ('missing', 'skipped')
+        if about.get(kind)
+    ]
+    more = f' ({", ".join(left_out)})' if left_out else ''
+    counts.append(f'{about["clips"]} {name}{more}')
+  log.log(f'{len(data.class_names)} classes; clips: {", ".join(counts)}')
+  return data
 
 
 def fitting_mode(mode: str, config: ml_collections.ConfigDict) -> str:

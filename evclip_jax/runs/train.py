@@ -133,8 +133,10 @@ def train_and_evaluate(
       config, workdir, run, data, states, int(now.step), metrics_log
   )
   metrics_log.close()
-  card['wall_seconds'] = round(time.time() - started, 1)
-  card['loader'] = stats
+  card |= {
+      'wall_seconds': round(time.time() - started, 1),
+      'loader': stats,
+  }
   run_card.write(workdir, card, shown)
   return card
 

@@ -24,7 +24,8 @@ pytest.importorskip('array_record')
 _KILLED = """
 import sys, time
 from data_pipelines import build
-contents, calls = build._contents, []
+from data_pipelines.stores import tfds_builder
+contents, calls = tfds_builder._contents, []
 
 def slow(*args):
   calls.append(args)
@@ -33,7 +34,7 @@ def slow(*args):
     time.sleep(600)
   return contents(*args)
 
-build._contents = slow
+tfds_builder._contents = slow
 build.build('ucf101', sys.argv[1], sys.argv[2], splits=[1])
 """
 

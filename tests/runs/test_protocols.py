@@ -42,7 +42,7 @@ def card(top1, lists=None, shots=0, seed=1):
 
 
 def combine(name, *cards):
-  return protocols.combine(protocol_kinds.find(name), cards)
+  return protocols.combine(protocol_kinds.PROTOCOLS[name], cards)
 
 
 def test_few_shot_has_one_run_for_each_k():

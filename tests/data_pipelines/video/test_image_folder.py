@@ -61,17 +61,16 @@ def test_pixels_are_those_of_the_pictures(folder):
       np.testing.assert_array_equal(got, np.asarray(image.convert('RGB')))
 
 
-def test_only_the_pictures_asked_for_are_opened(folder, monkeypatch):
-  probe(folder)
+def test_only_the_images_asked_for_are_opened(folder, monkeypatch):
+  found = probe(folder)
   opened = []
-  original = Image.open
-
-  def spy(file, *args, **kwargs):
-    opened.append(pathlib.Path(file.name).name)
-    return original(file, *args, **kwargs)
-
-  monkeypatch.setattr(Image, 'open', spy)
-  read.read_frames(folder, [20, 3, 20])
+  original = image_folder._bytes
+  monkeypatch.setattr(
+      image_folder,
+      '_bytes',
+      lambda place, name: opened.append(name) or original(place, name),
+  )
+  read.read_frames(folder, [20, 3, 20], found)
   assert opened == ['frame_0000000004.jpg', 'frame_0000000021.jpg']
   opened.clear()
   image_folder.examine(str(folder))

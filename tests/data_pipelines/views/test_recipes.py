@@ -1,4 +1,4 @@
-"""Each system's recipe against a second computation, here and in tf.data.
+"""Each system's recipe against a second computation.
 
 The second ones are written for one frame or one pixel at a time, from the
 definitions; what Pillow does to a picture is asked of Pillow or computed in
@@ -14,27 +14,12 @@ import pytest
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import clips
 from data_pipelines.video import read
-from data_pipelines.views import (
-  clip_fsar,
-  crops,
-  ev_clip,
-  ez_clip,
-)
+from data_pipelines.views import clip_fsar, crops, ev_clip, ez_clip
 from data_pipelines.views.view import Place
 from evclip_jax.config import schema
 from tests.data_pipelines import coded_clips
 
 REAL = pathlib.Path(__file__).parents[4] / 'shared/videos/apply_eye_makeup.avi'
-SPECS = (
-    ev_clip.Spec(4, 16, 'random', 40, 54, 32),
-    ez_clip.Spec(4, 'random', 32),
-    ez_clip.Spec(4, 'center', 32, flip=False),
-    clip_fsar.Spec(4, 32, query_augment=True),
-    clip_fsar.Spec(4, 32, 'interval'),
-)
-IDS = ('ev', 'ez', 'ez-clip', 'fsar', 'fsar-interval')
-
-
 @pytest.fixture(scope='module')
 def frames(tmp_path_factory):
   """uint8 [4, H, W, 3] of a real film; of a generated one without it."""
@@ -196,33 +181,6 @@ def test_half_of_the_queries_are_mirrored(frames):
     np.testing.assert_array_equal(plain[0], changed[0])
     mirrored.append((plain[1] != changed[1]).mean() > 0.5)
   assert 2 < sum(mirrored) < 10
-
-
-@pytest.mark.parametrize('spec', SPECS, ids=IDS)
-def test_the_same_pixels_eagerly_and_inside_tf_data(spec, frames):
-  tf = pytest.importorskip('tensorflow')
-  recipe = {ev_clip.Spec: ev_clip, ez_clip.Spec: ez_clip}.get(
-      type(spec), clip_fsar
-  )
-
-  def clip(pixels, seed):
-    generator = np.random.default_rng(seed)
-    view = recipe.train_view(spec, 100, 25.0, generator, bool(seed % 2))
-    trained = view.pixels(pixels)
-    place = Place(crop=int(seed) % 3, crops=3)
-    scored = recipe.eval_view(spec, 100, 25.0, place, generator)
-    return np.stack([trained, scored.pixels(pixels)])
-
-  dataset = tf.data.Dataset.range(6).map(
-      lambda seed: tf.numpy_function(
-          lambda s: clip(frames, s), [seed], tf.uint8
-      ),
-      num_parallel_calls=3,
-      deterministic=True,
-  )
-  for seed, inside in enumerate(dataset.as_numpy_iterator()):
-    assert inside.shape == (2, *spec.shape)
-    np.testing.assert_array_equal(inside, clip(frames, seed))
 
 
 def test_recipes_are_found_by_name():

@@ -1,0 +1,362 @@
+"""EPIC-Kitchens-100 on a tree of three short videos with real annotations."""
+
+import numpy as np
+import pytest
+
+from data_pipelines import build, datasets
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
+from data_pipelines.video import read as decode
+from tests.data_pipelines import coded_clips, epic_tree, pictures, trees
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+  """P01_01 and P01_02 as pictures, P02_101 as a film."""
+  root = tmp_path_factory.mktemp('epic') / 'EPIC-KITCHENS'
+  epic_tree.write_lists(root / 'epic-kitchens-100-annotations')
+  epic_tree.write_frames(root, 'P01_01')
+  epic_tree.write_frames(root, 'P01_02', first=0)
+  epic_tree.write_film(root, 'P02_101')
+  return root
+
+
+def read(root, report=None, **values):
+  data = trees.data_config(name='epic_kitchens100', root=str(root), **values)
+  return datasets.read(data, 1, report)
+
+
+def test_pieces_of_pictures_and_films(root):
+  data = read(root)
+  assert [r.line for r in data.train.records] == [
+      'P01/rgb_frames/P01_01\t0\tframes 5:20',
+      'P01/rgb_frames/P01_01\t2\tframes 20:40',
+      'P01/rgb_frames/P01_02\t1\tframes 0:25',
+      'P02/videos/P02_101.MP4\t0\t0.4\t1.2',
+  ]
+  assert data.train.origin == 'EPIC_100_train.csv'
+  assert data.tests['test'].origin == 'EPIC_100_validation.csv'
+  # The official key, not the word of the line ("pick-up").
+  assert data.class_names == ['take', 'put', 'turn-on']
+
+
+def test_nouns_and_actions(root):
+  nouns = read(root, label_kind='noun')
+  assert nouns.class_names == ['tap', 'plate', 'board:chopping']
+  assert [r.label for r in nouns.train.records] == [1, 0, 2, 0]
+  actions = read(root, label_kind='action')
+  assert actions.class_names == [
+      'take tap', 'take plate', 'put board:chopping', 'turn-on tap',
+      'turn-on plate',
+  ]  # fmt: skip
+  assert [r.label for r in actions.train.records] == [1, 3, 2, 0]
+  # A class that only the validation list has stays.
+  assert [r.label for r in actions.tests['test'].records] == [1, 4]
+  with pytest.raises(UserError, match='data.label_kind'):
+    read(root, label_kind='adverb')
+
+
+def open_it(where, cache, **values):
+  data = trees.data_config(name='epic_kitchens100', **where, **values)
+  return open_data.open_data(data, 1, 1, cache_dir=str(cache))
+
+
+def frames(source, index):
+  first, total = source.span(index)
+  media, probe = source.media(index), source.probe(index)
+  return decode.read_frames(media, range(first, first + total), probe)
+
+
+def test_the_frames_are_those_of_the_piece(root, tmp_path):
+  sets = open_it({'root': str(root)}, tmp_path)
+  numbers = [
+      coded_clips.read_indices(frames(sets.train, n)) for n in range(4)
+  ]
+  # The folder of P01_02 begins with picture 0.
+  assert numbers == [
+      list(range(5, 20)), list(range(20, 40)), list(range(1, 26)),
+      list(range(10, 30)),
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_a_folder_with_the_pictures_of_its_pieces_only(tmp_path, packed):
+  root = tmp_path / 'data'
+  epic_tree.write_lists(
+      root,
+      [('P01_01', 0.2, 0.4, 'put', 1, 'tap', 0),
+       ('P01_01', 1.2, 1.6, 'take', 0, 'tap', 0)],
+      [('P02_02', 0.0, 0.4, 'put', 1, 'tap', 0)],
+  )  # fmt: skip
+  # Images 6..40; they spell 5..39.
+  for video in ('P01_01', 'P02_02'):
+    epic_tree.write_frames(root, video)
+  folder = root / 'P01' / 'rgb_frames' / 'P01_01'
+  for k in range(1, 6):
+    (folder / f'frame_{k:010d}.jpg').unlink()
+  where = {'root': str(root)}
+  if packed:
+    pytest.importorskip('array_record')
+    build.build('epic_kitchens100', str(root), str(tmp_path / 'out'))
+    where = {'tfds_dir': str(tmp_path / 'out')}
+  sets = open_it(where, tmp_path)
+  assert [
+      coded_clips.read_indices(frames(sets.train, n)) for n in range(2)
+  ] == [list(range(5, 10)), list(range(30, 40))]
+  if not packed:
+    for k in (6, 7):
+      (folder / f'frame_{k:010d}.jpg').unlink()
+    with pytest.raises(UserError, match='images run from 8 to 40'):
+      open_it(where, tmp_path)
+    (folder / 'frame_0000000033.jpg').unlink()
+    with pytest.raises(UserError, match='0000000033.jpg is missing'):
+      open_it(where, tmp_path)
+
+
+def images_only(root):
+  epic_tree.write_lists(root / 'epic-kitchens-100-annotations')
+  for video in ('P01_01', 'P01_02', 'P02_101'):
+    epic_tree.write_frames(root, video)
+  return root
+
+
+def test_pieces_of_long_videos_are_not_stored(root, tmp_path):
+  with pytest.raises(UserError, match='P02_101.MP4 is a long video'):
+    build.build('epic_kitchens100', str(root), str(tmp_path))
+
+
+@pytest.mark.parametrize('kind', ['verb', 'action'])
+def test_built_folder_gives_the_same_frames(tmp_path, kind):
+  pytest.importorskip('array_record')
+  root, out = images_only(tmp_path / 'data'), tmp_path / 'out'
+  build.build('epic_kitchens100', str(root), str(out), kind=kind)
+  files = open_it({'root': str(root)}, tmp_path, label_kind=kind)
+  packed = open_it({'tfds_dir': str(out)}, tmp_path, label_kind=kind)
+  assert packed.class_names == files.class_names
+  assert packed.description == files.description
+  tests = files.tests['test'], packed.tests['test']
+  for one, other in ((files.train, packed.train), tests):
+    assert other.hash == one.hash
+    for index in range(len(one)):
+      np.testing.assert_array_equal(
+          frames(one, index), frames(other, index)
+      )
+      assert isinstance(other.read(index)[0], tuple)
+
+
+def test_a_piece_with_two_labels(tmp_path):
+  pytest.importorskip('array_record')
+  root, out = tmp_path / 'data', tmp_path / 'out'
+  twice = [('P01_01', 0.2, 0.8, v, n, 'tap', 0)
+           for n, v in enumerate(epic_tree.VERBS[:2])]  # fmt: skip
+  test = ('P02_02', 0.0, 0.4, 'put', 1, 'tap', 0)
+  epic_tree.write_lists(root, twice, [test])
+  for video in ('P01_01', 'P02_02'):
+    epic_tree.write_frames(root, video)
+  build.build('epic_kitchens100', str(root), str(out))
+  files = open_it({'root': str(root)}, tmp_path)
+  packed = open_it({'tfds_dir': str(out)}, tmp_path)
+  assert [r.label for r in files.train.records] == [0, 1]
+  assert packed.description == files.description
+  np.testing.assert_array_equal(frames(packed.train, 1), frames(files.train, 0))
+  # As a noun it is the same line twice, and as often in the official list.
+  nouns = read(root, label_kind='noun').train
+  assert [r.label for r in nouns.records] == [0, 0]
+
+
+def test_a_rule_opens_another_layout(tmp_path):
+  epic_tree.write_lists(tmp_path)
+  for k, video in enumerate(('P01_01', 'P01_02', 'P02_101')):
+    pictures.write(
+        tmp_path / 'rgb' / 'train' / video[:3] / video, 40, first=k
+    )
+  with pytest.raises(UserError, match='no videos of EPIC'):
+    read(tmp_path)
+  data = read(
+      tmp_path, path_rule=r'^(P\d\d)/rgb_frames/=>rgb/train/\1/'
+  )
+  assert [r.path for r in data.train.records[1:]] == [
+      'rgb/train/P01/P01_01', 'rgb/train/P01/P01_02',
+      'rgb/train/P02/P02_101',
+  ]  # fmt: skip
+
+
+def test_a_selection_of_verbs_is_refused_for_nouns(root, tmp_path):
+  file = tmp_path / 'shot_1-seed_1.pkl'
+  file.write_bytes(b'\x80\x05')
+  for kind in ('noun', 'action'):
+    with pytest.raises(UserError, match=f'data.label_kind is {kind}'):
+      read(root, train_list=str(file), label_kind=kind)
+
+
+def test_a_tar_that_is_not_unpacked_is_named(root, tmp_path):
+  epic_tree.write_lists(tmp_path / 'annotations')
+  epic_tree.write_frames(tmp_path, 'P01_01')
+  tar = tmp_path / 'P01' / 'rgb_frames' / 'P01_02.tar'
+  tar.write_bytes(b'tar')
+  with pytest.raises(
+      UserError, match=r'P01_02\.tar is not unpacked.*mkdir'
+  ):
+    read(tmp_path)
+
+
+def test_numbers_of_published_pictures_hold_for_films(root, tmp_path):
+  # As EV-CLIP's selections give them: 50 pictures per second of P02_101; the
+  # film itself has 25.
+  own = tmp_path / 'own.txt'
+  own.write_text(
+      '/data/P01/rgb_frames/P01_01\t0\tframes 5:20\n'
+      '/data/P02/rgb_frames/P02_101\t2\tframes 24:50\n'
+  )
+  data = read(root, train_list=str(own))
+  assert [r.line for r in data.train.records] == [
+      'P01/rgb_frames/P01_01\t0\tframes 5:20',
+      'P02/videos/P02_101.MP4\t2\t0.5\t1',
+  ]
+  # Frame numbers of a film itself stay.
+  own.write_text('P02/videos/P02_101.MP4\t0\tframes 3:9\n')
+  test = tmp_path / 'test.txt'
+  test.write_text('P02/videos/P02_101.MP4\t0\tframes 9:12\n')
+  data = read(root, train_list=str(own), test_list=str(test))
+  assert data.train.records[0].first == 3
+
+
+def test_official_grammar_as_a_list_of_ones_own(root):
+  lists = root / 'epic-kitchens-100-annotations'
+  text = (lists / 'EPIC_100_train.csv').read_text().splitlines()
+  own = lists / 'own.csv'
+  own.write_text('\n'.join(text[:3]) + '\n')
+  data = read(root, train_list=str(own))
+  assert [r.label for r in data.train.records] == [0, 2]
+  own.write_text(
+      '\n'.join([text[0], text[1].replace('00:00:00.20', 'soon')])
+  )
+  with pytest.raises(
+      UserError, match=r'own\.csv, line 2: wanted the columns'
+  ):
+    read(root, train_list=str(own))
+  own.unlink()
+
+
+def write_cut(folder, rows, name='my_train.csv'):
+  """The first rows of the training list alone in another folder."""
+  epic_tree.write_lists(folder, rows)
+  for file in folder.iterdir():
+    if file.name != 'EPIC_100_train.csv':
+      file.unlink()
+  (folder / 'EPIC_100_train.csv').rename(folder / name)
+  return str(folder / name)
+
+
+@pytest.mark.parametrize('name', ['my_train.csv', 'EPIC_100_train.csv'])
+def test_actions_of_a_cut_list_elsewhere(root, tmp_path, name):
+  whole = read(root, label_kind='action')
+  cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3], name)
+  data = read(root, label_kind='action', train_list=cut)
+  assert data.class_names == whole.class_names
+  assert [data.class_names[r.label] for r in data.train.records] == [
+      'turn-on tap', 'put board:chopping',
+  ]  # fmt: skip
+  assert data.train.records == whole.train.records[1:3]
+
+
+def test_actions_no_official_list_has(root, tmp_path):
+  row = ('P01_01', 0.2, 0.8, 'put', 1, 'plate', 1)
+  cut = write_cut(tmp_path / 'cut', [epic_tree.TRAIN[0], row])
+  with pytest.raises(UserError, match="train.csv, line 3: .*'put plate'"):
+    read(root, label_kind='action', train_list=cut)
+  cut = write_cut(tmp_path / 'cut', [(*row[:4], 3, *row[5:])])
+  with pytest.raises(UserError, match=r'line 2: wanted a verb of 0\.\.2 '):
+    read(root, label_kind='action', train_list=cut)
+
+
+def test_actions_by_number_without_the_files_of_names(tmp_path):
+  root = tmp_path / 'data'
+  epic_tree.write_lists(root / 'annotations')
+  for video in ('P01_01', 'P01_02'):
+    epic_tree.write_frames(root, video)
+  epic_tree.write_film(root, 'P02_101')
+  for kind in ('verb', 'noun'):
+    (root / 'annotations' / f'EPIC_100_{kind}_classes.csv').unlink()
+  names = tmp_path / 'names.txt'
+  names.write_text('a\nb\nc\nd\ne\n')
+  cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3])
+  values = {'label_kind': 'action', 'class_names': str(names)}
+  data = read(root, train_list=cut, **values)
+  assert [r.label for r in data.train.records] == [3, 2]
+  row = ('P01_01', 0.2, 0.8, 'put', 1, 'plate', 1)
+  cut = write_cut(tmp_path / 'cut', [row])
+  with pytest.raises(UserError, match='line 2: no .* verb 1 and noun 1'):
+    read(root, train_list=cut, **values)
+
+
+def test_actions_of_a_cut_list_with_a_built_folder(tmp_path):
+  pytest.importorskip('array_record')
+  root, out = images_only(tmp_path / 'data'), tmp_path / 'out'
+  build.build('epic_kitchens100', str(root), str(out), kind='action')
+  cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3])
+  where = {'tfds_dir': str(out), 'root': ''}
+  values = {'label_kind': 'action', 'train_list': cut}
+  with pytest.raises(UserError, match='verb_classes.csv and .* beside it'):
+    open_it(where, tmp_path, **values)
+  lists = root / 'epic-kitchens-100-annotations'
+  for kind in ('verb', 'noun'):
+    name = f'EPIC_100_{kind}_classes.csv'
+    (tmp_path / 'cut' / name).write_bytes((lists / name).read_bytes())
+  sets = open_it(where, tmp_path, **values)
+  assert [sets.class_names[r.label] for r in sets.train.records] == [
+      'turn-on tap', 'put board:chopping',
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', ['verb', 'action'])
+@pytest.mark.parametrize(
+    ('damage', 'match'),
+    [
+        (lambda t: t.replace('verb_class', 'verbs'), 'line 1: wanted the col'),
+        (lambda t: t.rstrip()[:-60], 'line 5: wanted 15 cells'),
+        (lambda t: t.replace(',take,0,', ',take,-1,'), "line 5: .*'-1'"),
+        (lambda t: t + '\xe9\x07', 'cannot be read: .*UTF-8'),
+    ],
+    ids=['column', 'cut', 'negative', 'binary'],
+)
+def test_damaged_lists_are_named(root, tmp_path, kind, damage, match):
+  lists = root / 'epic-kitchens-100-annotations'
+  folder = tmp_path / 'epic-kitchens-100-annotations'
+  folder.mkdir()
+  for file in lists.iterdir():
+    (folder / file.name).write_bytes(file.read_bytes())
+  for name in ('P01', 'P02'):
+    (tmp_path / name).symlink_to(root / name)
+  train = folder / 'EPIC_100_train.csv'
+  text = train.read_text()
+  train.write_text(damage(text), encoding='latin-1')
+  with pytest.raises(UserError, match=rf'EPIC_100_train\.csv.*{match}'):
+    read(tmp_path, label_kind=kind)
+  # Rows of blanks are none, and a byte order mark is no part of a name.
+  train.write_text(text + '  \n' + ',' * 14 + '\n', encoding='utf-8-sig')
+  data = read(tmp_path, label_kind=kind, train_list=str(train))
+  assert len(data.train.records) == 4
+
+
+def test_numbers_without_a_class(root, tmp_path):
+  lists = root / 'epic-kitchens-100-annotations'
+  folder = tmp_path / 'annotations'
+  folder.mkdir()
+  for file in lists.iterdir():
+    (folder / file.name).write_bytes(file.read_bytes())
+  for name in ('P01', 'P02'):
+    (tmp_path / name).symlink_to(root / name)
+  classes = folder / 'EPIC_100_verb_classes.csv'
+  whole = classes.read_text()
+  classes.write_text('\n'.join(whole.splitlines()[:-1]))
+  with pytest.raises(
+      UserError, match=r'EPIC_100_train\.csv, line 3: wanted a verb of 0\.\.1'
+  ):
+    read(tmp_path, label_kind='action')
+  classes.write_bytes(whole.encode() + b'\xe9\x07')
+  with pytest.raises(UserError, match=r'verb_classes\.csv cannot be read'):
+    read(tmp_path, label_kind='action')
+  classes.write_text(whole.replace('id,key', 'id,name'))
+  with pytest.raises(UserError, match='wanted the columns id, key'):
+    read(tmp_path, label_kind='action')

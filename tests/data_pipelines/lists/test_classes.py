@@ -1,0 +1,146 @@
+"""Class names: as words, in files, and which of them are the same."""
+
+import json
+
+import pytest
+
+from data_pipelines.errors import UserError
+from data_pipelines.lists import class_files, classes
+from data_pipelines.lists.classes import Classes
+from data_pipelines.lists.clips import ClipList, ClipRecord
+
+
+@pytest.mark.parametrize(
+    ('raw', 'clean'),
+    [
+        ('ApplyEyeMakeup', 'Apply Eye Makeup'),
+        ('YoYo', 'Yo Yo'),
+        ('brush_hair', 'brush hair'),
+        ('Basketball_Dunk', 'Basketball Dunk'),
+        ('turn-on', 'turn-on'),
+        (' Inspect/Read recipe', 'Inspect/Read recipe'),
+        ('Moving [something] and McDonald', 'Moving [something] and McDonald'),
+    ],
+)
+def test_class_names_become_words(raw, clean):
+  assert classes.clean(raw) == clean
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'run fast\nYoYo\n',
+        'id,name\r\n0,run fast\r\n1,YoYo\r\n',
+        '1 run fast\n2 YoYo\n',
+        '0 run fast\n1 YoYo\n',
+        '0,run fast\n1,YoYo\n',
+        '1;run fast\n2;YoYo\n',
+        ',name\n0,run fast\n1,YoYo\n',
+        '0.0,run fast\n1.0,YoYo\n',
+        'label\tclass\n1\tYoYo\n0\trun fast\n',
+        'id,name\n0,"run fast"\n1,YoYo\n',
+    ],
+)
+def test_class_name_files(tmp_path, text):
+  (tmp_path / 'names').write_text(text)
+  assert class_files.read(tmp_path / 'names') == ['run fast', 'YoYo']
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', 'no class names'),
+        ('id,name\n0,a\n2,b\n', 'ids must be 0..1'),
+        ('id,name\n0,a\n0,b\n', 'new number and a name'),
+        ('a b\nA_b\n', 'have the same name'),
+    ],
+)
+def test_wrong_class_name_files(tmp_path, text, message):
+  (tmp_path / 'names').write_text(text)
+  with pytest.raises(UserError, match=message):
+    class_files.read(tmp_path / 'names')
+
+
+@pytest.mark.parametrize(
+    ('found', 'names', 'wanted'),
+    [
+        (['C', 'C++', 'C#'], ['C#', 'C', 'C++'], [1, 2, 0]),
+        (['C', 'C++'], ['C', 'Java'], [0, None]),
+        (['turn_+90', 'turn_-90'], ['turn -90', 'turn +90'], [1, 0]),
+        (['HandStandPushups'], ['HandstandPushups'], [0]),
+        (['brush_hair', 'Kick'], ['kick', 'Brush hair'], [1, 0]),
+        # NFD, as macOS writes names, against NFC.
+        (['cafe\u0301'], ['caf\u00e9'], [0]),
+        (['caf\u00e9', 'cafe\u0301'], ['cafe\u0301', 'caf\u00e9'], [1, 0]),
+        (['+', '-'], ['-', '+'], [1, 0]),
+        (['+'], ['-'], [None]),
+        ([''], [''], [None]),
+    ],
+)
+def test_exact_names_win_and_others_match_if_nothing_else_may(
+    found, names, wanted
+):
+  known = classes.match(found, names)
+  assert [known.get(name) for name in found] == wanted
+
+
+@pytest.mark.parametrize(
+    ('found', 'names', 'message'),
+    [
+        (['turn_+90', 'turn_-90'], ['turn 90'], r"turn_\+90.*turn_-90"),
+        (['turn90'], ['turn +90', 'turn -90'], r'turn \+90.*turn -90'),
+        (['a_b', 'A b'], ['a B'], "'a_b' and 'A b'"),
+    ],
+)
+def test_a_loose_match_of_several_names_both(found, names, message):
+  with pytest.raises(UserError, match=message):
+    classes.match(found, names)
+
+
+def test_a_looser_match_is_said(capsys):
+  classes.match(['brush_hair'], ['Brush Hair'], tell=True)
+  assert not capsys.readouterr().out
+  classes.match(['turn_on'], ['turn-on'], tell=True)
+  assert "'turn_on' for 'turn-on'" in capsys.readouterr().out
+
+
+def test_names_for_each_list(tmp_path):
+  (tmp_path / 'base.csv').write_text('id,name\n0,run\n1,sit\n')
+  (tmp_path / 'novel.csv').write_text('id,name\n0,kick\n')
+  (tmp_path / 'v.json').write_text(json.dumps({'val': ['wave']}))
+  source = f'{tmp_path}/base.csv,novel={tmp_path}/novel.csv,{tmp_path}/v.json'
+  assert class_files.read_per_list(source) == {
+      '': ['run', 'sit'], 'novel': ['kick'], 'val': ['wave'],
+  }  # fmt: skip
+  assert class_files.read_per_list('') == {}
+
+
+def test_published_names_of_clip_fsar():
+  counts = {
+      name: {
+          split: len(names)
+          for split, names in class_files.read_per_list(
+              f'clip_fsar/{name}'
+          ).items()
+      }
+      for name in ('ssv2_full', 'ssv2_small', 'kinetics100', 'ucf101', 'hmdb51')
+  }
+  assert counts['ssv2_small'] == {'train': 64, 'test': 24}
+  assert counts['kinetics100'] == {'train': 64, 'test': 24, 'val': 12}
+  assert counts['ucf101'] == {'train': 70, 'test': 21, 'val': 10}
+  assert counts['hmdb51'] == {'train': 31, 'test': 10, 'val': 10}
+  with pytest.raises(UserError, match='clip_fsar/ucf101'):
+    class_files.read_per_list('clip_fsar/ucf')
+
+
+def test_a_number_that_the_class_file_leaves_out(capsys):
+  table = Classes.given(('a', '', 'c', 'd'), 'classInd.txt')
+  clips = ClipList('test', (ClipRecord('x.mp4', 2),), 'mine.txt')
+  found = classes.compact(table, None, [clips])
+  assert found[0] == ['a', 'c', 'd']
+  assert found[2][0].records[0].label == 1
+  told = capsys.readouterr().out
+  assert "2 of 3 classes (classInd.txt) have no clip in any list" in told
+  clips = clips.replace([ClipRecord('y.mp4', 1)])
+  with pytest.raises(UserError, match='without a name in classInd.*number 1'):
+    classes.compact(table, None, [clips])
