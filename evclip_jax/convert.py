@@ -56,14 +56,7 @@ def define_flags():
 
 
 def main(positional: list[str]):
-  """Converts one file.
-
-  Args:
-    positional: the path of the source.
-
-  Raises:
-    UserError: wrong arguments, or as `convert_file`.
-  """
+  """Converts the file at the one path."""
   values = flags.FLAGS
   if len(positional) != 1 or not values.out:
     raise UserError(
@@ -94,14 +87,13 @@ def convert_file(
   """Converts a file and prints what became of its tensors.
 
   Args:
-    source: a weight file of any supported kind.
+    source: a weight file of any supported kind, or a folder of the hub's.
     out: the .safetensors file to write.
     to: 'jax' for this project's tree, 'torch-names' for the original names and
       layout, 'scenic' for Scenic's.
     force: whether to replace `out`.
     verbose: whether to list every tensor.
-    clip: a CLIP file of any supported kind, to be merged into what goes back
-      to EZ-CLIP's names; '' for none.
+    clip: a CLIP file to be merged into what goes back to EZ-CLIP's names.
     activation: of a CLIP; '' = what the file or the config beside it says.
     vision_heads: of a CLIP; 0 = likewise.
 
@@ -116,11 +108,9 @@ def convert_file(
   try:
     found = checkpoints.convert(file)
   except WeightsError as e:
-    text = str(e)
     # Errors of the tables do not know the file.
-    raise WeightsError(
-        text if str(source) in text else f'{source}: {text}'
-    ) from e
+    where = '' if str(source) in str(e) else f'{source}: '
+    raise WeightsError(f'{where}{e}') from e
   if found.part == 'clip':
     settled = networks.settle(found.converted, activation, vision_heads)
     found = dataclasses.replace(found, converted=settled)
@@ -130,24 +120,18 @@ def convert_file(
         f'{found.label}.'
     )
   _describe(file, found, verbose)
+  converted = found.converted
   if to == 'jax':
-    _write_own(file, found, out)
+    noted = cache.metadata_of(Path(file.path), found.version)
+    noted |= cache.remarks(converted) | {'source_kind': found.kind}
+    if converted.sizes is None and 'sizes' in file.metadata:
+      noted['sizes'] = file.metadata['sizes']
+    own_file.write(out, found.part, converted.flat, converted.sizes, noted)
   else:
     tensors = checkpoints.renamed(file, found, to, clip)
     noted = {'format': 'pt', 'source': source.name}
     own_file.write_tensors(out, tensors, noted)
   print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
-
-
-def _write_own(file: files.StateFile, found: Source, out: Path):
-  version = found.version
-  noted = cache.metadata_of(Path(file.path), version)
-  noted['source_kind'] = found.kind
-  converted = found.converted
-  noted |= cache.remarks(converted)
-  if converted.sizes is None and 'sizes' in file.metadata:
-    noted['sizes'] = file.metadata['sizes']
-  own_file.write(out, found.part, converted.flat, converted.sizes, noted)
 
 
 def _check_out(source: Path, out: Path, force: bool):

@@ -14,7 +14,7 @@ from data_pipelines.errors import UserError
 from evclip_jax import convert
 from evclip_jax.weights import files, load, own_file, scenic_names
 from tests.models import small
-from tests.weights import test_networks as states
+from tests.weights import states
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pathlib
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax.traverse_util import unflatten_dict
 
@@ -26,7 +26,6 @@ from evclip_jax.weights import (
   swin3d_names,
 )
 from evclip_jax.weights.files import StateFile
-from evclip_jax.weights.published import Published
 from evclip_jax.weights.table import Converted
 
 
@@ -49,46 +48,25 @@ class Loaded:
   source: str
 
 
-@dataclasses.dataclass(frozen=True)
-class _Network:
-  """What differs between the networks that can be loaded.
+class _Network(NamedTuple):
+  """What differs between the networks that can be loaded."""
 
-  Attributes:
-    part: the branch of the parameter tree and of the config.
-    what: with an article, for messages.
-    example: a published name.
-    published: name -> its file.
-    table: name -> its architecture.
-    names: the module that converts its weights.
-    sizes: the type of an architecture.
-  """
-
-  part: str
-  what: str
-  example: str
-  published: Mapping[str, Published]
-  table: Mapping[str, Any]
-  names: ModuleType
-  sizes: type
+  part: str  # Of the parameter tree and of the config.
+  what: str  # With an article, for messages.
+  published: Mapping[str, published.Published]
+  table: Mapping[str, Any]  # Name -> architecture.
+  names: ModuleType  # Converts its weights.
 
 
 _CLIP = _Network(
-    'clip',
-    'a CLIP model',
-    'ViT-B/16',
-    published.CLIP,
-    clip_sizes.TABLE,
-    clip_names,
-    clip_sizes.ClipSizes,
+    'clip', 'a CLIP model', published.CLIP, clip_sizes.TABLE, clip_names
 )
 _ENCODER = _Network(
     'encoder',
     'a video trunk',
-    'omnivore_swinS',
     published.OMNIVORE,
     swin3d_sizes.TABLE,
     swin3d_names,
-    swin3d_sizes.VideoEncoderSizes,
 )
 
 
@@ -209,7 +187,7 @@ def _named_sizes(network: _Network, name: str, cache_dir: str) -> Any:
   if not name:
     raise UserError(
         f'random weights need an architecture: set {network.part}.name, such '
-        f'as {network.example}.'
+        f'as {list(network.table)[1]}.'
     )
   return network.table[name]
 
@@ -253,7 +231,7 @@ def _read(
       part,
       network.names.VERSION,
       convert,
-      network.sizes,
+      networks.SIZES[part],
       network.names.shapes,
       cache_dir,
       clip_config.digest if network is _CLIP else lambda path: '',

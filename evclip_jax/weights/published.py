@@ -50,50 +50,35 @@ _OPENAI = 'https://openaipublic.azureedge.net/clip/models/'
 _OMNIVORE = 'https://dl.fbaipublicfiles.com/omnivore/models/'
 
 
-# Name -> (sha256, file); the authors put the hash of a file into its address.
+# Name -> sha256, which the authors put into the address, too.
 _CLIP = {
-    'RN50': (
+    'RN50':
         'afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762',
-        'RN50.pt',
-    ),
-    'RN101': (
+    'RN101':
         '8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599',
-        'RN101.pt',
-    ),
-    'RN50x4': (
+    'RN50x4':
         '7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd',
-        'RN50x4.pt',
-    ),
-    'RN50x16': (
+    'RN50x16':
         '52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa',
-        'RN50x16.pt',
-    ),
-    'RN50x64': (
+    'RN50x64':
         'be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c',
-        'RN50x64.pt',
-    ),
-    'ViT-B/32': (
+    'ViT-B/32':
         '40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af',
-        'ViT-B-32.pt',
-    ),
-    'ViT-B/16': (
+    'ViT-B/16':
         '5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f',
-        'ViT-B-16.pt',
-    ),
-    'ViT-L/14': (
+    'ViT-L/14':
         'b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836',
-        'ViT-L-14.pt',
-    ),
-    'ViT-L/14@336px': (
+    'ViT-L/14@336px':
         '3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02',
-        'ViT-L-14-336px.pt',
-    ),
-}
-CLIP: dict[str, Published] = {
-    name: Published(f'{_OPENAI}{sha256}/{file}', sha256, file, 'OpenAI CLIP')
-    for name, (sha256, file) in _CLIP.items()
 }
 
+
+def _clip(name: str, sha256: str) -> Published:
+  file = name.replace('/', '-').replace('@', '-') + '.pt'
+  return Published(f'{_OPENAI}{sha256}/{file}', sha256, file, 'OpenAI CLIP')
+
+
+CLIP = {name: _clip(name, sha256) for name, sha256 in _CLIP.items()}
 _OMNIVORE_FILES = {
     'omnivore_swinT': 'swinT_checkpoint.torch',
     'omnivore_swinS': 'swinS_checkpoint.torch',
@@ -182,14 +167,7 @@ def fetch(name: str, cache_dir: str = '') -> pathlib.Path:
 def fetch_file(
     file: Published, name: str, cache_dir: str = '', wait_seconds: float = 1.0
 ) -> pathlib.Path:
-  """Fetches a file that need not be in the table; see `fetch`.
-
-  Args:
-    file: its address and hash.
-    name: for messages.
-    cache_dir: the cache folder; '' = the default one.
-    wait_seconds: before the second attempt; twice as long before the third.
-  """
+  """Fetches a file that need not be in the table; `name` is for messages."""
   path = cache_folder(cache_dir) / file.filename
   if path.is_file():
     _check_hash(path, file, f'Delete {path} and fetch {name} again')

@@ -7,10 +7,8 @@ against the file before memory is taken.
 import dataclasses
 import io
 import mmap
-import pickle
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ import numpy as np
 from data_pipelines import unpickle
 from data_pipelines.errors import WeightsError
 from evclip_jax.weights.torch_globals import (
-    BFLOAT16,
     Storage,
     TensorRef,
     find,
@@ -30,25 +27,6 @@ from evclip_jax.weights.torch_globals import (
 # Written by torch.save before the first object of the old form.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-
-# What damaged bytes can raise on the way through zip, pickle and numpy.
-DAMAGE = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +60,8 @@ def read(path: str | Path) -> TorchFile:
       return function(*args)
     except (WeightsError, unpickle.Refused) as e:
       raise WeightsError(f'{path}: {e}') from None
-    except DAMAGE as e:
+    except Exception as e:
+      # Damaged bytes can raise anything on the way through zip and pickle.
       raise damaged(path, e) from e
 
   with path.open('rb') as f:
@@ -210,23 +189,15 @@ def _arrays(
 
 
 def _array(ref: TensorRef, data: bytes) -> np.ndarray:
-  size = item_bytes(ref.dtype)
   if not ref.nbytes:
-    return np.zeros(ref.shape, _numpy(ref.dtype))
-  raw = 'uint16' if ref.dtype == BFLOAT16 else ref.dtype
-  start = ref.storage.start * item_bytes(ref.storage.dtype) + ref.offset * size
-  view = np.ndarray(
-      ref.shape, raw, data, start, tuple(n * size for n in ref.strides)
-  )
-  if ref.dtype == BFLOAT16:
-    # A bfloat16 is the upper half of a float32.
-    wide = np.asarray(view.astype(np.uint32, order='C') << 16)
-    return wide.view(np.float32)
-  return np.ascontiguousarray(view).reshape(ref.shape)
-
-
-def _numpy(dtype: str) -> str:
-  return 'float32' if dtype == BFLOAT16 else dtype
+    array = np.zeros(ref.shape, ref.dtype)
+  else:
+    size, first = item_bytes(ref.dtype), ref.storage.start
+    start = first * item_bytes(ref.storage.dtype) + ref.offset * size
+    strides = tuple(n * size for n in ref.strides)
+    view = np.ndarray(ref.shape, ref.dtype, data, start, strides)
+    array = np.ascontiguousarray(view).reshape(ref.shape)
+  return array.astype(np.float32) if ref.dtype == 'bfloat16' else array
 
 
 def damaged(path: Path, error: Exception) -> WeightsError:

@@ -5,19 +5,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import ml_dtypes  # noqa: F401, numpy knows bfloat16 by it.
 import numpy as np
 
 from data_pipelines.errors import WeightsError
 from data_pipelines.unpickle import Global, Inert, inert_class, keys
 
-# numpy has no bfloat16; such values are read as uint16 and widened.
-BFLOAT16 = 'bfloat16'
-
 _STORAGES = {
     'FloatStorage': 'float32',
     'DoubleStorage': 'float64',
     'HalfStorage': 'float16',
-    'BFloat16Storage': BFLOAT16,
+    'BFloat16Storage': 'bfloat16',
     'LongStorage': 'int64',
     'IntStorage': 'int32',
     'ShortStorage': 'int16',
@@ -32,8 +30,8 @@ _DTYPES = (*dict.fromkeys(_STORAGES.values()), 'uint16', 'uint32', 'uint64')
 
 
 def item_bytes(dtype: str) -> int:
-  """Bytes of one value."""
-  return 2 if dtype == BFLOAT16 else np.dtype(dtype).itemsize
+  """Returns the bytes of one value."""
+  return np.dtype(dtype).itemsize
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +40,7 @@ class Storage:
 
   Attributes:
     key: its name in the file.
-    dtype: numpy's name of the type, or 'bfloat16'.
+    dtype: numpy's name of the type.
     count: number of values.
     start: its first value within what `key` names.
   """
@@ -89,15 +87,16 @@ class NumpyArray:
 
 
 def find(module: str, name: str) -> Global:
-  """The global of that name.
+  """Returns the global of that name.
 
   Raises:
     WeightsError: for everything that is not a tensor, a plain container, or an
       optimizer or schedule that is kept as inert data.
   """
   full = f'{module}.{name}'
-  if full in _GLOBALS:
-    return _GLOBALS[full]
+  known = _GLOBALS.get(f'{_OLD_MODULES.get(module, module)}.{name}')
+  if known:
+    return known
   parts = module.split('.')
   if parts[:2] in (['torch', 'optim'], ['dassl', 'optim']):
     return inert_class(full)
@@ -193,51 +192,58 @@ def _from_buffer(data, dtype: NumpyArray, shape, order: str) -> NumpyArray:
   return array
 
 
-def _make_globals() -> dict[str, Global]:
-  makers = {
-      'torch._utils._rebuild_tensor': _tensor,
-      'torch._utils._rebuild_tensor_v2': _tensor,
-      'torch._utils._rebuild_tensor_v3': _tensor_of_dtype,
-      'torch._utils._rebuild_parameter': _first,
-      'torch._utils._rebuild_parameter_with_state': _first,
-      'torch._tensor._rebuild_from_type_v2': _rebuild,
-      'torch.Size': lambda items=(): tuple(items),
-      'torch.device': lambda *args: Inert('torch.device', args),
-      'torch.jit._pickle.restore_type_tag': _first,
-      'collections.OrderedDict': _dict,
-      'collections.Counter': _dict,
-      'collections.defaultdict': lambda factory=None, items=(): _dict(items),
-      'collections.deque': lambda items=(), *rest: list(items),
-      '_codecs.encode': _encode,
-      'numpy.dtype': _dtype,
-  }
-  for kind in ('int', 'double', 'bool', 'tensor'):
-    makers[f'torch.jit._pickle.build_{kind}list'] = _first
-  for copyreg in ('copyreg', 'copy_reg'):
-    makers[f'{copyreg}._reconstructor'] = _reconstruct
-  for core in ('numpy.core', 'numpy._core'):
-    makers[f'{core}.multiarray.scalar'] = _scalar
-    makers[f'{core}.multiarray._reconstruct'] = lambda *rest: NumpyArray()
-    makers[f'{core}.numeric._frombuffer'] = _from_buffer
-  for builtins in ('builtins', '__builtin__'):
-    makers[f'{builtins}.set'] = lambda items=(): set(keys(items))
-    makers[f'{builtins}.frozenset'] = lambda items=(): frozenset(keys(items))
-    makers[f'{builtins}.list'] = lambda items=(): list(items)
-    makers[f'{builtins}.tuple'] = lambda items=(): tuple(items)
-    makers[f'{builtins}.dict'] = _dict
-    makers[f'{builtins}.slice'] = lambda *args: Inert('slice', args)
-  table = {name: Global(name, make) for name, make in makers.items()}
-  for name in ('torch.Tensor', 'torch.nn.parameter.Parameter', 'numpy.ndarray'):
-    table[name] = Global(name)
+def _mentions() -> dict[str, Any]:
+  """What may be named but not called -> what it stands for."""
+  names = dict.fromkeys(
+      ['torch.Tensor', 'torch.nn.parameter.Parameter', 'numpy.ndarray']
+  )
   for name in ('int', 'float', 'bool', 'str', 'bytes', 'complex', 'object'):
-    for builtins in ('builtins', '__builtin__'):
-      table[f'{builtins}.{name}'] = Global(name)
-  for dtype in _DTYPES:
-    table[f'torch.{dtype}'] = Global(f'torch.{dtype}', value=dtype)
+    names[f'builtins.{name}'] = None
+  names |= {f'torch.{dtype}': dtype for dtype in _DTYPES}
   for name, dtype in _STORAGES.items():
-    for module in ('torch', 'torch.storage'):
-      table[f'{module}.{name}'] = Global(f'{module}.{name}', value=dtype)
-  return table
+    names[f'torch.{name}'] = names[f'torch.storage.{name}'] = dtype
+  return names
 
 
-_GLOBALS = _make_globals()
+_CALLS = {
+    'torch._utils._rebuild_tensor': _tensor,
+    'torch._utils._rebuild_tensor_v2': _tensor,
+    'torch._utils._rebuild_tensor_v3': _tensor_of_dtype,
+    'torch._utils._rebuild_parameter': _first,
+    'torch._utils._rebuild_parameter_with_state': _first,
+    'torch._tensor._rebuild_from_type_v2': _rebuild,
+    'torch.Size': lambda items=(): tuple(items),
+    'torch.device': lambda *args: Inert('torch.device', args),
+    'torch.jit._pickle.restore_type_tag': _first,
+    'torch.jit._pickle.build_intlist': _first,
+    'torch.jit._pickle.build_doublelist': _first,
+    'torch.jit._pickle.build_boollist': _first,
+    'torch.jit._pickle.build_tensorlist': _first,
+    'collections.OrderedDict': _dict,
+    'collections.Counter': _dict,
+    'collections.defaultdict': lambda factory=None, items=(): _dict(items),
+    'collections.deque': lambda items=(), *rest: list(items),
+    '_codecs.encode': _encode,
+    'copyreg._reconstructor': _reconstruct,
+    'numpy.dtype': _dtype,
+    'numpy._core.multiarray.scalar': _scalar,
+    'numpy._core.multiarray._reconstruct': lambda *rest: NumpyArray(),
+    'numpy._core.numeric._frombuffer': _from_buffer,
+    'builtins.set': lambda items=(): set(keys(items)),
+    'builtins.frozenset': lambda items=(): frozenset(keys(items)),
+    'builtins.list': lambda items=(): list(items),
+    'builtins.tuple': lambda items=(): tuple(items),
+    'builtins.dict': _dict,
+    'builtins.slice': lambda *args: Inert('slice', args),
+}
+_GLOBALS = {
+    **{name: Global(name, make) for name, make in _CALLS.items()},
+    **{name: Global(name, value=x) for name, x in _mentions().items()},
+}
+# Modules by the names they had in Python 2 and in older versions of numpy.
+_OLD_MODULES = {
+    '__builtin__': 'builtins',
+    'copy_reg': 'copyreg',
+    'numpy.core.multiarray': 'numpy._core.multiarray',
+    'numpy.core.numeric': 'numpy._core.numeric',
+}

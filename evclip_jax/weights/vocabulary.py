@@ -1,7 +1,6 @@
 """Loads the tokenizer that belongs to CLIP weights."""
 
 import pathlib
-from collections.abc import Callable
 
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
@@ -38,12 +37,23 @@ def load_tokenizer(
   def fits(found: tokenizer.Vocabulary) -> bool:
     return most is None or len(found) == most or (random and len(found) < most)
 
-  if vocab == published.TINY:
+  folder = cache_folder(cache_dir)
+  if vocab == published.TINY or (not vocab and weights == published.TINY):
     found = tokenizer.read(published.packaged(_PACKAGED))
   elif vocab:
     found = tokenizer.read(pathlib.Path(vocab).expanduser())
   else:
-    found = _default_vocabulary(cache_dir, weights, fits)
+    files = [folder / x.filename for x in published.VOCABULARIES.values()]
+    kept = (tokenizer.read(path) for path in files if path.is_file())
+    found = next((x for x in kept if fits(x) or not random), None)
+  if found is None and random:
+    found = tokenizer.read(published.packaged(_PACKAGED))
+  if found is None:
+    raise UserError(
+        f'there is no CLIP vocabulary in {folder}.\n  Get it with '
+        f'"{published.command("vocab", cache_dir)}", or set clip.vocab to '
+        f'{tokenizer.GZIP_FORM} or {tokenizer.JSON_FORM}.'
+    )
   if not fits(found):
     raise UserError(
         f'the vocabulary {found.source} has {len(found):,} ids, the CLIP '
@@ -52,25 +62,3 @@ def load_tokenizer(
     )
   length = sizes.context_length if sizes else clip_sizes.CONTEXT_LENGTH
   return tokenizer.Tokenizer(found, length)
-
-
-def _default_vocabulary(
-    cache_dir: str, weights: str, fits: Callable[[tokenizer.Vocabulary], bool]
-) -> tokenizer.Vocabulary:
-  """The vocabulary for `weights` where the user named none."""
-  if weights == published.TINY:
-    return tokenizer.read(published.packaged(_PACKAGED))
-  random = random_init.is_random(weights)
-  folder = cache_folder(cache_dir)
-  for entry in published.VOCABULARIES.values():
-    if (folder / entry.filename).is_file():
-      found = tokenizer.read(folder / entry.filename)
-      if fits(found) or not random:
-        return found
-  if random:
-    return tokenizer.read(published.packaged(_PACKAGED))
-  raise UserError(
-      f'there is no CLIP vocabulary in {folder}.\n  Get it with '
-      f'"{published.command("vocab", cache_dir)}", or set --config.clip.vocab '
-      f'to {tokenizer.GZIP_FORM} or {tokenizer.JSON_FORM}.'
-  )

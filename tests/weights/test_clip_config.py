@@ -11,7 +11,7 @@ from data_pipelines.errors import UserError
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names, load
 from tests.models import small
-from tests.weights.test_huggingface import huggingface_state
+from tests.weights.states import huggingface_state
 
 # A width of 128 in 4 heads of 32, unlike any of OpenAI's.
 VISION = {'hidden_size': 128, 'num_attention_heads': 4}

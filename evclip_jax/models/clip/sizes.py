@@ -29,8 +29,8 @@ class ClipSizes:
     vision_patch: side of a patch in pixels; 0 for a ResNet.
     vision_heads: attention heads, of the attention pool for a ResNet.
     text_width: channels of the text tower.
-    text_layers: its blocks.
     text_heads: its attention heads.
+    text_layers: its blocks.
     context_length: L, ids per text.
     vocab_size: number of ids.
     activation: inside of the transformers' MLPs: 'quick_gelu', 'gelu' or
@@ -45,14 +45,14 @@ class ClipSizes:
   vision_patch: int
   vision_heads: int
   text_width: int
-  text_layers: int
   text_heads: int
+  text_layers: int = 12
   context_length: int = CONTEXT_LENGTH
   vocab_size: int = VOCAB_SIZE
   activation: str = 'quick_gelu'
 
   def describe(self) -> str:
-    """One line, for messages."""
+    """Returns one line for messages."""
     if self.vision == 'vit':
       tower = f'ViT of patch {self.vision_patch}'
     else:
@@ -73,11 +73,9 @@ def vit(
     embed_dim: int,
     text_width: int,
     image_resolution: int = 224,
-    text_layers: int = 12,
-    context_length: int = CONTEXT_LENGTH,
-    vocab_size: int = VOCAB_SIZE,
+    **others: int,
 ) -> ClipSizes:
-  """Sizes with a vision transformer; 64 channels per head."""
+  """Returns sizes with a vision transformer; 64 channels per head."""
   return ClipSizes(
       vision='vit',
       embed_dim=embed_dim,
@@ -87,10 +85,8 @@ def vit(
       vision_patch=patch,
       vision_heads=heads(width),
       text_width=text_width,
-      text_layers=text_layers,
       text_heads=heads(text_width),
-      context_length=context_length,
-      vocab_size=vocab_size,
+      **others,
   )
 
 
@@ -100,29 +96,18 @@ def resnet(
     embed_dim: int,
     text_width: int,
     image_resolution: int = 224,
-    text_layers: int = 12,
-    context_length: int = CONTEXT_LENGTH,
-    vocab_size: int = VOCAB_SIZE,
+    **others: int,
 ) -> ClipSizes:
-  """Sizes with a modified ResNet; 64 channels per head of its pool."""
-  return ClipSizes(
-      vision='resnet',
-      embed_dim=embed_dim,
-      image_resolution=image_resolution,
-      vision_width=width,
-      vision_layers=tuple(layers),
-      vision_patch=0,
-      vision_heads=heads(32 * width),
-      text_width=text_width,
-      text_layers=text_layers,
-      text_heads=heads(text_width),
-      context_length=context_length,
-      vocab_size=vocab_size,
+  """Returns sizes with a ResNet; 64 channels per head of its pool."""
+  sizes = vit(
+      32 * width, tuple(layers), 0, embed_dim, text_width, image_resolution,
+      **others,
   )
+  return dataclasses.replace(sizes, vision='resnet', vision_width=width)
 
 
 def heads(width: int) -> int:
-  """Attention heads of a width, as everywhere in CLIP; at least one."""
+  """Returns the attention heads of a width, as OpenAI has them."""
   return max(1, width // HEAD_WIDTH)
 
 
@@ -141,13 +126,10 @@ TABLE: dict[str, ClipSizes] = {
 
 
 def infer(tensors: Mapping[str, Any]) -> ClipSizes:
-  """The architecture of a CLIP model from the shapes of its tensors.
+  """Returns the architecture of a CLIP from the shapes of its tensors.
 
   Args:
     tensors: OpenAI's names -> arrays, or anything with a shape.
-
-  Returns:
-    The sizes.
 
   Raises:
     WeightsError: if the tensors are not those of a CLIP model.

@@ -127,15 +127,15 @@ def test_replacements_are_preferred(tmp_path):
   assert data.train.records[2].path == better
   # A written list names its files exactly.
   own = f'train/{tree.file_name("aaaaaaaaaaa", 137)}'
-  assert kinetics.Films(tmp_path).find(own) == own
+  assert kinetics.Videos(tmp_path).find(own) == own
 
 
 def test_other_times_of_a_film_are_another_clip(tmp_path):
   tree.write_clips(tmp_path, tree.official)
-  store = kinetics.Films(tmp_path)
+  store = kinetics.Videos(tmp_path)
   assert store.find(tree.file_name('aaaaaaaaaaa', 138)) is None
   (tmp_path / 'train' / tree.file_name('aaaaaaaaaaa', 138)).write_bytes(b'clip')
-  store = kinetics.Films(tmp_path)
+  store = kinetics.Videos(tmp_path)
   assert store.find(tree.file_name('aaaaaaaaaaa', 138)).endswith(
       '138_000148.mp4'
   )

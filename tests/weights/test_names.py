@@ -1,0 +1,286 @@
+"""Names and layouts of other code bases to ours and back; sizes from shapes."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import unflatten_dict
+
+from data_pipelines.errors import WeightsError
+from evclip_jax.models.clip import sizes
+from evclip_jax.models.swin3d import sizes as swin3d_sizes
+from evclip_jax.weights import clip_names, scenic_names, swin3d_names
+from tests.models import small
+from tests.weights import states
+
+BOTH = pytest.mark.parametrize(
+    'wanted', [small.VIT, small.RESNET], ids=['vit', 'rn']
+)
+
+
+def assert_equal(found, wanted):
+  assert found.keys() == wanted.keys()
+  for name, value in wanted.items():
+    assert found[name].dtype == value.dtype, name
+    np.testing.assert_array_equal(found[name], value, name)
+
+
+@pytest.fixture(scope='module')
+def state():
+  return clip_names.to_original(small.flat())
+
+
+@BOTH
+def test_clip_there_and_back(wanted):
+  flat = small.flat(wanted)
+  state = clip_names.to_original(flat)
+  converted = clip_names.from_original(state)
+  assert converted.sizes == clip_names.sizes_of(flat) == wanted
+  assert_equal(converted.flat, flat)
+  assert converted.mapped.keys() == state.keys()
+  assert_equal(
+      scenic_names.from_scenic(scenic_names.to_scenic(flat)), flat
+  )
+
+
+def test_layouts(state):
+  flat = clip_names.from_original(state).flat
+  patches = state['visual.conv1.weight']
+  assert patches.shape == (128, 3, 8, 8)
+  np.testing.assert_array_equal(
+      flat['visual/conv1/kernel'][2, 5, 1], patches[:, 1, 2, 5]
+  )
+  name = 'transformer.resblocks.1.attn.in_proj_weight'
+  assert state[name].shape == (96, 32)
+  np.testing.assert_array_equal(
+      flat['text/transformer/resblocks.1/attn/in_proj/kernel'], state[name].T
+  )
+  # What is multiplied from the left already is [in, out].
+  np.testing.assert_array_equal(flat['visual/proj'], state['visual.proj'])
+
+
+def test_a_part_of_a_tree_goes_back_alone():
+  grads = {'visual/layer1.0/downsample.1/mean': np.ones(4)}
+  assert list(clip_names.to_original(grads)) == [
+      'visual.layer1.0.downsample.1.running_mean'
+  ]
+
+
+def test_numbers_and_counters_of_real_files_are_ignored(state):
+  extra = {
+      'input_resolution': np.array(16),
+      'context_length': np.array(8),
+      'vocab_size': np.array(20),
+      'visual.bn1.num_batches_tracked': np.array(3),
+      'attn_mask': np.zeros((8, 8)),
+  }
+  converted = clip_names.from_original(state | extra)
+  assert set(converted.ignored) == set(extra)
+
+
+def test_text_tower_behind_open_clips_prefix(state):
+  theirs = {
+      n if n.startswith('visual.') or n == 'logit_scale' else f'text.{n}': x
+      for n, x in state.items()
+  }
+  assert clip_names.from_original(theirs).sizes == small.VIT
+  with pytest.raises(WeightsError, match="'ln_final.bias' is there twice"):
+    clip_names.from_original(state | theirs)
+
+
+def changed(state, **changes):
+  """The state dict with some tensors replaced, or removed if None."""
+  changes = {name.replace('__', '.'): x for name, x in changes.items()}
+  return {n: x for n, x in (state | changes).items() if x is not None}
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'text_projection': None}, "'text_projection' is missing"),
+        ({'visual__ln_post__bias': None}, "are not in the file, such as 'vis"),
+        ({'visual__extra': np.ones(2)}, "no rule for the tensor 'visual.ex"),
+        ({'visual__ln_pre__bias': np.ones(5)}, 'ln_pre'),
+        ({'visual__conv1__weight': np.ones((128, 3))}, 'wanted 4 axes'),
+        ({'visual__positional_embedding': np.ones((7, 128))}, 'not a square'),
+        (
+            {'visual__transformer__resblocks__5__ln_1__bias': np.ones(128)},
+            r'\[0, 1, 5\]',
+        ),
+        (
+            {'visual__layer1__0__conv1__weight': np.ones((4, 4, 1, 1))},
+            'which this architecture does not have',
+        ),
+    ],
+)
+def test_refusals(state, changes, message):
+  with pytest.raises(WeightsError, match=message):
+    clip_names.from_original(changed(state, **changes))
+
+
+@pytest.mark.parametrize('name', ['ViT-L/14@336px', 'RN50x16'])
+def test_published_sizes_are_found_in_shapes(name):
+  shapes = clip_names.shapes(sizes.TABLE[name])
+  # No memory is touched.
+  flat = {p: np.broadcast_to(np.float32(0), s) for p, s in shapes.items()}
+  assert clip_names.sizes_of(flat) == sizes.TABLE[name]
+
+
+def test_hugging_face_has_the_same_model_in_its_own_naming():
+  converted = clip_names.from_huggingface(states.huggingface_state())
+  assert converted.sizes == small.VIT
+  assert_equal(converted.flat, small.flat())
+  assert len(converted.ignored) == 2
+
+
+QUERY = 'vision_model.encoder.layers.1.self_attn.q_proj.bias'
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'message'),
+    [
+        ('logit_bias', np.zeros(3), 'logit_bias'),
+        ('vision_model.encoder.layers.0.gate.weight', np.zeros(3), 'gate'),
+        (QUERY, None, r"visual\..*\.1\.attn\.in_proj_bias.*\['k', 'v'\]"),
+    ],
+)
+def test_what_hugging_faces_model_does_not_have(name, value, message):
+  tensors = states.huggingface_state() | {name: value}
+  tensors = {n: x for n, x in tensors.items() if x is not None}
+  with pytest.raises(WeightsError, match=message):
+    clip_names.from_huggingface(tensors)
+
+
+def scenic_shapes(sizes):
+  tree = scenic_names.to_scenic(small.flat(sizes))
+  return {path: value.shape for path, value in tree.items()}
+
+
+def test_names_and_shapes_of_a_vit():
+  found = scenic_shapes(small.VIT)
+  block = 'params/visual/transformer/resblocks.1'
+  wanted = {
+      'params/logit_scale': (),
+      'params/visual/class_embedding': (128,),
+      'params/visual/positional_embedding': (5, 128),
+      'params/visual/conv1/kernel': (8, 8, 3, 128),
+      'params/visual/proj/kernel': (128, 16),
+      'params/visual/ln_pre/scale': (128,),
+      f'{block}/attn/query/kernel': (128, 2, 64),
+      f'{block}/attn/value/bias': (2, 64),
+      f'{block}/attn/out/kernel': (2, 64, 128),
+      f'{block}/attn/out/bias': (128,),
+      f'{block}/mlp/c_fc/kernel': (128, 512),
+      f'{block}/ln_2/bias': (128,),
+      'params/text/token_embedding/embedding': (20, 32),
+      'params/text/positional_embedding': (8, 32),
+      'params/text/text_projection/kernel': (32, 16),
+      'params/text/ln_final/scale': (32,),
+      'params/text/transformer/resblocks.0/attn/key/kernel': (32, 1, 32),
+  }
+  assert {path: found.get(path) for path in wanted} == wanted
+  assert not any(path.startswith('batch_stats') for path in found)
+
+
+def test_names_and_shapes_of_a_resnet():
+  found = scenic_shapes(small.RESNET)
+  wanted = {
+      'params/visual/conv3/kernel': (3, 3, 4, 8),
+      'params/visual/bn1/scale': (4,),
+      'batch_stats/visual/bn1/mean': (4,),
+      'params/visual/layer2/0/conv2/kernel': (3, 3, 16, 16),
+      'batch_stats/visual/layer2/0/bn3/var': (64,),
+      'params/visual/layer1/0/downsample/0/kernel': (1, 1, 8, 32),
+      'params/visual/layer1/0/downsample/1/bias': (32,),
+      'batch_stats/visual/layer1/0/downsample/1/mean': (32,),
+      'params/visual/attnpool/positional_embedding': (2, 256),
+      'params/visual/attnpool/attn/query/kernel': (256, 4, 64),
+      'params/visual/attnpool/attn/key/bias': (4, 64),
+      'params/visual/attnpool/attn/out/kernel': (4, 64, 16),
+      'params/visual/attnpool/attn/out/bias': (16,),
+  }
+  assert {path: found.get(path) for path in wanted} == wanted
+
+
+def test_flax_attention_computes_the_same_from_it():
+  # Scenic's blocks call flax's self-attention on these leaves.
+  flat = small.flat()
+  prefix = 'visual/transformer/resblocks.0/attn/'
+  ours = {
+      n.removeprefix(prefix): v for n, v in flat.items() if n.startswith(prefix)
+  }
+  theirs = {
+      n.removeprefix(f'params/{prefix}'): v
+      for n, v in scenic_names.to_scenic(flat).items()
+      if n.startswith(f'params/{prefix}')
+  }
+  x = np.random.default_rng(0).standard_normal((1, 5, 128), np.float32)
+  attention = nn.MultiHeadDotProductAttention(num_heads=2)
+  found = attention.apply({'params': unflatten_dict(theirs, sep='/')}, x)
+
+  qkv = x @ ours['in_proj/kernel'] + ours['in_proj/bias']
+  q, k, v = jnp.moveaxis(qkv.reshape(1, 5, 3, 2, 64), 2, 0)
+  weights = jax.nn.softmax(jnp.einsum('bqhd,bkhd->bhqk', q, k) / 8)
+  mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, v).reshape(1, 5, 128)
+  wanted = mixed @ ours['out_proj/kernel'] + ours['out_proj/bias']
+  np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_what_is_no_scenic_tree_is_refused():
+  tree = scenic_names.to_scenic(small.flat())
+  with pytest.raises(WeightsError, match='opt_state/x'):
+    scenic_names.from_scenic(tree | {'opt_state/x': np.zeros(1)})
+  del tree['params/visual/transformer/resblocks.0/attn/query/bias']
+  with pytest.raises(WeightsError, match=r"in_proj/bias.*\['key', 'value'\]"):
+    scenic_names.from_scenic(tree)
+
+
+@pytest.fixture
+def trunk():
+  return states.trunk_state()
+
+
+def test_a_trunk_there_and_back(trunk):
+  converted = swin3d_names.from_original(trunk)
+  assert converted.sizes == states.TRUNK
+  assert_equal(swin3d_names.to_original(converted.flat), trunk)
+  assert converted.flat['patch_embed/proj/kernel'].shape == (2, 4, 4, 3, 8)
+  qkv = trunk['layers.0.blocks.0.attn.qkv.weight']
+  np.testing.assert_array_equal(
+      converted.flat['layers.0/blocks.0/attn/qkv/kernel'], qkv.T
+  )
+
+
+@pytest.mark.parametrize('name', swin3d_sizes.TABLE)
+def test_sizes_of_every_published_trunk_are_inferred(name):
+  wanted = dataclasses.replace(swin3d_sizes.TABLE[name], drop_path=0.0)
+  shapes = swin3d_names.shapes(wanted)
+  flat = {p: np.broadcast_to(np.float32(0), s) for p, s in shapes.items()}
+  assert swin3d_sizes.infer(swin3d_names.to_original(flat)) == wanted
+
+
+def test_a_trunk_prefix_is_understood(trunk):
+  behind = {f'trunk.{name}': value for name, value in trunk.items()}
+  behind['heads.image.weight'] = np.zeros((4, 16))
+  behind['trunk.depth_patch_embed.proj.bias'] = np.zeros(8)
+  behind['trunk.layers.0.blocks.0.attn.relative_position_index'] = np.zeros(9)
+  converted = swin3d_names.from_original(behind)
+  assert len(converted.flat) == len(trunk)
+  assert len(converted.ignored) == 3
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'layers__0__blocks__0__gate': np.zeros(3)}, 'gate'),
+        ({'norm__bias': None}, 'norm/bias'),
+        ({'norm__bias': np.zeros(3)}, r'norm\.bias'),
+        ({'patch_embed__proj__weight': None}, 'no Omnivore trunk'),
+    ],
+)
+def test_refusals_of_trunks(trunk, changes, message):
+  with pytest.raises(WeightsError, match=message):
+    swin3d_names.from_original(changed(trunk, **changes))
