@@ -57,8 +57,8 @@ def test_folders_of_frames(tmp_path):
 def check_same_frames(one, other, numbers):
   for index in range(len(one)):
     decoded = [
-        decode.read_frames(media, numbers, probe)
-        for media, probe in (s.read(index) for s in (one, other))
+        decode.read_frames(s.media(index), numbers, s.probe(index))
+        for s in (one, other)
     ]
     np.testing.assert_array_equal(*decoded)
 
