@@ -157,9 +157,11 @@ def test_what_a_clip_computes_is_said_and_kept(run, source, tmp_path, capsys):
     load.load_clip('', str(out))
   said = {'activation': 'gelu', 'vision_heads': 4}
   assert run(path, out, force=True, **said)[0] == 0
-  assert load.load_clip('', str(out)).sizes == dataclasses.replace(
-      small.VIT, **said
-  )
+  back = tmp_path / 'back.safetensors'
+  assert run(out, back, to='torch-names')[0] == 0
+  for file in (out, back):
+    sizes = load.load_clip('', str(file)).sizes
+    assert sizes == dataclasses.replace(small.VIT, **said)
 
 
 def spoil(tensors):
