@@ -100,7 +100,6 @@ def labeller(
 
 
 def _action(verbs, nouns, file, line, pair) -> str:
-  """'take plate'."""
   verb, noun = pair
   if verb >= len(verbs) or noun >= len(nouns):
     raise UserError(

@@ -1,8 +1,8 @@
-"""EPIC-Kitchens-100: pieces of long kitchen films, by verb, noun or action.
+"""EPIC-Kitchens-100: pieces of long kitchen videos, by verb, noun or action.
 
-A piece has frame numbers, which hold for folders of pictures, and times, which
-hold for films: the numbers count 60 or 50 pictures per second, at which the
-published pictures were taken, whatever the film's own rate (30 to 90).
+A piece has frame numbers, which hold for folders of images, and times, which
+hold for videos: the numbers count 60 or 50 images per second, at which the
+published images were taken, whatever the video's own rate (30 to 90).
 
 Source: https://epic-kitchens.github.io and the annotations at
 https://github.com/epic-kitchens/epic-kitchens-100-annotations.
@@ -26,29 +26,24 @@ KINDS = epic_classes.KINDS
 _HOMEPAGE = 'https://epic-kitchens.github.io'
 _FILES = epic_classes.LISTS
 _COLUMNS = (
-    'participant_id',
-    'video_id',
-    'start_timestamp',
-    'stop_timestamp',
-    'start_frame',
-    'stop_frame',
-    *epic_classes.PAIR,
+    *('participant_id', 'video_id', 'start_timestamp', 'stop_timestamp'),
+    *('start_frame', 'stop_frame', *epic_classes.PAIR),
 )
 _SUFFIXES = ('.MP4', '.mp4')
 _PARTICIPANT = re.compile(r'P\d\d')
 _VIDEO = re.compile(r'P\d\d_\d{2,3}\.mp4', re.IGNORECASE)
 _TIME = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
-# Published pictures per second: of the earlier videos (P01_01), of the later
+# Published images per second: of the earlier videos (P01_01), of the later
 # ones (P01_101).
 _RATES = {2: 60, 3: 50}
 
 
 class Videos(files.FileTree):
-  """The videos, as folders of pictures or as films.
+  """The videos, as folders of images or as files.
 
-  Lists mean a video by the last part of a path, such as 'P01_01'; pictures
-  are taken where there are both. A list's frame 0 is picture 1, whatever
-  picture a folder begins with.
+  Lists mean a video by the last part of a path, such as 'P01_01'; images are
+  taken where there are both. A list's frame 0 is image 1, whatever image a
+  folder begins with.
   """
 
   counts_from = 1
@@ -58,12 +53,12 @@ class Videos(files.FileTree):
     self._known: dict[str, str | None] = {}
 
   def find(self, path: str) -> str | None:
-    """The key of a video, or None.
+    """Returns the key of a video, or None.
 
     Raises:
-      UserError: its pictures are there, but in a tar file.
+      UserError: its images are there, but in a tar file.
     """
-    # A list of one's own may want the film, or know another place.
+    # A list of one's own may want the file, or know another place.
     if path not in self._known:
       self._known[path] = super().find(path)
     if self._known[path]:
@@ -76,7 +71,7 @@ class Videos(files.FileTree):
     return self._known[video]
 
   def find_by_name(self, path: str) -> str | None:
-    """The same: a video's name is enough."""
+    """Returns the same: a video's name is enough."""
     return self.find(path)
 
   def _look(self, video: str) -> str | None:
@@ -109,18 +104,12 @@ def _has_videos(folder: pathlib.Path) -> bool:
 
 @functools.cache
 def describe(kind: str) -> Description:
-  """The data set with the classes of one kind: 'verb', 'noun' or 'action'."""
+  """Returns the data set with the classes of a kind (`KINDS`)."""
   if kind not in KINDS:
     raise UserError(
         f'data.label_kind={kind!r}: use one of {", ".join(KINDS)}.'
     )
-  places = (
-      '.',
-      'EPIC-KITCHENS',
-      'EPIC_KITCHENS',
-      'epic-kitchens-100',
-      'epic',
-  )
+  places = '.', 'EPIC-KITCHENS', 'EPIC_KITCHENS', 'epic-kitchens-100', 'epic'
   below = ('epic-kitchens-100-annotations', 'annotations')
   lists = [f'{p}/{b}' for b in below for p in places]
   suffix = '' if kind == 'verb' else f'_{kind}'
@@ -172,11 +161,7 @@ def _parse(
 
 
 def _with_times(item: Item) -> Item:
-  """A piece by numbers of published pictures may be read from the film.
-
-  EV-CLIP's selections give such numbers only. Frame numbers of a film itself
-  stay what they are.
-  """
+  """Adds times, where a piece has the numbers of published images only."""
   name = item.path.rsplit('/', 1)[-1]
   rate = _RATES.get(len(name.partition('_')[2]))
   if not rate or name.endswith(_SUFFIXES) or item.first is None:
@@ -216,6 +201,5 @@ def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
 
 
 def _seconds(time: str) -> float:
-  """'00:01:02.34' in seconds."""
   hours, minutes, seconds = _TIME.fullmatch(time.strip()).groups()
   return round(int(hours) * 3600 + int(minutes) * 60 + float(seconds), 6)

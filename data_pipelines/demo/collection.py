@@ -36,8 +36,7 @@ def read(
         'data.root is empty. Set --config.data.root to a folder for the '
         "demo's videos, such as runs/demo-films."
     )
-  workers = max(1, min(data.workers or 2, 4))
-  root = videos.write_demo(data.root, _PLANS[data.name], workers)
+  root = videos.write_demo(data.root, _PLANS[data.name], data.workers)
   data = ml_collections.ConfigDict(data.to_dict())
   data.root = str(root)
   data.class_names = data.class_names or str(root / 'classes.txt')

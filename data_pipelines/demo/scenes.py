@@ -93,7 +93,7 @@ def render(
     height: int = HEIGHT,
     width: int = WIDTH,
 ) -> np.ndarray:
-  """Draws frames of a scene.
+  """Draws frames of a scene: uint8 [T, height, width, 3], RGB.
 
   Args:
     scene: what to draw.
@@ -101,9 +101,6 @@ def render(
       frame shows does not depend on which others are asked for, up to the
       sensor's noise.
     height, width: in pixels.
-
-  Returns:
-    uint8 [T, height, width, 3], RGB.
   """
   t = np.asarray(frames, np.float32) / FPS
   camera, world, colour = _staged(scene, t)
@@ -118,16 +115,16 @@ def render(
 
 
 def portrait(scene: Scene, frame: int, side: int) -> np.ndarray:
-  """Draws a square around the object, cut from one frame of a scene.
+  """Draws a square around the object in one frame: uint8 [1, side, side, 3].
 
   Args:
     scene: what to draw.
     frame: its frame number.
-    side: in pixels, at most `HEIGHT`; the square stays inside the frame.
-
-  Returns:
-    uint8 [1, side, side, 3].
+    side: in pixels; the square stays inside the frame. 0 = the whole frame.
   """
+  drawn = render(scene, [frame])
+  if not side:
+    return drawn
   camera, world, _ = _staged(scene, np.asarray([frame], np.float32) / FPS)
   layers = paint.seen(world, camera)
   actor = next(layer for layer in layers if layer.colour is None)
@@ -135,7 +132,7 @@ def portrait(scene: Scene, frame: int, side: int) -> np.ndarray:
   y = float(actor.y[0]) * HEIGHT / 2 + HEIGHT / 2
   left = int(np.clip(x - side / 2, 0, WIDTH - side))
   top = int(np.clip(y - side / 2, 0, HEIGHT - side))
-  return render(scene, [frame])[:, top : top + side, left : left + side]
+  return drawn[:, top : top + side, left : left + side]
 
 
 def _staged(scene: Scene, t: np.ndarray):

@@ -90,7 +90,8 @@ def _options(case: Case) -> dict[str, Any]:
 
 
 def _checkpoint(module):
-  return lambda grads: module.to_checkpoint(jax.device_get(grads), {}, None)
+  write = module.CHECKPOINT.to_checkpoint
+  return lambda grads: write(jax.device_get(grads), {}, None)
 
 
 _KINDS = {
@@ -187,8 +188,8 @@ def build(case: Case, kind: Kind) -> tuple[Clip, base.Params]:
   where that holds them.
   """
   section = case.field('coop', dict) if 'coop' in case.manifest else None
-  converted = kind.module.from_original(case.state(section))
-  prefix = '' if kind.module.PART == 'several' else 'method/'
+  converted = kind.module.CHECKPOINT.from_original(case.state(section))
+  prefix = '' if kind.module.CHECKPOINT.part == 'several' else 'method/'
   flat = {prefix + path: x for path, x in converted.flat.items()}
   theirs = clip_names.to_original(
       {

@@ -78,7 +78,7 @@ def test_a_top5_that_is_certain_is_left_out(tmp_path, classes, shown):
       },
   }
   text = page.write_run_page(tmp_path, card, {'test': details}).read_text()
-  assert ('top5' in text) == shown
+  assert ('>top5<' in text) == shown
   assert text.count('image/svg+xml') == 2
   assert 'not drawn' not in text
   line = run_card.one_line('test', summary | {'macro_f1': 1.0}, classes)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -233,6 +234,22 @@ def test_prediction_compares_with_examples(finished, data_root):
     assert {name for name, _ in one} == {'class 0', 'class 1', 'class 2'}
     assert sum(p for _, p in one) == pytest.approx(1)
   assert model.features(videos).shape[0] == 3
+
+
+def test_the_page_about_python_compares(
+    finished, data_root, tmp_path, monkeypatch
+):
+  (tmp_path / 'runs').mkdir()
+  (tmp_path / 'runs/folder-clip_fsar-s1').symlink_to(finished[0])
+  videos = sorted((data_root / 'test').rglob('*.mp4'))
+  for name, clip in zip('abc', videos, strict=False):
+    (tmp_path / f'{name}.mp4').symlink_to(clip)
+  monkeypatch.chdir(tmp_path)
+  text = (ROOT / 'docs/python.md').read_text()
+  (block,) = re.findall(r'```python\n([^`]*clip_fsar[^`]*)```', text)
+  names = {'evclip_jax': evclip_jax}
+  exec(block, names)
+  assert {name for name, _ in names['scores'][0]} == {'waving', 'drinking'}
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,27 @@ def test_what_is_no_video_is_told(frames, message):
     trained_model.listed(frames)
 
 
+def test_the_page_about_python_runs(
+    finished, data_root, test_clips, tmp_path, monkeypatch, capsys
+):
+  (tmp_path / 'runs').mkdir()
+  (tmp_path / 'runs/folder-ev_clip-s1').symlink_to(finished)
+  (tmp_path / 'clips').symlink_to(data_root)
+  for name, clip in zip('ab', test_clips, strict=False):
+    (tmp_path / f'{name}.mp4').symlink_to(clip)
+  monkeypatch.chdir(tmp_path)
+  text = (ROOT / 'docs/python.md').read_text()
+  blocks = re.findall(r'```python\n(.*?)```', text, re.S)
+  # tests/runs/test_episodic_run.py runs the one about examples.
+  blocks = [b for b in blocks if 'clip_fsar' not in b]
+  names = {}
+  for block in blocks:
+    exec(block, names)
+  assert names['similarity'].shape == (2, 2)
+  assert 'are float64' in capsys.readouterr().out
+  assert (tmp_path / 'look_1.png').exists()
+
+
 def test_views_are_averaged(model, seen, test_clips):
   path = test_clips[0]
   config = model.run.config

@@ -27,27 +27,6 @@ def root(tmp_path):
   return official_trees.make_egtea(tmp_path / 'egtea')
 
 
-@pytest.mark.parametrize('first', [0, 1])
-@pytest.mark.parametrize('split', [1, 2, 3])
-def test_official_splits(tmp_path, split, first):
-  root = official_trees.make_egtea(tmp_path, first=first)
-  data = read(split, root=str(root))
-  assert data.class_names == NAMES
-  rest = [n for n in range(1, 5) if n != split]
-  assert keys(data.train) == numbered(*rest)
-  assert keys(data.tests['test']) == numbered(split)
-  assert [r.label for r in data.tests['test'].records] == [0, 1, 2]
-
-
-def test_lists_that_count_from_0(root):
-  for file in (root / 'action_annotation').glob('t*_split1.txt'):
-    lines = [line.split() for line in file.read_text().splitlines()]
-    file.write_text(''.join(f'{x[0]} {int(x[1]) - 1} 4 5\n' for x in lines))
-  data = read(root=str(root))
-  assert data.class_names == NAMES
-  assert data.train.counts() == {0: 3, 1: 3, 2: 3}
-
-
 def test_a_number_that_no_class_has(root):
   file = root / 'action_annotation' / 'train_split1.txt'
   text = file.read_text()

@@ -1,5 +1,7 @@
 """EPIC-Kitchens-100 on a tree of three short videos with real annotations."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -179,6 +181,22 @@ def test_a_rule_opens_another_layout(tmp_path):
       'rgb/train/P01/P01_01', 'rgb/train/P01/P01_02',
       'rgb/train/P02/P02_101',
   ]  # fmt: skip
+
+
+@pytest.mark.parametrize('rule', ['', r'^.*/(P\d+_\d+)$=>all/\1.MP4'])
+def test_videos_in_one_flat_folder(tmp_path, rule):
+  """The rule is the example of docs/data/epic_kitchens100.md."""
+  page = pathlib.Path('docs/data/epic_kitchens100.md').read_text()
+  assert not rule or rule in page
+  epic_tree.write_lists(tmp_path)
+  below = tmp_path / 'all' if rule else tmp_path
+  below.mkdir(exist_ok=True)
+  for video in ('P01_01', 'P01_02', 'P02_101'):
+    (below / f'{video}.MP4').write_bytes(b'clip')
+  data = read(tmp_path, path_rule=rule)
+  names = [r.path.removeprefix('all/') for r in data.train.records]
+  assert names == [f'{row[0]}.MP4' for row in epic_tree.TRAIN]
+  assert data.train.records[0].start == 0.2
 
 
 def test_a_selection_of_verbs_is_refused_for_nouns(root, tmp_path):

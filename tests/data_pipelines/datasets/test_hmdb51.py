@@ -7,8 +7,6 @@ import pytest
 from data_pipelines import datasets
 from data_pipelines.datasets import hmdb51
 from data_pipelines.errors import UserError
-from data_pipelines.lists import grammars
-from data_pipelines.lists.clips import ClipList, ClipRecord
 from tests.data_pipelines import official_trees, pictures, trees
 
 NAMES = ['climb stairs', 'flic flac', 'sword']
@@ -78,19 +76,6 @@ def test_broken_official_files(root):
     read(root=str(root))
 
 
-def test_folders_of_pictures_are_clips_too(tmp_path):
-  root = official_trees.make_hmdb(tmp_path / 'hmdb')
-  for clip in (root / 'videos').glob('*/*.avi'):
-    clip.unlink()
-    # As EZ-CLIP's script names them.
-    clip.mkdir()
-    for number in (1, 2, 3):
-      (clip / f'img_{number:05d}.jpg').write_bytes(b'jpg')
-  data = read(root=str(root))
-  assert keys(data.train)[0] == official_trees.hmdb_key('climb_stairs', 3)
-  assert data.class_names == NAMES
-
-
 @pytest.mark.parametrize('below', ['', 'frames', 'rawframes'])
 def test_folders_of_pictures_without_class_folders(tmp_path, below):
   official_trees.make_hmdb(tmp_path, videos='moved')
@@ -105,9 +90,3 @@ def test_folders_of_pictures_without_class_folders(tmp_path, below):
   assert [r.label for r in data.tests['test'].records] == [0, 1, 2]
 
 
-def test_names_that_begin_with_a_hash_survive_the_plain_form(tmp_path):
-  record = ClipRecord(official_trees.HMDB_CLIPS['climb_stairs'][2], 6)
-  file = tmp_path / 'train.txt'
-  ClipList('train', (record,), 'x').write(file)
-  (item,) = grammars.read(file, 'data.train_list').items
-  assert (item.path, item.label) == (record.path, 6)

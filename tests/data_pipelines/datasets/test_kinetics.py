@@ -127,51 +127,20 @@ def test_replacements_are_preferred(tmp_path):
   assert data.train.records[2].path == better
   # A written list names its files exactly.
   own = f'train/{tree.file_name("aaaaaaaaaaa", 137)}'
-  assert kinetics.Films(tmp_path).find(own) == own
+  assert kinetics.Videos(tmp_path).find(own) == own
 
 
 def test_other_times_of_a_film_are_another_clip(tmp_path):
   tree.write_clips(tmp_path, tree.official)
-  store = kinetics.Films(tmp_path)
+  store = kinetics.Videos(tmp_path)
   assert store.find(tree.file_name('aaaaaaaaaaa', 138)) is None
   (tmp_path / 'train' / tree.file_name('aaaaaaaaaaa', 138)).write_bytes(b'clip')
-  store = kinetics.Films(tmp_path)
+  store = kinetics.Videos(tmp_path)
   assert store.find(tree.file_name('aaaaaaaaaaa', 138)).endswith(
       '138_000148.mp4'
   )
   with pytest.raises(UserError, match=r"/aaaaaaaaaaa\.mkv', which could be"):
     store.find('val_256/x/aaaaaaaaaaa.mkv')
-
-
-def test_kinetics_100_lists_of_clip_fsar(tmp_path):
-  # The mirror has other folders and suffixes than the lists.
-  tree.write_clips(tmp_path, tree.official)
-  train, test = (
-      tmp_path / 'train_few_shot.txt',
-      tmp_path / 'test_few_shot.txt',
-  )
-  for file, role, rows in (
-      (train, 'train', tree.TRAIN),
-      (test, 'test', tree.TEST),
-  ):
-    file.write_text(
-        ''.join(
-            f'{role}{k}//train_256/{tree.CLASSES[k].replace(" ", "_")}/'
-            f'{tree.file_name(video, start)}\n'
-            for video, start, k in rows
-        )
-    )
-  lists = {'train_list': train.name, 'test_list': test.name}
-  with pytest.raises(UserError, match='data.class_scope=per_list'):
-    read(tmp_path, **lists)
-  # The command on the data set's page.
-  data = read(tmp_path, class_scope='per_list', **lists)
-  assert data.class_names == ['playing guitar', 'air drumming', 'shaking hands']
-  assert data.own_names == {'test': ['air drumming', 'shaking hands']}
-  assert [r.label for r in data.tests['test'].records] == [0, 1]
-  assert data.train.records[0].path == 'train/' + tree.file_name(
-      '-abc_DEF-01', 1
-  )
 
 
 def test_a_list_that_is_none(tmp_path):

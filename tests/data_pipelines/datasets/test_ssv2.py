@@ -92,21 +92,6 @@ def test_labels_cut_to_some_classes(root, tmp_path):
     read(tmp_path / 'data')
 
 
-def test_lists_of_clip_fsar_need_their_scope(root, tmp_path):
-  train, test = tmp_path / 'train.txt', tmp_path / 'test.txt'
-  train.write_text('train0/1\ntrain1/20\n')
-  test.write_text('test0/50\n')
-  lists = {'train_list': str(train), 'test_list': str(test)}
-  with pytest.raises(UserError, match='data.class_scope=per_list'):
-    read(root, **lists)
-  names = tmp_path / 'names.json'
-  names.write_text(json.dumps({'train': ['a', 'b'], 'test': ['c']}))
-  data = read(
-      root, class_scope='per_list', class_names=str(names), **lists
-  )
-  assert (data.class_names, data.own_names) == (['a', 'b'], {'test': ['c']})
-
-
 def test_a_val_list_needs_names_of_its_own(root, tmp_path):
   lists = {}
   for split, number in (('train', 1), ('val', 20), ('test', 50)):

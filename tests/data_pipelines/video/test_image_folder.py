@@ -187,21 +187,6 @@ def test_a_broken_picture_spoils_no_piece_without_it(tmp_path):
       read.check_frames(found, first, stop)
 
 
-def test_a_clip_with_an_empty_picture_is_left_out(tmp_path):
-  for name in ('pour', 'wash'):
-    for k in range(4):
-      pictures.write(tmp_path / 'data' / name / f'p{k}', 4, 'img_{:05d}.jpg')
-  (tmp_path / 'data' / 'pour' / 'p1' / 'img_00003.jpg').write_bytes(b'')
-  values = {'name': 'folder', 'root': str(tmp_path / 'data')}
-  cache = str(tmp_path / 'c')
-  with pytest.raises(UserError, match='img_00003.jpg is broken .it is empty'):
-    open_data.open_data(trees.data_config(**values), 1, 1, cache_dir=cache)
-  data = trees.data_config(**values, on_broken='skip')
-  sets = open_data.open_data(data, 1, 1, cache_dir=cache)
-  left = {r.path for s in (sets.train, sets.tests['test']) for r in s.records}
-  assert len(left) == 7 and 'pour/p1' not in left
-
-
 def test_a_folder_that_changed_is_listed_again(tmp_path):
   path = pictures.write(tmp_path / 'clip', 6)
   old = probe(path)
