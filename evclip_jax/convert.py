@@ -130,6 +130,10 @@ def convert_file(
   else:
     tensors = checkpoints.renamed(file, found, to, clip)
     noted = {'format': 'pt', 'source': source.name}
+    if found.part == 'clip' and not converted.assumed:
+      said = ('activation', 'vision_heads', 'text_heads')
+      said = {name: getattr(converted.sizes, name) for name in said}
+      noted[networks.SAID] = json.dumps(said)
     own_file.write_tensors(out, tensors, noted)
   print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
 

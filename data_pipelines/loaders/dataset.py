@@ -48,32 +48,28 @@ class Rows:
   Attributes:
     row: computes row number n; called by several threads.
     batch_size: rows of a batch.
-    start, stop: the first batch and the one behind the last.
     spec: of the clips.
-    fields: of a batch, beside 'video'.
     workers: processes that read, see `pool.number`.
     prefetch: batches read ahead.
+    start, stop: the first batch and the one behind the last.
+    fields: of a batch, beside 'video'.
   """
 
   row: Callable[[int], Row]
   batch_size: int
-  start: int
-  stop: int
   spec: clips.Spec
-  fields: tuple[str, ...] = ('label', 'mask', 'index')
   workers: int = 0
   prefetch: int = 2
+  start: int = 0
+  stop: int = 1 << 40
+  fields: tuple[str, ...] = ('label', 'mask', 'index')
 
 
 def as_dataset(rows: Rows, work: 'Work | None' = None):
   """Returns the `tf.data.Dataset` of the batches; reads nothing yet.
 
-  An element has 'video' uint8 [B, T, P, P, 3], 'label' int32 [B], 'mask'
-  float32 [B], 'index' int32 [B] and, in scoring, 'view' int32 [B].
-
-  Args:
-    rows: of the batches.
-    work: what computes a row; by default a new one.
+  An element has 'video' uint8 [B, T, P, P, 3] and of 'label', 'index' and
+  'view' int32 [B] and 'mask' float32 [B] those in `rows.fields`.
   """
   tf = quiet_tensorflow.load()
   pool.keep_memory()
@@ -133,15 +129,8 @@ class Work:
     except Exception as e:
       self.errors[int(number)] = e
       raise
-    values = {
-        'label': row.label,
-        'mask': float(row.reading is not None),
-        'index': row.index,
-        'view': row.view,
-    }
-    return video, *(
-        np.asarray(values[name], _TYPES[name]) for name in self._rows.fields
-    )
+    values = vars(row) | {'mask': row.reading is not None}
+    return video, *(_TYPES[name](values[name]) for name in self._rows.fields)
 
 
 class Batches:
@@ -153,12 +142,7 @@ class Batches:
   def __init__(
       self, rows: Rows, finish: Callable[[int, Batch], Batch] | None = None
   ):
-    """Starts nothing before the first batch is asked for.
-
-    Args:
-      rows: of the batches.
-      finish: makes what is given of a batch's number and its rows.
-    """
+    """Starts nothing yet; `finish` changes a batch, given its number."""
     self._rows, self._finish, self._next = rows, finish, rows.start
     self._work = Work(rows)
     # The iterator of tf.data, in a list so that the finalizer can drop it.
@@ -182,8 +166,6 @@ class Batches:
     now = time.perf_counter()
     try:
       batch = next(self._held[0])
-    except StopIteration:
-      raise
     except Exception:
       self.close()
       if self._work.errors:

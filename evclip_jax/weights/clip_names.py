@@ -134,6 +134,9 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
     if short in plain:
       raise WeightsError(f'the tensor {short!r} is there twice.')
     plain[short] = tensor
+  # In some of open_clip's models it is [1].
+  if np.shape(plain.get('logit_scale')) == (1,):
+    plain['logit_scale'] = np.reshape(plain['logit_scale'], ())
   sizes = sizes_lib.infer(plain)
   return convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
