@@ -1,6 +1,5 @@
 """Parameter trees, and where they lie on eight fake devices."""
 
-
 import jax
 import numpy as np
 import pytest
@@ -73,3 +72,16 @@ def test_nothing_trains_without_patterns():
 def test_table_counts():
   text = params.table(*params.split(TREE, ('method/.*',)))
   assert text.startswith('trainable 1 of 3 parameters in 1 tensors')
+
+
+def test_what_jax_runs_on_and_does_not_see(tmp_path, monkeypatch):
+  assert devices.describe().startswith('CPU, ')
+  (tmp_path / 'nvidia-smi').write_text('')
+  (tmp_path / 'nvidia-smi').chmod(0o755)
+  monkeypatch.setenv('PATH', str(tmp_path))
+  monkeypatch.delenv('JAX_PLATFORMS', raising=False)
+  assert any('NVIDIA' in x and '[cuda12]' in x for x in devices.unseen())
+  monkeypatch.setenv('TPU_ACCELERATOR_TYPE', 'v5litepod-8')
+  assert any('TPU' in x and '[tpu]' in x for x in devices.unseen())
+  monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+  assert all('JAX_PLATFORMS=cpu' in x for x in devices.unseen())

@@ -6,6 +6,8 @@ import numpy as np
 import optax
 import pytest
 
+from data_pipelines.errors import UserError
+from evclip_jax.config import schema
 from evclip_jax.training import optimizer as optim
 
 
@@ -182,3 +184,27 @@ def test_adam_with_l2_is_torchs():
       expected[k] = p - 0.1 * step / (np.sqrt(v[k] / (1 - 0.999**t)) + 1e-8)
   for k in params:
     np.testing.assert_allclose(params[k], expected[k], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('schedule', 'epochs', 'shown'),
+    [
+        ('warmup_cosine', 3, 'warmup_epochs=5 becomes 2'),
+        ('delayed_cosine', 3, 'warmup_epochs=5 becomes 3'),
+        ('delayed_cosine', 5, ''),
+        ('relative_steps', 1, 'warmup_epochs=5 becomes 1'),
+    ],
+)
+def test_a_long_warmup_shrinks_with_a_note(schedule, epochs, shown, capsys):
+  config = schema.base().optimizer
+  config.schedule, config.warmup_epochs = schedule, 5
+  rates = optim.make_schedule(config, epochs, 2)(jnp.arange(2 * epochs))
+  assert np.isfinite(rates).all()
+  assert shown in capsys.readouterr().out
+
+
+def test_stairs_that_do_not_go_together_are_refused():
+  config = schema.base().optimizer
+  config.schedule, config.stair_rates = 'relative_steps', (1.0, 0.1)
+  with pytest.raises(UserError, match='as many of each'):
+    optim.check(config)
