@@ -143,7 +143,7 @@ def test_built_folder_gives_the_same_frames(tmp_path, kind):
       np.testing.assert_array_equal(
           frames(one, index), frames(other, index)
       )
-      assert isinstance(other.read(index)[0], tuple)
+      assert isinstance(other.media(index), tuple)
 
 
 def test_a_piece_with_two_labels(tmp_path):
@@ -252,26 +252,6 @@ def test_actions_no_official_list_has(root, tmp_path):
   cut = write_cut(tmp_path / 'cut', [(*row[:4], 3, *row[5:])])
   with pytest.raises(UserError, match=r'line 2: wanted a verb of 0\.\.2 '):
     read(root, label_kind='action', train_list=cut)
-
-
-def test_actions_by_number_without_the_files_of_names(tmp_path):
-  root = tmp_path / 'data'
-  epic_tree.write_lists(root / 'annotations')
-  for video in ('P01_01', 'P01_02'):
-    epic_tree.write_frames(root, video)
-  epic_tree.write_film(root, 'P02_101')
-  for kind in ('verb', 'noun'):
-    (root / 'annotations' / f'EPIC_100_{kind}_classes.csv').unlink()
-  names = tmp_path / 'names.txt'
-  names.write_text('a\nb\nc\nd\ne\n')
-  cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3])
-  values = {'label_kind': 'action', 'class_names': str(names)}
-  data = read(root, train_list=cut, **values)
-  assert [r.label for r in data.train.records] == [3, 2]
-  row = ('P01_01', 0.2, 0.8, 'put', 1, 'plate', 1)
-  cut = write_cut(tmp_path / 'cut', [row])
-  with pytest.raises(UserError, match='line 2: no .* verb 1 and noun 1'):
-    read(root, train_list=cut, **values)
 
 
 def test_actions_of_a_cut_list_with_a_built_folder(tmp_path):
