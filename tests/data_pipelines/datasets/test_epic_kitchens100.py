@@ -143,7 +143,7 @@ def test_built_folder_gives_the_same_frames(tmp_path, kind):
       np.testing.assert_array_equal(
           frames(one, index), frames(other, index)
       )
-      assert isinstance(other.read(index)[0], tuple)
+      assert isinstance(other.media(index), tuple)
 
 
 def test_a_piece_with_two_labels(tmp_path):
