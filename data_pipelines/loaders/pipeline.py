@@ -163,6 +163,7 @@ def open_pipeline(
       config.cache_dir,
       evaluate_only,
   )
+  print(sets.counts(), flush=True)
   read = Loader(
       clips.spec_of(config.data),
       config.seed,
