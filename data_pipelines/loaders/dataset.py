@@ -110,11 +110,12 @@ class Work:
 
   Attributes:
     errors: what went wrong, by row number; TensorFlow keeps the text only.
+    raises: whether TensorFlow is told as well, and writes it to its log.
     closed: whether what is still asked for is of no interest.
   """
 
-  def __init__(self, rows: Rows):
-    self._rows = rows
+  def __init__(self, rows: Rows, raises: bool = True):
+    self._rows, self.raises = rows, raises
     self._nothing = np.zeros(rows.spec.shape, np.uint8)
     self.errors: dict[int, Exception] = {}
     self.closed = False
@@ -128,7 +129,9 @@ class Work:
         video = clips.read(row.reading, self._rows.workers)
     except Exception as e:
       self.errors[int(number)] = e
-      raise
+      if self.raises:
+        raise
+      row, video = Row(), self._nothing
     values = vars(row) | {'mask': row.reading is not None}
     return video, *(_TYPES[name](values[name]) for name in self._rows.fields)
 
@@ -144,7 +147,7 @@ class Batches:
   ):
     """Starts nothing yet; `finish` changes a batch, given its number."""
     self._rows, self._finish, self._next = rows, finish, rows.start
-    self._work = Work(rows)
+    self._work = Work(rows, raises=False)
     # The iterator of tf.data, in a list so that the finalizer can drop it.
     self._held: list[Iterator[Any]] = []
     self._given, self._waited, self._started = 0, 0.0, 0.0
@@ -164,13 +167,11 @@ class Batches:
       )
       self._started = time.perf_counter()
     now = time.perf_counter()
-    try:
-      batch = next(self._held[0])
-    except Exception:
+    batch = next(self._held[0])
+    failed = min(list(self._work.errors), default=None)
+    if failed is not None and failed // self._rows.batch_size == self._next:
       self.close()
-      if self._work.errors:
-        raise self._work.errors[min(self._work.errors)] from None
-      raise
+      raise self._work.errors[failed]
     self._waited += time.perf_counter() - now
     self._given += self._rows.batch_size
     self._next += 1
