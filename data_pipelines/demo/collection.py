@@ -25,8 +25,7 @@ def read(
   Args:
     data: config.data. `root` is the folder of the videos. Lists of the user's
       own (train_list, val_list, test_list, tests) take the place of the demo's.
-    split: there is one.
-    report_folder, roles: as for a folder.
+    split, report_folder, roles: as for a folder.
 
   Raises:
     UserError: no root, or one that holds something else.

@@ -87,25 +87,16 @@ def draw_scene(
   return Scene(*pair, colour, domain, int(rng.integers(2**31)))
 
 
-def render(
-    scene: Scene,
-    frames: np.ndarray | range,
-    height: int = HEIGHT,
-    width: int = WIDTH,
-) -> np.ndarray:
-  """Draws frames of a scene: uint8 [T, height, width, 3], RGB.
+def render(scene: Scene, frames: np.ndarray | range) -> np.ndarray:
+  """Draws frames of a scene: uint8 [T, HEIGHT, WIDTH, 3], RGB.
 
-  Args:
-    scene: what to draw.
-    frames: [T] frame numbers at `FPS` frames per second, in any order. What a
-      frame shows does not depend on which others are asked for, up to the
-      sensor's noise.
-    height, width: in pixels.
+  The frames are numbered at `FPS` per second and may come in any order. What
+  one shows does not depend on the others, up to the sensor's noise.
   """
   t = np.asarray(frames, np.float32) / FPS
   camera, world, colour = _staged(scene, t)
-  wall, turn = paint.background(_rng(scene, 'wall'), 2 * height)
-  drawn = paint.look(wall, turn, camera, height, width)
+  wall, turn = paint.background(_rng(scene, 'wall'), 2 * HEIGHT)
+  drawn = paint.look(wall, turn, camera, HEIGHT, WIDTH)
   paint.paint(drawn, paint.seen(world, camera), colour)
   hand = domains.front(scene.domain, _rng(scene, 'front'), t)
   paint.paint(drawn, hand, colour)

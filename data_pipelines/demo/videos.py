@@ -146,12 +146,12 @@ def encode(frames: np.ndarray) -> bytes:
 def _render(root: pathlib.Path, plan: Plan, workers: int):
   every = plan.videos()
   missing = [path for path in every if not (root / path).is_file()]
-  jobs = [
-      pool.submit(_write_video, root / path, every[path], workers=workers)
-      for path in missing
-  ]
-  for job in tqdm.tqdm(jobs, 'render the demo', disable=not jobs):
-    job.result()
+  tasks = [(root / path, every[path]) for path in missing]
+  done = pool.run_all(_write_video, tasks, workers)
+  bar = tqdm.tqdm(total=len(tasks), desc='render the demo', disable=not tasks)
+  with bar:
+    for _ in done:
+      bar.update()
 
 
 def _write_video(path: pathlib.Path, scene: scenes.Scene):

@@ -61,13 +61,12 @@ def make_album(
   """Draws an album, or opens one that was drawn before.
 
   Args:
-    stream: a name for this album; others hold other scenes.
-    seed: of the scenes.
+    stream, seed: albums of others hold other scenes.
     domains: drawn with equal chance.
     count: N images.
     folder: where the images are kept.
     portrait_pixels: see `scenes.portrait`.
-    workers: processes that draw, see `pool.number`.
+    workers: see `pool.number`.
   """
   classes = scenes.pretraining_classes()
   rng = randomness.generator(seed, stream)
@@ -86,14 +85,10 @@ def make_album(
     half_done = path.with_suffix('.partial')
     shape = (count, 1, side, portrait_pixels or scenes.WIDTH, 3)
     images = np.lib.format.open_memmap(half_done, 'w+', np.uint8, shape)
-    made = [
-        pool.submit(
-            scenes.portrait, *what, portrait_pixels, workers=workers
-        )
-        for what in zip(drawn, frames, strict=True)
-    ]
-    for n, image in enumerate(tqdm.tqdm(made, 'draw', mininterval=1)):
-      images[n] = image.result()
+    tasks = [(*x, portrait_pixels) for x in zip(drawn, frames, strict=True)]
+    made = pool.run_all(scenes.portrait, tasks, workers)
+    for n, image in enumerate(tqdm.tqdm(made, 'draw', count, mininterval=1)):
+      images[n] = image
     images.flush()
     half_done.rename(path)
   return Album(drawn, np.load(path, mmap_mode='r'))

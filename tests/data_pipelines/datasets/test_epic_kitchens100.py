@@ -9,7 +9,7 @@ from data_pipelines import build, datasets
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
 from data_pipelines.video import read as decode
-from tests.data_pipelines import coded_clips, epic_tree, pictures, trees
+from tests.data_pipelines import coded_clips, epic_tree, trees
 
 
 @pytest.fixture(scope='module')
@@ -143,7 +143,7 @@ def test_built_folder_gives_the_same_frames(tmp_path, kind):
       np.testing.assert_array_equal(
           frames(one, index), frames(other, index)
       )
-      assert isinstance(other.read(index)[0], tuple)
+      assert isinstance(other.media(index), tuple)
 
 
 def test_a_piece_with_two_labels(tmp_path):
@@ -164,23 +164,6 @@ def test_a_piece_with_two_labels(tmp_path):
   # As a noun it is the same line twice, and as often in the official list.
   nouns = read(root, label_kind='noun').train
   assert [r.label for r in nouns.records] == [0, 0]
-
-
-def test_a_rule_opens_another_layout(tmp_path):
-  epic_tree.write_lists(tmp_path)
-  for k, video in enumerate(('P01_01', 'P01_02', 'P02_101')):
-    pictures.write(
-        tmp_path / 'rgb' / 'train' / video[:3] / video, 40, first=k
-    )
-  with pytest.raises(UserError, match='no videos of EPIC'):
-    read(tmp_path)
-  data = read(
-      tmp_path, path_rule=r'^(P\d\d)/rgb_frames/=>rgb/train/\1/'
-  )
-  assert [r.path for r in data.train.records[1:]] == [
-      'rgb/train/P01/P01_01', 'rgb/train/P01/P01_02',
-      'rgb/train/P02/P02_101',
-  ]  # fmt: skip
 
 
 @pytest.mark.parametrize('rule', ['', r'^.*/(P\d+_\d+)$=>all/\1.MP4'])
@@ -237,23 +220,6 @@ def test_numbers_of_published_pictures_hold_for_films(root, tmp_path):
   test.write_text('P02/videos/P02_101.MP4\t0\tframes 9:12\n')
   data = read(root, train_list=str(own), test_list=str(test))
   assert data.train.records[0].first == 3
-
-
-def test_official_grammar_as_a_list_of_ones_own(root):
-  lists = root / 'epic-kitchens-100-annotations'
-  text = (lists / 'EPIC_100_train.csv').read_text().splitlines()
-  own = lists / 'own.csv'
-  own.write_text('\n'.join(text[:3]) + '\n')
-  data = read(root, train_list=str(own))
-  assert [r.label for r in data.train.records] == [0, 2]
-  own.write_text(
-      '\n'.join([text[0], text[1].replace('00:00:00.20', 'soon')])
-  )
-  with pytest.raises(
-      UserError, match=r'own\.csv, line 2: wanted the columns'
-  ):
-    read(root, train_list=str(own))
-  own.unlink()
 
 
 def write_cut(folder, rows, name='my_train.csv'):
@@ -325,36 +291,6 @@ def test_actions_of_a_cut_list_with_a_built_folder(tmp_path):
   assert [sets.class_names[r.label] for r in sets.train.records] == [
       'turn-on tap', 'put board:chopping',
   ]  # fmt: skip
-
-
-@pytest.mark.parametrize('kind', ['verb', 'action'])
-@pytest.mark.parametrize(
-    ('damage', 'match'),
-    [
-        (lambda t: t.replace('verb_class', 'verbs'), 'line 1: wanted the col'),
-        (lambda t: t.rstrip()[:-60], 'line 5: wanted 15 cells'),
-        (lambda t: t.replace(',take,0,', ',take,-1,'), "line 5: .*'-1'"),
-        (lambda t: t + '\xe9\x07', 'cannot be read: .*UTF-8'),
-    ],
-    ids=['column', 'cut', 'negative', 'binary'],
-)
-def test_damaged_lists_are_named(root, tmp_path, kind, damage, match):
-  lists = root / 'epic-kitchens-100-annotations'
-  folder = tmp_path / 'epic-kitchens-100-annotations'
-  folder.mkdir()
-  for file in lists.iterdir():
-    (folder / file.name).write_bytes(file.read_bytes())
-  for name in ('P01', 'P02'):
-    (tmp_path / name).symlink_to(root / name)
-  train = folder / 'EPIC_100_train.csv'
-  text = train.read_text()
-  train.write_text(damage(text), encoding='latin-1')
-  with pytest.raises(UserError, match=rf'EPIC_100_train\.csv.*{match}'):
-    read(tmp_path, label_kind=kind)
-  # Rows of blanks are none, and a byte order mark is no part of a name.
-  train.write_text(text + '  \n' + ',' * 14 + '\n', encoding='utf-8-sig')
-  data = read(tmp_path, label_kind=kind, train_list=str(train))
-  assert len(data.train.records) == 4
 
 
 def test_numbers_without_a_class(root, tmp_path):
