@@ -83,7 +83,7 @@ class Tokenizer:
       context_length: int | None = None,
       truncate: bool = False,
   ) -> np.ndarray:
-    """Returns the ids of texts, between the start and end ids, padded with zeros.
+    """Returns the ids of texts between start and end ids, padded with zeros.
 
     Args:
       texts: any strings; cleaned here.
