@@ -92,7 +92,8 @@ def own_classes(
   Raises:
     UserError: nothing names the classes, or numbers and folders disagree.
   """
-  given = names.get(listing.split) or names.get(listing.role) or names.get('')
+  keys = (listing.split or listing.role, listing.role, '')
+  given = next((names[key] for key in keys if key in names), None)
   if given:
     return Classes.given(given, 'data.class_names')
   try:

@@ -16,8 +16,8 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from concurrent.futures import TimeoutError
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import spawn
 from typing import Any
@@ -86,6 +86,18 @@ def run(
     else:
       _used[process] = used
       return result
+
+
+def run_all(
+    function: Callable, tasks: Iterable[tuple], workers: int = 0
+) -> Iterator[Any]:
+  """Yields what `run` returns for each task's arguments, in order."""
+
+  def one(task):
+    return run(function, *task, workers=workers)
+
+  with ThreadPoolExecutor(number(workers)) as threads:
+    yield from threads.map(one, tasks)
 
 
 def cpu_seconds() -> float:

@@ -169,16 +169,7 @@ def _dense(kernel: jax.Array):
 
 
 def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
-  """Adds what the adapter makes of the patches; the class token stays.
-
-  Args:
-    own: 'fc1', 'conv', 'fc2', each with 'kernel' and 'bias'.
-    x: [B*T, 1 + S, D], S a square.
-    num_frames: T.
-
-  Source: ST-Adapter, video_models/clip_vit.py, Adapter.
-  Differs: none.
-  """
+  """Adds what the adapter makes of the patches of x [B*T, 1 + S, D]."""
 
   def dense(y, name):
     leaves = jax.tree.map(lambda leaf: leaf.astype(x.dtype), own[name])

@@ -166,7 +166,7 @@ def make(
 
   @jax.jit
   def init(rng):
-    # Split twice, so that weights are those of earlier versions.
+    # Split twice, as ever: the weights of a seed stay.
     rng = jax.random.split(jax.random.split(rng)[0])[0]
     own = head.init(rng, backbones.num_frames, clip.sizes.embed_dim)
     return own | {'scale': jnp.ones(1)}
@@ -242,15 +242,7 @@ def make(
 
 
 def _changed_colours(clips: jax.Array, rng: jax.Array) -> jax.Array:
-  """Makes 3 clips in 10 grey and changes the colours of all.
-
-  Args:
-    clips: [E, Q, T, H, W, 3] in 0..255.
-    rng: the key.
-
-  Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
-  Differs: none.
-  """
+  """Makes 3 clips in 10 grey, changes the colours of all [E, Q, ...]."""
   keys = jax.random.split(rng)
   shape = (*clips.shape[:2], 1)  # the same for all frames
   x = clips.astype(jnp.float32) / 255

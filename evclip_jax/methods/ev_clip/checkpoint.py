@@ -104,7 +104,11 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
   sizes = infer(plain)
-  return convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
+  found = convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
+  if 'text_prompt_learner.ctx' not in plain:
+    return found
+  note = 'its trained words (text_prompt_learner.ctx) are left out'
+  return dataclasses.replace(found, notes=(*found.notes, note))
 
 
 def to_original(

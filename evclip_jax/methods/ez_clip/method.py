@@ -222,14 +222,7 @@ def make(
 
 
 def _texts_of_clips(encode, tokens, label, rngs) -> jax.Array:
-  """The embeddings [B, E] of one text for each clip.
-
-  Args:
-    encode: [n, L] -> [n, E].
-    tokens: [M, K, L].
-    label: [B].
-    rngs: draws a template for each clip; None takes the first.
-  """
+  """Embeds one text for each clip, [B, E], of a template drawn by `rngs`."""
   templates, num_classes, length = tokens.shape
   rows = label
   if templates > 1 and rngs is not None:
@@ -243,7 +236,7 @@ def _texts_of_clips(encode, tokens, label, rngs) -> jax.Array:
 
 
 def _mean_probability(scale, video, classes) -> jax.Array:
-  """Log of the class probabilities' mean over templates, [B, K]."""
+  """Returns logs of class probabilities, averaged over templates, [B, K]."""
   bank = base.normalise_rows(classes)
   cosines = jnp.einsum('be,mke->mbk', base.normalise_rows(video), bank)
   each = jax.nn.log_softmax(scale * cosines)

@@ -199,8 +199,7 @@ def prompt_tokens(
   Args:
     x: [B*T, N, D] the tokens of every frame, class token first.
     vectors: [T, D].
-    attend: the block's.
-    reweigh: what happens to the attention probabilities.
+    attend, reweigh: see `hooks.Attend`.
 
   Returns:
     [B, T, D].

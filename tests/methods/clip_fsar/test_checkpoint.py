@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import convert
@@ -75,28 +75,6 @@ def test_what_is_not_a_checkpoint_is_refused(change, message):
   change(source)
   with pytest.raises(WeightsError, match=message):
     checkpoint.from_original(source)
-
-
-@pytest.mark.parametrize('kind', ['original', 'converted', 'trained'])
-def test_weights_fill_the_head_and_the_tower(tmp_path, kind):
-  flat = tree()
-  path = tmp_path / 'weights.safetensors'
-  if kind == 'converted':
-    own_file.write(path, own_file.SEVERAL, flat, HEAD, {})
-  else:
-    tensors = flat if kind == 'trained' else checkpoint.to_original(flat)
-    own_file.write_tensors(path, tensors, {})
-  before = unflatten_dict(
-      {f'clip/{p}': x for p, x in small.flat(small.RESNET, 1).items()}
-      | {p: np.zeros_like(x) for p, x in flat.items() if 'method' in p}
-  , sep='/')
-  changed = ('method/.*', 'clip/visual/.*')
-  after = checkpoints.load_trained(str(path), 'clip_fsar', before, changed)
-  after, before = (flatten_dict(x, sep='/') for x in (after, before))
-  for name, value in flat.items():
-    np.testing.assert_array_equal(after[name], value)
-  text = 'clip/text/text_projection'
-  np.testing.assert_array_equal(after[text], before[text])
 
 
 def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):

@@ -251,18 +251,3 @@ def test_running_statistics_do_not_know_the_number_of_devices(resnet):
     np.testing.assert_allclose(
         four[path], value, rtol=1e-4, atol=1e-5, err_msg=path
     )
-
-
-def test_frozen_batch_norms_are_left_alone(resnet):
-  backbones, params = resnet
-  method = clip_fsar.make(
-      dataclasses.replace(SMALL, batch_norm='frozen'), backbones, ()
-  )
-  params = params | {'method': method.init(jax.random.key(0))}
-  video = batch_lib.synthetic_episodes(1, 2, 1, 1, 2, 32, 3, 0)['video']
-  pixels = method.pixels(video, None)
-  run = jax.jit(method.video, static_argnums=(2, 3))
-  training, scoring = (run(params, pixels, None, t) for t in (True, False))
-  np.testing.assert_array_equal(training.frames, scoring.frames)
-  assert method.statistics == ()
-  assert not training.statistics

@@ -12,7 +12,6 @@ from evclip_jax.methods.batch_moments import BatchMoments, running
 from evclip_jax.methods.ev_clip import method as ev_clip
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.pixels import fold_time
-from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training.params import split
 from tests.methods import tiny
 from tests.models.test_clip_numbers import image_tower
@@ -81,34 +80,6 @@ def test_bfloat16_keeps_what_needs_it_in_float32():
       assert value.dtype == jnp.float32
   assert float(jnp.abs(masks[0] - masks[1]).mean()) < 0.01
   assert len(np.unique(masks[1])) > 10_000  # finer than bfloat16
-
-
-@pytest.mark.parametrize(
-    ('choice', 'train', 'active'),
-    [(True, True, True), (True, False, False), (False, True, False)],
-)
-def test_the_trunks_drop_path_is_a_choice(choice, train, active):
-  rngs, seen = {'drop_path': jax.random.key(5)}, []
-
-  class Recorder(VideoEncoder):
-
-    def features(self, params_encoder, video, drop_path_rng=None):
-      seen.append(drop_path_rng)
-      return super().features(params_encoder, video, drop_path_rng)
-
-  given = tiny.backbones(True)
-  method = ev_clip.make(
-      ev_clip.Settings(prompt='context', encoder_drop_path=choice),
-      dataclasses.replace(given, encoder=Recorder(tiny.ENCODER)), (),
-  )
-  params = tiny.params(True) | {
-      'method': jax.eval_shape(method.init, jax.random.key(0))
-  }
-  pixels = method.pixels(tiny.batch(1)['video'], None)
-  jax.eval_shape(
-      lambda params: method.video(params, pixels, rngs, train), params
-  )
-  assert seen == [rngs['drop_path'] if active else None]
 
 
 @pytest.mark.parametrize(

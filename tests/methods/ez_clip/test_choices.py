@@ -12,7 +12,6 @@ from evclip_jax.methods.ez_clip import method as ez_clip
 from evclip_jax.methods.ez_clip import towers
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.training import devices
 from tests.methods.ez_clip import ez_tiny
 
 # Of a generator that compiles fast.
@@ -71,23 +70,6 @@ def test_training_is_random_and_evaluation_is_not(unit):
   assert np.abs(first - plain).max() > 1e-3
   others = KEYS | {'drop_path': jax.random.key(3, impl='unsafe_rbg')}
   assert np.abs(run(params, pixels, others, True).clip - first).max() > 1e-3
-
-
-def test_random_masks_do_not_depend_on_the_number_of_devices():
-  method, params = ez_tiny.built('deep', drop_path=0.5, drop_unit='sample')
-  pixels = np.concatenate([ez_tiny.pixels(), -ez_tiny.pixels()])
-  # The generator of runs, which gives each device its part of the numbers.
-  keys = {'drop_path': jax.random.key(1), 'dropout': jax.random.key(2)}
-
-  def run(num_devices):
-    mesh = devices.make_mesh(num_devices)
-    video = jax.jit(
-        lambda x: method.video(params, x, keys, True).clip,
-        in_shardings=devices.batched(mesh),
-    )
-    return np.asarray(video(pixels))
-
-  np.testing.assert_allclose(run(4), run(1), atol=1e-4)
 
 
 @pytest.mark.slow
