@@ -15,6 +15,7 @@ import numpy as np
 
 from data_pipelines.loaders import clips, quiet_tensorflow
 from data_pipelines.video import pool
+from data_pipelines.video.read import VideoError
 
 Batch = dict[str, np.ndarray]
 _TYPES = {
@@ -53,6 +54,8 @@ class Rows:
     prefetch: batches read ahead.
     start, stop: the first batch and the one behind the last.
     fields: of a batch, beside 'video'.
+    instead: (row number, clips that cannot be read, why) -> the row that takes
+      their place, or None; without it such a clip is an error.
   """
 
   row: Callable[[int], Row]
@@ -63,6 +66,7 @@ class Rows:
   start: int = 0
   stop: int = 1 << 40
   fields: tuple[str, ...] = ('label', 'mask', 'index')
+  instead: Callable[[int, list[int], VideoError], Row | None] | None = None
 
 
 def as_dataset(rows: Rows, work: 'Work | None' = None):
@@ -117,16 +121,14 @@ class Work:
   def __init__(self, rows: Rows, raises: bool = True):
     self._rows, self.raises = rows, raises
     self._nothing = np.zeros(rows.spec.shape, np.uint8)
+    self._unread: dict[int, VideoError] = {}
     self.errors: dict[int, Exception] = {}
     self.closed = False
 
   def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
     """Returns the values of a row, the video first."""
     try:
-      row = Row() if self.closed else self._rows.row(int(number))
-      video = self._nothing
-      if row.reading is not None:
-        video = clips.read(row.reading, self._rows.workers)
+      row, video = self._read(int(number))
     except Exception as e:
       self.errors[int(number)] = e
       if self.raises:
@@ -134,6 +136,26 @@ class Work:
       row, video = Row(), self._nothing
     values = vars(row) | {'mask': row.reading is not None}
     return video, *(_TYPES[name](values[name]) for name in self._rows.fields)
+
+
+  def _read(self, number: int) -> tuple[Row, np.ndarray]:
+    row = Row() if self.closed else self._rows.row(number)
+    failed = []
+    while row.reading is not None:
+      try:
+        # What failed once is not tried again: it may take its time.
+        if row.index in self._unread:
+          raise self._unread[row.index]
+        return row, clips.read(row.reading, self._rows.workers)
+      except VideoError as e:
+        if self._rows.instead is None:
+          raise
+        self._unread[row.index] = e
+        failed.append(row.index)
+        row = self._rows.instead(number, failed, e)
+        if row is None:
+          raise
+    return row, self._nothing
 
 
 class Batches:
