@@ -23,7 +23,6 @@ from data_pipelines.loaders import quiet_tensorflow
 from data_pipelines.stores import tfds_builder
 from data_pipelines.stores.files import FileTree
 from data_pipelines.stores.tfds import UNLISTED, config_name
-from data_pipelines.stores.tfds_builder import Plan
 from data_pipelines.video.probes import Probe, probe_many
 
 _EPIC = 'epic_kitchens100_'
@@ -33,24 +32,12 @@ def define_flags():
   """Defines this command's flags; other commands have some of the same name."""
   flags.DEFINE_string('root', '', 'Folder of the official download.')
   flags.DEFINE_string('out', '', 'Folder to write to (data.tfds_dir).')
-  flags.DEFINE_list(
-      'splits', [], 'Official splits, such as 1,3; all whose lists are there.'
-  )
-  flags.DEFINE_string(
-      'kind', 'verb', 'Of EPIC-Kitchens-100: verb, noun or action.'
-  )
-  flags.DEFINE_enum(
-      'on_missing',
-      'error',
-      ['error', 'skip'],
-      'What to do if clips of the official lists are not there.',
-  )
-  flags.DEFINE_string(
-      'path_rule',
-      '',
-      "'REGEX=>REPLACEMENT' for the paths in the lists, where a mirror calls "
-      'clips otherwise (data.path_rule).',
-  )
+  flags.DEFINE_list('splits', [], 'Such as 1,3; all whose lists are there.')
+  flags.DEFINE_string('kind', 'verb', 'EPIC-Kitchens-100: verb, noun, action.')
+  ways = ['error', 'skip']
+  flags.DEFINE_enum('on_missing', 'error', ways, 'If listed clips are missing.')
+  rule = 'REGEX=>REPLACEMENT for the paths in the lists (data.path_rule).'
+  flags.DEFINE_string('path_rule', '', rule)
 
 
 def main(args: list[str]):
@@ -87,8 +74,7 @@ def build(
 
   Args:
     name: such as 'ucf101'.
-    root: the download.
-    out: folder to write to.
+    root, out: folder of the download, and folder to write to.
     on_missing: 'error', or 'skip' for clips of lists that are not there.
     rule: rewrites the paths in the lists (data.path_rule).
     splits: which ones; () = all whose lists are there.
@@ -108,13 +94,15 @@ def build(
     raise UserError(f'wanted one data set of {known}, found {name}.')
   what = datasets.describe(name, kind)
   out_dir = pathlib.Path(out).expanduser().absolute()
-  plans = _plans(what, root, on_missing, rule, splits, out_dir)
+  layout = description.find_layout(what, root, rule)
+  store = what.open_store(layout.videos)
+  plans = _plans(what, layout, store, on_missing, rule, splits, out_dir)
   quiet_tensorflow.load()
   import tensorflow as tf
   import tensorflow_datasets as tfds
 
-  probes = _probe(plans)
-  make, folders = tfds_builder.make(what, plans, probes), []
+  probes = _probe(store, plans)
+  make, folders = tfds_builder.make(what, store, plans, probes), []
   for config in plans:
     try:
       builder = make(
@@ -146,10 +134,10 @@ def build(
   return folders
 
 
-def _plans(what, root, on_missing, rule, splits, report_folder):
-  """Reads the lists of all splits: plans by the names of their configs."""
-  layout = description.find_layout(what, root, rule)
-  store = what.open_store(layout.videos)
+def _plans(
+    what, layout, store, on_missing, rule, splits, report_folder
+) -> tfds_builder.Plans:
+  """Reads the lists of all splits."""
   rewrite = locate.path_rule(rule, '--path_rule')
   plans = {}
   for split in splits or what.splits:
@@ -177,7 +165,7 @@ def _plans(what, root, on_missing, rule, splits, report_folder):
     _check_whole(store, lists)
     if not what.only_listed:
       lists += _unlisted(what, store, table, lists)
-    plans[config_name(split)] = Plan(store, list(table.raw), lists)
+    plans[config_name(split)] = table.raw, lists
   if not plans:
     raise UserError(
         f'the official lists of {what.title} were not found near '
@@ -206,21 +194,18 @@ def _unlisted(what, store, table, lists) -> list[ClipList]:
   return [ClipList(UNLISTED, tuple(records))] if records else []
 
 
-def _probe(plans: dict[str, Plan]) -> dict[str, Probe]:
+def _probe(store: FileTree, plans: tfds_builder.Plans) -> dict[str, Probe]:
   """Examines each file once; names and keys are the same on every machine."""
-  found = {
-      record.path: plan.store.media(record.path)
-      for plan in plans.values()
-      for clips in plan.lists
-      for record in clips.records
-  }
-  with tqdm(total=len(found), desc='check clips', unit='clip') as bar:
+  lists = (clips for _, some in plans.values() for clips in some)
+  paths = list(dict.fromkeys(r.path for x in lists for r in x.records))
+  with tqdm(total=len(paths), desc='check clips', unit='clip') as bar:
     probes = probe_many(
-        list(found.values()), progress=lambda *_: bar.update(1)
+        [store.media(path) for path in paths],
+        progress=lambda *_: bar.update(1),
     )
   return {
       path: dataclasses.replace(probe, name=path, key=f'tfds:{path}')
-      for path, probe in zip(found, probes, strict=True)
+      for path, probe in zip(paths, probes, strict=True)
   }
 
 

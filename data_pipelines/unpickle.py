@@ -21,11 +21,8 @@ class Refused(UserError):
 class Global:
   """What a pickle may name.
 
-  Attributes:
-    name: dotted name in the file.
-    make: builds the value of a call from its arguments; None for names that
-      are only mentioned, such as a dtype.
-    value: what a mention stands for, such as a numpy dtype.
+  `make` builds the value of a call; None for names that are only mentioned,
+  such as a dtype, which `value` stands for.
   """
 
   name: str
@@ -41,10 +38,8 @@ class Global:
 class Inert:
   """An object of the file's that is kept as data and never behaves.
 
-  Attributes:
-    name: dotted name of its class.
-    args: what it was made from.
-    state: its attributes.
+  `name` is that of its class, `args` what it was made from, `state` its
+  attributes.
   """
 
   __slots__ = ('args', 'name', 'state')
@@ -77,9 +72,6 @@ def read(
     stream: has `read` and `readline`; stands behind the pickle afterwards.
     find: (module, name) -> the global, or raises a UserError.
     persistent: what a persistent id stands for.
-
-  Returns:
-    Plain Python values, and what the globals make.
 
   Raises:
     Refused: a global or a call that is not allowed.
@@ -139,7 +131,13 @@ class _Reader(pickle._Unpickler):
       raise ValueError(f'attributes for a {type(target).__name__}')
 
   _base = pickle._Unpickler
-  dispatch = _base.dispatch | {
+  # Refused: objects by keywords, or by a number, which bypasses `find`; buffers
+  # of any size that the file says, or from elsewhere.
+  _refused = (
+      pickle.NEWOBJ_EX + pickle.EXT1 + pickle.EXT2 + pickle.EXT4
+      + pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER
+  )  # fmt: skip
+  dispatch = _base.dispatch | dict.fromkeys(_refused, refuse) | {
       pickle.NEWOBJ[0]: new,
       pickle.BUILD[0]: build,
       pickle.SETITEM[0]: _hashing(_base.load_setitem, lambda s: s[-2:-1]),
@@ -147,13 +145,4 @@ class _Reader(pickle._Unpickler):
       pickle.DICT[0]: _hashing(_base.load_dict, lambda s: s[::2]),
       pickle.ADDITEMS[0]: _hashing(_base.load_additems, list),
       pickle.FROZENSET[0]: _hashing(_base.load_frozenset, list),
-      # Objects by keywords; by a number, which bypasses `find`; buffers of any
-      # size that the file says, or from elsewhere.
-      pickle.NEWOBJ_EX[0]: refuse,
-      pickle.EXT1[0]: refuse,
-      pickle.EXT2[0]: refuse,
-      pickle.EXT4[0]: refuse,
-      pickle.BYTEARRAY8[0]: refuse,
-      pickle.NEXT_BUFFER[0]: refuse,
-      pickle.READONLY_BUFFER[0]: refuse,
   }

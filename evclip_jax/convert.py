@@ -122,14 +122,18 @@ def convert_file(
   _describe(file, found, verbose)
   converted = found.converted
   if to == 'jax':
-    noted = cache.metadata_of(Path(file.path), found.version)
-    noted |= cache.remarks(converted) | {'source_kind': found.kind}
+    noted = cache.metadata_of(Path(file.path), found.version, converted)
+    noted['source_kind'] = found.kind
     if converted.sizes is None and 'sizes' in file.metadata:
       noted['sizes'] = file.metadata['sizes']
     own_file.write(out, found.part, converted.flat, converted.sizes, noted)
   else:
     tensors = checkpoints.renamed(file, found, to, clip)
     noted = {'format': 'pt', 'source': source.name}
+    if found.part == 'clip' and not converted.assumed:
+      said = ('activation', 'vision_heads', 'text_heads')
+      said = {name: getattr(converted.sizes, name) for name in said}
+      noted[networks.SAID] = json.dumps(said)
     own_file.write_tensors(out, tensors, noted)
   print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
 

@@ -1,14 +1,12 @@
 """The convert command, from a file to a file."""
 
 import dataclasses
-import os
-import pickle
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
 from data_pipelines.errors import UserError
 from evclip_jax import convert
@@ -78,14 +76,6 @@ def test_what_is_ignored_is_counted_and_shown(run, source, tmp_path):
   assert '1 batch norms of its frozen CLIP drift' in text
 
 
-def test_verbose_lists_all(run, source, tmp_path):
-  out = tmp_path / 'o.safetensors'
-  _, text, _ = run(source('omnivore'), out, verbose=True)
-  for name in states.trunk_state():
-    assert f'    {name} -> ' in text
-  assert 'more' not in text
-
-
 def test_not_finite_numbers_are_reported(run, tmp_path):
   tensors = states.openai_state()
   tensors['visual.proj'] = np.full_like(tensors['visual.proj'], np.nan)
@@ -140,68 +130,6 @@ def test_an_own_file_keeps_its_sizes(run, tmp_path):
   assert found.sizes == sizes
 
 
-def test_an_existing_file_needs_force(run, source, tmp_path):
-  out = tmp_path / 'out.safetensors'
-  out.write_text('precious')
-  status, _, err = run(source('omnivore'), out)
-  assert status == 2
-  assert '--force' in err
-  assert out.read_text() == 'precious'
-  assert run(source('omnivore'), out, force=True)[0] == 0
-  assert out.read_bytes()[:8] != b'precious'
-
-
-class Evil:
-
-  def __init__(self, marker):
-    self.marker = marker
-
-  def __reduce__(self):
-    return os.system, (f'touch {self.marker}',)
-
-
-def bad_files(folder):
-  """Name -> content of a file to refuse, and a word of the message."""
-  good = folder / 'good.safetensors'
-  safetensors.numpy.save_file(states.trunk_state(), good)
-  whole = good.read_bytes()
-  return {
-      'cut.safetensors': (whole[:-100], 'cut short'),
-      'empty.pt': (b'', 'is empty'),
-      'page.pt': (b'<html>', 'web page'),
-      'evil.pth': (pickle.dumps({'a': Evil(folder / 'marker')}), 'names'),
-      'text.pt': (b'something', 'not a weight file'),
-  }
-
-
-@pytest.mark.parametrize(
-    'name',
-    ['cut.safetensors', 'empty.pt', 'page.pt', 'evil.pth', 'text.pt'],
-)
-def test_bad_files_exit_with_2_and_write_nothing(name, run, tmp_path):
-  content, word = bad_files(tmp_path)[name]
-  path = tmp_path / name
-  path.write_bytes(content)
-  before = set(tmp_path.iterdir())
-  status, _, err = run(path, tmp_path / 'out.safetensors')
-  assert status == 2
-  assert str(path) in err
-  assert word in err
-  assert len(err.splitlines()) <= 3
-  assert set(tmp_path.iterdir()) == before
-
-
-def test_a_tensor_of_another_architecture(run, tmp_path):
-  tensors = states.openai_state()
-  del tensors['visual.transformer.resblocks.1.ln_2.bias']
-  path = tmp_path / 'part.npz'
-  np.savez(path, **tensors)
-  status, _, err = run(path, tmp_path / 'out.safetensors')
-  assert status == 2
-  assert err.startswith(f'{path}: 1 of ')
-  assert 'visual/transformer/resblocks.1/ln_2/bias' in err
-
-
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
@@ -218,42 +146,6 @@ def test_wrong_arguments_exit_with_2(args, message):
   assert 'Traceback' not in done.stderr
 
 
-def test_the_command(source, tmp_path):
-  out = tmp_path / 'out.safetensors'
-  done = command(source('omnivore'), f'--out={out}')
-  assert done.returncode == 0, done.stderr
-  assert 'an Omnivore video trunk' in done.stdout
-  assert out.exists()
-
-
-@pytest.mark.parametrize(
-    ('out', 'message'),
-    [
-        ('x.bin', 'must end in .safetensors'),
-        ('no/such/x.safetensors', 'does not exist'),
-    ],
-)
-def test_wrong_places(out, message, run, source, tmp_path):
-  status, _, err = run(source('omnivore'), tmp_path / out)
-  assert status == 2
-  assert message in err
-
-
-def test_the_source_is_not_overwritten(run, tmp_path):
-  path = tmp_path / 'a.safetensors'
-  safetensors.numpy.save_file(states.trunk_state(), path)
-  status, _, err = run(path, path, force=True)
-  assert status == 2
-  assert 'is the source' in err
-
-
-def test_scenic_is_for_clip(run, source, tmp_path):
-  out = tmp_path / 'out.safetensors'
-  status, _, err = run(source('omnivore'), out, to='scenic')
-  assert status == 2
-  assert 'an Omnivore video trunk' in err
-
-
 def test_what_a_clip_computes_is_said_and_kept(run, source, tmp_path, capsys):
   path, out = source('open-clip'), tmp_path / 'out.safetensors'
   status, text, _ = run(path, out)
@@ -265,8 +157,65 @@ def test_what_a_clip_computes_is_said_and_kept(run, source, tmp_path, capsys):
     load.load_clip('', str(out))
   said = {'activation': 'gelu', 'vision_heads': 4}
   assert run(path, out, force=True, **said)[0] == 0
-  assert load.load_clip('', str(out)).sizes == dataclasses.replace(
-      small.VIT, **said
-  )
-  status, _, err = run(source('omnivore'), out, force=True, **said)
-  assert status == 2 and 'are for CLIP' in err
+  back = tmp_path / 'back.safetensors'
+  assert run(out, back, to='torch-names')[0] == 0
+  for file in (out, back):
+    sizes = load.load_clip('', str(file)).sizes
+    assert sizes == dataclasses.replace(small.VIT, **said)
+
+
+def spoil(tensors):
+  del tensors['visual.transformer.resblocks.1.ln_2.bias']
+  return tensors
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'', 'is empty'),
+        (b'<html>', 'web page'),
+        (b'something', 'not a weight file'),
+        (spoil(states.openai_state()), r'1 of .*resblocks\.1/ln_2/bias'),
+        ({'a': np.zeros(2)}, 'of no model this project knows'),
+    ],
+)
+def test_bad_files_exit_with_2_and_write_nothing(
+    content, message, run, tmp_path
+):
+  path = tmp_path / 'source.npz'
+  if isinstance(content, dict):
+    np.savez(path, **content)
+  else:
+    path.write_bytes(content)
+  status, _, err = run(path, tmp_path / 'out.safetensors')
+  assert status == 2
+  assert str(path) in err and re.search(message, err)
+  assert len(err.splitlines()) <= 3
+  assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ('out', 'options', 'message'),
+    [
+        ('x.bin', {}, 'must end in .safetensors'),
+        ('no/such/x.safetensors', {}, 'does not exist'),
+        ('there.safetensors', {}, '--force'),
+        ('x.safetensors', {'to': 'scenic'}, 'an Omnivore video trunk'),
+        ('x.safetensors', {'clip': 'a.pt'}, 'is for --to=torch-names'),
+        ('x.safetensors', {'activation': 'gelu'}, 'are for CLIP'),
+    ],
+)
+def test_what_cannot_be_done(out, options, message, run, source, tmp_path):
+  (tmp_path / 'there.safetensors').write_text('precious')
+  status, _, err = run(source('omnivore'), tmp_path / out, **options)
+  assert status == 2 and message in err
+  assert (tmp_path / 'there.safetensors').read_text() == 'precious'
+
+
+def test_force_replaces_but_not_the_source(run, source, tmp_path):
+  out = tmp_path / 'out.safetensors'
+  out.write_text('old')
+  assert run(source('omnivore'), out, force=True, verbose=True)[0] == 0
+  assert out.read_bytes()[:3] != b'old'
+  status, _, err = run(out, out, force=True)
+  assert status == 2 and 'is the source' in err

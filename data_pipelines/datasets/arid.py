@@ -28,7 +28,7 @@ _GRAMMAR = 'columns with tabs between them, the last two <label> and <path>'
 
 
 def class_of(key: str) -> str:
-  """The class of a clip: its folder's; in a flat folder, its file's."""
+  """Returns the class of a clip: its folder's; in a flat folder, its file's."""
   folder, _, name = key.rpartition('/')
   folder = folder.rsplit('/', 1)[-1]
   if folder in CLASSES:
@@ -92,23 +92,14 @@ DESCRIPTION = Description(
     splits=(1, 2),
     roles=('train', 'val', 'test'),
     video_places=(
-        'clips_v1.5',
-        'ARID_v1_5_211015/clips_v1.5',
-        'arid/ARID_v1_5_211015/clips_v1.5',
-        'clips',
-        'videos',
-        '.',
-    ),
+        'clips_v1.5', 'ARID_v1_5_211015/clips_v1.5',
+        'arid/ARID_v1_5_211015/clips_v1.5', 'clips', 'videos', '.',
+    ),  # fmt: skip
     list_places=(
-        'list_cvt',
-        'ARID_v1_5_211015/list_cvt',
-        'arid/ARID_v1_5_211015/list_cvt',
-        'lists',
-        'splits',
-        '.',
-        # data.root may be the folder of the class folders itself.
+        'list_cvt', 'ARID_v1_5_211015/list_cvt',
+        'arid/ARID_v1_5_211015/list_cvt', 'lists', 'splits', '.',
         '../list_cvt',
-    ),
+    ),  # fmt: skip
     list_files=_list_files,
     read_classes=_read_classes,
     class_of=class_of,

@@ -85,7 +85,6 @@ def _novel(names: list[str], choice: str) -> set[int]:
 
 
 def _only(clips: ClipList, labels: list[int], name: str) -> ClipList:
-  """The clips of some classes, numbered anew."""
   new = {old: k for k, old in enumerate(labels)}
   kept = tuple(
       dataclasses.replace(r, label=new[r.label])

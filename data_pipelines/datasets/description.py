@@ -129,7 +129,7 @@ def find_layout(
   """
   base = files.check_root(root, what.wanted)
   videos = _first(base, what.video_places, what.has_videos)
-  if videos is None and path_rule and any(files.walk(base)):
+  if videos is None and path_rule and files.has_any(base):
     videos = base.resolve()
   if videos is None:
     places = [p for p in what.video_places if p != '.']

@@ -104,14 +104,9 @@ DESCRIPTION = Description(
     roles=('train', 'test'),
     video_places=('cropped_clips', 'egtea/cropped_clips', 'videos', '.'),
     list_places=(
-        'action_annotation',
-        'egtea/action_annotation',
-        'splits',
-        'lists',
-        '.',
-        # data.root may be the folder of the sessions itself.
+        'action_annotation', 'egtea/action_annotation', 'splits', 'lists', '.',
         '../action_annotation',
-    ),
+    ),  # fmt: skip
     list_files=lambda role, split: (f'{role}_split{split}.txt',),
     read_classes=_read_classes,
     class_of=_class_of,

@@ -84,7 +84,7 @@ def read(
       for name, keys in folders.items()
       if name not in given
   ]
-  _check_folders(root, parts, wholes)
+  _check_folders(store, parts, wholes)
 
   def table(listings):
     return _classes(data.class_names, listings, class_ofs)
@@ -194,7 +194,6 @@ def _below(store: files.FileTree, folder: str) -> list[str]:
 def _pool(
     store: files.FileTree, listings: Sequence[Listing], needed: bool
 ) -> list[str]:
-  """Clips in class folders that no list to score names."""
   scored = {item.clip for listing in listings for item in listing.items}
   keys = [k for k in store.keys if '/' in k and k not in scored]
   if not keys and needed:
@@ -203,11 +202,16 @@ def _pool(
   return keys
 
 
-def _check_folders(root: pathlib.Path, parts, wholes: Sequence[Listing]):
-  """Says which folders are no classes; refuses two names of one folder."""
+def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
+  """Says what is not used; refuses two names of one folder."""
   for listing in wholes:
-    top = root / parts.get(listing.role, '')
-    depth = len(top.relative_to(root).parts)
+    part = parts.get(listing.role, '')
+    top, depth = store.root / part, bool(part)
+    if unused := store.unused(part):
+      print(
+          f'note: {len(unused)} files in {top} are not known as videos and not '
+          f'used, such as {unused[0]}.'
+      )
     there = {item.clip.split('/')[depth] for item in listing.items}
     real, empty = {}, []
     for name in files.folders(top):
@@ -268,7 +272,6 @@ def _by_position(table: Classes, folders: list[str]) -> Classes:
 
 
 def _component(position: int) -> ClassOf:
-  """A function that takes one folder of a key."""
 
   def class_of(key: str) -> str:
     parts = key.split('/')

@@ -38,7 +38,7 @@ _CLIP_NAME = re.compile(
 
 
 def class_of(key: str) -> str:
-  """The class of a clip: its folder's; in other folders, its file's."""
+  """Returns the class of a clip: its folder's; in other folders, its file's."""
   folder, _, name = key.rpartition('/')
   folder = folder.rsplit('/', 1)[-1]
   match = _CLIP_NAME.fullmatch(name)
@@ -108,29 +108,15 @@ DESCRIPTION = Description(
     splits=(1, 2, 3),
     roles=('train', 'test'),
     video_places=(
-        'videos',
-        'video_data',
-        'hmdb51_org',
-        'HMDB51',
-        'hmdb51',
-        'hmdb51/video_data',
-        'hmdb51/videos',
-        'frames',
-        'rawframes',
-        '.',
-    ),
+        'videos', 'video_data', 'hmdb51_org', 'HMDB51', 'hmdb51',
+        'hmdb51/video_data', 'hmdb51/videos', 'frames', 'rawframes', '.',
+    ),  # fmt: skip
     list_places=(
-        'test_train_splits',
-        'testTrainMulti_7030_splits',
+        'test_train_splits', 'testTrainMulti_7030_splits',
         'test_train_splits/testTrainMulti_7030_splits',
-        'hmdb51/test_train_splits',
-        'splits',
-        'lists',
-        '.',
-        # data.root may be the folder of the class folders itself.
-        '../test_train_splits',
-        '../testTrainMulti_7030_splits',
-    ),
+        'hmdb51/test_train_splits', 'splits', 'lists', '.',
+        '../test_train_splits', '../testTrainMulti_7030_splits',
+    ),  # fmt: skip
     has_videos=file_tree.has_clips,
     list_files=lambda role, split: (f'*{_suffix(split)}',),
     read_list=_read_list,

@@ -1,4 +1,4 @@
-"""Kinetics-400, -600 and -100: ten seconds of YouTube films, by action.
+"""Kinetics-400, -600 and -100: ten seconds of YouTube videos, by action.
 
 Which of them it is, the lists in the folder say. Clips that have vanished from
 YouTube are normal here: see data.on_missing.
@@ -26,16 +26,13 @@ _HOMEPAGE = 'https://github.com/cvdfoundation/kinetics-dataset'
 _WORDS = {'train': ('train',), 'test': ('val', 'validate', 'validation')}
 _FORMS = (
     '{}.csv',
-    'kinetics_400_{}.csv',
-    'kinetics-400_{}.csv',
-    'kinetics_600_{}.csv',
-    'kinetics-600_{}.csv',
+    *(f'kinetics{mark}{n}_{{}}.csv' for n in (400, 600) for mark in '_-'),
     '{}.txt',
 )
 _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
 _CLASS_FILES = ('kinetics_400_labels.csv', 'kinetics_600_labels.csv')
 _ID = 11
-# A folder of pictures is called as its clip.
+# A folder of images is called as its clip.
 _FRAMES = re.compile(r'[\w-]{11}(_\d+_\d+)?')
 _REPLACEMENT = 'replacement'
 # A folder with one of these words in it does not name a class.
@@ -48,12 +45,12 @@ _NO_CLASS = re.compile(
 
 
 def class_of(key: str) -> str:
-  """The class folder of a clip, or ''."""
+  """Returns the class folder of a clip, or ''."""
   folder = key.rsplit('/', 2)[-2] if '/' in key else ''
   return '' if _NO_CLASS.fullmatch(folder) else folder
 
 
-class Films(files.FileTree):
+class Videos(files.FileTree):
   """The clips, found by the YouTube id in their names.
 
   `<id>_<start>_<end>.mp4`, the bare `<id>.mkv`, with class folders or without.
@@ -61,7 +58,7 @@ class Films(files.FileTree):
   """
 
   def find(self, path: str) -> str | None:
-    """The key of the clip a list means by `path`, or None.
+    """Returns the key of the clip a list means by `path`, or None.
 
     Raises:
       UserError: if several clips could be meant.
@@ -72,17 +69,14 @@ class Films(files.FileTree):
     return self._best(path, found)
 
   def find_by_name(self, path: str) -> str | None:
-    """The same: the YouTube id is enough."""
+    """Returns the same: the YouTube id is enough."""
     return self.find(path)
 
   def _best(self, path: str, found: list[str]) -> str | None:
     wanted = _stem(path)
-    # Other times of the same film are another clip.
-    fitting = [
-        k
-        for k in found
-        if _stem(k) in (wanted, wanted[:_ID]) or _REPLACEMENT in k
-    ]
+    # Other times of the same video are another clip.
+    same = wanted, wanted[:_ID]
+    fitting = [k for k in found if _stem(k) in same or _REPLACEMENT in k]
     if len(wanted) == _ID:
       fitting = found
     for prefers in (
@@ -109,9 +103,7 @@ class Films(files.FileTree):
 def _stem(path: str) -> str:
   name = path.rsplit('/', 1)[-1]
   stem, dot, suffix = name.rpartition('.')
-  return (
-      stem if dot and f'.{suffix.lower()}' in SUFFIXES else name
-  )
+  return stem if dot and f'.{suffix.lower()}' in SUFFIXES else name
 
 
 def _has_videos(folder: pathlib.Path) -> bool:
@@ -200,33 +192,21 @@ DESCRIPTION = Description(
     splits=(1,),
     roles=('train', 'test'),
     video_places=(
-        '.',
-        'k400',
-        'k600',
-        'kinetics400',
-        'kinetics600',
-        'kinetics-dataset/k400',
-        'kinetics-dataset/k600',
-        'frames',
+        '.', 'k400', 'k600', 'kinetics400', 'kinetics600',
+        'kinetics-dataset/k400', 'kinetics-dataset/k600', 'frames',
         'rawframes',
-    ),
+    ),  # fmt: skip
     list_places=(
-        'annotations',
-        '.',
-        'k400/annotations',
-        'k600/annotations',
-        'kinetics400',
-        'kinetics600',
-        'kinetics-dataset/k400/annotations',
-        'kinetics-dataset/k600/annotations',
-        '../annotations',
-    ),
+        'annotations', '.', 'k400/annotations', 'k600/annotations',
+        'kinetics400', 'kinetics600', 'kinetics-dataset/k400/annotations',
+        'kinetics-dataset/k600/annotations', '../annotations',
+    ),  # fmt: skip
     list_files=_list_files,
     read_classes=_read_classes,
     class_of=class_of,
     parse=_parse,
     has_videos=_has_videos,
-    open_store=Films,
+    open_store=Videos,
     class_files=_CLASS_FILES,
     only_listed=True,
     all_classes=True,

@@ -147,7 +147,6 @@ def _official_list(what, data, layout, role, split) -> Listing | None:
 
 
 def _stored_list(what, data, store, role, split) -> Listing | None:
-  """The same from a TFDS folder."""
   clips = store.official(role)
   if clips is None:
     if role == 'val':

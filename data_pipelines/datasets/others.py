@@ -55,10 +55,9 @@ class Other:
 
 
 def read(
-    data,
-    read_one: Callable[[Any, int], DataSet],
+    data, read_one: Callable[[Any, int], DataSet]
 ) -> Iterator[Other]:
-  """The lists that data.others names, one after the other.
+  """Yields the lists that data.others names.
 
   Args:
     data: config.data.
@@ -79,7 +78,8 @@ def read(
         found = read_one(_config(data, values, split), split)
       except UserError as e:
         raise UserError(f'data.others.{key}: {e}') from e
-      clips = _everything(found) if _is_bare(values) else found.tests['test']
+      bare = values['name'] == 'folder'
+      clips = _everything(found) if bare else found.tests['test']
       yield Other(
           dataclasses.replace(clips, name=name),
           found.own_names.get('test', found.class_names),
@@ -125,16 +125,11 @@ def _config(data, values: dict[str, Any], split: int):
   out.train_list = out.val_list = out.test_list = ''
   out.others = ml_collections.ConfigDict()
   out.tests = ml_collections.ConfigDict()
-  # A folder has no training list to go with a given one: the clips are only
-  # read, split in any way, and joined again.
-  key = 'train_list' if _is_bare(values) else 'test_list'
+  # All clips of a folder are scored. It has no training list to go with a given
+  # one: the clips are only read, split in any way, and joined again.
+  key = 'train_list' if values['name'] == 'folder' else 'test_list'
   out[key] = values['test_list'].replace(_SPLIT, str(split))
   return out.lock()
-
-
-def _is_bare(values: dict[str, Any]) -> bool:
-  """Whether the data set has no official lists: all of its clips are scored."""
-  return values['name'] == 'folder'
 
 
 def _everything(found: DataSet) -> ClipList:

@@ -26,7 +26,7 @@ _FILES = {
 
 
 def template(sentence: str) -> str:
-  """'Holding [something] next to [something]' without brackets."""
+  """Returns 'Holding [something] next to [something]' without brackets."""
   return ' '.join(sentence.replace('[', '').replace(']', '').split())
 
 
@@ -115,15 +115,10 @@ DESCRIPTION = Description(
     splits=(1,),
     roles=('train', 'test'),
     video_places=(
-        '20bn-something-something-v2',
-        'something-something-v2',
-        'SSv2/20bn-something-something-v2',
-        'videos',
-        'clips',
-        'frames',
-        'rawframes',
-        '.',
-    ),
+        '20bn-something-something-v2', 'something-something-v2',
+        'SSv2/20bn-something-something-v2', 'videos', 'clips', 'frames',
+        'rawframes', '.',
+    ),  # fmt: skip
     list_places=('labels', 'annotations', '.', '../labels', '../annotations'),
     list_files=lambda role, split: _FILES[role],
     read_classes=_read_classes,

@@ -19,7 +19,7 @@ _CLIP_NAME = re.compile(r'v_(.+)_g\d+_c\d+', re.IGNORECASE)
 
 
 def class_of(key: str) -> str:
-  """The class of a clip: its folder's, unless the file itself says another."""
+  """Returns a clip's class: its folder's, unless the file says another."""
   folder = key.rsplit('/', 2)[-2] if '/' in key else ''
   match = _CLIP_NAME.match(key.rsplit('/', 1)[-1])
   own = match.group(1) if match else ''
@@ -57,29 +57,17 @@ DESCRIPTION = Description(
     splits=(1, 2, 3),
     roles=('train', 'test'),
     video_places=(
-        'UCF-101',
-        'UCF-101-video',
-        'UCF101',
-        'ucf101_video/UCF-101-video',
-        'ucf101_video/UCF-101',
-        'UCF101/UCF-101',
-        'videos',
-        'frames',
-        'rawframes',
-        '.',
-    ),
+        'UCF-101', 'UCF-101-video', 'UCF101', 'ucf101_video/UCF-101-video',
+        'ucf101_video/UCF-101', 'UCF101/UCF-101', 'videos', 'frames',
+        'rawframes', '.',
+    ),  # fmt: skip
     list_places=(
-        'ucfTrainTestlist',
-        'ucf101_video/ucfTrainTestlist',
+        'ucfTrainTestlist', 'ucf101_video/ucfTrainTestlist',
         'UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist',
-        'UCF101/ucfTrainTestlist',
-        'splits',
-        'lists',
-        '.',
-        # data.root may be the folder of the class folders itself.
+        'UCF101/ucfTrainTestlist', 'splits', 'lists', '.',
         '../ucfTrainTestlist',
         '../UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist',
-    ),
+    ),  # fmt: skip
     has_videos=files.has_clips,
     list_files=lambda role, split: (f'{role}list{split:02d}.txt',),
     read_classes=_read_classes,

@@ -12,18 +12,11 @@ from collections.abc import Callable
 import numpy as np
 
 # Every action has tools of its own shape and colour, as real ones have.
-SKIN = (0.85, 0.62, 0.48)
-_WOOD = (0.5, 0.34, 0.2)
-_STEEL = (0.84, 0.87, 0.9)
-_DARK = (0.16, 0.15, 0.17)
-_FRAME = (0.2, 0.33, 0.62)
-_MAT = (0.08, 0.42, 0.3)
-_TRACK = (0.72, 0.52, 0.3)
-_PUMP = (0.55, 0.78, 0.15)
-_HANDLE = (0.72, 0.12, 0.12)
-_DESK = (0.45, 0.47, 0.52)
-_WATER = (0.15, 0.42, 0.65)
-_SLEEVE = (0.4, 0.15, 0.3)
+SKIN, _SLEEVE = (0.85, 0.62, 0.48), (0.4, 0.15, 0.3)
+_WOOD, _STEEL, _DARK = (0.5, 0.34, 0.2), (0.84, 0.87, 0.9), (0.16, 0.15, 0.17)
+_FRAME, _MAT, _TRACK = (0.2, 0.33, 0.62), (0.08, 0.42, 0.3), (0.72, 0.52, 0.3)
+_PUMP, _HANDLE = (0.55, 0.78, 0.15), (0.72, 0.12, 0.12)
+_DESK, _WATER = (0.45, 0.47, 0.52), (0.15, 0.42, 0.65)
 
 
 @dataclasses.dataclass
@@ -52,18 +45,16 @@ class Layer:
 def layer(shape, t, x, y, width, height=None, angle=0.0, colour=None, half=0):
   """Makes a layer from numbers or [T] arrays."""
   height = width if height is None else height
-  full = [np.broadcast_to(np.asarray(a, np.float32), t.shape)
-          for a in (x, y, width, height, angle)]  # fmt: skip
+  full = (np.asarray(a, np.float32) for a in (x, y, width, height, angle))
+  full = (np.broadcast_to(a, t.shape) for a in full)
   return Layer(shape, *full, colour=colour, half=half)
 
 
 def bar(t, x0, y0, x1, y1, thickness, colour):
   """Makes a straight bar between two points."""
   dx, dy = np.subtract(x1, x0), np.subtract(y1, y0)
-  return layer(
-      'bar', t, np.add(x0, x1) / 2, np.add(y0, y1) / 2,
-      np.hypot(dx, dy) / 2, thickness, np.arctan2(dy, dx), colour,
-  )  # fmt: skip
+  x, y, length = np.add(x0, x1) / 2, np.add(y0, y1) / 2, np.hypot(dx, dy) / 2
+  return layer('bar', t, x, y, length, thickness, np.arctan2(dy, dx), colour)
 
 
 def _wave(rng, slow, fast):
@@ -137,12 +128,11 @@ def rolling(rng, t, thing, size):
 def circling(rng, t, thing, size):
   omega, phase = _wave(rng, 0.5, 0.9)
   turn, radius = _side(rng) * omega * t + phase, 0.66
+  x, y = radius * np.cos(turn), radius * np.sin(turn)
   return [
       layer('hoop', t, 0, 0, radius * 1.2, colour=_TRACK),
       layer('disc', t, 0, 0, 0.2, colour=_TRACK),
-      layer(
-          thing, t, radius * np.cos(turn), radius * np.sin(turn), size * 0.95
-      ),
+      layer(thing, t, x, y, size * 0.95),
   ]
 
 

@@ -25,8 +25,7 @@ def read(
   Args:
     data: config.data. `root` is the folder of the videos. Lists of the user's
       own (train_list, val_list, test_list, tests) take the place of the demo's.
-    split: there is one.
-    report_folder, roles: as for a folder.
+    split, report_folder, roles: as for a folder.
 
   Raises:
     UserError: no root, or one that holds something else.
@@ -36,8 +35,7 @@ def read(
         'data.root is empty. Set --config.data.root to a folder for the '
         "demo's videos, such as runs/demo-films."
     )
-  workers = max(1, min(data.workers or 2, 4))
-  root = videos.write_demo(data.root, _PLANS[data.name], workers)
+  root = videos.write_demo(data.root, _PLANS[data.name], data.workers)
   data = ml_collections.ConfigDict(data.to_dict())
   data.root = str(root)
   data.class_names = data.class_names or str(root / 'classes.txt')

@@ -46,13 +46,12 @@ def clutter(domain: str, rng, t: np.ndarray) -> list[Layer]:
     x = x + rng.uniform(-0.1, 0.1) * np.sin(rng.uniform(1, 6) * t)
     shape = str(rng.choice(['disc', 'triangle', 'bar']))
     layers.append(layer(shape, t, x, y, size, angle=angle, colour=colour))
-  if domain == 'head':
-    for _ in range(2):
-      x, y = _aside(rng)
-      thing = str(rng.choice(list(OBJECTS)))
-      colour = COLOURS[str(rng.choice(list(COLOURS)))]
-      size, angle = rng.uniform(0.13, 0.2), rng.uniform(0, 6.3)
-      layers.append(layer(thing, t, x, y, size, angle=angle, colour=colour))
+  for _ in range(2 if domain == 'head' else 0):
+    x, y = _aside(rng)
+    thing = str(rng.choice(list(OBJECTS)))
+    colour = COLOURS[str(rng.choice(list(COLOURS)))]
+    size, angle = rng.uniform(0.13, 0.2), rng.uniform(0, 6.3)
+    layers.append(layer(thing, t, x, y, size, angle=angle, colour=colour))
   return layers
 
 
@@ -71,12 +70,12 @@ def front(domain: str, rng, t: np.ndarray) -> list[Layer]:
   y = low + _shake(rng, t, 0.12)
   skin = tuple(np.asarray(SKIN) * rng.uniform(0.6, 1.1))
   sleeve = tuple(rng.uniform(0.1, 0.7, 3))
+  elbow = x + side * 0.3, y + 0.4
   return [
       bar(t, side * 1.0 + 0 * x, 1.3 + 0 * y, x, y, 0.11, skin),
-      bar(t, side * 1.1 + 0 * x, 1.5 + 0 * y, x + side * 0.3, y + 0.4, 0.17,
-          sleeve),
+      bar(t, side * 1.1 + 0 * x, 1.5 + 0 * y, *elbow, 0.17, sleeve),
       layer('disc', t, x, y, 0.17, 0.14, 0.3, skin),
-  ]  # fmt: skip
+  ]
 
 
 def expose(domain: str, rng, noise, frames: np.ndarray) -> np.ndarray:
@@ -119,9 +118,8 @@ def expose(domain: str, rng, noise, frames: np.ndarray) -> np.ndarray:
 def _glow(rng, x, y):
   """A lamp away from the middle: a small white core in a warm halo."""
   turn = rng.uniform(0, 2 * np.pi)
-  distance = np.hypot(
-      (x - 0.75 * np.cos(turn)) * 1.33, y - 0.8 * np.sin(turn)
-  )
+  dx, dy = (x - 0.75 * np.cos(turn)) * 1.33, y - 0.8 * np.sin(turn)
+  distance = np.hypot(dx, dy)
   radius = rng.uniform(0.06, 0.12)
   halo = np.exp(-((distance / (radius * 3)) ** 2))[..., None]
   core = np.clip((radius - distance) * 25, 0, 1)[..., None]
@@ -131,8 +129,6 @@ def _glow(rng, x, y):
 
 def _blurred(frames, reach: int):
   """Averages over `reach` extra pixels to the side, as a moving camera does."""
-  if not reach:
-    return frames
   total = frames.copy()
   for k in range(1, reach + 1):
     total[:, :, k:] += frames[:, :, :-k]

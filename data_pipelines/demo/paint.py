@@ -30,13 +30,7 @@ class Camera:
 def place(layers: list[Layer], x: float, y: float, scale: float):
   """Moves layers from the stage [-1, 1] x [-1, 1] into the world."""
   return [
-      dataclasses.replace(
-          a,
-          x=a.x * scale + x,
-          y=a.y * scale + y,
-          width=a.width * scale,
-          height=a.height * scale,
-      )
+      _sized(a, a.x * scale + x, a.y * scale + y, scale, a.angle)
       for a in layers
   ]
 
@@ -47,18 +41,17 @@ def seen(layers: list[Layer], camera: Camera) -> list[Layer]:
   moved = []
   for a in layers:
     dx, dy = a.x - camera.x, a.y - camera.y
-    moved.append(
-        dataclasses.replace(
-            a,
-            x=camera.zoom * (cos * dx - sin * dy),
-            y=camera.zoom * (sin * dx + cos * dy),
-            width=a.width * camera.zoom,
-            height=a.height * camera.zoom,
-            # A wave's angle is its phase; waves roll too little to matter.
-            angle=a.angle if a.shape == 'wave' else a.angle + camera.angle,
-        )
-    )
+    x = camera.zoom * (cos * dx - sin * dy)
+    y = camera.zoom * (sin * dx + cos * dy)
+    # A wave's angle is its phase; waves roll too little to matter.
+    angle = a.angle if a.shape == 'wave' else a.angle + camera.angle
+    moved.append(_sized(a, x, y, camera.zoom, angle))
   return moved
+
+
+def _sized(a: Layer, x, y, scale, angle) -> Layer:
+  size = {'width': a.width * scale, 'height': a.height * scale}
+  return dataclasses.replace(a, x=x, y=y, angle=angle, **size)
 
 
 def paint(frames: np.ndarray, layers: list[Layer], actor) -> None:
@@ -66,7 +59,7 @@ def paint(frames: np.ndarray, layers: list[Layer], actor) -> None:
 
   Args:
     frames: float32 [T, H, W, 3] in [0, 1].
-    layers: in coordinates of the frame, see `seen`.
+    layers: as `seen` gives them.
     actor: RGB of layers whose colour is None.
   """
   for a in layers:
@@ -99,20 +92,16 @@ def _paint_one(frame, a: Layer, t: int, colour: np.ndarray) -> None:
   window = frame[y0:y1, x0:x1]
   if a.shape == 'bar':
     _blend(window, np.maximum(np.abs(px) - w, np.abs(py) - h), colour)
-    return
-  if a.shape == 'wave':
+  elif a.shape == 'wave':
     top = -h * (0.85 + 0.15 * np.sin(px * (9 / w) + a.angle[t]))
     _blend(window, np.maximum(top - py, np.abs(px) - w), colour)
-    return
-  u, v, unit = px / np.float32(w), py / np.float32(h), min(w, h)
-  if a.shape in PROPS:
-    _blend(window, PROPS[a.shape](u, v) * unit, colour)
-    return
-  for outline, tone in OBJECTS[a.shape]:
-    distance = outline(u, v)
-    if a.half:
-      distance = np.maximum(distance, -a.half * u)
-    _blend(window, distance * unit, np.minimum(colour * np.float32(tone), 1))
+  else:
+    u, v, unit = px / np.float32(w), py / np.float32(h), min(w, h)
+    for outline, tone in OBJECTS.get(a.shape) or ((PROPS[a.shape], 1),):
+      distance = outline(u, v)
+      if a.half:
+        distance = np.maximum(distance, -a.half * u)
+      _blend(window, distance * unit, np.minimum(colour * np.float32(tone), 1))
 
 
 def _blend(window, distance, colour) -> None:
@@ -122,10 +111,6 @@ def _blend(window, distance, colour) -> None:
 
 def background(rng, side: int) -> tuple[np.ndarray, float]:
   """Draws a muted wall of a random pattern.
-
-  Args:
-    rng: draws the pattern.
-    side: of the wall in pixels, about twice the height of a frame.
 
   Returns:
     float32 [side, side, 3] in [0, 1] and how far it is turned, in radians.
@@ -161,16 +146,12 @@ def _muted(rng) -> np.ndarray:
 def look(
     wall: np.ndarray, turn: float, camera: Camera, height: int, width: int
 ) -> np.ndarray:
-  """Returns the background as the camera sees it.
+  """Returns a wall as the camera sees it: float32 [T, height, width, 3].
 
   Args:
-    wall: [side, side, 3], its middle at world (0, 0).
-    turn: of the wall in the world, in radians.
+    wall, turn: of `background`; its middle is at world (0, 0).
     camera: where the camera looks.
     height, width: of a frame.
-
-  Returns:
-    float32 [T, height, width, 3], a new array.
   """
   x = np.arange(width, dtype=np.float32)[None] - (width - 1) / 2
   y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2

@@ -87,28 +87,16 @@ def draw_scene(
   return Scene(*pair, colour, domain, int(rng.integers(2**31)))
 
 
-def render(
-    scene: Scene,
-    frames: np.ndarray | range,
-    height: int = HEIGHT,
-    width: int = WIDTH,
-) -> np.ndarray:
-  """Draws frames of a scene.
+def render(scene: Scene, frames: np.ndarray | range) -> np.ndarray:
+  """Draws frames of a scene: uint8 [T, HEIGHT, WIDTH, 3], RGB.
 
-  Args:
-    scene: what to draw.
-    frames: [T] frame numbers at `FPS` frames per second, in any order. What a
-      frame shows does not depend on which others are asked for, up to the
-      sensor's noise.
-    height, width: in pixels.
-
-  Returns:
-    uint8 [T, height, width, 3], RGB.
+  The frames are numbered at `FPS` per second and may come in any order. What
+  one shows does not depend on the others, up to the sensor's noise.
   """
   t = np.asarray(frames, np.float32) / FPS
   camera, world, colour = _staged(scene, t)
-  wall, turn = paint.background(_rng(scene, 'wall'), 2 * height)
-  drawn = paint.look(wall, turn, camera, height, width)
+  wall, turn = paint.background(_rng(scene, 'wall'), 2 * HEIGHT)
+  drawn = paint.look(wall, turn, camera, HEIGHT, WIDTH)
   paint.paint(drawn, paint.seen(world, camera), colour)
   hand = domains.front(scene.domain, _rng(scene, 'front'), t)
   paint.paint(drawn, hand, colour)
@@ -118,16 +106,16 @@ def render(
 
 
 def portrait(scene: Scene, frame: int, side: int) -> np.ndarray:
-  """Draws a square around the object, cut from one frame of a scene.
+  """Draws a square around the object in one frame: uint8 [1, side, side, 3].
 
   Args:
     scene: what to draw.
     frame: its frame number.
-    side: in pixels, at most `HEIGHT`; the square stays inside the frame.
-
-  Returns:
-    uint8 [1, side, side, 3].
+    side: in pixels; the square stays inside the frame. 0 = the whole frame.
   """
+  drawn = render(scene, [frame])
+  if not side:
+    return drawn
   camera, world, _ = _staged(scene, np.asarray([frame], np.float32) / FPS)
   layers = paint.seen(world, camera)
   actor = next(layer for layer in layers if layer.colour is None)
@@ -135,7 +123,7 @@ def portrait(scene: Scene, frame: int, side: int) -> np.ndarray:
   y = float(actor.y[0]) * HEIGHT / 2 + HEIGHT / 2
   left = int(np.clip(x - side / 2, 0, WIDTH - side))
   top = int(np.clip(y - side / 2, 0, HEIGHT - side))
-  return render(scene, [frame])[:, top : top + side, left : left + side]
+  return drawn[:, top : top + side, left : left + side]
 
 
 def _staged(scene: Scene, t: np.ndarray):

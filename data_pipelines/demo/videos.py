@@ -10,12 +10,10 @@ night, some from the head. Every video is a scene of its own, so no test video
 is seen in training, nor another one of the same scene.
 """
 
-import concurrent.futures
 import dataclasses
-import functools
 import io
+import itertools
 import json
-import multiprocessing
 import os
 import pathlib
 
@@ -27,17 +25,13 @@ from data_pipelines import whole_file
 from data_pipelines.demo import scenes
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.video import pool
 
 NUM_FRAMES = 40
 # Good enough that the sensor's noise survives; a video is some 50 kB. Without
 # "mbtree=0" x264 writes other bytes each time it is run.
-_X264 = {
-    'crf': '22',
-    'preset': 'veryfast',
-    'threads': '1',
-    'g': '20',
-    'x264-params': 'mbtree=0',
-}
+_X264 = {'crf': '22', 'preset': 'veryfast', 'threads': '1', 'g': '20'}
+_X264 |= {'x264-params': 'mbtree=0'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,16 +53,16 @@ class Plan:
 
   def videos(self) -> dict[str, scenes.Scene]:
     """Returns every video's path below the root, in order, and its scene."""
-    parts = (('train', self.train), ('test', self.test))
-    return {
-        f'{domain}/{"_".join(pair)}/{part}_{n:02d}.mp4': scenes.draw_scene(
+    found = {}
+    for domain, pair, part in itertools.product(
+        scenes.DOMAINS, self.classes, ('train', 'test')
+    ):
+      for n in range(getattr(self, part)):
+        path = f'{domain}/{"_".join(pair)}/{part}_{n:02d}.mp4'
+        found[path] = scenes.draw_scene(
             self.seed, n, pair, domain, f'demo {part}'
         )
-        for domain in scenes.DOMAINS
-        for pair in self.classes
-        for part, count in parts
-        for n in range(count)
-    }
+    return found
 
   def lists(self) -> dict[str, ClipList]:
     """Returns the lists by the name of their file, without suffix."""
@@ -89,19 +83,16 @@ class Plan:
 
 
 def write_demo(
-    root: str | os.PathLike, plan: Plan, workers: int = 2
+    root: str | os.PathLike, plan: Plan, workers: int = 0
 ) -> pathlib.Path:
   """Renders what is missing of a demo folder.
 
   A folder of another plan is rendered anew. The files depend on the plan alone.
 
   Args:
-    root: the folder, made if need be.
+    root: the folder, made if need be; it is returned.
     plan: what to render.
-    workers: processes that render.
-
-  Returns:
-    The folder.
+    workers: processes that render, see `pool.number`.
 
   Raises:
     UserError: the folder holds something else, or cannot be written.
@@ -155,25 +146,14 @@ def encode(frames: np.ndarray) -> bytes:
 def _render(root: pathlib.Path, plan: Plan, workers: int):
   every = plan.videos()
   missing = [path for path in every if not (root / path).is_file()]
-  if not missing:
-    return
-  bar = tqdm.tqdm(
-      total=len(every),
-      initial=len(every) - len(missing),
-      desc='rendering the demo\'s videos',
-      unit='video',
-      mininterval=1,
-  )
-  # Spawned, as a fork would copy the state of whoever called.
-  spawn = multiprocessing.get_context('spawn')
-  with bar, concurrent.futures.ProcessPoolExecutor(workers, spawn) as pool:
-    job = functools.partial(_write_video, root)
-    drawn = [every[path] for path in missing]
-    for _ in pool.map(job, missing, drawn, chunksize=4):
+  tasks = [(root / path, every[path]) for path in missing]
+  done = pool.run_all(_write_video, tasks, workers)
+  bar = tqdm.tqdm(total=len(tasks), desc='render the demo', disable=not tasks)
+  with bar:
+    for _ in done:
       bar.update()
 
 
-def _write_video(root: pathlib.Path, path: str, scene: scenes.Scene):
-  (root / path).parent.mkdir(parents=True, exist_ok=True)
-  frames = scenes.render(scene, range(NUM_FRAMES))
-  whole_file.write(root / path, encode(frames))
+def _write_video(path: pathlib.Path, scene: scenes.Scene):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  whole_file.write(path, encode(scenes.render(scene, range(NUM_FRAMES))))

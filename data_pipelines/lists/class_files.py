@@ -28,9 +28,6 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
     gaps: whether ids may be left out, as in an official file cut to the
       classes there are; their names are ''.
 
-  Returns:
-    The names as they are written.
-
   Raises:
     UserError: the file is missing, empty, has a gap in its ids, or names a
       class twice.

@@ -53,12 +53,6 @@ def clean(name: str) -> str:
   word is split at its inner capitals, as the original does for UCF-101. All
   else stays: 'turn-on', 'Inspect/Read recipe'.
 
-  Args:
-    name: a raw class name.
-
-  Returns:
-    The name with single spaces and no surrounding space.
-
   Source: EV-CLIP, trainers/evoclip.py (underscores) and
     dassl/data/datasets/ucf101_video.py (capitals).
   Differs: a run of capitals stays together ('TVShow'), and nothing before the
@@ -161,10 +155,7 @@ def compact(
 
   Classes that the user gave stay as they are, but for numbers without a name.
 
-  Args:
-    classes: what labels refer to.
-    train: the training list; None keeps the classes that `others` have.
-    others: the lists to score.
+  Without a training list, the classes stay that the lists to score have.
 
   Returns:
     (names as prompts say them, training list, other lists).
@@ -215,12 +206,7 @@ def compact(
 
 
 def own(classes: Classes, clips: ClipList) -> ClipList:
-  """Returns a list with classes of its own: those it has clips of.
-
-  Args:
-    classes: what its labels refer to, if it has no classes of its own yet.
-    clips: the list.
-  """
+  """Returns a list with classes of its own: those it has clips of."""
   if clips.classes:
     return clips
   names, alone, _ = compact(classes, clips, [])

@@ -7,8 +7,8 @@ write down:
   # evclip_jax clip list 1
   # name: train, 3 clips
   cooking/a clip.mp4<TAB>0
-  films/day1.mp4<TAB>2<TAB>12.5<TAB>17
-  films/day1.mp4<TAB>2<TAB>frames 120:240
+  videos/day1.mp4<TAB>2<TAB>12.5<TAB>17
+  videos/day1.mp4<TAB>2<TAB>frames 120:240
 """
 
 import collections
@@ -33,11 +33,9 @@ class Item:
   Attributes:
     path: as written, with '/' for '\\'.
     label: a number, a class name, or None where the list has none.
-    start, end: seconds or None.
+    start, end: seconds; first, stop: frame numbers instead (`ClipRecord`).
     line: its number in the file, from 1; 0 = of no file.
-    first, stop: frame numbers from 0 instead of seconds, or None.
-    class_name: what the list calls the class beside its number; '' if it
-      does not.
+    class_name: what the list calls the class beside its number, if it does.
     clip: the key of its clip in the data, once it is found (see `locate`).
   """
 
@@ -57,9 +55,7 @@ class Listing:
   """A list file that has been read.
 
   Attributes:
-    file: where it was.
     key: the config key that named it, for messages.
-    items: its lines in order.
     role: what it is for: 'train', 'val', or a test list's name.
     first_number: the number of its first class, where the grammar says it.
     by_name: its paths are of somebody else's machine or lack suffixes: a clip
@@ -144,7 +140,7 @@ class ClipList:
 
   Attributes:
     name: 'train', 'val', 'test' or a test list's own name.
-    records: the clips. Their positions are what batches call 'index'.
+    records: the clips; their positions are what batches call 'index'.
     origin: where the list comes from, such as a file's name.
     classes: what its labels mean, as prompts say it, if they mean other
       classes than the training list's.

@@ -1,16 +1,11 @@
-"""K clips per class, drawn as the original draws them."""
+"""Draws K clips per class as the original draws them."""
 
 import dataclasses
-import os
-import pathlib
 import random
 from collections.abc import Sequence
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
-
-# How many broken clips a message names; a file has all of them.
-_SHOWN = 3
 
 
 def select(
@@ -20,7 +15,7 @@ def select(
     short: str = 'error',
     class_names: list[str] | None = None,
 ) -> ClipList:
-  """The few-shot training list.
+  """Returns the few-shot training list.
 
   A list that is a selection already comes back unchanged, unless a class has
   more than `shots` clips: one of EV-CLIP, or what a run wrote down. Any other
@@ -35,9 +30,6 @@ def select(
       there is (data.few_shot_short).
     class_names: for messages.
 
-  Returns:
-    The list itself, or a selection from it.
-
   Raises:
     UserError: a class has too few clips.
   """
@@ -46,12 +38,10 @@ def select(
     return clips
   few = [label for label, n in counts.items() if n < shots]
   if few and short == 'error':
-    name = class_names[few[0]] if class_names else f'label {few[0]}'
     raise UserError(
-        f'{len(few)} of {len(counts)} classes have fewer than '
-        f'data.shots={shots} training clips in {clips.origin}, such as '
-        f'{name!r} with {counts[few[0]]}.\n  Use fewer shots, or '
-        'data.few_shot_short=keep to train with what there is.'
+        f'{_too_few(few, counts, counts, shots, class_names)} in '
+        f'{clips.origin}.\n  Use fewer shots, or data.few_shot_short=keep to '
+        'train with what there is.'
     )
   if clips.selected and max(counts.values(), default=0) <= shots:
     return clips
@@ -69,9 +59,8 @@ def without_broken(
     shots: int,
     short: str = 'error',
     class_names: list[str] | None = None,
-    report_folder: str | os.PathLike | None = None,
 ) -> ClipList:
-  """A selection some of whose clips were left out (data.on_broken=skip).
+  """Returns a selection without its broken clips (data.on_broken=skip).
 
   No other clips are drawn in their place: a selection depends on the list and
   the seed, not on the state of the files.
@@ -81,10 +70,6 @@ def without_broken(
     kept: the same without the broken clips.
     broken: these, and why.
     shots, short, class_names: as for `select`.
-    report_folder: where 'broken.txt' goes if there are more than a few.
-
-  Returns:
-    `kept`; its origin says that clips are left out.
 
   Raises:
     UserError: a class has fewer than `shots` clips now, and `short` is
@@ -95,25 +80,24 @@ def without_broken(
   before, after = chosen.counts(), kept.counts()
   few = [k for k, n in before.items() if after.get(k, 0) < min(n, shots)]
   if few and short == 'error':
-    name = class_names[few[0]] if class_names else f'label {few[0]}'
-    first = ', '.join(record.key for record, _ in broken[:_SHOWN])
-    if len(broken) > _SHOWN:
-      first += ', ...'
-      if report_folder is not None:
-        report = pathlib.Path(report_folder) / 'broken.txt'
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(''.join(f'{r.key}\t{why}\n' for r, why in broken))
-        first += f' (all in {report})'
+    names = [record.key for record, _ in broken]
+    shown = ', '.join(names[:3]) + (', ...' if names[3:] else '')
     raise UserError(
-        f'{len(few)} of {len(before)} classes have fewer than '
-        f'data.shots={shots} training clips without the broken ones, such as '
-        f'{name!r} with {after.get(few[0], 0)}. Left out: {first}.\n  Replace '
-        'these clips, use another seed or fewer shots, or '
-        'data.few_shot_short=keep to train with what there is.'
+        f'{_too_few(few, before, after, shots, class_names)} without the '
+        f'broken ones: {shown}.\n  Replace these clips, use another seed or '
+        'fewer shots, or data.few_shot_short=keep to train with what there is.'
     )
   clips = 'clip' if len(broken) == 1 else 'clips'
   origin = f'{kept.origin}; {len(broken)} broken {clips} left out'
   return dataclasses.replace(kept, origin=origin)
+
+
+def _too_few(few, before, after, shots, class_names) -> str:
+  name = class_names[few[0]] if class_names else f'label {few[0]}'
+  return (
+      f'{len(few)} of {len(before)} classes have fewer than data.shots={shots} '
+      f'training clips, such as {name!r} with {after.get(few[0], 0)},'
+  )
 
 
 def draw(
@@ -121,13 +105,8 @@ def draw(
 ) -> list[ClipRecord]:
   """Draws `shots` records per label without replacement.
 
-  Args:
-    records: in list order; classes come in order of first appearance.
-    shots: at least 1. A class with fewer records keeps all, in order.
-    seed: of Python's generator.
-
-  Returns:
-    The selection, class after class.
+  Classes come in order of their first record; one with fewer records keeps all
+  in their order.
 
   Source: EV-CLIP, dassl/data/datasets/base_dataset.py,
     generate_fewshot_dataset, run right after random.seed(seed).

@@ -28,6 +28,10 @@ from data_pipelines.lists.clips import Item, Listing
 
 Lines = list[tuple[int, str]]
 
+_PLAIN = (
+    'path<TAB>label, path<TAB>label<TAB>start<TAB>end or '
+    'path<TAB>label<TAB>frames FIRST:STOP with label a number from 0'
+)
 _COLUMNS = ('path', 'label', 'start', 'end')
 _NUMBER = re.compile(r'([0-9]+)(?:\.0+)?')
 _PIECE = re.compile(r'frames (\d*):(\d*)')
@@ -49,9 +53,6 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
     file: the list, relative to the current folder or to `root`.
     key: the config key it came from.
     root: the data set's folder.
-
-  Returns:
-    The items in the order of the file.
 
   Raises:
     UserError: no such file, not a text, no clips in it, or a line that does
@@ -103,11 +104,7 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
 
 
 def listing(file: pathlib.Path, key: str, items, **values) -> Listing:
-  """Makes a listing.
-
-  Raises:
-    UserError: it has no items.
-  """
+  """Makes a listing; raises UserError if it has no items."""
   if not items:
     raise UserError(f'the list {file} ({key}) holds no clips.')
   return Listing(file, key, tuple(items), **values)
@@ -144,13 +141,7 @@ def _plain(path, lines: Lines) -> list[Item]:
     frames = _PIECE.fullmatch(fields[2]) if len(fields) == 3 else None
     label = _NUMBER.fullmatch(fields[1]) if len(fields) > 1 else None
     if not label or not fields[0] or len(fields) not in (2, 4) and not frames:
-      raise text.wrong(
-          path,
-          number,
-          'path<TAB>label, path<TAB>label<TAB>start<TAB>end or '
-          'path<TAB>label<TAB>frames FIRST:STOP with label a number from 0',
-          line,
-      )
+      raise text.wrong(path, number, _PLAIN, line)
     if frames:
       items.append(_piece(path, number, fields, int(label[1]), frames))
       continue
@@ -186,9 +177,8 @@ def _table(path, header, lines: Lines, delimiter) -> list[Item]:
     except csv.Error as e:
       raise UserError(f'{path}, line {number}: {e}.') from e
     if len(row) != len(header):
-      raise text.wrong(
-          path, number, f'{len(header)} columns as in line 1', line
-      )
+      wanted = f'{len(header)} columns as in line 1'
+      raise text.wrong(path, number, wanted, line)
     cell = {c: row[i].strip() for c, i in column.items()}
     if not cell['path'] or not cell['label']:
       raise UserError(f'{path}, line {number}: the path or the label is empty.')
@@ -232,12 +222,8 @@ def _words(path, lines: Lines) -> list[Item]:
   if odd:
     usual = next(i for i in items if (i.label is not None) == labelled)
     wanted = 'a path and a number' if labelled else 'a path only'
-    raise text.wrong(
-        path,
-        odd.line,
-        f'{wanted} as in line {usual.line}',
-        dict(lines)[odd.line],
-    )
+    wanted += f' as in line {usual.line}'
+    raise text.wrong(path, odd.line, wanted, dict(lines)[odd.line])
   if not labelled and all(re.search(r'[,;]', i.path) for i in items):
     raise UserError(
         f'{path}: a CSV needs a first line that names its columns, '
@@ -278,13 +264,8 @@ def _frame_list(path, lines: Lines) -> list[Item]:
   for number, line in lines:
     match = _FRAMES.fullmatch(line)
     if not match or not int(match[2]):
-      raise text.wrong(
-          path,
-          number,
-          'a folder of frames, their number and a label, as in most lines of '
-          'this list',
-          line,
-      )
+      wanted = 'a folder of frames, their number and a label, as in most lines'
+      raise text.wrong(path, number, wanted, line)
     folder = match[1].replace('\\', '/').rstrip('/')
     items.append(Item(folder, int(match[3]), line=number))
   return items
@@ -296,9 +277,8 @@ def _egtea_list(path, lines: Lines) -> list[Item]:
   for number, line in lines:
     match = re.fullmatch(r'\s*(\S+)\s+(\d+)(?:\s+\d+)*\s*', line)
     if not match:
-      raise text.wrong(
-          path, number, '<clip> <action number> <verb> <nouns>', line
-      )
+      wanted = '<clip> <action number> <verb> <nouns>'
+      raise text.wrong(path, number, wanted, line)
     session = '-'.join(match[1].split('-')[:3])
     items.append(Item(f'{session}/{match[1]}', int(match[2]), line=number))
   return items
@@ -327,12 +307,8 @@ def _episode_list(path, lines: Lines) -> tuple[str, list[Item]]:
   items = []
   for (number, line), match in zip(lines, matches, strict=True):
     if not match or match[1] != split:
-      raise text.wrong(
-          path,
-          number,
-          f'{split}<class>/<video id> or {split}<class>//<path>',
-          line,
-      )
+      wanted = f'{split}<class>/<video id> or {split}<class>//<path>'
+      raise text.wrong(path, number, wanted, line)
     clip = match['id'] or match['path'].replace('\\', '/')
     folder = clip.rsplit('/', 2)[-2] if '/' in clip else ''
     item = Item(clip, int(match[2]), line=number, class_name=folder)

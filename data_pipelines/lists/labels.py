@@ -87,15 +87,13 @@ def own_classes(
   CLIP-FSAR's train, val and test lists all begin with class 0, and mean other
   classes by it; so do EZ-CLIP's base and novel lists.
 
-  Args:
-    listing: the list, located.
-    names: see `class_files.read_per_list`.
-    class_ofs: as in `infer`.
+  `names` are those of `class_files.read_per_list`; `class_ofs` as in `infer`.
 
   Raises:
     UserError: nothing names the classes, or numbers and folders disagree.
   """
-  given = names.get(listing.split) or names.get(listing.role) or names.get('')
+  keys = (listing.split or listing.role, listing.role, '')
+  given = next((names[key] for key in keys if key in names), None)
   if given:
     return Classes.given(given, 'data.class_names')
   try:
@@ -121,11 +119,7 @@ def number(
 ) -> list[ClipList]:
   """Turns located lists into lists of clips with class numbers from 0.
 
-  Args:
-    listings: lists that share these classes.
-    classes: their classes.
-    class_of: tells the class of a clip.
-    repeats: whether a clip may be listed twice.
+  A clip may be listed twice with `repeats` only.
 
   Raises:
     UserError: an unknown class, a number out of range, numbers that contradict
@@ -180,11 +174,7 @@ def _meaning(
     class_of: ClassOf,
     folders: dict[str, int],
 ) -> dict[int, int]:
-  """What each number of a list stands for.
-
-  Published lists number the same classes in orders of their own, so where the
-  folders of a list's clips tell the classes, they decide.
-  """
+  """What each number of a list stands for by the folders of its clips."""
   numbered = [i for i in listing.items if isinstance(i.label, int)]
   votes = collections.defaultdict(dict)
   for item in numbered:

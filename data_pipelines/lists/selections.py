@@ -22,15 +22,8 @@ _OLD = re.compile(
     rb'[(]?[dl]p0\n|[}\])]q\x00|c[\w.]+\n\w+\n(p\d+\n|q\x00)'
 )
 _DAMAGE = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError),
+    *(RecursionError, TypeError, ValueError, pickle.UnpicklingError),
     struct.error,
 )
 
@@ -41,12 +34,7 @@ def is_pickle(data: bytes) -> bool:
 
 
 def check_text(path: pathlib.Path, data: bytes):
-  """Raises UserError for a pickle of a protocol that is not read.
-
-  Args:
-    path: the file.
-    data: its contents, which `is_pickle` is false for.
-  """
+  """Raises UserError for a pickle of a protocol that is not read."""
   if path.suffix in ('.pkl', '.pickle') or _OLD.match(data):
     raise UserError(
         f'{path} is not a text file, and as a pickle it is of an old protocol '
@@ -58,12 +46,7 @@ def check_text(path: pathlib.Path, data: bytes):
 def read(path, data: bytes) -> list[Item]:
   """Returns the clips of a selection in their order.
 
-  Args:
-    path: the file, for messages.
-    data: its contents.
-
-  Returns:
-    Items with absolute paths of the authors' machine, numbers and names.
+  Paths are those of the authors' machine; numbers come with names.
 
   Raises:
     UserError: a damaged pickle, one that names anything but such clips, or
@@ -120,7 +103,7 @@ def _item(path, number: int, clip) -> Item:
     )
   file = file.replace('\\', '/')
   first = stop = None
-  # EPIC-Kitchens: <video>+<first picture>+<last picture>, counted from 1.
+  # EPIC-Kitchens: <video>+<first image>+<last image>, counted from 1.
   if match := _PIECE.fullmatch(file):
     file, first, stop = match[1], max(int(match[2]) - 1, 0), int(match[3])
   return Item(

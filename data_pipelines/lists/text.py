@@ -29,12 +29,6 @@ def find(
 def read(file: pathlib.Path, key: str = '') -> str:
   """Returns a whole file as text, lines ended by newlines.
 
-  It may be in UTF-8, in UTF-16, or in Windows' cp1252, which is said in a note.
-
-  Args:
-    file: the file.
-    key: the config key that named it, for messages.
-
   Raises:
     UserError: the file cannot be read, or is not text.
   """
@@ -55,10 +49,7 @@ def read(file: pathlib.Path, key: str = '') -> str:
 def decode(data: bytes, name: str, quiet: bool = False) -> str | None:
   """Returns the text of a file's bytes; None if they are not text.
 
-  Args:
-    data: the bytes.
-    name: of the file, for the note if the encoding had to be guessed.
-    quiet: whether to leave the note out.
+  They may be UTF-8, UTF-16, or Windows' cp1252, which is said unless `quiet`.
   """
   if data.startswith(_UTF16):
     encodings = ('utf-16',)
@@ -94,11 +85,7 @@ def _tell_guess(name: str):
 
 
 def lines(file: pathlib.Path, key: str = '') -> list[tuple[int, str]]:
-  """Returns (number from 1, text) of all lines that are not blank.
-
-  Raises:
-    UserError: as `read`.
-  """
+  """Returns (number from 1, text) of all lines of a file, but blank ones."""
   return numbered(read(file, key))
 
 
@@ -114,11 +101,7 @@ def numbered(text: str) -> list[tuple[int, str]]:
 def cells(
     file: pathlib.Path, delimiter: str = ','
 ) -> Iterator[tuple[int, list[str]]]:
-  """Yields (line number, cells) of a CSV; rows of blank cells are left out.
-
-  Raises:
-    UserError: as `read`; or a line is no CSV.
-  """
+  """Yields (line number, cells) of a CSV; rows of blank cells are left out."""
   reader = csv.reader(
       io.StringIO(read(file)),
       delimiter=delimiter,
@@ -138,12 +121,8 @@ def rows(
 ) -> Iterator[tuple[int, dict[str, str]]]:
   """Yields (line number, {column: cell}) of a CSV with a line of columns.
 
-  Args:
-    file: the CSV.
-    wanted: columns that every row must have.
-
   Raises:
-    UserError: as `cells`; or a column is missing, or a row is cut short.
+    UserError: no CSV, a `wanted` column is missing, or a row is cut short.
   """
   found = cells(file)
   line, head = next(found, (1, []))

@@ -48,32 +48,28 @@ class Rows:
   Attributes:
     row: computes row number n; called by several threads.
     batch_size: rows of a batch.
-    start, stop: the first batch and the one behind the last.
     spec: of the clips.
-    fields: of a batch, beside 'video'.
     workers: processes that read, see `pool.number`.
     prefetch: batches read ahead.
+    start, stop: the first batch and the one behind the last.
+    fields: of a batch, beside 'video'.
   """
 
   row: Callable[[int], Row]
   batch_size: int
-  start: int
-  stop: int
   spec: clips.Spec
-  fields: tuple[str, ...] = ('label', 'mask', 'index')
   workers: int = 0
   prefetch: int = 2
+  start: int = 0
+  stop: int = 1 << 40
+  fields: tuple[str, ...] = ('label', 'mask', 'index')
 
 
 def as_dataset(rows: Rows, work: 'Work | None' = None):
   """Returns the `tf.data.Dataset` of the batches; reads nothing yet.
 
-  An element has 'video' uint8 [B, T, P, P, 3], 'label' int32 [B], 'mask'
-  float32 [B], 'index' int32 [B] and, in scoring, 'view' int32 [B].
-
-  Args:
-    rows: of the batches.
-    work: what computes a row; by default a new one.
+  An element has 'video' uint8 [B, T, P, P, 3] and of 'label', 'index' and
+  'view' int32 [B] and 'mask' float32 [B] those in `rows.fields`.
   """
   tf = quiet_tensorflow.load()
   pool.keep_memory()
@@ -114,11 +110,12 @@ class Work:
 
   Attributes:
     errors: what went wrong, by row number; TensorFlow keeps the text only.
+    raises: whether TensorFlow is told as well, and writes it to its log.
     closed: whether what is still asked for is of no interest.
   """
 
-  def __init__(self, rows: Rows):
-    self._rows = rows
+  def __init__(self, rows: Rows, raises: bool = True):
+    self._rows, self.raises = rows, raises
     self._nothing = np.zeros(rows.spec.shape, np.uint8)
     self.errors: dict[int, Exception] = {}
     self.closed = False
@@ -132,16 +129,11 @@ class Work:
         video = clips.read(row.reading, self._rows.workers)
     except Exception as e:
       self.errors[int(number)] = e
-      raise
-    values = {
-        'label': row.label,
-        'mask': float(row.reading is not None),
-        'index': row.index,
-        'view': row.view,
-    }
-    return video, *(
-        np.asarray(values[name], _TYPES[name]) for name in self._rows.fields
-    )
+      if self.raises:
+        raise
+      row, video = Row(), self._nothing
+    values = vars(row) | {'mask': row.reading is not None}
+    return video, *(_TYPES[name](values[name]) for name in self._rows.fields)
 
 
 class Batches:
@@ -153,14 +145,9 @@ class Batches:
   def __init__(
       self, rows: Rows, finish: Callable[[int, Batch], Batch] | None = None
   ):
-    """Starts nothing before the first batch is asked for.
-
-    Args:
-      rows: of the batches.
-      finish: makes what is given of a batch's number and its rows.
-    """
+    """Starts nothing yet; `finish` changes a batch, given its number."""
     self._rows, self._finish, self._next = rows, finish, rows.start
-    self._work = Work(rows)
+    self._work = Work(rows, raises=False)
     # The iterator of tf.data, in a list so that the finalizer can drop it.
     self._held: list[Iterator[Any]] = []
     self._given, self._waited, self._started = 0, 0.0, 0.0
@@ -180,15 +167,11 @@ class Batches:
       )
       self._started = time.perf_counter()
     now = time.perf_counter()
-    try:
-      batch = next(self._held[0])
-    except StopIteration:
-      raise
-    except Exception:
+    batch = next(self._held[0])
+    failed = min(list(self._work.errors), default=None)
+    if failed is not None and failed // self._rows.batch_size == self._next:
       self.close()
-      if self._work.errors:
-        raise self._work.errors[min(self._work.errors)] from None
-      raise
+      raise self._work.errors[failed]
     self._waited += time.perf_counter() - now
     self._given += self._rows.batch_size
     self._next += 1

@@ -19,9 +19,6 @@ from data_pipelines.loaders.dataset import Batch, Batches, Row, Rows
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.source import Source
 
-# Steps without end.
-_ENDLESS = 1 << 40
-
 
 @dataclasses.dataclass(frozen=True)
 class Loader:
@@ -89,7 +86,7 @@ class Loader:
       reading = clip_lib.train_clip(source, index, self.spec, generator)
       return Row(reading, source.records[index].label, index)
 
-    return self.rows(row, share, start_step)
+    return self.rows(row, share, start=start_step)
 
   def train_episodes(
       self,
@@ -123,15 +120,14 @@ class Loader:
       query = slot >= episodes.num_support
       return clip_lib.train_clip(source, clip, self.spec, generator, query)
 
-    return self.episodes(episodes, per_step, reading, start_step, _ENDLESS)
+    return self.episodes(episodes, per_step, reading, start=start_step)
 
   def episodes(
       self,
       episodes: EpisodeList,
       per_batch: int,
       reading: Callable[[int, int, int], clip_lib.Reading],
-      start: int,
-      stop: int,
+      **range_of_batches: int,
   ) -> Batches:
     """Returns batches of episodes with their pixels.
 
@@ -139,7 +135,7 @@ class Loader:
       episodes: which clips each is made of.
       per_batch: episodes over all processes.
       reading: (episode, place in it, clip) -> what to read.
-      start, stop: the first batch and the one behind the last.
+      **range_of_batches: start and stop of `Rows`.
     """
     share = self.share(per_batch, 'episodes', 'episodes.per_step')
     size = episodes.clips_per_episode
@@ -163,21 +159,12 @@ class Loader:
       video = rows['video'].reshape(*shape, *self.spec.shape)
       return {'video': video} | fields
 
-    return Batches(
-        self.rows(row, share * size, start, stop, fields=()), finish
-    )
+    rows = self.rows(row, share * size, fields=(), **range_of_batches)
+    return Batches(rows, finish)
 
-  def rows(
-      self,
-      row: Callable[[int], Row],
-      size: int,
-      start: int,
-      stop: int = _ENDLESS,
-      fields: tuple[str, ...] = ('label', 'mask', 'index'),
-  ) -> Rows:
+  def rows(self, row: Callable[[int], Row], size: int, **values) -> Rows:
     """Returns rows that are read as this loader does; see `Rows`."""
-    ways = self.workers, self.prefetch
-    return Rows(row, size, start, stop, self.spec, fields, *ways)
+    return Rows(row, size, self.spec, self.workers, self.prefetch, **values)
 
   def share(
       self, rows: int, what: str = 'clips', key: str = 'batch_size'
@@ -270,7 +257,9 @@ class EvalSet:
       return Row(self._reading(index, view), label, index, view)
 
     fields = 'label', 'mask', 'index', 'view'
-    return loader.rows(row, share, start, self.num_batches, fields)
+    return loader.rows(
+        row, share, start=start, stop=self.num_batches, fields=fields
+    )
 
   def batches(self) -> Iterator[Batch]:
     """Gives every clip once per view.
@@ -288,8 +277,7 @@ class EvalSet:
         self.episodes,
         self._per_batch,
         lambda episode, slot, clip: self._reading(clip),
-        0,
-        count,
+        stop=count,
     )
     with batches:
       yield from batches

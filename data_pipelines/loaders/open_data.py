@@ -42,6 +42,18 @@ class DataSets:
     """Returns the lists to score: 'val', if there is one, and the tests."""
     return ({'val': self.val} if self.val else {}) | self.tests
 
+  def counts(self) -> str:
+    """Returns '3 classes: 12 train, 6 test clips', and what is left out."""
+    train = {'train': self.train} if self.train else {}
+    lists = train | self.evals()
+    clips = ', '.join(f'{len(x)} {name}' for name, x in lists.items())
+    missing = sum(len(x.clips.missing) for x in lists.values())
+    broken = sum(map(len, self.skipped.values()))
+    gone = [f'{missing} missing'] if missing else []
+    gone += [f'{broken} broken'] if broken else []
+    gone = f' ({", ".join(gone)} left out)' if gone else ''
+    return f'{len(self.class_names)} classes: {clips} clips{gone}'
+
   def write_lists(self, folder: str | os.PathLike):
     """Writes every list in the plain form, and what was left out.
 
@@ -131,7 +143,6 @@ def open_data(
         data.shots,
         data.few_shot_short,
         names,
-        workdir,
     )
     sources[0] = dataclasses.replace(sources[0], clips=clips)
   others = {}
@@ -147,7 +158,7 @@ def open_data(
     found = _examine(other.store, [pair], data, cache_dir, workdir)
     sources, skipped = sources + found[0], skipped | found[1]
   by_name = {source.name: source for source in sources}
-  return DataSets(
+  sets = DataSets(
       train=by_name.get('train'),
       val=by_name.get('val'),
       tests={n: s for n, s in by_name.items() if n not in ('train', 'val')},
@@ -157,6 +168,8 @@ def open_data(
       ),
       skipped=skipped,
   )
+  print(sets.counts())
+  return sets
 
 
 def _examine(

@@ -28,16 +28,9 @@ class Names:
   """
 
   def __init__(
-      self,
-      keys: Iterable[str],
-      real: Callable[[str], str] = lambda key: key,
+      self, keys: Iterable[str], real: Callable[[str], str] = str
   ):
-    """Indexes the keys.
-
-    Args:
-      keys: paths of clips.
-      real: tells keys that are links to one file.
-    """
+    """Indexes the paths of clips; `real` tells links to one file."""
     self._keys = set(keys)
     self._real = real
     self._by_path = collections.defaultdict(list)
@@ -53,9 +46,7 @@ class Names:
   def find(self, path: str, by_name: bool = True) -> str | None:
     """Returns the key a list means by `path`, or None.
 
-    Args:
-      path: as the list has it.
-      by_name: whether its last parts may decide.
+    With `by_name`, its last parts may decide.
 
     Raises:
       UserError: if several clips could be meant.
@@ -96,19 +87,19 @@ class FileTree:
   counts_from: int | None = None
 
   def __init__(self, root: str | os.PathLike, by_name: bool = False):
-    """Reads nothing yet.
-
-    Args:
-      root: the folder.
-      by_name: whether lists may name files without their folders.
-    """
+    """Reads nothing yet; `by_name`: lists may name files without folders."""
     self.root = pathlib.Path(root).absolute()
     self._by_name = by_name
 
   @functools.cached_property
   def keys(self) -> list[str]:
     """All clips below the folder, sorted; hidden files and folders left out."""
-    return sorted(walk(self.root))
+    return sorted(key for key, clip in _walk(self.root) if clip)
+
+  def unused(self, folder: str = '') -> list[str]:
+    """Returns the files in folders below `folder` that are no clips, sorted."""
+    found = _walk(self.root / folder)
+    return sorted(key for key, clip in found if not clip and '/' in key)
 
   @functools.cached_property
   def _names(self) -> Names:
@@ -189,8 +180,13 @@ def _equal(keys: list[str], look) -> list[list[str]]:
   return [group for group in groups.values() if len(group) > 1]
 
 
-def walk(root: pathlib.Path) -> Iterable[str]:
-  """Yields the paths of all clips below `root`, relative to it, in no order.
+def has_any(root: pathlib.Path) -> bool:
+  """Returns whether there is a clip anywhere below `root`."""
+  return any(clip for _, clip in _walk(root))
+
+
+def _walk(root: pathlib.Path) -> Iterable[tuple[str, bool]]:
+  """(path relative to `root`, whether it is a clip) of all files in no order.
 
   A folder with numbered images and neither videos nor folders is one clip.
   """
@@ -208,14 +204,16 @@ def walk(root: pathlib.Path) -> Iterable[str]:
         names.remove(name)
       else:
         above[below] = (*reals, real)
-    found = [os.path.join(folder, n) for n in files if is_clip(n)]
-    if not found and not names and image_folder.are_frames(files):
-      found = [folder]
-    for full in found:
-      key = os.path.relpath(full, root).replace(os.sep, '/')
-      # The root itself is no clip of its own.
-      if key != '.':
-        yield key
+    below = os.path.relpath(folder, root).replace(os.sep, '/')
+    prefix = '' if below == '.' else f'{below}/'
+    clips = [name for name in files if is_clip(name)]
+    # The root itself is no clip of its own.
+    if prefix and not clips and not names and image_folder.are_frames(files):
+      yield below, True
+      continue
+    for name in files:
+      if not name.startswith('.'):
+        yield prefix + name, is_clip(name)
 
 
 def is_clip(name: str) -> bool:
@@ -254,14 +252,10 @@ def folders(root: pathlib.Path) -> list[str]:
 
 
 def check_root(root: str, wanted: str) -> pathlib.Path:
-  """Returns the data folder as a path.
-
-  Args:
-    root: data.root.
-    wanted: what should be in it and where to get it, for the message.
+  """Returns data.root as a path.
 
   Raises:
-    UserError: not set, or no such folder.
+    UserError: not set, or no such folder; the message ends with `wanted`.
   """
   if not root:
     raise UserError(f'data.root is not set. {wanted}')

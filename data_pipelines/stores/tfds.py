@@ -30,7 +30,7 @@ class TfdsStore:
     folder: where the shards are.
     keys: paths of all clips; pieces of one video have one path.
     class_names: raw names in label order.
-    counts_from: of stored pieces, frames count from the first one.
+    counts_from: as in `files.FileTree`; pieces count from their first frame.
   """
 
   counts_from: int | None = None
@@ -121,12 +121,7 @@ class TfdsStore:
 
 
 def describe(clips: ClipList, probes: Iterable[Probe]) -> dict[str, Any]:
-  """Returns what `metadata.json` says of a list; `TfdsStore` reads it.
-
-  Args:
-    clips: the list, in the order of the rows.
-    probes: of each of its clips.
-  """
+  """Returns what `metadata.json` says of a list and of each of its clips."""
   return {
       'from': clips.origin,
       'missing': list(clips.missing),

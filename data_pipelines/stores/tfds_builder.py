@@ -7,6 +7,7 @@ are: the bytes of a video file, or those of numbered images.
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,31 +22,21 @@ from data_pipelines.video.read import VideoError
 VERSION = '3.0.0'
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-  """What a config will hold.
-
-  Attributes:
-    store: the files.
-    class_names: raw names in label order.
-    lists: the clips of each TFDS split; label -1 = nothing tells the class.
-  """
-
-  store: FileTree
-  class_names: list[str]
-  lists: list[ClipList]
+# Of each config by its name: the raw class names in label order, and the clips
+# of each TFDS split (label -1 = nothing tells the class).
+Plans = dict[str, tuple[Sequence[str], list[ClipList]]]
 
 
-def make(what: Description, plans: dict[str, Plan], probes: dict[str, Probe]):
-  """Makes the builder class of a data set; needs TensorFlow.
+def make(
+    what: Description, store: FileTree, plans: Plans, probes: dict[str, Probe]
+):
+  """Makes the `tfds.core.GeneratorBasedBuilder` class of a data set.
 
   Args:
     what: the data set.
-    plans: what each config holds, by its name.
+    store: its files.
+    plans: what the configs will hold.
     probes: of all files, by their paths in the store.
-
-  Returns:
-    A `tfds.core.GeneratorBasedBuilder` class with one config for each plan.
   """
   import tensorflow_datasets as tfds
 
@@ -61,7 +52,7 @@ def make(what: Description, plans: dict[str, Plan], probes: dict[str, Probe]):
 
     def _info(self) -> tfds.core.DatasetInfo:
       # A class file may leave numbers out; names here have to be distinct.
-      names = plans[self.builder_config.name].class_names
+      names, _ = plans[self.builder_config.name]
       names = [name or f'class {k}' for k, name in enumerate(names)]
       encoded = tfds.features.Tensor(shape=(), dtype=np.object_)
       features = {
@@ -88,14 +79,11 @@ def make(what: Description, plans: dict[str, Plan], probes: dict[str, Probe]):
 
     def _split_generators(self, dl_manager):
       del dl_manager
-      plan = plans[self.builder_config.name]
-      self.info.metadata.update(class_names=plan.class_names, lists={})
-      return {
-          clips.name: self._generate_examples(plan.store, clips)
-          for clips in plan.lists
-      }
+      names, lists = plans[self.builder_config.name]
+      self.info.metadata.update(class_names=list(names), lists={})
+      return {clips.name: self._generate_examples(clips) for clips in lists}
 
-    def _generate_examples(self, store: FileTree, clips: ClipList):
+    def _generate_examples(self, clips: ClipList):
       # TFDS sorts by key, in memory for keys that share their first bits.
       step = 2**128 // len(clips.records)
       stored = []

@@ -42,13 +42,8 @@ def is_exact(
 ) -> bool:
   """Compares decord's frames, read forwards and in leaps, with PyAV's.
 
-  Args:
-    source: path or contents.
-    packets: of the file.
-    times: by which its frames are counted; None = by the decoder's order.
-
-  Returns:
-    True if a sample is equal and every key frame is stored where it is shown.
+  True if a sample is equal and every key frame is stored where it is shown.
+  `times` are those by which the frames are counted.
   """
   if packets.codec in _WRONG or packets.streams != 1 or packets.hidden:
     return False

@@ -197,9 +197,8 @@ def _look_at_places(source, found: Packets) -> dict[str, Any] | None:
   if None in found.times:
     return None
   # In the order of the screen, which is what is asked of the decoder below.
-  times = container.timeline(
-      sorted(found.times), found.container, found.codec
-  )
+  in_order = sorted(found.times)
+  times = container.timeline(in_order, found.container, found.codec)
   entries = [] if times is None else _spread(found, times)
   if len(entries) < 2:
     return None
@@ -211,19 +210,22 @@ def _look_at_places(source, found: Packets) -> dict[str, Any] | None:
     if stop - start > _MOST_FRAMES:
       return None
     looked.append((start, stop))
+    frames = _Frames()
     try:
-      frames = _stretch(source, times, start, stop)
+      for _, frame in pick(source, range(start, stop), times, (start,), 0):
+        frames.add(frame)
+    except SeekMissed:
+      return None
     except Unreadable as e:
       if not k:
         raise
       broken.append((start, stop, str(e)))
       continue
-    if frames is None:
+    if frames.times != times[start:stop].tolist():
       return None
-    if k < last:
-      jumped = _stretch(source, times, ends[k], stop)
-      if jumped is None or jumped.luma != frames.luma[ends[k] - start :]:
-        return None
+    after, luma = range(ends[k], stop), frames.luma[ends[k] - start :]
+    if not _same(source, after, times, luma, (ends[k],)):
+      return None
     beginning = beginning or frames
     dropped = _spare_frames(source, found, times, frames, start)
     spare |= set(dropped)
@@ -241,38 +243,14 @@ def _damaged(number: int) -> str:
   return f'it is damaged in frame {number}'
 
 
-def _stretch(source, times, start: int, stop: int) -> _Frames | None:
-  """Frames start..stop - 1 after a jump, or None if others come."""
-  out = _Frames()
-  wanted = times[start:stop].tolist()
-  with container.open_video(source) as (file, stream):
-    if start:
-      file.seek(wanted[0], stream=stream)
-    for frame in decode(file, stream):
-      # Hidden frames, and those of an open group that lead up to a key frame.
-      if frame.pts is not None and frame.pts < wanted[0]:
-        continue
-      # At the end, something is left behind the last packet.
-      if frame.is_corrupt or len(out.times) == len(wanted):
-        return None
-      out.add(frame)
-      if len(out.times) == len(wanted) and stop < len(times):
-        break
-  return out if out.times == wanted else None
-
-
 def _entry_points(source, found: Packets, times, luma) -> tuple[int, ...]:
   """Frame numbers from which decoding may start; jumps are tried on three."""
   chosen = _spread(found, times) if len(times) > SEEK_GAP else [0]
   if len(chosen) == 1:
     return ()
   for start in {chosen[1], chosen[len(chosen) // 2], chosen[-1]}:
-    wanted = [n for n in (start, start + 1) if n < len(times)]
-    try:
-      for n, frame in pick(source, wanted, times, (start,), gap=0):
-        if _luma(frame) != luma[n]:
-          return ()
-    except _FAILURES:
+    tried = range(start, min(start + _COMPARED, len(times)))
+    if not _same(source, tried, times, luma[start:], (start,)):
       return ()
   return tuple(chosen)
 
@@ -299,15 +277,19 @@ def _spare_frames(
   spare = (first + np.flatnonzero(frames.bidirectional)).tolist()
   if not spare or (times is None and found.codec not in _NO_PYRAMIDS):
     return []
-  wanted = range(first, first + len(frames.luma), _TRIED_STEP)
-  entries = (first,) if first else ()
+  tried = range(first, first + len(frames.luma), _TRIED_STEP)
+  entries, luma = (first,) if first else (), frames.luma[::_TRIED_STEP]
+  return spare if _same(source, tried, times, luma, entries, spare) else []
+
+
+def _same(source, wanted, times, luma, keyframes, spare=()) -> bool:
+  """Whether frames read by a short cut have the brightness that they should."""
+  known = dict(zip(wanted, luma, strict=False))
   try:
-    for n, frame in pick(source, wanted, times, entries, 0, spare):
-      if _luma(frame) != frames.luma[n - first]:
-        return []
+    chosen = pick(source, wanted, times, keyframes, 0, spare)
+    return all(_luma(frame) == known[n] for n, frame in chosen)
   except _FAILURES:
-    return []
-  return spare
+    return False
 
 
 def _luma(frame: av.VideoFrame) -> int:

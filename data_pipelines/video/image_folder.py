@@ -17,10 +17,9 @@ from PIL import Image, UnidentifiedImageError
 
 from data_pipelines.video.container import Unreadable, check_size
 
-CONTAINER = 'images'
 _FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP')
 _NUMBERED = re.compile(
-    r'(.*?)([0-9]{1,18})(\.jpg|\.jpeg|\.png|\.webp|\.bmp)', re.IGNORECASE
+    r'((?!\.).*?|)([0-9]{1,18})(\.jpg|\.jpeg|\.png|\.webp|\.bmp)', re.IGNORECASE
 )
 # Some tools write optical flow beside the images.
 _PREFERRED = ('frame_', 'img_')
@@ -36,14 +35,9 @@ _EMPTY, _CUT, _OTHER = 'it is empty', 'it is cut off', 'it is no image'
 _ZEROS = 'it is cut off, its end is zeros'
 
 
-def is_image(name: str) -> bool:
-  """Tells whether a file name is that of a numbered image."""
-  return not name.startswith('.') and _NUMBERED.fullmatch(name) is not None
-
-
 def are_frames(names: Iterable[str]) -> bool:
   """Tells whether a folder with these files in it may be a clip."""
-  some = itertools.islice(filter(is_image, names), _LEAST)
+  some = itertools.islice(filter(_NUMBERED.fullmatch, names), _LEAST)
   return sum(1 for _ in some) == _LEAST
 
 
@@ -89,7 +83,7 @@ def examine(folder: str) -> dict[str, Any]:
       'width': pixels.shape[1],
       'height': pixels.shape[0],
       'codec': 'mjpeg' if suffix.startswith('jp') else suffix,
-      'container': CONTAINER,
+      'container': 'images',
       'images': pattern,
       'first_image': first,
       'broken': tuple(broken),
@@ -130,8 +124,7 @@ def _series(names: Iterable[str]) -> tuple[str, int, int]:
   """(pattern for `str.format`, number of the first image, how many)."""
   groups = collections.defaultdict(dict)
   for name in names:
-    match = None if name.startswith('.') else _NUMBERED.fullmatch(name)
-    if match:
+    if match := _NUMBERED.fullmatch(name):
       prefix, digits, suffix = match.groups()
       groups[prefix, suffix][name] = digits
   if not groups:

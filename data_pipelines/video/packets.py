@@ -68,10 +68,27 @@ def missing_bytes(source: Source) -> int:
   Reads the lengths of the outermost pieces only. 0 stands for a complete file,
   or one that does not say how long it is.
   """
-  if isinstance(source, bytes):
-    return _missing(io.BytesIO(source), len(source))
-  with open(source, 'rb') as file:
-    return _missing(file, os.fstat(file.fileno()).st_size)
+  in_memory = isinstance(source, bytes)
+  with io.BytesIO(source) if in_memory else open(source, 'rb') as file:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] == b'RIFF':
+      length_of = _riff_length
+    elif head[:4] == b'\x1a\x45\xdf\xa3':
+      length_of = _ebml_length
+    elif head[4:8] in (b'ftyp', b'moov', b'mdat', b'wide', b'free', b'skip'):
+      length_of = _box_length
+    else:
+      return 0
+    end = 0
+    for _ in range(_MAX_PIECES):
+      file.seek(end)
+      length = length_of(file.read(16).ljust(16, b'\0'))
+      end += length
+      if not length or end >= size:
+        return end - size if length else 0
+  return 0
 
 
 def _demux(source) -> Packets:
@@ -138,33 +155,14 @@ def _check_complete(packets: Packets, missing_bytes: int):
   if packets.incomplete:
     raise Unreadable(f'it is damaged: {packets.incomplete} incomplete frames')
   # These containers state the duration first; others are measured by it.
-  if is_matroska or packets.container.startswith('mov'):
-    short = packets.duration - packets.reached
-    if short > max(0.25, packets.duration / _TOLERATED_PART):
-      raise Unreadable(
-          f'it is cut off: {packets.duration:.1f} s promised, '
-          f'{packets.reached:.1f} s there'
-      )
-
-
-def _missing(file, size: int) -> int:
-  head = file.read(12)
-  if head[:4] == b'RIFF':
-    length_of = _riff_length
-  elif head[:4] == b'\x1a\x45\xdf\xa3':
-    length_of = _ebml_length
-  elif head[4:8] in (b'ftyp', b'moov', b'mdat', b'wide', b'free', b'skip'):
-    length_of = _box_length
-  else:
-    return 0
-  end = 0
-  for _ in range(_MAX_PIECES):
-    file.seek(end)
-    length = length_of(file.read(16).ljust(16, b'\0'))
-    end += length
-    if not length or end >= size:
-      return end - size if length else 0
-  return 0
+  short = packets.duration - packets.reached
+  if (
+      is_matroska or packets.container.startswith('mov')
+  ) and short > max(0.25, packets.duration / _TOLERATED_PART):
+    raise Unreadable(
+        f'it is cut off: {packets.duration:.1f} s promised, '
+        f'{packets.reached:.1f} s there'
+    )
 
 
 def _riff_length(head: bytes) -> int:

@@ -1,9 +1,9 @@
 """Processes in which a decoder may crash or hang without harm.
 
-Clips are read and files are examined there: in threads, decoders would wait
-for each other and for the trainer at Python's lock, and what a file does to a
-decoder would happen to the trainer. The processes import neither JAX nor
-TensorFlow nor the program's main module, and end with the program.
+In threads, decoders would wait for each other and for the trainer at Python's
+lock, and what a file does to a decoder would happen to the trainer. The
+processes import neither JAX nor TensorFlow nor the program's main module, and
+end with the program.
 """
 
 import atexit
@@ -16,8 +16,8 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from concurrent.futures import TimeoutError
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import spawn
 from typing import Any
@@ -45,56 +45,6 @@ class WorkerDied(UserError):
   """The process that worked on a task crashed, or its time was over."""
 
 
-class Answer:
-  """A task that was handed to the processes."""
-
-  def __init__(self, task: tuple, workers: int, timeout: float | None):
-    self._task, self._workers, self._timeout = task, workers, timeout
-    self._future = self._start()
-
-  def result(self) -> Any:
-    """Waits for what the function returns, and raises what it raises.
-
-    Raises:
-      WorkerDied: the process crashed twice or its time was over. Time in which
-        the whole program stands still does not count.
-      RuntimeError: an error that is no UserError, with its traceback.
-    """
-    try:
-      return self._wait()
-    except (pebble.ProcessExpired, BrokenProcessPool):
-      # Perhaps what an earlier file did to the process showed only now.
-      self._future = self._start()
-    try:
-      return self._wait()
-    except pebble.ProcessExpired as e:
-      raise WorkerDied(_describe(e.exitcode)) from None
-    except BrokenProcessPool as e:
-      raise RuntimeError(f'processes that decode do not start: {e}') from e
-
-  def _start(self):
-    return _pool(self._workers).schedule(_work, args=self._task)
-
-  def _wait(self):
-    ticks = 0
-    while True:
-      try:
-        result, process, used = self._future.result(_TICK)
-      except TimeoutError:
-        if _ended.is_set():
-          raise WorkerDied('the program is ending') from None
-        ticks += self._future.running()
-        if self._timeout and ticks * _TICK >= self._timeout:
-          # Ends the process as well.
-          self._future.cancel()
-          raise WorkerDied(
-              f'it took longer than {self._timeout:.0f} s'
-          ) from None
-      else:
-        _used[process] = used
-        return result
-
-
 def number(workers: int) -> int:
   """Returns how many processes there are: 0 = one per core, up to 16."""
   if workers:
@@ -105,25 +55,49 @@ def number(workers: int) -> int:
   return min(os.cpu_count() or 1, _MOST)
 
 
-def submit(
+def run(
     function: Callable, *args, workers: int = 0, timeout: float | None = None
-) -> Answer:
-  """Hands a task to the processes, which are started when they are needed.
+) -> Any:
+  """Does a task in one of the processes, which are started when needed.
 
   Args:
     function: of a module, so that the processes can import it.
     *args: what it is called with; they and the result are pickled.
     workers: how many processes share the tasks, see `number`.
-    timeout: seconds, counted from the start of the work.
+    timeout: seconds from the start of the work. Time in which the program
+      stands still does not count.
+
+  Raises:
+    WorkerDied: the process crashed twice, or its time was over.
+    UserError: what the function raises.
+    RuntimeError: any other error, with its traceback.
   """
-  return Answer((function, args), number(workers), timeout)
+  for attempt in (1, 2):
+    future = _pool(number(workers)).schedule(_work, args=(function, args))
+    try:
+      result, process, used = _wait(future, timeout)
+    except pebble.ProcessExpired as e:
+      # Perhaps what an earlier file did to the process showed only now.
+      if attempt == 2:
+        raise WorkerDied(_describe(e.exitcode)) from None
+    except BrokenProcessPool as e:
+      if attempt == 2:
+        raise RuntimeError(f'processes that decode do not start: {e}') from e
+    else:
+      _used[process] = used
+      return result
 
 
-def run(
-    function: Callable, *args, workers: int = 0, timeout: float | None = None
-) -> Any:
-  """Does a task in one of the processes; see `submit` and `Answer.result`."""
-  return submit(function, *args, workers=workers, timeout=timeout).result()
+def run_all(
+    function: Callable, tasks: Iterable[tuple], workers: int = 0
+) -> Iterator[Any]:
+  """Yields what `run` returns for each task's arguments, in order."""
+
+  def one(task):
+    return run(function, *task, workers=workers)
+
+  with ThreadPoolExecutor(number(workers)) as threads:
+    yield from threads.map(one, tasks)
 
 
 def cpu_seconds() -> float:
@@ -183,6 +157,21 @@ def _pool(workers: int) -> pebble.ProcessPool:
     return pool
 
 
+def _wait(future: pebble.ProcessFuture, timeout: float | None) -> Any:
+  ticks = 0
+  while True:
+    try:
+      return future.result(_TICK)
+    except TimeoutError:
+      if _ended.is_set():
+        raise WorkerDied('the program is ending') from None
+    ticks += future.running()
+    if timeout and ticks * _TICK >= timeout:
+      # Ends the process as well.
+      future.cancel()
+      raise WorkerDied(f'it took longer than {timeout:.0f} s')
+
+
 def _prepare():
   """Makes a new process quiet, sparing, and mortal."""
   parent = multiprocessing.parent_process()
@@ -192,6 +181,9 @@ def _prepare():
     os._exit(1)
 
   threading.Thread(target=end_with_parent, daemon=True).start()
+  # Ctrl-C in the terminal is for the trainer.
+  if hasattr(os, 'setsid'):
+    os.setsid()
   # They are as many as there are cores.
   os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1')
   keep_memory()

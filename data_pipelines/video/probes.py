@@ -263,15 +263,14 @@ def _stat(path: str) -> tuple[str, int, str | None]:
     return '', 0, f'it cannot be opened ({getattr(e, "strerror", e)})'
   # A folder's time changes when a file in it comes or goes.
   key = f'{path}|{info.st_size}|{info.st_mtime_ns}'
+  size = info.st_size if stat.S_ISREG(info.st_mode) else 0
   if stat.S_ISDIR(info.st_mode):
-    return key, 0, None
+    return key, size, None
   if not stat.S_ISREG(info.st_mode):
-    return key, 0, 'it is not an ordinary file'
-  if not info.st_size:
-    return key, 0, _EMPTY
+    return key, size, 'it is not an ordinary file'
   if not os.access(path, os.R_OK):
-    return key, info.st_size, 'it may not be read (permissions)'
-  return key, info.st_size, None
+    return key, size, 'it may not be read (permissions)'
+  return key, size, None if size else _EMPTY
 
 
 def _remember(found: Probe, decoder: str):

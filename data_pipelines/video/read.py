@@ -102,43 +102,38 @@ def range_indices(
       broken.
   """
   check(probe)
-  if start is None and end is None:
-    check_frames(probe, 0, probe.num_frames)
-    return 0, probe.num_frames
-  if not probe.fps:
+  first, stop = 0, probe.num_frames
+  if not (probe.fps or start is end is None):
     raise VideoError(
         f'{probe.name} holds images, which do not say when they are shown: '
         'its pieces are given by frame numbers, not by seconds.'
     )
-  seconds = probe.seconds()
   # Lists round to milliseconds or less; a frame shown at 4/3 s belongs to a
   # range that begins at 1.3333.
-  slack = 0.01 / probe.fps
-  first = 0 if start is None else np.searchsorted(seconds, start - slack)
-  stop = len(seconds) if end is None else np.searchsorted(seconds, end - slack)
+  if start is not None:
+    first = int(np.searchsorted(probe.seconds(), start - 0.01 / probe.fps))
+  if end is not None:
+    stop = int(np.searchsorted(probe.seconds(), end - 0.01 / probe.fps))
   if stop <= first:
     raise VideoError(
         f'no frame of the video {probe.name} is shown between {start or 0} s '
         f'and {"its end" if end is None else f"{end} s"}: it lasts '
         f'{probe.duration:.2f} s.'
     )
-  check_frames(probe, int(first), int(stop))
-  return int(first), int(stop)
+  check_frames(probe, first, stop)
+  return first, stop
 
 
 def check_frames(probe: Probe, first: int, stop: int):
   """Raises VideoError unless the frames first..stop - 1 are there and sound."""
   check(probe)
   if not 0 <= first < stop <= probe.num_frames:
-    numbers = ''
-    if probe.images:
-      last = probe.first_image + probe.num_frames - 1
-      numbers = (
-          f' The numbers of its images run from {probe.first_image} to {last}.'
-      )
+    last, begin = probe.num_frames - 1, probe.first_image
     raise VideoError(
         f'cannot read the frames {first}:{stop} of the video {probe.name}: it '
-        f'has {probe.num_frames} frames, 0 to {probe.num_frames - 1}.{numbers}'
+        f'has {probe.num_frames} frames, 0 to {last}.'
+        + f' Its images run from {begin} to {begin + last}.'
+        * bool(probe.images)
     )
   for begin, end, fault in probe.broken:
     if begin < stop and first < end:

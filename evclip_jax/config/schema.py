@@ -22,8 +22,9 @@ KEYS = {
         'Values that go with others unless the command line sets them: '
         "{'when': {'clip.name': 'ViT-L/14'}, 'set': {'batch_size': 16}}."),
     'compare': Key((),
-        "Rows of a table, run one after the other: {'name': ..., 'method': "
-        "..., 'settings': {...}}. () = one run."),
+        "Rows of a table, run one after the other: {'name', 'method', "
+        "'settings', 'config'}. A row of another method has its recipe; then "
+        'come its settings and the keys of its config. () = one run.'),
     # ---- data
     **{f'data.{name}': key for name, key in settings.KEYS.items()},
     # ---- networks

@@ -1,9 +1,6 @@
 """The drawn world as training data: albums of images, and how they are seen."""
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
-import os
 import pathlib
 from collections.abc import Iterator
 
@@ -14,6 +11,7 @@ import tqdm
 
 from data_pipelines import randomness
 from data_pipelines.demo import scenes
+from data_pipelines.video import pool
 
 # The training pipeline's reading of a clip: 120 x 160 pixels are stretched to
 # 256 x 340, of which 224 x 224 are cropped.
@@ -38,10 +36,7 @@ class Album:
   ) -> Iterator[tuple[list[scenes.Scene], np.ndarray]]:
     """Yields B scenes and uint8 [B, 1, H, W, 3], shuffled in every epoch.
 
-    Args:
-      seed: of the order.
-      batch_size: B, at most N; the rest of an epoch is left out.
-      steps: how many batches.
+    The rest of an epoch that fills no batch is left out.
     """
     per_epoch = len(self.scenes) // batch_size
     for step in range(steps):
@@ -66,15 +61,12 @@ def make_album(
   """Draws an album, or opens one that was drawn before.
 
   Args:
-    stream: a name for this album; others hold other scenes.
-    seed: of the scenes.
+    stream, seed: albums of others hold other scenes.
     domains: drawn with equal chance.
     count: N images.
     folder: where the images are kept.
-    portrait_pixels: cut squares of this side around the object; 0 keeps the
-      whole frame.
-    workers: processes that draw, 0 = one per core; the album does not depend
-      on it.
+    portrait_pixels: see `scenes.portrait`.
+    workers: see `pool.number`.
   """
   classes = scenes.pretraining_classes()
   rng = randomness.generator(seed, stream)
@@ -93,23 +85,13 @@ def make_album(
     half_done = path.with_suffix('.partial')
     shape = (count, 1, side, portrait_pixels or scenes.WIDTH, 3)
     images = np.lib.format.open_memmap(half_done, 'w+', np.uint8, shape)
-    spawn = multiprocessing.get_context('spawn')
-    with concurrent.futures.ProcessPoolExecutor(
-        workers or os.cpu_count() or 1, spawn
-    ) as pool:
-      sides = [portrait_pixels] * count
-      made = pool.map(_draw, drawn, frames, sides, chunksize=32)
-      for n, image in enumerate(tqdm.tqdm(made, 'draw', count, mininterval=1)):
-        images[n] = image
+    tasks = [(*x, portrait_pixels) for x in zip(drawn, frames, strict=True)]
+    made = pool.run_all(scenes.portrait, tasks, workers)
+    for n, image in enumerate(tqdm.tqdm(made, 'draw', count, mininterval=1)):
+      images[n] = image
     images.flush()
     half_done.rename(path)
   return Album(drawn, np.load(path, mmap_mode='r'))
-
-
-def _draw(scene: scenes.Scene, frame: int, portrait_pixels: int) -> np.ndarray:
-  if portrait_pixels:
-    return scenes.portrait(scene, frame, portrait_pixels)
-  return scenes.render(scene, [frame])
 
 
 def view(
@@ -118,7 +100,7 @@ def view(
   """Stretches as the training pipeline does and crops, one crop per clip.
 
   Args:
-    images: [B, T, H, W, 3] uint8.
+    images: uint8 [B, T, H, W, 3].
     rng: key of the crops and of mirroring half of the clips; None for the
       middle, not mirrored.
     side: of the crop in pixels.

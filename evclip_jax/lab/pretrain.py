@@ -53,13 +53,11 @@ def make(out: pathlib.Path, album_dir: pathlib.Path, steps: int = 0):
     steps: fewer steps and images, to try it; 0 = the recipe.
   """
   out.mkdir(parents=True, exist_ok=True)
-  recipe = pretrain_clip.RECIPE
-  recipe = recipe.shorter(steps) if steps else recipe
+  recipe = pretrain_clip.RECIPE.shorter(steps)
   sizes, params, words = pretrain_clip.pretrain(recipe, album_dir)
   write(out / 'tiny_clip.safetensors', 'clip', params, sizes)
   tokenizer.write_json(words, out / 'tiny_vocab.json')
-  recipe = pretrain_encoder.RECIPE
-  recipe = recipe.shorter(steps) if steps else recipe
+  recipe = pretrain_encoder.RECIPE.shorter(steps)
   sizes, params = pretrain_encoder.pretrain(recipe, album_dir)
   write(out / 'tiny_encoder.safetensors', 'encoder', params, sizes)
   print(f'written to {out}')

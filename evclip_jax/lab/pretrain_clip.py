@@ -38,9 +38,9 @@ _EXTRA = (
     'the {thing} is {motion} in the dark, seen from a head camera.',
     'this is a picture of the action {motion} {thing}, an example of actions.',
 )
-_PATCH, _WIDTH, _LAYERS, _EMBED = 28, 128, 2, 64
+_PATCH, _WIDTH, _EMBED = 28, 128, 64
 # Merges beyond the 514 ids of single bytes, start and end.
-_MERGES = 160
+MERGES = 160
 # Captions are short; fewer positions are less work.
 _LENGTH = 16
 # The length of a frame's feature after training. Only its direction matters to
@@ -50,32 +50,22 @@ _FEATURE_NORM = 0.05
 
 def caption(scene: scenes.Scene, rng: np.random.Generator) -> str:
   """Draws a sentence about a scene, in lower case."""
-  template = rng.choice(
-      [t for t, _ in TEMPLATES], p=[share for _, share in TEMPLATES]
-  )
-  return str(template).format(
-      motion=scene.motion, thing=scene.thing, colour=scene.colour
-  )
+  texts, shares = zip(*TEMPLATES, strict=True)
+  return str(rng.choice(texts, p=shares)).format(**vars(scene))
 
 
 def corpus() -> list[str]:
   """Returns sentences in which every template and every word occurs."""
-  motions, things = list(scenes.MOTIONS), list(shapes.OBJECTS)
-  colours = list(shapes.COLOURS)
+  words = {
+      'motion': list(scenes.MOTIONS),
+      'thing': list(shapes.OBJECTS),
+      'colour': list(shapes.COLOURS),
+  }
   return [
-      template.format(
-          motion=motions[n % len(motions)],
-          thing=things[n % len(things)],
-          colour=colours[n % len(colours)],
-      )
-      for template in [t for t, _ in TEMPLATES] + list(_EXTRA)
-      for n in range(max(len(motions), len(things), len(colours)))
+      template.format(**{k: w[n % len(w)] for k, w in words.items()})
+      for template in (*(text for text, _ in TEMPLATES), *_EXTRA)
+      for n in range(max(map(len, words.values())))
   ]
-
-
-def learn_vocabulary() -> tokenizer.Vocabulary:
-  """Learns the packaged vocabulary from the captions' words."""
-  return tokenizer.learn(corpus(), _MERGES)
 
 
 def pretrain(
@@ -83,26 +73,16 @@ def pretrain(
 ) -> tuple[sizes.ClipSizes, dict[str, Any], tokenizer.Vocabulary]:
   """Trains a tiny CLIP from scratch with the symmetric contrastive loss.
 
-  Args:
-    recipe: how long and how fast.
-    folder: where the drawn images are kept.
-
   Returns:
     The architecture, params['clip'] as nested numpy float32, the vocabulary.
   """
   album = albums.make_album(
       'clip', recipe.seed, ('bright',), recipe.images, folder
   )
-  words = learn_vocabulary()
+  words = tokenizer.learn(corpus(), MERGES)
   encoder = tokenizer.Tokenizer(words)
   shape = sizes.vit(
-      _WIDTH,
-      _LAYERS,
-      _PATCH,
-      _EMBED,
-      _EMBED,
-      text_layers=2,
-      vocab_size=len(words),
+      _WIDTH, 2, _PATCH, _EMBED, _EMBED, text_layers=2, vocab_size=len(words)
   )
   clip = Clip(shape)
   params = jax.jit(clip.init)(jax.random.key(recipe.seed))

@@ -39,10 +39,6 @@ def pretrain(
 ) -> tuple[VideoEncoderSizes, dict[str, Any]]:
   """Trains the trunk from scratch.
 
-  Args:
-    recipe: how long and how fast.
-    folder: where the drawn images are kept.
-
   Returns:
     The architecture and params['encoder'] as nested numpy float32.
   """

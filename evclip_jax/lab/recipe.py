@@ -1,6 +1,7 @@
 """How the packaged networks are trained: how long, how fast, by which loop."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,9 @@ class Recipe:
   seed: int = 0
 
   def shorter(self, steps: int) -> 'Recipe':
-    """Returns the recipe with so many steps and just the images for them."""
+    """Returns the recipe with so many steps and images for them; 0 = as is."""
+    if not steps:
+      return self
     images = min(self.images, max(512, steps * self.batch_size))
     return dataclasses.replace(self, steps=steps, images=images)
 
@@ -49,8 +52,7 @@ def train(
   """Trains all parameters and returns them.
 
   Args:
-    recipe: how long and how fast.
-    album: what to train on.
+    recipe, album: how long and how fast, and on what.
     params: a tree of arrays.
     loss: (params, images, given, key) -> (scalar, metrics by name).
     given: (step, scenes) -> what the loss is told of a batch beside its images.
@@ -79,22 +81,15 @@ def train(
 
 def make_optimizer(recipe: Recipe) -> optax.GradientTransformation:
   """Returns AdamW with warm-up and cosine; vectors and scalars do not decay."""
+  rate, steps = recipe.learning_rate, max(recipe.steps, 2)
   schedule = optax.warmup_cosine_decay_schedule(
-      0.0,
-      recipe.learning_rate,
-      max(recipe.steps // 10, 1),
-      max(recipe.steps, 2),
-      recipe.learning_rate / 100,
+      0.0, rate, max(recipe.steps // 10, 1), steps, rate / 100
   )
-  return optax.chain(
-      optax.clip_by_global_norm(1.0),
-      optax.adamw(
-          schedule,
-          b2=0.98,
-          weight_decay=recipe.weight_decay,
-          mask=lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree),
-      ),
+  matrices = functools.partial(jax.tree.map, lambda x: x.ndim > 1)
+  adamw = optax.adamw(
+      schedule, b2=0.98, weight_decay=recipe.weight_decay, mask=matrices
   )
+  return optax.chain(optax.clip_by_global_norm(1.0), adamw)
 
 
 def principal_filters(
@@ -107,11 +102,8 @@ def principal_filters(
 
   Args:
     patches: [N, P] float.
-    count: how many directions.
+    count: how many directions; the result is float32 [P, count].
     floor: added to each scale, as a share of the greatest; keeps noise small.
-
-  Returns:
-    float32 [P, count].
   """
   _, scale, directions = np.linalg.svd(
       patches.astype(np.float64), full_matrices=False

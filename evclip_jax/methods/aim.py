@@ -1,14 +1,12 @@
 """AIM: a frozen CLIP's attention used for time too, with adapters around it."""
 
 import dataclasses
-import re
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import base, clip_leaves, heads
+from evclip_jax.methods import base, heads
 from evclip_jax.methods.adapters import (
   DROP_UNITS,
   Adapter,
@@ -17,22 +15,17 @@ from evclip_jax.methods.adapters import (
   drop_rates,
   init_adapters,
 )
-from evclip_jax.models.clip.hooks import Hooks
-from evclip_jax.models.pixels import (
-  CONSTANTS,
-  fold_time,
-  normalise,
-  unfold_time,
+from evclip_jax.methods.checkpoint_table import (
+  Checkpoint,
+  clip_rules,
+  clip_shapes,
+  dense,
 )
+from evclip_jax.models.clip.hooks import Hooks
+from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm
 from evclip_jax.weights import own_file
-from evclip_jax.weights.table import (
-  LINEAR,
-  Converted,
-  Rule,
-  convert,
-  to_original,
-)
+from evclip_jax.weights.table import Rule
 
 # The original's for Kinetics-400, with 8 frames.
 RECIPE = {
@@ -48,8 +41,34 @@ RECIPE = {
     'optimizer.warmup_epochs': 2,
     'train.epochs': 30,
 }
-KIND, LABEL, VERSION = 'aim', 'an AIM checkpoint', 1
-PART = own_file.SEVERAL
+_ADAPTER = r'backbone\.transformer\.resblocks\.(\d+)\.{}\.(D_fc1|D_fc2)'
+_PLACES = {
+    'S_Adapter': 'space',
+    'T_Adapter': 'time',
+    'T_Adapter_in': 'time_in',
+    'MLP_Adapter': 'mlp',
+}
+CHECKPOINT = Checkpoint(
+    'aim',
+    'an AIM checkpoint',
+    sign=r'.*resblocks\.0\.S_Adapter\.D_fc1\.weight',
+    rules=(
+        *(
+            rule
+            for theirs, ours in _PLACES.items()
+            for rule in dense(
+                _ADAPTER.replace('{}', theirs), rf'method/{ours}/adapter.\1/\2'
+            )
+        ),
+        Rule(r'backbone\.temporal_embedding', 'method/temporal_embedding'),
+        *dense(r'cls_head\.fc_cls', 'method/head'),
+        *clip_rules('backbone.', 'text.', 'text.'),
+    ),
+    clip_shapes=lambda tensors: clip_shapes(
+        tensors, 'backbone.', without=('visual/proj',)
+    ),
+    part=own_file.SEVERAL,
+)
 _STD, _HEAD_STD = 0.02, 0.01
 # Adapters by the places of a block, and whether their input is added.
 _SKIPS = {'space': True, 'time': False, 'time_in': True, 'mlp': False}
@@ -164,9 +183,7 @@ def make(
       settings,
       clip,
       init=jax.jit(init),
-      pixels=lambda frames, rng: normalise(
-          frames, *CONSTANTS[settings.pixels]
-      ),
+      pixels=base.plain_pixels(settings),
       video=video,
       trainable=('method/.*', 'clip/visual/ln_post/.*'),
   )
@@ -174,67 +191,9 @@ def make(
 
 def _check(settings: Settings, backbones: base.Backbones):
   base.check_choice('head', settings.head, ('linear', 'text'))
-  base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
   base.check_choice('drop_unit', settings.drop_unit, DROP_UNITS)
-  if backbones.clip.sizes.vision != 'vit':
-    raise UserError(
-        'aim adapts transformer blocks: set clip.name to a ViT.'
-    )
+  base.check_vit(backbones.clip, 'aim')
   if settings.time_adapters not in (1, 2):
     raise UserError(
         f'method.settings.time_adapters={settings.time_adapters}: use 1 or 2.'
     )
-
-
-_BACKBONE = 'backbone.'
-_BLOCK = r'transformer\.resblocks\.(\d+)\.'
-_PLACES = {
-    'S_Adapter': 'space',
-    'T_Adapter': 'time',
-    'T_Adapter_in': 'time_in',
-    'MLP_Adapter': 'mlp',
-}
-
-
-def _adapter_rules() -> tuple[Rule, ...]:
-  out = []
-  for theirs, ours in _PLACES.items():
-    name = rf'backbone\.{_BLOCK}{theirs}\.(D_fc1|D_fc2)\.'
-    path = rf'method/{ours}/adapter.\1/\2/'
-    out.append(Rule(name + 'weight', path + 'kernel', LINEAR))
-    out.append(Rule(name + 'bias', path + 'bias'))
-  return tuple(out)
-
-
-_OWN_RULES = (
-    *_adapter_rules(),
-    Rule(r'backbone\.temporal_embedding', 'method/temporal_embedding'),
-    Rule(r'cls_head\.fc_cls\.weight', 'method/head/kernel', LINEAR),
-    Rule(r'cls_head\.fc_cls\.bias', 'method/head/bias'),
-)
-RULES = (*_OWN_RULES, *clip_leaves.rules(_BACKBONE, r'text\.', r'text\.'))
-
-
-def recognise(tensors) -> bool:
-  """Returns whether there are adapters of AIM's."""
-  return any(
-      name.endswith('resblocks.0.S_Adapter.D_fc1.weight') for name in tensors
-  )
-
-
-def from_original(tensors) -> Converted:
-  """Converts a checkpoint with its whole image tower, but the projection."""
-  shapes = clip_leaves.shapes(tensors, _BACKBONE, without=('visual/proj',))
-  for name, tensor in tensors.items():
-    for rule in _OWN_RULES:
-      if match := re.fullmatch(rule.original, name):
-        value = rule.layout.forward(np.asarray(tensor))
-        shapes[match.expand(rule.path)] = value.shape
-  return convert(tensors, RULES, (), shapes, None)
-
-
-def to_checkpoint(flat, notes, clip):
-  """Writes what was trained under the original's names."""
-  del notes
-  base.refuse_clip(clip, 'AIM')
-  return to_original(flat, RULES)

@@ -13,7 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
+from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
+from evclip_jax.models.pixels import (
+  CONSTANTS,
+  fold_time,
+  normalise,
+  unfold_time,
+)
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 
 # Files of this folder that are no method.
@@ -21,8 +28,8 @@ _SHARED = (
     'adapters',
     'base',
     'batch_moments',
+    'checkpoint_table',
     'checkpoints',
-    'clip_leaves',
     'heads',
     'learned_words',
     'losses',
@@ -189,12 +196,6 @@ def check_classes(names: list[str], known: tuple[str, ...], what: str):
     )
 
 
-def refuse_clip(clip: Any, label: str):
-  """Raises UserError for a CLIP to merge into a checkpoint that has none."""
-  if clip is not None:
-    raise UserError(f'--clip is for EZ-CLIP: leave it out for {label}.')
-
-
 def normalise_rows(x: jax.Array) -> jax.Array:
   """x / |x| over the last axis, without an epsilon, as the originals do."""
   return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
@@ -216,6 +217,43 @@ def cosine_score(scale: jax.Array, video: jax.Array, classes: jax.Array):
   if bank.shape[0] > 1:
     bank = normalise_rows(bank.mean(axis=0, keepdims=True))
   return scale * normalise_rows(video) @ bank[0].T
+
+
+def score_by_texts(clip: Clip) -> Callable:
+  """Returns a `Method.score`: cosines of clips and class texts, scaled."""
+
+  def score(params, features, classes, batch):
+    scale = clip.logit_scale(params['clip'])
+    return cosine_score(scale, features.clip, classes)
+
+  return score
+
+
+def encode_frames(
+    clip: Clip, params: Params, pixels: jax.Array, hooks: Hooks | None = None
+) -> jax.Array:
+  """Encodes the frames of clips [B, T, H, W, 3] to [B, T, E]."""
+  images = clip.images(params['clip'], fold_time(pixels), hooks)
+  return unfold_time(images, pixels.shape[1])
+
+
+def plain_pixels(settings: Any) -> Callable:
+  """Returns a `Method.pixels` that normalises by the setting `pixels`.
+
+  Raises:
+    UserError: there are no such constants.
+  """
+  check_choice('pixels', settings.pixels, tuple(CONSTANTS))
+  return lambda frames, rng: normalise(frames, *CONSTANTS[settings.pixels])
+
+
+def check_vit(clip: Clip, method: str):
+  """Raises UserError if CLIP's image tower is no vision transformer."""
+  if clip.sizes.vision != 'vit':
+    raise UserError(
+        f'{method} reaches into transformer blocks, which a ResNet does not '
+        'have: set clip.name to a ViT.'
+    )
 
 
 def fill_templates(

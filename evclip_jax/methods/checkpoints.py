@@ -1,17 +1,8 @@
 """Trained weights: of this project's runs, and of the originals' checkpoints.
 
-A method whose original wrote checkpoints has `methods/NAME/checkpoint.py`, or
-the same names in its one file:
-
-  KIND, LABEL     what files call it, and what people do
-  PART            'method', or `own_file.SEVERAL`: the branches that it fills
-  VERSION         raise it when the table changes: cached files become stale
-  recognise       (tensors) -> whether they are such a checkpoint's
-  from_original   (tensors) -> `Converted`, paths without `PART`
-  to_checkpoint   (flat with whole paths, notes of the file, flat CLIP or None)
-                  -> the original's tensors
-
-Nothing else lists them.
+A method whose original wrote checkpoints holds a `CHECKPOINT` (see
+`checkpoint_table`) in `methods/NAME/checkpoint.py`, or in its one file. Nothing
+else lists them.
 """
 
 import dataclasses
@@ -20,7 +11,6 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,6 +18,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods import base
+from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.weights import (
   clip_names,
   files,
@@ -63,8 +54,8 @@ class Source:
 
 
 @functools.cache
-def readers() -> dict[str, ModuleType]:
-  """Returns the modules that read and write checkpoints, by method."""
+def readers() -> dict[str, Checkpoint]:
+  """Returns what methods say of their originals' checkpoints, by method."""
   found = {}
   for name in base.names():
     module = f'evclip_jax.methods.{name}'
@@ -72,7 +63,7 @@ def readers() -> dict[str, ModuleType]:
       found[name] = importlib.import_module(module)
     elif importlib.util.find_spec(f'{module}.checkpoint') is not None:
       found[name] = importlib.import_module(f'{module}.checkpoint')
-  return {name: m for name, m in found.items() if hasattr(m, 'KIND')}
+  return {n: m.CHECKPOINT for n, m in found.items() if hasattr(m, 'CHECKPOINT')}
 
 
 def convert(file: files.StateFile) -> Source:
@@ -84,12 +75,13 @@ def convert(file: files.StateFile) -> Source:
   own = own_file.is_own(file) or file.metadata.get('kind') == 'trained'
   if not own and (reader := _reader(lambda r: r.recognise(file.tensors))):
     converted = reader.from_original(file.tensors)
-    version = reader.VERSION
-    return Source(reader.KIND, reader.LABEL, reader.PART, version, converted)
+    return Source(
+        reader.kind, reader.label, reader.part, reader.version, converted
+    )
   try:
     kind = networks.identify(file.tensors, file.metadata)
   except WeightsError as e:
-    labels = ', '.join(reader.LABEL for reader in readers().values())
+    labels = ', '.join(reader.label for reader in readers().values())
     raise WeightsError(f'{str(e).removesuffix(".")}, {labels}.') from e
   label = networks.LABELS[kind]
   if kind == 'evclip-jax':
@@ -140,7 +132,7 @@ def renamed(
     return network.to_original(flat)
   kind = file.metadata.get('source_kind', found.kind)
   name = file.metadata.get('method')
-  reader = readers().get(name) or _reader(lambda r: kind == r.KIND)
+  reader = readers().get(name) or _reader(lambda r: kind == r.kind)
   if reader is None:
     raise UserError(
         f'{file.path}: no original code is known that reads weights of '
@@ -152,7 +144,7 @@ def renamed(
   return reader.to_checkpoint(flat, file.metadata, frozen)
 
 
-def _reader(wanted: Callable[[ModuleType], bool]) -> ModuleType | None:
+def _reader(wanted: Callable[[Checkpoint], bool]) -> Checkpoint | None:
   return next((r for r in readers().values() if wanted(r)), None)
 
 
@@ -241,6 +233,6 @@ def _from_original(path: str, method: str, tensors) -> dict[str, np.ndarray]:
         f'reader for other checkpoints of {method!r}.'
     )
   flat = reader.from_original(tensors).flat
-  if reader.PART == own_file.SEVERAL:
+  if reader.part == own_file.SEVERAL:
     return flat
   return {_OWN + name: value for name, value in flat.items()}

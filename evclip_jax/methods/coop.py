@@ -3,17 +3,11 @@
 import dataclasses
 
 import jax
-import numpy as np
 
-from evclip_jax.methods import base, losses
+from evclip_jax.methods import base, heads
+from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.learned_words import LearnedWords
-from evclip_jax.models.pixels import (
-  CONSTANTS,
-  fold_time,
-  normalise,
-  unfold_time,
-)
-from evclip_jax.weights.table import Converted, Rule, convert, to_original
+from evclip_jax.weights.table import Rule
 
 # EV-CLIP's, which its repository trains CoOp with too.
 RECIPE = {
@@ -29,11 +23,21 @@ RECIPE = {
     'optimizer.warmup_epochs': 1,
     'optimizer.warmup_learning_rate': 2e-5,
     'train.epochs': 500,
-    'train.eval_every_epochs': 5,
 }
-KIND, LABEL, PART, VERSION = 'coop', 'a CoOp checkpoint', 'method', 1
-_CTX = 'ctx'
-_OUTER = r'(text_)?prompt_learner\.'
+CHECKPOINT = Checkpoint(
+    'coop',
+    'a CoOp checkpoint',
+    sign=r'text_prompt_learner\.ctx',
+    unless=r'image_prompt_learner\.dec\..*',
+    rules=(Rule(r'text_prompt_learner\.ctx', 'method/words'),),
+    # Frozen networks, and buffers made of the class names of the file.
+    ignore=(
+        r'text_prompt_learner\.token_(prefix|suffix)',
+        r'(image|text)_encoder\..*',
+        r'image_prompt_learner\..*',
+        r'logit_scale',
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,77 +74,28 @@ def make(
     UserError: a setting that cannot be.
 
   Source: EV-CLIP, trainers/coop.py and trainers/evoclip.py with EVO off.
-  Differs: the class texts never come from a checkpoint; see `LearnedWords`.
+  Differs: see `LearnedWords`.
   """
-  base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
-  own_classes = class_names if settings.words_per_class else ()
-  words = LearnedWords(settings.words, settings.words_place, own_classes)
-  words.check('words')
   clip = backbones.clip
+  words = LearnedWords.of(settings, class_names)
+  score = base.score_by_texts(clip)
 
   def video(params, pixels, rngs, train):
-    images = clip.images(params['clip'], fold_time(pixels))
-    frames = unfold_time(jax.lax.stop_gradient(images), pixels.shape[1])
+    frames = jax.lax.stop_gradient(base.encode_frames(clip, params, pixels))
     return base.VideoFeatures(frames.mean(axis=1), frames)
 
   def text(params, tokens):
-    own, frozen = params['method'][_CTX], params['clip']
-    hooks = words.hooks(frozen['text'], own, tokens[0])
-    return clip.text(frozen, tokens, hooks)
-
-  def score(params, features, classes, batch):
-    scale = clip.logit_scale(params['clip'])
-    return base.cosine_score(scale, features.clip, classes)
-
-  def loss(params, features, tokens, batch, rngs):
-    logits = score(params, features, text(params, tokens), batch)
-    value = losses.cross_entropy(logits, batch['label'], batch['mask'])
-    return value, {'cross_entropy': value}
+    return words.encode(clip, params, tokens)
 
   return base.Method(
-      init=lambda rng: {_CTX: words.init(rng, clip.sizes.text_width)},
-      pixels=lambda frames, rng: normalise(
-          frames, *CONSTANTS[settings.pixels]
-      ),
+      init=lambda rng: {'words': words.init(rng, clip.sizes.text_width)},
+      pixels=base.plain_pixels(settings),
       video=video,
       class_texts=words.class_texts,
       text=text,
       text_trains=True,
       texts_in_parts=not settings.words_per_class,
       score=score,
-      loss=loss,
+      loss=heads.classify(score, text),
       loss_is_a_mean=True,
   )
-
-
-RULES = (Rule(_OUTER + _CTX, _CTX),)
-# Frozen networks, and buffers made of the class names of the file.
-IGNORE = (
-    _OUTER + r'token_(prefix|suffix)',
-    r'(image|text)_encoder\..*',
-    r'image_prompt_learner\..*',
-    r'logit_scale',
-)
-
-
-def recognise(tensors) -> bool:
-  """Returns whether there are trained words and no generators of EV-CLIP's."""
-  names = [name.removeprefix('text_') for name in tensors]
-  return 'prompt_learner.ctx' in names and not any(
-      name.startswith(('image_prompt_learner.dec.', 'module.'))
-      for name in names
-  )
-
-
-def from_original(tensors) -> Converted:
-  """Converts a checkpoint of CoOp's own trainer or of EV-CLIP's."""
-  (shape,) = (np.shape(x) for n, x in tensors.items() if n.endswith('.ctx'))
-  return convert(tensors, RULES, IGNORE, {_CTX: shape}, None)
-
-
-def to_checkpoint(flat, notes, clip):
-  """Writes the words under the name of EV-CLIP's repository."""
-  del notes
-  base.refuse_clip(clip, 'CoOp')
-  rules = (Rule(r'text_prompt_learner\.ctx', 'method/ctx'),)
-  return to_original(flat, rules)

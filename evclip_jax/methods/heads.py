@@ -1,6 +1,7 @@
 """What turns features of clips into logits: linear heads, and class texts."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -48,47 +49,61 @@ class LinearHead:
     return jnp.zeros((*tokens.shape[:-1], 1))
 
 
+def classify(score: Callable, text: Callable | None = None) -> Callable:
+  """Returns a `Method.loss`: the cross-entropy of what `score` gives.
+
+  Args:
+    score: `Method.score`.
+    text: `Method.text` if texts train, so that the loss gets their tokens.
+  """
+
+  def loss(params, features, classes, batch, rngs):
+    if text:
+      classes = text(params, classes)
+    logits = score(params, features, classes, batch)
+    target = batch.get('target', batch['label'])
+    value = losses.cross_entropy(logits, target, batch['mask'])
+    return value, {'cross_entropy': value}
+
+  return loss
+
+
 def headed(
     head: LinearHead | None, settings: Any, clip: Clip, **fields
 ) -> base.Method:
   """Builds a method that ends in a linear head or in class texts.
 
   Args:
-    head: reads `VideoFeatures.clip` of what `params['method']['head']` holds;
-      None = cosines with CLIP's class texts.
-    settings: with 'template' and 'dropout' (before a linear head).
+    head: reads `VideoFeatures.clip` by `params['method']['head']`; None =
+      cosines with CLIP's class texts.
+    settings: with 'template', and 'dropout' before a linear head.
     clip: CLIP.
     **fields: of `Method`, all but those of scores and texts.
   """
+  if head is None:
+    score = base.score_by_texts(clip)
+    return base.Method(
+        class_texts=lambda names: base.fill_templates(settings.template, names),
+        text=lambda params, tokens: clip.text(params['clip'], tokens),
+        score=score,
+        loss=classify(score),
+        loss_is_a_mean=True,
+        **fields,
+    )
 
   def score(params, features, classes, batch):
-    if head:
-      return head(params['method']['head'], features.clip)
-    scale = clip.logit_scale(params['clip'])
-    return base.cosine_score(scale, features.clip, classes)
+    return head(params['method']['head'], features.clip)
 
   def loss(params, features, classes, batch, rngs):
-    if head and rngs is not None and settings.dropout:
-      kept = jax.random.bernoulli(
-          rngs['dropout'], 1 - settings.dropout, features.clip.shape
-      )
-      dropped = jnp.where(kept, features.clip / (1 - settings.dropout), 0)
-      features = features.replace(clip=dropped)
-    logits = score(params, features, classes, batch)
-    target = batch.get('target', batch['label'])
-    value = losses.cross_entropy(logits, target, batch['mask'])
-    return value, {'cross_entropy': value}
-
-  def class_texts(names):
-    if head:
-      return head.class_texts(names)
-    return base.fill_templates(settings.template, names)
+    if rngs is not None and settings.dropout:
+      kept = 1 - settings.dropout
+      mask = jax.random.bernoulli(rngs['dropout'], kept, features.clip.shape)
+      features = features.replace(clip=jnp.where(mask, features.clip / kept, 0))
+    return classify(score)(params, features, classes, batch, rngs)
 
   return base.Method(
-      class_texts=class_texts,
-      text=head.text
-      if head
-      else lambda params, tokens: clip.text(params['clip'], tokens),
+      class_texts=head.class_texts,
+      text=head.text,
       score=score,
       loss=loss,
       loss_is_a_mean=True,

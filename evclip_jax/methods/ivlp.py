@@ -5,15 +5,18 @@ import re
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import base, clip_leaves, losses, mixing
+from evclip_jax.methods import base, heads, mixing
+from evclip_jax.methods.checkpoint_table import (
+  Checkpoint,
+  clip_rules,
+  clip_shapes,
+)
 from evclip_jax.methods.learned_words import STD, LearnedWords
 from evclip_jax.models.clip.hooks import Hooks
-from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.weights import own_file
-from evclip_jax.weights.table import Converted, Rule, convert, to_original
+from evclip_jax.weights.table import Rule
 
 # The original's few-shot training, which starts from a ViFi-CLIP trained on
 # Kinetics-400 (clip.weights).
@@ -30,8 +33,27 @@ RECIPE = {
     'optimizer.warmup_epochs': 5,
     'train.epochs': 50,
 }
-KIND, LABEL, VERSION = 'ivlp', 'an IVLP checkpoint', 1
-PART = own_file.SEVERAL
+_IMAGE, _WORDS = 'image_encoder.', 'text_encoder.'
+_BLOCK = r'transformer\.resblocks\.([1-9]\d*)\.VPT_shallow'
+CHECKPOINT = Checkpoint(
+    'ivlp',
+    'an IVLP checkpoint',
+    sign=r'prompt_learner\.ctx',
+    rules=(
+        Rule(r'prompt_learner\.ctx', 'method/words'),
+        Rule(re.escape(_IMAGE) + 'VPT', 'method/image/prompts.0'),
+        Rule(re.escape(_IMAGE) + _BLOCK, r'method/image/prompts.\1'),
+        Rule(re.escape(_WORDS) + _BLOCK, r'method/text/prompts.\1'),
+        *clip_rules(_IMAGE, _WORDS, ''),
+    ),
+    # Buffers made of the class names of the file.
+    ignore=(r'prompt_learner\.token_(prefix|suffix)',),
+    clip_shapes=lambda tensors: clip_shapes(
+        tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
+    ),
+    outer='module.',
+    part=own_file.SEVERAL,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,17 +106,13 @@ def make(
   """
   mixing.check(settings)
   clip = backbones.clip
-  if clip.sizes.vision != 'vit':
-    raise UserError(
-        'ivlp adds tokens to transformer blocks: set clip.name to a ViT.'
-    )
+  base.check_vit(clip, 'ivlp')
   if min(settings.vision_depth, settings.text_depth - 1) < 0:
     raise UserError(
         f'method.settings.vision_depth={settings.vision_depth}, text_depth='
         f'{settings.text_depth}: use 0 or more, and 1 or more.'
     )
   words = LearnedWords(settings.words)
-  words.check('words')
   image_depth = min(settings.vision_depth, clip.sizes.vision_layers)
   text_depth = min(settings.text_depth, clip.sizes.text_layers)
 
@@ -118,32 +136,19 @@ def make(
   def video(params, pixels, rngs, train):
     prompts = params['method'].get('image', {})
     hooks = _image_hooks(prompts) if prompts else None
-    images = clip.images(params['clip'], fold_time(pixels), hooks)
-    frames = unfold_time(images, pixels.shape[1])
+    frames = base.encode_frames(clip, params, pixels, hooks)
     return base.VideoFeatures(frames.mean(axis=1), frames)
 
   def text(params, tokens):
-    own, frozen = params['method'], params['clip']
-    first = words.hooks(frozen['text'], own['words'], tokens[0])
-    deeper = own.get('text', {})
+    deeper = params['method'].get('text', {})
 
     def before_attn(layer, x, attend):
       prompts = deeper.get(f'prompts.{layer}')
       return x if prompts is None else _replace(x, prompts, 1)
 
-    hooks = Hooks(embed=first.embed, before_attn=before_attn)
-    return clip.text(frozen, tokens, hooks)
+    return words.encode(clip, params, tokens, before_attn=before_attn)
 
-  def score(params, features, classes, batch):
-    scale = clip.logit_scale(params['clip'])
-    return base.cosine_score(scale, features.clip, classes)
-
-  def loss(params, features, tokens, batch, rngs):
-    logits = score(params, features, text(params, tokens), batch)
-    target = batch.get('target', batch['label'])
-    value = losses.cross_entropy(logits, target, batch['mask'])
-    return value, {'cross_entropy': value}
-
+  score = base.score_by_texts(clip)
   pixels, targets = mixing.augmentation(settings, clip.sizes.image_resolution)
   return base.Method(
       init=init,
@@ -154,7 +159,7 @@ def make(
       text=text,
       text_trains=True,
       score=score,
-      loss=loss,
+      loss=heads.classify(score, text),
       loss_is_a_mean=True,
   )
 
@@ -177,41 +182,3 @@ def _image_hooks(prompts: base.Params) -> Hooks:
 def _replace(x: jax.Array, rows: jax.Array, start: int) -> jax.Array:
   """Puts rows [n, D] into all sequences [B, N, D] from a position on."""
   return x.at[:, start : start + len(rows)].set(rows.astype(x.dtype))
-
-
-_IMAGE, _WORDS = 'module.image_encoder.', 'module.text_encoder.'
-_BLOCK = r'transformer\.resblocks\.([1-9]\d*)\.VPT_shallow'
-RULES = (
-    Rule(r'module\.prompt_learner\.ctx', 'method/words'),
-    Rule(re.escape(_IMAGE) + 'VPT', 'method/image/prompts.0'),
-    Rule(re.escape(_IMAGE) + _BLOCK, r'method/image/prompts.\1'),
-    Rule(re.escape(_WORDS) + _BLOCK, r'method/text/prompts.\1'),
-    *clip_leaves.rules(_IMAGE, _WORDS, 'module.'),
-)
-# Buffers made of the class names of the file.
-IGNORE = (r'module\.prompt_learner\.token_(prefix|suffix)',)
-
-
-def recognise(tensors) -> bool:
-  """Returns whether there are prompts of IVLP's."""
-  return 'module.prompt_learner.ctx' in tensors
-
-
-def from_original(tensors) -> Converted:
-  """Converts a whole checkpoint; the table of tokens is CLIP's own."""
-  shapes = clip_leaves.shapes(
-      tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
-  )
-  shapes['clip/logit_scale'] = ()
-  for name, tensor in tensors.items():
-    for rule in RULES[:4]:
-      if match := re.fullmatch(rule.original, name):
-        shapes[match.expand(rule.path)] = np.shape(tensor)
-  return convert(tensors, RULES, IGNORE, shapes, None)
-
-
-def to_checkpoint(flat, notes, clip):
-  """Writes what was trained under the original's names."""
-  del notes
-  base.refuse_clip(clip, 'IVLP')
-  return to_original(flat, RULES)

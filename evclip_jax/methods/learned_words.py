@@ -1,6 +1,7 @@
 """CoOp's text prompts: trained vectors in place of the words around a name."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base
 from evclip_jax.models.clip.hooks import Hooks
+from evclip_jax.models.clip.model import Clip
 
 PLACES = ('end', 'middle', 'front')
 # Stands for a trained vector in the texts; any word of one token would do.
@@ -36,17 +38,20 @@ class LearnedWords:
   place: str = 'end'
   class_names: tuple[str, ...] = ()
 
-  def check(self, prefix: str):
-    """Raises UserError for a count or a place that cannot be.
+  @classmethod
+  def of(cls, settings: Any, class_names: tuple[str, ...]) -> 'LearnedWords':
+    """Reads the settings 'words', 'words_place' and 'words_per_class'.
 
-    Args:
-      prefix: of the settings' names, such as 'words'.
+    Raises:
+      UserError: a count or a place that cannot be.
     """
-    base.check_choice(f'{prefix}_place', self.place, PLACES)
-    if not 1 <= self.count <= 64:
+    base.check_choice('words_place', settings.words_place, PLACES)
+    if not 1 <= settings.words <= 64:
       raise UserError(
-          f'method.settings.{prefix}={self.count}: use 1 to 64 words.'
+          f'method.settings.words={settings.words}: use 1 to 64.'
       )
+    own = class_names if settings.words_per_class else ()
+    return cls(settings.words, settings.words_place, own)
 
   def init(self, rng: jax.Array, width: int) -> jax.Array:
     """Draws [n, D], or [K, n, D] with vectors for each class."""
@@ -66,17 +71,28 @@ class LearnedWords:
     words = ' '.join([_WORD] * self.count)
     return [[f'{words} {name.rstrip(" .,;:!?")}.' for name in names]]
 
-  def hooks(self, text: base.Params, words: jax.Array, tokens: jax.Array):
-    """Builds hooks that put the vectors into the text tower.
+  def encode(
+      self, clip: Clip, params: base.Params, tokens: jax.Array, **hooks
+  ) -> jax.Array:
+    """Encodes the texts of classes, with params['method']['words'] in them.
 
     Args:
-      text: params['clip']['text'].
-      words: what `init` gave.
-      tokens: [K, L] of `class_texts`.
-    """
-    return Hooks(embed=lambda x: self._embed(text, words, tokens, x.dtype))
+      clip: CLIP.
+      params: the whole tree.
+      tokens: [1, K, L] of `class_texts`.
+      **hooks: more hooks of the text tower.
 
-  def _embed(self, text, words, tokens, dtype) -> jax.Array:
+    Returns:
+      [1, K, E].
+    """
+    words, frozen = params['method']['words'], params['clip']
+
+    def embed(x):
+      return self._embed(frozen['text'], words, tokens[0]).astype(x.dtype)
+
+    return clip.text(frozen, tokens, Hooks(embed=embed, **hooks))
+
+  def _embed(self, text, words, tokens) -> jax.Array:
     """Computes the text tower's first input, [K, L, D]."""
     classes, length = tokens.shape
     table = text['token_embedding'][tokens]
@@ -84,7 +100,7 @@ class LearnedWords:
     rows = jnp.concatenate([table, words], axis=1)  # [K, L + n, D]
     order = self._order(tokens)
     x = jnp.take_along_axis(rows, order[..., None], axis=1)
-    return (x + text['positional_embedding'][:length]).astype(dtype)
+    return x + text['positional_embedding'][:length]
 
   def _order(self, tokens: jax.Array) -> jax.Array:
     """Returns which row of (embeddings, vectors) stands where, int [K, L]."""

@@ -5,12 +5,6 @@ import dataclasses
 import jax
 
 from evclip_jax.methods import base, heads
-from evclip_jax.models.pixels import (
-  CONSTANTS,
-  fold_time,
-  normalise,
-  unfold_time,
-)
 
 RECIPE = {
     'batch_size': 64,
@@ -48,22 +42,18 @@ def make(
     class_names: tuple[str, ...],
 ) -> base.Method:
   """Builds a linear probe: as many outputs as classes of training."""
-  base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
   clip = backbones.clip
+  head = heads.LinearHead(clip.sizes.embed_dim, class_names)
 
   def video(params, pixels, rngs, train):
-    images = clip.images(params['clip'], fold_time(pixels))
-    frames = unfold_time(jax.lax.stop_gradient(images), pixels.shape[1])
+    frames = jax.lax.stop_gradient(base.encode_frames(clip, params, pixels))
     return base.VideoFeatures(frames.mean(axis=1), frames)
 
-  head = heads.LinearHead(clip.sizes.embed_dim, class_names)
   return heads.headed(
       head,
       settings,
       clip,
       init=lambda rng: {'head': head.init(rng)},
-      pixels=lambda frames, rng: normalise(
-          frames, *CONSTANTS[settings.pixels]
-      ),
+      pixels=base.plain_pixels(settings),
       video=video,
   )

@@ -2,30 +2,17 @@
 
 import dataclasses
 import itertools
-import re
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, heads
+from evclip_jax.methods.checkpoint_table import Checkpoint, dense
 from evclip_jax.models.clip.hooks import Hooks
-from evclip_jax.models.pixels import (
-  CONSTANTS,
-  fold_time,
-  normalise,
-  unfold_time,
-)
+from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm, torch_uniform
-from evclip_jax.weights.table import (
-  LINEAR,
-  Converted,
-  Layout,
-  Rule,
-  convert,
-  to_original,
-)
+from evclip_jax.weights.table import Layout, Rule
 
 # The original's for Something-Something, with the rate of a batch of 64.
 RECIPE = {
@@ -41,8 +28,25 @@ RECIPE = {
     'optimizer.warmup_epochs': 2,
     'train.epochs': 50,
 }
-KIND, LABEL, VERSION = 'st-adapter', 'an ST-Adapter checkpoint', 1
-PART = 'method'
+# A filter per channel: [C, 1, T, H, W] -> [T, H, W, C].
+_CONV = Layout(
+    'one filter per channel',
+    lambda x: x[:, 0].transpose(1, 2, 3, 0),
+    lambda x: x.transpose(3, 0, 1, 2)[:, None],
+)
+_BLOCK = r'transformer\.resblocks\.(\d+)\.adapter_(pre_attn|pre_mlp)\.'
+_OURS = r'method/blocks.\1/\2/'
+CHECKPOINT = Checkpoint(
+    'st-adapter',
+    'an ST-Adapter checkpoint',
+    sign=_BLOCK + r'conv\.weight',
+    rules=(
+        *dense(_BLOCK + '(fc1|fc2)', _OURS + r'\3'),
+        Rule(_BLOCK + r'conv\.weight', _OURS + 'conv/kernel', _CONV),
+        Rule(_BLOCK + r'conv\.bias', _OURS + 'conv/bias'),
+        *dense('fc', 'method/head'),
+    ),
+)
 _HEAD_STD = 0.02
 _PLACES = {
     'mlp': ('pre_mlp',),
@@ -143,9 +147,7 @@ def make(
       settings,
       clip,
       init=jax.jit(init),
-      pixels=lambda frames, rng: normalise(
-          frames, *CONSTANTS[settings.pixels]
-      ),
+      pixels=base.plain_pixels(settings),
       video=video,
       # Only the class token is read, and nothing mixes tokens behind it.
       dead=(rf'method/blocks\.{depth - 1}/pre_mlp/.*',),
@@ -167,16 +169,7 @@ def _dense(kernel: jax.Array):
 
 
 def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
-  """Adds what the adapter makes of the patches; the class token stays.
-
-  Args:
-    own: 'fc1', 'conv', 'fc2', each with 'kernel' and 'bias'.
-    x: [B*T, 1 + S, D], S a square.
-    num_frames: T.
-
-  Source: ST-Adapter, video_models/clip_vit.py, Adapter.
-  Differs: none.
-  """
+  """Adds what the adapter makes of the patches of x [B*T, 1 + S, D]."""
 
   def dense(y, name):
     leaves = jax.tree.map(lambda leaf: leaf.astype(x.dtype), own[name])
@@ -200,11 +193,7 @@ def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
 def _check(settings: Settings, backbones: base.Backbones):
   base.check_choice('before', settings.before, tuple(_PLACES))
   base.check_choice('head', settings.head, ('linear', 'text'))
-  base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
-  if backbones.clip.sizes.vision != 'vit':
-    raise UserError(
-        'st_adapter stands in transformer blocks: set clip.name to a ViT.'
-    )
+  base.check_vit(backbones.clip, 'st_adapter')
   kernel, depth = settings.kernel, backbones.clip.sizes.vision_layers
   if len(kernel) != 3 or not all(k > 0 and k % 2 for k in kernel):
     raise UserError(
@@ -216,44 +205,3 @@ def _check(settings: Settings, backbones: base.Backbones):
         f'method.settings.width={settings.width}, layers={settings.layers}: '
         f'use 1 or more, and 0 to {depth}.'
     )
-
-
-# A filter per channel: [C, 1, T, H, W] -> [T, H, W, C].
-_CONV = Layout(
-    'one filter per channel',
-    lambda x: x[:, 0].transpose(1, 2, 3, 0),
-    lambda x: x.transpose(3, 0, 1, 2)[:, None],
-)
-_BLOCK = r'transformer\.resblocks\.(\d+)\.adapter_(pre_attn|pre_mlp)\.'
-_OURS = r'blocks.\1/\2/'
-RULES = (
-    Rule(_BLOCK + r'(fc1|fc2)\.weight', _OURS + r'\3/kernel', LINEAR),
-    Rule(_BLOCK + r'conv\.weight', _OURS + 'conv/kernel', _CONV),
-    Rule(_BLOCK + r'(fc1|fc2|conv)\.bias', _OURS + r'\3/bias'),
-    Rule(r'fc\.weight', 'head/kernel', LINEAR),
-    Rule(r'fc\.bias', 'head/bias'),
-)
-
-
-def recognise(tensors) -> bool:
-  """Returns whether there are adapters of ST-Adapter's."""
-  return any(re.fullmatch(_BLOCK + r'conv\.weight', name) for name in tensors)
-
-
-def from_original(tensors) -> Converted:
-  """Converts a checkpoint, which holds trained tensors only."""
-  shapes = {}
-  for name, tensor in tensors.items():
-    for rule in RULES:
-      if match := re.fullmatch(rule.original, name):
-        value = rule.layout.forward(np.asarray(tensor))
-        shapes[match.expand(rule.path)] = value.shape
-  return convert(tensors, RULES, (), shapes, None)
-
-
-def to_checkpoint(flat, notes, clip):
-  """Writes what was trained under the original's names."""
-  del notes
-  base.refuse_clip(clip, 'ST-Adapter')
-  own = {path.removeprefix('method/'): value for path, value in flat.items()}
-  return to_original(own, RULES)

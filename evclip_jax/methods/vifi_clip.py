@@ -2,11 +2,13 @@
 
 import dataclasses
 
-from data_pipelines.errors import UserError
-from evclip_jax.methods import base, clip_leaves, losses, mixing
-from evclip_jax.models.pixels import fold_time, unfold_time
+from evclip_jax.methods import base, heads, mixing
+from evclip_jax.methods.checkpoint_table import (
+  Checkpoint,
+  clip_rules,
+  clip_shapes,
+)
 from evclip_jax.weights import own_file
-from evclip_jax.weights.table import Converted, convert, to_original
 
 # The original's few-shot training on HMDB51, UCF101 and SSv2.
 RECIPE = {
@@ -22,8 +24,21 @@ RECIPE = {
     'optimizer.warmup_epochs': 5,
     'train.epochs': 50,
 }
-KIND, LABEL, VERSION = 'vifi-clip', 'a ViFi-CLIP checkpoint', 1
-PART = own_file.SEVERAL
+_IMAGE, _WORDS = 'image_encoder.', 'text_encoder.'
+CHECKPOINT = Checkpoint(
+    'vifi-clip',
+    'a ViFi-CLIP checkpoint',
+    sign=r'image_encoder\.conv1\.weight',
+    unless=r'.*\.ctx|.*dec\..*',
+    rules=clip_rules(_IMAGE, _WORDS, ''),
+    ignore=(r'prompt_learner\.complete_text_embeddings',),
+    # The table of tokens is CLIP's own.
+    clip_shapes=lambda tensors: clip_shapes(
+        tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
+    ),
+    outer='module.',
+    part=own_file.SEVERAL,
+)
 _TEXT = r'clip/text/(?!token_embedding).*'
 _TRAINABLE = {
     'both': ('clip/visual/.*', _TEXT, 'clip/logit_scale'),
@@ -78,31 +93,16 @@ def make(
   base.check_choice('train', settings.train, tuple(_TRAINABLE))
   mixing.check(settings)
   clip = backbones.clip
-  if clip.sizes.vision != 'vit':
-    raise UserError(
-        'vifi_clip fine-tunes a vision transformer: set clip.name to a ViT.'
-    )
+  base.check_vit(clip, 'vifi_clip')
   text_trains = settings.train != 'image'
+  score = base.score_by_texts(clip)
 
   def video(params, pixels, rngs, train):
-    images = clip.images(params['clip'], fold_time(pixels))
-    frames = unfold_time(images, pixels.shape[1])
+    frames = base.encode_frames(clip, params, pixels)
     return base.VideoFeatures(frames.mean(axis=1), frames)
 
   def text(params, tokens):
     return clip.text(params['clip'], tokens)
-
-  def score(params, features, classes, batch):
-    scale = clip.logit_scale(params['clip'])
-    return base.cosine_score(scale, features.clip, classes)
-
-  def loss(params, features, classes, batch, rngs):
-    if text_trains:
-      classes = text(params, classes)
-    logits = score(params, features, classes, batch)
-    target = batch.get('target', batch['label'])
-    value = losses.cross_entropy(logits, target, batch['mask'])
-    return value, {'cross_entropy': value}
 
   pixels, targets = mixing.augmentation(settings, clip.sizes.image_resolution)
   return base.Method(
@@ -114,36 +114,7 @@ def make(
       text=text,
       text_trains=text_trains,
       score=score,
-      loss=loss,
+      loss=heads.classify(score, text if text_trains else None),
       loss_is_a_mean=True,
       trainable=_TRAINABLE[settings.train],
   )
-
-
-_IMAGE, _WORDS = 'module.image_encoder.', 'module.text_encoder.'
-RULES = clip_leaves.rules(_IMAGE, _WORDS, 'module.')
-IGNORE = (r'module\.prompt_learner\.complete_text_embeddings',)
-
-
-def recognise(tensors) -> bool:
-  """Returns whether these are towers of ViFi-CLIP's without prompts."""
-  names = set(tensors)
-  return 'module.image_encoder.conv1.weight' in names and not any(
-      name.endswith('.ctx') for name in names
-  )
-
-
-def from_original(tensors) -> Converted:
-  """Converts a whole checkpoint; the table of tokens is CLIP's own."""
-  shapes = clip_leaves.shapes(
-      tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
-  )
-  shapes['clip/logit_scale'] = ()
-  return convert(tensors, RULES, IGNORE, shapes, None)
-
-
-def to_checkpoint(flat, notes, clip):
-  """Writes what was trained under the original's names."""
-  del notes
-  base.refuse_clip(clip, 'ViFi-CLIP')
-  return to_original(flat, RULES)

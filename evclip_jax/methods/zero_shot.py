@@ -2,13 +2,7 @@
 
 import dataclasses
 
-from evclip_jax.methods import base, losses
-from evclip_jax.models.pixels import (
-  CONSTANTS,
-  fold_time,
-  normalise,
-  unfold_time,
-)
+from evclip_jax.methods import base, heads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,33 +42,20 @@ def make(
   Differs: a plain mean of the frame embeddings; the original weighs later
     frames more in spite of its name.
   """
-  base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
   clip = backbones.clip
+  score = base.score_by_texts(clip)
 
   def video(params, pixels, rngs, train):
-    frames = unfold_time(
-        clip.images(params['clip'], fold_time(pixels)), pixels.shape[1]
-    )
+    frames = base.encode_frames(clip, params, pixels)
     return base.VideoFeatures(frames.mean(axis=1), frames)
-
-  def score(params, features, classes, batch):
-    scale = clip.logit_scale(params['clip'])
-    return base.cosine_score(scale, features.clip, classes)
-
-  def loss(params, features, classes, batch, rngs):
-    logits = score(params, features, classes, batch)
-    value = losses.cross_entropy(logits, batch['label'], batch['mask'])
-    return value, {'cross_entropy': value}
 
   return base.Method(
       init=lambda rng: {},
-      pixels=lambda frames, rng: normalise(
-          frames, *CONSTANTS[settings.pixels]
-      ),
+      pixels=base.plain_pixels(settings),
       video=video,
       class_texts=lambda names: base.fill_templates(settings.templates, names),
       text=lambda params, tokens: clip.text(params['clip'], tokens),
       score=score,
-      loss=loss,
+      loss=heads.classify(score),
       trainable=(),
   )

@@ -16,8 +16,9 @@ from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs.run import fitting_mode
 
 # Keys on which lists, batches and their number depend.
-_DATA_KEYS = ('batch_size', 'data.', 'episodes.', 'eval.', 'seed', 'split',
-              'train.')  # fmt: skip
+_DATA_KEYS = (
+    'batch_size', 'data.', 'episodes.', 'eval.', 'seed', 'split', 'train.'
+)  # fmt: skip
 
 
 def run(

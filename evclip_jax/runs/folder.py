@@ -18,7 +18,7 @@ _OPEN_KEYS = ('method.settings.', 'compare.', 'data.tests.', 'data.others.')
 # A run may be made longer: it goes on where it stopped.
 _RAISABLE = ('train.epochs', 'episodes.train_episodes')
 # What an evaluation must have in common with the training.
-_MODEL_KEYS = ('method', 'clip.name', 'encoder.name', 'data.num_frames')
+_MODEL_KEYS = ('method.', 'clip.name', 'encoder.name', 'data.num_frames')
 
 
 def default(config_file: str, config: ml_collections.ConfigDict) -> str:
@@ -35,8 +35,7 @@ def prepare(
   """Creates the folder, or checks that it belongs to this config.
 
   Args:
-    workdir: the folder.
-    config: the run's config.
+    workdir, config: of the run.
     write: False on all but one process.
 
   Returns:
@@ -55,8 +54,8 @@ def prepare(
     for key in _RAISABLE:
       if before.get(key) != now[key]:
         log.log(
-            f'{key} was {before.get(key)} and is now {now[key]}: from where '
-            'the run stopped, the learning rate follows the longer schedule.'
+            f'{key} was {before.get(key)}, now {now[key]}: from here on the '
+            'learning rate follows the longer schedule.'
         )
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,11 +69,7 @@ def prepare(
 
 
 def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
-  """Reads the config a run was made with.
-
-  Raises:
-    UserError: if the folder is not a run's.
-  """
+  """Reads the config of a run; UserError if the folder is not a run's."""
   path = pathlib.Path(workdir) / 'config.json'
   values = _read_json(path)
   unknown = [
@@ -91,11 +86,7 @@ def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
 
 
 def load_card(workdir: str | os.PathLike) -> dict[str, Any]:
-  """Reads the run card of a finished run.
-
-  Raises:
-    UserError: if there is none yet.
-  """
+  """Reads the run card of a run; UserError if it is not finished."""
   return _read_json(pathlib.Path(workdir) / 'run_card.json')
 
 
@@ -113,14 +104,12 @@ def finished(
 
 def check_free(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
   """Raises UserError if the folder holds a run that computes something else."""
-  folder = pathlib.Path(workdir).absolute()
-  if (folder / 'config.json').exists():
-    theirs = _read_json(folder / 'config.json')
-    ours = identity.to_dict(config)
-    differ = identity.differences(ours, theirs)
-    a, b = identity.flat(theirs), identity.flat(ours)
-    differ = [k for k in differ if k not in _RAISABLE or b[k] < a[k]]
-    _refuse_differences(folder, theirs, ours, differ)
+  if (pathlib.Path(workdir) / 'config.json').exists():
+    _refuse(
+        workdir,
+        config,
+        lambda key, theirs, ours: key not in _RAISABLE or ours < theirs,
+    )
 
 
 def check_same_model(
@@ -131,19 +120,13 @@ def check_same_model(
   For evaluation: lists, views, batch sizes and those of the method's settings
   that only scores depend on (`SCORING` of its file) may differ from training.
   """
-  folder = pathlib.Path(workdir).absolute()
-  theirs = _read_json(folder / 'config.json')
-  ours = identity.to_dict(config)
   scoring = getattr(base.load(config.method.name), 'SCORING', ())
   free = [f'method.settings.{name}' for name in scoring]
-  differ = [
-      key
-      for key in identity.differences(ours, theirs)
-      if key not in free and (key + '.').startswith(
-          tuple(k + '.' for k in _MODEL_KEYS)
-      )
-  ]
-  _refuse_differences(folder, theirs, ours, differ)
+  _refuse(
+      workdir,
+      config,
+      lambda key, theirs, ours: key not in free and key.startswith(_MODEL_KEYS),
+  )
 
 
 def check_data(folder: pathlib.Path, description: dict[str, Any]):
@@ -152,10 +135,7 @@ def check_data(folder: pathlib.Path, description: dict[str, Any]):
   Args:
     folder: the run folder.
     description: of the data pipeline; 'lists' has the hash of each list, and
-      'texts' that of its class texts.
-
-  Raises:
-    UserError: a list or a text has changed since the run began.
+      'texts' that of its class texts. UserError if one has changed.
   """
   path = folder / 'data.json'
   if not path.exists():
@@ -182,11 +162,7 @@ def check_data(folder: pathlib.Path, description: dict[str, Any]):
 
 
 def class_names(workdir: str | os.PathLike) -> list[str]:
-  """Reads the classes a run was trained on, in label order.
-
-  Raises:
-    UserError: if the folder does not tell.
-  """
+  """Reads the classes of a run's training, in label order, or UserError."""
   path = pathlib.Path(workdir) / 'classes.json'
   try:
     if path.exists():
@@ -205,10 +181,15 @@ def _clips(entry: dict[str, Any] | None) -> str:
   return f'{entry["clips"]} clips, hash {entry["sha256"][:8]}'
 
 
-def _refuse_differences(folder, theirs, ours, differ):
+def _refuse(workdir, config, matters):
+  """Refuses a folder whose config differs in a key that matters."""
+  folder = pathlib.Path(workdir).absolute()
+  theirs, ours = _read_json(folder / 'config.json'), identity.to_dict(config)
+  differ = identity.differences(ours, theirs)
+  a, b = identity.flat(theirs), identity.flat(ours)
+  differ = [k for k in differ if matters(k, a.get(k), b.get(k))]
   if not differ:
     return
-  a, b = identity.flat(theirs), identity.flat(ours)
   shown = ', '.join(
       f'{key}: {a.get(key)!r} there, {b.get(key)!r} now' for key in differ[:4]
   )

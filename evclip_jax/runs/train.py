@@ -1,6 +1,7 @@
 """The training loop, top to bottom."""
 
 import contextlib
+import os
 import pathlib
 import signal
 import threading
@@ -181,7 +182,8 @@ class _Stopping:
 
   def _note(self, number, frame):
     self.signal = number
-    log.log('stopping after this step; once more ends at once')
+    # Not by print, which may just be at work.
+    os.write(2, b'\nstopping after this step; once more ends at once\n')
     for number in self._previous:
       signal.signal(number, signal.SIG_DFL)
 

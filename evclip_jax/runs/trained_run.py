@@ -38,15 +38,11 @@ class TrainedRun:
 def load(
     workdir: str | os.PathLike, class_names: Sequence[str] | None = None
 ) -> TrainedRun:
-  """Builds a run's model and restores its best or last checkpoint.
+  """Builds a run's model and restores its best checkpoint, or its last one.
 
   Args:
-    workdir: the run folder.
+    workdir: the run folder; an unfinished run will do.
     class_names: other classes than the run's own.
-
-  Returns:
-    The run. The best checkpoint is taken if the run selected one; else the
-    last, of an unfinished run as well.
 
   Raises:
     UserError: not a run folder, nothing trained yet, or weights that are

@@ -62,23 +62,18 @@ def unseen() -> list[str]:
   if jax.default_backend() != 'cpu':
     return []
   platforms = os.environ.get('JAX_PLATFORMS')
-  found = {
-      'an NVIDIA GPU': os.path.exists('/dev/nvidia0')
-      or shutil.which('nvidia-smi'),
-      'a TPU': os.path.exists('/dev/accel0')
-      or 'TPU_ACCELERATOR_TYPE' in os.environ,
-  }
-  extras = {'an NVIDIA GPU': 'cuda12', 'a TPU': 'tpu'}
-  return [
-      f'{name} is there, but JAX does not see it: '
-      + (
-          f'JAX_PLATFORMS={platforms} is set.'
-          if platforms
-          else f"pip install -e '.[{extras[name]}]'."
-      )
-      for name, there in found.items()
-      if there
-  ]
+  nvidia = os.path.exists('/dev/nvidia0') or shutil.which('nvidia-smi')
+  tpu = os.path.exists('/dev/accel0') or 'TPU_ACCELERATOR_TYPE' in os.environ
+  found = []
+  for name, there, extra in (
+      ('an NVIDIA GPU', nvidia, 'cuda12'), ('a TPU', tpu, 'tpu')
+  ):
+    why = f"pip install -e '.[{extra}]'"
+    if platforms:
+      why = f'JAX_PLATFORMS={platforms} is set'
+    if there:
+      found.append(f'{name} is there, but JAX does not see it: {why}.')
+  return found
 
 
 def make_mesh(data: int = 0) -> Mesh:
@@ -165,11 +160,9 @@ def jit(
   is what comes out.
 
   Args:
-    function: what to compile.
-    mesh: the devices.
+    function, mesh: what to compile for what.
     shardings: of the frozen leaves.
-    arguments: how many there are.
-    batch: whether the last one is a batch.
+    arguments: how many there are; the last is a batch if `batch` says so.
     **options: of `jax.jit`.
   """
   everywhere = replicated(mesh)

@@ -19,15 +19,8 @@ def make_optimizer(
     config: ml_collections.ConfigDict, schedule: Schedule
 ) -> optax.GradientTransformation:
   """Returns the optimizer of `config.optimizer`."""
-  make = {'adamw': adamw, 'adam_l2': adam_l2}[config.name]
-  optimizer = make(
-      schedule,
-      config.b1,
-      config.b2,
-      config.eps,
-      config.weight_decay,
-      config.no_decay,
-  )
+  c, make = config, {'adamw': adamw, 'adam_l2': adam_l2}[config.name]
+  optimizer = make(schedule, c.b1, c.b2, c.eps, c.weight_decay, c.no_decay)
   if not config.clip_norm:
     return optimizer
   return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
@@ -61,26 +54,16 @@ def make_schedule(
         f'train.epochs={epochs}.'
     )
     warmup = longest
+  rate, low = config.learning_rate, config.warmup_learning_rate
   if config.schedule == 'delayed_cosine':
-    return delayed_cosine(
-        config.learning_rate,
-        epochs,
-        warmup,
-        config.warmup_learning_rate,
-        steps_per_epoch,
-    )
+    return delayed_cosine(rate, epochs, warmup, low, steps_per_epoch)
   if config.schedule == 'warmup_cosine':
-    return warmup_cosine(
-        config.learning_rate,
-        epochs,
-        warmup,
-        steps_per_epoch,
-        config.rate_every_steps,
-    )
+    every = config.rate_every_steps
+    return warmup_cosine(rate, epochs, warmup, steps_per_epoch, every)
   return relative_steps(
-      config.learning_rate,
+      rate,
       warmup,
-      config.warmup_learning_rate,
+      low,
       config.stair_epochs,
       config.stair_rates,
       config.iterations_per_epoch
@@ -124,9 +107,6 @@ def adam_l2(
     no_decay: Iterable[str] = (),
 ) -> optax.GradientTransformation:
   """Returns Adam with L2: the decay is part of the gradient.
-
-  Args:
-    learning_rate, b1, b2, eps, weight_decay, no_decay: see `adamw`.
 
   Source: CLIP-FSAR, models/utils/optimizer.py (torch.optim.Adam).
   Differs: none.

@@ -162,9 +162,8 @@ def make_eval_step(
 ) -> Callable:
   """Builds (weights, frozen, classes, batch) -> rows on every host.
 
-  The result has 'logits' [B, K] and 'features' [B, E], both float32, and the
-  batch's other fields, so that several hosts see the same rows in the same
-  order.
+  Rows have 'logits' [B, K] and 'features' [B, E], both float32, and the batch's
+  other fields, so that several hosts see the same ones in the same order.
   """
 
   def step(weights, frozen, classes, batch):

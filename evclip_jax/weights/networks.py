@@ -5,6 +5,7 @@ the file may say so; what nothing says is named in `Converted.assumed`.
 """
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,9 @@ PARTS = {
 # type of its sizes.
 VERSIONS = {'clip': clip_names.VERSION, 'encoder': swin3d_names.VERSION}
 SIZES = {'clip': ClipSizes, 'encoder': VideoEncoderSizes}
+
+# Where a file that goes back to the original names says what no tensor shows.
+SAID = 'evclip_jax.clip'
 
 _WANTED = {'clip': 'a CLIP model', 'encoder': 'a video trunk'}
 # Models that look like CLIP, by a name of theirs that CLIP does not have.
@@ -128,6 +132,10 @@ def convert(file: StateFile, kind: str) -> Converted:
   # TorchScript archives are OpenAI's own; others use the naming, too.
   if file.kind == 'torchscript':
     return converted
+  if SAID in file.metadata:
+    said = json.loads(file.metadata[SAID])
+    sizes = dataclasses.replace(converted.sizes, **said)
+    return dataclasses.replace(converted, sizes=sizes)
   return _with_config(converted, Path(file.path), kind)
 
 

@@ -1,7 +1,5 @@
 """What methods can do inside of CLIP's blocks."""
 
-import ast
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +7,6 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import base
-from evclip_jax.models.clip import model as clip_model
 from evclip_jax.models.clip.hooks import PLAIN, Hooks
 from tests.models import small
 
@@ -117,59 +113,6 @@ def test_embed_comes_before_the_first_norm():
   np.testing.assert_allclose(seen[0][0, 2], expected, atol=1e-5)
 
 
-def test_temporal_prompt_token_through_the_frozen_attention():
-  """EZ-CLIP: a token per frame, made by attention over time, then dropped."""
-  clip, params = small.model()
-  frames, batch = 3, 2
-  prompts = np.random.default_rng(1).standard_normal((2, frames, 128)) * 0.5
-  images = small.images(batch * frames)
-  kept, counts = {}, []
-
-  def before_attn(layer, x, attend):
-    kept[layer] = x.shape[1]
-    mean = x.mean(1).reshape(batch, frames, -1)
-    token = attend(prompts[layer] + mean).reshape(batch * frames, 1, -1)
-    return jnp.concatenate([x, token], axis=1)
-
-  def after_attn(layer, x):
-    counts.append(x.shape[1])
-    return x[:, : kept[layer]]
-
-  hooks = Hooks(before_attn=before_attn, after_attn=after_attn)
-  out = small.encode_images(clip, params, images, hooks)
-  assert counts == [6, 6]
-  plain = small.encode_images(clip, params, images)
-  assert np.abs(out - plain).max() > 1e-3
-  # A video is encoded the same without the other one.
-  batch = 1
-  alone = small.encode_images(clip, params, images[:frames], hooks)
-  np.testing.assert_allclose(alone, out[:frames], atol=1e-5)
-  # Other frames reach a frame only through that token.
-  other = images[:frames].copy()
-  other[2] += 1
-  changed = small.encode_images(clip, params, other, hooks)
-  assert np.abs(changed[0] - alone[0]).max() > 1e-5
-
-
-def test_attention_over_time_at_zero_equals_the_plain_model():
-  """AIM: the frozen attention once more, over time, behind a zero adapter."""
-  clip, params = small.model()
-  images = small.images(6)
-
-  @jax.jit
-  def run(up):
-    def before_attn(layer, x, attend):
-      over_time = x.reshape(2, 3, *x.shape[1:]).swapaxes(1, 2)
-      y = attend(over_time).swapaxes(1, 2).reshape(x.shape)
-      return x + y @ up
-
-    return clip.images(params, images, Hooks(before_attn=before_attn))
-
-  plain = small.encode_images(clip, params, images)
-  np.testing.assert_allclose(run(np.zeros((128, 128), 'f')), plain, **CLOSE)
-  assert np.abs(run(np.eye(128, dtype='f')) - plain).max() > 1e-3
-
-
 @TOWERS
 @pytest.mark.parametrize('remat', [False, True])
 def test_gradients_reach_what_a_hook_closes_over(tower, remat):
@@ -262,13 +205,3 @@ def test_a_resnet_refuses_hooks_for_blocks_it_does_not_have():
   images = small.images(1, small.RESNET)
   with pytest.raises(UserError, match='clip.name to a ViT'):
     clip.images(params, images, Hooks(after_attn=lambda layer, x: x))
-
-
-def test_no_module_of_clip_names_a_method():
-  folder = pathlib.Path(clip_model.__file__).parent
-  names = [name for name in base.names() if name != 'zero_shot']
-  assert names
-  for path in folder.glob('*.py'):
-    code = {n.id for n in ast.walk(ast.parse(path.read_text()))
-            if isinstance(n, ast.Name)}
-    assert not code & set(names), path

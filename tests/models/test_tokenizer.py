@@ -147,13 +147,20 @@ def test_broken_vocabularies_are_refused(tmp_path, content, message):
     load_tokenizer(str(path))
 
 
-def test_missing_vocabularies_are_refused(tmp_path):
-  with pytest.raises(UserError, match=r'nowhere.gz.*clip\.vocab'):
-    load_tokenizer(str(tmp_path / 'nowhere.gz'))
-  with pytest.raises(UserError, match='holds no vocabulary'):
-    load_tokenizer(str(tmp_path))
-  with pytest.raises(UserError, match='evclip_jax.download vocab'):
-    load_tokenizer('', str(tmp_path), 'ViT-B/16')
+@pytest.mark.parametrize(
+    ('vocab', 'weights', 'message'),
+    [
+        ('nowhere.gz', '', r'nowhere.gz.*clip\.vocab'),
+        ('.', '', 'holds no vocabulary'),
+        ('', 'ViT-B/16', 'evclip_jax.download vocab'),
+    ],
+)
+def test_missing_vocabularies_are_refused(
+    vocab, weights, message, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(UserError, match=message):
+    load_tokenizer(vocab, str(tmp_path), weights)
 
 
 def test_vocabulary_and_weights_must_belong_together(little, tmp_path):

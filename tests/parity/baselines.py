@@ -11,7 +11,6 @@ from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import aim, base, coop, ivlp, st_adapter, vifi_clip
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.training.params import merge, split
 from evclip_jax.weights import clip_names
 from tests.parity import compare, training
 from tests.parity.draw import Case, CaseError, field
@@ -90,7 +89,8 @@ def _options(case: Case) -> dict[str, Any]:
 
 
 def _checkpoint(module):
-  return lambda grads: module.to_checkpoint(jax.device_get(grads), {}, None)
+  write = module.CHECKPOINT.to_checkpoint
+  return lambda grads: write(jax.device_get(grads), {}, None)
 
 
 _KINDS = {
@@ -116,68 +116,44 @@ def run(case: Case) -> list[compare.Line]:
   tokens = case.integers('tokens', clip.sizes.vocab_size)
   labels = case.integers('labels', len(tokens))
   settings = kind.settings(case)
-  own = Steps(kind, settings, clip, params, video, tokens, labels)
+  given = clip, params, video, tokens, labels
+  own = make_steps(kind, settings, *given)
   found, grads = first = own.gradient(own.trainable)
-  names = ('video_features', 'text_features', 'logits', 'total')
-  ours = {name: found[name] for name in names if name in found}
+  ours = {'video_features': found['features'].clip}
+  ours |= {name: found[name] for name in ('text_features', 'logits', 'total')}
   ours['losses'] = training.trajectory(
       case, own.trainable, own.gradient, first, _no_decay(case, kind, grads)
   )
   lines = compare.gradients(case.field('grads', dict), kind.names(grads))
   if kind.heads:
     settings = dataclasses.replace(settings, head='text')
-    texts = Steps(kind, settings, clip, params, video, tokens, labels)
+    texts = make_steps(kind, settings, *given)
     found, grads = texts.gradient(texts.trainable)
     ours |= {
         'text_features': found['text_features'],
         'text_logits': found['logits'],
         'text_total': found['total'],
     }
-    given = case.field('text_grads', dict)
-    lines += compare.gradients(given, kind.names(grads))
-  given = ('tokens', 'labels')
-  return compare.outputs(case.expected, ours, given=given) + lines
+    lines += compare.gradients(
+        case.field('text_grads', dict), kind.names(grads)
+    )
+  return (
+      compare.outputs(case.expected, ours, given=('tokens', 'labels')) + lines
+  )
 
 
-class Steps:
-  """A method on drawn weights, and the gradient of its loss."""
-
-  def __init__(self, kind, settings, clip, params, video, tokens, labels):
-    names = tuple(f'class {i}' for i in range(len(tokens)))
-    networks = base.Backbones(clip, None, video.shape[1])
-    method = kind.module.make(settings, networks, names)
-    wanted = jax.eval_shape(method.init, jax.random.key(0))
-    own = {k: x for k, x in params.get('method', {}).items() if k in wanted}
-    theirs = jax.tree.map(np.shape, own)
-    if theirs != jax.tree.map(lambda x: x.shape, wanted):
-      raise CaseError('the tensors are not those of the manifest options.')
-    tree = {'clip': params['clip']} | ({'method': own} if own else {})
-    self.trainable, frozen = split(tree, method.trainable)
-    frozen = jax.device_put(frozen)
-    batch = {'label': labels, 'mask': np.ones(len(labels), np.float32)}
-
-    def objective(trainable, frozen):
-      tree = merge(frozen, trainable)
-      features = method.video(tree, video, None, True)
-      bank = method.text(tree, tokens[None])
-      given = tokens[None] if method.text_trains else bank
-      total, _ = method.loss(tree, features, given, batch, None)
-      found = {
-          'video_features': features.clip,
-          'logits': method.score(tree, features, bank, batch),
-          'total': total,
-      }
-      if bank.shape[-1] > 1:
-        found['text_features'] = bank[0]
-      return total, found
-
-    gradient = jax.jit(jax.grad(objective, has_aux=True))
-
-    def run(trainable):
-      grads, found = gradient(trainable, frozen)
-      return found, grads
-
-    self.gradient = run
+def make_steps(kind, settings, clip, params, video, tokens, labels):
+  """Builds the method; its leaves must be those that the case has."""
+  names = tuple(f'class {i}' for i in range(len(tokens)))
+  networks = base.Backbones(clip, None, video.shape[1])
+  method = kind.module.make(settings, networks, names)
+  wanted = jax.eval_shape(method.init, jax.random.key(0))
+  own = {k: x for k, x in params.get('method', {}).items() if k in wanted}
+  theirs = jax.tree.map(np.shape, own)
+  if theirs != jax.tree.map(lambda x: x.shape, wanted):
+    raise CaseError('the tensors are not those of the manifest options.')
+  tree = {'clip': params['clip']} | ({'method': own} if own else {})
+  return training.Steps(method, tree, video, labels, tokens)
 
 
 def build(case: Case, kind: Kind) -> tuple[Clip, base.Params]:
@@ -187,8 +163,8 @@ def build(case: Case, kind: Kind) -> tuple[Clip, base.Params]:
   where that holds them.
   """
   section = case.field('coop', dict) if 'coop' in case.manifest else None
-  converted = kind.module.from_original(case.state(section))
-  prefix = '' if kind.module.PART == 'several' else 'method/'
+  converted = kind.module.CHECKPOINT.from_original(case.state(section))
+  prefix = '' if kind.module.CHECKPOINT.part == 'several' else 'method/'
   flat = {prefix + path: x for path, x in converted.flat.items()}
   theirs = clip_names.to_original(
       {

@@ -1,6 +1,5 @@
 """Cases of kind 'ev_clip': outputs, gradients and training of the prompts."""
 
-import dataclasses
 import functools
 import math
 from typing import Any
@@ -14,7 +13,6 @@ from evclip_jax.methods.ev_clip import checkpoint as interop
 from evclip_jax.methods.ev_clip import method as ev_clip
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import ClipSizes
-from evclip_jax.training.params import merge, split
 from tests.parity import clip as clip_case
 from tests.parity import compare, omnivore, training
 from tests.parity.draw import Case, CaseError, field
@@ -22,23 +20,6 @@ from tests.parity.draw import Case, CaseError, field
 # Bytes from which on the frames go through CLIP in parts, and their number.
 _MEMORY = 8 * 2**30
 _PART = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Setup:
-  """A method on drawn weights.
-
-  Attributes:
-    method: the real one.
-    prompt: 'both', 'mask' or 'context'.
-    trainable: flat dict of the generators' leaves.
-    frozen: flat dict of all others.
-  """
-
-  method: base.Method
-  prompt: str
-  trainable: dict[str, Any]
-  frozen: dict[str, Any]
 
 
 class InParts(Clip):
@@ -57,57 +38,36 @@ class InParts(Clip):
 def run(case: Case) -> list[compare.Line]:
   """One gradient and an optimizer trajectory through the real method."""
   video = omnivore.video_input(case)
-  setup = build(case, video.shape)
-  vocab_size = len(setup.frozen['clip/text/token_embedding'])
+  method, prompt, tree = build(case, video.shape)
+  vocab_size = len(tree['clip']['text']['token_embedding'])
   tokens = case.integers('tokens', vocab_size)
   labels = case.integers('labels', len(tokens))
   if labels.shape != video.shape[:1]:
     raise CaseError(f'{labels.shape} labels, videos are {video.shape}.')
-  batch = {'label': labels, 'mask': np.ones(labels.shape, np.float32)}
-  bank = jax.jit(
-      lambda frozen, tokens: setup.method.text(merge(frozen), tokens)
-  )(setup.frozen, tokens[None])
-
-  @jax.jit
-  def gradient(trainable, frozen, bank, video):
-    def objective(trainable):
-      params = merge(frozen, trainable)
-      features = setup.method.video(params, video, None, True)
-      total, parts = setup.method.loss(
-          params, features, bank, batch, None
-      )
-      return total, parts | {
-          'total': total,
-          'features': features,
-          'logits': setup.method.score(params, features, bank, batch),
-      }
-
-    grads, found = jax.grad(objective, has_aux=True)(trainable)
-    return found, grads
-
-  found, grads = gradient(setup.trainable, setup.frozen, bank, video)
-  own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
+  steps = training.Steps(method, tree, video, labels, tokens)
+  found, grads = first = steps.gradient(steps.trainable)
   ours = outputs(found)
   if not case.manifest['lam'] and 'consistency' not in case.expected:
     del ours['consistency']
   ours['losses'] = training.trajectory(
-      case,
-      setup.trainable,
-      lambda trainable: gradient(trainable, setup.frozen, bank, video),
-      (found, grads),
+      case, steps.trainable, steps.gradient, first
   )
+  own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
   lines = compare.outputs(case.expected, ours, given=('tokens', 'labels'))
   return lines + compare.gradients(
-      case.field('grads', dict), interop.to_original(own, setup.prompt)
+      case.field('grads', dict), interop.to_original(own, prompt)
   )
 
 
-def build(case: Case, video: tuple[int, ...]) -> Setup:
+def build(case: Case, video: tuple[int, ...]):
   """The real method on drawn weights that went through the real converters.
 
   Args:
     case: the case.
     video: shape [B, T, H, W, 3] of its clips.
+
+  Returns:
+    (method, 'both' or 'mask' or 'context', all weights).
   """
   section = case.field('prompts', dict)
   clip, clip_params = clip_case.build(case, case.field('clip', dict))
@@ -140,8 +100,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
       'method': unflatten_dict(converted.flat, sep='/'),
   }
   method = ev_clip.make(settings, backbones, ())
-  trainable, frozen = split(params, method.trainable)
-  return Setup(method, sizes.prompt, trainable, jax.device_put(frozen))
+  return method, sizes.prompt, params
 
 
 def outputs(found: dict[str, Any]) -> dict[str, np.ndarray]:

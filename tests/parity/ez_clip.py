@@ -1,10 +1,8 @@
 """Cases of kind 'ez_clip': outputs, losses, gradients and training."""
 
 import contextlib
-import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any
 from unittest import mock
 
 import jax
@@ -16,9 +14,8 @@ from evclip_jax.methods import base
 from evclip_jax.methods.ez_clip import checkpoint as interop
 from evclip_jax.methods.ez_clip import method as ez_clip
 from evclip_jax.methods.ez_clip import towers
-from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.pixels import unfold_time
-from evclip_jax.training.params import merge, split
+from evclip_jax.training.params import split
 from evclip_jax.weights import clip_names
 from evclip_jax.weights.table import Converted
 from tests.parity import clip as clip_case
@@ -29,35 +26,18 @@ from tests.parity.draw import Case, CaseError
 _MEMORY = 4 * 2**30
 
 
-@dataclasses.dataclass(frozen=True)
-class Setup:
-  """A method on drawn weights.
+def one_by_one(method: base.Method):
+  """Returns `method.video` that takes clips one after the other."""
 
-  Attributes:
-    clip: its CLIP.
-    method: the real one.
-    one_by_one: whether clips go through the image tower one by one.
-    trainable: flat dict of what trains.
-    frozen: flat dict of all others.
-  """
-
-  clip: Clip
-  method: base.Method
-  one_by_one: bool
-  trainable: dict[str, Any]
-  frozen: dict[str, Any]
-
-  def video(self, params, pixels) -> base.VideoFeatures:
-    """The features of clips, as in training without random masks."""
-    if not self.one_by_one:
-      return self.method.video(params, pixels, None, True)
-
+  def video(params, pixels, rngs, train):
     @jax.checkpoint
     def one(clip):
-      return self.method.video(params, clip[None], None, True)
+      return method.video(params, clip[None], rngs, train)
 
     features = jax.lax.map(one, pixels)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), features)
+
+  return video
 
 
 @contextlib.contextmanager
@@ -80,53 +60,29 @@ def clips_mixed_up():
 @clips_mixed_up()
 def run(case: Case) -> list[compare.Line]:
   """One gradient and an optimizer trajectory through the real method."""
-  video = video_input(case)
-  setup = build(case, video.shape)
-  vocab_size = len(setup.frozen['clip/text/token_embedding'])
+  pixels = video_input(case)
+  method, tree, video = build(case, pixels.shape)
+  vocab_size = len(tree['clip']['text']['token_embedding'])
   tokens = case.integers('tokens', vocab_size)
   labels = case.integers('labels', 2**20)
-  if labels.shape != video.shape[:1]:
-    raise CaseError(f'{labels.shape} labels, videos are {video.shape}.')
+  if labels.shape != pixels.shape[:1]:
+    raise CaseError(f'{labels.shape} labels, videos are {pixels.shape}.')
   labels, classes, per_clip = by_class(labels, tokens)
   texts = _as_given if per_clip else ez_clip._texts_of_clips
-  batch = {'label': labels, 'mask': np.ones(labels.shape, np.float32)}
-
-  @jax.jit
-  def gradient(trainable, frozen, video):
-    def objective(trainable):
-      params = merge(frozen, trainable)
-      features = setup.video(params, video)
-      with mock.patch.object(ez_clip, '_texts_of_clips', texts):
-        total, parts = setup.method.loss(
-            params, features, jnp.asarray(classes), batch, None
-        )
-      return total, parts | {'total': total, 'frames': features.frames}
-
-    grads, found = jax.grad(objective, has_aux=True)(trainable)
-    return found, grads
-
-  @jax.jit
-  def outputs(trainable, frozen, frames):
-    params = merge(frozen, trainable)
-    texts = setup.method.text(params, jnp.asarray(tokens))
-    features = base.VideoFeatures(frames.mean(1), frames)
-    bank = setup.method.text(params, jnp.asarray(tokens)[None])
-    logits = setup.method.score(params, features, bank, batch)
-    return {'text_features': texts, 'logits': logits}
-
-  found, grads = gradient(setup.trainable, setup.frozen, video)
+  steps = training.Steps(
+      method, tree, pixels, labels, tokens, jnp.asarray(classes), video
+  )
+  with mock.patch.object(ez_clip, '_texts_of_clips', texts):
+    found, grads = first = steps.gradient(steps.trainable)
+    losses = training.trajectory(case, steps.trainable, steps.gradient, first)
   ours = {
-      'frame_features': found['frames'],
-      **outputs(setup.trainable, setup.frozen, found['frames']),
+      'frame_features': found['features'].frames,
+      'text_features': found['text_features'],
+      'logits': found['logits'],
       'loss_image': found['video_to_text'],
       'loss_text': found['text_to_video'],
       'total': found['total'],
-      'losses': training.trajectory(
-          case,
-          setup.trainable,
-          lambda trainable: gradient(trainable, setup.frozen, video),
-          (found, grads),
-      ),
+      'losses': losses,
   }
   if 'motion' in found:
     ours['loss_motion'] = found['motion']
@@ -137,12 +93,15 @@ def run(case: Case) -> list[compare.Line]:
   )
 
 
-def build(case: Case, video: tuple[int, ...]) -> Setup:
+def build(case: Case, video: tuple[int, ...]):
   """The real method on drawn weights that went through the real converters.
 
   Args:
     case: the case.
     video: shape [B, T, H, W, 3] of its clips.
+
+  Returns:
+    (method, all weights, the method's `video`, perhaps one by one).
   """
   state = case.state()
   converted = interop.from_original(state)
@@ -171,7 +130,7 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
       score_scale=0.0,
   )
   method = ez_clip.make(settings, base.Backbones(clip, None, num_frames), ())
-  trainable, frozen = split(params, method.trainable)
+  trainable, _ = split(params, method.trainable)
   names = interop.to_original(
       {path.removeprefix('method/'): x for path, x in trainable.items()}
   )
@@ -182,13 +141,8 @@ def build(case: Case, video: tuple[int, ...]) -> Setup:
         f'{sorted(wanted.symmetric_difference(names))[:4]}.'
     )
   large = ev_clip.memory(clip.sizes, video[0] * num_frames) > _MEMORY
-  return Setup(
-      clip,
-      method,
-      large and sizes.temporal != 'adapter',
-      trainable,
-      jax.device_put(frozen),
-  )
+  single = large and sizes.temporal != 'adapter'
+  return method, params, one_by_one(method) if single else method.video
 
 
 def is_own(name: str) -> bool:

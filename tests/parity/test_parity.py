@@ -4,15 +4,11 @@ import json
 import pathlib
 import shutil
 
-import jax
 import numpy as np
 import pytest
 
-from evclip_jax.models.clip.sizes import TABLE
-from evclip_jax.training.params import merge
-from tests.methods import tiny
-from tests.parity import compare, draw, ev_clip, ez_clip
-from tests.parity.__main__ import kinds, main, run_case, table
+from tests.parity import compare, ez_clip
+from tests.parity.__main__ import main, run_case, table
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 CASES = sorted(p.name for p in GOLDEN.iterdir() if p.is_dir())
@@ -79,12 +75,9 @@ def change(name, index, value):
     [
         (change('image_features', (1, 31), 0.0), ['image_features']),
         (change('text_features', (0, 0), np.nan), ['text_features']),
-        (change('logits_per_image', (1, 2), np.inf), ['logits_per_image']),
         (change('tokens', (0, 3), 5), ['text_features', 'logits_per_image']),
         (change('tokens', (0, 3), 49408), ['case']),
-        (change('tokens', (0, 3), -1), ['case']),
         (lambda a: a.pop('text_features'), ['text_features']),
-        (lambda a: a.pop('tokens'), ['case']),
         (lambda a: a.clear(), ['case']),
         (lambda a: a.update(more=np.ones(2, 'f')), ['more']),
         (
@@ -99,7 +92,6 @@ def change(name, index, value):
             lambda a: a.update(image_features=np.zeros((2, 32), int)),
             ['image_features'],
         ),
-        (lambda a: a.update(tokens=a['tokens'].astype('f')), ['case']),
     ],
 )
 def test_spoilt_expectations_are_missed(case, spoil, names):
@@ -116,21 +108,14 @@ BIAS = 'visual.ln_post.bias'
         (lambda m: m.update(salt='other'), ALL),
         (lambda m: m['params'][BIAS].update(std=0.2), [ALL[0], ALL[2]]),
         (lambda m: m['inputs']['images'].update(mean=0.1), [ALL[0], ALL[2]]),
-        (lambda m: m['params'].pop(BIAS), ['case']),
         (lambda m: m['params'].update({'x': m['params'][BIAS]}), ['case']),
         (lambda m: m['params'][BIAS].update(shape=[64]), ['case']),
-        (lambda m: m['params'][BIAS].update(shape='x'), ['case']),
-        (lambda m: m['params'][BIAS].update(mean=float('nan')), ['case']),
-        (lambda m: m['inputs'].clear(), ['case']),
         (lambda m: m['inputs']['images'].update(shape=[2, 3, 9, 9]), ['case']),
         (lambda m: m.update(kind='mystery'), ['case']),
-        (lambda m: m.update(kind='compare'), ['case']),
         (lambda m: m.pop('kind'), ['case']),
-        (lambda m: m.pop('params'), ['case']),
         (lambda m: m.update(arch='ViT-B-32'), ['case']),
         (lambda m: m.update(config={'vision_width': 64}), ['case']),
         (lambda m: m.update(config={'transformer_heads': 2}), ALL[1:]),
-        (lambda m: m.update(config={'transformer_heads': 5}), ['case']),
     ],
 )
 def test_spoilt_manifests_are_missed(case, spoil, names):
@@ -150,35 +135,16 @@ def video(shape):
     [
         (EV, lambda m: m['prompts'].update(kind='Both'), 'kind both'),
         (EV, lambda m: m['prompts'].update(z_dim=768), 'z_dim 768'),
-        (EV, lambda m: m['prompts'].update(frames=16), 'frames 16'),
-        (EV, lambda m: m['prompts'].update(bias=True), 'bias True'),
-        (EV, lambda m: m['prompts'].update(act='silu'), 'activation'),
         (EV, lambda m: m['prompts']['params'].pop(SCALE), 'context_scale'),
-        (EV, lambda m: m['omnivore']['config'].update(depths=[2]), 'depths'),
-        (EV, lambda m: m['clip']['params'].pop('ln_final.bias'), 'ln_final'),
         (EV, lambda m: m.pop('lam'), 'lam'),
         (EV, video([2, 3, 8, 9]), 'video'),
-        (EV, video([3, 3, 8, 224, 224]), 'labels'),
         (EZ, lambda m: m.update(frames=16), 'frames 16'),
-        (EZ, lambda m: m['params'].pop('ln_final.bias'), 'ln_final/bias'),
-        (
-            EZ,
-            lambda m: m['params'].pop(
-                'visual.transformer.T_prompt_embeddings'
-            ),
-            'T_prompt_embeddings',
-        ),
         (EZ, lambda m: m['trainable'].append('visual.proj'), 'visual.proj'),
-        (EZ, lambda m: m['config'].update(vision_layers=2), 'vision_layers'),
         (EZ, video([3, 3, 8, 9]), 'video'),
         (FSAR, lambda m: m.update(dim=32), 'dim 32'),
-        (FSAR, lambda m: m.update(depth=2), 'depth 2'),
-        (FSAR, lambda m: m.update(frames=4), 'frames 4'),
         (FSAR, lambda m: m.update(shot=2), 'equally many'),
-        (FSAR, lambda m: m.update(way=4), 'support_labels'),
         (FSAR, lambda m: m['flags'].update(PROTO=True), 'PROTO'),
         (FSAR, lambda m: m['params'].pop('scale'), 'method/scale'),
-        (FSAR, lambda m: m['inputs'].pop('dirs'), 'dirs'),
         (FSAR, lambda m: m.pop('adam'), 'adam'),
     ],
 )
@@ -202,8 +168,6 @@ def wrong_gradients(manifest):
             ['grad dec.feature_adaptation.2.bias', f'grad {SCALE}'],
         ),
         (FSAR, lambda m: m['flags'].update(EVAL_TEXT=True), ['eval_logits']),
-        (FSAR, lambda m: m['flags'].update(TEXT_COFF=0.9), ['eval_logits']),
-        (FSAR, lambda m: m['flags'].update(COMBINE=False), ['eval_logits']),
         (
             FSAR,
             lambda m: m.update(class_weight=1.5),
@@ -216,7 +180,7 @@ def test_another_setting_shows_where_it_acts(copied, name, spoil, names):
 
 
 @pytest.mark.parametrize('name', ['manifest.json', 'expected.npz'])
-@pytest.mark.parametrize('content', [b'', b'[]', b'PK\x03\x04broken', None])
+@pytest.mark.parametrize('content', [b'[]', None])
 def test_broken_files_are_missed_and_the_next_case_runs(
     case, name, content, capsys
 ):
@@ -226,18 +190,6 @@ def test_broken_files_are_missed_and_the_next_case_runs(
   out = capsys.readouterr().out
   assert '2 cases, 4 comparisons: 3 ok, 1 MISS' in out
   assert f'missed: {case}' in out and name in out
-
-
-def test_unknown_kind_names_those_there_are(case):
-  (line,) = with_manifest(case, lambda m: m.update(kind='mystery'))
-  assert all(kind in line.note for kind in kinds())
-  assert {'clip', 'omnivore', 'ev_clip'} <= set(kinds())
-
-
-def test_success_returns_zero(capsys):
-  assert main([str(GOLDEN / QUICK)]) == 0
-  out = capsys.readouterr().out
-  assert 'image_features' in out and '1e-04' in out and 'MISS' not in out[:-9]
 
 
 def gradient(norm=2.0, first=(1.0, 1.0, 1.0, 1.0), ours=(1.0,) * 4):
@@ -263,58 +215,12 @@ def test_gradients_are_compared_by_norm_and_first_elements():
   assert scalar[0].ok
 
 
-def test_gradients_must_be_on_both_sides():
-  entry, ours = [1.0, [1.0]], np.ones(1)
-  for expected, computed in (
-      ({'a': entry, 'b': entry}, {'a': ours}),
-      ({'a': entry}, {'a': ours, 'b': ours}),
-      ({'a': entry, 'b': 3}, {'a': ours, 'b': ours}),
-  ):
-    lines = compare.gradients(expected, computed)
-    assert [line.ok for line in lines] == [True, False]
-  assert not compare.gradients({}, {})[0].ok
-
-
 def test_trajectories_have_their_own_tolerance():
   expected = {'losses': np.array([1.0, 2.0], 'f'), 'total': np.array(1.0, 'f')}
   ours = {'losses': np.array([1.0, 2.003]), 'total': np.array(1.0005)}
   lines = {x.name: x for x in compare.outputs(expected, ours)}
   assert lines['losses'].ok and not lines['total'].ok
   assert not compare.outputs(expected, ours | {'losses': [1.0, 2.005]})[0].ok
-
-
-def test_a_clip_in_parts_is_the_same_clip():
-  clip = tiny.backbones(False).clip
-  params = tiny.params(False)['clip']
-  images = jax.random.normal(jax.random.key(0), (6, 224, 224, 3))
-
-  def total(clip):
-    def run(images):
-      return (clip.images(params, images) ** 2).sum()
-
-    return jax.jit(jax.value_and_grad(run))(images)
-
-  parts = ev_clip.InParts(clip.sizes)
-  for found, expected in zip(total(parts), total(clip), strict=True):
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_only_large_cases_run_in_parts():
-  assert ev_clip.memory(TABLE['ViT-B/16'], 16) < ev_clip._MEMORY
-  assert ev_clip.memory(TABLE['RN101'], 16) < ev_clip._MEMORY
-  assert ev_clip.memory(TABLE['ViT-L/14'], 16) > ev_clip._MEMORY
-
-
-def test_labels_become_classes():
-  texts = np.arange(12).reshape(3, 4)
-  labels, classes, per_clip = ez_clip.by_class(
-      np.array([7, 3, 7]), texts[[0, 1, 0]]
-  )
-  assert (labels.tolist(), per_clip) == ([1, 0, 1], False)
-  np.testing.assert_array_equal(classes[0], texts[[1, 0]])
-  labels, classes, per_clip = ez_clip.by_class(np.array([7, 3, 7]), texts)
-  assert (labels.tolist(), per_clip) == ([1, 0, 1], True)
-  np.testing.assert_array_equal(classes[0], texts)
 
 
 def test_a_text_for_each_clip_gives_the_same_results(monkeypatch):
@@ -327,19 +233,3 @@ def test_a_text_for_each_clip_gives_the_same_results(monkeypatch):
   monkeypatch.setattr(ez_clip, 'by_class', as_clips)
   lines = run_case(GOLDEN / EZ)
   assert lines and all(line.ok for line in lines)
-
-
-def test_clips_one_by_one_are_the_same(monkeypatch):
-  case = draw.load_case(GOLDEN / EZ)
-  video = ez_clip.video_input(case)[:2]
-  whole = ez_clip.build(case, video.shape)
-  monkeypatch.setattr(ez_clip, '_MEMORY', 0)
-  single = ez_clip.build(case, video.shape)
-  assert (whole.one_by_one, single.one_by_one) == (False, True)
-  params = merge(whole.frozen, whole.trainable)
-  for found, expected in zip(
-      jax.tree.leaves(jax.jit(single.video)(params, video)),
-      jax.tree.leaves(jax.jit(whole.video)(params, video)),
-      strict=True,
-  ):
-    np.testing.assert_allclose(found, expected, atol=1e-5)

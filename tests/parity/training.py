@@ -8,9 +8,54 @@ import numpy as np
 import optax
 
 from evclip_jax.training import optimizer as optim
+from evclip_jax.training.params import merge, split
 from tests.parity.draw import Case, field
 
 Found = tuple[dict[str, Any], dict[str, Any]]
+
+
+class Steps:
+  """A method on drawn weights, and the gradient of its loss."""
+
+  def __init__(self, method, tree, pixels, labels, tokens, given=None,
+               video=None):
+    """Splits the tree; `gradient` is compiled on its first call.
+
+    Args:
+      method: the real one.
+      tree: all weights.
+      pixels: normalised clips.
+      labels: [B].
+      tokens: [K, L], texts of the classes that are scored.
+      given: [M, K, L] for the loss of a method whose texts train.
+      video: in place of `method.video`.
+    """
+    self.trainable, frozen = split(tree, method.trainable)
+    self._frozen = jax.device_put(frozen)
+    batch = {'label': labels, 'mask': np.ones(labels.shape, np.float32)}
+    video = video or method.video
+    given = tokens[None] if given is None else given
+
+    def objective(trainable, frozen, pixels):
+      tree = merge(frozen, trainable)
+      features = video(tree, pixels, None, True)
+      bank = method.text(tree, tokens[None])
+      classes = given if method.text_trains else bank
+      total, parts = method.loss(tree, features, classes, batch, None)
+      return total, parts | {
+          'total': total,
+          'features': features,
+          'text_features': bank[0],
+          'logits': method.score(tree, features, bank, batch),
+      }
+
+    run = jax.jit(jax.grad(objective, has_aux=True))
+
+    def gradient(trainable):
+      grads, found = run(trainable, self._frozen, pixels)
+      return found, grads
+
+    self.gradient = gradient
 
 
 def trajectory(

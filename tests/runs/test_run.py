@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -262,41 +261,6 @@ def test_a_finished_run_may_be_made_longer(finished, data_root, tmp_path):
   assert len(losses(longer)) == 12
   with pytest.raises(UserError, match='train.epochs: 4 there, 3 now'):
     runs.run(tiny(data_root), str(longer), 'train')
-
-
-# Those of tests/runs/test_episodic_run.py run by default.
-@pytest.mark.slow
-def test_two_processes_compute_what_one_does(data_root, tmp_path):
-  changes = {'mesh.data': 4}
-  runs.run(tiny(data_root, **changes), str(tmp_path / 'one'), 'train')
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    port = free.getsockname()[1]
-  flags = [f'--config.{key}={value}' for key, value in changes.items()]
-  devices = '--xla_force_host_platform_device_count=2'
-  both = [
-      subprocess.Popen(
-          command(
-              data_root,
-              tmp_path / 'two',
-              *flags,
-              f'--coordinator=127.0.0.1:{port}',
-              '--processes=2',
-              f'--process={k}',
-          ),
-          cwd=ROOT,
-          env=os.environ
-          | {
-              'PYTHONPATH': str(ROOT),
-              # The last one of a kind counts.
-              'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} {devices}',
-          },
-      )
-      for k in range(2)
-  ]
-  assert [process.wait(timeout=300) for process in both] == [0, 0]
-  one, two = (losses(tmp_path / name) for name in ('one', 'two'))
-  np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""Mesh, batch sizes, placement on eight fake devices."""
+"""Parameter trees, and where they lie on eight fake devices."""
+
 
 import jax
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from jax.sharding import AxisType
 
 from data_pipelines.errors import UserError
-from evclip_jax.training import devices
+from evclip_jax.training import devices, params
 
 
 def test_mesh_axes_are_auto():
@@ -44,3 +45,31 @@ def test_large_frozen_leaves_are_spread_on_request():
   same = devices.frozen_shardings(mesh, frozen, shard=False)
   assert same['big'].is_fully_replicated
   assert isinstance(placed['big'], jax.sharding.NamedSharding)
+
+
+TREE = {
+    'clip': {'proj': np.ones(2)},
+    'method': {'mask': {'scale': np.ones(())}},
+}
+
+
+def test_split_and_merge_round_trip():
+  trainable, frozen = params.split(TREE, ('method/.*',))
+  assert list(trainable) == ['method/mask/scale']
+  assert list(frozen) == ['clip/proj']
+  assert params.merge(frozen, trainable) == TREE
+
+
+def test_a_pattern_matches_in_full_only():
+  with pytest.raises(ValueError, match='matches no parameter'):
+    params.split(TREE, ('mask',))
+
+
+def test_nothing_trains_without_patterns():
+  trainable, frozen = params.split(TREE, ())
+  assert trainable == {} and len(frozen) == 2
+
+
+def test_table_counts():
+  text = params.table(*params.split(TREE, ('method/.*',)))
+  assert text.startswith('trainable 1 of 3 parameters in 1 tensors')

@@ -113,7 +113,7 @@ def test_what_is_no_weight_file_says_so(content, message, tmp_path):
 def test_a_missing_file_and_a_folder(tmp_path):
   with pytest.raises(WeightsError, match=r'no\.pt does not exist.*download'):
     files.read_tensors(tmp_path / 'no.pt')
-  with pytest.raises(WeightsError, match='is a folder'):
+  with pytest.raises(WeightsError, match='is a folder without weights'):
     files.read_tensors(tmp_path)
 
 
@@ -131,59 +131,90 @@ def test_cut_short(suffix, tmp_path):
       files.read_tensors(path)
 
 
-def choose(root):
-  """Names and notes for a tree of arrays."""
-  tensors, notes, left_out = state_dict.choose(_wrapped(root))
-  return list(tensors), notes, left_out
+def save(path, tensors):
+  safetensors.numpy.save_file(tensors, path)
+  return path
 
 
-def _wrapped(value):
-  if isinstance(value, dict):
-    return {k: _wrapped(v) for k, v in value.items()}
-  return torch_globals.NumpyArray(value.copy())
+def test_a_folder_and_a_model_in_several_files(tmp_path):
+  parts = [{'a': TENSORS['a']}, {'b': TENSORS['b'], 'count': TENSORS['count']}]
+  index = {'weight_map': {}}
+  for number, part in enumerate(parts):
+    name = f'model-0000{number}-of-00002.safetensors'
+    save(tmp_path / name, part)
+    index['weight_map'] |= dict.fromkeys(part, name)
+  path = tmp_path / 'model.safetensors.index.json'
+  path.write_text(json.dumps(index))
+  for place in (tmp_path, path):
+    assert_same(files.read_tensors(place).tensors, parts[0] | parts[1])
+  assert len(files.shards(path)) == 3
+  index['weight_map']['c'] = 'model-00000-of-00002.safetensors'
+  path.write_text(json.dumps(index))
+  with pytest.raises(WeightsError, match="none of its files, such as 'c'"):
+    files.read_tensors(path)
+  for broken in ('{', '{}', '{"weight_map": {"a": "../x"}}', '[]'):
+    path.write_text(broken)
+    with pytest.raises(WeightsError, match='is no index of a model'):
+      files.read_tensors(path)
+  # The whole in one file goes first.
+  save(tmp_path / 'model.safetensors', {'x': TENSORS['a']})
+  assert list(files.read_tensors(tmp_path).tensors) == ['x']
 
 
 X = np.zeros(1)
 
 
-def test_omnivore_gives_the_trunk():
-  root = {'trunk': {'a.b': X}, 'heads': {'image.c': X}}
-  names, notes, left_out = choose(root)
-  assert names == ['a.b']
-  assert left_out == ('heads.image.c',)
-  assert notes == (
-      "took the entry 'trunk' (1 tensors)", "left out 1 tensors under 'heads'"
+@pytest.mark.parametrize('prefix', ['module.', 'clip.', 'module.clip.'])
+def test_the_prefixes_of_wrappers_are_taken_off(prefix, tmp_path):
+  tensors = {f'{prefix}a': X, f'{prefix}b.c': X}
+  file = files.read_tensors(save(tmp_path / 'a.safetensors', tensors))
+  assert list(file.tensors) == ['a', 'b.c']
+  first = prefix.split('.')[0]
+  assert f"took the prefix '{first}.' off every name" in file.notes
+  file = files.read_tensors(save(tmp_path / 'b', tensors | {'b': X}))
+  assert f'{prefix}a' in file.tensors
+
+
+def choose(root):
+  """Names, notes and what is left out of a tree of arrays."""
+
+  def wrapped(value):
+    if isinstance(value, dict):
+      return {k: wrapped(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+      return torch_globals.NumpyArray(value.copy())
+    return value
+
+  tensors, notes, left_out = state_dict.choose(wrapped(root))
+  return list(tensors), notes, left_out
+
+
+def test_of_nested_dicts_the_state_dict_is_taken():
+  names = 'state_dict', 'model_state_dict', 'model_state', 'model', 'other'
+  for name in names:
+    found, notes, _ = choose({'epoch': {}, name: {'a': X, 'b': X}})
+    assert found == ['a', 'b']
+    assert notes == (f'took the entry {name!r} (2 tensors)',)
+  assert choose({'trunk': {'a.b': X}, 'heads': {'image.c': X}}) == (
+      ['a.b'],
+      (
+          "took the entry 'trunk' (1 tensors)",
+          "left out 1 tensors under 'heads'",
+      ),
+      ('heads.image.c',),
   )
 
 
 @pytest.mark.parametrize(
-    'name', ['state_dict', 'model_state_dict', 'model_state', 'model', 'other']
+    ('root', 'message'),
+    [
+        ({'generator': {'a': X}, 'critic': {'a': X}}, 'several.*critic'),
+        ([X], 'a list, not a dict'),
+        (3, 'not a dict'),
+        (None, 'not a dict'),
+        ({}, 'no tensors'),
+    ],
 )
-def test_nested_state_dicts(name):
-  names, notes, _ = choose({'epoch': {}, name: {'a': X, 'b': X}})
-  assert names == ['a', 'b']
-  assert notes == (f'took the entry {name!r} (2 tensors)',)
-
-
-@pytest.mark.parametrize('prefix', ['module.', 'clip.', 'module.clip.'])
-def test_the_prefixes_of_wrappers_are_taken_off(prefix, tmp_path):
-  path = tmp_path / 'a.safetensors'
-  tensors = {f'{prefix}a': X, f'{prefix}b.c': X}
-  safetensors.numpy.save_file(tensors, path)
-  file = files.read_tensors(path)
-  assert list(file.tensors) == ['a', 'b.c']
-  first = prefix.split('.')[0]
-  assert f"took the prefix '{first}.' off every name" in file.notes
-  safetensors.numpy.save_file(tensors | {'b': X}, path)
-  assert f'{prefix}a' in files.read_tensors(path).tensors
-
-
-def test_several_candidates_are_refused():
-  with pytest.raises(WeightsError, match="several.*'generator', 'critic'"):
-    choose({'generator': {'a': X}, 'critic': {'a': X}})
-
-
-@pytest.mark.parametrize('root', [[X], 3, None, {}])
-def test_what_holds_no_dict_of_tensors(root):
-  with pytest.raises(WeightsError, match='no tensors|not a dict'):
-    state_dict.choose(root)
+def test_what_holds_no_one_dict_of_tensors(root, message):
+  with pytest.raises(WeightsError, match=message):
+    choose(root)

@@ -99,28 +99,34 @@ def test_a_payload_within_an_inert_object_is_refused(tmp_path):
   assert not marker.exists()
 
 
+def unpickled(body):
+  return unpickle.read(io.BytesIO(body), torch_globals.find, None)
+
+
 def test_inert_objects_do_nothing_with_their_state():
-  body = (
+  value = unpickled(
       b'\x80\x02ctorch.optim.adamw\nAdamW\n)\x81}'
       b'X\x0c\x00\x00\x00__setstate__X\x01\x00\x00\x00xsb.'
   )
-  value = unpickle.read(io.BytesIO(body), torch_globals.find, None)
   assert type(value) is unpickle.Inert
   assert value.state == {'__setstate__': 'x'}
 
 
-def test_state_of_a_function_is_refused():
-  # BUILD on a function would let Python's unpickler set its attributes.
-  body = b'\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}b.'
-  with pytest.raises(ValueError, match='attributes for a Global'):
-    unpickle.read(io.BytesIO(body), torch_globals.find, None)
-
-
-def test_only_known_functions_are_called():
-  # A tensor's class may be named, as torch does, but not be called.
-  body = b'\x80\x02ctorch\nTensor\n)R.'
-  with pytest.raises(unpickle.Refused, match=r'calls .torch\.Tensor'):
-    unpickle.read(io.BytesIO(body), torch_globals.find, None)
+@pytest.mark.parametrize(
+    ('body', 'message'),
+    [
+        # BUILD on a function would let Python's unpickler set its attributes.
+        (b'ctorch._utils\n_rebuild_tensor_v2\n}b.', 'attributes for a Global'),
+        # A tensor's class may be named, as torch does, but not be called.
+        (b'ctorch\nTensor\n)R.', r'calls .torch\.Tensor'),
+        # Python takes the hash of a nested tuple until it crashes.
+        (b'}' + b')' + b'\x85' * 200_000 + b'Ns.', 'nested tuple'),
+    ],
+    ids=['state', 'call', 'hash'],
+)
+def test_instructions_that_are_refused(body, message):
+  with pytest.raises((ValueError, unpickle.Refused), match=message):
+    unpickled(b'\x80\x02' + body)
 
 
 def tensor_pickle(offset, shape, strides, count=4) -> bytes:
@@ -196,12 +202,6 @@ def test_objects_met_exponentially_often_are_refused(tmp_path):
   path.write_bytes(zip_of(pickle.dumps({'state_dict': level}, 2)))
   with pytest.raises(WeightsError, match=r'bomb\.pt.*nested too far'):
     files.read_tensors(path)
-
-
-def test_deeply_nested_keys_do_not_crash_python():
-  nested = b'\x80\x02}' + b')' + b'\x85' * 200_000 + b'Ns.'
-  with pytest.raises(ValueError, match='nested tuple'):
-    unpickle.read(io.BytesIO(nested), torch_globals.find, None)
 
 
 def test_an_object_that_holds_itself_ends(tmp_path):

@@ -140,24 +140,20 @@ HUB = Published('hf://owner/name/tokenizer.json', None, 'tokenizer.json')
 
 
 def test_a_file_of_the_hub(tmp_path, monkeypatch):
-  there = tmp_path / 'elsewhere.json'
-  there.write_text('{}')
+  (tmp_path / 'elsewhere.json').write_text('{}')
+
+  there = [tmp_path / 'elsewhere.json']
 
   def hf_hub_download(repository, file):
     assert (repository, file) == ('owner/name', 'tokenizer.json')
-    return str(there)
+    if not there:
+      raise OSError('no connection')
+    return str(there.pop())
 
   monkeypatch.setattr(huggingface_hub, 'hf_hub_download', hf_hub_download)
   path = published.fetch_file(HUB, 'vocab-hub', str(tmp_path / 'cache'))
   assert path == tmp_path / 'cache' / 'tokenizer.json'
   assert path.read_text() == '{}'
-
-
-def test_the_hub_out_of_reach(tmp_path, monkeypatch):
-  def hf_hub_download(repository, file):
-    raise OSError('no connection')
-
-  monkeypatch.setattr(huggingface_hub, 'hf_hub_download', hf_hub_download)
   with pytest.raises(UserError, match='no connection') as caught:
     published.fetch_file(HUB, 'vocab-hub', str(tmp_path))
   assert 'huggingface.co/owner/name' in str(caught.value)

@@ -10,16 +10,17 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
-from evclip_jax.methods import base
+from evclip_jax.methods.checkpoint_table import (
+  Checkpoint,
+  clip_rules,
+  clip_shapes,
+  dense,
+  norm,
+)
 from evclip_jax.methods.clip_fsar.head import TemporalTransformer
-from evclip_jax.models.clip import sizes as clip_sizes
-from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import own_file
-from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
+from evclip_jax.weights.table import Converted, Rule, convert
 from evclip_jax.weights.table import to_original as table_to_original
-
-KIND, LABEL, VERSION = 'clip-fsar', 'a CLIP-FSAR checkpoint', 1
-PART = own_file.SEVERAL
 
 # Before every name of a checkpoint, and what torch's wrapper puts before that.
 _OUTER = 'head.'
@@ -30,28 +31,12 @@ _LAYER = r'context2\.layers\.(\d+)\.'
 _OURS = r'method/temporal/layers.\1/'
 RULES = (
     Rule(r'scale', 'method/scale'),
-    Rule(_LAYER + r'0\.norm\.weight', _OURS + 'norm/scale'),
-    Rule(_LAYER + r'0\.norm\.bias', _OURS + 'norm/bias'),
-    Rule(
-        _LAYER + r'0\.fn\.(to_q|to_k|to_v)\.weight',
-        _OURS + r'\2/kernel',
-        LINEAR,
-    ),
-    Rule(
-        _LAYER + r'0\.fn\.to_out\.0\.weight', _OURS + 'to_out.0/kernel', LINEAR
-    ),
-    Rule(_LAYER + r'0\.fn\.to_out\.0\.bias', _OURS + 'to_out.0/bias'),
-    Rule(_LAYER + r'1\.net\.(0|3)\.weight', _OURS + r'net.\2/kernel', LINEAR),
-    Rule(_LAYER + r'1\.net\.(0|3)\.bias', _OURS + r'net.\2/bias'),
-    *(
-        Rule(
-            rule.original.replace(r'visual\.', r'backbone\.', 1),
-            'clip/' + rule.path,
-            rule.layout,
-        )
-        for rule in clip_convert.RULES
-        if rule.original.startswith(r'visual\.')
-    ),
+    *norm(_LAYER + r'0\.norm', _OURS + 'norm'),
+    *dense(_LAYER + r'0\.fn\.(to_q|to_k|to_v)', _OURS + r'\2'),
+    *dense(_LAYER + r'0\.fn\.to_out\.0', _OURS + 'to_out.0'),
+    *dense(_LAYER + r'1\.net\.(0|3)', _OURS + r'net.\2'),
+    # Only the image tower is there.
+    *clip_rules(_TOWER, 'text.', 'text.'),
 )
 # Counters of training steps.
 IGNORE = (r'.*\.num_batches_tracked',)
@@ -74,13 +59,6 @@ class HeadSizes:
   tower: bool
 
 
-def recognise(tensors: Mapping[str, np.ndarray]) -> bool:
-  """Returns whether there is a head of CLIP-FSAR's."""
-  return any(
-      name.endswith('context2.layers.0.0.fn.to_q.weight') for name in tensors
-  )
-
-
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a checkpoint's head, and its image tower if that is there.
 
@@ -94,9 +72,14 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   Raises:
     WeightsError: if the tensors are not exactly the original's.
   """
-  plain = {_short(name): tensor for name, tensor in tensors.items()}
+  plain = {
+      name.removeprefix(_WRAPPER).removeprefix(_OUTER): tensor
+      for name, tensor in tensors.items()
+  }
   sizes = infer(plain)
-  wanted = shapes(sizes) | _tower_shapes(plain, sizes.embed_dim)
+  wanted = shapes(sizes)
+  if sizes.tower:
+    wanted |= clip_shapes(plain, _TOWER, embed_dim=sizes.embed_dim)
   return convert(plain, RULES, IGNORE, wanted, sizes)
 
 
@@ -132,7 +115,7 @@ def to_checkpoint(
   Raises:
     UserError: the run lacks the original's head, or there is a CLIP.
   """
-  base.refuse_clip(clip, 'CLIP-FSAR')
+  CHECKPOINT.refuse(clip)
   if not any(path.startswith('method/temporal/') for path in flat):
     raise UserError(
         "the run has no trained transformer, which CLIP-FSAR's checkpoints "
@@ -146,6 +129,16 @@ def to_checkpoint(
         'leave out --to=torch-names.'
     )
   return to_original({'method/scale': np.ones(1, np.float32)} | dict(flat))
+
+
+CHECKPOINT = Checkpoint(
+    'clip-fsar',
+    'a CLIP-FSAR checkpoint',
+    sign=r'.*context2\.layers\.0\.0\.fn\.to_q\.weight',
+    part=own_file.SEVERAL,
+    read=from_original,
+    write=to_checkpoint,
+)
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
@@ -182,37 +175,3 @@ def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
   for path, leaf in flatten_dict(tree, sep='/').items():
     out[f'method/temporal/{path}'] = tuple(leaf.shape)
   return out
-
-
-def _short(name: str) -> str:
-  return name.removeprefix(_WRAPPER).removeprefix(_OUTER)
-
-
-def _tower_shapes(
-    tensors: Mapping[str, np.ndarray], embed_dim: int
-) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every leaf of the image tower; {} if there is none.
-
-  Raises:
-    WeightsError: if it is not a whole tower of CLIP's.
-  """
-  visual = {
-      'visual.' + name.removeprefix(_TOWER): tensor
-      for name, tensor in tensors.items()
-      if name.startswith(_TOWER)
-  }
-  if not visual:
-    return {}
-  # Sizes are those of a whole CLIP, so it gets a text tower of some kind.
-  text = {
-      'text_projection': np.empty((1, embed_dim)),
-      'positional_embedding': np.empty((1, 1)),
-      'token_embedding.weight': np.empty((1, 1)),
-      'transformer.resblocks.0.': np.empty(1),
-  }
-  leaves = clip_convert.shapes(clip_sizes.infer(visual | text))
-  return {
-      f'clip/{path}': shape
-      for path, shape in leaves.items()
-      if path.startswith('visual/')
-  }

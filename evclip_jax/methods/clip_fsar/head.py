@@ -139,7 +139,7 @@ class EpisodeHead:
     Returns:
       float32 [E, NQ, N].
     """
-    # Three, so that runs repeat those of versions with a third use.
+    # Of three keys, as ever: the draws of a seed stay.
     keys = [None] * 2 if rng is None else jax.random.split(rng, 3)
     support, queries = split(frames, batch)
     if self.prototypes == 'before':

@@ -166,7 +166,7 @@ def make(
 
   @jax.jit
   def init(rng):
-    # Split twice, so that weights are those of earlier versions.
+    # Split twice, as ever: the weights of a seed stay.
     rng = jax.random.split(jax.random.split(rng)[0])[0]
     own = head.init(rng, backbones.num_frames, clip.sizes.embed_dim)
     return own | {'scale': jnp.ones(1)}
@@ -242,15 +242,7 @@ def make(
 
 
 def _changed_colours(clips: jax.Array, rng: jax.Array) -> jax.Array:
-  """Makes 3 clips in 10 grey and changes the colours of all.
-
-  Args:
-    clips: [E, Q, T, H, W, 3] in 0..255.
-    rng: the key.
-
-  Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
-  Differs: none.
-  """
+  """Makes 3 clips in 10 grey, changes the colours of all [E, Q, ...]."""
   keys = jax.random.split(rng)
   shape = (*clips.shape[:2], 1)  # the same for all frames
   x = clips.astype(jnp.float32) / 255
@@ -277,9 +269,7 @@ def _head(settings: Settings) -> EpisodeHead:
   metric = alignment.make_metric(
       settings.metric, settings.otam_softness, settings.directions == 'both'
   )
-  return EpisodeHead(
-      temporal, metric, settings.prototypes, settings.text_token
-  )
+  return EpisodeHead(temporal, metric, settings.prototypes, settings.text_token)
 
 
 def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:
@@ -298,35 +288,28 @@ def _check(settings: Settings, backbones: base.Backbones):
   for key, allowed in _CHOICES.items():
     base.check_choice(key, getattr(settings, key), allowed)
   sizes = backbones.clip.sizes
-  if '{}' not in settings.template:
-    raise _wrong(
-        f'template={settings.template!r}: wanted a {{}} where the class name '
-        'goes.'
-    )
-  if settings.depth < 0:
-    raise _wrong(f'depth={settings.depth}: use 0 or more.')
-  if settings.text_token and not settings.depth:
-    raise _wrong(
-        'text_token=True needs a transformer to be seen in: set depth to 1 or '
-        'more, or text_token=False.'
-    )
-  if settings.depth and sizes.embed_dim % HEADS:
-    raise _wrong(
-        f'depth={settings.depth}: the {HEADS} heads of the transformer do not '
-        f'divide the width {sizes.embed_dim} of clip.name. Use depth=0.'
-    )
-  for key in ('otam_softness', 'distance_scale', 'video_text_weight'):
-    if getattr(settings, key) <= 0:
-      raise _wrong(f'{key}={getattr(settings, key)}: use more than 0.')
-  if not 0 <= settings.text_exponent <= 1:
-    raise _wrong(f'text_exponent={settings.text_exponent}: use 0 to 1.')
-  still = settings.backbone == 'frozen'
-  if sizes.vision == 'resnet' and still and settings.batch_norm == 'batch':
-    raise _wrong(
-        'backbone=frozen of a ResNet whose batch norms move: set '
-        'batch_norm=frozen.'
-    )
-
-
-def _wrong(text: str) -> UserError:
-  return UserError(f'method.settings.{text}')
+  still = settings.backbone == 'frozen' and settings.batch_norm == 'batch'
+  for wrong, message in (
+      ('{}' not in settings.template, 'template={template!r}: wanted a {{}} '
+       'where the class name goes.'),
+      (settings.depth < 0, 'depth={depth}: use 0 or more.'),
+      (settings.text_token and not settings.depth, 'text_token=True needs a '
+       'transformer to be seen in: set depth to 1 or more, or '
+       'text_token=False.'),
+      (settings.depth and sizes.embed_dim % HEADS, f'depth={{depth}}: the '
+       f'{HEADS} heads of the transformer do not divide the width '
+       f'{sizes.embed_dim} of clip.name. Use depth=0.'),
+      (settings.otam_softness <= 0, 'otam_softness={otam_softness}: use more '
+       'than 0.'),
+      (settings.distance_scale <= 0, 'distance_scale={distance_scale}: use '
+       'more than 0.'),
+      (settings.video_text_weight <= 0, 'video_text_weight='
+       '{video_text_weight}: use more than 0.'),
+      (not 0 <= settings.text_exponent <= 1, 'text_exponent={text_exponent}: '
+       'use 0 to 1.'),
+      (still and sizes.vision == 'resnet', 'backbone=frozen of a ResNet whose '
+       'batch norms move: set batch_norm=frozen.'),
+  ):
+    if wrong:
+      values = dataclasses.asdict(settings)
+      raise UserError('method.settings.' + message.format(**values))

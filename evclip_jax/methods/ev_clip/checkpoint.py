@@ -3,24 +3,21 @@
 import dataclasses
 from collections.abc import Mapping
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.methods import base
+from evclip_jax.methods.checkpoint_table import Checkpoint, dense, norm
 from evclip_jax.methods.ev_clip.generators import (
   GRID,
   ContextGenerator,
   MaskGenerator,
   check_features,
 )
-from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
+from evclip_jax.weights.table import Converted, Rule, convert
 from evclip_jax.weights.table import to_original as table_to_original
-
-KIND, LABEL, PART, VERSION = 'ev-clip', 'an EV-CLIP checkpoint', 'method', 1
 
 # Where the original keeps the generators, by what `prompt` asks for.
 _MASK_PREFIX = {'both': 'dec.dec_s.', 'mask': 'dec.'}
@@ -62,15 +59,34 @@ def rules(prompt: str) -> tuple[Rule, ...]:
   """Returns the table of one kind of checkpoint, without the outer prefix."""
   out: tuple[Rule, ...] = ()
   if prompt in _MASK_PREFIX:
-    out += _mask_rules(_MASK_PREFIX[prompt].replace('.', r'\.'))
+    mask = _MASK_PREFIX[prompt].replace('.', r'\.')
+    block = mask + r'(block1|block2)\.(0|1)\.'
+    out += (
+        Rule(mask + 'logit_scale', 'mask/logit_scale'),
+        *dense(
+            mask + r'(projection2spatial|channel_projection)\.(0|2)',
+            r'mask/\1.\2',
+        ),
+        *norm(mask + r'projection2spatial\.4', 'mask/projection2spatial.4'),
+        *dense(mask + r'upsample(1|2|3)\.expand', r'mask/upsample\1/expand'),
+        *norm(mask + r'upsample(1|2|3)\.norm', r'mask/upsample\1/norm'),
+        *norm(block + '(norm1|norm2)', r'mask/\1.\2/\3'),
+        Rule(
+            block + r'attn\.relative_position_bias_table',
+            r'mask/\1.\2/attn/relative_position_bias_table',
+        ),
+        *dense(block + r'attn\.(qkv|proj)', r'mask/\1.\2/attn/\3'),
+        *dense(block + r'mlp\.(fc1|fc2)', r'mask/\1.\2/mlp/\3'),
+    )
   if prompt in _CONTEXT_PREFIX:
-    out += _context_rules(_CONTEXT_PREFIX[prompt].replace('.', r'\.'))
+    context = _CONTEXT_PREFIX[prompt].replace('.', r'\.')
+    layer = r'feature_adaptation\.'
+    out += (
+        Rule(context + 'context_scale', 'context/context_scale'),
+        *dense(context + layer + '0', 'context/feature_adaptation.0'),
+        *norm(context + layer + '2', 'context/feature_adaptation.2'),
+    )
   return out
-
-
-def recognise(tensors: Mapping[str, np.ndarray]) -> bool:
-  """Returns whether there are prompt generators."""
-  return any(name.removeprefix(_OUTER).startswith('dec.') for name in tensors)
 
 
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
@@ -88,7 +104,11 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
   sizes = infer(plain)
-  return convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
+  found = convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
+  if 'text_prompt_learner.ctx' not in plain:
+    return found
+  note = 'its trained words (text_prompt_learner.ctx) are left out'
+  return dataclasses.replace(found, notes=(*found.notes, note))
 
 
 def to_original(
@@ -101,30 +121,26 @@ def to_original(
       gradients.
     prompt: 'both', 'mask' or 'context'.
     outer: put before each name; 'image_prompt_learner.' in a whole checkpoint.
-
-  Returns:
-    Original names, 'dec....', in the original layout.
   """
   state = table_to_original(flat, rules(prompt))
   return {outer + name: value for name, value in state.items()}
 
 
-def to_checkpoint(
-    flat: Mapping[str, np.ndarray],
-    notes: Mapping[str, str],
-    clip: Mapping[str, np.ndarray] | None,
-) -> dict[str, np.ndarray]:
-  """Writes what a run trained as the original's tensors; see `checkpoints`.
-
-  Raises:
-    UserError: there is a CLIP, which these checkpoints need not hold.
-  """
-  del notes
-  base.refuse_clip(clip, 'EV-CLIP')
+def _write(flat, notes, clip):
+  CHECKPOINT.refuse(clip)
   own = {path.removeprefix('method/'): value for path, value in flat.items()}
   branches = {path.split('/')[0] for path in own}
   prompt = 'both' if len(branches) == 2 else branches.pop()
   return to_original(own, prompt, _OUTER)
+
+
+CHECKPOINT = Checkpoint(
+    'ev-clip',
+    'an EV-CLIP checkpoint',
+    sign=r'(image_prompt_learner\.)?dec\..*',
+    read=from_original,
+    write=_write,
+)
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
@@ -133,14 +149,20 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
   Raises:
     WeightsError: if there are none.
   """
-  if any(name.startswith('dec.dec_') for name in tensors):
+
+  def some(*starts):
+    return any(name.startswith(starts) for name in tensors)
+
+  def need(name):
+    if name not in tensors:
+      raise WeightsError(f'the tensor {name!r} of EV-CLIP is missing.')
+    return tensors[name]
+
+  if some('dec.dec_'):
     prompt = 'both'
-  elif any(
-      name.startswith(('dec.context', 'dec.feature_adaptation'))
-      for name in tensors
-  ):
+  elif some('dec.context', 'dec.feature_adaptation'):
     prompt = 'context'
-  elif any(name.startswith('dec.') for name in tensors):
+  elif some('dec.'):
     prompt = 'mask'
   else:
     raise WeightsError(
@@ -150,97 +172,29 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
   channels = num_frames = embed_dim = None
   bias = False
   if prefix := _MASK_PREFIX.get(prompt):
-    time = _need(tensors, prefix + 'projection2spatial.0.weight')
-    num_frames = 2 * time.shape[0]
-    channels = _need(tensors, prefix + 'upsample1.expand.weight').shape[-1]
+    num_frames = 2 * len(need(prefix + 'projection2spatial.0.weight'))
+    channels = need(prefix + 'upsample1.expand.weight').shape[-1]
     bias = prefix + 'projection2spatial.0.bias' in tensors
   if prefix := _CONTEXT_PREFIX.get(prompt):
-    project = _need(tensors, prefix + 'feature_adaptation.0.weight')
-    embed_dim, channels = project.shape
+    embed_dim, channels = need(prefix + 'feature_adaptation.0.weight').shape
     bias = bias or prefix + 'feature_adaptation.0.bias' in tensors
   return PromptSizes(prompt, channels, num_frames, embed_dim, bias)
 
 
 def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
   """Returns the shape of every leaf of the generators, by path."""
+
+  def init(module, time, side):
+    z = jax.ShapeDtypeStruct((1, time, side, side, sizes.channels), jnp.float32)
+    return jax.eval_shape(module.init, jax.random.key(0), z)['params']
+
   tree = {}
   if sizes.prompt in _MASK_PREFIX:
     check_features(sizes.channels, sizes.num_frames)
-    z = jax.ShapeDtypeStruct(
-        (1, sizes.num_frames // 2, GRID, GRID, sizes.channels), jnp.float32
-    )
-    tree['mask'] = _init_shapes(MaskGenerator(bias=sizes.bias), z)
+    mask = MaskGenerator(bias=sizes.bias)
+    tree['mask'] = init(mask, sizes.num_frames // 2, GRID)
   if sizes.prompt in _CONTEXT_PREFIX:
-    z = jax.ShapeDtypeStruct((1, 1, 1, 1, sizes.channels), jnp.float32)
-    module = ContextGenerator(sizes.embed_dim, bias=sizes.bias)
-    tree['context'] = _init_shapes(module, z)
-  leaves = flatten_dict(tree, sep='/')
-  return {path: tuple(leaf.shape) for path, leaf in leaves.items()}
-
-
-def _init_shapes(module: nn.Module, z: jax.ShapeDtypeStruct):
-  return jax.eval_shape(module.init, jax.random.key(0), z)['params']
-
-
-def _need(tensors: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-  if name not in tensors:
-    raise WeightsError(f'the tensor {name!r} of EV-CLIP is missing.')
-  return tensors[name]
-
-
-def _mask_rules(prefix: str) -> tuple[Rule, ...]:
-  block = prefix + r'(block1|block2)\.(0|1)\.'
-  in_block = r'mask/\1.\2/'
-  dense = prefix + r'(projection2spatial|channel_projection)\.(0|2)\.'
-  return (
-      Rule(prefix + 'logit_scale', 'mask/logit_scale'),
-      Rule(dense + 'weight', r'mask/\1.\2/kernel', LINEAR),
-      Rule(dense + 'bias', r'mask/\1.\2/bias'),
-      Rule(
-          prefix + r'projection2spatial\.4\.weight',
-          'mask/projection2spatial.4/scale',
-      ),
-      Rule(
-          prefix + r'projection2spatial\.4\.bias',
-          'mask/projection2spatial.4/bias',
-      ),
-      Rule(
-          prefix + r'upsample(1|2|3)\.expand\.weight',
-          r'mask/upsample\1/expand/kernel',
-          LINEAR,
-      ),
-      Rule(
-          prefix + r'upsample(1|2|3)\.norm\.weight',
-          r'mask/upsample\1/norm/scale',
-      ),
-      Rule(
-          prefix + r'upsample(1|2|3)\.norm\.bias', r'mask/upsample\1/norm/bias'
-      ),
-      Rule(block + r'(norm1|norm2)\.weight', in_block + r'\3/scale'),
-      Rule(block + r'(norm1|norm2)\.bias', in_block + r'\3/bias'),
-      Rule(
-          block + r'attn\.relative_position_bias_table',
-          in_block + 'attn/relative_position_bias_table',
-      ),
-      Rule(
-          block + r'attn\.(qkv|proj)\.weight', in_block + r'attn/\3/kernel',
-          LINEAR,
-      ),
-      Rule(block + r'attn\.(qkv|proj)\.bias', in_block + r'attn/\3/bias'),
-      Rule(
-          block + r'mlp\.(fc1|fc2)\.weight', in_block + r'mlp/\3/kernel', LINEAR
-      ),
-      Rule(block + r'mlp\.(fc1|fc2)\.bias', in_block + r'mlp/\3/bias'),
-  )
-
-
-def _context_rules(prefix: str) -> tuple[Rule, ...]:
-  first = prefix + r'feature_adaptation\.0\.'
-  norm = prefix + r'feature_adaptation\.2\.'
-  return (
-      Rule(prefix + 'context_scale', 'context/context_scale'),
-      Rule(first + 'weight', 'context/feature_adaptation.0/kernel', LINEAR),
-      Rule(first + 'bias', 'context/feature_adaptation.0/bias'),
-      Rule(norm + 'weight', 'context/feature_adaptation.2/scale'),
-      Rule(norm + 'bias', 'context/feature_adaptation.2/bias'),
-  )
+    context = ContextGenerator(sizes.embed_dim, bias=sizes.bias)
+    tree['context'] = init(context, 1, 1)
+  flat = flatten_dict(tree, sep='/')
+  return {path: tuple(leaf.shape) for path, leaf in flat.items()}

@@ -22,12 +22,6 @@ from evclip_jax.methods.ev_clip.generators import (
   MaskGenerator,
   check_features,
 )
-from evclip_jax.models.pixels import (
-  CONSTANTS,
-  fold_time,
-  normalise,
-  unfold_time,
-)
 
 # `ucf101_video_vifi/omniS_vit_b16` of the original, and what its rows for other
 # backbones (`omniS_vit_l14`, `omniS_vit_b16_16f`) change.
@@ -168,17 +162,13 @@ def make(
     )
 
   def encode_frames(params, pixels, train):
-    moments = BatchMoments() if train and drifts else None
-    hooks = None if moments is None else moments.hooks
-    images = clip.images(params['clip'], fold_time(pixels), hooks)
-    statistics = {}
-    if moments is not None:
-      statistics = running(params['clip']['visual'], [moments])
-    return unfold_time(images, pixels.shape[1]), statistics
+    if not (train and drifts):
+      return base.encode_frames(clip, params, pixels), {}
+    moments = BatchMoments()
+    frames = base.encode_frames(clip, params, pixels, moments.hooks)
+    return frames, running(params['clip']['visual'], [moments])
 
-  def score(params, features, classes, batch):
-    scale = clip.logit_scale(params['clip'])
-    return base.cosine_score(scale, features.clip, classes)
+  score = base.score_by_texts(clip)
 
   def loss(params, features, classes, batch, rngs):
     logits = score(params, features, classes, batch)
@@ -195,9 +185,7 @@ def make(
 
   return base.Method(
       init=init,
-      pixels=lambda frames, rng: normalise(
-          frames, *CONSTANTS[settings.pixels]
-      ),
+      pixels=base.plain_pixels(settings),
       video=video,
       class_texts=lambda names: base.fill_templates(settings.templates, names),
       text=lambda params, tokens: clip.text(params['clip'], tokens),
@@ -208,24 +196,20 @@ def make(
 
 
 def _generators(settings: Settings, width: int, dtype):
-  shared = {
-      'activation': settings.activation,
-      'bias': settings.bias,
-      'dtype': dtype,
+  shared = settings.activation, settings.bias, dtype
+  generators = {
+      'mask': MaskGenerator(*shared),
+      'context': ContextGenerator(width, *shared),
   }
-  generators = {}
-  if settings.prompt in ('both', 'mask'):
-    generators['mask'] = MaskGenerator(**shared)
-  if settings.prompt in ('both', 'context'):
-    generators['context'] = ContextGenerator(width, **shared)
-  return generators
+  if settings.prompt == 'both':
+    return generators
+  return {settings.prompt: generators[settings.prompt]}
 
 
 def _check(settings: Settings, backbones: base.Backbones):
   for key, allowed in (
       ('prompt', ('both', 'mask', 'context')),
       ('activation', tuple(ACTIVATIONS)),
-      ('pixels', tuple(CONSTANTS)),
       ('clip_batch_norm', ('frozen', 'batch')),
   ):
     base.check_choice(key, getattr(settings, key), allowed)

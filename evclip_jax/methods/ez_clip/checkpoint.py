@@ -10,13 +10,12 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
+from evclip_jax.methods.checkpoint_table import Checkpoint, dense
 from evclip_jax.methods.ez_clip.towers import AdaptedTowers
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights.table import LINEAR, Converted, Rule, convert
+from evclip_jax.weights.table import Converted, Rule, convert
 from evclip_jax.weights.table import to_original as table_to_original
-
-KIND, LABEL, PART, VERSION = 'ez-clip', 'an EZ-CLIP checkpoint', 'method', 1
 
 # What torch's data-parallel wrapper puts before every name.
 _WRAPPER = 'module.'
@@ -24,23 +23,14 @@ _PROMPTS = 'visual.transformer.T_prompt_embeddings'
 EMBEDDING = 'visual.temporal_embedding'
 
 
-def _adapters(source: str, target: str) -> tuple[Rule, ...]:
-  """The rules of the adapters of one kind."""
-  source += r'\.(D_fc1|D_fc2)\.'
-  target += r'.\1/\2/'
-  return (
-      Rule(source + 'weight', target + 'kernel', LINEAR),
-      Rule(source + 'bias', target + 'bias'),
-  )
-
-
 _BLOCK = r'transformer\.resblocks\.(\d+)\.'
+_FC = r'\.(D_fc1|D_fc2)'
 RULES = (
     Rule(re.escape(_PROMPTS), 'temporal_prompts'),
     Rule(re.escape(EMBEDDING), 'temporal_embedding'),
-    *_adapters(r'visual\.' + _BLOCK + 'Adapter', 'image/adapter'),
-    *_adapters(r'visual\.' + _BLOCK + 'T_Adapter', 'time/adapter'),
-    *_adapters(_BLOCK + 'Adapter', 'text/adapter'),
+    *dense(r'visual\.' + _BLOCK + 'Adapter' + _FC, r'image/adapter.\1/\2'),
+    *dense(r'visual\.' + _BLOCK + 'T_Adapter' + _FC, r'time/adapter.\1/\2'),
+    *dense(_BLOCK + 'Adapter' + _FC, r'text/adapter.\1/\2'),
 )
 # The rest of a checkpoint is a CLIP, whose names are known.
 IGNORE = (*(rule.original for rule in clip_convert.RULES), *clip_convert.IGNORE)
@@ -64,13 +54,6 @@ class AdapterSizes:
   temporal: str
   num_frames: int | None
   temporal_embedding: bool
-
-
-def recognise(tensors: Mapping[str, np.ndarray]) -> bool:
-  """Returns whether there are adapters of EZ-CLIP's."""
-  return any(
-      name.endswith('resblocks.0.Adapter.D_fc1.weight') for name in tensors
-  )
 
 
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
@@ -152,35 +135,52 @@ def to_checkpoint(
   return clip_convert.to_original(clip) | state
 
 
+CHECKPOINT = Checkpoint(
+    'ez-clip',
+    'an EZ-CLIP checkpoint',
+    sign=r'.*resblocks\.0\.Adapter\.D_fc1\.weight',
+    read=from_original,
+    write=to_checkpoint,
+)
+
+
 def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
   """Finds which variant a state dict is of, and for which CLIP and T.
 
   Raises:
     WeightsError: if it is of none.
   """
-  vision_width, vision_layers = _towers(tensors, 'visual.')
-  text_width, text_layers = _towers(tensors, '')
+
+  def shape(name, axes):
+    found = np.shape(tensors[name])
+    if len(found) != axes:
+      raise WeightsError(f'the tensor {name!r} is {found}, wanted {axes} axes.')
+    return found
+
+  def tower(prefix):
+    pattern = re.compile(re.escape(prefix) + _BLOCK + r'Adapter\.D_fc2\.bias')
+    found = {int(m[1]): n for n in tensors if (m := pattern.fullmatch(n))}
+    if not found:
+      raise WeightsError(
+          'these are no EZ-CLIP weights: no tensor is called '
+          f"'{prefix}transformer.resblocks.0.Adapter.D_fc2.bias'."
+      )
+    return *shape(next(iter(found.values())), 1), max(found) + 1
+
+  image, text = tower('visual.'), tower('')
   temporal, num_frames = 'none', None
   if _PROMPTS in tensors:
-    count, num_frames, _ = _shape(tensors, _PROMPTS, 3)
-    temporal = 'shallow' if count == 1 < vision_layers else 'deep'
+    count, num_frames, _ = shape(_PROMPTS, 3)
+    temporal = 'shallow' if count == 1 < image[1] else 'deep'
   elif any('.T_Adapter.' in name for name in tensors):
     temporal = 'adapter'
   moved = False
   if EMBEDDING in tensors:
-    frames = _shape(tensors, EMBEDDING, 3)[1]
+    frames = shape(EMBEDDING, 3)[1]
     moved = bool(np.any(tensors[EMBEDDING]))
     if moved or num_frames is None:
       num_frames = frames
-  return AdapterSizes(
-      vision_width,
-      vision_layers,
-      text_width,
-      text_layers,
-      temporal,
-      num_frames,
-      moved,
-  )
+  return AdapterSizes(*image, *text, temporal, num_frames, moved)
 
 
 def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
@@ -198,26 +198,6 @@ def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
       temporal=sizes.temporal,
       temporal_embedding=sizes.temporal_embedding,
   )
-  tree = flatten_dict(jax.eval_shape(towers.init, jax.random.key(0)), sep='/')
-  return {path: tuple(leaf.shape) for path, leaf in tree.items()}
-
-
-def _towers(tensors, prefix: str) -> tuple[int, int]:
-  """Width and number of layers of a tower, by its adapters."""
-  pattern = re.compile(re.escape(prefix) + _BLOCK + r'Adapter\.D_fc2\.bias')
-  found = {int(m[1]): n for n in tensors if (m := pattern.fullmatch(n))}
-  if not found:
-    raise WeightsError(
-        'these are no EZ-CLIP weights: no tensor is called '
-        f"'{prefix}transformer.resblocks.0.Adapter.D_fc2.bias'."
-    )
-  (width,) = _shape(tensors, next(iter(found.values())), 1)
-  return width, max(found) + 1
-
-
-def _shape(tensors, name: str, axes: int) -> tuple[int, ...]:
-  """The shape of a tensor, which must have so many axes."""
-  shape = np.shape(tensors[name])
-  if len(shape) != axes:
-    raise WeightsError(f'the tensor {name!r} is {shape}, wanted {axes} axes.')
-  return shape
+  tree = jax.eval_shape(towers.init, jax.random.key(0))
+  flat = flatten_dict(tree, sep='/')
+  return {path: tuple(leaf.shape) for path, leaf in flat.items()}

@@ -16,13 +16,14 @@ from evclip_jax.methods import base, losses
 from evclip_jax.methods.adapters import DROP_UNITS
 from evclip_jax.methods.ez_clip import texts as descriptions
 from evclip_jax.methods.ez_clip.towers import (
+  PROMPTED,
   TEMPORAL,
+  TOWER_SETTINGS,
   AdaptedTowers,
   resize_prompts,
 )
 from evclip_jax.models.pixels import (
   CONSTANTS,
-  fold_time,
   normalise,
   random_colours,
   unfold_time,
@@ -141,12 +142,7 @@ def make(
       clip.sizes,
       num_frames,
       clip.dtype,
-      settings.temporal,
-      settings.temporal_embedding,
-      settings.drop_path,
-      settings.drop_unit,
-      settings.attention_dropout,
-      settings.prompt_dropout,
+      **{name: getattr(settings, name) for name in TOWER_SETTINGS},
   )
 
   def pixels(frames, rng):
@@ -156,8 +152,7 @@ def make(
 
   def frames_of(params, pixels, rngs=None, **kwargs):
     hooks = towers.image_hooks(params['method'], rngs, **kwargs)
-    x = clip.images(params['clip'], fold_time(pixels), hooks)
-    return unfold_time(x, num_frames)
+    return base.encode_frames(clip, params, pixels, hooks)
 
   def video(params, pixels, rngs, train):
     frames = frames_of(params, pixels, rngs if train else None)
@@ -227,14 +222,7 @@ def make(
 
 
 def _texts_of_clips(encode, tokens, label, rngs) -> jax.Array:
-  """The embeddings [B, E] of one text for each clip.
-
-  Args:
-    encode: [n, L] -> [n, E].
-    tokens: [M, K, L].
-    label: [B].
-    rngs: draws a template for each clip; None takes the first.
-  """
+  """Embeds one text for each clip, [B, E], of a template drawn by `rngs`."""
   templates, num_classes, length = tokens.shape
   rows = label
   if templates > 1 and rngs is not None:
@@ -248,7 +236,7 @@ def _texts_of_clips(encode, tokens, label, rngs) -> jax.Array:
 
 
 def _mean_probability(scale, video, classes) -> jax.Array:
-  """Log of the class probabilities' mean over templates, [B, K]."""
+  """Returns logs of class probabilities, averaged over templates, [B, K]."""
   bank = base.normalise_rows(classes)
   cosines = jnp.einsum('be,mke->mbk', base.normalise_rows(video), bank)
   each = jax.nn.log_softmax(scale * cosines)
@@ -260,38 +248,36 @@ def _paths(text: str) -> list[str]:
 
 
 def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
-  """Trained leaves, flat, for this number of frames."""
+  """Returns trained leaves, flat, for this number of frames."""
   out = dict(own)
-  for name in ('temporal_prompts', 'temporal_embedding'):
-    there = own.get(name)
-    if there is None:
-      continue
+  uses = {
+      'temporal_prompts': ('temporal', settings.temporal in PROMPTED),
+      'temporal_embedding': (
+          'temporal_embedding',
+          settings.temporal_embedding,
+      ),
+  }
+  for name in uses.keys() & own.keys():
+    key, used = uses[name]
+    there = own[name]
     if there.ndim != 3:
       raise UserError(
           f'method.weights holds {name} of shape {there.shape}; wanted three '
           'axes: layers, frames, width. It is no file of ez_clip.'
       )
-    if there.shape[1] == num_frames:
-      continue
-    if not settings.resize_prompts:
+    if there.shape[1] != num_frames and not settings.resize_prompts:
       raise UserError(
           f'method.weights holds {name} of another T: {there.shape[1]} frames, '
           f'data.num_frames={num_frames}.\n  Set data.num_frames to it, or '
           'method.settings.resize_prompts=True to interpolate them.'
       )
-    out[name] = resize_prompts(there, num_frames)
-  has_own = {
-      'temporal_embedding': settings.temporal_embedding,
-      'temporal_prompts': settings.temporal in ('deep', 'shallow'),
-  }
-  for name, here in has_own.items():
-    if name in own and not here:
-      key = 'temporal' if name == 'temporal_prompts' else name
+    if not used:
       raise UserError(
-          f'method.weights holds {name}, which '
-          f'method.settings.{key}={getattr(settings, key)} has no use for. Set '
-          'it to what the file was trained with.'
+          f'method.weights holds {name}, which method.settings.{key}='
+          f'{getattr(settings, key)} has no use for. Set it to what the file '
+          'was trained with.'
       )
+    out[name] = resize_prompts(there, num_frames)
   return out
 
 
@@ -309,20 +295,17 @@ def _check(settings: Settings, backbones: base.Backbones):
         f'method.settings.descriptions={settings.descriptions!r} names no '
         "file; '' uses method.settings.templates."
     )
-  for key in ('score_scale', 'motion_weight'):
-    if not 0 <= getattr(settings, key) < float('inf'):
-      raise UserError(
-          f'method.settings.{key}={getattr(settings, key)}: use 0 or more.'
-      )
-  for key in ('drop_path', 'attention_dropout', 'prompt_dropout'):
-    rate = getattr(settings, key)
-    if not 0 <= rate < 1:
-      raise UserError(f'method.settings.{key}={rate}: use 0 or more, below 1.')
-  if backbones.clip.sizes.vision != 'vit':
-    raise UserError(
-        'ez_clip adds tokens and adapters to transformer blocks, which a '
-        'ResNet does not have: set clip.name to a ViT.'
-    )
+  for key, end, least in (
+      ('score_scale', float('inf'), 'use 0 or more'),
+      ('motion_weight', float('inf'), 'use 0 or more'),
+      ('drop_path', 1, 'use 0 or more, below 1'),
+      ('attention_dropout', 1, 'use 0 or more, below 1'),
+      ('prompt_dropout', 1, 'use 0 or more, below 1'),
+  ):
+    value = getattr(settings, key)
+    if not 0 <= value < end:
+      raise UserError(f'method.settings.{key}={value}: {least}.')
+  base.check_vit(backbones.clip, 'ez_clip')
   if settings.motion_weight and backbones.num_frames < 2:
     raise UserError(
         f'data.num_frames={backbones.num_frames}: the motion loss compares '

@@ -25,7 +25,16 @@ from evclip_jax.models.pixels import fold_time, unfold_time
 
 Params = dict[str, Any]
 TEMPORAL = ('deep', 'shallow', 'adapter', 'none')
-_PROMPTED = ('deep', 'shallow')
+PROMPTED = ('deep', 'shallow')
+# Fields of `AdaptedTowers` that are settings of the same name.
+TOWER_SETTINGS = (
+    'temporal',
+    'temporal_embedding',
+    'drop_path',
+    'drop_unit',
+    'attention_dropout',
+    'prompt_dropout',
+)
 # Keep the keys of the towers apart.
 _IMAGE, _TEXT = range(2)
 
@@ -67,7 +76,7 @@ class AdaptedTowers:
     }
     if self.temporal == 'adapter':
       out['time'] = init_adapters(next(keys), layers, width)
-    if self.temporal in _PROMPTED:
+    if self.temporal in PROMPTED:
       count = layers if self.temporal == 'deep' else 1
       out['temporal_prompts'] = init_temporal_prompts(
           next(keys), count, self.num_frames, width
@@ -80,7 +89,7 @@ class AdaptedTowers:
     """Names the attention maps; True where frames see each other."""
     if self.temporal == 'none':
       return [('attention', True)]
-    name = 'prompts' if self.temporal in _PROMPTED else 'temporal adapters'
+    name = 'prompts' if self.temporal in PROMPTED else 'temporal adapters'
     return [(f'with {name}', True), (f'without {name}', False)]
 
   def image_hooks(
@@ -128,7 +137,7 @@ class AdaptedTowers:
     before, after = None, adapt
     if prompted and self.temporal == 'adapter':
       before = add_time
-    elif prompted and self.temporal in _PROMPTED:
+    elif prompted and self.temporal in PROMPTED:
       before, after = add_prompts, remove_prompts
     return dataclasses.replace(
         drops.hooks(num_frames),
@@ -190,8 +199,7 @@ def prompt_tokens(
   Args:
     x: [B*T, N, D] the tokens of every frame, class token first.
     vectors: [T, D].
-    attend: the block's.
-    reweigh: what happens to the attention probabilities.
+    attend, reweigh: see `hooks.Attend`.
 
   Returns:
     [B, T, D].

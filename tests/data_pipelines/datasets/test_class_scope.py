@@ -7,7 +7,6 @@ import pytest
 from data_pipelines import datasets
 from data_pipelines.datasets import base_novel, folder
 from data_pipelines.errors import UserError
-from data_pipelines.lists import class_files, grammars
 from data_pipelines.loaders import open_data
 from tests.data_pipelines import trees
 
@@ -112,24 +111,6 @@ def test_names_per_list_need_the_scope(tmp_path):
     )
 
 
-def test_published_names_of_clip_fsar():
-  counts = {
-      name: {
-          split: len(names)
-          for split, names in class_files.read_per_list(
-              f'clip_fsar/{name}'
-          ).items()
-      }
-      for name in ('ssv2_full', 'ssv2_small', 'kinetics100', 'ucf101', 'hmdb51')
-  }
-  assert counts['ssv2_small'] == {'train': 64, 'test': 24}
-  assert counts['kinetics100'] == {'train': 64, 'test': 24, 'val': 12}
-  assert counts['ucf101'] == {'train': 70, 'test': 21, 'val': 10}
-  assert counts['hmdb51'] == {'train': 31, 'test': 10, 'val': 10}
-  with pytest.raises(UserError, match='clip_fsar/ucf101'):
-    class_files.read_per_list('clip_fsar/ucf')
-
-
 def test_base_and_novel_lists_of_ez_clip(tmp_path):
   root = trees.make_ucf(tmp_path / 'ucf', real=False)
   # EZ-CLIP numbers the base classes in an order of its own.
@@ -189,14 +170,6 @@ def test_novel_classes(tmp_path, choice, base, novel):
     assert set(clips.counts()) == set(range(len(names)))
     for record in clips.records:
       assert record.path.startswith(names[record.label] + '/')
-
-
-def test_the_published_choice_for_51_classes(tmp_path):
-  counts = {f'c{k:02d}': 2 for k in range(51)}
-  got = base_novel.split(whole(tmp_path, counts), 'first_half')
-  assert (len(got.class_names), len(got.own_names['novel'])) == (26, 25)
-  got = base_novel.split(whole(tmp_path, counts), 'half')
-  assert (len(got.class_names), len(got.own_names['novel'])) == (26, 25)
 
 
 @pytest.mark.parametrize(
@@ -283,61 +256,3 @@ def test_wrong_entries_are_named(ucf, others, message):
     open_it(ucf, others)
 
 
-@pytest.mark.parametrize('names', ['', 'clip_fsar/ucf101'])
-def test_real_lists_of_clip_fsar_on_an_official_tree(shared, tmp_path, names):
-  lists = shared / 'splits' / 'fsar' / 'ucf101'
-  for split in ('train', 'val', 'test'):
-    for line in (lists / f'{split}_few_shot.txt').read_text().splitlines():
-      # One clip of each class.
-      if '_g08_c01' in line:
-        path = tmp_path / 'UCF-101' / line.split('//videos/')[1]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b'RIFF')
-  values = {
-      f'{s}_list': str(lists / f'{s}_few_shot.txt')
-      for s in ('train', 'val', 'test')
-  }
-  data = trees.data_config(
-      root=str(tmp_path),
-      class_scope='per_list',
-      class_names=names,
-      on_missing='skip',
-      **values,
-  )
-  got = datasets.read(data, 1)
-  sizes = [len(got.class_names), *map(len, got.own_names.values())]
-  assert sizes == [70, 10, 21]
-  assert got.class_names[0] == 'Apply Eye Makeup'
-  assert got.own_names['test'][3] == (
-      'Cutting in Kitchen' if names else 'Cutting In Kitchen'
-  )
-  for clips in (got.train, got.val, got.tests['test']):
-    assert [r.label for r in clips.records] == list(range(len(clips.records)))
-
-
-def test_real_lists_of_ez_clip_on_an_official_tree(shared, tmp_path):
-  lists = shared / 'splits' / 'ez' / 'ucf'
-  files = {'train': 'base_train_s1', 'base': 'base_val', 'novel': 'novel_val'}
-  files = {k: str(lists / f'{v}.txt') for k, v in files.items()}
-  for file in files.values():
-    seen = set()
-    for item in grammars.read(file, 'key').items:
-      name = item.path.rsplit('/', 1)[-1]
-      if item.label not in seen:
-        seen.add(item.label)
-        path = tmp_path / 'UCF-101' / name.split('_')[1] / f'{name}.avi'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b'RIFF')
-  data = trees.data_config(
-      root=str(tmp_path),
-      class_scope='per_list',
-      on_missing='skip',
-      train_list=files.pop('train'),
-      tests=files,
-  )
-  got = datasets.read(data, 1)
-  assert len(got.class_names) == 51
-  assert got.own_names['base'] == got.class_names
-  assert got.class_names[0] == 'Typing'
-  assert len(got.own_names['novel']) == 50
-  assert not set(got.own_names['novel']) & set(got.class_names)

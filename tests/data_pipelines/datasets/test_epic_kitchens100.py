@@ -1,5 +1,7 @@
 """EPIC-Kitchens-100 on a tree of three short videos with real annotations."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from data_pipelines import build, datasets
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
 from data_pipelines.video import read as decode
-from tests.data_pipelines import coded_clips, epic_tree, pictures, trees
+from tests.data_pipelines import coded_clips, epic_tree, trees
 
 
 @pytest.fixture(scope='module')
@@ -141,7 +143,7 @@ def test_built_folder_gives_the_same_frames(tmp_path, kind):
       np.testing.assert_array_equal(
           frames(one, index), frames(other, index)
       )
-      assert isinstance(other.read(index)[0], tuple)
+      assert isinstance(other.media(index), tuple)
 
 
 def test_a_piece_with_two_labels(tmp_path):
@@ -164,21 +166,20 @@ def test_a_piece_with_two_labels(tmp_path):
   assert [r.label for r in nouns.records] == [0, 0]
 
 
-def test_a_rule_opens_another_layout(tmp_path):
+@pytest.mark.parametrize('rule', ['', r'^.*/(P\d+_\d+)$=>all/\1.MP4'])
+def test_videos_in_one_flat_folder(tmp_path, rule):
+  """The rule is the example of docs/data/epic_kitchens100.md."""
+  page = pathlib.Path('docs/data/epic_kitchens100.md').read_text()
+  assert not rule or rule in page
   epic_tree.write_lists(tmp_path)
-  for k, video in enumerate(('P01_01', 'P01_02', 'P02_101')):
-    pictures.write(
-        tmp_path / 'rgb' / 'train' / video[:3] / video, 40, first=k
-    )
-  with pytest.raises(UserError, match='no videos of EPIC'):
-    read(tmp_path)
-  data = read(
-      tmp_path, path_rule=r'^(P\d\d)/rgb_frames/=>rgb/train/\1/'
-  )
-  assert [r.path for r in data.train.records[1:]] == [
-      'rgb/train/P01/P01_01', 'rgb/train/P01/P01_02',
-      'rgb/train/P02/P02_101',
-  ]  # fmt: skip
+  below = tmp_path / 'all' if rule else tmp_path
+  below.mkdir(exist_ok=True)
+  for video in ('P01_01', 'P01_02', 'P02_101'):
+    (below / f'{video}.MP4').write_bytes(b'clip')
+  data = read(tmp_path, path_rule=rule)
+  names = [r.path.removeprefix('all/') for r in data.train.records]
+  assert names == [f'{row[0]}.MP4' for row in epic_tree.TRAIN]
+  assert data.train.records[0].start == 0.2
 
 
 def test_a_selection_of_verbs_is_refused_for_nouns(root, tmp_path):
@@ -221,23 +222,6 @@ def test_numbers_of_published_pictures_hold_for_films(root, tmp_path):
   assert data.train.records[0].first == 3
 
 
-def test_official_grammar_as_a_list_of_ones_own(root):
-  lists = root / 'epic-kitchens-100-annotations'
-  text = (lists / 'EPIC_100_train.csv').read_text().splitlines()
-  own = lists / 'own.csv'
-  own.write_text('\n'.join(text[:3]) + '\n')
-  data = read(root, train_list=str(own))
-  assert [r.label for r in data.train.records] == [0, 2]
-  own.write_text(
-      '\n'.join([text[0], text[1].replace('00:00:00.20', 'soon')])
-  )
-  with pytest.raises(
-      UserError, match=r'own\.csv, line 2: wanted the columns'
-  ):
-    read(root, train_list=str(own))
-  own.unlink()
-
-
 def write_cut(folder, rows, name='my_train.csv'):
   """The first rows of the training list alone in another folder."""
   epic_tree.write_lists(folder, rows)
@@ -270,26 +254,6 @@ def test_actions_no_official_list_has(root, tmp_path):
     read(root, label_kind='action', train_list=cut)
 
 
-def test_actions_by_number_without_the_files_of_names(tmp_path):
-  root = tmp_path / 'data'
-  epic_tree.write_lists(root / 'annotations')
-  for video in ('P01_01', 'P01_02'):
-    epic_tree.write_frames(root, video)
-  epic_tree.write_film(root, 'P02_101')
-  for kind in ('verb', 'noun'):
-    (root / 'annotations' / f'EPIC_100_{kind}_classes.csv').unlink()
-  names = tmp_path / 'names.txt'
-  names.write_text('a\nb\nc\nd\ne\n')
-  cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3])
-  values = {'label_kind': 'action', 'class_names': str(names)}
-  data = read(root, train_list=cut, **values)
-  assert [r.label for r in data.train.records] == [3, 2]
-  row = ('P01_01', 0.2, 0.8, 'put', 1, 'plate', 1)
-  cut = write_cut(tmp_path / 'cut', [row])
-  with pytest.raises(UserError, match='line 2: no .* verb 1 and noun 1'):
-    read(root, train_list=cut, **values)
-
-
 def test_actions_of_a_cut_list_with_a_built_folder(tmp_path):
   pytest.importorskip('array_record')
   root, out = images_only(tmp_path / 'data'), tmp_path / 'out'
@@ -307,36 +271,6 @@ def test_actions_of_a_cut_list_with_a_built_folder(tmp_path):
   assert [sets.class_names[r.label] for r in sets.train.records] == [
       'turn-on tap', 'put board:chopping',
   ]  # fmt: skip
-
-
-@pytest.mark.parametrize('kind', ['verb', 'action'])
-@pytest.mark.parametrize(
-    ('damage', 'match'),
-    [
-        (lambda t: t.replace('verb_class', 'verbs'), 'line 1: wanted the col'),
-        (lambda t: t.rstrip()[:-60], 'line 5: wanted 15 cells'),
-        (lambda t: t.replace(',take,0,', ',take,-1,'), "line 5: .*'-1'"),
-        (lambda t: t + '\xe9\x07', 'cannot be read: .*UTF-8'),
-    ],
-    ids=['column', 'cut', 'negative', 'binary'],
-)
-def test_damaged_lists_are_named(root, tmp_path, kind, damage, match):
-  lists = root / 'epic-kitchens-100-annotations'
-  folder = tmp_path / 'epic-kitchens-100-annotations'
-  folder.mkdir()
-  for file in lists.iterdir():
-    (folder / file.name).write_bytes(file.read_bytes())
-  for name in ('P01', 'P02'):
-    (tmp_path / name).symlink_to(root / name)
-  train = folder / 'EPIC_100_train.csv'
-  text = train.read_text()
-  train.write_text(damage(text), encoding='latin-1')
-  with pytest.raises(UserError, match=rf'EPIC_100_train\.csv.*{match}'):
-    read(tmp_path, label_kind=kind)
-  # Rows of blanks are none, and a byte order mark is no part of a name.
-  train.write_text(text + '  \n' + ',' * 14 + '\n', encoding='utf-8-sig')
-  data = read(tmp_path, label_kind=kind, train_list=str(train))
-  assert len(data.train.records) == 4
 
 
 def test_numbers_without_a_class(root, tmp_path):

@@ -5,10 +5,8 @@ import shutil
 import pytest
 
 from data_pipelines import datasets
-from data_pipelines.datasets import folder, hmdb51
+from data_pipelines.datasets import folder
 from data_pipelines.errors import UserError
-from data_pipelines.lists import classes
-from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders import open_data
 from tests.data_pipelines import kinetics_tree, official_trees, trees
 
@@ -40,34 +38,6 @@ def bare_copy(ucf, root, groups, lists=False):
   if lists:
     shutil.copytree(ucf / 'ucfTrainTestlist', root / 'ucfTrainTestlist')
   return root
-
-
-def test_a_list_to_score_without_official_splits(tmp_path):
-  root = official_trees.make_hmdb(tmp_path)
-  shutil.rmtree(root / 'test_train_splits')
-  keys = [official_trees.hmdb_key('sword', 1)]
-  number = hmdb51.CLASSES.index('sword')
-  test_list = official_trees.write_lines(
-      tmp_path / 'val1.txt', [f'{k.split("/")[1]} {number}' for k in keys]
-  )
-  data = config(root, name='hmdb51', test_list=test_list)
-  got = datasets.read(data, 1, None, TEST)
-  assert got.train is None
-  # All classes are candidates, not only those that have clips here.
-  assert len(got.class_names) == 51
-  assert [r.label for r in got.tests['test'].records] == [number]
-  with pytest.raises(UserError, match='data.train_list'):
-    datasets.read(data, 1)
-
-
-def test_official_splits_with_only_the_test_clips(ucf, tmp_path):
-  root = bare_copy(ucf, tmp_path / 'data', [1], lists=True)
-  sets = open_it(root, evaluate_only=True)
-  assert (sets.train, len(sets.tests['test'])) == (None, 3)
-  assert len(sets.class_names) == 3
-  assert sets.description['training_pool'] is None
-  with pytest.raises(UserError, match='9 of 9 clips of the train list'):
-    open_it(root)
 
 
 def test_others_need_their_test_clips_only(ucf, tmp_path):
@@ -159,13 +129,3 @@ def test_only_other_data_sets_are_scored(ucf):
   assert (sets.train, list(sets.tests)) == (None, ['more'])
 
 
-def test_a_number_that_the_class_file_leaves_out():
-  names = ('a', '', 'c')
-  table = classes.Classes(names, names, 'classInd.txt', fixed=True)
-  clips = ClipList('test', (ClipRecord('x.mp4', 2),), 'mine.txt')
-  found = classes.compact(table, None, [clips])
-  assert found[0] == ['a', 'c']
-  assert found[2][0].records[0].label == 1
-  clips = clips.replace([ClipRecord('y.mp4', 1)])
-  with pytest.raises(UserError, match='without a name in classInd.*number 1'):
-    classes.compact(table, None, [clips])

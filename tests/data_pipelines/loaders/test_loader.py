@@ -378,7 +378,7 @@ def test_a_program_that_forgets_to_close_ends():
       'def row(n):\n'
       '  sum(range(20_000))\n'
       '  return Row(index=n)\n'
-      'rows = Rows(row, 4, 0, 2**40, ev_clip.Spec(1, crop_pixels=8))\n'
+      'rows = Rows(row, 4, ev_clip.Spec(1, crop_pixels=8))\n'
       'stream = Batches(rows)\n'
       'print(next(stream)["index"])\n'
   )

@@ -86,18 +86,22 @@ def test_no_format_is_told_otherwise(tmp_path, monkeypatch, form):
     assert found.get(name) == whole.get(name)
 
 
+def damage(film, path, place):
+  """Writes the film without the contents of a packet; gives its frame."""
+  contents = bytearray(pathlib.Path(film).read_bytes())
+  with av.open(film) as container:
+    packets = [p for p in container.demux(video=0) if p.size]
+  start, size = packets[place].pos, packets[place].size
+  contents[start + 8 : start + size] = bytes(size - 8)
+  path.write_bytes(contents)
+  return sorted(p.pts for p in packets).index(packets[place].pts)
+
+
 @pytest.fixture(scope='module')
 def damaged(film, tmp_path_factory):
   """(path, number of its damaged frame)."""
   path = tmp_path_factory.mktemp('film') / 'damaged.mp4'
-  contents = bytearray(pathlib.Path(film).read_bytes())
-  with av.open(film) as container:
-    packets = [p for p in container.demux(video=0) if p.size]
-  broken = packets[2000]
-  start, size = broken.pos, broken.size
-  contents[start + 8 : start + size] = bytes(size - 8)
-  path.write_bytes(contents)
-  return path, sorted(p.pts for p in packets).index(broken.pts)
+  return path, damage(film, path, 2000)
 
 
 def test_damage_that_the_probe_does_not_see_is_named_on_reading(damaged):
@@ -135,13 +139,8 @@ def test_the_pieces_that_lists_name_are_looked_at(
 
 def test_damage_in_a_place_looked_at_costs_its_pieces_only(film, tmp_path):
   path = tmp_path / 'damaged.mp4'
-  contents = bytearray(pathlib.Path(film).read_bytes())
-  with av.open(film) as container:
-    packets = [p for p in container.demux(video=0) if p.size]
-  # Of the last group, which is always looked at.
-  broken = packets[-20]
-  contents[broken.pos + 8 : broken.pos + broken.size] = bytes(broken.size - 8)
-  path.write_bytes(contents)
+  # In the last group, which is always looked at.
+  damage(film, path, -20)
   found = probe(path)
   assert found.error is None
   read.check_frames(found, 0, 5000)

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from data_pipelines.loaders import broken_clips, open_data
+from data_pipelines.loaders import broken_clips
 from data_pipelines.stores.files import FileTree
 from data_pipelines.video import image_folder, probe, probes, read
-from tests.data_pipelines import coded_clips, pictures, trees
+from tests.data_pipelines import coded_clips, pictures
 
 
 @pytest.fixture(scope='module')
@@ -187,21 +186,6 @@ def test_a_broken_picture_spoils_no_piece_without_it(tmp_path):
       read.check_frames(found, first, stop)
 
 
-def test_a_clip_with_an_empty_picture_is_left_out(tmp_path):
-  for name in ('pour', 'wash'):
-    for k in range(4):
-      pictures.write(tmp_path / 'data' / name / f'p{k}', 4, 'img_{:05d}.jpg')
-  (tmp_path / 'data' / 'pour' / 'p1' / 'img_00003.jpg').write_bytes(b'')
-  values = {'name': 'folder', 'root': str(tmp_path / 'data')}
-  cache = str(tmp_path / 'c')
-  with pytest.raises(UserError, match='img_00003.jpg is broken .it is empty'):
-    open_data.open_data(trees.data_config(**values), 1, 1, cache_dir=cache)
-  data = trees.data_config(**values, on_broken='skip')
-  sets = open_data.open_data(data, 1, 1, cache_dir=cache)
-  left = {r.path for s in (sets.train, sets.tests['test']) for r in s.records}
-  assert len(left) == 7 and 'pour/p1' not in left
-
-
 def test_a_folder_that_changed_is_listed_again(tmp_path):
   path = pictures.write(tmp_path / 'clip', 6)
   old = probe(path)
@@ -249,26 +233,3 @@ def test_a_tree_of_folders_and_films(tmp_path):
   listed = ClipList('train', tuple(ClipRecord(k, 0) for k in store.keys))
   found = broken_clips.probe_clips(store, [listed], str(tmp_path / '.cache'))
   assert [p.num_frames for p in found.values()] == [6, 6, 12, 12]
-
-
-def test_a_data_set_that_mixes_both(tmp_path):
-  for name in ('pour', 'wash'):
-    for k in range(5):
-      pictures.write(
-          tmp_path / 'data' / name / f'p{k}', 8, 'img_{:05d}.jpg'
-      )
-    coded_clips.write(tmp_path / 'data' / name / 'f.mp4', num_frames=12)
-  data = trees.data_config(name='folder', root=str(tmp_path / 'data'))
-  sets = open_data.open_data(data, 1, 1, cache_dir=str(tmp_path / 'c'))
-  assert sets.class_names == ['pour', 'wash']
-  assert len(sets.train) + len(sets.tests['test']) == 12
-  for clips in (sets.train, sets.tests['test']):
-    for index, record in enumerate(clips.records):
-      media, found = clips.media(index), clips.probe(index)
-      first, total = clips.span(index)
-      assert (first, total) == (0, 12 if record.path.endswith('mp4') else 8)
-      assert read_numbers(media, [total - 1], found) == [total - 1]
-  hole = tmp_path / 'data' / 'pour' / 'p0' / 'img_00003.jpg'
-  hole.unlink()
-  with pytest.raises(UserError, match='img_00003.jpg is missing'):
-    open_data.open_data(data, 1, 1, cache_dir=str(tmp_path / 'c'))

@@ -1,11 +1,11 @@
 """Processes: what tasks may do to them, and how they start and end."""
 
+import concurrent.futures
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -58,15 +58,25 @@ def test_tasks_are_done_elsewhere():
   values = np.arange(500_000)
   np.testing.assert_array_equal(pool.run(double, values), 2 * values)
   before = pool.cpu_seconds()
-  seen = {pool.submit(pid, workers=2).result() for _ in range(3)}
+  seen = {pool.run(pid, workers=2) for _ in range(3)}
   assert os.getpid() not in seen and len(seen) <= 2
   assert pool.cpu_seconds() >= before > 0
 
 
+def at_once(count, *args, **values):
+  """Asks from several threads, as a loader does."""
+  with concurrent.futures.ThreadPoolExecutor(count) as threads:
+    tasks = [threads.submit(pool.run, *args, **values) for _ in range(count)]
+    return [task.result() for task in tasks]
+
+
 def test_as_many_work_at_once_as_were_asked_for():
   pool.run(pid, workers=2)
-  tasks = [pool.submit(pid, 0.5, workers=2) for _ in range(2)]
-  assert len({t.result() for t in tasks}) == 2
+  # On a busy machine a process may take its time to start.
+  assert any(
+      len(set(at_once(2, pid, 0.5, workers=2))) == 2 for _ in range(20)
+  )
+  assert len(at_once(20, pid, 0.01)) == 20
   assert pool.number(3) == 3 and 1 <= pool.number(0) <= 16
 
 
@@ -83,10 +93,11 @@ def test_the_processes_know_nothing_of_models():
     ],
 )
 def test_what_goes_wrong_costs_its_task_only(function, kind, message):
-  others = [pool.submit(pid, 1.0) for _ in range(3)]
-  with pytest.raises(kind, match=message):
-    pool.run(function)
-  assert all(other.result() for other in others)
+  with concurrent.futures.ThreadPoolExecutor(1) as thread:
+    others = thread.submit(at_once, 3, pid, 1.0)
+    with pytest.raises(kind, match=message):
+      pool.run(function)
+    assert all(others.result())
   assert pool.run(pid)
 
 
@@ -96,8 +107,7 @@ def test_a_task_beyond_its_time_is_ended():
     pool.run(pid, 600, timeout=1)
   assert time.monotonic() - start < 20
   # Waiting for a process that is free is not counted.
-  tasks = [pool.submit(pid, 0.6, workers=1, timeout=5) for _ in range(3)]
-  assert [t.result() for t in tasks]
+  assert at_once(4, pid, 0.4, workers=1, timeout=1)
 
 
 def test_a_crash_is_blamed_on_no_task_before_it_has_come_twice(tmp_path):
@@ -115,9 +125,8 @@ def test_time_in_which_the_program_is_stopped_does_not_count():
   code = (
       f'from {HERE} import pid, pool\n'
       'pool.run(pid)\n'
-      'task = pool.submit(pid, 1.0, timeout=2)\n'
       'print("asked", flush=True)\n'
-      'print(task.result() > 0)\n'
+      'print(pool.run(pid, 1.0, timeout=2) > 0)\n'
   )
   with program(code) as running:
     assert running.stdout.readline() == 'asked\n'
@@ -157,19 +166,6 @@ def test_no_process_outlives_a_program(ending):
     while runs(process):
       assert time.monotonic() < deadline
       time.sleep(0.1)
-
-
-def test_threads_may_ask_at_once():
-  seen = []
-  threads = [
-      threading.Thread(target=lambda: seen.append(pool.run(pid, 0.01)))
-      for _ in range(20)
-  ]
-  for thread in threads:
-    thread.start()
-  for thread in threads:
-    thread.join()
-  assert len(seen) == 20
 
 
 def program(code):

@@ -36,18 +36,13 @@ def test_centre_window_of_the_specification(total, num_frames, expected):
   assert indices(total, num_frames) == list(expected)
 
 
-def test_short_videos_repeat_the_last_frame():
+def test_the_last_frame_is_repeated_where_the_window_is_short():
   assert indices(5) == [0, 1, 2, 3, 4, 4, 4, 4]
   assert indices(2) == [0, 1, 1, 1, 1, 1, 1, 1]
   assert indices(1) == [0] * 8
-
-
-def test_a_window_of_one_frame_is_the_middle():
-  assert indices(9, window=1) == [4] * 8
-
-
-def test_a_window_shorter_than_the_clip_repeats_its_last_frame():
   assert indices(100, 8, window=4) == [48, 49, 50, 51, 51, 51, 51, 51]
+  # A window of one frame is the middle.
+  assert indices(9, window=1) == [4] * 8
 
 
 def test_several_clips_reach_from_the_first_to_the_last_frame():
@@ -92,7 +87,10 @@ def test_indices_are_always_inside():
 def test_wrong_arguments():
   for args in ((0, 8, 32), (9, 0, 32), (9, 8, 0)):
     with pytest.raises(ValueError, match='at least 1'):
-      window_frames(*args)
+      indices(*args)
+  for args in ((0, 8), (8, 0)):
+    with pytest.raises(ValueError, match='at least 1'):
+      even_frames(*args)
   with pytest.raises(ValueError, match=r'0\.\.2'):
     indices(9, clip=3, num_clips=3)
 
@@ -135,16 +133,6 @@ def test_even_frames_of_the_specification(total, num_frames, expected):
   frames = even_frames(total, num_frames)
   # Its file numbers begin with 1.
   assert (frames + 1).tolist() == list(expected)
-
-
-def test_views_of_even_frames_lie_within_their_segments():
-  early, middle, late = (
-      even_frames(80, 8, m) for m in (1 / 6, 0.5, 5 / 6)
-  )
-  assert middle.tolist() == even_frames(80, 8).tolist()
-  for one, other in ((early, middle), (middle, late)):
-    assert np.all(one < other) and np.all(other - one < 10)
-  assert even_frames(5, 8, 0.9).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
 
 
 def test_shifted_frames_stay_between_the_ticks():
@@ -209,12 +197,6 @@ def test_interval_frames_of_odd_clips_exist():
       interval_frames(300, 8, 0, 0.5),
       interval_frames(300, 8, 30, 0.5),
   )
-
-
-def test_clips_without_frames_are_refused():
-  for total, count in ((0, 8), (8, 0)):
-    with pytest.raises(ValueError, match='at least 1'):
-      even_frames(total, count)
 
 
 def test_jittered_crops_miss_the_last_row_and_column():

@@ -18,8 +18,11 @@ from data_pipelines.views import clip_fsar, crops, ev_clip, ez_clip
 from data_pipelines.views.view import Place
 from evclip_jax.config import schema
 from tests.data_pipelines import coded_clips
+from tests.data_pipelines.views.test_pixels import weights
 
 REAL = pathlib.Path(__file__).parents[4] / 'shared/videos/apply_eye_makeup.avi'
+
+
 @pytest.fixture(scope='module')
 def frames(tmp_path_factory):
   """uint8 [4, H, W, 3] of a real film; of a generated one without it."""
@@ -30,36 +33,11 @@ def frames(tmp_path_factory):
   return read.read_frames(str(path), [1, 5, 9, 13])[:, :120, :160]
 
 
-def interpolated(frame, size, taps):
-  """A frame resized pixel by pixel in floats; border pixels are repeated."""
-  height, width = frame.shape[:2]
-  out = np.zeros((*size, 3))
-  for y in range(size[0]):
-    v = (y + 0.5) * height / size[0] - 0.5
-    for x in range(size[1]):
-      u = (x + 0.5) * width / size[1] - 0.5
-      for i, a in taps(v):
-        for j, b in taps(u):
-          row, column = np.clip([i, j], 0, [height - 1, width - 1])
-          out[y, x] += a * b * frame[row, column]
-  return out
-
-
-def two_taps(place):
-  low = int(np.floor(place))
-  return [(low, 1 - (place - low)), (low + 1, place - low)]
-
-
-def four_taps(place):
-  low = int(np.floor(place))
-
-  def weight(distance):
-    d = abs(distance)
-    if d <= 1:
-      return 1.25 * d**3 - 2.25 * d**2 + 1
-    return -0.75 * d**3 + 3.75 * d**2 - 6 * d + 3
-
-  return [(low + k, weight(place - low - k)) for k in (-1, 0, 1, 2)]
+def interpolated(frame, size, kernel):
+  """A frame resized in floats as torch does; border pixels are repeated."""
+  down = weights(frame.shape[0], size[0], kernel)
+  across = weights(frame.shape[1], size[1], kernel)
+  return np.einsum('oy,yxc,px->opc', down, frame.astype(float), across)
 
 
 def close(pixels, wanted):
@@ -71,7 +49,7 @@ def test_ev_clip_equals_the_definition(frames):
   spec = ev_clip.Spec(4, 16, 'center', 40, 54, 32)
   out = ev_clip.cut(frames, (3, 7), spec)
   assert out.shape == (4, 32, 32, 3)
-  wanted = interpolated(frames[2], (40, 54), four_taps)[3:35, 7:39]
+  wanted = interpolated(frames[2], (40, 54), 'bicubic')[3:35, 7:39]
   close(out[2], wanted)
 
 
@@ -83,7 +61,7 @@ def test_clip_fsar_equals_the_definition(frames, flip):
   frame = frames[3]
   if flip:
     frame = np.stack([row[::-1] for row in frame])
-  close(out[3], interpolated(frame, (36, 36), two_taps)[1:33, 4:36])
+  close(out[3], interpolated(frame, (36, 36), 'bilinear')[1:33, 4:36])
 
 
 def antialiased(frame, size, kernel, support):

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import safetensors.numpy
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import convert
@@ -29,21 +28,6 @@ def tree(sizes=small.RESNET):
       for path, value in small.flat(sizes).items()
       if path.startswith('visual/')
   }
-
-
-@pytest.mark.parametrize('sizes', [small.VIT, small.RESNET], ids=['vit', 'rn'])
-@pytest.mark.parametrize('wrapper', ['', 'module.'])
-def test_there_and_back_is_lossless(sizes, wrapper):
-  flat = tree(sizes)
-  source = checkpoint.to_original(flat)
-  source = {wrapper + name: value for name, value in source.items()}
-  if sizes is small.RESNET:
-    source[f'{wrapper}head.backbone.bn1.num_batches_tracked'] = np.array(7)
-  converted = checkpoint.from_original(source)
-  assert converted.sizes == HEAD
-  assert converted.flat.keys() == flat.keys()
-  for path, value in flat.items():
-    np.testing.assert_array_equal(converted.flat[path], value)
 
 
 @pytest.mark.parametrize(
@@ -91,54 +75,6 @@ def test_what_is_not_a_checkpoint_is_refused(change, message):
   change(source)
   with pytest.raises(WeightsError, match=message):
     checkpoint.from_original(source)
-
-
-def test_the_command_there_and_back(tmp_path, capsys):
-  source = checkpoint.to_original(tree())
-  first, own, back = (
-      tmp_path / name
-      for name in ('source.npz', 'own.safetensors', 'back.safetensors')
-  )
-  np.savez(first, **source)
-  convert.convert_file(first, own)
-  assert 'a CLIP-FSAR checkpoint' in capsys.readouterr().out
-  convert.convert_file(own, back, 'torch-names')
-  tensors = safetensors.numpy.load_file(back)
-  assert tensors.keys() == source.keys()
-  for name, value in source.items():
-    np.testing.assert_array_equal(tensors[name], value)
-
-
-def test_a_trained_run_goes_back_too(tmp_path):
-  run, back = tmp_path / 'run.safetensors', tmp_path / 'back.safetensors'
-  metadata = {'kind': 'trained', 'method': 'clip_fsar'}
-  own_file.write_tensors(run, tree(), metadata)
-  convert.convert_file(run, back, 'torch-names')
-  assert files.read_tensors(back).tensors.keys() == checkpoint.to_original(
-      tree()
-  ).keys()
-
-
-@pytest.mark.parametrize('kind', ['original', 'converted', 'trained'])
-def test_weights_fill_the_head_and_the_tower(tmp_path, kind):
-  flat = tree()
-  path = tmp_path / 'weights.safetensors'
-  if kind == 'converted':
-    own_file.write(path, own_file.SEVERAL, flat, HEAD, {})
-  else:
-    tensors = flat if kind == 'trained' else checkpoint.to_original(flat)
-    own_file.write_tensors(path, tensors, {})
-  before = unflatten_dict(
-      {f'clip/{p}': x for p, x in small.flat(small.RESNET, 1).items()}
-      | {p: np.zeros_like(x) for p, x in flat.items() if 'method' in p}
-  , sep='/')
-  changed = ('method/.*', 'clip/visual/.*')
-  after = checkpoints.load_trained(str(path), 'clip_fsar', before, changed)
-  after, before = (flatten_dict(x, sep='/') for x in (after, before))
-  for name, value in flat.items():
-    np.testing.assert_array_equal(after[name], value)
-  text = 'clip/text/text_projection'
-  np.testing.assert_array_equal(after[text], before[text])
 
 
 def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):

@@ -7,14 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
-from data_pipelines.errors import UserError
 from evclip_jax.methods import base
 from evclip_jax.methods.clip_fsar import checkpoint as interop
 from evclip_jax.methods.clip_fsar import method as clip_fsar
 from evclip_jax.methods.clip_fsar.head import (
-  TemporalTransformer,
   video_text_logits,
 )
 from evclip_jax.models.clip.model import Clip
@@ -22,7 +20,6 @@ from evclip_jax.models.clip.sizes import vit
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import devices as sharding
 from evclip_jax.training.params import split
-from tests.methods import tiny
 from tests.models import small
 
 D, T = 16, 8
@@ -173,39 +170,6 @@ def test_losses_are_the_originals():
   )
 
 
-def test_the_transformer_is_the_originals():
-  params, features, _, _ = fixture(1)
-  out = TemporalTransformer(hidden=32).apply(
-      {'params': params['method']['temporal']}, features.frames[0, 5:], True
-  )
-  np.testing.assert_allclose(
-      out[0, 0, :4], [1.5326258, -0.0814005, 0.7687027, 0.8878445], atol=2e-6
-  )
-  np.testing.assert_allclose(
-      out[0, 7, 12:], [-0.6850142, -1.3736483, 0.0857271, -1.6221351], atol=2e-6
-  )
-
-
-def test_one_loss_alone():
-  case = fixture(1)
-  for name in ('few_shot', 'video_text'):
-    method = made(dataclasses.replace(FIXTURE, loss=name))
-    total, parts = method.loss(*case, None)
-    weight = FIXTURE.video_text_weight if name == 'video_text' else 1
-    assert list(parts) == [name]
-    np.testing.assert_allclose(total, weight * parts[name], rtol=1e-6)
-  assert method.trainable == ('method/scale',)
-
-
-def test_dropout_comes_with_keys_only():
-  method = made(FIXTURE)
-  case = fixture(1)
-  keys = {'dropout': jax.random.key(0)}
-  plain, again = method.loss(*case, None)[0], method.loss(*case, None)[0]
-  assert plain == again
-  assert method.loss(*case, keys)[0] != plain
-
-
 @pytest.mark.parametrize('metric', ['bimhm', 'mean'])
 @pytest.mark.parametrize('prototypes', ['before', 'after', 'none'])
 def test_every_metric_prefers_what_is_alike(metric, prototypes):
@@ -287,54 +251,3 @@ def test_running_statistics_do_not_know_the_number_of_devices(resnet):
     np.testing.assert_allclose(
         four[path], value, rtol=1e-4, atol=1e-5, err_msg=path
     )
-
-
-def test_frozen_batch_norms_are_left_alone(resnet):
-  backbones, params = resnet
-  method = clip_fsar.make(
-      dataclasses.replace(SMALL, batch_norm='frozen'), backbones, ()
-  )
-  params = params | {'method': method.init(jax.random.key(0))}
-  video = batch_lib.synthetic_episodes(1, 2, 1, 1, 2, 32, 3, 0)['video']
-  pixels = method.pixels(video, None)
-  run = jax.jit(method.video, static_argnums=(2, 3))
-  training, scoring = (run(params, pixels, None, t) for t in (True, False))
-  np.testing.assert_array_equal(training.frames, scoring.frames)
-  assert method.statistics == ()
-  assert not training.statistics
-
-
-def test_a_frozen_tower_trains_the_head_only():
-  settings = dataclasses.replace(SMALL, backbone='frozen')
-  method = clip_fsar.make(settings, tiny.backbones(False), ())
-  params = tiny.params(False) | {'method': method.init(jax.random.key(0))}
-  trainable, _ = split(params, method.trainable)
-  assert all(path.startswith('method/') for path in trainable)
-  assert len(trainable) == len(flatten_dict(params['method'], sep='/'))
-
-
-@pytest.mark.parametrize(
-    ('changes', 'message'),
-    [
-        ({'metric': 'dtw'}, 'metric'),
-        ({'prototypes': 'mean'}, 'prototypes'),
-        ({'directions': 'three'}, 'directions'),
-        ({'evaluate': 'video'}, 'evaluate'),
-        ({'loss': 'none'}, 'loss'),
-        ({'depth': 0}, 'text_token'),
-        ({'depth': -1}, 'depth'),
-        ({'template': 'a photo'}, 'template'),
-        ({'text_exponent': 1.5}, 'text_exponent'),
-        ({'otam_softness': 0.0}, 'otam_softness'),
-    ],
-)
-def test_settings_that_cannot_be_are_named(changes, message):
-  with pytest.raises(UserError, match=f'method.settings.{message}'):
-    made(dataclasses.replace(FIXTURE, **changes))
-
-
-def test_settings_that_do_not_fit_the_networks_are_named(resnet):
-  with pytest.raises(UserError, match='batch_norm=frozen'):
-    clip_fsar.make(dataclasses.replace(SMALL, backbone='frozen'), resnet[0], ())
-  with pytest.raises(UserError, match='heads of the transformer'):
-    made(FIXTURE, width=20)

@@ -1,23 +1,20 @@
 """EZ-CLIP checkpoints to our tree and back, and the CLIP in them."""
 
-import json
 
 import numpy as np
 import pytest
-import safetensors.numpy
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import convert
 from evclip_jax.config import experiment
-from evclip_jax.methods import checkpoints
 from evclip_jax.methods.ez_clip import checkpoint as ez_clip
 from evclip_jax.training import session
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import files, own_file, published
 from tests.methods.ez_clip import ez_tiny
 from tests.models import small
-from tests.parity.ez_clip import clip_from_original, is_own
+from tests.parity.ez_clip import clip_from_original
 
 KINDS = pytest.mark.parametrize('kind', ['deep', 'shallow', 'adapter', 'none'])
 EMBEDDING = 'visual.temporal_embedding'
@@ -41,18 +38,6 @@ def saved(tmp_path, tensors, name='checkpoint.npz'):
   return path
 
 
-@KINDS
-def test_there_and_back_is_lossless(kind):
-  tensors = checkpoint(kind)
-  converted = ez_clip.from_original(tensors)
-  assert converted.sizes.temporal == kind
-  back = ez_clip.to_original(converted.flat)
-  own = {n for n in tensors if is_own(n)} - {EMBEDDING}
-  assert set(back) == own
-  for name in own:
-    np.testing.assert_array_equal(back[name], tensors[name], name)
-
-
 @pytest.mark.parametrize('kind', ['deep', 'none'])
 def test_the_prefix_of_data_parallel_training_is_known(kind):
   plain = ez_clip.from_original(checkpoint(kind))
@@ -62,13 +47,6 @@ def test_the_prefix_of_data_parallel_training_is_known(kind):
   assert found.flat.keys() == plain.flat.keys()
   clip = clip_from_original(wrapped)
   assert clip.sizes == ez_tiny.SIZES
-
-
-def test_trained_tensors_alone_are_enough():
-  tensors = checkpoint()
-  own = {n: x for n, x in tensors.items() if is_own(n)}
-  whole, slim = ez_clip.from_original(tensors), ez_clip.from_original(own)
-  assert slim.flat.keys() == whole.flat.keys()
 
 
 def test_a_temporal_embedding_of_zeros_is_left_out():
@@ -101,63 +79,6 @@ def test_checkpoints_of_another_form_are_refused(change, message):
   change(tensors)
   with pytest.raises(WeightsError, match=message):
     ez_clip.from_original(tensors)
-
-
-def test_plain_clip_is_no_checkpoint():
-  clip = {n: x for n, x in checkpoint().items() if not is_own(n)}
-  with pytest.raises(WeightsError, match='no EZ-CLIP weights'):
-    ez_clip.from_original(clip)
-
-
-def test_the_command_and_back(tmp_path, capsys):
-  source = saved(tmp_path, checkpoint())
-  ours, back = tmp_path / 'ours.safetensors', tmp_path / 'back.safetensors'
-  convert.convert_file(source, ours)
-  assert 'an EZ-CLIP checkpoint' in capsys.readouterr().out
-  convert.convert_file(ours, back, to='torch-names')
-  found = files.read_tensors(back).tensors
-  for name, value in found.items():
-    np.testing.assert_array_equal(value, checkpoint()[name], name)
-  assert 'visual.transformer.T_prompt_embeddings' in found
-
-
-def test_what_a_run_exports_gets_the_original_names(tmp_path):
-  flat = ez_clip.from_original(checkpoint()).flat
-  path, back = tmp_path / 'run.safetensors', tmp_path / 'back.safetensors'
-  # As `evclip_jax.export` writes it.
-  safetensors.numpy.save_file(
-      {f'method/{n}': x for n, x in flat.items()},
-      path,
-      {'format': 'evclip-jax', 'kind': 'trained', 'method': 'ez_clip'},
-  )
-  convert.convert_file(path, back, to='torch-names')
-  again = ez_clip.from_original(files.read_tensors(back).tensors)
-  assert again.flat.keys() == flat.keys()
-  for name, value in flat.items():
-    np.testing.assert_array_equal(again.flat[name], value)
-
-
-@pytest.mark.parametrize('name', ['checkpoint.npz', 'ours.safetensors'])
-def test_as_the_weights_of_a_method(name, tmp_path):
-  source = saved(tmp_path, checkpoint())
-  convert.convert_file(source, tmp_path / 'ours.safetensors')
-  own = ez_clip.from_original(checkpoint()).flat
-  like = {n: np.zeros_like(x) for n, x in own.items()}
-  found = checkpoints.load_trained(
-      str(tmp_path / name), 'ez_clip', {'method': unflatten_dict(like, sep='/')}
-  )
-  found = flatten_dict(found['method'], sep='/')
-  assert found.keys() == own.keys()
-  for path, value in own.items():
-    np.testing.assert_array_equal(found[path], value)
-
-
-def test_a_converted_file_tells_its_sizes(tmp_path):
-  out = tmp_path / 'ours.safetensors'
-  convert.convert_file(saved(tmp_path, checkpoint('shallow')), out)
-  file = files.read_tensors(out)
-  assert json.loads(file.metadata['sizes'])['temporal'] == 'shallow'
-  assert checkpoints.convert(file).part == 'method'
 
 
 def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
@@ -264,12 +185,3 @@ def test_a_whole_checkpoint_needs_its_number_of_frames(run_export, tmp_path):
     convert.convert_file(path, out, to='torch-names', clip=clip)
   convert.convert_file(path, out, to='torch-names')
   assert EMBEDDING not in files.read_tensors(out).tensors
-
-
-def test_a_clip_is_merged_into_ez_clip_only(tmp_path):
-  clip = published.packaged('tiny_clip.safetensors')
-  for to in ('torch-names', 'jax'):
-    with pytest.raises(UserError, match='--clip='):
-      convert.convert_file(
-          clip, tmp_path / 'out.safetensors', to=to, clip=str(clip)
-      )

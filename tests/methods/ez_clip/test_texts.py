@@ -3,14 +3,9 @@
 import pytest
 
 from data_pipelines.errors import UserError
-from evclip_jax.evaluation import run_card
-from evclip_jax.methods import base
-from evclip_jax.methods.ez_clip import method as ez_clip
 from evclip_jax.methods.ez_clip import texts as descriptions
-from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import vocabulary
 from tests.methods.ez_clip import ez_tiny
-from tests.models import small
 
 HEADER = 'SNo,Class Name,GPT3 discription\n'
 UCF = HEADER + (
@@ -123,18 +118,3 @@ def test_a_description_that_is_too_long_is_refused_as_the_original_does(write):
   method, _ = ez_tiny.built('deep', descriptions=write(f'1,run,{long}\n'))
   with pytest.raises(UserError, match="'upside down.*CLIP takes 77"):
     found.encode(method.class_texts(['run'])[0])
-
-
-def test_an_edited_file_changes_the_hash_of_the_prompts(tmp_path):
-  path = tmp_path / 'texts.csv'
-  path.write_text('0,run,They run.\n1,jump,They jump.\n')
-  method = ez_clip.make(
-      ez_clip.Settings(descriptions=str(path)),
-      base.Backbones(Clip(small.VIT), None, 8), (),
-  )
-  names = ['run', 'jump']
-  before = run_card.prompts_hash(method, names)
-  assert run_card.prompts_hash(method, names) == before
-  # Not of the class that the run card shows.
-  path.write_text('0,run,They run.\n1,jump,They leap.\n')
-  assert run_card.prompts_hash(method, names) != before

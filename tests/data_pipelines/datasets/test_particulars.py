@@ -1,0 +1,415 @@
+"""What is particular to one data set: its files, odd names and mirrors."""
+
+import json
+import shutil
+
+import pytest
+
+from data_pipelines import datasets
+from data_pipelines.datasets import hmdb51, kinetics, ssv2
+from data_pipelines.errors import UserError
+from tests.data_pipelines import (
+  kinetics_tree,
+  official_trees,
+  pictures,
+  ssv2_tree,
+  trees,
+)
+from tests.data_pipelines.datasets.test_contract import CASES, check, make
+
+ARID = 'list_cvt/split_0/split0_train.txt'
+EGTEA = 'action_annotation/train_split1.txt'
+EGTEA_NAMES = 'action_annotation/raw_annotations/cls_label_index.csv'
+EPIC = 'epic-kitchens-100-annotations/EPIC_100_train.csv'
+HMDB = 'test_train_splits/sword_test_split1.txt'
+KINETICS = 'annotations/train.csv'
+SSV2, SSV2_NAMES = 'labels/train.json', 'labels/labels.json'
+HEAD = '# Action ID; Action Label\n'
+
+
+def read(name, root, roles=None, **values):
+  data = trees.data_config(name=name, root=str(root), **values)
+  return datasets.read(data, 1, None, *([roles] if roles else []))
+
+
+def paths(clips):
+  return [r.path for r in clips.records]
+
+
+@pytest.mark.parametrize(
+    ('name', 'file', 'change', 'message'),
+    [
+        ('arid', ARID, lambda t: t + '9\tDrink\n', 'line 7: wanted columns'),
+        ('egtea', EGTEA, lambda t: t + 'OP01-R01-x-1-2-F1-F2\n',
+         'line 10: wanted <clip>'),
+        ('egtea', EGTEA, lambda t: t.replace(' 3 9 ', ' 4 9 '),
+         r'label 4 is out of range: .* 1\.\.3'),
+        ('egtea', EGTEA_NAMES, lambda t: HEAD + '2; a\n3; b\n4; c\n',
+         r'from 0 or from 1.* 2\.\.4'),
+        ('egtea', EGTEA_NAMES, lambda t: HEAD + '1; a\n3; b\n4; c\n',
+         'keep the first or the last class'),
+        ('egtea', EGTEA_NAMES, lambda t: HEAD + '0; a\n1; b\n1; c\n',
+         'line 4: the number 1 is there twice'),
+        ('egtea', EGTEA_NAMES, lambda t: HEAD + '0; a\n1; b\nc\n',
+         'line 4: wanted <number>; <name>'),
+        ('egtea', EGTEA_NAMES, lambda t: HEAD + '0; a\n1; b\n2; A\n',
+         'have the same name'),
+        ('egtea', EGTEA_NAMES, lambda t: HEAD, 'found 0 numbers'),
+        ('hmdb51', HMDB, lambda t: 'a.avi 1\nb.avi 7\n',
+         "split1.txt, line 2: .*'b.avi 7'"),
+        ('kinetics', KINETICS, lambda t: t + '\xe9\x07',
+         r'train\.csv cannot be read: .*UTF-8'),
+        ('kinetics', KINETICS, lambda t: t + 'air drumming,eeee',
+         'line 6: wanted 5 cells'),
+        ('kinetics', KINETICS, lambda t: 'label,youtube_id\nx,y\n',
+         'wanted the columns label, youtube_id'),
+        ('kinetics', KINETICS,
+         lambda t: 'label,youtube_id,time_start,time_end\nx,y,a,b\n',
+         "line 2: wanted times .* 'a' and 'b'"),
+        ('ssv2', SSV2, lambda t: '[{', 'cannot be read as JSON'),
+        ('ssv2', SSV2, lambda t: t[:-1] + ', {"id": "20"}]',
+         'entry 5: wanted an id and a template'),
+        ('ssv2', SSV2_NAMES, lambda t: json.dumps(
+            dict.fromkeys(json.loads(t), '1')), 'each of them once'),
+        ('epic_kitchens100', EPIC,
+         lambda t: t.replace('verb_class', 'verbs'), 'line 1: wanted the col'),
+        ('epic_kitchens100', EPIC, lambda t: t.rstrip()[:-60],
+         'line 5: wanted 15 cells'),
+        ('epic_kitchens100', EPIC, lambda t: t.replace(',take,0,', ',take,-1,'),
+         "line 5: .*'-1'"),
+        ('epic_kitchens100', EPIC, lambda t: t.replace('00:00:00.20', 'soon'),
+         'line 2: wanted the columns'),
+    ],
+)  # fmt: skip
+def test_damaged_files_are_named(tmp_path, name, file, change, message):
+  root = make(CASES[name], tmp_path)
+  text = (root / file).read_text()
+  (root / file).write_bytes(change(text).encode('latin-1'))
+  with pytest.raises(UserError, match=message) as error:
+    read(name, root)
+  assert file.rsplit('/', 1)[-1] in str(error.value)
+
+
+def _old_lines(text):
+  return 'index\tlabel\tpath\n'.replace('\n', '\r\n') + text.replace(
+      '\n', '\r\n'
+  )
+
+
+@pytest.mark.parametrize(
+    ('name', 'file', 'change'),
+    [
+        ('arid', ARID, _old_lines),
+        ('ucf101', 'ucfTrainTestlist/trainlist01.txt',
+         lambda t: t.replace('\n', '\r\n')),
+        ('kinetics', KINETICS, lambda t: t + '   \n'),
+        ('kinetics', KINETICS, lambda t: t + ',,,,\n , , , , \n\n'),
+        ('kinetics', KINETICS, lambda t: '\ufeff' + t),
+        ('epic_kitchens100', EPIC, lambda t: '\ufeff' + t + ',' * 14 + '\n'),
+        ('egtea', EGTEA_NAMES, lambda t: HEAD + ''.join(
+            f'{k}; {n}\n' for k, n in enumerate(CASES['egtea'].names))),
+    ],
+)  # fmt: skip
+def test_files_that_are_a_little_otherwise(tmp_path, name, file, change):
+  case = CASES[name]
+  root = make(case, tmp_path)
+  text = (root / file).read_text()
+  (root / file).write_bytes(change(text).encode())
+  data = read(name, root)
+  assert data.class_names == case.names
+  check(case, data.train, case.keys('train', 1))
+
+
+@pytest.mark.parametrize('below', ['{parent}', 'frames', 'rawframes'])
+@pytest.mark.parametrize('name', ['ucf101', 'hmdb51', 'kinetics', 'ssv2'])
+def test_folders_of_images(tmp_path, name, below):
+  """Clips as folders of images, with class folders or without."""
+  case = CASES[name]
+  root = make(case, tmp_path)
+  videos = root / case.places[0][0]
+  stems = {}
+  for file in list(videos.rglob('*')):
+    if file.suffix in ('.avi', '.mp4', '.webm'):
+      folder = root / below if below != '{parent}' else file.parent
+      pictures.write(folder / file.stem, 2, 'img_{:05d}.jpg')
+      stems[file.stem] = file
+      file.unlink()
+  if below != '{parent}' and videos != root:
+    shutil.rmtree(videos)
+  data = read(name, root)
+  assert data.class_names == case.names
+  wanted = case.keys('train', 1)
+  found = [p.rsplit('/', 1)[-1] for p in paths(data.train)]
+  assert found == [k.rsplit('/', 1)[-1].rsplit('.', 1)[0] for k in wanted]
+  assert [r.label for r in data.train.records] == list(map(case.label, wanted))
+
+
+@pytest.mark.parametrize('name', ['ucf101', 'hmdb51', 'arid'])
+def test_one_flat_folder_of_videos(tmp_path, name):
+  """The files' own names tell the classes; converted ones are found too."""
+  case = CASES[name]
+  root = make(case, tmp_path)
+  videos = root / case.places[0][0]
+  flat = videos / 'all'
+  flat.mkdir()
+  for file in list(videos.glob('*/*.*')):
+    file.rename(flat / f'{file.stem}.mkv')
+  data = read(name, root)
+  assert data.class_names == case.names
+  wanted = list(map(case.label, case.keys('train', 1)))
+  assert [r.label for r in data.train.records] == wanted
+
+
+# ---- UCF-101
+
+
+def test_few_classes_are_numbered_anew(tmp_path):
+  root = make(CASES['ucf101'], tmp_path / 'ucf')
+  classes = ('ApplyEyeMakeup', 'YoYo')
+  train = trees.write_vifi(tmp_path / 'train.txt', (3, 2), classes)
+  test = trees.write_vifi(tmp_path / 'test.txt', (1,), classes)
+  data = read('ucf101', root, train_list=train, test_list=test)
+  assert data.class_names == ['Apply Eye Makeup', 'Yo Yo']
+  assert data.train.counts() == {0: 2, 1: 2}
+  everything = trees.write_vifi(tmp_path / 'all.txt', (1,))
+  with pytest.raises(UserError, match="without a .*'HandstandPushups'"):
+    read('ucf101', root, train_list=train, test_list=everything)
+  names = official_trees.write_lines(tmp_path / 'n', list(trees.CLASSES))
+  data = read('ucf101', root, train_list=train, class_names=names)
+  assert (len(data.class_names), data.train.counts()) == (3, {0: 2, 2: 2})
+
+
+def test_other_words_for_the_same_classes(tmp_path):
+  root = make(CASES['ucf101'], tmp_path / 'ucf')
+  names = tmp_path / 'names'
+  names.write_text('putting on eye shadow\npushing up upside down\nyo-yoing\n')
+  data = read('ucf101', root, class_names=str(names))
+  assert data.class_names[0] == 'putting on eye shadow'
+  names.write_text('a\nb\n')
+  with pytest.raises(UserError, match="'a' is not a class of UCF-101"):
+    read('ucf101', root, class_names=str(names))
+
+
+def test_a_name_that_fits_two_clips_is_refused(tmp_path):
+  root = make(CASES['ucf101'], tmp_path / 'ucf')
+  twin = root / 'UCF-101' / 'copies' / 'v_YoYo_g02_c01.avi'
+  twin.parent.mkdir()
+  twin.touch()
+  train = trees.write_vifi(tmp_path / 'train.txt', (2,))
+  with pytest.raises(UserError, match=r'could be .*YoYo.* or .*copies'):
+    read('ucf101', root, train_list=train)
+
+
+def test_a_class_file_cut_to_some_classes(tmp_path):
+  root = make(CASES['ucf101'], tmp_path)
+  folder = root / 'ucfTrainTestlist'
+  (folder / 'classInd.txt').write_text('1 ApplyEyeMakeup\n3 YoYo\n')
+  for file in folder.glob('t*list01.txt'):
+    lines = [x for x in file.read_text().splitlines() if 'Handst' not in x]
+    file.write_text('\n'.join(lines))
+  for roles in (None, ('test',)):
+    data = read('ucf101', root, roles)
+    assert data.class_names == ['Apply Eye Makeup', 'Yo Yo']
+
+
+# ---- HMDB51, ARID, EGTEA Gaze+
+
+
+@pytest.mark.parametrize(
+    ('name', 'raw'),
+    [
+        ('a/x_draw_sword_f_cm_np1_ba_med_1.avi', 'draw_sword'),
+        ('a/draw_SWORD_sword_f_cm_np1_ba_med_1.avi', 'sword'),
+        ('a/kick_kick_ball_f_cm_np1_ba_med_1.mp4', 'kick_ball'),
+        ('Brush hair/x_wave_f_cm_np1_ba_med_1.avi', 'Brush hair'),
+        ('a/x_draw_sword_f_cm_np1_ba_med_1', 'draw_sword'),
+        ('a/x.avi', 'a'),
+    ],
+)
+def test_the_class_of_a_clip_of_hmdb51(name, raw):
+  assert hmdb51.class_of(name) == raw
+
+
+def test_a_split_file_of_no_class_of_hmdb51(tmp_path):
+  root = make(CASES['hmdb51'], tmp_path)
+  (root / HMDB).rename(root / HMDB.replace('sword', 'dancing'))
+  with pytest.raises(UserError, match="'dancing' is not a class of HMDB51"):
+    read('hmdb51', root)
+
+
+def test_arid_without_a_validation_list_or_with_a_cut_list(tmp_path):
+  root = make(CASES['arid'], tmp_path / 'arid')
+  cut = (root / ARID).read_text().splitlines()[::2]
+  train = official_trees.write_lines(tmp_path / 'few.txt', cut)
+  data = read('arid', root, train_list=train)
+  assert len(data.train.records) == 3 and len(data.val.records) == 3
+  (root / 'list_cvt' / 'split_0' / 'split0_others.txt').unlink()
+  assert read('arid', root).val is None
+  make_arid = official_trees.make_arid(tmp_path / 'other', index=False)
+  assert paths(read('arid', make_arid).train)[0] == 'Drink/Drink_1_2.mp4'
+
+
+def test_names_of_egtea_in_the_other_file(tmp_path):
+  root = make(CASES['egtea'], tmp_path)
+  (root / EGTEA_NAMES).unlink()
+  with pytest.raises(UserError, match='cls_label_index.csv with the'):
+    read('egtea', root)
+  names = [f'{n} {k}' for k, n in enumerate(CASES['egtea'].names, 1)]
+  official_trees.write_lines(root / 'action_annotation/action_idx.txt', names)
+  assert read('egtea', root).class_names == CASES['egtea'].names
+
+
+@pytest.mark.parametrize('first', [0, 1])
+def test_names_of_egtea_cut_to_some_classes(tmp_path, first):
+  root = make(CASES['egtea'], tmp_path)
+  # The last class tells that the numbers begin with 1.
+  rows = {first: '"Take; bowl"', first + 2: 'Take bowl', 105 + first: 'Wash'}
+  if not first:
+    del rows[105]
+  (root / EGTEA_NAMES).write_text(
+      ''.join(f'{k}; {name}; verb\n' for k, name in rows.items())
+  )
+  for file in (root / 'action_annotation').glob('t*_split1.txt'):
+    lines = [x for x in file.read_text().splitlines() if x.split()[1] != '2']
+    official_trees.write_lines(file, lines)
+  data = read('egtea', root)
+  assert data.class_names == ['Take; bowl', 'Take bowl']
+  assert data.train.counts() == {0: 3, 1: 3}
+
+
+@pytest.mark.parametrize(('suffix', 'first'), [('', 1), ('.mp4', 0)])
+def test_lists_of_egtea_with_two_columns(tmp_path, suffix, first):
+  """Without suffixes as the official ones, which count from 1."""
+  root = make(CASES['egtea'], tmp_path)
+  lists = {}
+  for key, number in (('train_list', 2), ('test_list', 1)):
+    lines = [
+        f'{official_trees.egtea_clip(k, number)}{suffix} {k + first}'
+        for k in range(2)
+    ]
+    lists[key] = official_trees.write_lines(tmp_path / f'{key}.txt', lines)
+  data = read('egtea', root, **lists)
+  assert data.class_names == CASES['egtea'].names[:2]
+
+
+# ---- Kinetics
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        '{role}/{name}/{clip}.mp4',
+        '{role}_256/{under}/{clip}.mp4',
+        '{role}_256/{name}/{id}.mkv',
+        'videos/{id}.mp4',
+        '{clip}.mp4',
+    ],
+)
+def test_mirrors_of_kinetics(tmp_path, form):
+  def place(role, name, video, start):
+    clip = kinetics_tree.file_name(video, start)[:-4]
+    under = name.replace(' ', '_')
+    return form.format(role=role, name=name, under=under, clip=clip, id=video)
+
+  case = CASES['kinetics']
+  kinetics_tree.write_clips(tmp_path, place)
+  kinetics_tree.write_lists(tmp_path / 'annotations')
+  data = read('kinetics', tmp_path)
+  assert data.class_names == case.names
+  assert paths(data.train) == [
+      place('train', kinetics_tree.CLASSES[k], video, start)
+      for video, start, k in kinetics_tree.TRAIN
+  ]
+  assert [r.label for r in data.tests['test'].records] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ('test', 'form', 'folder'),
+    [
+        ('validate', '{}', 'kinetics600'),
+        ('val', 'kinetics-400_{}', '.'),
+        ('validation', 'kinetics_600_{}', 'k600/annotations'),
+    ],
+)
+def test_names_of_the_lists_of_kinetics(tmp_path, test, form, folder):
+  kinetics_tree.write_clips(tmp_path)
+  kinetics_tree.write_lists(tmp_path / folder, test, form)
+  data = read('kinetics', tmp_path)
+  assert len(data.train.records) == 4
+  assert data.tests['test'].origin == f'{form.format(test)}.csv'
+
+
+def test_numbers_and_replacements_of_kinetics(tmp_path):
+  root = make(CASES['kinetics'], tmp_path)
+  lines = [f'{k},{name}' for k, name in enumerate(kinetics_tree.CLASSES)]
+  official_trees.write_lines(
+      root / 'annotations' / 'kinetics_400_labels.csv', ['id,name', *lines]
+  )
+  better = 'replacement/for_corrupted/' + kinetics_tree.file_name(
+      'aaaaaaaaaaa', 138
+  )
+  (root / better).parent.mkdir(parents=True)
+  (root / better).write_bytes(b'clip')
+  data = read('kinetics', root)
+  assert data.class_names == list(kinetics_tree.CLASSES)
+  assert data.train.records[2].path == better
+  # A written list names its files exactly.
+  own = f'train/{kinetics_tree.file_name("aaaaaaaaaaa", 137)}'
+  assert kinetics.Videos(root).find(own) == own
+
+
+def test_other_times_of_a_video_are_another_clip(tmp_path):
+  kinetics_tree.write_clips(tmp_path)
+  name = kinetics_tree.file_name('aaaaaaaaaaa', 138)
+  assert kinetics.Videos(tmp_path).find(name) is None
+  (tmp_path / 'train' / name).write_bytes(b'clip')
+  store = kinetics.Videos(tmp_path)
+  assert store.find(name) == f'train/{name}'
+  with pytest.raises(UserError, match=r"/aaaaaaaaaaa\.mkv', which could be"):
+    store.find('val_256/x/aaaaaaaaaaa.mkv')
+
+
+# ---- Something-Something V2
+
+
+def test_older_names_and_answers_of_ssv2(tmp_path):
+  ssv2_tree.write_labels(tmp_path / 'annotations', 'something-something-v2-')
+  (tmp_path / 'videos').mkdir()
+  for number, _ in ssv2_tree.TRAIN + ssv2_tree.TEST:
+    (tmp_path / 'videos' / f'{number}.mp4').write_bytes(b'clip')
+  data = read('ssv2', tmp_path)
+  assert paths(data.train)[0] == '1.mp4'
+  answers = tmp_path / 'annotations' / 'test-answers.csv'
+  answers.write_text(answers.read_text() + '  ;\n  \n')
+  other = read('ssv2', tmp_path, test_list=str(answers))
+  assert other.tests['test'].records == data.tests['test'].records
+  answers.write_bytes(answers.read_bytes() + b'4;caf\xe9\n')
+  with pytest.raises(UserError, match="line 5: the class 'café'"):
+    read('ssv2', tmp_path, test_list=str(answers))
+
+
+def test_labels_of_ssv2_cut_to_some_classes(tmp_path):
+  root = make(CASES['ssv2'], tmp_path)
+  ssv2_tree.write_labels(root / 'labels', train=ssv2_tree.TRAIN[1:3])
+  labels = json.loads((root / SSV2_NAMES).read_text())
+  some = {name: k for name, k in labels.items() if k != '0'}
+  (root / SSV2_NAMES).write_text(json.dumps(some))
+  data = read('ssv2', root)
+  assert data.class_names == list(map(ssv2.template, ssv2_tree.TEMPLATES[1:]))
+
+
+def test_a_val_list_needs_names_of_its_own(tmp_path):
+  root = make(CASES['ssv2'], tmp_path)
+  lists = {}
+  for split, number in (('train', 1), ('val', 20), ('test', 50)):
+    lists[f'{split}_list'] = str(tmp_path / f'{split}.txt')
+    (tmp_path / f'{split}.txt').write_text(f'{split}0/{number}\n')
+  published = 'clip_fsar/ssv2_small'
+  values = lists | {'class_scope': 'per_list', 'class_names': published}
+  with pytest.raises(UserError, match=r'"val": .names.*clip_fsar/.*FILE.json'):
+    read('ssv2', root, **values)
+  (tmp_path / 'val.json').write_text('{"val": ["Holding [something]"]}')
+  values['class_names'] = f'{published},{tmp_path / "val.json"}'
+  data = read('ssv2', root, **values)
+  assert data.own_names['val'] == ['Holding [something]']
+  assert (len(data.class_names), len(data.own_names['test'])) == (64, 24)

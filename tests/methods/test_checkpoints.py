@@ -1,0 +1,94 @@
+"""Checkpoints of every original: recognised, converted, written back."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from data_pipelines.errors import UserError
+from evclip_jax import convert
+from evclip_jax.methods import checkpoints
+from evclip_jax.weights import files
+from tests.parity.draw import load_case
+
+GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
+# Golden case -> (method, part of its manifest that holds the checkpoint).
+CASES = {
+    'ev-tiny-both': ('ev_clip', 'prompts'),
+    'ev-tiny-mask': ('ev_clip', 'prompts'),
+    'ez-tiny': ('ez_clip', ''),
+    'fsar-1shot': ('clip_fsar', ''),
+    'coop-tiny-end': ('coop', 'coop'),
+    'ivlp-tiny-n2d3': ('ivlp', ''),
+    'vifi-tiny-both': ('vifi_clip', ''),
+    'st-adapter-tiny-12': ('st_adapter', ''),
+    'aim-tiny-k400': ('aim', ''),
+}
+
+
+def state(name):
+  """The tensors of a case's checkpoint."""
+  method, section = CASES[name]
+  case = load_case(GOLDEN / name)
+  tensors = case.state(case.manifest[section] if section else None)
+  if method == 'ev_clip':
+    tensors = {f'image_prompt_learner.{n}': x for n, x in tensors.items()}
+  if method == 'clip_fsar':
+    tensors = {f'head.{n}': x for n, x in tensors.items()}
+  return tensors
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_there_and_back_by_the_command(name, tmp_path, capsys):
+  method, _ = CASES[name]
+  tensors = state(name)
+  readers = checkpoints.readers()
+  assert [m for m, r in readers.items() if r.recognise(tensors)] == [method]
+  first, own, back = (
+      tmp_path / f for f in ('a.npz', 'b.safetensors', 'c.safetensors')
+  )
+  np.savez(first, **tensors)
+  convert.convert_file(first, own)
+  assert readers[method].label in capsys.readouterr().out
+  convert.convert_file(own, back, 'torch-names')
+  # Reading takes 'module.' off.
+  tensors = files.read_tensors(first).tensors
+  found = files.read_tensors(back).tensors
+  # EZ-CLIP's checkpoints hold a frozen CLIP too.
+  wanted = set(tensors) if method != 'ez_clip' else set(found)
+  assert set(found) == wanted
+  for key in wanted:
+    np.testing.assert_array_equal(found[key], tensors[key], key)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_as_the_weights_of_a_method(name, tmp_path):
+  method, _ = CASES[name]
+  path = tmp_path / 'checkpoint.npz'
+  np.savez(path, **state(name))
+  source = checkpoints.convert(files.read_tensors(path))
+  prefix = '' if source.part == 'several' else 'method/'
+  like = {prefix + p: x for p, x in source.converted.flat.items()}
+  tree = {}
+  for whole, value in like.items():
+    *folders, leaf = whole.split('/')
+    branch = tree
+    for folder in folders:
+      branch = branch.setdefault(folder, {})
+    branch[leaf] = np.zeros_like(value)
+  found = checkpoints.load_trained(str(path), method, tree, ())
+  for whole, value in like.items():
+    leaf = found
+    for part in whole.split('/'):
+      leaf = leaf[part]
+    np.testing.assert_array_equal(leaf, value)
+  with pytest.raises(UserError, match='no reader for other checkpoints'):
+    checkpoints.load_trained(str(path), 'zero_shot', tree, ())
+
+
+def test_a_clip_is_merged_into_ez_clip_only(tmp_path):
+  path = tmp_path / 'a.npz'
+  np.savez(path, **state('coop-tiny-end'))
+  source = checkpoints.convert(files.read_tensors(path))
+  with pytest.raises(UserError, match='--clip is for EZ-CLIP'):
+    checkpoints.readers()['coop'].to_checkpoint(source.converted.flat, {}, {})
