@@ -122,8 +122,8 @@ def convert_file(
   _describe(file, found, verbose)
   converted = found.converted
   if to == 'jax':
-    noted = cache.metadata_of(Path(file.path), found.version)
-    noted |= cache.remarks(converted) | {'source_kind': found.kind}
+    noted = cache.metadata_of(Path(file.path), found.version, converted)
+    noted['source_kind'] = found.kind
     if converted.sizes is None and 'sizes' in file.metadata:
       noted['sizes'] = file.metadata['sizes']
     own_file.write(out, found.part, converted.flat, converted.sizes, noted)

@@ -99,7 +99,7 @@ def _check_scope(listing: Listing, scope: str):
 
 
 def whole(role: str, origin: str | pathlib.Path, keys: list[str]) -> Listing:
-  """Makes a list of the clips of a folder, whose labels the folders tell."""
+  """Makes a list of a folder's clips, whose labels the folders tell."""
   items = tuple(Item(key, clip=key) for key in keys)
   return Listing(pathlib.Path(origin), 'data.root', items, role)
 

@@ -14,20 +14,22 @@ import dataclasses
 import functools
 import pathlib
 import re
+from collections.abc import Callable
 
-from data_pipelines.datasets import epic_classes
 from data_pipelines.datasets.description import Description
 from data_pipelines.errors import UserError
 from data_pipelines.lists import grammars, selections, text
+from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import Item, Listing
 from data_pipelines.stores import files
 
-KINDS = epic_classes.KINDS
+KINDS = ('verb', 'noun', 'action')
 _HOMEPAGE = 'https://epic-kitchens.github.io'
-_FILES = epic_classes.LISTS
+_FILES = {'train': 'EPIC_100_train.csv', 'test': 'EPIC_100_validation.csv'}
+_PAIR = ('verb_class', 'noun_class')
 _COLUMNS = (
     *('participant_id', 'video_id', 'start_timestamp', 'stop_timestamp'),
-    *('start_frame', 'stop_frame', *epic_classes.PAIR),
+    *('start_frame', 'stop_frame', *_PAIR),
 )
 _SUFFIXES = ('.MP4', '.mp4')
 _PARTICIPANT = re.compile(r'P\d\d')
@@ -36,6 +38,8 @@ _TIME = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
 # Published images per second: of the earlier videos (P01_01), of the later
 # ones (P01_101).
 _RATES = {2: 60, 3: 50}
+# (file, line, its pair of numbers) -> what the list says of the class.
+_Labeller = Callable[[pathlib.Path, int, tuple[int, int]], int | str]
 
 
 class Videos(files.FileTree):
@@ -130,12 +134,12 @@ def describe(kind: str) -> Description:
       video_places=places,
       list_places=(*places, *lists, '../annotations'),
       list_files=lambda role, split: (_FILES[role],),
-      read_classes=functools.partial(epic_classes.read, kind),
+      read_classes=functools.partial(_read_classes, kind),
       class_of=lambda key: '',
       parse=functools.partial(_parse, kind),
       has_videos=_has_videos,
       open_store=Videos,
-      class_files=epic_classes.file_names(kind),
+      class_files=_class_files(kind),
       only_listed=True,
       all_classes=True,
       repeats=True,
@@ -175,10 +179,10 @@ def _with_times(item: Item) -> Item:
 
 def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
   """A list in the official form (one line per piece)."""
-  label = epic_classes.labeller(kind, lists, file, key)
+  label = _labeller(kind, lists, file, key)
   items = []
   for line, row in text.rows(file, _COLUMNS):
-    pair = epic_classes.pair_of(file, line, row)
+    pair = _pair_of(file, line, row)
     try:
       items.append(
           Item(
@@ -203,3 +207,102 @@ def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
 def _seconds(time: str) -> float:
   hours, minutes, seconds = _TIME.fullmatch(time.strip()).groups()
   return round(int(hours) * 3600 + int(minutes) * 60 + float(seconds), 6)
+
+
+def _class_files(kind: str) -> tuple[str, ...]:
+  """Returns the files that name the classes of a kind; actions need two."""
+  kinds = ('verb', 'noun') if kind == 'action' else (kind,)
+  return tuple(f'EPIC_100_{kind}_classes.csv' for kind in kinds)
+
+
+def _read_classes(kind: str, folder: pathlib.Path | None) -> Classes | None:
+  """Reads classes by number under their official names, the column `key`."""
+  if folder is None:
+    return None
+  if kind != 'action':
+    names = _names(folder, kind)
+    return Classes.of(names, _class_files(kind)[0]) if names else None
+  verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
+  names = [
+      _action(verbs, nouns, file, line, pair)
+      for pair, (file, line) in _actions(folder).items()
+      if verbs and nouns
+  ]
+  if not names:
+    return None
+  return Classes.of(
+      names, 'the pairs of verb and noun in the official lists, by number'
+  )
+
+
+def _pair_of(
+    file: pathlib.Path, line: int, row: dict[str, str]
+) -> tuple[int, int]:
+  """Returns the numbers of verb and noun in a row of a list."""
+  cells = [row[column] for column in _PAIR]
+  if not all(c.isdecimal() for c in cells):
+    raise UserError(
+        f'{file}, line {line}: wanted numbers from 0 as {" and ".join(_PAIR)}, '
+        f'found {" and ".join(map(repr, cells))}.'
+    )
+  verb, noun = map(int, cells)
+  return verb, noun
+
+
+def _labeller(
+    kind: str, official: pathlib.Path | None, file: pathlib.Path, key: str
+) -> _Labeller:
+  """Makes a function that tells what the pairs of a list mean.
+
+  Actions go by name, so that a TFDS folder, which stores names only, can tell
+  them as well.
+  """
+  if kind != 'action':
+    return lambda file, line, pair: pair[KINDS.index(kind)]
+  for folder in (official, file.parent):
+    verbs, nouns = (
+        _names(folder, k) if folder else [] for k in ('verb', 'noun')
+    )
+    if verbs and nouns:
+      return lambda *where: _action(verbs, nouns, *where)
+  raise UserError(
+      f'{file} ({key}): to tell actions (data.label_kind=action), put '
+      f'{" and ".join(_class_files(kind))} beside it, or set data.root to the '
+      'folder with the official lists.'
+  )
+
+
+def _action(verbs, nouns, file, line, pair) -> str:
+  verb, noun = pair
+  if verb >= len(verbs) or noun >= len(nouns):
+    raise UserError(
+        f'{file}, line {line}: wanted a verb of 0..{len(verbs) - 1} and a '
+        f'noun of 0..{len(nouns) - 1}, found {verb} and {noun}.'
+    )
+  return f'{verbs[verb]} {nouns[noun]}'
+
+
+def _names(folder: pathlib.Path, kind: str) -> list[str]:
+  (file,) = (folder / name for name in _class_files(kind))
+  if not file.is_file():
+    return []
+  found = []
+  for line, row in text.rows(file, ('id', 'key')):
+    if row['id'] != str(len(found)) or not row['key']:
+      raise UserError(
+          f'{file}, line {line}: wanted the columns id and key with ids '
+          f'0, 1, 2, ..., found {row["id"]!r} and {row["key"]!r}.'
+      )
+    found.append(row['key'])
+  return found
+
+
+def _actions(
+    folder: pathlib.Path,
+) -> dict[tuple[int, int], tuple[pathlib.Path, int]]:
+  """The pairs in the official lists in order, and where each is first."""
+  found = {}
+  for file in (folder / name for name in _FILES.values()):
+    for line, row in text.rows(file, _PAIR) if file.is_file() else ():
+      found.setdefault(_pair_of(file, line, row), (file, line))
+  return dict(sorted(found.items()))

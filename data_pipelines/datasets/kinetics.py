@@ -75,11 +75,8 @@ class Videos(files.FileTree):
   def _best(self, path: str, found: list[str]) -> str | None:
     wanted = _stem(path)
     # Other times of the same video are another clip.
-    fitting = [
-        k
-        for k in found
-        if _stem(k) in (wanted, wanted[:_ID]) or _REPLACEMENT in k
-    ]
+    same = wanted, wanted[:_ID]
+    fitting = [k for k in found if _stem(k) in same or _REPLACEMENT in k]
     if len(wanted) == _ID:
       fitting = found
     for prefers in (
@@ -106,9 +103,7 @@ class Videos(files.FileTree):
 def _stem(path: str) -> str:
   name = path.rsplit('/', 1)[-1]
   stem, dot, suffix = name.rpartition('.')
-  return (
-      stem if dot and f'.{suffix.lower()}' in SUFFIXES else name
-  )
+  return stem if dot and f'.{suffix.lower()}' in SUFFIXES else name
 
 
 def _has_videos(folder: pathlib.Path) -> bool:

@@ -1,6 +1,8 @@
 """Draws K clips per class as the original draws them."""
 
 import dataclasses
+import os
+import pathlib
 import random
 from collections.abc import Sequence
 
@@ -59,6 +61,7 @@ def without_broken(
     shots: int,
     short: str = 'error',
     class_names: list[str] | None = None,
+    report_folder: str | os.PathLike | None = None,
 ) -> ClipList:
   """Returns a selection without its broken clips (data.on_broken=skip).
 
@@ -70,6 +73,7 @@ def without_broken(
     kept: the same without the broken clips.
     broken: these, and why.
     shots, short, class_names: as for `select`.
+    report_folder: where 'broken.txt' goes if there are more than a few.
 
   Raises:
     UserError: a class has fewer than `shots` clips now, and `short` is
@@ -82,6 +86,12 @@ def without_broken(
   if few and short == 'error':
     names = [record.key for record, _ in broken]
     shown = ', '.join(names[:3]) + (', ...' if names[3:] else '')
+    if names[3:] and report_folder is not None:
+      report = pathlib.Path(report_folder) / 'broken.txt'
+      report.parent.mkdir(parents=True, exist_ok=True)
+      lines = (f'{record.key}\t{why}\n' for record, why in broken)
+      report.write_text(''.join(lines), 'utf-8', errors='surrogateescape')
+      shown += f' (all in {report})'
     raise UserError(
         f'{_too_few(few, before, after, shots, class_names)} without the '
         f'broken ones: {shown}.\n  Replace these clips, use another seed or '

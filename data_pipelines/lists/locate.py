@@ -140,7 +140,8 @@ def _tell_missing(listing, missing, store, report_folder) -> str:
   if report_folder is not None:
     report = pathlib.Path(report_folder) / f'missing-{listing.role}.txt'
     report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(''.join(i.path + '\n' for i in missing), 'utf-8')
+    lines = ''.join(item.path + '\n' for item in missing)
+    report.write_text(lines, 'utf-8', errors='surrogateescape')
     shown += f' (all in {report})'
   return (
       f'{len(missing)} of {total} clips of the {listing.role} list '

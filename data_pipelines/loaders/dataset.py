@@ -15,6 +15,7 @@ import numpy as np
 
 from data_pipelines.loaders import clips, quiet_tensorflow
 from data_pipelines.video import pool
+from data_pipelines.video.read import VideoError
 
 Batch = dict[str, np.ndarray]
 _TYPES = {
@@ -53,6 +54,8 @@ class Rows:
     prefetch: batches read ahead.
     start, stop: the first batch and the one behind the last.
     fields: of a batch, beside 'video'.
+    instead: (row number, clips that cannot be read, why) -> the row that takes
+      their place, or None; without it such a clip is an error.
   """
 
   row: Callable[[int], Row]
@@ -63,6 +66,7 @@ class Rows:
   start: int = 0
   stop: int = 1 << 40
   fields: tuple[str, ...] = ('label', 'mask', 'index')
+  instead: Callable[[int, list[int], VideoError], Row | None] | None = None
 
 
 def as_dataset(rows: Rows, work: 'Work | None' = None):
@@ -110,27 +114,48 @@ class Work:
 
   Attributes:
     errors: what went wrong, by row number; TensorFlow keeps the text only.
+    raises: whether TensorFlow is told as well, and writes it to its log.
     closed: whether what is still asked for is of no interest.
   """
 
-  def __init__(self, rows: Rows):
-    self._rows = rows
+  def __init__(self, rows: Rows, raises: bool = True):
+    self._rows, self.raises = rows, raises
     self._nothing = np.zeros(rows.spec.shape, np.uint8)
+    self._unread: dict[int, VideoError] = {}
     self.errors: dict[int, Exception] = {}
     self.closed = False
 
   def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
     """Returns the values of a row, the video first."""
     try:
-      row = Row() if self.closed else self._rows.row(int(number))
-      video = self._nothing
-      if row.reading is not None:
-        video = clips.read(row.reading, self._rows.workers)
+      row, video = self._read(int(number))
     except Exception as e:
       self.errors[int(number)] = e
-      raise
+      if self.raises:
+        raise
+      row, video = Row(), self._nothing
     values = vars(row) | {'mask': row.reading is not None}
     return video, *(_TYPES[name](values[name]) for name in self._rows.fields)
+
+
+  def _read(self, number: int) -> tuple[Row, np.ndarray]:
+    row = Row() if self.closed else self._rows.row(number)
+    failed = []
+    while row.reading is not None:
+      try:
+        # What failed once is not tried again: it may take its time.
+        if row.index in self._unread:
+          raise self._unread[row.index]
+        return row, clips.read(row.reading, self._rows.workers)
+      except VideoError as e:
+        if self._rows.instead is None:
+          raise
+        self._unread[row.index] = e
+        failed.append(row.index)
+        row = self._rows.instead(number, failed, e)
+        if row is None:
+          raise
+    return row, self._nothing
 
 
 class Batches:
@@ -144,7 +169,7 @@ class Batches:
   ):
     """Starts nothing yet; `finish` changes a batch, given its number."""
     self._rows, self._finish, self._next = rows, finish, rows.start
-    self._work = Work(rows)
+    self._work = Work(rows, raises=False)
     # The iterator of tf.data, in a list so that the finalizer can drop it.
     self._held: list[Iterator[Any]] = []
     self._given, self._waited, self._started = 0, 0.0, 0.0
@@ -164,13 +189,11 @@ class Batches:
       )
       self._started = time.perf_counter()
     now = time.perf_counter()
-    try:
-      batch = next(self._held[0])
-    except Exception:
+    batch = next(self._held[0])
+    failed = min(list(self._work.errors), default=None)
+    if failed is not None and failed // self._rows.batch_size == self._next:
       self.close()
-      if self._work.errors:
-        raise self._work.errors[min(self._work.errors)] from None
-      raise
+      raise self._work.errors[failed]
     self._waited += time.perf_counter() - now
     self._given += self._rows.batch_size
     self._next += 1

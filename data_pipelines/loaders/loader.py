@@ -30,6 +30,8 @@ class Loader:
     process_index, process_count: which share of each batch to give.
     workers: processes that read clips, see `pool.number`.
     prefetch: batches read ahead.
+    on_unread: told (clip's key, why, key of what takes its place) of training
+      clips that cannot be read; None = they are errors.
   """
 
   spec: clip_lib.Spec
@@ -38,6 +40,7 @@ class Loader:
   process_count: int = 1
   workers: int = 0
   prefetch: int = 2
+  on_unread: Callable[[str, str, str], None] | None = None
 
   def train(
       self, source: Source, batch_size: int, start_step: int = 0
@@ -81,12 +84,24 @@ class Loader:
       step, place = divmod(number, share)
       epoch, in_epoch = divmod(step, steps)
       position = in_epoch * batch_size + self.process_index * share + place
-      index = int(order(epoch)[position])
+      return view(epoch, int(order(epoch)[position]))
+
+    def view(epoch: int, index: int) -> Row:
       generator = randomness.generator(self.seed, 'clip', epoch, index)
       reading = clip_lib.train_clip(source, index, self.spec, generator)
       return Row(reading, source.records[index].label, index)
 
-    return self.rows(row, share, start=start_step)
+    def instead(number: int, failed: list[int], error) -> Row | None:
+      index = self._instead(source, failed, error)
+      epoch = number // share // steps
+      return None if index is None else view(epoch, index)
+
+    return self.rows(
+        row,
+        share,
+        start=start_step,
+        instead=instead if self.on_unread else None,
+    )
 
   def train_episodes(
       self,
@@ -165,6 +180,17 @@ class Loader:
   def rows(self, row: Callable[[int], Row], size: int, **values) -> Rows:
     """Returns rows that are read as this loader does; see `Rows`."""
     return Rows(row, size, self.spec, self.workers, self.prefetch, **values)
+
+  def _instead(self, source: Source, failed: list[int], error) -> int | None:
+    """Draws a clip of the same class in place of some, by the seed alone."""
+    record = source.records[failed[0]]
+    generator = randomness.generator(self.seed, 'instead', failed[0])
+    for index in generator.permutation(len(source)).tolist():
+      other = source.records[index]
+      if index not in failed and other.label == record.label:
+        self.on_unread(source.records[failed[-1]].key, str(error), other.key)
+        return index
+    return None
 
   def share(
       self, rows: int, what: str = 'clips', key: str = 'batch_size'

@@ -143,6 +143,7 @@ def open_data(
         data.shots,
         data.few_shot_short,
         names,
+        workdir,
     )
     sources[0] = dataclasses.replace(sources[0], clips=clips)
   others = {}
@@ -158,7 +159,7 @@ def open_data(
     found = _examine(other.store, [pair], data, cache_dir, workdir)
     sources, skipped = sources + found[0], skipped | found[1]
   by_name = {source.name: source for source in sources}
-  sets = DataSets(
+  return DataSets(
       train=by_name.get('train'),
       val=by_name.get('val'),
       tests={n: s for n, s in by_name.items() if n not in ('train', 'val')},
@@ -168,8 +169,6 @@ def open_data(
       ),
       skipped=skipped,
   )
-  print(sets.counts())
-  return sets
 
 
 def _examine(

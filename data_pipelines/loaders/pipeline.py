@@ -1,8 +1,10 @@
 """Everything a run needs of its data, as the training loop wants it."""
 
+import dataclasses
 import json
 import os
 import pathlib
+import sys
 from typing import Any
 
 from data_pipelines.errors import UserError
@@ -44,7 +46,10 @@ class Pipeline:
         do not divide over the processes.
     """
     self.class_names, self.description = sets.class_names, sets.description
-    self._config, self._sets, self._read = config, sets, read
+    self._config, self._sets, self._folder = config, sets, None
+    if config.data.on_broken == 'skip':
+      read = dataclasses.replace(read, on_unread=self._note)
+    self._read = read
     self._episodes = None
     (self._plan_episodes if episodic else self._plan_clips)()
     self.evals = {
@@ -63,12 +68,23 @@ class Pipeline:
 
   def write(self, folder: str | os.PathLike):
     """Writes the lists and class names of a run into its folder."""
-    folder = pathlib.Path(folder)
+    self._folder = folder = pathlib.Path(folder)
     self._sets.write_lists(folder / 'lists')
     (folder / 'classes.json').write_text(
         json.dumps(self.class_names, ensure_ascii=False, indent=1) + '\n',
         encoding='utf-8',
     )
+
+  def _note(self, clip: str, why: str, other: str):
+    """Counts, says and lists a training clip that another one replaces."""
+    replaced = self.description.setdefault('replaced', {})
+    if clip in replaced:
+      return
+    replaced[clip] = other
+    print(f'note: {other} takes its place: {why}', file=sys.stderr)
+    if self._folder:
+      with open(self._folder / 'lists' / 'skipped.txt', 'a') as file:
+        file.write(f'train\t{clip}\t{why} Replaced by {other}.\n')
 
   def _plan_clips(self):
     config, train = self._config, self._config.train
@@ -163,6 +179,7 @@ def open_pipeline(
       config.cache_dir,
       evaluate_only,
   )
+  print(sets.counts(), flush=True)
   read = Loader(
       clips.spec_of(config.data),
       config.seed,

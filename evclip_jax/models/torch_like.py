@@ -12,7 +12,7 @@ EPSILON = 1e-5
 
 
 def torch_uniform(fan_in: int) -> Callable:
-  """PyTorch's default for the weight and the bias of a Linear layer."""
+  """Makes PyTorch's default for the weight and the bias of a Linear layer."""
   bound = 1 / math.sqrt(fan_in)
 
   def init(rng, shape, dtype=jnp.float32):
@@ -22,7 +22,7 @@ def torch_uniform(fan_in: int) -> Callable:
 
 
 def linear(features: int, fan_in: int, bias: bool, name: str, dtype):
-  """A dense layer with PyTorch's default initialisation."""
+  """Makes a dense layer with PyTorch's default initialisation."""
   init = torch_uniform(fan_in)
   return nn.Dense(
       features,
@@ -51,7 +51,7 @@ class Norm(nn.Module):
 
 
 def layer_norm(x: jax.Array, scale, bias, axes: int) -> jax.Array:
-  """LayerNorm over the last `axes` axes together, in and to float32."""
+  """Computes LayerNorm over the last `axes` axes together, in float32."""
   over = tuple(range(-axes, 0))
   x = x.astype(jnp.float32)
   x = x - x.mean(over, keepdims=True)

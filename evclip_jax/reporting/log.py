@@ -1,5 +1,6 @@
 """What a run says: metrics.jsonl, TensorBoard, lines and progress bars."""
 
+import contextlib
 import datetime
 import importlib.util
 import json
@@ -17,19 +18,8 @@ from tqdm import tqdm
 from data_pipelines import whole_file
 
 _PACKAGES = (
-    'evclip-jax',
-    'jax',
-    'jaxlib',
-    'flax',
-    'optax',
-    'orbax-checkpoint',
-    'numpy',
-    'tensorflow-cpu',
-    'tensorflow',
-    'tensorflow-datasets',
-    'av',
-    'decord',
-    'opencv-python-headless',
+    'evclip-jax jax jaxlib flax optax orbax-checkpoint numpy tensorflow-cpu '
+    'tensorflow tensorflow-datasets av decord opencv-python-headless'
 )
 
 
@@ -85,12 +75,11 @@ class MetricsLog:
       return
     kept = []
     for line in self._path.read_text().splitlines():
-      try:
+      # A line cut off by a kill comes again with its step.
+      with contextlib.suppress(json.JSONDecodeError):
         values = json.loads(line)
-      except json.JSONDecodeError:
-        continue  # A line cut off by a kill; its step comes again.
-      if values['step'] <= resume_step and not values.get('final'):
-        kept.append(line)
+        if values['step'] <= resume_step and not values.get('final'):
+          kept.append(line)
     whole_file.write(self._path, ''.join(line + '\n' for line in kept))
 
 
@@ -99,11 +88,9 @@ def environment() -> dict[str, Any]:
   import jax
 
   versions = {}
-  for name in _PACKAGES:
-    try:
+  for name in _PACKAGES.split():
+    with contextlib.suppress(metadata.PackageNotFoundError):
       versions[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-      continue
   return {
       'command': [os.path.basename(sys.executable), *sys.orig_argv[1:]],
       'commit': _commit(),

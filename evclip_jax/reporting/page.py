@@ -122,15 +122,11 @@ def write_run_page(
   Returns:
     The path of the page.
   """
-  final = {
-      name: {
-          key: value
-          for key, value in summary.items()
-          if key != 'top5' or len(details[name]['class_names']) > CERTAIN
-      }
-      for name, summary in card['final'].items()
-  }
-  columns = list(dict.fromkeys(k for s in final.values() for k in s))
+  final = {name: dict(summary) for name, summary in card['final'].items()}
+  for name, summary in final.items():
+    if len(details[name]['class_names']) <= CERTAIN:
+      summary.pop('top5', None)
+  columns = dict.fromkeys(k for s in final.values() for k in s)
   rows = [
       {'list': name} | {c: summary.get(c) for c in columns}
       for name, summary in final.items()
@@ -148,23 +144,22 @@ def write_run_page(
 
 def _list(name: str, details: dict[str, Any]) -> Section:
   """The charts of one list of clips."""
-  pictures = [
-      Picture(
-          lambda: charts.accuracy_per_class(details['per_class']),
-          'top-1 of each class',
-      )
-  ]
   arrays = details['arrays']
+
+  def bars():
+    return charts.accuracy_per_class(details['per_class'])
+
+  def dots():
+    labels, names = arrays['labels'], details['class_names']
+    return charts.map_of_clips(arrays['features'], labels, names)
+
+  pictures = [Picture(bars, 'top-1 of each class')]
   if len(arrays.get('features', ())) > 2:
-    pictures.append(
-        Picture(
-            lambda: charts.map_of_clips(
-                arrays['features'], arrays['labels'], details['class_names']
-            ),
-            'the features of the clips, seen along their two main directions '
-            '(principal components); near dots look alike to the network',
-        )
+    caption = (
+        'the features of the clips, seen along their two main directions '
+        '(principal components); near dots look alike to the network'
     )
+    pictures.append(Picture(dots, caption))
   return Section(f'List: {name}', pictures=pictures)
 
 
@@ -177,30 +172,28 @@ def _paragraph(text: str) -> str:
 
 
 def _figure(picture: Picture) -> str:
-  caption = _escape(picture.caption)
-  below = f'<figcaption>{caption}</figcaption>' if caption else ''
+  caption, place = _escape(picture.caption), urllib.parse.quote(picture.file)
   try:
-    if picture.draw:
-      kind, data = _encode(picture.draw())
-      place = f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
-    else:
-      place = urllib.parse.quote(picture.file)
+    place = _encode(picture.draw()) if picture.draw else place
   # Whatever goes wrong in drawing, the numbers beside it are worth having.
   except Exception as e:
-    what = picture.caption or 'a picture'
-    text = f'{what}: not drawn, {type(e).__name__}: {e}'
-    return f'<figure><figcaption>{_escape(text)}</figcaption></figure>'
+    what = caption or 'a picture'
+    reason = f'{what}: not drawn, {type(e).__name__}: {_escape(str(e))}'
+    return f'<figure><figcaption>{reason}</figcaption></figure>'
   alt = caption or 'a clip: frames, maps and scores'
+  below = f'<figcaption>{caption}</figcaption>' if caption else ''
   return (
       f'<figure><img loading="lazy" src="{place}" alt="{alt}">{below}</figure>'
   )
 
 
-def _encode(drawn: Image.Image | Figure) -> tuple[str, bytes]:
-  """The kind of a picture's file and its bytes: SVG for charts, else JPEG."""
-  buffer = io.BytesIO()
+def _encode(drawn: Image.Image | Figure) -> str:
+  """A picture as an address that holds it: SVG for charts, else JPEG."""
+  file, kind = io.BytesIO(), 'jpeg'
   if isinstance(drawn, Figure):
-    drawn.savefig(buffer, format='svg', metadata={'Date': None})
-    return 'svg+xml', buffer.getvalue()
-  drawn.save(buffer, 'JPEG', quality=82, optimize=True)
-  return 'jpeg', buffer.getvalue()
+    kind = 'svg+xml'
+    drawn.savefig(file, format='svg', metadata={'Date': None})
+  else:
+    drawn.save(file, 'JPEG', quality=82, optimize=True)
+  data = base64.b64encode(file.getvalue()).decode()
+  return f'data:image/{kind};base64,{data}'

@@ -95,57 +95,45 @@ def brightened(frames: np.ndarray) -> np.ndarray:
 def draw(clip: ClipPicture) -> Image.Image:
   """Draws a clip: rows of frames on the left, the best classes on the right."""
   rows = _rows(clip)
-  width = max(strip.shape[1] for _, strip in rows) / _DPI
-  heights = [strip.shape[0] / _DPI for _, strip in rows]
-  margin, head, foot, gap, bars, bar = 0.12, 0.52, 0.14, 0.28, 3.7, 0.4
+  width = rows[0][1].shape[1]
+  margin, head, foot, gap, bars, bar = 12, 52, 14, 28, 370, 40
   # Bars of one thickness, however many rows of frames stand beside them.
   tall = bar * max(len(clip.scores), 1)
-  body = max(sum(heights) + gap * (len(rows) - 1), tall)
-  total_w = margin + width + bars + margin
-  total_h = head + body + foot
+  body = max((_FRAME_PIXELS + gap) * len(rows) - gap, tall)
+  wide, high = 2 * margin + width + bars, head + body + foot
+  figure = Figure((wide / _DPI, high / _DPI), dpi=_DPI, facecolor='white')
+  canvas = FigureCanvasAgg(figure)
 
-  figure = Figure((total_w, total_h), dpi=_DPI, facecolor='white')
-  FigureCanvasAgg(figure)
-  top = total_h - head
-  for (label, strip), height in zip(rows, heights, strict=True):
-    axes = figure.add_axes((
-        margin / total_w,
-        (top - height) / total_h,
-        strip.shape[1] / _DPI / total_w,
-        height / total_h,
-    ))
-    axes.imshow(strip, interpolation='nearest', aspect='auto')
-    axes.set_axis_off()
-    figure.text(
-        margin / total_w,
-        (top + 0.04) / total_h,
-        label,
-        fontsize=8,
-        color=_QUIET,
+  def box(left, top, width, height):
+    """Axes without an axis, in pixels from the upper left corner."""
+    bottom = high - top - height
+    axes = figure.add_axes(
+        (left / wide, bottom / high, width / wide, height / high)
     )
-    top -= height + gap
-  _draw_title(figure, clip, margin / total_w, (total_h - 0.24) / total_h)
-  axes = figure.add_axes((
-      (margin + width + 0.25) / total_w,
-      (foot + body - tall) / total_h,
-      (bars - 0.25) / total_w,
-      tall / total_h,
-  ))
-  _draw_bars(axes, clip)
-  figure.canvas.draw()
-  return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
+    axes.set_axis_off()
+    return axes
+
+  top = head
+  for label, strip in rows:
+    axes = box(margin, top, *strip.shape[1::-1])
+    axes.imshow(strip, interpolation='nearest', aspect='auto')
+    place = margin / wide, (high - top + 4) / high
+    figure.text(*place, label, fontsize=8, color=_QUIET)
+    top += _FRAME_PIXELS + gap
+  _draw_title(figure, clip, margin / wide, (high - 24) / high)
+  _draw_bars(box(margin + width + 25, head, bars - 25, tall), clip)
+  canvas.draw()
+  return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
 def _rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
-  frames = np.asarray(clip.frames)
-  total = len(frames)
+  """Labels and rows of frames, from top to bottom."""
+  frames, total = np.asarray(clip.frames), len(clip.frames)
   shown = min(total, _MOST_FRAMES)
   chosen = np.linspace(0, total - 1, shown).round().astype(int)
-  label = f'the {total} frames' if shown == total else (
-      f'{shown} of the {total} frames'
-  )
-  rows = [(label, _strip(frames[chosen]))]
+  of_them = f'{shown} of the' if shown < total else 'the'
   under = frames[chosen]
+  rows = [(f'{of_them} {total} frames', _strip(under))]
   if frames.mean() < _DARK:
     under = brightened(frames)[chosen]
     rows.append(('brightened for the reader only', _strip(under)))
@@ -154,8 +142,9 @@ def _rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
     if name == 'mask':
       seen = masked(frames[chosen], heights, clip.fill)
       rows.append(('what CLIP sees behind the mask', _strip(seen)))
-    label = f'{name}: dark = 0, bright = 1'
-    rows.append((label, _strip(heat(under, heights))))
+    rows.append(
+        (f'{name}: dark = 0, bright = 1', _strip(heat(under, heights)))
+    )
   return rows
 
 
@@ -167,22 +156,18 @@ def _strip(frames: np.ndarray) -> np.ndarray:
       np.asarray(Image.fromarray(f).resize(size, Image.Resampling.LANCZOS))
       for f in frames
   ]
-  gap = np.full((size[1], _GAP_PIXELS, 3), 255, np.uint8)
-  parts = [part for f in small for part in (f, gap)][:-1]
-  return np.concatenate(parts, axis=1)
+  gaps = ((0, 0), (0, _GAP_PIXELS), (0, 0))
+  row = np.concatenate([np.pad(f, gaps, constant_values=255) for f in small], 1)
+  return row[:, :-_GAP_PIXELS]
 
 
 def _per_frame(heights: np.ndarray, num_frames: int) -> np.ndarray:
   heights = np.asarray(heights, np.float32)
-  if heights.ndim == 2:
-    heights = heights[None]
-  return np.broadcast_to(heights, (num_frames, *heights.shape[1:]))
+  return np.broadcast_to(heights, (num_frames, *heights.shape[-2:]))
 
 
 def _enlarged(heights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """[T, h, w] -> [T, *size], smoothly, each map between its own ends."""
-  if heights.shape[1:] == size:
-    return heights
   bilinear = Image.Resampling.BILINEAR
   return np.stack([
       np.asarray(Image.fromarray(h).resize(size[::-1], bilinear))
@@ -214,30 +199,18 @@ def _verdict(clip: ClipPicture) -> tuple[str, str]:
 
 
 def _draw_bars(axes, clip: ClipPicture):
-  names = [short(name) for name, _ in clip.scores]
-  values = [100 * p for _, p in clip.scores]
-  colours = [_OTHER] * len(names)
-  if clip.truth is None and colours:
-    colours[0] = _OPEN
-  elif colours:
-    colours[0] = _WRONG
-  for i, (name, _) in enumerate(clip.scores):
-    if name == clip.truth:
-      colours[i] = _RIGHT
-  places = np.arange(len(names))
-  axes.barh(places, [100] * len(names), height=0.22, color='#f0f2f5')
-  axes.barh(places, values, height=0.22, color=colours)
-  for place, name, value in zip(places, names, values, strict=True):
-    axes.text(0, place - 0.22, name, fontsize=9, color=_INK, va='bottom')
-    axes.text(
-        100,
-        place - 0.22,
-        f'{value:.0f} %' if value >= 1 else '< 1 %',
-        fontsize=9,
-        color=_INK,
-        va='bottom',
-        ha='right',
-    )
+  colours = [
+      _RIGHT if name == clip.truth else _OTHER for name, _ in clip.scores
+  ]
+  if colours and colours[0] != _RIGHT:
+    colours[0] = _OPEN if clip.truth is None else _WRONG
+  for place, (name, share) in enumerate(clip.scores):
+    value = 100 * share
+    axes.barh(place, 100, height=0.22, color='#f0f2f5')
+    axes.barh(place, value, height=0.22, color=colours[place])
+    style = {'fontsize': 9, 'color': _INK, 'va': 'bottom'}
+    axes.text(0, place - 0.22, short(name), **style)
+    said = f'{value:.0f} %' if value >= 1 else '< 1 %'
+    axes.text(100, place - 0.22, said, ha='right', **style)
   axes.set_xlim(0, 100)
-  axes.set_ylim(len(names) - 0.6, -0.8)
-  axes.set_axis_off()
+  axes.set_ylim(len(clip.scores) - 0.6, -0.8)

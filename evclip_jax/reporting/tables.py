@@ -62,16 +62,15 @@ def as_html(rows: Sequence[Mapping[str, Any]]) -> str:
   columns, lines, numeric = _cells(rows)
 
   def row(texts, tag):
-    return '<tr>' + ''.join(
+    cells = ''.join(
         f'<{tag}{" class=number" if right else ""}>{html.escape(text)}</{tag}>'
         for text, right in zip(texts, numeric, strict=True)
-    ) + '</tr>'
+    )
+    return f'<tr>{cells}</tr>\n'
 
-  body = '\n'.join(row(line, 'td') for line in lines)
-  return (
-      f'<div class="scroll"><table>\n<thead>{row(columns, "th")}</thead>\n'
-      f'<tbody>\n{body}\n</tbody></table></div>'
-  )
+  body = ''.join(row(line, 'td') for line in lines)
+  head = row(columns, 'th')
+  return f'<div class="scroll"><table>\n{head}{body}</table></div>'
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -17,6 +17,8 @@ from evclip_jax.training import devices, optimizer, params, session, steps
 _LEAST_STEPS = 3
 # A slow machine does not have to wait for all the steps asked for.
 _MOST_SECONDS = 15.0
+# What the JSON says and the text does not.
+_ABOUT = ('command', 'commit', 'platform', 'versions', 'devices')
 
 # Pattern of `device_kind` -> dense peak in 1e12 FLOP/s per chip: (bfloat16,
 # float32 as JAX multiplies it by default: TF32 on GPUs that have it, bfloat16
@@ -56,7 +58,7 @@ def peak_flops(device_kind: str, dtype: str) -> float | None:
 def measure(
     config: ml_collections.ConfigDict, num_steps: int, num_classes: int
 ) -> dict[str, Any]:
-  """Times the training step and the evaluation step on a batch of noise.
+  """Times the training step and the evaluation step on batches of noise.
 
   Args:
     config: batch_size, eval.batch_size or episodes.*, data.*, compute.*.
@@ -71,7 +73,7 @@ def measure(
   run = session.start(config, session.build(config, names), names)
   method, weights = run.model.method, run.initial()
   classes = run.classes(weights)
-  dtype = config.compute.dtype
+  limits = num_steps, config.compute.dtype
   out = {
       'devices_used': int(run.mesh.size),
       'classes': num_classes,
@@ -92,23 +94,11 @@ def measure(
     text = classes
     if method.text_trains:
       text = devices.put(run.mesh, run.tokens)
-    out['train'] = _time(
-        step,
-        lambda now: (now, run.frozen, text, batch),
-        lambda out: out[0],
-        run.state(update),
-        num_steps,
-        dtype,
-    )
+    given = run.state(update), run.frozen, text, batch
+    out['train'] = _time(step, given, lambda out: out[0], *limits)
   batch = _noise(config, run, config.eval.batch_size or config.batch_size)
-  out['evaluate'] = _time(
-      run.eval_step,
-      lambda weights: (weights, run.frozen, classes, batch),
-      lambda out: weights,
-      weights,
-      num_steps,
-      dtype,
-  )
+  given = weights, run.frozen, classes, batch
+  out['evaluate'] = _time(run.eval_step, given, lambda out: weights, *limits)
   return out
 
 
@@ -127,72 +117,20 @@ def describe(config: ml_collections.ConfigDict, file: str) -> dict[str, Any]:
 
 
 def as_text(result: dict[str, Any]) -> str:
-  """Returns what was measured as aligned text.
-
-  Args:
-    result: of the benchmark: what `measure`, `decode_speed.measure` (under
-      'decode') and `log.peak_memory` (under 'memory') return, 'config',
-      'method', 'dtype', 'batch_size', 'num_frames' and `log.environment`.
-  """
-  rows = {
-      'config': f'{result["config"]}, method {result["method"]}',
-      'device': f'{len(result["devices"])} x {result["device_kind"]}, jax '
-      f'{result["versions"]["jax"]}, {result["dtype"]}',
-  }
-  if 'parameters' in result:
-    rows |= {
-        f'{kind} weights': f'{count:,}'
-        for kind, count in result['parameters'].items()
-    } | {
-        'batch': f'{result["batch_size"]} clips of {result["num_frames"]} '
-        f'frames, {result["classes"]} classes'
-    }
-  for name, title in (('train', 'training step'), ('evaluate', 'evaluation')):
-    if name in result:
-      rows |= {
-          f'{title}: {what}': said for what, said in _said(result[name]).items()
-      }
-  decode = result['decode']
-  rows['decode: clips from'] = decode['clips']
-  for name, title in (
-      ('bare', 'bare decoder'),
-      ('frames', 'the frames needed'),
-      ('loader', 'training loader'),
-  ):
-    rows[f'decode: {title}'] = (
-        f'{decode[f"{name}_clips_per_second"]:.1f} clips/s on '
-        f'{decode["workers"]} workers, '
-        f'{decode[f"{name}_clips_per_second_per_core"]:.1f} per core'
-    )
-  rows['decode: loader keeps'] = (
-      f'{decode["loader_share_of_bare"]:.0%} of the bare decoder, '
-      f'{decode["loader_share_of_frames"]:.0%} of the frames needed, per core'
-  )
-  for key, count in result['memory'].items():
-    rows[f'peak memory, {key.split("_")[0]}'] = _mebibytes(count)
-  return tables.as_text(
-      [{'': title, ' ': said} for title, said in rows.items()], header=False
-  )
+  """Returns the numbers of a benchmark's JSON as aligned text."""
+  shown = {k: v for k, v in result.items() if k not in _ABOUT}
+  rows = [{'': name, ' ': said} for name, said in _flat(shown)]
+  return tables.as_text(rows, header=False)
 
 
-def _said(speed: dict[str, Any]) -> dict[str, str]:
-  times = speed['step_ms']
-  rows = {
-      'compile': f'{speed["compile_seconds"]:.1f} s (and '
-      f'{speed["trace_seconds"]:.1f} s to trace)',
-      'time': f'{times["median"]:,.1f} ms, the median of {speed["steps"]} '
-      f'(p10 {times["p10"]:,.1f}, p90 {times["p90"]:,.1f})',
-      'speed': f'{speed["clips_per_second"]:,.1f} clips/s',
-  }
-  if speed['flops']:
-    share = speed['share_of_peak']
-    of_peak = f'{share:.1%} of' if share else 'this chip has no known'
-    rate = speed['flops'] / times['median'] / 1e9
-    rows['FLOPs'] = f'{speed["flops"]:.3e} by the compiler'
-    rows['rate'] = f'{rate:.3f} TFLOP/s, {of_peak} peak'
-  if speed['program_bytes']:
-    rows['memory'] = f'{_mebibytes(speed["program_bytes"])} per device'
-  return rows
+def _flat(tree: dict[str, Any], above: str = ''):
+  """Yields 'train step ms median' and its value, and so on."""
+  for key, value in tree.items():
+    name = f'{above} {key}'.strip().replace('_', ' ')
+    if isinstance(value, dict):
+      yield from _flat(value, name)
+    elif value is not None:
+      yield name, tables.cell(value)
 
 
 def _noise(config, run: session.Session, rows: int) -> dict[str, jax.Array]:
@@ -217,19 +155,17 @@ def _noise(config, run: session.Session, rows: int) -> dict[str, jax.Array]:
 
 def _time(
     function: Callable,
-    arguments: Callable[[Any], tuple],
+    given: tuple,
     carry_on: Callable[[Any], Any],
-    carry: Any,
     num_steps: int,
     dtype: str,
 ) -> dict[str, Any]:
-  """Compiles and times `function(*arguments(carry))`, step after step.
+  """Compiles and times a jitted step, again and again.
 
   Args:
-    function: a jitted step.
-    arguments: what it is called with; the batch comes last.
-    carry_on: output -> what the next step begins with.
-    carry: what the first one begins with.
+    function: takes (carry, ..., batch).
+    given: what it is called with at first.
+    carry_on: output -> the next carry.
     num_steps: how many to time, after one to warm up.
     dtype: of the computation.
 
@@ -240,56 +176,40 @@ def _time(
     program_bytes per device (arguments, outputs, temporaries), None if it does
     not say; share_of_peak, None for an unknown chip.
   """
-  started = time.perf_counter()
-  lowered = function.lower(*arguments(carry))
-  traced = time.perf_counter()
+  clock, (carry, *rest) = time.perf_counter, given
+  started = clock()
+  lowered = function.lower(*given)
+  traced = clock()
   compiled = lowered.compile()
-  begin = time.perf_counter()
+  begin = clock()
   seconds = []
-  for i in range(1 + num_steps):
-    before = time.perf_counter()
-    if len(seconds) >= _LEAST_STEPS and before - begin > _MOST_SECONDS:
+  for _ in range(1 + num_steps):
+    before = clock()
+    if len(seconds) > _LEAST_STEPS and before - begin > _MOST_SECONDS:
       break
-    out = jax.block_until_ready(compiled(*arguments(carry)))
-    # The first one warms caches and allocators up.
-    if i:
-      seconds.append(time.perf_counter() - before)
+    out = jax.block_until_ready(compiled(carry, *rest))
+    seconds.append(clock() - before)
     carry = carry_on(out)
-  median = float(np.median(seconds))
-  # Some backends answer -1 for what they cannot count.
-  flops = (compiled.cost_analysis() or {}).get('flops', 0)
-  # The compiler counts the program of one device.
-  flops = float(flops) if flops > 0 else None
+  # The first one warms caches and allocators up.
+  p10, median, p90 = np.percentile(seconds[1:], (10, 50, 90)).tolist()
+  # The compiler counts the program of one device; -1 if it cannot.
+  flops = max((compiled.cost_analysis() or {}).get('flops', 0), 0)
   peak = peak_flops(jax.devices()[0].device_kind, dtype)
   num_devices = len(jax.tree.leaves(out)[0].devices())
-  clips = math.prod(arguments(carry)[-1]['video'].shape[:-4])
+  sizes = compiled.memory_analysis()
   return {
       'trace_seconds': traced - started,
       'compile_seconds': begin - traced,
-      'step_ms': {
-          'median': 1e3 * median,
-          'p10': 1e3 * float(np.percentile(seconds, 10)),
-          'p90': 1e3 * float(np.percentile(seconds, 90)),
-      },
-      'steps': len(seconds),
-      'clips_per_second': clips / median,
-      'flops': flops * num_devices if flops else None,
+      'step_ms': {'median': 1e3 * median, 'p10': 1e3 * p10, 'p90': 1e3 * p90},
+      'steps': len(seconds) - 1,
+      'clips_per_second': math.prod(rest[-1]['video'].shape[:-4]) / median,
+      'flops': int(flops * num_devices) or None,
       'share_of_peak': flops / median / peak if flops and peak else None,
-      'program_bytes': _program_bytes(compiled.memory_analysis()),
+      'program_bytes': sizes and int(
+          sizes.argument_size_in_bytes
+          + sizes.output_size_in_bytes
+          + sizes.temp_size_in_bytes
+          # Outputs that take over the memory of donated arguments.
+          - sizes.alias_size_in_bytes
+      ),
   }
-
-
-def _program_bytes(sizes: Any) -> int | None:
-  if sizes is None:
-    return None
-  return int(
-      sizes.argument_size_in_bytes
-      + sizes.output_size_in_bytes
-      + sizes.temp_size_in_bytes
-      # Outputs that take over the memory of donated arguments.
-      - sizes.alias_size_in_bytes
-  )
-
-
-def _mebibytes(count: int) -> str:
-  return f'{count / 2**20:,.0f} MiB'

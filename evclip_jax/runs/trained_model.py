@@ -1,6 +1,7 @@
 """A trained run in Python: what it says of videos, files or frames."""
 
 import concurrent.futures
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -84,9 +85,7 @@ class TrainedModel:
     Raises:
       UserError: as `predict`.
     """
-    return np.stack([
-        seen.features for seen in self._see_all(videos, score=False)
-    ])
+    return np.stack([s.features for s in self._see_all(videos, score=False)])
 
   def looks(
       self,
@@ -105,9 +104,13 @@ class TrainedModel:
     names = self.names(classes, support)
     videos = listed(videos)
     seen = self._see_all(videos, classes, support, closely=True)
+    titles = [
+        f'video {i}' if isinstance(v, np.ndarray) else os.path.basename(v)
+        for i, v in enumerate(videos, 1)
+    ]
     return [
-        s.picture(_title(v, i), names, self.method)
-        for i, (s, v) in enumerate(zip(seen, videos, strict=True), 1)
+        s.picture(title, names, self.method)
+        for s, title in zip(seen, titles, strict=True)
     ]
 
   def names(
@@ -172,20 +175,16 @@ class TrainedModel:
         group = videos[start : start + group_size]
         results = list(pool.map(self._try, group))
         good = [r for r in results if not isinstance(r, UserError)]
-        seen = iter(
-            looker(good, names, examples, score) if good else []
-        )
+        seen = iter(good and looker(good, names, examples, score))
         for result in results:
-          failed = isinstance(result, UserError)
-          yield result if failed else next(seen)
+          yield result if isinstance(result, UserError) else next(seen)
 
   def _see_all(self, videos: Videos, *args, **kwargs) -> list[look.Seen]:
     """Looks at videos that must all be readable."""
-    out = []
-    for seen in self.see(listed(videos), *args, **kwargs):
+    out = list(self.see(listed(videos), *args, **kwargs))
+    for seen in out:
       if isinstance(seen, UserError):
         raise seen
-      out.append(seen)
     return out
 
   def _looker(self, rows: int, closely: bool) -> look.Looker:
@@ -213,20 +212,16 @@ class TrainedModel:
     spec = clip_lib.spec_of(config.data)
     views = config.eval.clips, config.eval.crops
     if isinstance(video, np.ndarray):
-      made = [
-          clip_lib.eval_pixels(video, spec, view, *views)
-          for view in range(views[0] * views[1])
-      ]
-      return np.stack(made)
-    path = os.path.abspath(video)
-    alone = clip_lib.one_video(path, probe(path))
-    return np.stack([
-        clip_lib.read(
-            clip_lib.eval_clip(alone, 0, spec, view, *views),
-            config.data.workers,
-        )
-        for view in range(views[0] * views[1])
-    ])
+      view = functools.partial(clip_lib.eval_pixels, video, spec)
+    else:
+      path = os.path.abspath(video)
+      alone = clip_lib.one_video(path, probe(path))
+
+      def view(*place):
+        clip = clip_lib.eval_clip(alone, 0, spec, *place)
+        return clip_lib.read(clip, config.data.workers)
+
+    return np.stack([view(i, *views) for i in range(views[0] * views[1])])
 
 
 def listed(videos: Videos) -> list[Video]:
@@ -244,21 +239,20 @@ def listed(videos: Videos) -> list[Video]:
 
 
 def _checked(frames: np.ndarray) -> np.ndarray:
-  wanted = 'wanted uint8 frames [T, H, W, 3] or [B, T, H, W, 3] of 0..255'
+  fault = ''
   if frames.dtype != np.uint8:
-    raise UserError(
-        f'{wanted}, but they are {frames.dtype}. Floats in 0..1 become that by '
+    fault = (
+        f'they are {frames.dtype}. Floats in 0..1 become that by '
         "(frames * 255).round().astype('uint8')."
     )
-  if frames.ndim not in (4, 5) or frames.shape[-1] != 3:
+  elif frames.ndim not in (4, 5) or frames.shape[-1] != 3:
+    fault = f'their shape is {frames.shape}. np.moveaxis moves axes.'
+  elif frames.shape[-4] < 2:
+    fault = f'their shape is {frames.shape}: one frame is no video.'
+  if fault:
     raise UserError(
-        f'{wanted}, but their shape is {frames.shape}. '
-        'np.moveaxis moves the colours to the end.'
-    )
-  if frames.shape[-4] < 2:
-    raise UserError(
-        f'{wanted} with T of 2 or more, but their shape is {frames.shape}: '
-        'one frame is no video.'
+        'wanted uint8 frames [T, H, W, 3] or [B, T, H, W, 3] of 0..255 with T '
+        f'of 2 or more, but {fault}'
     )
   return frames
 
@@ -276,9 +270,3 @@ def check_classes(names: Sequence[str]) -> list[str]:
     )
   class_names.check_distinct(names, 'classes')
   return [class_names.clean(name) for name in names]
-
-
-def _title(video: Video, number: int) -> str:
-  if isinstance(video, np.ndarray):
-    return f'video {number}'
-  return os.path.basename(video)

@@ -78,7 +78,7 @@ def load_or_convert(
     converted = convert(file)
   except WeightsError as e:
     raise WeightsError(f'{path}: {e}') from e
-  noted = same | metadata_of(path, version) | remarks(converted)
+  noted = same | metadata_of(path, version, converted)
   for place in places:
     try:
       place.parent.mkdir(parents=True, exist_ok=True)
@@ -90,19 +90,15 @@ def load_or_convert(
   return converted, tree_hash(converted.flat)
 
 
-def metadata_of(path: Path, version: int) -> dict[str, str]:
-  """Returns what a converted file notes of the file it was made from."""
+def metadata_of(
+    path: Path, version: int, converted: Converted
+) -> dict[str, str]:
+  """Returns what a converted file notes besides its tensors and sizes."""
   return {
       'source': path.name,
       'source_sha256': _sha256(path),
       'source_stat': _stat(path),
       'converter': str(version),
-  }
-
-
-def remarks(converted: Converted) -> dict[str, str]:
-  """Returns what a converted file notes of what is not in its tensors."""
-  return {
       'notes': json.dumps(converted.notes),
       'assumed': json.dumps(converted.assumed),
   }

@@ -8,7 +8,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.models.clip import sizes as sizes_lib
+from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights.table import (
   CONV2D,
@@ -137,7 +137,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   # In some of open_clip's models it is [1].
   if np.shape(plain.get('logit_scale')) == (1,):
     plain['logit_scale'] = np.reshape(plain['logit_scale'], ())
-  sizes = sizes_lib.infer(plain)
+  sizes = clip_sizes.infer(plain)
   return convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
 
@@ -150,13 +150,13 @@ def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return table_to_original(flat, RULES)
 
 
-def sizes_of(flat: Mapping[str, np.ndarray]) -> sizes_lib.ClipSizes:
-  """The architecture of a converted flat tree."""
-  return sizes_lib.infer(to_original(flat))
+def sizes_of(flat: Mapping[str, np.ndarray]) -> clip_sizes.ClipSizes:
+  """Returns the architecture of a converted flat tree."""
+  return clip_sizes.infer(to_original(flat))
 
 
-def shapes(sizes: sizes_lib.ClipSizes) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every leaf of such a model."""
+def shapes(sizes: clip_sizes.ClipSizes) -> dict[str, tuple[int, ...]]:
+  """Returns path -> shape of every leaf of such a model."""
   tree = flatten_dict(Clip(sizes).shapes(), sep='/')
   return {path: tuple(leaf.shape) for path, leaf in tree.items()}
 

@@ -24,12 +24,12 @@ _TABLE_STD = 0.02
 
 
 def is_random(weights: str) -> bool:
-  """Whether `weights` asks for random weights."""
+  """Returns whether `weights` asks for random weights."""
   return weights.startswith(_PREFIX)
 
 
 def parse_seed(weights: str, key: str) -> int:
-  """The seed in 'random:SEED'.
+  """Returns the seed in 'random:SEED'.
 
   Args:
     weights: such as 'random:0'.

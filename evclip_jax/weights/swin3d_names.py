@@ -6,7 +6,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.models.swin3d import sizes as sizes_lib
+from evclip_jax.models.swin3d import sizes as swin3d_sizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.weights.table import (
   CONV3D,
@@ -53,7 +53,7 @@ RULES = (
     Rule(r'norm\.bias', 'norm/bias'),
 )
 
-# Not needed: the embedding of depth pictures, a buffer that code derives, and
+# Not needed: the embedding of depth images, a buffer that code derives, and
 # the classifiers.
 IGNORE = (
     r'depth_patch_embed\..*',
@@ -80,7 +80,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
     if short in plain:
       raise WeightsError(f'the tensor {short!r} is there twice.')
     plain[short] = tensor
-  sizes = sizes_lib.infer(plain)
+  sizes = swin3d_sizes.infer(plain)
   return convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
 
@@ -89,12 +89,12 @@ def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return table_to_original(flat, RULES)
 
 
-def sizes_of(flat: Mapping[str, np.ndarray]) -> sizes_lib.VideoEncoderSizes:
-  """The architecture of a converted flat tree."""
-  return sizes_lib.infer(to_original(flat))
+def sizes_of(flat: Mapping[str, np.ndarray]) -> swin3d_sizes.VideoEncoderSizes:
+  """Returns the architecture of a converted flat tree."""
+  return swin3d_sizes.infer(to_original(flat))
 
 
-def shapes(sizes: sizes_lib.VideoEncoderSizes) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every leaf of such a trunk."""
+def shapes(sizes: swin3d_sizes.VideoEncoderSizes) -> dict[str, tuple[int, ...]]:
+  """Returns path -> shape of every leaf of such a trunk."""
   tree = flatten_dict(VideoEncoder(sizes).shapes(), sep='/')
   return {path: tuple(leaf.shape) for path, leaf in tree.items()}

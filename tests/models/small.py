@@ -39,7 +39,7 @@ def model(wanted=VIT, seed=0, **kwargs):
 
 
 def images(count=3, wanted=VIT, seed=0):
-  """Normalised pictures."""
+  """Normalised images."""
   side = wanted.image_resolution
   shape = (count, side, side, 3)
   return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)

@@ -103,7 +103,7 @@ def test_bfloat16_is_close_and_returns_float32(wanted, tower):
 def test_remat_changes_no_gradient(wanted):
   images = small.images(2, wanted)
   clip, params = small.model(wanted)
-  # Of a ResNet to the pictures only, which saves compiling.
+  # Of a ResNet to the images only, which saves compiling.
   wrt = (0, 1) if wanted == small.VIT else (1,)
 
   @jax.jit

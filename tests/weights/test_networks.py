@@ -44,7 +44,7 @@ def test_own_files_say_so():
     'tensors',
     [
         {'layer1.0.conv1.weight': np.zeros((2, 3))},
-        # A Swin for pictures: 2-D patches.
+        # A Swin for images: 2-D patches.
         {'patch_embed.proj.weight': np.zeros((4, 3, 4, 4))},
     ],
 )

@@ -45,7 +45,7 @@ class Hooks:
     y = ln_2(x)
     x = x + around_mlp(layer, mlp(y) + beside_mlp(layer, y))
 
-  `layer` is a Python int counted from 0, x is [n, N, D]: n pictures or texts,
+  `layer` is a Python int counted from 0, x is [n, N, D]: n images or texts,
   N tokens (class token first). A hook may add tokens before attention and drop
   them after it. What a hook trains lives in the method's own tree and reaches
   it as a closure, never in CLIP's. With `Clip.remat` the hooks of a block run
@@ -92,12 +92,12 @@ class Hooks:
 
   @property
   def in_blocks(self) -> bool:
-    """Whether a hook sees or changes what transformer blocks compute."""
+    """Returns whether a hook sees or changes what blocks compute."""
     return dataclasses.replace(self, embed=None, moments=None) != PLAIN
 
   @property
   def records(self) -> bool:
-    """Whether a hook may keep what it sees."""
+    """Returns whether a hook may keep what it sees."""
     return self.attention_map is not None or self.moments is not None
 
 

@@ -136,11 +136,11 @@ class Clip:
     return out.reshape(*tokens.shape[:-1], out.shape[-1])
 
   def logit_scale(self, params_clip: dict[str, Any]) -> jax.Array:
-    """The scalar cosines are multiplied by, about 100 in released models."""
+    """Returns what cosines are multiplied by, about 100 in released models."""
     return jnp.exp(jnp.asarray(params_clip['logit_scale'], jnp.float32))
 
   def init(self, rng: jax.Array) -> dict[str, Any]:
-    """Random weights to train from, float32, drawn as CLIP's authors did."""
+    """Draws float32 weights to train from, as CLIP's authors did."""
     side = self.sizes.image_resolution
     visual, text = jax.random.split(rng)
     return {
@@ -154,7 +154,7 @@ class Clip:
     }
 
   def shapes(self) -> dict[str, Any]:
-    """The tree of parameters as jax.ShapeDtypeStruct."""
+    """Returns the tree of parameters as jax.ShapeDtypeStruct."""
     return jax.eval_shape(self.init, jax.random.key(0))
 
   def _apply_visual(self, params_clip, images, hooks, method=None):
@@ -224,7 +224,7 @@ class VisionTransformer(nn.Module):
     return self.readout(self.tokens(images, first_only=True)[:, 0])
 
   def tokens(self, images: jax.Array, first_only: bool = False) -> jax.Array:
-    """[n, H, W, 3] -> [n, 1 + S, D], or [n, 1, D] if `first_only`."""
+    """Makes [n, 1 + S, D], or [n, 1, D] if `first_only`, of [n, H, W, 3]."""
     x = self.conv1(images)
     first = self.class_embedding.astype(x.dtype)
     first = jnp.broadcast_to(first, (x.shape[0], 1, x.shape[-1]))
@@ -235,12 +235,12 @@ class VisionTransformer(nn.Module):
     return self.transformer(self.ln_pre(x), first_only)
 
   def readout(self, x: jax.Array) -> jax.Array:
-    """[..., D] -> float32 [..., E]."""
+    """Makes float32 [..., E] of [..., D]."""
     return self.ln_post(x) @ self.proj
 
 
 class PatchEmbedding(nn.Module):
-  """Cuts pictures into patches and projects each, row by row."""
+  """Cuts images into patches and projects each, row by row."""
 
   width: int
   patch: int

@@ -22,7 +22,7 @@ class ClipSizes:
   Attributes:
     vision: 'vit' or 'resnet'.
     embed_dim: E, width of the space both towers end in.
-    image_resolution: height and width of a picture in pixels.
+    image_resolution: height and width of an image in pixels.
     vision_width: channels of the image tower; of the first stage's
       bottlenecks for a ResNet.
     vision_layers: number of blocks; of each stage for a ResNet.

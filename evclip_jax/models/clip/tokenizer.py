@@ -83,7 +83,7 @@ class Tokenizer:
       context_length: int | None = None,
       truncate: bool = False,
   ) -> np.ndarray:
-    """The ids of texts, between the start and end ids, padded with zeros.
+    """Returns the ids of texts between start and end ids, padded with zeros.
 
     Args:
       texts: any strings; cleaned here.
@@ -114,7 +114,7 @@ class Tokenizer:
     return out
 
   def ids(self, text: str) -> list[int]:
-    """The ids of one text, without start and end."""
+    """Returns the ids of one text, without start and end."""
     found = []
     for word, _ in self._split.pre_tokenize_str(clean(text)):
       if word in self._special:
@@ -141,7 +141,7 @@ def clean(text: str) -> str:
 
 @functools.cache
 def byte_symbols() -> tuple[str, ...]:
-  """The printable character that stands for each byte, in CLIP's order.
+  """Returns the printable character that stands for each byte, in order.
 
   Bytes that print stand for themselves and come first; the others are shifted
   behind the first 256 characters.
@@ -156,7 +156,7 @@ def byte_symbols() -> tuple[str, ...]:
 
 
 def from_merges(merges: Iterable[Merge], source: str) -> Vocabulary:
-  """The vocabulary that merges stand for: bytes, bytes that end, merges, ends.
+  """Returns the vocabulary of merges: bytes, bytes that end, merges, ends.
 
   Source: openai/CLIP, clip/simple_tokenizer.py, SimpleTokenizer.
   Differs: none.

@@ -14,7 +14,7 @@ EPSILON = 1e-5
 
 
 def layer_norm(name: str | None, dtype: Any) -> nn.LayerNorm:
-  """A layer norm computed in float32, its result in `dtype`."""
+  """Makes a layer norm computed in float32, its result in `dtype`."""
   return nn.LayerNorm(EPSILON, dtype, use_fast_variance=False, name=name)
 
 
@@ -24,7 +24,7 @@ def normal(std: float):
 
 
 def quick_gelu(x: jax.Array) -> jax.Array:
-  """x sigmoid(1.702 x), the activation of OpenAI's CLIP."""
+  """Computes x sigmoid(1.702 x), the activation of OpenAI's CLIP."""
   return x * jax.nn.sigmoid(1.702 * x)
 
 

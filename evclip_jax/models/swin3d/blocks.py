@@ -66,7 +66,7 @@ def plan_windows(size: Extent, window: Extent, shifted: bool) -> Windows:
 
 
 def region_labels(windows: Windows) -> np.ndarray | None:
-  """Which part of the unrolled map each position of a window comes from.
+  """Tells from which part of the unrolled map each position comes.
 
   Returns:
     int32 [windows, tokens]; tokens of one window attend to each other freely if
@@ -125,7 +125,7 @@ def to_windows(x: jax.Array, windows: Windows) -> jax.Array:
 
 
 def from_windows(x: jax.Array, windows: Windows) -> jax.Array:
-  """The inverse of `to_windows`; what lies in the padding is dropped."""
+  """Undoes `to_windows`; what lies in the padding is dropped."""
   d, h, w = (
       p // n for p, n in zip(windows.padded, windows.window, strict=True)
   )
@@ -147,7 +147,7 @@ def _cut(x, windows: Windows, transpose: Callable):
 
 
 def position_bias(table: jax.Array, window: Extent, tokens: int) -> jax.Array:
-  """What is added to the scores of each pair of tokens in a window.
+  """Returns what is added to the scores of each pair of tokens.
 
   Args:
     table: [rows, heads], one row per difference of positions.
@@ -176,7 +176,7 @@ def attend(
     bias: jax.Array,
     labels: np.ndarray | None,
 ) -> jax.Array:
-  """softmax(q k' + bias + far) v in each window and head.
+  """Computes softmax(q k' + bias + far) v in each window and head.
 
   Its gradient is written out because the products that JAX would derive are
   several times slower on CPUs, as is the sum over windows for the bias.

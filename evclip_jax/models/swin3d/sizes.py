@@ -28,7 +28,7 @@ class VideoEncoderSizes:
   drop_path: float = 0.0
 
   def describe(self) -> str:
-    """One line, for messages."""
+    """Returns one line for messages."""
     return (
         f'Swin-3D of width {self.embed}, depths {self.depths}, heads '
         f'{self.heads}, window {self.window}'
@@ -36,7 +36,7 @@ class VideoEncoderSizes:
 
   @property
   def channels(self) -> int:
-    """Channels of the features, C."""
+    """Returns the channels of the features, C."""
     return self.embed * 2 ** (len(self.depths) - 1)
 
 
@@ -57,7 +57,7 @@ TABLE: dict[str, VideoEncoderSizes] = {
 }
 
 def infer(tensors: Mapping[str, np.ndarray]) -> VideoEncoderSizes:
-  """The architecture of a trunk from the shapes of its tensors.
+  """Returns the architecture of a trunk from the shapes of its tensors.
 
   Args:
     tensors: names as in the trunk's state dict, without a prefix.

@@ -34,7 +34,7 @@ class VideoEncoder:
       video: jax.Array,
       drop_path_rng: jax.Array | None = None,
   ) -> jax.Array:
-    """The last stage's features, behind the final norm.
+    """Returns the last stage's features, behind the final norm.
 
     Args:
       params_encoder: params['encoder'].
@@ -56,7 +56,7 @@ class VideoEncoder:
   def stage_outputs(
       self, params_encoder: dict[str, Any], video: jax.Array
   ) -> list[jax.Array]:
-    """What each stage returns after its patch merging, without a norm.
+    """Returns what each stage gives after its patch merging, without a norm.
 
     Returns:
       One [B, ceil(T/2), h, w, c] per stage, in the compute dtype.
@@ -65,13 +65,13 @@ class VideoEncoder:
     return module.apply({'params': params_encoder}, video)[1]
 
   def init(self, rng: jax.Array) -> dict[str, Any]:
-    """Random weights to train from; nested, float32."""
+    """Draws weights to train from; nested, float32."""
     # The parameters depend on no size of the video.
     video = jnp.zeros((1, PATCH[0], 32, 32, 3))
     return jax.jit(Trunk(self.sizes, self.dtype).init)(rng, video)['params']
 
   def shapes(self) -> dict[str, Any]:
-    """The tree of parameters as jax.ShapeDtypeStruct."""
+    """Returns the tree of parameters as jax.ShapeDtypeStruct."""
     return jax.eval_shape(self.init, jax.random.key(0))
 
 

@@ -375,10 +375,9 @@ def test_lists_of_others_name_files_only(name, case, root, tmp_path):
       read(name, root, train_list=other)
 
 
+@pytest.mark.parametrize('name', [n for n in CASES if CASES[n].by_folder])
 def test_another_numbering(name, case, root, tmp_path):
   """Where folders tell the classes they decide, in both scopes."""
-  if not case.by_folder:
-    pytest.skip('folders are no classes')
   wanted = case.keys('train', 1)
   turned = own_list(
       tmp_path / 'train.txt', case, wanted, lambda key: 2 - case.label(key)

@@ -254,26 +254,6 @@ def test_actions_no_official_list_has(root, tmp_path):
     read(root, label_kind='action', train_list=cut)
 
 
-def test_actions_by_number_without_the_files_of_names(tmp_path):
-  root = tmp_path / 'data'
-  epic_tree.write_lists(root / 'annotations')
-  for video in ('P01_01', 'P01_02'):
-    epic_tree.write_frames(root, video)
-  epic_tree.write_film(root, 'P02_101')
-  for kind in ('verb', 'noun'):
-    (root / 'annotations' / f'EPIC_100_{kind}_classes.csv').unlink()
-  names = tmp_path / 'names.txt'
-  names.write_text('a\nb\nc\nd\ne\n')
-  cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3])
-  values = {'label_kind': 'action', 'class_names': str(names)}
-  data = read(root, train_list=cut, **values)
-  assert [r.label for r in data.train.records] == [3, 2]
-  row = ('P01_01', 0.2, 0.8, 'put', 1, 'plate', 1)
-  cut = write_cut(tmp_path / 'cut', [row])
-  with pytest.raises(UserError, match='line 2: no .* verb 1 and noun 1'):
-    read(root, train_list=cut, **values)
-
-
 def test_actions_of_a_cut_list_with_a_built_folder(tmp_path):
   pytest.importorskip('array_record')
   root, out = images_only(tmp_path / 'data'), tmp_path / 'out'

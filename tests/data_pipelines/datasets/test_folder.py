@@ -172,21 +172,6 @@ def test_class_name_file_orders_and_renames(tmp_path):
     read(root=str(root), class_names=str(names))
 
 
-def test_missing_clips_are_counted_and_listed(tmp_path):
-  root = trees.make_folder(tmp_path / 'd', {'a': 1, 'b': 1})
-  lines = ['a/0.mp4 0', 'b/0.mp4 1'] + [f'a/gone{k}.mp4 0' for k in range(5)]
-  (root / 'train.txt').write_text('\n'.join(lines))
-  report = tmp_path / 'run'
-  with pytest.raises(UserError) as error:
-    read(root=str(root), train_list='train.txt', report=report)
-  text = str(error.value)
-  assert '5 of 7 clips of the train list' in text
-  assert 'a/gone0.mp4 (line 3)' in text
-  assert 'data.train_list' in text
-  written = (report / 'missing-train.txt').read_text().splitlines()
-  assert written == [f'a/gone{k}.mp4' for k in range(5)]
-
-
 def test_test_list_alone_leaves_the_rest_to_train(tmp_path):
   root = trees.make_folder(tmp_path, {'a': 3, 'b': 3})
   (root / 'test.txt').write_text('a/1.mp4\nb/0.mp4\n')
@@ -239,16 +224,6 @@ def test_clips_outside_of_the_root_keep_their_path(tmp_path):
   data = read(root=str(tmp_path / 'near'), train_list='l.csv')
   keys = {r.path for c in (data.train, *data.tests.values()) for r in c.records}
   assert keys == {f'{far}/0.mp4', f'{far}/1.mp4', 'y/0.mp4', 'y/1.mp4'}
-
-
-def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
-  trees.make_folder(tmp_path / 'far', {'a': 3})
-  root = trees.make_folder(tmp_path / 'd', {'b': 3})
-  (root / 'a').symlink_to(tmp_path / 'far' / 'a')
-  (root / 'b' / 'up').symlink_to(root)
-  data = read(root=str(root))
-  assert data.class_names == ['a', 'b']
-  assert len(data.train.records) + len(data.tests['test'].records) == 6
 
 
 def test_prepared_folders_are_for_data_sets(tmp_path):

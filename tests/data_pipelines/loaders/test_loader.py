@@ -346,6 +346,36 @@ def test_a_clip_that_goes_missing_is_named_in_a_plain_error(tmp_path, capfd):
   assert capfd.readouterr().err == ''
 
 
+def test_a_clip_that_fails_later_is_replaced_by_the_seed(tmp_path, capsys):
+  root = trees.make_ucf(tmp_path / 'ucf')
+  config = schema.base()
+  config.data = trees.data_config(root=str(root), on_broken='skip')
+  config.batch_size, config.cache_dir = 3, str(tmp_path / 'c')
+  bad = trees.clip_key('YoYo', 3)
+
+  def run():
+    data = pipeline.open_pipeline(config)
+    data.write(tmp_path / 'run')
+    (root / 'UCF-101' / bad).rename(tmp_path / 'gone')
+    with data.train(0) as batches:
+      indices = [next(batches)['index'].tolist() for _ in range(9)]
+    (tmp_path / 'gone').rename(root / 'UCF-101' / bad)
+    return data, sum(indices, [])
+
+  (data, indices), (_, again) = run(), run()
+  assert indices == again
+  keys = [r.key for r in open_data.open_data(
+      config.data, 1, 1, cache_dir=config.cache_dir).train.records]  # fmt: skip
+  ((clip, other),) = data.description['replaced'].items()
+  assert clip == bad and other != bad and 'YoYo' in other
+  assert keys.index(bad) not in indices
+  # Three epochs: the other one comes twice in each.
+  assert indices.count(keys.index(other)) == 6
+  listed = (tmp_path / 'run' / 'lists' / 'skipped.txt').read_text()
+  assert listed.startswith(f'train\t{bad}\t') and other in listed
+  assert capsys.readouterr().err.count(f'{other} takes its place') == 2
+
+
 def test_closing_stops_the_threads_at_once(sets):
   stream = loader(prefetch=8).train(sets.train, 4)
   next(stream)
