@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 
 import pytest
 
@@ -63,9 +64,11 @@ def test_tensorboard_gets_the_numbers(tmp_path):
   assert b'final' not in events
 
 
-def test_the_environment_names_the_command_and_the_commit():
+def test_the_environment_names_the_command_and_the_commit(monkeypatch):
+  monkeypatch.setattr(sys, 'orig_argv', ['python', '-m', 'evclip_jax.main'])
+  monkeypatch.setattr(sys, 'argv', ['evclip_jax/main.py'])
   found = reporting.environment()
-  assert 'pytest' in ' '.join(found['command'])
+  assert 'main' in ' '.join(found['command'])
   assert found['commit'] is None or len(found['commit'].rstrip('+')) == 40
   assert found['versions']['jax']
   assert reporting.peak_memory()['host_peak_bytes'] > 1e7
