@@ -91,7 +91,7 @@ def test_a_window_equals_the_crop_of_the_whole(size):
   whole = pixels.resize(frames, 256, 340)
   for top, left in ((16, 58), (0, 0), (32, 116), (7, 33)):
     np.testing.assert_array_equal(
-        ev_clip.cut(frames, (top, left), ev_clip.Spec()),
+        ev_clip.cut(frames, lambda *_, at=(top, left): at, ev_clip.Spec()),
         whole[:, top : top + 224, left : left + 224],
     )
 
