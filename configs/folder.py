@@ -5,9 +5,11 @@
     opening_door/  b1.mp4  ...
 
 A folder's name is its class's name, which CLIP reads: 'opening_door' becomes
-"A video of opening door.". Any file that PyAV decodes will do. One clip in five
-of each class is held out to test on, by a fixed rule, unless clips/train and
-clips/test hold the class folders or data.test_list names paths and labels.
+"A video of opening door.". Any file that PyAV decodes will do, upright or wide:
+frames keep their aspect (shorter side 256 pixels, then a square of 224, which
+in scoring is the middle one). One clip in five of each class is held out to
+test on, by a fixed rule, unless clips/train and clips/test hold the class
+folders or data.test_list names paths and labels.
 
 Run:      python -m evclip_jax.main --config=configs/folder.py \\
               --config.data.root=clips
@@ -16,6 +18,7 @@ Few, many: --config.data.shots=4 trains on 4 clips per class, 0 on all of them.
 Expect:   it depends on the clips; the run prints its own figures.
 Differs from configs/ucf.py: all clips, batches of 8, 50 epochs at the rate that
           the paper's code uses per clip in a batch, windows drawn at random.
+          The paper's code squeezes frames to 340 x 256: data.resize=squeeze.
 """
 
 from evclip_jax.config import experiment
@@ -26,6 +29,7 @@ def get_config(method='ev_clip'):
   c = experiment.on_data('folder', method)
   # Few clips: another window of each at every pass.
   c.data.train_temporal = 'random'
+  c.data.resize = 'short_side'
   c.batch_size = 8
   if method == 'ev_clip':
     # 6.25e-6 per clip in a batch, warm-up at a twentieth, as in the original.

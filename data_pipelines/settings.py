@@ -79,9 +79,13 @@ KEYS = {
         'Which frames (clip_fsar): one drawn of each of T segments, in scoring '
         'as well; their middle ones in scoring; or evenly spaced ones '
         '(Kinetics).', ('segment', 'segment_center', 'interval')),
+    'resize': Key('squeeze',
+        'Whether frames of any aspect become resize_height x resize_width '
+        'pixels, or keep theirs, with a shorter side of resize_height '
+        '(ev_clip).', ('squeeze', 'short_side')),
     'resize_height': Key(256,
-        'Height that a frame is squeezed into (ev_clip).', 1),
-    'resize_width': Key(340, 'The same for the width.', 1),
+        'Pixels of the height, or of the shorter side (ev_clip).', 1),
+    'resize_width': Key(340, 'Pixels of the width (ev_clip, squeeze).', 1),
     'crop_pixels': Key(224, 'P, the side of the square cut out.', 1),
     'flip': Key(True,
         'Mirror half of the training clips (ez_clip). False where left and '

@@ -34,15 +34,17 @@ def view_offsets(
   """Returns the upper left corner of one of the scored crops, (top, left).
 
   One view: the centre, (16, 58) for 256 x 340 and 224 pixels. Three: left,
-  centre, right, at 0, 58 and 116 pixels.
+  centre, right, at 0, 58 and 116 pixels; of upright frames upper to lower.
 
   Source: EV-CLIP, dassl/data/data_manager.py: view 1 of 3 is its centre.
-  Differs: none.
+  Differs: upright frames, which it does not have.
   """
   _check_crop(height, width, crop)
   if num_views not in (1, 3) or not 0 <= view < num_views:
     raise ValueError(f'there is no view {view} of {num_views}; use 1 or 3.')
   place = 1 if num_views == 1 else view
+  if height > width:
+    return int((height - crop) / 2 * place), (width - crop) // 2
   return (height - crop) // 2, int((width - crop) / 2 * place)
 
 

@@ -1,7 +1,8 @@
-"""EV-CLIP's recipe: squeeze every frame to 256 x 340 and cut a square."""
+"""EV-CLIP's recipe: resize every frame to 256 x 340 and cut a square."""
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,7 +20,9 @@ class Spec:
     num_frames: T, frames per clip.
     window_frames: frames of the video they are spread over.
     train_temporal: where the window lies in training: 'center' or 'random'.
-    resize_height, resize_width: pixels every frame is squeezed into.
+    resize: 'squeeze': every frame becomes resize_height x resize_width pixels,
+      whatever its aspect; 'short_side': its shorter side becomes resize_height.
+    resize_height, resize_width: pixels.
     crop_pixels: P, side of the square cut out.
   """
 
@@ -29,16 +32,21 @@ class Spec:
   resize_height: int = 256
   resize_width: int = 340
   crop_pixels: int = 224
+  resize: str = 'squeeze'
 
   @property
   def shape(self) -> tuple[int, int, int, int]:
     """The shape of a clip, [T, P, P, 3]."""
     return self.num_frames, self.crop_pixels, self.crop_pixels, 3
 
-  @property
-  def sizes(self) -> tuple[int, int, int]:
-    """Height and width after the resizing, and P."""
-    return self.resize_height, self.resize_width, self.crop_pixels
+  def resized(self, height: int, width: int) -> tuple[int, int]:
+    """Returns the height and width that a frame of a size is resized to."""
+    short = self.resize_height
+    if self.resize == 'squeeze':
+      return short, self.resize_width
+    if height < width:
+      return short, short * width // height
+    return short * height // width, short
 
 
 def train_view(
@@ -57,8 +65,8 @@ def train_view(
       spec.train_temporal,
       generator=generator,
   )
-  offsets = crops.random_offsets(*spec.sizes, generator)
-  return View(frames, functools.partial(cut, offsets=offsets, spec=spec))
+  place = functools.partial(crops.random_offsets, generator=generator)
+  return View(frames, functools.partial(cut, place=place, spec=spec))
 
 
 def eval_view(
@@ -77,27 +85,31 @@ def eval_view(
       clip=place.clip,
       num_clips=place.clips,
   )
-  offsets = crops.view_offsets(*spec.sizes, place.crop, place.crops)
-  return View(frames, functools.partial(cut, offsets=offsets, spec=spec))
+  crop = functools.partial(
+      crops.view_offsets, view=place.crop, num_views=place.crops
+  )
+  return View(frames, functools.partial(cut, place=crop, spec=spec))
 
 
 def cut(
-    frames: np.ndarray, offsets: tuple[int, int], spec: Spec
+    frames: np.ndarray,
+    place: Callable[[int, int, int], tuple[int, int]],
+    spec: Spec,
 ) -> np.ndarray:
   """Makes EV-CLIP's input pixels of the frames of a video.
 
   Args:
     frames: uint8 [T, H, W, 3] as decoded.
-    offsets: (top, left) of the crop in the resized frame.
+    place: (height, width, P) of the resized frame -> (top, left) of the crop.
     spec: sizes.
 
   Returns:
     uint8 [T, P, P, 3].
 
   Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
-  Differs: rounded to uint8, see `pixels.resize`.
+  Differs: rounded to uint8, see `pixels.resize`; 'short_side'.
   """
-  height, width, crop = spec.sizes
-  return np.ascontiguousarray(
-      resize(frames, height, width, (*offsets, crop, crop))
-  )
+  height, width = spec.resized(*frames.shape[1:3])
+  crop = spec.crop_pixels
+  window = *place(height, width, crop), crop, crop
+  return np.ascontiguousarray(resize(frames, height, width, window))

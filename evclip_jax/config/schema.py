@@ -171,10 +171,13 @@ def check(config: ml_collections.ConfigDict):
       value = value[part]
     settings.check(name, key, value)
   data = config.data
-  smallest = min(data.resize_height, data.resize_width)
+  width = data.resize_width
+  if data.resize == 'short_side':
+    width = data.resize_height
+  smallest = min(data.resize_height, width)
   if data.preprocess == 'ev_clip' and data.crop_pixels > smallest:
     raise UserError(
         f'data.crop_pixels={data.crop_pixels} does not fit into frames of '
-        f'{data.resize_height}x{data.resize_width} (data.resize_height, '
+        f'{data.resize_height}x{width} (data.resize_height, '
         'data.resize_width).'
     )

@@ -47,10 +47,29 @@ def close(pixels, wanted):
 
 def test_ev_clip_equals_the_definition(frames):
   spec = ev_clip.Spec(4, 16, 'center', 40, 54, 32)
-  out = ev_clip.cut(frames, (3, 7), spec)
+  out = ev_clip.cut(frames, lambda *_: (3, 7), spec)
   assert out.shape == (4, 32, 32, 3)
   wanted = interpolated(frames[2], (40, 54), 'bicubic')[3:35, 7:39]
   close(out[2], wanted)
+
+
+@pytest.mark.parametrize('size', [(120, 160), (160, 90), (97, 97)])
+def test_ev_clip_can_keep_the_aspect(size):
+  frames = np.random.default_rng(0).integers(0, 256, (4, *size, 3), np.uint8)
+  spec = ev_clip.Spec(4, 16, 'center', 40, 54, 32, resize='short_side')
+  short = min(size)
+  height, width = (40 * side // short for side in size)
+  whole = interpolated(frames[2], (height, width), 'bicubic')
+  for crop, part in ((0, 0), (1, 1 / 2), (2, 1)):
+    view = ev_clip.eval_view(spec, 4, 25, Place(crop=crop, crops=3), None)
+    top, left = (height - 32) // 2, (width - 32) // 2
+    if height > width:
+      top = int((height - 32) * part)
+    else:
+      left = int((width - 32) * part)
+    close(view.pixels(frames)[2], whole[top : top + 32, left : left + 32])
+  view = ev_clip.train_view(spec, 4, 25, np.random.default_rng(1))
+  assert view.pixels(frames).shape == (4, 32, 32, 3)
 
 
 @pytest.mark.parametrize('flip', [False, True])
