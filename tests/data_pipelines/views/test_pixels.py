@@ -89,7 +89,8 @@ def test_bytes_are_torchs_to_one_level_in_ten_thousand(size, kernel):
 
 # Only a part of the frame is resized for a window; 256 x 341 hardly changes.
 @pytest.mark.parametrize(
-    'size', [(240, 320), (480, 640), (256, 340), (256, 341), (50, 50), (1080, 1920)]
+    'size',
+    [(240, 320), (480, 640), (256, 340), (256, 341), (50, 50), (1080, 1920)],
 )
 def test_a_window_equals_the_crop_of_the_whole(size):
   frames = frames_of(*size)
