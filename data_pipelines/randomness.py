@@ -9,6 +9,7 @@ stream                   counters          decides
 'view'                   clip, window      frames of a clip scored (CLIP-FSAR)
 'episode of <list>'      episode           classes and clips of an episode
 'episode clip'           episode, clip     frames, crop, flip of its clips
+'instead'                clip              what replaces one that cannot be read
 'init'                   -                 a method's own parameters (JAX key)
 'step/dropout'           step              dropped features (JAX key)
 'step/drop_path'         step              dropped blocks (JAX key)

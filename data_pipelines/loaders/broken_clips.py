@@ -7,13 +7,14 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from tqdm import tqdm
 
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from data_pipelines.loaders.source import Store, frames_of
+from data_pipelines.loaders.source import Source, Store, frames_of
 from data_pipelines.stores.files import FileTree
 from data_pipelines.video.probes import Probe, probe_many
 from data_pipelines.video.read import VideoError
@@ -21,6 +22,51 @@ from data_pipelines.video.read import VideoError
 _SHOWN = 3
 # By list: broken clips and why they are.
 Broken = dict[str, list[tuple[ClipRecord, str]]]
+
+
+def examine(
+    store: Store,
+    lists: Sequence[tuple[ClipList, list[str]]],
+    data: Any,
+    cache_dir: str,
+    report_folder: str | os.PathLike | None,
+) -> tuple[list[Source], Broken]:
+  """Examines lists and takes out what cannot be decoded, if it may.
+
+  Args:
+    store: where the clips are.
+    lists: each with its class names in label order.
+    data: config.data.
+    cache_dir: where results are kept, see `cache_folder`.
+    report_folder: where 'broken.txt' goes if there are more than a few.
+
+  Returns:
+    (the lists without broken clips, the broken ones).
+
+  Raises:
+    UserError: there are broken clips and data.on_broken is 'error'; or a list
+      or a training class has no clip left.
+  """
+  asked = [clips for clips, _ in lists]
+  probes = probe_clips(store, asked, cache_dir, data.workers, data.decoder)
+
+  def fault(record: ClipRecord) -> str | None:
+    try:
+      frames_of(record, probes[store.stored(record)], store.counts_from)
+    except VideoError as e:
+      return str(e)
+    return None
+
+  sources, broken = [], {}
+  for clips, names in lists:
+    faults = [(r, fault(r)) for r in clips.records]
+    broken[clips.name] = [(r, why) for r, why in faults if why]
+    kept = clips.replace(r for r, why in faults if not why)
+    known = {k: probes[k] for k in map(store.stored, kept.records)}
+    sources.append(Source(kept, names, store, known))
+  if any(broken.values()):
+    _check(asked, sources, broken, data.on_broken, report_folder)
+  return sources, broken
 
 
 def probe_clips(
@@ -32,12 +78,8 @@ def probe_clips(
 ) -> dict[str, Probe]:
   """Examines the files of lists in other processes, each once in its life.
 
-  Args:
-    store: where the clips are; TFDS folders know what is to be known.
-    lists: of clips; of a long film the pieces that they name are looked at.
-    cache_dir: where results are kept, see `cache_folder`.
-    workers: processes, see `pool.number`.
-    decoder: data.decoder.
+  Of a long film the pieces that the lists name are looked at. TFDS folders know
+  what is to be known.
 
   Returns:
     A probe for every file, by the store's keys. Nothing a file holds raises an
@@ -56,7 +98,7 @@ def probe_clips(
         yield frames_of(record, probe, store.counts_from)
 
   root = hashlib.sha1(str(store.root).encode()).hexdigest()[:12]
-  bar = tqdm(
+  with tqdm(
       total=len(keys),
       desc='check clips',
       unit='clip',
@@ -64,8 +106,7 @@ def probe_clips(
       mininterval=1.0 if sys.stderr.isatty() else 10.0,
       # Known clips take no time worth showing.
       delay=1.0,
-  )
-  with bar:
+  ) as bar:
     found = probe_many(
         [store.media(key) for key in keys],
         workers,
@@ -77,61 +118,10 @@ def probe_clips(
   return dict(zip(keys, found, strict=True))
 
 
-def take_out(
-    lists: Sequence[ClipList], probes: dict[str, Probe], store: Store
-) -> tuple[list[ClipList], Broken]:
-  """Takes the clips that cannot be decoded out of lists.
-
-  Args:
-    lists: any lists.
-    probes: of all files in them, by the store's keys.
-    store: where the clips are.
-
-  Returns:
-    (the lists without broken clips, the broken ones by list name).
-  """
-
-  def fault(record: ClipRecord) -> str | None:
-    try:
-      frames_of(record, probes[store.stored(record)], store.counts_from)
-    except VideoError as e:
-      return str(e)
-    return None
-
-  kept, broken = [], {}
-  for clips in lists:
-    faults = [(r, fault(r)) for r in clips.records]
-    broken[clips.name] = [(r, why) for r, why in faults if why]
-    kept.append(clips.replace(r for r, why in faults if not why))
-  return kept, broken
-
-
-def check(
-    lists: Sequence[ClipList],
-    kept: Sequence[ClipList],
-    broken: Broken,
-    on_broken: str,
-    class_names: list[str],
-    report_folder: str | os.PathLike | None,
-):
-  """Refuses broken clips, or says which ones are left out.
-
-  Args:
-    lists: as they were asked for.
-    kept: without the broken clips.
-    broken: see `take_out`.
-    on_broken: 'error' or 'skip' (data.on_broken).
-    class_names: in label order, for messages.
-    report_folder: where 'broken.txt' goes if there are more than a few.
-
-  Raises:
-    UserError: there are broken clips and on_broken is 'error'; or a list or
-      a training class has no clip left.
-  """
+def _check(asked, sources, broken: Broken, on_broken: str, report_folder):
+  """Refuses broken clips, or says which ones are left out."""
   faults = {r.key: why for pairs in broken.values() for r, why in pairs}
-  if not faults:
-    return
-  total = len({r.key for clips in lists for r in clips.records})
+  total = len({r.key for clips in asked for r in clips.records})
   text = f'{len(faults)} of {total} clips cannot be decoded'
   first = ' '.join(list(faults.values())[:_SHOWN])
   if on_broken == 'error':
@@ -146,12 +136,12 @@ def check(
         '--config.data.on_broken=skip.'
     )
   print(f'left out: {text} (data.on_broken=skip): {first}', flush=True)
-  for before, after in zip(lists, kept, strict=True):
-    lost = set(before.counts()) - set(after.counts())
+  for before, after in zip(asked, sources, strict=True):
+    lost = set(before.counts()) - set(after.clips.counts())
     if lost and before.name == 'train':
       raise UserError(
-          f'the class {class_names[min(lost)]!r} has no training clip that can '
-          f'be decoded: {first}'
+          f'the class {after.class_names[min(lost)]!r} has no training clip '
+          f'that can be decoded: {first}'
       )
     if not after.records:
       raise UserError(

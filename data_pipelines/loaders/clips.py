@@ -15,7 +15,6 @@ import numpy as np
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from data_pipelines.loaders import shared_pixels
 from data_pipelines.loaders.source import Source
 from data_pipelines.stores import files
 from data_pipelines.video import pool
@@ -77,11 +76,7 @@ class Reading:
 
 
 def read(reading: Reading, workers: int = 0) -> np.ndarray:
-  """Reads a clip in one of the processes.
-
-  Args:
-    reading: which clip and how.
-    workers: processes that share the work, see `pool.number`.
+  """Reads a clip in one of `pool.number(workers)` processes.
 
   Returns:
     uint8 [T, P, P, 3].
@@ -90,7 +85,7 @@ def read(reading: Reading, workers: int = 0) -> np.ndarray:
     VideoError: as `Reading.read`, and for files that crash or hang a decoder.
   """
   try:
-    return shared_pixels.compute(
+    return pool.compute(
         Reading.read,
         reading,
         shape=reading.shape,
@@ -110,14 +105,10 @@ def train_clip(
     generator: np.random.Generator,
     query: bool = False,
 ) -> Reading:
-  """Chooses a training view of a clip.
+  """Chooses a training view of clip number `index` of a list.
 
-  Args:
-    source: the list.
-    index: which of its clips.
-    spec: sizes and switches.
-    generator: of this clip in this epoch or episode.
-    query: whether it is a query of an episode.
+  The generator is that of this clip in this epoch or episode; `query` says
+  whether it is a query of the episode.
   """
   total, fps = source.span(index)[1], source.probe(index).fps
   view = _recipe(spec).train_view(spec, total, fps, generator, query)
@@ -136,9 +127,7 @@ def eval_clip(
   """Chooses one of the fixed views that a clip is scored in.
 
   Args:
-    source: the list.
-    index: which of its clips.
-    spec: sizes and switches.
+    source, index, spec: the list, which of its clips, sizes and switches.
     view: 0 .. clips * crops - 1; the crop changes fastest.
     clips: temporal windows; one lies in the middle.
     crops: 1 = centre; 3 = left, centre, right.
@@ -163,14 +152,9 @@ def one_video(path: str, found: Probe) -> Source:
 def eval_pixels(
     frames: np.ndarray, spec: Spec, view: int, clips: int, crops: int
 ) -> np.ndarray:
-  """Returns what `eval_clip` gives, of frames that are decoded already.
+  """Returns the pixels of `eval_clip`, uint8 [T, P, P, 3], of decoded frames.
 
-  Args:
-    frames: uint8 [N, H, W, 3], all of a video in their order.
-    spec, view, clips, crops: as for `eval_clip`.
-
-  Returns:
-    uint8 [T, P, P, 3].
+  `frames` are uint8 [N, H, W, 3], all of a video in their order.
   """
   # Frames alone have no frames per second, as pictures.
   chosen = _eval_view(spec, len(frames), 0.0, 0, view, clips, crops, 0)
@@ -182,20 +166,14 @@ def decoding(
 ) -> Reading:
   """Returns only the decoding of a clip that is scored; for benchmarks.
 
-  Args:
-    source, index, spec: as for `eval_clip`.
-    plainly: as one would call a decoder oneself: decord where it is exact, else
-      PyAV, frame after frame; B-frames that nobody asked for are decoded too.
-
-  Returns:
-    What gives no pixels when it is read: the frames stay where they are.
+  It gives no pixels when it is read: the frames stay where they are. `plainly`
+  is as one would call a decoder oneself: decord where it is exact, else PyAV,
+  frame after frame; B-frames that nobody asked for are decoded too.
   """
   clip = eval_clip(source, index, spec)
   probe = dataclasses.replace(clip.probe, spare='') if plainly else clip.probe
-  nothing = 0, *clip.shape[1:]
-  return dataclasses.replace(
-      clip, probe=probe, pixels=_no_pixels, shape=nothing
-  )
+  shape = 0, *clip.shape[1:]
+  return dataclasses.replace(clip, probe=probe, pixels=_no_pixels, shape=shape)
 
 
 def _eval_view(spec, total, fps, index, view, clips, crops, seed) -> View:

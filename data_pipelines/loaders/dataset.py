@@ -55,7 +55,8 @@ class Rows:
     start, stop: the first batch and the one behind the last.
     fields: of a batch, beside 'video'.
     instead: (row number, clips that cannot be read, why) -> the row that takes
-      their place, or None; without it such a clip is an error.
+      their place, without a reading if none does; None, or without `instead`,
+      such a clip is an error.
   """
 
   row: Callable[[int], Row]
@@ -119,28 +120,26 @@ class Work:
   """
 
   def __init__(self, rows: Rows, raises: bool = True):
-    self._rows, self.raises = rows, raises
+    self._rows, self.raises, self.closed = rows, raises, False
     self._nothing = np.zeros(rows.spec.shape, np.uint8)
     self._unread: dict[int, VideoError] = {}
     self.errors: dict[int, Exception] = {}
-    self.closed = False
 
   def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
     """Returns the values of a row, the video first."""
+    row, video = Row(), self._nothing
     try:
-      row, video = self._read(int(number))
+      if not self.closed:
+        row, video = self._read(int(number))
     except Exception as e:
       self.errors[int(number)] = e
       if self.raises:
         raise
-      row, video = Row(), self._nothing
     values = vars(row) | {'mask': row.reading is not None}
     return video, *(_TYPES[name](values[name]) for name in self._rows.fields)
 
-
   def _read(self, number: int) -> tuple[Row, np.ndarray]:
-    row = Row() if self.closed else self._rows.row(number)
-    failed = []
+    row, failed = self._rows.row(number), []
     while row.reading is not None:
       try:
         # What failed once is not tried again: it may take its time.

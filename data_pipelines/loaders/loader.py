@@ -30,8 +30,8 @@ class Loader:
     process_index, process_count: which share of each batch to give.
     workers: processes that read clips, see `pool.number`.
     prefetch: batches read ahead.
-    on_unread: told (clip's key, why, key of what takes its place) of training
-      clips that cannot be read; None = they are errors.
+    on_unread: told (list, clip's key, why, key of what takes its place or '')
+      of clips that cannot be read; None = they are errors.
   """
 
   spec: clip_lib.Spec
@@ -40,12 +40,12 @@ class Loader:
   process_count: int = 1
   workers: int = 0
   prefetch: int = 2
-  on_unread: Callable[[str, str, str], None] | None = None
+  on_unread: Callable[[str, str, str, str], None] | None = None
 
   def train(
       self, source: Source, batch_size: int, start_step: int = 0
   ) -> Batches:
-    """Returns endless shuffled batches; see `train_rows`.
+    """Returns endless batches of `train_rows`.
 
     A batch is {'video': uint8 [b, T, P, P, 3], 'label': int32 [b], 'mask':
     float32 [b], 'index': int32 [b]}, with b the share of this process.
@@ -58,12 +58,7 @@ class Loader:
     """Shuffles clips anew in each epoch.
 
     An epoch has whole batches; the rest of the clips is left out, other ones
-    each time.
-
-    Args:
-      source: the training clips.
-      batch_size: rows over all processes; fewer if there are fewer clips.
-      start_step: batches that were already consumed.
+    each time. With fewer clips than `batch_size` a batch is all of them.
 
     Raises:
       UserError: the batch does not divide over the processes.
@@ -91,17 +86,11 @@ class Loader:
       reading = clip_lib.train_clip(source, index, self.spec, generator)
       return Row(reading, source.records[index].label, index)
 
-    def instead(number: int, failed: list[int], error) -> Row | None:
-      index = self._instead(source, failed, error)
-      epoch = number // share // steps
-      return None if index is None else view(epoch, index)
+    def instead(number: int, unread: list[int], error) -> Row | None:
+      index = self._instead(source, unread, error)
+      return None if index is None else view(number // share // steps, index)
 
-    return self.rows(
-        row,
-        share,
-        start=start_step,
-        instead=instead if self.on_unread else None,
-    )
+    return self.rows(row, share, start=start_step, instead=instead)
 
   def train_episodes(
       self,
@@ -110,19 +99,10 @@ class Loader:
       per_step: int,
       start_step: int = 0,
   ) -> Batches:
-    """Returns endless batches of distinct episodes.
+    """Returns endless batches of distinct episodes, `per_step` in each.
 
     A batch has the fields of `batch.EPISODES`, with E the share of this
     process. A clip looks different in every episode.
-
-    Args:
-      source: the training clips.
-      episodes: of them, without end.
-      per_step: episodes per optimizer step over all processes.
-      start_step: batches that were already consumed.
-
-    Raises:
-      UserError: the episodes of a step do not divide over the processes.
 
     Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
     Differs: there all processes train on the same episodes.
@@ -135,10 +115,11 @@ class Loader:
       query = slot >= episodes.num_support
       return clip_lib.train_clip(source, clip, self.spec, generator, query)
 
-    return self.episodes(episodes, per_step, reading, start=start_step)
+    return self.episodes(source, episodes, per_step, reading, start=start_step)
 
   def episodes(
       self,
+      source: Source,
       episodes: EpisodeList,
       per_batch: int,
       reading: Callable[[int, int, int], clip_lib.Reading],
@@ -146,11 +127,8 @@ class Loader:
   ) -> Batches:
     """Returns batches of episodes with their pixels.
 
-    Args:
-      episodes: which clips each is made of.
-      per_batch: episodes over all processes.
-      reading: (episode, place in it, clip) -> what to read.
-      **range_of_batches: start and stop of `Rows`.
+    There are `per_batch` over all processes; `reading` says for (episode, place
+    in it, clip) what to read, and the rest where `Rows` start and stop.
     """
     share = self.share(per_batch, 'episodes', 'episodes.per_step')
     size = episodes.clips_per_episode
@@ -159,13 +137,23 @@ class Loader:
     def first(batch: int) -> int:
       return batch * per_batch + self.process_index * share
 
+    def place(number: int) -> tuple[int, int]:
+      number, slot = divmod(number, size)
+      batch, inside = divmod(number, share)
+      return first(batch) + inside, slot
+
     def row(number: int) -> Row:
-      place, slot = divmod(number, size)
-      batch, inside = divmod(place, share)
-      episode = first(batch) + inside
+      episode, slot = place(number)
       if episodes.num and episode >= episodes.num:
         return Row()
       clip = int(clips_of(episode)[slot])
+      return Row(reading(episode, slot, clip), index=clip)
+
+    def instead(number: int, unread: list[int], error) -> Row | None:
+      episode, slot = place(number)
+      clip = self._instead(source, unread, error, clips_of(episode).tolist())
+      if clip is None:
+        return None
       return Row(reading(episode, slot, clip), index=clip)
 
     def finish(batch: int, rows: Batch) -> Batch:
@@ -174,23 +162,15 @@ class Loader:
       video = rows['video'].reshape(*shape, *self.spec.shape)
       return {'video': video} | fields
 
-    rows = self.rows(row, share * size, fields=(), **range_of_batches)
-    return Batches(rows, finish)
+    values = {'fields': (), 'instead': instead} | range_of_batches
+    return Batches(self.rows(row, share * size, **values), finish)
 
-  def rows(self, row: Callable[[int], Row], size: int, **values) -> Rows:
+  def rows(
+      self, row: Callable[[int], Row], size: int, instead, **values
+  ) -> Rows:
     """Returns rows that are read as this loader does; see `Rows`."""
+    values['instead'] = instead if self.on_unread else None
     return Rows(row, size, self.spec, self.workers, self.prefetch, **values)
-
-  def _instead(self, source: Source, failed: list[int], error) -> int | None:
-    """Draws a clip of the same class in place of some, by the seed alone."""
-    record = source.records[failed[0]]
-    generator = randomness.generator(self.seed, 'instead', failed[0])
-    for index in generator.permutation(len(source)).tolist():
-      other = source.records[index]
-      if index not in failed and other.label == record.label:
-        self.on_unread(source.records[failed[-1]].key, str(error), other.key)
-        return index
-    return None
 
   def share(
       self, rows: int, what: str = 'clips', key: str = 'batch_size'
@@ -209,6 +189,16 @@ class Loader:
       )
     return rows // self.process_count
 
+  def _instead(
+      self, source: Source, unread: list[int], error, others=()
+  ) -> int | None:
+    """Finds what stands in for a clip, beside `others`, and says so."""
+    other = source.instead(self.seed, unread[0], {*unread, *others})
+    if other is not None:
+      gone, placed = (source.records[k].key for k in (unread[-1], other))
+      self.on_unread(source.name, gone, str(error), placed)
+    return other
+
 
 class EvalSet:
   """A list to score: its clips in their order, or episodes of them.
@@ -219,7 +209,8 @@ class EvalSet:
     num_clips: clips to score.
     num_views: temporal windows x crops per clip.
     num_batches: batches of all clips.
-    batch_sizes: rows of a batch over all processes, by config key.
+    batch_sizes: of all processes, by config key.
+    skips: whether clips that cannot be read are left out (data.on_broken).
     episodes: which clips each episode is made of; None: the list is scored
       clip by clip.
     from_bank: whether the features of each clip should be computed once, as
@@ -240,11 +231,10 @@ class EvalSet:
     """Reads nothing yet.
 
     Args:
-      loader: how to read.
-      source: the clips to score.
+      loader, source: how to read, and what.
       batch_size: clips per batch over all processes.
-      clips: temporal windows per clip (eval.clips).
-      crops: 1 = centre, 3 = left, centre and right (eval.crops).
+      clips, crops: windows in time per clip; 1 = centre, 3 = left, centre and
+        right of each (eval.clips, eval.crops).
       episodes: of the clips, with an end.
       per_batch: episodes per batch over all processes; 0 = one per process.
       from_bank: see the attribute.
@@ -256,6 +246,7 @@ class EvalSet:
     self.num_clips, self.num_views = len(source), clips * crops
     self.num_batches = -(-self.num_clips * self.num_views // batch_size)
     self.batch_sizes = {'eval.batch_size': batch_size}
+    self.skips = loader.on_unread is not None
     self.episodes, self.from_bank = episodes, from_bank
     self._loader, self._source = loader, source
     self._batch_size, self._views = batch_size, (clips, crops)
@@ -270,7 +261,7 @@ class EvalSet:
 
   def rows(self, start: int = 0) -> Rows:
     """Takes every clip once per view, from a batch on."""
-    loader, size = self._loader, self._batch_size
+    loader, source, size = self._loader, self._source, self._batch_size
     share = loader.share(size)
 
     def row(number: int) -> Row:
@@ -279,41 +270,65 @@ class EvalSet:
       if position >= self.num_clips * self.num_views:
         return Row()
       index, view = divmod(position, self.num_views)
-      label = self._source.records[index].label
+      label = source.records[index].label
       return Row(self._reading(index, view), label, index, view)
 
-    fields = 'label', 'mask', 'index', 'view'
+    def instead(number: int, unread: list[int], error) -> Row:
+      del number
+      loader.on_unread(self.name, source.records[unread[0]].key, str(error), '')
+      return Row()
+
     return loader.rows(
-        row, share, start=start, stop=self.num_batches, fields=fields
+        row,
+        share,
+        instead,
+        start=start,
+        stop=self.num_batches,
+        fields=('label', 'mask', 'index', 'view'),
     )
 
   def batches(self) -> Iterator[Batch]:
-    """Gives every clip once per view.
+    """Gives every clip once per view, with the fields of `Loader.train`.
 
-    A batch has the fields of `Loader.train` and 'view': int32 [b]. The last
-    one is filled up with rows of mask 0.
+    And 'view', int32 [b]. Rows of mask 0 fill up the last batch, and stand for
+    clips left out.
     """
     with Batches(self.rows()) as batches:
       yield from batches
 
   def episode_batches(self) -> Iterator[Batch]:
     """Gives batches of episodes with their pixels; the last is filled up."""
-    count = -(-self.episodes.num // self._per_batch)
-    batches = self._loader.episodes(
+    with self._loader.episodes(
+        self._source,
         self.episodes,
         self._per_batch,
         lambda episode, slot, clip: self._reading(clip),
-        stop=count,
-    )
-    with batches:
+        stop=-(-self.episodes.num // self._per_batch),
+    ) as batches:
       yield from batches
 
-  def examples(self, most: int) -> Iterator[tuple[np.ndarray, str]]:
-    """Gives the middle view of a few clips, spread over the list.
+  def without(self, clips: np.ndarray, unread: set[int]) -> np.ndarray:
+    """Returns the clips of episodes, int32 [E, V], with others for `unread`.
 
-    Yields:
-      (uint8 [T, P, P, 3], class name).
+    Raises:
+      UserError: a class has no other clip that the episode lacks.
     """
+    clips = clips.copy()
+    for drawn in clips if unread else ():
+      taken = unread.union(drawn.tolist())
+      for slot in np.flatnonzero(np.isin(drawn, list(unread))):
+        other = self._source.instead(self._loader.seed, int(drawn[slot]), taken)
+        if other is None:
+          raise UserError(
+              f'{self._source.records[drawn[slot]].key} cannot be read, and no '
+              f'other clip of its class in the {self.name} list is left.'
+          )
+        drawn[slot] = other
+        taken.add(other)
+    return clips
+
+  def examples(self, most: int) -> Iterator[tuple[np.ndarray, str]]:
+    """Yields (uint8 [T, P, P, 3], class name) of clips spread over the list."""
     chosen = np.linspace(0, self.num_clips - 1, min(most, self.num_clips))
     for index in dict.fromkeys(int(i) for i in chosen):
       reading = clip_lib.eval_clip(
@@ -324,13 +339,9 @@ class EvalSet:
       yield pixels, self.class_names[label]
 
   def _reading(self, index: int, view: int = 0) -> clip_lib.Reading:
+    loader = self._loader
     return clip_lib.eval_clip(
-        self._source,
-        index,
-        self._loader.spec,
-        view,
-        *self._views,
-        self._loader.seed,
+        self._source, index, loader.spec, view, *self._views, loader.seed
     )
 
 

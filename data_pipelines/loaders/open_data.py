@@ -12,7 +12,6 @@ from data_pipelines.datasets import others as other_data
 from data_pipelines.datasets.dataset import ROLES
 from data_pipelines.errors import UserError
 from data_pipelines.lists import few_shot
-from data_pipelines.lists.clips import ClipList
 from data_pipelines.loaders import broken_clips
 from data_pipelines.loaders.source import Source
 
@@ -42,50 +41,27 @@ class DataSets:
     """Returns the lists to score: 'val', if there is one, and the tests."""
     return ({'val': self.val} if self.val else {}) | self.tests
 
-  def counts(self) -> str:
-    """Returns '3 classes: 12 train, 6 test clips', and what is left out."""
-    train = {'train': self.train} if self.train else {}
-    lists = train | self.evals()
-    clips = ', '.join(f'{len(x)} {name}' for name, x in lists.items())
-    missing = sum(len(x.clips.missing) for x in lists.values())
-    broken = sum(map(len, self.skipped.values()))
-    gone = [f'{missing} missing'] if missing else []
-    gone += [f'{broken} broken'] if broken else []
-    gone = f' ({", ".join(gone)} left out)' if gone else ''
-    return f'{len(self.class_names)} classes: {clips} clips{gone}'
-
   def write_lists(self, folder: str | os.PathLike):
     """Writes every list in the plain form, and what was left out.
 
-    Args:
-      folder: gets <list>.txt, classes.txt, <list>-classes.txt of lists with
-        other classes, and skipped.txt if need be.
+    The folder gets <list>.txt, classes.txt, <list>-classes.txt of lists with
+    other classes, and skipped.txt if need be.
     """
     folder = pathlib.Path(folder)
-    train = {'train': self.train} if self.train else {}
-    for name, source in (train | self.evals()).items():
+    lists = ({'train': self.train} if self.train else {}) | self.evals()
+    files, lines = {'classes': self.class_names}, []
+    for name, source in lists.items():
       source.clips.write(folder / f'{name}.txt')
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'classes.txt').write_text(
-        ''.join(name + '\n' for name in self.class_names), encoding='utf-8'
-    )
-    for name, source in self.evals().items():
       if source.class_names != self.class_names:
-        (folder / f'{name}-classes.txt').write_text(
-            ''.join(n + '\n' for n in source.class_names), encoding='utf-8'
-        )
-    lines = [
-        f'{name}\t{what}\tnot in the data\n'
-        for name, source in (train | self.evals()).items()
-        for what in source.clips.missing
-    ]
-    lines += [
-        f'{name}\t{record.key}\t{why}\n'
-        for name, pairs in self.skipped.items()
-        for record, why in pairs
-    ]
-    if lines:
-      (folder / 'skipped.txt').write_text(''.join(lines), encoding='utf-8')
+        files[f'{name}-classes'] = source.class_names
+      lines += [f'{name}\t{x}\tnot in the data' for x in source.clips.missing]
+    for name, pairs in self.skipped.items():
+      lines += [f'{name}\t{record.key}\t{why}' for record, why in pairs]
+    files |= {'skipped': lines} if lines else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+      text = ''.join(line + '\n' for line in content)
+      (folder / f'{name}.txt').write_text(text, encoding='utf-8')
 
 
 def open_data(
@@ -133,8 +109,14 @@ def open_data(
         collection.train, data.shots, seed, data.few_shot_short, names
     )
     asked = [train, *asked]
+
+  def examine(store, pairs):
+    # Perhaps only data.others are scored.
+    how = data, cache_dir, workdir
+    return broken_clips.examine(store, pairs, *how) if pairs else ([], {})
+
   own = [(x, collection.own_names.get(x.name, names)) for x in asked]
-  sources, skipped = _examine(collection.store, own, data, cache_dir, workdir)
+  sources, skipped = examine(collection.store, own)
   if not evaluate_only:
     clips = few_shot.without_broken(
         train,
@@ -155,8 +137,7 @@ def open_data(
           f'data.others: there is a list {other.clips.name!r} already.'
       )
     others[other.clips.name] = other.about
-    pair = (other.clips, other.class_names)
-    found = _examine(other.store, [pair], data, cache_dir, workdir)
+    found = examine(other.store, [(other.clips, other.class_names)])
     sources, skipped = sources + found[0], skipped | found[1]
   by_name = {source.name: source for source in sources}
   return DataSets(
@@ -169,27 +150,6 @@ def open_data(
       ),
       skipped=skipped,
   )
-
-
-def _examine(
-    store, lists: list[tuple[ClipList, list[str]]], data, cache_dir, workdir
-) -> tuple[list[Source], broken_clips.Broken]:
-  """Makes sources of lists of one store, each with its class names."""
-  if not lists:
-    # Only data.others are scored.
-    return [], {}
-  asked = [clips for clips, _ in lists]
-  probes = broken_clips.probe_clips(
-      store, asked, cache_dir, data.workers, data.decoder
-  )
-  kept, skipped = broken_clips.take_out(asked, probes, store)
-  names = [own for _, own in lists]
-  broken_clips.check(asked, kept, skipped, data.on_broken, names[0], workdir)
-  sources = []
-  for clips, own in zip(kept, names, strict=True):
-    known = {k: probes[k] for k in map(store.stored, clips.records)}
-    sources.append(Source(clips, own, store, known))
-  return sources, skipped
 
 
 def _describe(

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import sys
+import threading
 from typing import Any
 
 from data_pipelines.errors import UserError
@@ -33,13 +34,7 @@ class Pipeline:
   def __init__(
       self, config: Any, sets: open_data.DataSets, read: Loader, episodic: bool
   ):
-    """Reads nothing yet.
-
-    Args:
-      config: the whole config.
-      sets: its lists.
-      read: how they are read.
-      episodic: whether batches are episodes.
+    """Reads nothing yet; `episodic` says whether batches are episodes.
 
     Raises:
       UserError: lists that the episodes cannot be drawn from, or batches that
@@ -47,6 +42,7 @@ class Pipeline:
     """
     self.class_names, self.description = sets.class_names, sets.description
     self._config, self._sets, self._folder = config, sets, None
+    self._lock = threading.Lock()
     if config.data.on_broken == 'skip':
       read = dataclasses.replace(read, on_unread=self._note)
     self._read = read
@@ -75,16 +71,20 @@ class Pipeline:
         encoding='utf-8',
     )
 
-  def _note(self, clip: str, why: str, other: str):
-    """Counts, says and lists a training clip that another one replaces."""
-    replaced = self.description.setdefault('replaced', {})
-    if clip in replaced:
-      return
-    replaced[clip] = other
-    print(f'note: {other} takes its place: {why}', file=sys.stderr)
+  def _note(self, name: str, clip: str, why: str, other: str):
+    """Counts, says and lists a clip that is replaced or left out, once."""
+    about = self.description['lists'][name]
+    noted = about.setdefault('replaced' if other else 'unread', {})
+    with self._lock:
+      if clip in noted:
+        return
+      noted[clip] = other or why
+    what = f'{other} takes its place' if other else f'left out of {name}'
+    print(f'note: {what}: {why}', file=sys.stderr)
     if self._folder:
+      end = f' Replaced by {other}.' if other else ''
       with open(self._folder / 'lists' / 'skipped.txt', 'a') as file:
-        file.write(f'train\t{clip}\t{why} Replaced by {other}.\n')
+        file.write(f'{name}\t{clip}\t{why}{end}\n')
 
   def _plan_clips(self):
     config, train = self._config, self._config.train
@@ -179,7 +179,6 @@ def open_pipeline(
       config.cache_dir,
       evaluate_only,
   )
-  print(sets.counts(), flush=True)
   read = Loader(
       clips.spec_of(config.data),
       config.seed,

@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Container
 
+from data_pipelines import randomness
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.stores.files import FileTree
 from data_pipelines.stores.tfds import TfdsStore
@@ -65,6 +67,17 @@ class Source:
         self.records[index], self.probe(index), self.store.counts_from
     )
     return first, stop - first
+
+  def instead(
+      self, seed: int, index: int, without: Container[int]
+  ) -> int | None:
+    """Draws a clip of the same class in place of one, if there is another."""
+    order = randomness.generator(seed, 'instead', index)
+    label = self.records[index].label
+    for other in order.permutation(len(self)).tolist():
+      if other not in without and self.records[other].label == label:
+        return other
+    return None
 
 
 def frames_of(

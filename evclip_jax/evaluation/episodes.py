@@ -126,8 +126,8 @@ def _judged(method, params, features, classes, rows) -> dict[str, jax.Array]:
   }
 
 
-def _bank(run: Session, weights, data) -> Arrays:
-  """Returns 'clip' and 'frames' of every clip of a list, [clips, ...]."""
+def _bank(run: Session, weights, data) -> tuple[Arrays, set[int]]:
+  """Returns 'clip' and 'frames' of every clip of a list, and which are not."""
   step = make_feature_step(run.model.method, run.mesh, run.shardings)
   parts = []
   title = f'features {data.name}'
@@ -137,26 +137,35 @@ def _bank(run: Session, weights, data) -> Arrays:
       parts.append(_valid(jax.device_get(rows)))
       bar.update(len(parts[-1]['index']))
   rows = _join(parts)
-  # Every clip came once; back into the order of the list.
-  order = np.argsort(rows['index'])
-  if not np.array_equal(rows['index'][order], np.arange(data.num_clips)):
+  # Back into the order of the list, each clip once.
+  found, order = np.unique(rows['index'], return_index=True)
+  unread = set(range(data.num_clips)) - set(found.tolist())
+  if len(found) != len(rows['index']) or unread and not data.skips:
     raise ValueError(f'not every clip of {data.name} came once.')
-  return {name: rows[name][order] for name in ('clip', 'frames')}
+  bank = {}
+  for name in ('clip', 'frames'):
+    shape = data.num_clips, *rows[name].shape[1:]
+    bank[name] = np.zeros(shape, rows[name].dtype)
+    bank[name][found] = rows[name][order]
+  return bank, unread
 
 
 def _from_bank(run: Session, weights, data) -> Arrays:
   """Scores all episodes from features computed once."""
-  bank = devices.put(run.mesh, _bank(run, weights, data))
+  bank, unread = _bank(run, weights, data)
+  bank = devices.put(run.mesh, bank)
   step = make_bank_step(run.model.method, run.mesh, run.shardings)
   size = run.mesh.shape['data']
   rows = -(-_AT_ONCE // size) * size
   own = rows // jax.process_count()
   first = jax.process_index() * own
-  batches = (
-      data.episodes.batch(begin + first, own)
-      for begin in range(0, data.episodes.num, rows)
-  )
-  return _score(run, weights, data, batches, step, bank)
+
+  def batches():
+    for begin in range(0, data.episodes.num, rows):
+      batch = data.episodes.batch(begin + first, own)
+      yield batch | {'clips': data.without(batch['clips'], unread)}
+
+  return _score(run, weights, data, batches(), step, bank)
 
 
 def _from_pixels(run: Session, weights, data) -> Arrays:

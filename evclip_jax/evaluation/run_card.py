@@ -70,6 +70,7 @@ def evaluate_list(
           'log_probabilities': logs.astype(np.float32),
           'labels': labels,
           'features': scored.features,
+          'index': scored.index,
       },
   }
 

@@ -22,11 +22,13 @@ class Scored:
     log_probabilities: [N, K] float64, of the mean over a clip's views.
     labels: [N].
     features: [N, E] float32, the mean over a clip's views.
+    index: [N], places in the list; some are missing if clips were left out.
   """
 
   log_probabilities: np.ndarray
   labels: np.ndarray
   features: np.ndarray
+  index: np.ndarray
 
 
 def collect(
@@ -36,6 +38,7 @@ def collect(
     num_clips: int,
     num_views: int,
     on_batch: Callable[[int], Any] = lambda rows: None,
+    skips: bool = False,
 ) -> Scored:
   """Averages class probabilities of every clip over its views.
 
@@ -47,10 +50,11 @@ def collect(
     num_clips: clips in the list.
     num_views: views per clip.
     on_batch: called with the number of rows done, for a progress bar.
+    skips: whether the loader may leave out views of clips, and so the clips.
 
   Raises:
     ValueError: if the loader left out or repeated a clip.
-    UserError: scores that are not finite.
+    UserError: scores that are not finite; or no clip is left.
   """
   total, labels = None, np.full(num_clips, -1, np.int64)
   seen = np.zeros(num_clips, np.int64)
@@ -67,13 +71,16 @@ def collect(
     np.add.at(seen, index, 1)
     labels[index] = rows['label'][valid]
     on_batch(int(valid.sum()))
-  if total is None or (seen != num_views).any():
+  index = np.flatnonzero(seen == num_views)
+  if not skips and len(index) < num_clips or (seen > num_views).any():
     raise ValueError(
         f'every clip must come {num_views} times; clips '
         f'{np.flatnonzero(seen != num_views)[:5].tolist()} do not.'
     )
-  logs = np.log(np.maximum(total / num_views, 1e-300))
-  return Scored(logs, labels, features)
+  if not len(index):
+    raise UserError('no clip of the list can be read any more.')
+  logs = np.log(np.maximum(total[index] / num_views, 1e-300))
+  return Scored(logs, labels[index], features[index], index)
 
 
 def score(run: Session, weights: dict[str, jax.Array], data: Any) -> Scored:
@@ -88,6 +95,7 @@ def score(run: Session, weights: dict[str, jax.Array], data: Any) -> Scored:
         data.num_clips,
         data.num_views,
         bar.update,
+        data.skips,
     )
 
 

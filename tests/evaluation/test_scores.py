@@ -76,6 +76,21 @@ def test_a_clip_left_out_is_noticed():
     )
 
 
+def test_a_clip_may_be_left_out_where_that_is_asked_for():
+  def collect(mask):
+    rows = batches([0, 1, 2, 2], mask)
+    mesh = devices.make_mesh(4)
+    return scores.collect(run_step, rows, mesh, 3, 1, skips=True)
+
+  scored = collect([1, 0, 1, 0])
+  assert scored.index.tolist() == scored.labels.tolist() == [0, 2]
+  assert scored.log_probabilities.shape == scored.features.shape == (2, 3)
+  with pytest.raises(UserError, match='no clip'):
+    collect([0, 0, 0, 0])
+  with pytest.raises(ValueError, match='must come 1 times'):
+    collect([1, 1, 1, 1])
+
+
 @pytest.mark.parametrize('value', [np.nan, np.inf])
 def test_scores_that_are_no_numbers_are_no_hits(value):
   with pytest.raises(UserError, match='not finite'):

@@ -366,7 +366,7 @@ def test_a_clip_that_fails_later_is_replaced_by_the_seed(tmp_path, capsys):
   assert indices == again
   keys = [r.key for r in open_data.open_data(
       config.data, 1, 1, cache_dir=config.cache_dir).train.records]  # fmt: skip
-  ((clip, other),) = data.description['replaced'].items()
+  ((clip, other),) = data.description['lists']['train']['replaced'].items()
   assert clip == bad and other != bad and 'YoYo' in other
   assert keys.index(bad) not in indices
   # Three epochs: the other one comes twice in each.
@@ -374,6 +374,70 @@ def test_a_clip_that_fails_later_is_replaced_by_the_seed(tmp_path, capsys):
   listed = (tmp_path / 'run' / 'lists' / 'skipped.txt').read_text()
   assert listed.startswith(f'train\t{bad}\t') and other in listed
   assert capsys.readouterr().err.count(f'{other} takes its place') == 2
+
+
+def open_skipping(tmp_path, **values):
+  """A folder of videos, and a config that leaves out what cannot be read."""
+  root = trees.make_ucf(tmp_path / 'ucf')
+  lists = {
+      f'{role}_list': trees.write_vifi(tmp_path / role, groups)
+      for role, groups in (('train', (4,)), ('test', (1, 2, 3)))
+  }
+  config = schema.base()
+  config.data = trees.data_config(root=str(root), on_broken='skip', **lists)
+  config.batch_size, config.cache_dir = 4, str(tmp_path / 'c')
+  config.eval.crops = 3
+  config.episodes.update(values)
+  return root / 'UCF-101', config
+
+
+def test_a_scored_clip_that_fails_later_is_left_out(tmp_path, capsys):
+  root, config = open_skipping(tmp_path)
+  data = pipeline.open_pipeline(config, evaluate_only=True)
+  data.write(tmp_path / 'run')
+  listed = data.evals['test']
+  gone = trees.clip_key('ApplyEyeMakeup', 2)
+  (root / gone).unlink()
+  whole = joined(list(listed.batches()))
+  kept = whole['mask'] > 0
+  assert listed.skips and set(whole['index'][kept]) == {0, *range(2, 9)}
+  assert not whole['video'][~kept].any()
+  assert list(data.description['lists']['test']['unread']) == [gone]
+  written = (tmp_path / 'run' / 'lists' / 'skipped.txt').read_text()
+  assert written.count('\n') == 1 and written.startswith(f'test\t{gone}\t')
+  assert capsys.readouterr().err.count('left out of test') == 1
+
+
+def test_a_clip_of_episodes_that_fails_later_is_replaced(tmp_path):
+  root, config = open_skipping(
+      tmp_path, way=2, shot=1, test_query=1, test_episodes=6, per_step=2
+  )
+  data = pipeline.open_pipeline(config, evaluate_only=True, episodic=True)
+  listed = data.evals['test']
+  records, gone = listed.episodes.clips.records, 1
+  (root / records[gone].key).unlink()
+  bank = {
+      int(i): v
+      for b in listed.batches()
+      for i, v, m in zip(b['index'], b['video'], b['mask'], strict=True)
+      if m
+  }
+  assert set(bank) == set(range(9)) - {gone}
+  drawn = listed.episodes.batch(0, 6)['clips']
+  clips = listed.without(drawn, {gone})
+  changed = clips != drawn
+  assert changed.any() and (drawn[changed] == gone).all()
+  assert all(len(set(row)) == len(row) for row in clips.tolist())
+  labels = [r.label for r in records]
+  assert [labels[k] for k in clips[changed]] == [labels[gone]] * changed.sum()
+  # From pixels the same clips take its place.
+  videos = joined(list(listed.episode_batches()))['video']
+  for row, video in zip(clips, videos, strict=True):
+    np.testing.assert_array_equal(video, np.stack([bank[k] for k in row]))
+  about = data.description['lists']['test']
+  assert list(about['replaced']) == list(about['unread'])
+  with pytest.raises(UserError, match='no other clip of its class'):
+    listed.without(drawn, set(range(9)))
 
 
 def test_closing_stops_the_threads_at_once(sets):
