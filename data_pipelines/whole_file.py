@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +14,11 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Gives a path to write to, which takes the place of `path` at the end.
 
   If the body raises, `path` stays as it was. The file must lie on the same
-  disk, so its name differs from that of `path` only by a prefix and a suffix.
+  disk, so its name differs from that of `path` only by a prefix and a suffix;
+  each writer has its own, also several of one process.
   """
   path = pathlib.Path(path)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:12]}')
   try:
     yield temporary
     os.replace(temporary, path)
