@@ -12,9 +12,9 @@ from data_pipelines.lists.clips import (
   Item,
   Listing,
   check_disjoint,
+  overlaps,
 )
 from data_pipelines.lists.locate import ClassOf, Store
-from data_pipelines.stores.files import FileTree
 
 # What lists are for; the test lists are one role.
 ROLES = ('train', 'val', 'test')
@@ -190,21 +190,19 @@ def _check_apart(store: Store, lists: dict[str, ClipList], official):
   pairs += [(val, other) for other in tests if val]
   for one, other in pairs:
     check_disjoint(one, other, advice[one.name])
-  if not isinstance(store, FileTree) or not pairs:
+  if not pairs:
     return
   keys = [r.path for clips in lists.values() for r in clips.records]
   first = store.originals(keys)
   for one, other in pairs:
-    mine = {first[r.path]: r.path for r in one.records}
-    shared = [r.path for r in other.records if first[r.path] in mine]
-    shared = [path for path in shared if mine[first[path]] != path]
+    shared = overlaps(one, other, first.__getitem__)
     if not shared:
       continue
     text = (
         f'{len(shared)} of {len(other.records)} clips of the {other.name} list '
         f'({other.origin}) are the same files as clips of the {one.name} list '
-        f'({one.origin}) under other names, such as {shared[0]} and '
-        f'{mine[first[shared[0]]]}.'
+        f'({one.origin}) under other names, such as '
+        f'{shared[0][1].path} and {shared[0][0].path}.'
     )
     if {one.name, other.name} <= set(official):
       print(f'note: {text}')

@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
@@ -220,26 +220,34 @@ def without_repeats(clips: ClipList) -> ClipList:
 
 
 def check_disjoint(train: ClipList, other: ClipList, advice: str):
-  """Raises UserError if a clip of `train` is also in `other`.
-
-  Two pieces of one video overlap if their times or frames do; one by seconds
-  and one by frame numbers cannot be told apart and count as overlapping.
-  """
-  by_path = collections.defaultdict(list)
-  for record in train.records:
-    by_path[record.path].append(record)
-  shared = []
-  for record in other.records:
-    double = next((r for r in by_path[record.path] if _meet(r, record)), None)
-    if double is not None:
-      shared.append((double, record))
-  if shared:
+  """Raises UserError if a clip of `train` is also in `other`."""
+  if shared := overlaps(train, other):
     names = ' and '.join(dict.fromkeys(repr(r.key) for r in shared[0]))
     raise UserError(
         f'{len(shared)} of {len(other.records)} clips of the {other.name} '
         f'list ({other.origin}) are also in the {train.name} list '
         f'({train.origin}), the first is {names}.\n  {advice}'
     )
+
+
+def overlaps(
+    train: ClipList, other: ClipList, video: Callable[[str], str] = str
+) -> list[tuple[ClipRecord, ClipRecord]]:
+  """Returns the clips of `other` that are in `train`, behind these.
+
+  Two pieces of one video overlap if their times or frames do; one by seconds
+  and one by frame numbers cannot be told apart and count as overlapping.
+  `video` tells what stands for all copies of the video at a path.
+  """
+  by_video = collections.defaultdict(list)
+  for record in train.records:
+    by_video[video(record.path)].append(record)
+  return [
+      (double, record)
+      for record in other.records
+      for double in [r for r in by_video[video(record.path)]
+                     if _meet(r, record)][:1]
+  ]  # fmt: skip
 
 
 def _meet(one: ClipRecord, other: ClipRecord) -> bool:

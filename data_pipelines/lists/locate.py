@@ -26,6 +26,9 @@ class Store(Protocol):
   def find_by_name(self, path: str) -> str | None:
     """Returns the same for a path of another machine: its end decides."""
 
+  def originals(self, keys: Sequence[str]) -> dict[str, str]:
+    """Tells copies: key -> the first of the keys that holds the same."""
+
 
 def path_rule(rule: str, key: str = 'data.path_rule') -> Callable[[str], str]:
   r"""Makes a function that rewrites the paths of lists.

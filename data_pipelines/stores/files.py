@@ -14,7 +14,7 @@ from data_pipelines.lists.clips import ClipRecord
 from data_pipelines.video import SUFFIXES, image_folder
 
 # Two videos of fewer bytes may be equal and no copies: there is nothing in it.
-_LEAST_BYTES = 256
+LEAST_BYTES = 256
 # Equal at both ends: only then are files read as a whole.
 _END_BYTES = 2**16
 
@@ -136,48 +136,60 @@ class FileTree:
   def originals(self, keys: Sequence[str]) -> dict[str, str]:
     """Tells copies: key -> the first of the keys that holds the same.
 
-    Links to one file or folder, and files of equal bytes. Files are compared
-    by size, then by both ends, then as a whole.
+    Links to one file or folder; files of equal bytes, and folders of equal
+    images. They are compared by size, then by both ends, then as a whole.
     """
-    out, by_inode, by_size = {}, {}, collections.defaultdict(list)
+    out, by_inode = {}, {}
     for key in dict.fromkeys(keys):
       try:
         found = os.stat(self.media(key))
+        out[key] = by_inode.setdefault((found.st_dev, found.st_ino), key)
       except OSError:
         out[key] = key
-        continue
-      inode = found.st_dev, found.st_ino
-      out[key] = by_inode.setdefault(inode, key)
-      is_file = os.path.isfile(self.media(key))
-      if out[key] == key and is_file and found.st_size >= _LEAST_BYTES:
-        by_size[found.st_size].append(key)
-    for group in by_size.values():
-      for same in _equal(group, self._ends):
-        for equal in _equal(same, self._digest):
-          out |= dict.fromkeys(equal, equal[0])
+    groups = [[key for key in out if out[key] == key]]
+    for look in (self._size, self._ends, self._digest):
+      groups = [same for group in groups for same in _alike(group, look)]
+    for group in groups:
+      out |= dict.fromkeys(group, group[0])
     return {key: out[out[key]] for key in out}
 
+  def _parts(self, key: str) -> list[str]:
+    """The file of a clip, or its images in order."""
+    path = self.media(key)
+    if not os.path.isdir(path):
+      return [path] if os.path.isfile(path) else []
+    names = sorted(os.listdir(path), key=lambda name: (len(name), name))
+    return [os.path.join(path, name) for name in names]
+
+  def _size(self, key: str) -> tuple[int, ...] | None:
+    parts = self._parts(key)
+    sizes = [os.path.getsize(part) for part in parts[:1] + parts[-1:]]
+    large = min(sizes, default=0) >= LEAST_BYTES
+    return (len(parts), *sizes) if large else None
+
   def _ends(self, key: str) -> bytes:
-    with open(self.media(key), 'rb') as file:
-      first = file.read(_END_BYTES)
-      size = os.fstat(file.fileno()).st_size
-      file.seek(max(size - _END_BYTES, 0))
-      return first + file.read(_END_BYTES)
+    parts = self._parts(key)
+    with open(parts[0], 'rb') as first, open(parts[-1], 'rb') as last:
+      last.seek(max(os.path.getsize(parts[-1]) - _END_BYTES, 0))
+      return first.read(_END_BYTES) + last.read()
 
   def _digest(self, key: str) -> bytes:
-    with open(self.media(key), 'rb') as file:
-      return hashlib.file_digest(file, 'sha256').digest()
+    total = hashlib.sha256()
+    for part in self._parts(key):
+      with open(part, 'rb') as file:
+        total.update(hashlib.file_digest(file, 'sha256').digest())
+    return total.digest()
 
   def __str__(self) -> str:
     return str(self.root)
 
 
-def _equal(keys: list[str], look) -> list[list[str]]:
-  """Groups of two or more keys that look the same."""
+def _alike(keys: list[str], look: Callable) -> list[list[str]]:
+  """Groups of two or more keys that look the same; None is like nothing."""
   groups = collections.defaultdict(list)
   for key in keys if len(keys) > 1 else ():
     groups[look(key)].append(key)
-  return [group for group in groups.values() if len(group) > 1]
+  return [g for seen, g in groups.items() if seen is not None and len(g) > 1]
 
 
 def has_any(root: pathlib.Path) -> bool:

@@ -54,6 +54,7 @@ class TfdsStore:
     # Where each clip is: (TFDS split, row).
     self._rows: dict[str, tuple[str, int]] = {}
     self._probes: dict[str, dict[str, Any]] = {}
+    self._hashes: dict[str, str] = {}
     for role, about in stored['lists'].items():
       records = [ClipRecord(**clip['record']) for clip in about['clips']]
       self._lists[role] = ClipList(
@@ -62,6 +63,8 @@ class TfdsStore:
       for row, record in enumerate(records):
         self._rows[record.key] = role, row
         self._probes[record.key] = about['clips'][row]['probe']
+        # Folders that older versions built have none.
+        self._hashes[record.key] = about['clips'][row].get('sha256', '')
     self._paths = {r.path for x in self._lists.values() for r in x.records}
     self.keys = sorted(self._paths)
 
@@ -101,6 +104,11 @@ class TfdsStore:
     """Returns what was found out about the files in building."""
     return {k: Probe.from_dict(self._probes[k]) for k in keys}
 
+  def originals(self, keys: Sequence[str]) -> dict[str, str]:
+    """Tells copies of whole clips by their hashes."""
+    first = {}
+    return {k: first.setdefault(self._hashes.get(k) or k, k) for k in keys}
+
   def official(self, role: str) -> ClipList | None:
     """Returns the official list of a role, as far as its clips are stored.
 
@@ -120,14 +128,19 @@ class TfdsStore:
     return tfds.builder_from_directory(self.folder).as_data_source()
 
 
-def describe(clips: ClipList, probes: Iterable[Probe]) -> dict[str, Any]:
-  """Returns what `metadata.json` says of a list and of each of its clips."""
+def describe(
+    clips: ClipList, stored: Iterable[tuple[Probe, str]]
+) -> dict[str, Any]:
+  """Returns what `metadata.json` says of a list and of each of its clips.
+
+  `stored` are the probes and the SHA-256 of the contents ('' for next to none).
+  """
   return {
       'from': clips.origin,
       'missing': list(clips.missing),
       'clips': [
-          {'record': vars(record), 'probe': probe.to_dict()}
-          for record, probe in zip(clips.records, probes, strict=True)
+          {'record': vars(r), 'probe': probe.to_dict(), 'sha256': digest}
+          for r, (probe, digest) in zip(clips.records, stored, strict=True)
       ],
   }
 

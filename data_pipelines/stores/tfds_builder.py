@@ -6,6 +6,7 @@ are: the bytes of a video file, or those of numbered images.
 """
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from data_pipelines.datasets.description import Description
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders.source import frames_of
 from data_pipelines.stores import tfds as store_lib
-from data_pipelines.stores.files import FileTree
+from data_pipelines.stores.files import LEAST_BYTES, FileTree
 from data_pipelines.video.probes import Probe
 from data_pipelines.video.read import VideoError
 
@@ -89,7 +90,7 @@ def make(
       stored = []
       for place, record in enumerate(clips.records):
         video, images, probe = _contents(store, record, probes[record.path])
-        stored.append(probe)
+        stored.append((probe, _digest((video, *images))))
         example = {
             'video': video,
             'images': images,
@@ -104,6 +105,15 @@ def make(
       self.info.metadata['lists'][clips.name] = about
 
   return Builder
+
+
+def _digest(parts: Sequence[bytes]) -> str:
+  if sum(map(len, parts)) < LEAST_BYTES:
+    return ''
+  total = hashlib.sha256()
+  for part in parts:
+    total.update(hashlib.sha256(part).digest())
+  return total.hexdigest()
 
 
 def _contents(

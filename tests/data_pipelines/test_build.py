@@ -102,6 +102,22 @@ def test_other_lists_choose_among_the_same_clips(root, built, tmp_path):
     open_both(root, built, train_list=str(tmp_path / 'bad.txt'))
 
 
+def test_copies_in_two_lists_are_noticed(root, tmp_path, capsys):
+  copy = tmp_path / 'ucf'
+  shutil.copytree(root, copy)
+  one, other = (copy / 'UCF-101' / trees.clip_key('YoYo', g) for g in (1, 2))
+  one.write_bytes(other.read_bytes())
+  build.build('ucf101', str(copy), str(tmp_path / 'out'), splits=[1])
+  values = {'tfds_dir': str(tmp_path / 'out')}
+  open_data.open_data(trees.data_config(**values), 1, 1)
+  text = '1 of 3 clips of the test list (testlist01.txt) are the same files'
+  # Of official lists it is said, others are refused.
+  assert text in capsys.readouterr().out
+  values['test_list'] = trees.write_vifi(tmp_path / 'test.txt', (1,))
+  with pytest.raises(UserError, match='same files'):
+    open_data.open_data(trees.data_config(**values), 1, 1)
+
+
 def test_clips_of_no_list_are_stored_too(tmp_path):
   root = official_trees.make_hmdb(tmp_path / 'hmdb', real=True)
   build.build('hmdb51', str(root), str(tmp_path / 'out'), splits=[1])

@@ -13,7 +13,7 @@ import pytest
 from data_pipelines import datasets
 from data_pipelines.datasets import base_novel
 from data_pipelines.errors import UserError
-from tests.data_pipelines import kinetics_tree, ssv2_tree, trees
+from tests.data_pipelines import kinetics_tree, pictures, ssv2_tree, trees
 
 SIGNS = ('still', 'turn_+90', 'turn_-90')
 LANGUAGES = ('C', 'C#', 'C++')
@@ -119,6 +119,25 @@ def test_a_file_in_two_lists_under_two_names(tmp_path, how):
   (tmp_path / 'test.txt').write_text('a/1.mp4\nb/twin.mp4\n')
   with pytest.raises(UserError, match=r'same files.*b/twin\.mp4 and a/0\.mp4'):
     read(tmp_path, **lists)
+
+
+def test_copies_of_folders_of_images_are_noticed(tmp_path):
+  for number, name in enumerate(('a/0', 'a/1', 'b/0', 'b/1', 'b/2')):
+    # The last is the first under other names of its images.
+    pattern = 'frame_{:05d}.jpg' if number < 4 else 'img_{:03d}.jpg'
+    side = 48 + 8 * (number % 4)
+    pictures.write(tmp_path / name, 3, pattern, width=side)
+  (tmp_path / 'train.txt').write_text('a/0\nb/0\n')
+  lists = {'train_list': 'train.txt', 'test_list': 'test.txt'}
+  (tmp_path / 'test.txt').write_text('a/1\nb/1\n')
+  read(tmp_path, **lists)
+  (tmp_path / 'test.txt').write_text('a/1\nb/2\n')
+  with pytest.raises(UserError, match=r'same files.*b/2 and a/0'):
+    read(tmp_path, **lists)
+  data = read(tmp_path)
+  for clips in (data.train, data.tests['test']):
+    there = {r.path for r in clips.records}
+    assert ('a/0' in there) == ('b/2' in there)
 
 
 def test_copies_of_a_clip_are_held_out_together(tmp_path):
