@@ -78,12 +78,11 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
         items.append(Item(f'{raw}/{name}', raw, line=number))
   names = {letters(f.name.removesuffix(_suffix(split))) for f in files}
   absent = [name for name in CLASSES if letters(name) not in names]
-  if absent and role == 'train':
+  if absent:
     print(
         f'note: {folder} has {len(files)} of the {len(CLASSES)} files '
-        f'*{_suffix(split)}; the class{"es"[: 2 * (len(absent) > 1)]} '
-        f'{", ".join(absent[:3])}{", ..." * (len(absent) > 3)} will be left '
-        'out.'
+        f'*{_suffix(split)}; nothing of {", ".join(absent[:3])}'
+        f'{", ..." * (len(absent) > 3)} is in the {role} list.'
     )
   title = f'*{_suffix(split)} ({role})'
   return Listing(folder / title, 'official list', tuple(items))

@@ -125,8 +125,7 @@ def _own(path, lines: Lines) -> list[Item]:
       )
     return _plain(path, [x for x in lines if not x[1].startswith('# ')])
   for delimiter in '\t,;':
-    cells = next(csv.reader([first], delimiter=delimiter), [])
-    header = [c.strip().lower() for c in cells]
+    header = [c.strip(' "').lower() for c in first.split(delimiter)]
     if 'path' in header:
       return _table(path, header, lines[1:], delimiter)
   if 2 * sum('\t' in x for _, x in lines) + ('\t' in first) > len(lines):
