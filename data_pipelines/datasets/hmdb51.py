@@ -88,11 +88,6 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
   return Listing(folder / title, 'official list', tuple(items))
 
 
-def _read_classes(folder: pathlib.Path | None) -> Classes:
-  del folder
-  return Classes.of(CLASSES, 'the published order of HMDB51')
-
-
 DESCRIPTION = Description(
     name='hmdb51',
     title='HMDB51',
@@ -119,6 +114,6 @@ DESCRIPTION = Description(
     has_videos=file_tree.has_clips,
     list_files=lambda role, split: (f'*{_suffix(split)}',),
     read_list=_read_list,
-    read_classes=_read_classes,
+    read_classes=lambda _: Classes.of(CLASSES, 'the published order of HMDB51'),
     class_of=class_of,
 )
