@@ -18,6 +18,7 @@ from data_pipelines.loaders import clips as clip_lib
 from data_pipelines.loaders.dataset import Batch, Batches, Row, Rows
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.source import Source
+from data_pipelines.views.view import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Loader:
       of clips that cannot be read; None = they are errors.
   """
 
-  spec: clip_lib.Spec
+  spec: Recipe
   seed: int = 0
   process_index: int = 0
   process_count: int = 1
