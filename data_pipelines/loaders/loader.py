@@ -332,12 +332,17 @@ class EvalSet:
     """Yields (uint8 [T, P, P, 3], class name) of clips spread over the list."""
     chosen = np.linspace(0, self.num_clips - 1, min(most, self.num_clips))
     for index in dict.fromkeys(int(i) for i in chosen):
-      reading = clip_lib.eval_clip(
-          self._source, index, self._loader.spec, seed=self._loader.seed
-      )
-      label = self._source.records[index].label
-      pixels = clip_lib.read(reading, self._loader.workers)
+      pixels, label, _ = self.clip(index)
       yield pixels, self.class_names[label]
+
+  def clip(self, index: int) -> tuple[np.ndarray, int, str]:
+    """Reads the middle view of a clip: (uint8 [T, P, P, 3], label, its key)."""
+    record = self._source.records[index]
+    reading = clip_lib.eval_clip(
+        self._source, index, self._loader.spec, seed=self._loader.seed
+    )
+    pixels = clip_lib.read(reading, self._loader.workers)
+    return pixels, record.label, record.key
 
   def _reading(self, index: int, view: int = 0) -> clip_lib.Reading:
     loader = self._loader
