@@ -123,8 +123,8 @@ class Pipeline:
   def _eval_set(self, source, episodic: bool) -> EvalSet:
     config, own = self._config, self._config.episodes
     size = config.eval.batch_size or config.batch_size
-    if not episodic:
-      views = config.eval.clips, config.eval.crops
+    views = config.eval.clips, config.eval.crops
+    if not episodic and not own.score:
       return EvalSet(self._read, source, size, *views)
     way, shot = own.test_way or own.way, own.test_shot or own.shot
     episodes = self._episodes_of(
@@ -141,9 +141,10 @@ class Pipeline:
         self._read,
         source,
         size,
+        *((1, 1) if episodic else views),
         episodes=episodes,
         per_batch=own.per_step,
-        from_bank=own.bank,
+        from_bank=own.bank or not episodic,
     )
 
   def _episodes_of(self, source, way, shot, query, num=0) -> EpisodeList:

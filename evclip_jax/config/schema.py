@@ -120,6 +120,9 @@ KEYS = {
     'episodes.eval_every_episodes': Key(2_000,
         'How often lists are scored and the state is saved.', 1),
     'episodes.test_episodes': Key(10_000, 'Of each list to score.', 1),
+    'episodes.score': Key(False,
+        'Score lists in episodes by a method that learns from clips, too: the '
+        "best of an episode's classes. compare sets it where rows need it."),
     'episodes.bank': Key(True,
         'Compute the features of each clip to score once.'),
     # ---- protocols: several runs, one result

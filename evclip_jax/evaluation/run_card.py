@@ -146,6 +146,9 @@ def report(
           'trainable': params.count(run.trainable),
           'frozen': params.count(run.frozen),
       },
+      'costs': {
+          'evaluate': run.eval_step.costs() or run.feature_step.costs()
+      },
       'environment': log.environment(),
   }, shown
 
