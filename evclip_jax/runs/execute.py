@@ -127,7 +127,11 @@ def evaluate(
       config, folder, run, data, states, last or 0, metrics_log
   )
   metrics_log.close()
-  # The card of a trained run stays; this one stands beside it.
-  name = 'run_card.json' if 'given' in states else 'evaluate_card.json'
+  # The card of a trained run stays, and that of a run on frames as they are;
+  # this one stands beside it.
+  other = config.data.corrupt != run_folder.load_config(folder).data.corrupt
+  name = 'run_card.json'
+  if other or 'given' not in states:
+    name = 'evaluate_card.json'
   run_card.write(folder, card, shown, name)
   return card

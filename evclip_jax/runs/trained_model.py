@@ -34,16 +34,17 @@ class TrainedModel:
     run: the weights and the compiled functions.
   """
 
-  def __init__(self, workdir: str | os.PathLike):
+  def __init__(self, workdir: str | os.PathLike, corrupt: str = ''):
     """Loads the selected weights of a run.
 
     Args:
       workdir: the run folder.
+      corrupt: makes the frames worse, as data.corrupt; '' = as the run does.
 
     Raises:
       UserError: not a run folder, or nothing trained there yet.
     """
-    self.run = trained_run.load(os.fspath(workdir))
+    self.run = trained_run.load(os.fspath(workdir), corrupt=corrupt)
     self.classes = list(self.run.session.class_names)
     try:
       self.card = folder.load_card(os.fspath(workdir))

@@ -36,13 +36,16 @@ class TrainedRun:
 
 
 def load(
-    workdir: str | os.PathLike, class_names: Sequence[str] | None = None
+    workdir: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    corrupt: str = '',
 ) -> TrainedRun:
   """Builds a run's model and restores its best checkpoint, or its last one.
 
   Args:
     workdir: the run folder; an unfinished run will do.
     class_names: other classes than the run's own.
+    corrupt: in place of data.corrupt, if given.
 
   Raises:
     UserError: not a run folder, nothing trained yet, or weights that are
@@ -58,6 +61,7 @@ def load(
   with config.unlocked():
     # How many devices training had does not matter here.
     config.mesh.data = 0
+    config.data.corrupt = corrupt or config.data.corrupt
   try:
     trained_on = folder.class_names(workdir)
   except UserError:
