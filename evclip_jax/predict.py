@@ -51,7 +51,7 @@ def main(args: list[str]):
   videos = prediction.find_videos(args)
   support = prediction.find_examples(_SUPPORT.value) if _SUPPORT.value else None
   model = trained_model.TrainedModel(_WORKDIR.value, _CORRUPT.value)
-  config = model.run.config
+  config = model.config
   with config.unlocked():
     config.eval.clips = _CLIPS.value or config.eval.clips
     config.eval.crops = int(_CROPS.value) or config.eval.crops

@@ -56,7 +56,7 @@ def read(
     )
   root, train_list = _root(data)
   store = files.FileTree(root)
-  parts = {} if train_list else _parts(root)
+  parts = {} if train_list else _parts(store)
   # A list may give paths such as videos/cooking/a.mp4.
   class_ofs = [_component(1 if parts else 0), _parent]
   listings = locate.locate(
@@ -172,9 +172,9 @@ def _root(data) -> tuple[pathlib.Path, str]:
   return files.check_root(root, _WANTED), train_list
 
 
-def _parts(root: pathlib.Path) -> dict[str, str]:
-  """{'train': folder, ...} if `root` holds splits and nothing else."""
-  folders = files.folders(root)
+def _parts(store: files.FileTree) -> dict[str, str]:
+  """{'train': folder, ...} if only folders of splits hold clips."""
+  folders = sorted({key.split('/')[0] for key in store.keys if '/' in key})
   parts = {
       split: folder
       for split, names in _SPLITS.items()
@@ -213,6 +213,12 @@ def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
           f'used, such as {unused[0]}.'
       )
     there = {item.clip.split('/')[depth] for item in listing.items}
+    inside = part + '/' if part else ''
+    if bare := [k for k in store.keys if _is_bare(k, inside)]:
+      print(
+          f'note: {len(bare)} videos lie in {top} itself, in no folder of a '
+          f'class, and are not used, such as {bare[0]}.'
+      )
     real, empty = {}, []
     for name in files.folders(top):
       if name not in there:
@@ -230,6 +236,10 @@ def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
           f'note: {len(empty)} folders in {top} hold no videos and are no '
           f'classes: {shown}.'
       )
+
+
+def _is_bare(key: str, inside: str) -> bool:
+  return key.startswith(inside) and '/' not in key.removeprefix(inside)
 
 
 def _classes(

@@ -137,6 +137,7 @@ def _official_list(what, data, layout, role, split) -> Listing | None:
   if listing:
     return locate.rewrite(listing, locate.path_rule(data.path_rule))
   if role == 'val':
+    print(f'note: there is no {what.list_title(role, split)} to choose by.')
     return None
   places = ', '.join(p for p in what.list_places if not p.startswith('.'))
   raise UserError(

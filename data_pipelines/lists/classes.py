@@ -135,7 +135,7 @@ def check_distinct(names: Sequence[str], where: str):
   for label, name in enumerate(names):
     if not name:
       continue
-    other = seen.setdefault(clean(name).casefold(), label)
+    other = seen.setdefault(_words(name), label)
     if other != label:
       raise UserError(
           f'{where}: classes {other} ({names[other]!r}) and {label} '

@@ -22,7 +22,7 @@ def execute(
   Args:
     config: without `compare` and `protocol`.
     workdir, mode: see `run.run`.
-    data: what `pipeline.open_pipeline` gave.
+    data: what `pipeline.Pipeline` gave.
 
   Returns:
     The run card.

@@ -6,7 +6,7 @@ from typing import Any
 
 from evclip_jax.evaluation import look
 from evclip_jax.reporting import page, pictures
-from evclip_jax.runs import trained_run
+from evclip_jax.runs.trained_model import TrainedModel
 
 # Clips shown of each test list: enough to see, few enough to mail.
 _PER_LIST = 4
@@ -31,7 +31,7 @@ def write(
   Returns:
     The path.
   """
-  run = trained_run.load(str(variant))
+  run = TrainedModel(variant)
   # One for all lists: it is compiled once.
   looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
   sections = [_list(run, looker, data, x) for x in data.evals.values()]

@@ -83,7 +83,7 @@ def _open(config, **how) -> Any:
   if jax.distributed.is_initialized():
     how['process_index'] = jax.process_index()
     how['process_count'] = jax.process_count()
-  data = pipeline.open_pipeline(config, **how)
+  data = pipeline.Pipeline(config, **how)
   counts = []
   for name, about in data.description['lists'].items():
     left_out = [
