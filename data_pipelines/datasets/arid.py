@@ -19,11 +19,7 @@ CLASSES = (
     + ('Sit', 'Stand', 'Turn', 'Walk', 'Wave')
 )
 # The second split's validation list is called split1_other.txt, without an s.
-_FILES = {
-    'train': ('train',),
-    'val': ('others', 'other'),
-    'test': ('test',),
-}
+_FILES = {'train': ['train'], 'val': ['others', 'other'], 'test': ['test']}
 _GRAMMAR = 'columns with tabs between them, the last two <label> and <path>'
 
 
@@ -40,21 +36,18 @@ def class_of(key: str) -> str:
 def _list_files(role: str, split: int) -> list[str]:
   # Of 'others' and 'other' the second split has the latter.
   words = _FILES[role][:: -1 if split == 2 else 1]
-  name = f'split{split - 1}_{{}}.txt'
-  folders = (f'split_{split - 1}/', '')
-  return [f + name.format(word) for f in folders for word in words]
+  folders = f'split_{split - 1}/', ''
+  return [f'{f}split{split - 1}_{word}.txt' for f in folders for word in words]
 
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
   """An official list, or one cut from it: columns with tabs between them."""
   del lists
-  official = re.fullmatch(r'split\d_\w+\.txt', file.name)
-  if not _cells(head) and not official:
+  if not _cells(head) and not re.fullmatch(r'split\d_\w+\.txt', file.name):
     return None
   items = []
   for number, line in text.lines(file, key):
-    cells = _cells(line)
-    if cells:
+    if cells := _cells(line):
       label, path = cells
       items.append(Item(path.replace('\\', '/'), int(label), line=number))
     elif number > 1:
@@ -72,11 +65,6 @@ def _cells(line: str) -> tuple[str, str] | None:
   if cells[-1].replace('.', '', 1).isdigit():
     return None
   return cells[-2], cells[-1]
-
-
-def _read_classes(folder: pathlib.Path | None) -> Classes:
-  del folder
-  return Classes.of(CLASSES, 'the published order of ARID')
 
 
 DESCRIPTION = Description(
@@ -101,7 +89,7 @@ DESCRIPTION = Description(
         '../list_cvt',
     ),  # fmt: skip
     list_files=_list_files,
-    read_classes=_read_classes,
+    read_classes=lambda _: Classes.of(CLASSES, 'the published order of ARID'),
     class_of=class_of,
     parse=_parse,
 )

@@ -20,10 +20,6 @@ from data_pipelines.stores import files
 _FEW = 50
 
 
-def _no_grammar(file, head, key, lists) -> Listing | None:
-  del file, head, key, lists
-
-
 @dataclasses.dataclass(frozen=True)
 class Description:
   """A data set that describes itself.
@@ -74,10 +70,10 @@ class Description:
   list_places: tuple[str, ...]
   list_files: Callable[[str, int], Sequence[str]]
   read_classes: Callable[[pathlib.Path | None], Classes | None]
-  class_of: Callable[[str], str]
+  class_of: Callable[[str], str] = lambda key: ''
   parse: Callable[
       [pathlib.Path, str, str, pathlib.Path | None], Listing | None
-  ] = _no_grammar
+  ] = lambda file, head, key, lists: None
   read_list: Callable[[pathlib.Path, str, int], Listing | None] | None = None
   first_number: int = 0
   class_files: tuple[str, ...] = ()
@@ -97,7 +93,7 @@ class Description:
 
   def list_title(self, role: str, split: int) -> str:
     """Returns what an official list is called, for messages."""
-    return pathlib.PurePosixPath(self.list_files(role, split)[0]).name
+    return self.list_files(role, split)[0].rsplit('/', 1)[-1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +114,7 @@ def find_layout(
 ) -> Layout:
   """Finds the videos and lists below a folder, or in a folder below it.
 
-  Args:
-    what: the data set.
-    root: data.root.
-    path_rule: data.path_rule; with a rule, clips that lie in no usual place
-      are named from `root` on.
+  With a `path_rule`, clips in no usual place are named from `root` on.
 
   Raises:
     UserError: no folder, or no videos where they usually lie.
@@ -175,12 +167,9 @@ def _first(base: pathlib.Path, places, fits) -> pathlib.Path | None:
 def check_split(what: Description, split: int):
   """Raises UserError if a data set has no such official split."""
   if split not in what.splits:
-    known = [str(s) for s in what.splits]
-    known = ' and '.join(filter(None, [', '.join(known[:-1]), known[-1]]))
-    raise UserError(
-        f'split={split}: {what.title} has the '
-        f'split{"s" if len(what.splits) > 1 else ""} {known}.'
-    )
+    *most, last = map(str, what.splits)
+    known = f'splits {", ".join(most)} and {last}' if most else f'split {last}'
+    raise UserError(f'split={split}: {what.title} has the {known}.')
 
 
 def open_list(
@@ -188,14 +177,7 @@ def open_list(
 ) -> Listing:
   """Reads a list of the config, in the data set's own grammar or any other.
 
-  Args:
-    what: the data set.
-    file: the list, relative to the current folder or to `root`.
-    key: the config key that named it.
-    root: data.root.
-
-  Raises:
-    UserError: as `grammars.read`.
+  Arguments and errors are those of `grammars.read`.
   """
   path = text_files.find(file, root)
   return _open(what, path, key, find_lists(what, root))
@@ -222,15 +204,8 @@ def official_listing(
     names = (lists / name for name in what.list_files(role, split))
     file = next((name for name in names if name.is_file()), None)
     listing = file and _open(what, file, key, lists)
-  if listing is None:
-    return None
-  return dataclasses.replace(
-      listing,
-      key=key,
-      role=role,
-      first_number=what.first_number,
-      official=True,
-  )
+  values = {'key': key, 'role': role, 'first_number': what.first_number}
+  return listing and dataclasses.replace(listing, **values, official=True)
 
 
 def list_key(role: str) -> str:

@@ -7,7 +7,6 @@ Differs: class numbers in `cls_label_index.csv` may begin with 0 or with 1.
 
 import csv
 import pathlib
-from collections.abc import Callable
 
 from data_pipelines.datasets.description import Description
 from data_pipelines.errors import UserError
@@ -35,31 +34,12 @@ _CLASS_FILES = {
 _CLASSES = 106
 
 
-def _class_of(key: str) -> str:
-  # Folders are sessions.
-  del key
-  return ''
-
-
 def _read_classes(folder: pathlib.Path | None) -> Classes | None:
   """The names by number; see `Differs`."""
-  for place, grammar in _CLASS_FILES.items() if folder else ():
-    if (folder / place).is_file():
-      return _table(folder / place, *grammar)
-  return None
-
-
-def _table(
-    file: pathlib.Path,
-    parse: Callable[[str], tuple[str, str]],
-    wanted: str,
-) -> Classes:
-  """The classes of one file.
-
-  Raises:
-    UserError: numbers that repeat, or that have gaps and may count from 0 as
-      well as from 1.
-  """
+  places = [p for p in _CLASS_FILES if folder and (folder / p).is_file()]
+  if not places:
+    return None
+  (parse, wanted), file = _CLASS_FILES[places[0]], folder / places[0]
   names = {}
   for number, line in text.lines(file):
     label, name = parse(line)
@@ -109,7 +89,6 @@ DESCRIPTION = Description(
     ),  # fmt: skip
     list_files=lambda role, split: (f'{role}_split{split}.txt',),
     read_classes=_read_classes,
-    class_of=_class_of,
     first_number=1,
     class_files=tuple(_CLASS_FILES),
 )

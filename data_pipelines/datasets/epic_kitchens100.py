@@ -135,7 +135,6 @@ def describe(kind: str) -> Description:
       list_places=(*places, *lists, '../annotations'),
       list_files=lambda role, split: (_FILES[role],),
       read_classes=functools.partial(_read_classes, kind),
-      class_of=lambda key: '',
       parse=functools.partial(_parse, kind),
       has_videos=_has_videos,
       open_store=Videos,
@@ -170,11 +169,10 @@ def _with_times(item: Item) -> Item:
   rate = _RATES.get(len(name.partition('_')[2]))
   if not rate or name.endswith(_SUFFIXES) or item.first is None:
     return item
-  if item.stop is None or item.start is not None or item.end is not None:
+  if item.stop is None or (item.start, item.end) != (None, None):
     return item
-  return dataclasses.replace(
-      item, start=(item.first + 1) / rate, end=item.stop / rate
-  )
+  times = (item.first + 1) / rate, item.stop / rate
+  return dataclasses.replace(item, start=times[0], end=times[1])
 
 
 def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
@@ -182,20 +180,13 @@ def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
   label = _labeller(kind, lists, file, key)
   items = []
   for line, row in text.rows(file, _COLUMNS):
-    pair = _pair_of(file, line, row)
+    name = label(file, line, _pair_of(file, line, row))
+    path = f'{row["participant_id"]}/rgb_frames/{row["video_id"]}'
     try:
-      items.append(
-          Item(
-              f'{row["participant_id"]}/rgb_frames/{row["video_id"]}',
-              label(file, line, pair),
-              _seconds(row['start_timestamp']),
-              _seconds(row['stop_timestamp']),
-              line,
-              # Frame 0 is image 1 (`Videos`); the last image is included.
-              max(int(row['start_frame']) - 1, 0),
-              int(row['stop_frame']),
-          )
-      )
+      times = map(_seconds, (row['start_timestamp'], row['stop_timestamp']))
+      # Frame 0 is image 1 (`Videos`); the last image is included.
+      first, stop = max(int(row['start_frame']) - 1, 0), int(row['stop_frame'])
+      items.append(Item(path, name, *times, line, first, stop))
     except (ValueError, AttributeError) as e:
       raise UserError(
           f'{file}, line {line}: wanted the columns of {_FILES["train"]} '
@@ -219,20 +210,10 @@ def _read_classes(kind: str, folder: pathlib.Path | None) -> Classes | None:
   """Reads classes by number under their official names, the column `key`."""
   if folder is None:
     return None
-  if kind != 'action':
-    names = _names(folder, kind)
-    return Classes.of(names, _class_files(kind)[0]) if names else None
-  verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
-  names = [
-      _action(verbs, nouns, file, line, pair)
-      for pair, (file, line) in _actions(folder).items()
-      if verbs and nouns
-  ]
-  if not names:
-    return None
-  return Classes.of(
-      names, 'the pairs of verb and noun in the official lists, by number'
-  )
+  names, origin = _names(folder, kind), _class_files(kind)[0]
+  if kind == 'action':
+    origin = 'the pairs of verb and noun in the official lists, by number'
+  return Classes.of(names, origin) if names else None
 
 
 def _pair_of(
@@ -245,8 +226,7 @@ def _pair_of(
         f'{file}, line {line}: wanted numbers from 0 as {" and ".join(_PAIR)}, '
         f'found {" and ".join(map(repr, cells))}.'
     )
-  verb, noun = map(int, cells)
-  return verb, noun
+  return tuple(map(int, cells))
 
 
 def _labeller(
@@ -259,10 +239,8 @@ def _labeller(
   """
   if kind != 'action':
     return lambda file, line, pair: pair[KINDS.index(kind)]
-  for folder in (official, file.parent):
-    verbs, nouns = (
-        _names(folder, k) if folder else [] for k in ('verb', 'noun')
-    )
+  for folder in filter(None, (official, file.parent)):
+    verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
     if verbs and nouns:
       return lambda *where: _action(verbs, nouns, *where)
   raise UserError(
@@ -273,6 +251,7 @@ def _labeller(
 
 
 def _action(verbs, nouns, file, line, pair) -> str:
+  """The name of a pair."""
   verb, noun = pair
   if verb >= len(verbs) or noun >= len(nouns):
     raise UserError(
@@ -283,7 +262,12 @@ def _action(verbs, nouns, file, line, pair) -> str:
 
 
 def _names(folder: pathlib.Path, kind: str) -> list[str]:
-  (file,) = (folder / name for name in _class_files(kind))
+  """The names of a kind by number; [] if files of them are not there."""
+  if kind == 'action':
+    parts = _names(folder, 'verb'), _names(folder, 'noun')
+    pairs = _actions(folder).items() if all(parts) else ()
+    return [_action(*parts, *where, pair) for pair, where in pairs]
+  file = folder / _class_files(kind)[0]
   if not file.is_file():
     return []
   found = []

@@ -77,21 +77,14 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
       if flag == _FLAGS[role]:
         items.append(Item(f'{raw}/{name}', raw, line=number))
   names = {letters(f.name.removesuffix(_suffix(split))) for f in files}
-  absent = [name for name in CLASSES if letters(name) not in names]
-  if absent and role == 'train':
+  if absent := [name for name in CLASSES if letters(name) not in names]:
     print(
         f'note: {folder} has {len(files)} of the {len(CLASSES)} files '
-        f'*{_suffix(split)}; the class{"es"[: 2 * (len(absent) > 1)]} '
-        f'{", ".join(absent[:3])}{", ..." * (len(absent) > 3)} will be left '
-        'out.'
+        f'*{_suffix(split)}; nothing of {", ".join(absent[:3])}'
+        f'{", ..." * (len(absent) > 3)} is in the {role} list.'
     )
   title = f'*{_suffix(split)} ({role})'
   return Listing(folder / title, 'official list', tuple(items))
-
-
-def _read_classes(folder: pathlib.Path | None) -> Classes:
-  del folder
-  return Classes.of(CLASSES, 'the published order of HMDB51')
 
 
 DESCRIPTION = Description(
@@ -120,6 +113,6 @@ DESCRIPTION = Description(
     has_videos=file_tree.has_clips,
     list_files=lambda role, split: (f'*{_suffix(split)}',),
     read_list=_read_list,
-    read_classes=_read_classes,
+    read_classes=lambda _: Classes.of(CLASSES, 'the published order of HMDB51'),
     class_of=class_of,
 )

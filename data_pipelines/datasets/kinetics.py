@@ -1,4 +1,4 @@
-"""Kinetics-400, -600 and -100: ten seconds of YouTube videos, by action.
+"""Kinetics-400, -600, -700 and -100: ten seconds of YouTube videos, by action.
 
 Which of them it is, the lists in the folder say. Clips that have vanished from
 YouTube are normal here: see data.on_missing.
@@ -23,14 +23,15 @@ from data_pipelines.stores import files
 from data_pipelines.video import SUFFIXES, image_folder
 
 _HOMEPAGE = 'https://github.com/cvdfoundation/kinetics-dataset'
+_KINDS = 400, 600, 700
 _WORDS = {'train': ('train',), 'test': ('val', 'validate', 'validation')}
 _FORMS = (
     '{}.csv',
-    *(f'kinetics{mark}{n}_{{}}.csv' for n in (400, 600) for mark in '_-'),
+    *(f'kinetics{mark}{n}_{{}}.csv' for n in _KINDS for mark in ('_', '-', '')),
     '{}.txt',
 )
 _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
-_CLASS_FILES = ('kinetics_400_labels.csv', 'kinetics_600_labels.csv')
+_CLASS_FILES = tuple(f'kinetics_{n}_labels.csv' for n in _KINDS)
 _ID = 11
 # A folder of images is called as its clip.
 _FRAMES = re.compile(r'[\w-]{11}(_\d+_\d+)?')
@@ -179,6 +180,10 @@ def _read_classes(folder: pathlib.Path | None) -> Classes | None:
   return Classes.of(sorted(names), 'the names in the lists, sorted')
 
 
+def _places(*forms: str) -> list[str]:
+  return [form.format(n) for form in forms for n in _KINDS]
+
+
 DESCRIPTION = Description(
     name='kinetics',
     title='Kinetics',
@@ -192,15 +197,15 @@ DESCRIPTION = Description(
     splits=(1,),
     roles=('train', 'test'),
     video_places=(
-        '.', 'k400', 'k600', 'kinetics400', 'kinetics600',
-        'kinetics-dataset/k400', 'kinetics-dataset/k600', 'frames',
-        'rawframes',
-    ),  # fmt: skip
+        '.',
+        *_places('k{}', 'kinetics{}', 'kinetics-dataset/k{}'),
+        *('frames', 'rawframes'),
+    ),
     list_places=(
-        'annotations', '.', 'k400/annotations', 'k600/annotations',
-        'kinetics400', 'kinetics600', 'kinetics-dataset/k400/annotations',
-        'kinetics-dataset/k600/annotations', '../annotations',
-    ),  # fmt: skip
+        *('annotations', '.', *_places('k{}/annotations', 'kinetics{}')),
+        *_places('kinetics-dataset/k{}/annotations'),
+        '../annotations',
+    ),
     list_files=_list_files,
     read_classes=_read_classes,
     class_of=class_of,

@@ -78,21 +78,15 @@ def _read_classes(folder: pathlib.Path | None) -> Classes | None:
   file = next((place for place in places if place.is_file()), None)
   if file is None:
     return None
-  numbers = _json(file)
+  numbers, wanted = _json(file), f'{file}: wanted classes with numbers from 0'
   try:
     names = {int(number): template(n) for n, number in numbers.items()}
   except (AttributeError, TypeError, ValueError) as e:
-    raise UserError(
-        f'{file}: wanted classes with numbers from 0 '
-        f'({type(e).__name__}: {e}).'
-    ) from e
+    raise UserError(f'{wanted} ({type(e).__name__}: {e}).') from e
   if not names or min(names) < 0 or len(names) < len(numbers):
-    raise UserError(
-        f'{file}: wanted classes with numbers from 0, each of them once.'
-    )
+    raise UserError(f'{wanted}, each of them once.')
   # A file cut to some classes keeps their numbers.
-  raw = classes.with_gaps(names, 0)
-  return Classes.of(raw, file.name)
+  return Classes.of(classes.with_gaps(names, 0), file.name)
 
 
 def _json(file: pathlib.Path):
@@ -122,7 +116,6 @@ DESCRIPTION = Description(
     list_places=('labels', 'annotations', '.', '../labels', '../annotations'),
     list_files=lambda role, split: _FILES[role],
     read_classes=_read_classes,
-    class_of=lambda key: '',
     parse=_parse,
     has_videos=_has_videos,
     class_files=_LABELS,

@@ -1,6 +1,5 @@
 """Reads class names from files: one list of names, or one for each list."""
 
-import csv
 import json
 import pathlib
 import re
@@ -12,16 +11,21 @@ from data_pipelines.lists.classes import check_distinct, with_gaps
 _PUBLISHED = pathlib.Path(__file__).with_name('clip_fsar_classes.json')
 _PREFIX = 'clip_fsar/'
 _KEY = 'data.class_names'
-# <number>, <name>; pandas writes numbers with a gap as 0.0, 1.0.
-_NUMBERED = re.compile(r'([0-9]+)(?:\.0+)?\s*[,;\t]\s*(\S.*)')
+# <number>, <name> or 1. <name>; pandas writes numbers with a gap as 0.0, 1.0.
+_NUMBERED = re.compile(
+    r'"?([0-9]+)(?:\.0+)?"?(?:\s*[,;\t:|]|[.)]|\s+-(?=\s))\s*(\S.*)'
+)
+_WORDS = re.compile(r'([0-9]+)\s+(\S.*)')
+# <name>, <number>
+_TURNED = re.compile(r'(\S.*?)\s*[,;\t:|]\s*"?([0-9]+)(?:\.0+)?"?')
 
 
 def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
-  """Reads names in label order, from one of three forms of file.
+  """Reads names in label order, from one of four forms of file.
 
   One name per line; or lines `id,name` with ids from 0 (or from 1), perhaps
-  below a header (the ViFi-CLIP label files); or `<1-based id> <name>` (the
-  classInd.txt of UCF-101).
+  below a header (the ViFi-CLIP label files); the same turned, `name,id`; or
+  `<1-based id> <name>` (the classInd.txt of UCF-101).
 
   Args:
     path: the file (data.class_names).
@@ -33,37 +37,43 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
       class twice.
   """
   path = pathlib.Path(path).expanduser()
-  lines = [line.strip() for _, line in text.lines(path, _KEY)]
-  matches = [_NUMBERED.fullmatch(line) for line in lines]
-  header = bool(lines) and re.fullmatch(r'id\s*,\s*name', lines[0].lower())
-  if header or len(lines) > 1 and all(matches[1:]):
-    rows = lines if all(matches) else lines[1:]
-    names = _by_id(path, [_cells(row) for row in rows], 0, gaps)
-  elif lines and all(re.fullmatch(r'\d+\s+\S.*', line) for line in lines):
-    pairs = [line.split(None, 1) for line in lines]
-    names = _by_id(path, pairs, 1, gaps)
-  else:
-    names = lines
+  names = [line.strip() for _, line in text.lines(path, _KEY)]
+  header = bool(names) and re.fullmatch(r'id\s*,\s*name', names[0].lower())
+  for form in (_NUMBERED, _TURNED, _WORDS):
+    found = [form.fullmatch(line) for line in names]
+    headed = form is not _WORDS and len(found) > 1 and all(found[1:])
+    if not (found and all(found) or headed or header):
+      continue
+    rows = names if all(found) else names[1:]
+    pairs = [_pair(form, row) for row in rows]
+    names = _by_id(path, pairs, int(form is _WORDS), gaps)
+    break
   if not names:
     raise UserError(f'{path} has no class names: write one per line.')
   check_distinct(names, str(path))
   return names
 
 
-def _cells(line: str) -> tuple[str, str]:
-  found = _NUMBERED.fullmatch(line)
+def _pair(form: re.Pattern, line: str) -> tuple[str, str]:
+  """(number, name) of a line."""
+  found = form.fullmatch(line)
   if not found:
     return line, ''
-  delimiter = line[len(found[1]) :].lstrip('.0 ')[:1]
-  row = next(csv.reader([line], delimiter=delimiter))
-  return found[1], delimiter.join(row[1:])
+  number, name = found.groups()
+  if form is _TURNED:
+    number, name = name, number
+  # A cell in quotes, and columns after it, as they are.
+  quoted = re.match(r'"((?:[^"]|"")*)"', name)
+  if quoted:
+    name = quoted[1].replace('""', '"') + name[quoted.end() :]
+  return number, name
 
 
 def _by_id(path, pairs, usual: int, gaps: bool) -> list[str]:
   """Names by ids from 0 or from 1 on, whichever is there, else from `usual`."""
   names = {}
   for raw, name in pairs:
-    if not raw.strip().isdecimal() or int(raw) in names or not name.strip():
+    if not raw.isdecimal() or int(raw) in names or not name.strip():
       raise UserError(
           f'{path}: the line {raw},{name} must hold a new number and a name.'
       )

@@ -135,7 +135,7 @@ def check_distinct(names: Sequence[str], where: str):
   for label, name in enumerate(names):
     if not name:
       continue
-    other = seen.setdefault(clean(name).casefold(), label)
+    other = seen.setdefault(_words(name), label)
     if other != label:
       raise UserError(
           f'{where}: classes {other} ({names[other]!r}) and {label} '
@@ -195,14 +195,8 @@ def compact(
   new = {old: k for k, old in enumerate(sorted(used))}
   names = [classes.shown[old] or f'class {old}' for old in new]
   check_distinct(names, classes.origin)
-
-  def renumber(clips):
-    return clips.replace(
-        dataclasses.replace(r, label=new[r.label]) for r in clips.records
-    )
-
-  train = renumber(train) if train else None
-  return names, train, [renumber(c) for c in others]
+  train = train.numbered(new) if train else None
+  return names, train, [clips.numbered(new) for clips in others]
 
 
 def own(classes: Classes, clips: ClipList) -> ClipList:

@@ -18,6 +18,7 @@ by the last parts of their paths.
 
 import collections
 import csv
+import dataclasses
 import math
 import pathlib
 import re
@@ -35,15 +36,17 @@ _PLAIN = (
 _COLUMNS = ('path', 'label', 'start', 'end')
 _NUMBER = re.compile(r'([0-9]+)(?:\.0+)?')
 _PIECE = re.compile(r'frames (\d*):(\d*)')
-_FRAMES = re.compile(r'\s*(.*\S)\s+(\d+)\s+(\d+)\s*')
+_FRAMES = re.compile(r'\s*(.*\S)\s+0*[1-9]\d*\s+(\d+)\s*')
+_FRAMES_WANTED = 'a folder of frames, their number and a label, as elsewhere'
 _EPISODE = re.compile(
-    r'(train|val|test)(\d+)(?://(?P<path>.*\S)|/(?P<id>[^/.\s]+))'
+    r'\s*(train|val|test)(\d+)(?://(?P<path>.*\S)|/(?P<id>[^/.\s]+))\s*'
 )
 # OP01-R01-PastaSalad-66680-68130-F001597-F001640 <action> <verb> <nouns>
 # Cut to two columns, it is told from a list of others by the lack of a suffix.
 _EGTEA = re.compile(
     r'\s*(\S+-F\d+-F\d+)((?:\.\w+)?(?:\s+\d+){3,}|(?:\s+\d+){1,2})\s*'
 )
+_EGTEA_LINE = re.compile(r'\s*(\S+)\s+(\d+)(?:\s+\d+)*\s*')
 
 
 def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
@@ -82,15 +85,19 @@ def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
         'file.'
     )
   lines = text.numbered(decoded)
-  if lines and _is_episode_list(lines):
+  # No other list has names without a suffix in folders such as train0.
+  if lines and 2 * _matches(lines, _EPISODE) >= len(lines):
     split, items = _episode_list(path, lines)
     return listing(path, key, items, split=split, by_name=True)
-  if _most(lines, _EGTEA):
-    items = _egtea_list(path, lines)
+  if 2 * _matches(lines, _EGTEA) > len(lines):
+    wanted = '<clip> <action number> <verb> <nouns>'
+    items = _matched(path, lines, _EGTEA_LINE, wanted, _egtea_item)
     return listing(path, key, items, by_name=True, first_number=1)
   # The plain form, with times in whole seconds, has tabs.
-  if _most([x for x in lines if '\t' not in x[1]], _FRAMES, len(lines)):
-    return listing(path, key, _frame_list(path, lines), by_name=True)
+  spaced = [x for x in lines if '\t' not in x[1]]
+  if 2 * _matches(spaced, _FRAMES) > len(lines):
+    items = _matched(path, lines, _FRAMES, _FRAMES_WANTED, _frame_item)
+    return listing(path, key, items, by_name=True)
   items = _own(path, lines) if lines else []
   head = [line.strip() for _, line in lines if line.startswith('# ')]
   return listing(
@@ -110,9 +117,8 @@ def listing(file: pathlib.Path, key: str, items, **values) -> Listing:
   return Listing(file, key, tuple(items), **values)
 
 
-def _most(lines: Lines, pattern: re.Pattern, total: int = 0) -> bool:
-  found = sum(pattern.fullmatch(line) is not None for _, line in lines)
-  return 2 * found > (total or len(lines))
+def _matches(lines: Lines, pattern: re.Pattern) -> int:
+  return sum(pattern.fullmatch(line) is not None for _, line in lines)
 
 
 def _own(path, lines: Lines) -> list[Item]:
@@ -125,8 +131,7 @@ def _own(path, lines: Lines) -> list[Item]:
       )
     return _plain(path, [x for x in lines if not x[1].startswith('# ')])
   for delimiter in '\t,;':
-    cells = next(csv.reader([first], delimiter=delimiter), [])
-    header = [c.strip().lower() for c in cells]
+    header = [c.strip(' "').lower() for c in first.split(delimiter)]
     if 'path' in header:
       return _table(path, header, lines[1:], delimiter)
   if 2 * sum('\t' in x for _, x in lines) + ('\t' in first) > len(lines):
@@ -137,29 +142,21 @@ def _own(path, lines: Lines) -> list[Item]:
 def _plain(path, lines: Lines) -> list[Item]:
   items = []
   for number, line in lines:
-    fields = [f.strip() for f in line.split('\t')]
-    frames = _PIECE.fullmatch(fields[2]) if len(fields) == 3 else None
-    label = _NUMBER.fullmatch(fields[1]) if len(fields) > 1 else None
-    if not label or not fields[0] or len(fields) not in (2, 4) and not frames:
+    name, *fields = [f.strip() for f in line.split('\t')]
+    frames = _PIECE.fullmatch(fields[1]) if len(fields) == 2 else None
+    label = _NUMBER.fullmatch(fields[0]) if fields else None
+    if not label or not name or len(fields) not in (1, 3) and not frames:
       raise text.wrong(path, number, _PLAIN, line)
+    times = fields[1:] if fields[2:] else ('', '')
+    item = _item(path, number, name, int(label[1]), *times)
     if frames:
-      items.append(_piece(path, number, fields, int(label[1]), frames))
-      continue
-    start, end = fields[2:] or ('', '')
-    items.append(_item(path, number, fields[0], int(label[1]), start, end))
+      first, stop = (int(end) if end else None for end in frames.groups())
+      if first is stop is None or stop is not None and stop <= (first or 0):
+        wanted = 'frames FIRST:STOP with STOP greater than FIRST'
+        raise text.wrong(path, number, wanted, fields[1])
+      item = dataclasses.replace(item, first=first, stop=stop)
+    items.append(item)
   return items
-
-
-def _piece(path, number, fields, label, frames) -> Item:
-  first, stop = (int(end) if end else None for end in frames.groups())
-  none = first is None and stop is None
-  if none or stop is not None and stop <= (first or 0):
-    raise UserError(
-        f'{path}, line {number}: wanted frames FIRST:STOP with STOP greater '
-        f'than FIRST, found {fields[2]!r}.'
-    )
-  name = fields[0].replace('\\', '/')
-  return Item(name, label, line=number, first=first, stop=stop)
 
 
 def _table(path, header, lines: Lines, delimiter) -> list[Item]:
@@ -185,21 +182,15 @@ def _table(path, header, lines: Lines, delimiter) -> list[Item]:
     found.append((number, cell))
   # Columns of numbers with a gap become 0.0, 1.0 in pandas; and a class may be
   # called 1.0 beside one called 1.5.
-  labels = [_NUMBER.fullmatch(cell['label']) for _, cell in found]
-  floats = all(labels)
-  return [
-      _item(
-          path,
-          number,
-          cell['path'],
-          int(label[1])
-          if label and (floats or label[0] == label[1])
-          else cell['label'],
-          cell.get('start', ''),
-          cell.get('end', ''),
-      )
-      for (number, cell), label in zip(found, labels, strict=True)
-  ]
+  floats = all(_NUMBER.fullmatch(cell['label']) for _, cell in found)
+  items = []
+  for number, cell in found:
+    label = _NUMBER.fullmatch(cell['label'])
+    if label and (floats or label[0] == label[1]):
+      cell['label'] = int(label[1])
+    times = cell.get('start', ''), cell.get('end', '')
+    items.append(_item(path, number, cell['path'], cell['label'], *times))
+  return items
 
 
 def _words(path, lines: Lines) -> list[Item]:
@@ -209,12 +200,10 @@ def _words(path, lines: Lines) -> list[Item]:
   for number, line in lines:
     match = re.fullmatch(rf'\s*(.*\S)\s+{ending}\s*', line)
     name, label = match.groups() if match else (line.strip(), None)
-    if label is not None and int(label) < 0:
-      raise UserError(
-          f'{path}, line {number}: the label {label} is negative.'
-      )
     label = None if label is None else int(label)
-    items.append(_item(path, number, name, label, '', ''))
+    if label is not None and label < 0:
+      raise UserError(f'{path}, line {number}: the label {label} is negative.')
+    items.append(_item(path, number, name, label))
   # Most lines decide; of two, the first.
   numbers = [i.label is not None for i in items]
   labelled = 2 * sum(numbers) + numbers[0] > len(items)
@@ -232,7 +221,7 @@ def _words(path, lines: Lines) -> list[Item]:
   return items
 
 
-def _item(path, number, name, label, start, end) -> Item:
+def _item(path, number, name, label, start='', end='') -> Item:
   times = []
   for what, cell in (('start', start), ('end', end)):
     try:
@@ -254,41 +243,29 @@ def _item(path, number, name, label, start, end) -> Item:
   return Item(name.replace('\\', '/'), label, begin, stop, number)
 
 
-def _frame_list(path, lines: Lines) -> list[Item]:
+def _matched(path, lines: Lines, form: re.Pattern, wanted: str, make) -> list:
+  """Items of lists whose every line follows one form."""
+  items = []
+  for number, line in lines:
+    if not (match := form.fullmatch(line)):
+      raise text.wrong(path, number, wanted, line)
+    items.append(dataclasses.replace(make(match), line=number))
+  return items
+
+
+def _frame_item(match: re.Match) -> Item:
   """EZ-CLIP's lists. The number of frames is not kept: files tell it.
 
   Source: EZ-CLIP, dataset_splits and datasets/, the record of a video.
   Differs: folders may have spaces in their names.
   """
-  items = []
-  for number, line in lines:
-    match = _FRAMES.fullmatch(line)
-    if not match or not int(match[2]):
-      wanted = 'a folder of frames, their number and a label, as in most lines'
-      raise text.wrong(path, number, wanted, line)
-    folder = match[1].replace('\\', '/').rstrip('/')
-    items.append(Item(folder, int(match[3]), line=number))
-  return items
+  return Item(match[1].replace('\\', '/').rstrip('/'), int(match[2]))
 
 
-def _egtea_list(path, lines: Lines) -> list[Item]:
+def _egtea_item(match: re.Match) -> Item:
   """The official lists of EGTEA Gaze+; clips lie in folders of sessions."""
-  items = []
-  for number, line in lines:
-    match = re.fullmatch(r'\s*(\S+)\s+(\d+)(?:\s+\d+)*\s*', line)
-    if not match:
-      wanted = '<clip> <action number> <verb> <nouns>'
-      raise text.wrong(path, number, wanted, line)
-    session = '-'.join(match[1].split('-')[:3])
-    items.append(Item(f'{session}/{match[1]}', int(match[2]), line=number))
-  return items
-
-
-def _is_episode_list(lines: Lines) -> bool:
-  """Whether lines are CLIP-FSAR's: half of them at least."""
-  # No other list has names without a suffix in folders such as train0.
-  found = sum(_EPISODE.fullmatch(x.strip()) is not None for _, x in lines)
-  return 2 * found >= len(lines)
+  session = '-'.join(match[1].split('-')[:3])
+  return Item(f'{session}/{match[1]}', int(match[2]))
 
 
 def _episode_list(path, lines: Lines) -> tuple[str, list[Item]]:
@@ -301,16 +278,15 @@ def _episode_list(path, lines: Lines) -> tuple[str, list[Item]]:
     line.
   Differs: the line says which way, not the name of the data set.
   """
-  matches = [_EPISODE.fullmatch(line.strip()) for _, line in lines]
+  matches = (_EPISODE.fullmatch(line) for _, line in lines)
   said = collections.Counter(match[1] for match in matches if match)
   split = said.most_common(1)[0][0]
-  items = []
-  for (number, line), match in zip(lines, matches, strict=True):
-    if not match or match[1] != split:
-      wanted = f'{split}<class>/<video id> or {split}<class>//<path>'
-      raise text.wrong(path, number, wanted, line)
+
+  def make(match):
     clip = match['id'] or match['path'].replace('\\', '/')
     folder = clip.rsplit('/', 2)[-2] if '/' in clip else ''
-    item = Item(clip, int(match[2]), line=number, class_name=folder)
-    items.append(item)
-  return split, items
+    return Item(clip, int(match[2]), class_name=folder)
+
+  form = re.compile(_EPISODE.pattern.replace('train|val|test', split))
+  wanted = f'{split}<class>/<video id> or {split}<class>//<path>'
+  return split, _matched(path, lines, form, wanted, make)

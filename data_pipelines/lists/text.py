@@ -12,7 +12,13 @@ from collections.abc import Iterator, Sequence
 
 from data_pipelines.errors import UserError
 
-_UTF16 = (b'\xff\xfe', b'\xfe\xff')
+# What files may begin with, and the encoding that it tells.
+_MARKS = {
+    b'\xff\xfe\0\0': 'utf-32',
+    b'\0\0\xfe\xff': 'utf-32',
+    b'\xff\xfe': 'utf-16',
+    b'\xfe\xff': 'utf-16',
+}
 
 
 def find(
@@ -49,10 +55,11 @@ def read(file: pathlib.Path, key: str = '') -> str:
 def decode(data: bytes, name: str, quiet: bool = False) -> str | None:
   """Returns the text of a file's bytes; None if they are not text.
 
-  They may be UTF-8, UTF-16, or Windows' cp1252, which is said unless `quiet`.
+  They may be UTF-8, -16, -32, or Windows' cp1252, which is said unless `quiet`.
   """
-  if data.startswith(_UTF16):
-    encodings = ('utf-16',)
+  marked = [name for mark, name in _MARKS.items() if data.startswith(mark)]
+  if marked:
+    encodings = marked[:1]
   elif b'\0' in data:
     # Without a mark: the halves of Western letters that are 0 tell the order.
     even, odd = data[::2].count(0), data[1::2].count(0)

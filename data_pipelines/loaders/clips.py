@@ -1,13 +1,11 @@
 """One clip of a list -> the pixels a model sees: choose, decode, transform.
 
-The only place that joins the three. A system's recipe is a module of `views`;
-a new one is another module and another entry of `_RECIPES`.
+The only place that joins the three. A new recipe is an entry of `_RECIPES`.
 """
 
 import dataclasses
 import os
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,17 +19,18 @@ from data_pipelines.video import pool
 from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
 from data_pipelines.views import clip_fsar, ev_clip, ez_clip
-from data_pipelines.views.view import Place, View
+from data_pipelines.views.view import Place, Recipe, View
 
-# The sizes and switches of a recipe: its `Spec`.
-Spec = ev_clip.Spec | ez_clip.Spec | clip_fsar.Spec
-
-_RECIPES = {'ev_clip': ev_clip, 'ez_clip': ez_clip, 'clip_fsar': clip_fsar}
+_RECIPES = {
+    'ev_clip': ev_clip.Spec,
+    'ez_clip': ez_clip.Spec,
+    'clip_fsar': clip_fsar.Spec,
+}
 # A clip takes a small part of a second; the machine may be busy.
 _SECONDS = 600.0
 
 
-def spec_of(data: Any) -> Spec:
+def spec_of(data: Any) -> Recipe:
   """Returns the spec that config.data describes.
 
   Raises:
@@ -43,8 +42,8 @@ def spec_of(data: Any) -> Spec:
         f'data.preprocess={data.preprocess!r}: use one of '
         f'{", ".join(_RECIPES)}.'
     )
-  names = [f.name for f in dataclasses.fields(recipe.Spec)]
-  return recipe.Spec(**{name: data[name] for name in names})
+  names = [f.name for f in dataclasses.fields(recipe)]
+  return recipe(**{name: data[name] for name in names})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +100,7 @@ def read(reading: Reading, workers: int = 0) -> np.ndarray:
 def train_clip(
     source: Source,
     index: int,
-    spec: Spec,
+    spec: Recipe,
     generator: np.random.Generator,
     query: bool = False,
 ) -> Reading:
@@ -111,14 +110,14 @@ def train_clip(
   whether it is a query of the episode.
   """
   total, fps = source.span(index)[1], source.probe(index).fps
-  view = _recipe(spec).train_view(spec, total, fps, generator, query)
+  view = spec.train_view(total, fps, generator, query)
   return _reading(source, index, spec, view)
 
 
 def eval_clip(
     source: Source,
     index: int,
-    spec: Spec,
+    spec: Recipe,
     view: int = 0,
     clips: int = 1,
     crops: int = 1,
@@ -150,7 +149,7 @@ def one_video(path: str, found: Probe) -> Source:
 
 
 def eval_pixels(
-    frames: np.ndarray, spec: Spec, view: int, clips: int, crops: int
+    frames: np.ndarray, spec: Recipe, view: int, clips: int, crops: int
 ) -> np.ndarray:
   """Returns the pixels of `eval_clip`, uint8 [T, P, P, 3], of decoded frames.
 
@@ -162,7 +161,7 @@ def eval_pixels(
 
 
 def decoding(
-    source: Source, index: int, spec: Spec, plainly: bool = False
+    source: Source, index: int, spec: Recipe, plainly: bool = False
 ) -> Reading:
   """Returns only the decoding of a clip that is scored; for benchmarks.
 
@@ -180,10 +179,10 @@ def _eval_view(spec, total, fps, index, view, clips, crops, seed) -> View:
   clip, crop = divmod(view, crops)
   generator = randomness.generator(seed, 'view', index, clip)
   place = Place(clip, clips, crop, crops)
-  return _recipe(spec).eval_view(spec, total, fps, place, generator)
+  return spec.eval_view(total, fps, place, generator)
 
 
-def _reading(source: Source, index: int, spec: Spec, view: View) -> Reading:
+def _reading(source: Source, index: int, spec: Recipe, view: View) -> Reading:
   frames = source.span(index)[0] + view.frames
   media, probe = source.media(index), source.probe(index)
   return Reading(media, probe, frames, view.pixels, spec.shape)
@@ -191,7 +190,3 @@ def _reading(source: Source, index: int, spec: Spec, view: View) -> Reading:
 
 def _no_pixels(frames: np.ndarray) -> np.ndarray:
   return frames[:0]
-
-
-def _recipe(spec: Spec) -> ModuleType:
-  return next(r for r in _RECIPES.values() if type(spec) is r.Spec)

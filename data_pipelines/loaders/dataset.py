@@ -16,6 +16,7 @@ import numpy as np
 from data_pipelines.loaders import clips, quiet_tensorflow
 from data_pipelines.video import pool
 from data_pipelines.video.read import VideoError
+from data_pipelines.views.view import Recipe
 
 Batch = dict[str, np.ndarray]
 _TYPES = {
@@ -61,7 +62,7 @@ class Rows:
 
   row: Callable[[int], Row]
   batch_size: int
-  spec: clips.Spec
+  spec: Recipe
   workers: int = 0
   prefetch: int = 2
   start: int = 0

@@ -18,6 +18,7 @@ from data_pipelines.loaders import clips as clip_lib
 from data_pipelines.loaders.dataset import Batch, Batches, Row, Rows
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.source import Source
+from data_pipelines.views.view import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Loader:
       of clips that cannot be read; None = they are errors.
   """
 
-  spec: clip_lib.Spec
+  spec: Recipe
   seed: int = 0
   process_index: int = 0
   process_count: int = 1
@@ -331,12 +332,17 @@ class EvalSet:
     """Yields (uint8 [T, P, P, 3], class name) of clips spread over the list."""
     chosen = np.linspace(0, self.num_clips - 1, min(most, self.num_clips))
     for index in dict.fromkeys(int(i) for i in chosen):
-      reading = clip_lib.eval_clip(
-          self._source, index, self._loader.spec, seed=self._loader.seed
-      )
-      label = self._source.records[index].label
-      pixels = clip_lib.read(reading, self._loader.workers)
+      pixels, label, _ = self.clip(index)
       yield pixels, self.class_names[label]
+
+  def clip(self, index: int) -> tuple[np.ndarray, int, str]:
+    """Reads the middle view of a clip: (uint8 [T, P, P, 3], label, its key)."""
+    record = self._source.records[index]
+    reading = clip_lib.eval_clip(
+        self._source, index, self._loader.spec, seed=self._loader.seed
+    )
+    pixels = clip_lib.read(reading, self._loader.workers)
+    return pixels, record.label, record.key
 
   def _reading(self, index: int, view: int = 0) -> clip_lib.Reading:
     loader = self._loader

@@ -1,6 +1,5 @@
 """Everything a run needs of its data, as the training loop wants it."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -32,21 +31,47 @@ class Pipeline:
   """
 
   def __init__(
-      self, config: Any, sets: open_data.DataSets, read: Loader, episodic: bool
+      self,
+      config: Any,
+      workdir: str | None = None,
+      process_index: int = 0,
+      process_count: int = 1,
+      evaluate_only: bool = False,
+      episodic: bool = False,
   ):
-    """Reads nothing yet; `episodic` says whether batches are episodes.
+    """Reads the lists of a config and examines their clips.
+
+    Args:
+      config: the whole config.
+      workdir: the run folder, for reports of many missing or broken clips.
+      process_index, process_count: which of several processes this is.
+      evaluate_only: there will be no training.
+      episodic: batches are episodes.
 
     Raises:
-      UserError: lists that the episodes cannot be drawn from, or batches that
-        do not divide over the processes.
+      UserError: see `open_data.open_data`; lists that the episodes cannot be
+        drawn from, or batches that do not divide over the processes.
     """
+    self._sets = sets = open_data.open_data(
+        config.data,
+        config.seed,
+        config.split,
+        workdir,
+        config.cache_dir,
+        evaluate_only,
+    )
     self.class_names, self.description = sets.class_names, sets.description
-    self._config, self._sets, self._folder = config, sets, None
+    self._config, self._folder, self._episodes = config, None, None
     self._lock = threading.Lock()
-    if config.data.on_broken == 'skip':
-      read = dataclasses.replace(read, on_unread=self._note)
-    self._read = read
-    self._episodes = None
+    self._read = Loader(
+        clips.spec_of(config.data),
+        config.seed,
+        process_index,
+        process_count,
+        config.data.workers,
+        config.data.prefetch,
+        self._note if config.data.on_broken == 'skip' else None,
+    )
     (self._plan_episodes if episodic else self._plan_clips)()
     self.evals = {
         name: self._eval_set(source, episodic)
@@ -108,12 +133,10 @@ class Pipeline:
           f'{" or ".join(map(str, fits))}.'
       )
     self.batch_key, self.batch_size = 'episodes.per_step', own.per_step
+    numbers = own.epoch_episodes, own.train_episodes, own.eval_every_episodes
     self.steps_per_epoch, self.total_steps, self.eval_every_steps = (
-        max(number // own.per_step, 1)
-        for number in (
-            own.epoch_episodes, own.train_episodes, own.eval_every_episodes,
-        )
-    )  # fmt: skip
+        max(number // own.per_step, 1) for number in numbers
+    )
     self.checkpoint_every_steps = self.eval_every_steps
     if self._sets.train:
       self._episodes = self._episodes_of(
@@ -137,55 +160,11 @@ class Pipeline:
         'query': own.test_query,
         'number': own.test_episodes,
     }
-    return EvalSet(
-        self._read,
-        source,
-        size,
-        *((1, 1) if episodic else views),
-        episodes=episodes,
-        per_batch=own.per_step,
-        from_bank=own.bank or not episodic,
-    )
+    how = {'per_batch': own.per_step, 'from_bank': own.bank or not episodic}
+    if not episodic:
+      how |= {'clips': views[0], 'crops': views[1]}
+    return EvalSet(self._read, source, size, episodes=episodes, **how)
 
   def _episodes_of(self, source, way, shot, query, num=0) -> EpisodeList:
     names, seed = source.class_names, self._config.seed
     return EpisodeList(source.clips, names, way, shot, query, seed, num)
-
-
-def open_pipeline(
-    config: Any,
-    workdir: str | None = None,
-    process_index: int = 0,
-    process_count: int = 1,
-    evaluate_only: bool = False,
-    episodic: bool = False,
-) -> Pipeline:
-  """Reads the lists of a config and examines their clips.
-
-  Args:
-    config: the whole config.
-    workdir: the run folder, for reports of many missing or broken clips.
-    process_index, process_count: which of several processes this is.
-    evaluate_only: there will be no training.
-    episodic: batches are episodes.
-
-  Raises:
-    UserError: see `open_data.open_data`, `episodes.EpisodeList`.
-  """
-  sets = open_data.open_data(
-      config.data,
-      config.seed,
-      config.split,
-      workdir,
-      config.cache_dir,
-      evaluate_only,
-  )
-  read = Loader(
-      clips.spec_of(config.data),
-      config.seed,
-      process_index,
-      process_count,
-      config.data.workers,
-      config.data.prefetch,
-  )
-  return Pipeline(config, sets, read, episodic)

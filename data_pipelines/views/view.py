@@ -1,15 +1,4 @@
-"""What a recipe returns: which frames of a clip, and what becomes of them.
-
-A recipe is a module with
-  `Spec`: its sizes and switches, a dataclass named as the keys of config.data,
-    with `shape`, [T, P, P, 3] of a clip;
-  `train_view(spec, total, fps, generator, query=False) -> View`: of a clip of
-    `total` frames, drawn from the numpy generator of this clip in this epoch
-    or episode; `query`: whether the clip is a query of its episode;
-  `eval_view(spec, total, fps, place, generator) -> View`: at a fixed place.
-Random choices hold for all frames of the clip. Colours are changed and
-normalised on the device, by the method.
-"""
+"""What a recipe is: which frames of a clip, and what becomes of them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -55,3 +44,35 @@ class Place:
     """Returns where the crop lies in `room` spare pixels, rounded."""
     part = 1 if self.crops == 1 else self.crop
     return round(room * part / 2)
+
+
+class Recipe:
+  """Sizes and switches, a dataclass named as the keys of config.data.
+
+  Each recipe is the `Spec` of a module beside this one. Random choices hold for
+  all frames of the clip. Colours are changed and normalised on the device, by
+  the method.
+  """
+
+  num_frames: int
+  crop_pixels: int
+
+  @property
+  def shape(self) -> tuple[int, int, int, int]:
+    """Returns the shape of a clip, [T, P, P, 3]."""
+    return self.num_frames, self.crop_pixels, self.crop_pixels, 3
+
+  def train_view(
+      self, total: int, fps: float, rng: np.random.Generator, query=False
+  ) -> View:
+    """Draws a view of a clip of `total` frames, a query of an episode or not.
+
+    The generator is that of this clip in this epoch or episode.
+    """
+    raise NotImplementedError
+
+  def eval_view(
+      self, total: int, fps: float, place: Place, rng: np.random.Generator
+  ) -> View:
+    """Returns the view of a clip at a fixed place."""
+    raise NotImplementedError

@@ -10,6 +10,7 @@ import ml_collections
 from data_pipelines import settings
 from data_pipelines.errors import UserError
 from data_pipelines.settings import Key
+from evclip_jax.models import corruptions
 
 # fmt: off
 KEYS = {
@@ -174,6 +175,8 @@ def check(config: ml_collections.ConfigDict):
       value = value[part]
     settings.check(name, key, value)
   data = config.data
+  if data.corrupt:
+    corruptions.parse(data.corrupt)
   width = data.resize_width
   if data.resize == 'short_side':
     width = data.resize_height

@@ -1,6 +1,7 @@
 """Scores every clip of a list exactly once and sums up."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -125,6 +126,28 @@ def summarise(
       'macro_f1': float(100 * f1[present].mean()),
       'clips': len(labels),
   }
+
+
+def wilson(share: float, number: int) -> tuple[float, float]:
+  """Computes the 95 % interval of an accuracy over clips drawn alone.
+
+  Args:
+    share: of the clips that are right, 0..1.
+    number: of clips, at least 1.
+
+  Returns:
+    (low, high), each 0..1, low <= share <= high.
+
+  Source: E. B. Wilson, Probable Inference, the Law of Succession, and
+    Statistical Inference, JASA 22 (1927).
+  """
+  z = 1.959963984540054
+  middle = share + z**2 / (2 * number)
+  half = z * math.sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
+  scale = 1 + z**2 / number
+  low, high = (middle - half) / scale, (middle + half) / scale
+  # At 0 and 1 rounding would put an end a hair inside.
+  return min(low, share), max(high, share)
 
 
 def per_class(

@@ -49,12 +49,13 @@ class Picture:
   """Says how a picture is made when the page is written, or where it lies.
 
   Attributes:
-    draw: makes an image or a chart, which the page will hold.
+    draw: makes an image, a chart, or markup such as the SVG of `charts`, which
+      the page will hold.
     caption: what stands below it; '' for nothing.
     file: in place of `draw`, the name of a picture beside the page.
   """
 
-  draw: Callable[[], Image.Image | Figure] | None = None
+  draw: Callable[[], Image.Image | Figure | str] | None = None
   caption: str = ''
   file: str = ''
 
@@ -132,12 +133,14 @@ def write_run_page(
       for name, summary in final.items()
   ]
   counts = card['parameters']
+  worse = card.get('corrupt', '')
   return write_page(
       folder / 'report.html',
       f'{card["method"]}: {folder.name}',
       f'Step {card["selection"]["step"]}, {card["selection"]["meaning"]}. '
       f'{counts["trainable"]:,} weights were trained and '
-      f'{counts["frozen"]:,} frozen. Accuracies are in percent.',
+      f'{counts["frozen"]:,} frozen. Accuracies are in percent.'
+      + f' The frames were made worse: data.corrupt={worse}.' * bool(worse),
       [Section(rows=rows), *(_list(n, d) for n, d in details.items())],
   )
 
@@ -172,23 +175,30 @@ def _paragraph(text: str) -> str:
 
 
 def _figure(picture: Picture) -> str:
-  caption, place = _escape(picture.caption), urllib.parse.quote(picture.file)
+  caption = _escape(picture.caption)
   try:
-    place = _encode(picture.draw()) if picture.draw else place
+    shown = picture.draw() if picture.draw else picture.file
+    if not isinstance(shown, str) or picture.file:
+      shown = _image(shown, caption)
   # Whatever goes wrong in drawing, the numbers beside it are worth having.
   except Exception as e:
     what = caption or 'a picture'
-    reason = f'{what}: not drawn, {type(e).__name__}: {_escape(str(e))}'
-    return f'<figure><figcaption>{reason}</figcaption></figure>'
-  alt = caption or 'a clip: frames, maps and scores'
+    shown, caption = '', f'{what}: not drawn, {type(e).__name__}: '
+    caption += _escape(str(e))
   below = f'<figcaption>{caption}</figcaption>' if caption else ''
-  return (
-      f'<figure><img loading="lazy" src="{place}" alt="{alt}">{below}</figure>'
-  )
+  return f'<figure>{shown}{below}</figure>'
 
 
-def _encode(drawn: Image.Image | Figure) -> str:
-  """A picture as an address that holds it: SVG for charts, else JPEG."""
+def _image(shown: Image.Image | Figure | str, caption: str) -> str:
+  """An <img> that holds a picture, or names its file."""
+  named = isinstance(shown, str)
+  place = urllib.parse.quote(shown) if named else encode(shown)
+  alt = caption or 'a clip: frames, maps and scores'
+  return f'<img loading="lazy" src="{place}" alt="{alt}">'
+
+
+def encode(drawn: Image.Image | Figure) -> str:
+  """Returns an address that holds a picture: SVG for charts, else JPEG."""
   file, kind = io.BytesIO(), 'jpeg'
   if isinstance(drawn, Figure):
     kind = 'svg+xml'

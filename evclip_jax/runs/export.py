@@ -8,7 +8,7 @@ from safetensors.numpy import save
 
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
-from evclip_jax.runs import trained_run
+from evclip_jax.runs.trained_model import TrainedModel
 from evclip_jax.training import params
 
 
@@ -25,7 +25,7 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
   Raises:
     UserError: nothing trained in the run, or the file cannot be written.
   """
-  run = trained_run.load(workdir)
+  run = TrainedModel(workdir)
   if not run.weights:
     raise UserError(f'{workdir} is a run without trained weights.')
   leaves = {

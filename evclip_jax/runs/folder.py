@@ -183,8 +183,8 @@ def class_names(workdir: str | os.PathLike) -> list[str]:
     return list(load_card(workdir)['class_names'])
   except (UserError, OSError, ValueError, KeyError) as e:
     raise UserError(
-        f'{path} does not exist or cannot be read. Let the run begin, or name '
-        'the classes with --classes=a,b,c.'
+        f'{path} does not exist or cannot be read. Start the run with python '
+        '-m evclip_jax.main.'
     ) from e
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from evclip_jax.evaluation import look
 from evclip_jax.reporting import page, pictures
-from evclip_jax.runs import trained_run
+from evclip_jax.runs.trained_model import TrainedModel
 
 # Clips shown of each test list: enough to see, few enough to mail.
 _PER_LIST = 4
@@ -23,7 +23,7 @@ def sections(
     open_data: gives the data pipeline, where clips come from.
   """
   try:
-    run, data = trained_run.load(str(variant)), open_data()
+    run, data = TrainedModel(variant), open_data()
     # One for all lists: it is compiled once.
     looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
     return [_list(run, looker, data, x) for x in data.evals.values()]

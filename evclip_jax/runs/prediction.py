@@ -67,7 +67,7 @@ def _predict(model, videos, out, names, classes, support) -> list[Row]:
   seen = model.see(videos, classes, support, closely=bool(out))
   with log.progress(len(videos), 'predict', unit='video') as bar:
     for path, file, found in zip(videos, files, seen, strict=True):
-      rows.append(_row(path, found, names, model.run))
+      rows.append(_row(path, found, names, model))
       bar.update(1)
       if not out:
         continue
@@ -82,7 +82,7 @@ def _predict(model, videos, out, names, classes, support) -> list[Row]:
     page.write_page(
         out / 'index.html',
         f'{len(videos)} videos',
-        f'Predicted by {model.run.name}, step {model.run.step}.',
+        f'Predicted by {model.name}, step {model.step}.',
         [page.Section(rows=_flat(rows)), *shown],
     )
   return rows

@@ -87,7 +87,7 @@ def open_data(
   if jax.distributed.is_initialized():
     how['process_index'] = jax.process_index()
     how['process_count'] = jax.process_count()
-  data = pipeline.open_pipeline(
+  data = pipeline.Pipeline(
       config,
       workdir,
       evaluate_only=mode == 'evaluate',
@@ -231,7 +231,11 @@ def evaluate(
     card, shown = run_card.report(
         config, folder, run, data, states, last or 0, metrics
     )
-  # The card of a trained run stays; this one stands beside it.
-  name = 'run_card.json' if 'given' in states else 'evaluate_card.json'
+  # The card of a trained run stays, and that of a run on frames as they are;
+  # this one stands beside it.
+  other = config.data.corrupt != run_folder.load_config(folder).data.corrupt
+  name = 'run_card.json'
+  if other or 'given' not in states:
+    name = 'evaluate_card.json'
   run_card.write(folder, card, shown, name)
   return card

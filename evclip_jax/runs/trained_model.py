@@ -3,6 +3,7 @@
 import concurrent.futures
 import functools
 import os
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,11 @@ from data_pipelines.lists import classes as class_names
 from data_pipelines.loaders import clips as clip_lib
 from data_pipelines.video import probe
 from evclip_jax.evaluation import look
+from evclip_jax.methods.base import Method
 from evclip_jax.reporting.pictures import ClipPicture
-from evclip_jax.runs import folder, trained_run
+from evclip_jax.runs import folder
+from evclip_jax.training import session
+from evclip_jax.training.checkpoints import Checkpoints
 
 # A file, or its decoded frames.
 Video = str | os.PathLike | np.ndarray
@@ -31,30 +35,65 @@ class TrainedModel:
   Attributes:
     classes: the class names of the training, in label order.
     card: the run card of a finished run, else {}.
-    run: the weights and the compiled functions.
+    name: of the run folder.
+    config: the run's config; `mesh.data` is 0, all devices there are now.
+    session: the method with its frozen weights.
+    weights: flat dict of the selected trained leaves, on the devices.
+    step: optimizer steps behind them; 0 if nothing was trained.
+    selected_by: 'best', 'last', or 'given' if nothing was trained.
   """
 
-  def __init__(self, workdir: str | os.PathLike):
-    """Loads the selected weights of a run.
+  def __init__(self, workdir: str | os.PathLike, corrupt: str = ''):
+    """Loads the best weights of a run, or its last ones.
 
     Args:
-      workdir: the run folder.
+      workdir: the run folder; an unfinished run will do.
+      corrupt: makes the frames worse, as data.corrupt; '' = as the run does.
 
     Raises:
-      UserError: not a run folder, or nothing trained there yet.
+      UserError: not a run folder, nothing trained there yet, or weights that
+        are missing or not those of the training.
     """
-    self.run = trained_run.load(os.fspath(workdir))
-    self.classes = list(self.run.session.class_names)
+    self.name = pathlib.Path(workdir).name
+    self.config = config = folder.load_config(workdir)
+    if config.compare:
+      names = [c.get('name', c.get('method')) for c in config.compare]
+      inner = ', '.join(map(folder.of_row, names))
+      raise UserError(
+          f'{workdir} holds several runs. Give the --workdir of one of them: '
+          f'{workdir}/NAME with NAME in {inner}.'
+      )
+    with config.unlocked():
+      # How many devices training had does not matter here.
+      config.mesh.data = 0
+      config.data.corrupt = corrupt or config.data.corrupt
+    self.classes = folder.class_names(workdir)
+    model = session.build(config, self.classes)
+    self.session = session.start(config, model, self.classes)
+    self.weights = self.session.initial()
+    self.step, self.selected_by = 0, 'given'
+    checkpoints = Checkpoints(workdir, model.hashes)
+    for kind in ('best', 'last'):
+      if (step := checkpoints.latest(kind)) is not None:
+        self.step, self.selected_by = step, kind
+        self.weights = checkpoints.weights(kind, self.weights)
+        break
+    else:
+      if self.session.trainable and not config.method.weights:
+        raise UserError(
+            f'{workdir} has no checkpoint yet. Train with python -m '
+            'evclip_jax.main, or wait for the first one.'
+        )
     try:
-      self.card = folder.load_card(os.fspath(workdir))
+      self.card = folder.load_card(workdir)
     except UserError:
       self.card = {}
     self._lookers = {}
 
   @property
-  def method(self):
+  def method(self) -> Method:
     """The functions of the run's method."""
-    return self.run.session.model.method
+    return self.session.model.method
 
   def predict(
       self,
@@ -124,7 +163,7 @@ class TrainedModel:
       UserError: one class only, two with the same name, examples and classes
         at once, or examples missing or in vain.
     """
-    name = self.run.config.method.name
+    name = self.config.method.name
     if self.method.episodic and not support:
       raise UserError(
           f'{name} compares videos with examples: give support={{class: '
@@ -160,7 +199,7 @@ class TrainedModel:
     Yields:
       What the run sees in each, or why the file cannot be read.
     """
-    config = self.run.config
+    config = self.config
     names = self.names(classes, support) if score else self.classes
     views = config.eval.clips * config.eval.crops
     most = max(1, (config.eval.batch_size or config.batch_size) // views)
@@ -188,9 +227,9 @@ class TrainedModel:
     return out
 
   def _looker(self, rows: int, closely: bool) -> look.Looker:
-    key = rows, self.run.config.eval.crops, closely
+    key = rows, self.config.eval.crops, closely
     if key not in self._lookers:
-      self._lookers[key] = look.Looker(self.run.session, self.run.weights, *key)
+      self._lookers[key] = look.Looker(self.session, self.weights, *key)
     return self._lookers[key]
 
   def _read_examples(self, support: Mapping[str, Videos]) -> np.ndarray:
@@ -208,7 +247,7 @@ class TrainedModel:
 
   def _read(self, video: Video) -> np.ndarray:
     """Returns the pixels of an evaluation, uint8 [views, T, P, P, 3]."""
-    config = self.run.config
+    config = self.config
     spec = clip_lib.spec_of(config.data)
     views = config.eval.clips, config.eval.crops
     if isinstance(video, np.ndarray):

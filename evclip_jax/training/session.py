@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment
 from evclip_jax.methods import base, checkpoints
+from evclip_jax.models import corruptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
 from evclip_jax.models.swin3d.trunk import VideoEncoder
@@ -107,6 +108,9 @@ def build(
       num_support=config.episodes.way * config.episodes.shot,
   )
   method = module.make(settings, backbones, tuple(class_names))
+  if config.data.corrupt:
+    worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
+    method = dataclasses.replace(method, pixels=worse)
   tree = {name: x.params for name, x in loaded.items()}
   own = method.init(steps.init_rng(config.seed))
   if own:

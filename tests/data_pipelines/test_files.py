@@ -56,6 +56,12 @@ def test_unicode_forms_of_a_name_are_one(tmp_path, form, by_name):
     assert store.find(unicodedata.normalize(other, name)) == name
 
 
+def test_a_name_that_is_not_utf_8_is_found_as_its_list_is_read(tmp_path):
+  name = os.fsdecode(b'caf\xe9.mp4')
+  store = FileTree(make_files(tmp_path, name))
+  assert store.find('caf\u00e9.mp4') == store.find(name) == name
+
+
 def test_links_to_one_file_are_one_clip(tmp_path):
   root = make_files(tmp_path, 'videos/run/x.mp4')
   (root / 'frames').symlink_to(root / 'videos')

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import scores
@@ -95,3 +96,11 @@ def test_a_clip_may_be_left_out_where_that_is_asked_for():
 def test_scores_that_are_no_numbers_are_no_hits(value):
   with pytest.raises(UserError, match='not finite'):
     scores.check_finite(np.array([[0.0, value]]))
+
+
+@pytest.mark.parametrize('number', [1, 2, 60, 3783])
+def test_the_interval_of_an_accuracy_is_wilsons(number):
+  for hits in {0, 1, number // 2, number}:
+    expected = stats.binomtest(hits, number).proportion_ci(method='wilson')
+    got = scores.wilson(hits / number, number)
+    np.testing.assert_allclose(got, expected, atol=1e-12)

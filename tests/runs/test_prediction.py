@@ -152,7 +152,7 @@ def test_the_page_about_python_runs(
 
 def test_views_are_averaged(model, seen, test_clips):
   path = test_clips[0]
-  config = model.run.config
+  config = model.config
   with config.unlocked():
     config.eval.crops = 3
   (averaged,) = model.see([path])
@@ -232,7 +232,7 @@ def test_a_picture_that_fails_costs_nothing_else(
 
 
 def test_the_trained_weights_can_be_exported(finished, model, tmp_path):
-  run = model.run
+  run = model
   file = tmp_path / 'trained.safetensors'
   said = export.save_trained(finished, file)
   config = run.config.copy_and_resolve_references()

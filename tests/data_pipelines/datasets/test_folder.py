@@ -78,6 +78,18 @@ def test_train_val_and_test_folders_are_the_splits(tmp_path):
   assert pairs(data.tests['test'])[0] == ('test/a/0.mp4', 0)
 
 
+def test_what_lies_beside_the_splits_is_said(tmp_path, capsys):
+  for part in ('train', 'test'):
+    trees.make_folder(tmp_path / part, {'a': 2, 'b': 1})
+  (tmp_path / 'notes').mkdir()
+  (tmp_path / 'train' / 'x.mp4').write_bytes(b'clip')
+  data = read(root=str(tmp_path))
+  assert (data.class_names, len(data.train.records)) == (['a', 'b'], 3)
+  assert 'in no folder of a class, and are not used, such as train/x.mp4' in (
+      capsys.readouterr().out
+  )
+
+
 def test_val_is_reported_on_if_there_is_no_test_folder(tmp_path):
   for part in ('train', 'validation'):
     trees.make_folder(tmp_path / part, {'a': 2, 'b': 1})

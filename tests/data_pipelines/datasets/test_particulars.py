@@ -329,6 +329,7 @@ def test_mirrors_of_kinetics(tmp_path, form):
         ('validate', '{}', 'kinetics600'),
         ('val', 'kinetics-400_{}', '.'),
         ('validation', 'kinetics_600_{}', 'k600/annotations'),
+        ('val', 'kinetics700_{}', 'kinetics-dataset/k700/annotations'),
     ],
 )
 def test_names_of_the_lists_of_kinetics(tmp_path, test, form, folder):

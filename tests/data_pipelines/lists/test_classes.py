@@ -39,6 +39,14 @@ def test_class_names_become_words(raw, clean):
         '0.0,run fast\n1.0,YoYo\n',
         'label\tclass\n1\tYoYo\n0\trun fast\n',
         'id,name\n0,"run fast"\n1,YoYo\n',
+        '"0","run fast"\n"1","YoYo"\n',
+        '0: run fast\n1: YoYo\n',
+        '0|run fast\n1|YoYo\n',
+        '1. run fast\n2. YoYo\n',
+        '0 - run fast\n1 - YoYo\n',
+        '1) run fast\n2) YoYo\n',
+        'YoYo,1\nrun fast,0\n',
+        'name;id\nrun fast;0\nYoYo;1\n',
     ],
 )
 def test_class_name_files(tmp_path, text):
@@ -53,6 +61,7 @@ def test_class_name_files(tmp_path, text):
         ('id,name\n0,a\n2,b\n', 'ids must be 0..1'),
         ('id,name\n0,a\n0,b\n', 'new number and a name'),
         ('a b\nA_b\n', 'have the same name'),
+        ('caf\u00e9\ncafe\u0301\n', 'have the same name'),
     ],
 )
 def test_wrong_class_name_files(tmp_path, text, message):

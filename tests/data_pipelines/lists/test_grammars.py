@@ -91,6 +91,7 @@ def test_table_quotes_and_numbers(tmp_path):
         (records.HEADER + '\na.mp4\t0\t1\n', 'line 2: wanted path<TAB>label'),
         ('# evclip_jax clip list 9\na\t0\n', 'another version'),
         (b'\x80\x04\x95pickle', 'not a text file'),
+        ('[' + '{"id": 1}, ' * 20_000 + ']', 'a CSV needs a first line'),
         (EZ + '/a/b 3\n', 'line 4: wanted a folder of frames'),
         (EZ + '/a/b 0 1\n', 'line 4: wanted a folder of frames'),
         (EZ + '/a/b x 1\n', 'line 4: wanted a folder of frames'),

@@ -12,6 +12,7 @@ ENCODINGS = {
     'utf-16': TEXT.encode('utf-16'),
     'utf-16 big-endian': b'\xfe\xff' + TEXT.encode('utf-16-be'),
     'utf-16 without a mark': TEXT.encode('utf-16-le'),
+    'utf-32': TEXT.encode('utf-32'),
     'cp1252': TEXT.encode('cp1252'),
     'old Macs': TEXT.replace('\n', '\r').encode(),
     'Windows': TEXT.replace('\n', '\r\n').encode(),

@@ -176,7 +176,7 @@ def test_two_processes_read_halves_that_are_one_epoch(root, tmp_path):
   config.cache_dir = str(tmp_path)
   trained, scored = [], []
   for process in range(2):
-    data = pipeline.open_pipeline(
+    data = pipeline.Pipeline(
         config, process_index=process, process_count=2
     )
     with data.train(0) as stream:
@@ -354,7 +354,7 @@ def test_a_clip_that_fails_later_is_replaced_by_the_seed(tmp_path, capsys):
   bad = trees.clip_key('YoYo', 3)
 
   def run():
-    data = pipeline.open_pipeline(config)
+    data = pipeline.Pipeline(config)
     data.write(tmp_path / 'run')
     (root / 'UCF-101' / bad).rename(tmp_path / 'gone')
     with data.train(0) as batches:
@@ -393,7 +393,7 @@ def open_skipping(tmp_path, **values):
 
 def test_a_scored_clip_that_fails_later_is_left_out(tmp_path, capsys):
   root, config = open_skipping(tmp_path)
-  data = pipeline.open_pipeline(config, evaluate_only=True)
+  data = pipeline.Pipeline(config, evaluate_only=True)
   data.write(tmp_path / 'run')
   listed = data.evals['test']
   gone = trees.clip_key('ApplyEyeMakeup', 2)
@@ -412,7 +412,7 @@ def test_a_clip_of_episodes_that_fails_later_is_replaced(tmp_path):
   root, config = open_skipping(
       tmp_path, way=2, shot=1, test_query=1, test_episodes=6, per_step=2
   )
-  data = pipeline.open_pipeline(config, evaluate_only=True, episodic=True)
+  data = pipeline.Pipeline(config, evaluate_only=True, episodic=True)
   listed = data.evals['test']
   records, gone = listed.episodes.clips.records, 1
   (root / records[gone].key).unlink()

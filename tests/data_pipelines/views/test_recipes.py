@@ -47,7 +47,7 @@ def close(pixels, wanted):
 
 def test_ev_clip_equals_the_definition(frames):
   spec = ev_clip.Spec(4, 16, 'center', 40, 54, 32)
-  out = ev_clip.cut(frames, lambda *_: (3, 7), spec)
+  out = spec.cut(frames, lambda *_: (3, 7))
   assert out.shape == (4, 32, 32, 3)
   wanted = interpolated(frames[2], (40, 54), 'bicubic')[3:35, 7:39]
   close(out[2], wanted)
@@ -61,14 +61,14 @@ def test_ev_clip_can_keep_the_aspect(size):
   height, width = (40 * side // short for side in size)
   whole = interpolated(frames[2], (height, width), 'bicubic')
   for crop, part in ((0, 0), (1, 1 / 2), (2, 1)):
-    view = ev_clip.eval_view(spec, 4, 25, Place(crop=crop, crops=3), None)
+    view = spec.eval_view(4, 25, Place(crop=crop, crops=3), None)
     top, left = (height - 32) // 2, (width - 32) // 2
     if height > width:
       top = int((height - 32) * part)
     else:
       left = int((width - 32) * part)
     close(view.pixels(frames)[2], whole[top : top + 32, left : left + 32])
-  view = ev_clip.train_view(spec, 4, 25, np.random.default_rng(1))
+  view = spec.train_view(4, 25, np.random.default_rng(1))
   assert view.pixels(frames).shape == (4, 32, 32, 3)
 
 
@@ -76,7 +76,7 @@ def test_ev_clip_can_keep_the_aspect(size):
 def test_clip_fsar_equals_the_definition(frames, flip):
   spec = clip_fsar.Spec(4, 32)
   assert spec.resized_pixels == 36
-  out = clip_fsar.cut(frames, (1, 4), spec, flip)
+  out = spec.cut(frames, (1, 4), flip)
   frame = frames[3]
   if flip:
     frame = np.stack([row[::-1] for row in frame])
@@ -118,16 +118,16 @@ def cubic(d):
 
 def test_ez_clip_scoring_equals_the_definition(frames):
   spec = ez_clip.Spec(4, 'center', 32)
-  out = ez_clip.cut(frames, spec, Place())
+  out = spec.cut(frames, Place())
   # 120 x 160 becomes 36 x 48; the crop lies at 2 and 8.
   wanted = antialiased(frames[1], (36, 48), cubic, 2)[2:34, 8:40]
   assert np.abs(out[1] - wanted).max() <= 1
   left, right = (
-      ez_clip.cut(frames, spec, Place(crop=c, crops=3)) for c in (0, 2)
+      spec.cut(frames, Place(crop=c, crops=3)) for c in (0, 2)
   )
   np.testing.assert_array_equal(left[:, :, 8:], out[:, :, :-8])
   np.testing.assert_array_equal(right[:, :, :-8], out[:, :, 8:])
-  upright = ez_clip.cut(frames.transpose(0, 2, 1, 3), spec, Place())
+  upright = spec.cut(frames.transpose(0, 2, 1, 3), Place())
   assert upright.shape == out.shape
 
 
@@ -142,7 +142,7 @@ def test_ez_clip_training_equals_the_definition(frames):
   spec = ez_clip.Spec(4, 'center', 32)
   seen = set()
   for seed in range(12):
-    out = ez_clip.augment(frames, spec, np.random.default_rng(seed))
+    out = spec.augment(frames, np.random.default_rng(seed))
     again = np.random.default_rng(seed)
     top, left, tall, wide = crops.multi_scale_box(*frames.shape[1:3], 32, again)
     flip = again.random() < 0.5
@@ -160,7 +160,7 @@ def test_without_flip_no_clip_is_mirrored(frames):
   step[:, :, 80:] = 255
   spec = ez_clip.Spec(1, 'center', 32, flip=False)
   for seed in range(20):
-    out = ez_clip.augment(step, spec, np.random.default_rng(seed))
+    out = spec.augment(step, np.random.default_rng(seed))
     assert np.all(np.diff(out[0, 0, :, 0].astype(int)) >= 0)
 
 
@@ -169,7 +169,7 @@ def test_half_of_the_queries_are_mirrored(frames):
 
   def pixels(query, seed):
     generator = np.random.default_rng(seed)
-    view = clip_fsar.train_view(spec, 40, 25.0, generator, query)
+    view = spec.train_view(40, 25.0, generator, query)
     return view.frames, view.pixels(frames)
 
   mirrored = []
