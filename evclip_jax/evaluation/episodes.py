@@ -31,14 +31,19 @@ def evaluate(
     weights: what training changed, on the devices.
     data: a list of the data pipeline and its episodes. `data.from_bank` says
       whether the features of each clip are computed once; else every episode's
-      clips go through the network again.
+      clips go through the network again. A method that does not learn from
+      episodes scores each clip once: a query's answer is the best of its
+      episode's classes, and the support clips are not looked at.
 
   Returns:
     (summary, details): top1 in percent, interval (half the width of its 95 %
     confidence interval over episodes), loss and episodes; per-class accuracy,
     answers and labels of every query.
   """
-  rows = (_from_bank if data.from_bank else _from_pixels)(run, weights, data)
+  find = _from_bank if data.from_bank else _from_pixels
+  if not run.model.method.episodic:
+    find = _from_scores
+  rows = find(run, weights, data)
   hits = rows['answer'] == rows['label']
   share = hits.mean(axis=1)
   summary = {
@@ -60,22 +65,6 @@ def evaluate(
   }
 
 
-def make_feature_step(
-    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
-) -> Callable:
-  """Builds (weights, frozen, batch of clips) -> rows on every host.
-
-  The result has 'clip' and 'frames' of `VideoFeatures` and the batch's other
-  fields.
-  """
-
-  def step(weights, frozen, batch):
-    features, rows = _features(method, merge(frozen, weights), batch)
-    return rows | {'clip': features.clip, 'frames': features.frames}
-
-  return devices.jit(step, mesh, frozen_shardings, 3)
-
-
 def make_episode_step(
     method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
 ) -> Callable:
@@ -83,7 +72,9 @@ def make_episode_step(
 
   def step(weights, frozen, classes, batch):
     params = merge(frozen, weights)
-    features, rows = _features(method, params, batch)
+    pixels = method.pixels(batch['video'], None)
+    features = method.video(params, pixels, None, False)
+    rows = {k: v for k, v in batch.items() if k != 'video'}
     return _judged(method, params, features, classes, rows)
 
   return devices.jit(step, mesh, frozen_shardings, 4)
@@ -107,13 +98,6 @@ def make_bank_step(
   return devices.jit(step, mesh, frozen_shardings, 5)
 
 
-def _features(method, params, batch):
-  """Returns the features of a batch and its other fields."""
-  pixels = method.pixels(batch['video'], None)
-  rows = {k: v for k, v in batch.items() if k != 'video'}
-  return method.video(params, pixels, None, False), rows
-
-
 def _judged(method, params, features, classes, rows) -> dict[str, jax.Array]:
   """Adds each query's answer [E, NQ] and each episode's loss [E]."""
   logits = method.score(params, features, classes, rows).astype(jnp.float32)
@@ -128,12 +112,12 @@ def _judged(method, params, features, classes, rows) -> dict[str, jax.Array]:
 
 def _bank(run: Session, weights, data) -> tuple[Arrays, set[int]]:
   """Returns 'clip' and 'frames' of every clip of a list, and which are not."""
-  step = make_feature_step(run.model.method, run.mesh, run.shardings)
   parts = []
   title = f'features {data.name}'
   with log.progress(data.num_clips, title, unit='clip') as bar:
     for batch in data.batches():
-      rows = step(weights, run.frozen, devices.put_batch(run.mesh, batch))
+      placed = devices.put_batch(run.mesh, batch)
+      rows = run.feature_step(weights, run.frozen, placed)
       parts.append(_valid(jax.device_get(rows)))
       bar.update(len(parts[-1]['index']))
   rows = _join(parts)
@@ -166,6 +150,27 @@ def _from_bank(run: Session, weights, data) -> Arrays:
       yield batch | {'clips': data.without(batch['clips'], unread)}
 
   return _score(run, weights, data, batches(), step, bank)
+
+
+def _from_scores(run: Session, weights, data) -> Arrays:
+  """Answers all queries by the scores of single clips."""
+  scored = scores.score(run, weights, data)
+  unread = set(range(data.num_clips)) - set(scored.index.tolist())
+  logs = np.zeros((data.num_clips, scored.log_probabilities.shape[1]))
+  logs[scored.index] = scored.log_probabilities
+  batch = data.episodes.batch(0, data.episodes.num)
+  queries = batch['label'].shape[1]
+  clips = data.without(batch['clips'], unread)[:, -queries:]
+  # Of all classes those of the episode: [E, NQ, N].
+  own = logs[clips[..., None], batch['way'][:, None]]
+  own -= np.logaddexp.reduce(own, axis=-1, keepdims=True)
+  picked = np.take_along_axis(own, batch['label'][..., None], axis=-1)
+  return {
+      'answer': own.argmax(axis=-1).astype(np.int32),
+      'loss': -picked[..., 0].mean(axis=-1),
+      'label': batch['label'],
+      'way': batch['way'],
+  }
 
 
 def _from_pixels(run: Session, weights, data) -> Arrays:

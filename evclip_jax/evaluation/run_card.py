@@ -110,12 +110,13 @@ def report(
           selected_by=rule,
           selected_step=chosen,
           final=True,
+          **_corruption(config),
       )
       final[rule][name] = summary
       classes = len(details['class_names'])
       log.log(one_line(f'final {name} ({rule})', summary, classes))
       if rule == select and log.is_first():
-        _save_details(workdir, name, details)
+        _save_details(workdir, file_name(name, config.data.corrupt), details)
         shown[name] = details
   log.log(f'{select}: {_EXPLAIN[select]}')
   model = run.model
@@ -131,6 +132,7 @@ def report(
           'step': states[select][0],
       },
       'views': {'clips': config.eval.clips, 'crops': config.eval.crops},
+      **_corruption(config),
       'final': final[select],
       **({'final_last': final['last']} if 'last' in final else {}),
       'data': data.description,
@@ -145,6 +147,9 @@ def report(
       'parameters': {
           'trainable': params.count(run.trainable),
           'frozen': params.count(run.frozen),
+      },
+      'costs': {
+          'evaluate': run.eval_step.costs() or run.feature_step.costs()
       },
       'environment': log.environment(),
   }, shown
@@ -187,6 +192,18 @@ def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
       f'{start}, macro-F1 {summary["macro_f1"]:.1f}, loss {loss} '
       f'on {summary["clips"]} clips'
   )
+
+
+def file_name(name: str, corrupt: str = '') -> str:
+  """Returns what a list is called in evaluation/, such as 'test-darken-3'.
+
+  What was scored on worse frames (data.corrupt) does not replace the rest.
+  """
+  return f'{name}-{corrupt.replace(":", "-")}' if corrupt else name
+
+
+def _corruption(config) -> dict[str, str]:
+  return {'corrupt': config.data.corrupt} if config.data.corrupt else {}
 
 
 def _save_details(workdir: pathlib.Path, name: str, details: dict[str, Any]):

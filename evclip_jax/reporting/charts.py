@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from evclip_jax.reporting.tables import short
 
 _INK, _QUIET, _BAR = '#1f2933', '#7b8794', '#2f6db5'
+_LOSS = '#b3362b'
 # Classes that get a colour and a name of their own in a map of clips.
 _MOST_CLASSES = 20
 
@@ -42,6 +43,30 @@ def accuracy_per_class(per_class: dict[str, float]) -> Figure:
   axes.set_xlim(0, 100)
   axes.set_ylim(len(names) - 0.4, -0.6)
   axes.set_xlabel('top-1 in percent', fontsize=8, color=_QUIET)
+  axes.tick_params(axis='x', labelsize=8, colors=_QUIET)
+  axes.spines[['top', 'right']].set_visible(False)
+  return figure
+
+
+@literal
+def difference_per_class(points: dict[str, float]) -> Figure:
+  """Draws bars of a difference in points of top-1, the largest loss first.
+
+  Args:
+    points: class name -> -100 .. 100.
+  """
+  items = sorted(points.items(), key=lambda item: item[1])
+  values = [value for _, value in items]
+  figure = Figure((8, 0.6 + 0.22 * len(items)), layout='tight')
+  axes = figure.add_subplot()
+  places = np.arange(len(items))
+  colours = [_BAR if value >= 0 else _LOSS for value in values]
+  axes.barh(places, values, height=0.7, color=colours)
+  axes.axvline(0, color=_INK, linewidth=0.8)
+  names = [short(name) for name, _ in items]
+  axes.set_yticks(places, names, fontsize=8, color=_INK)
+  axes.set_ylim(len(items) - 0.4, -0.6)
+  axes.set_xlabel('points of top-1', fontsize=8, color=_QUIET)
   axes.tick_params(axis='x', labelsize=8, colors=_QUIET)
   axes.spines[['top', 'right']].set_visible(False)
   return figure

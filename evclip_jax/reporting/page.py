@@ -133,12 +133,14 @@ def write_run_page(
       for name, summary in final.items()
   ]
   counts = card['parameters']
+  worse = card.get('corrupt', '')
   return write_page(
       folder / 'report.html',
       f'{card["method"]}: {folder.name}',
       f'Step {card["selection"]["step"]}, {card["selection"]["meaning"]}. '
       f'{counts["trainable"]:,} weights were trained and '
-      f'{counts["frozen"]:,} frozen. Accuracies are in percent.',
+      f'{counts["frozen"]:,} frozen. Accuracies are in percent.'
+      + f' The frames were made worse: data.corrupt={worse}.' * bool(worse),
       [Section(rows=rows), *(_list(n, d) for n, d in details.items())],
   )
 
