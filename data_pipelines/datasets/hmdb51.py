@@ -76,11 +76,11 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
       name, flag = match.groups()
       if flag == _FLAGS[role]:
         items.append(Item(f'{raw}/{name}', raw, line=number))
-  names = {letters(f.name.removesuffix(_suffix(split))) for f in files}
+  names = {letters(item.label) for item in items}
   if absent := [name for name in CLASSES if letters(name) not in names]:
     print(
         f'note: {folder} has {len(files)} of the {len(CLASSES)} files '
-        f'*{_suffix(split)}; nothing of {", ".join(absent[:3])}'
+        f'*{_suffix(split)}; no clip of {", ".join(absent[:3])}'
         f'{", ..." * (len(absent) > 3)} is in the {role} list.'
     )
   title = f'*{_suffix(split)} ({role})'
