@@ -14,7 +14,6 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import text
 from data_pipelines.lists.classes import Classes, letters
 from data_pipelines.lists.clips import Item, Listing
-from data_pipelines.stores import files as file_tree
 
 # The official splits do not number the classes; published lists do so.
 _CLASSES = (
@@ -110,7 +109,6 @@ DESCRIPTION = Description(
         'hmdb51/test_train_splits', 'splits', 'lists', '.',
         '../test_train_splits', '../testTrainMulti_7030_splits',
     ),  # fmt: skip
-    has_videos=file_tree.has_clips,
     list_files=lambda role, split: (f'*{_suffix(split)}',),
     read_list=_read_list,
     read_classes=lambda _: Classes.of(CLASSES, 'the published order of HMDB51'),
