@@ -23,9 +23,10 @@ def dataset(
   """Returns a `tf.data.Dataset` of batches of clips.
 
   An element is {'video': uint8 [B, T, P, P, 3], 'label': int32 [B], 'mask':
-  float32 [B], 'index': int32 [B]}: 'index' is the place of a clip in its list,
-  and 'mask' is 0 in rows that only fill up the last batch of a list to score,
-  which also has 'view': int32 [B]. It does not depend on the number of
+  float32 [B], 'index': int32 [B]}: 'index' is the place of a clip in its list.
+  'mask' tells which rows are clips, 1, and which only fill up the last batch of
+  a list to score, 0; it has nothing to do with masks of pixels. A list to score
+  also has 'view': int32 [B]. It does not depend on the number of
   processes that read, and has `class_names`, K names in label order, and
   `steps`, the batches of an epoch, as attributes.
 
@@ -54,8 +55,8 @@ def dataset(
   # needs one module of this package should not pay for all.
   from data_pipelines import settings as all_settings
   from data_pipelines.errors import UserError
+  from data_pipelines.loaders import batches as batch_lib
   from data_pipelines.loaders import clips as clip_lib
-  from data_pipelines.loaders import dataset as dataset_lib
   from data_pipelines.loaders import loader, open_data
 
   data = all_settings.make(name=name, root=root, **settings)
@@ -77,6 +78,6 @@ def dataset(
         f'list_name={list_name!r}: the lists to score are '
         f'{", ".join(sets.evals())}.'
     )
-  batches = dataset_lib.as_dataset(rows)
+  batches = batch_lib.as_dataset(rows)
   batches.class_names, batches.steps = list(source.class_names), steps
   return batches

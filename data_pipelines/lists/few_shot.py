@@ -6,6 +6,7 @@ import pathlib
 import random
 from collections.abc import Sequence
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
 
@@ -123,9 +124,8 @@ def without_broken(
     shown = ', '.join(names[:3]) + (', ...' if names[3:] else '')
     if names[3:] and report_folder is not None:
       report = pathlib.Path(report_folder) / 'broken.txt'
-      report.parent.mkdir(parents=True, exist_ok=True)
       lines = (f'{record.key}\t{why}\n' for record, why in broken)
-      report.write_text(''.join(lines), 'utf-8', errors='surrogateescape')
+      whole_file.write(report, ''.join(lines))
       shown += f' (all in {report})'
     raise UserError(
         f'{_too_few(few, before, after, shots, class_names)} without the '

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import Item, Listing
 
@@ -142,9 +143,7 @@ def _tell_missing(listing, missing, store, report_folder) -> str:
     shown += ', ...'
   if report_folder is not None:
     report = pathlib.Path(report_folder) / f'missing-{listing.role}.txt'
-    report.parent.mkdir(parents=True, exist_ok=True)
-    lines = ''.join(item.path + '\n' for item in missing)
-    report.write_text(lines, 'utf-8', errors='surrogateescape')
+    whole_file.write(report, ''.join(f'{item.path}\n' for item in missing))
     shown += f' (all in {report})'
   return (
       f'{len(missing)} of {total} clips of the {listing.role} list '

@@ -15,7 +15,7 @@ import numpy as np
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import clips as clip_lib
-from data_pipelines.loaders.dataset import Batch, Batches, Row, Rows
+from data_pipelines.loaders.batches import Batch, Batches, Row, Rows
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.source import Source
 from data_pipelines.views.view import Recipe

@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import Any
 
-from data_pipelines import datasets
+from data_pipelines import datasets, whole_file
 from data_pipelines.datasets import base_novel
 from data_pipelines.datasets import others as other_data
 from data_pipelines.datasets.dataset import ROLES
@@ -58,10 +58,9 @@ class DataSets:
     for name, pairs in self.skipped.items():
       lines += [f'{name}\t{record.key}\t{why}' for record, why in pairs]
     files |= {'skipped': lines} if lines else {}
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
       text = ''.join(line + '\n' for line in content)
-      (folder / f'{name}.txt').write_text(text, encoding='utf-8')
+      whole_file.write(folder / f'{name}.txt', text)
 
 
 def open_data(

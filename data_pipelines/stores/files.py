@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from data_pipelines.errors import UserError
-from data_pipelines.lists import text as text_files
+from data_pipelines.lists import text
 from data_pipelines.lists.clips import ClipRecord
 from data_pipelines.video import SUFFIXES, image_folder
 
@@ -280,11 +280,8 @@ def check_root(root: str, wanted: str) -> pathlib.Path:
 
 
 def _folded(path: str) -> str:
-  if not path.isascii():
-    # A name on disk that is not UTF-8; a list with it is read as cp1252.
-    raw = path.encode(errors='surrogateescape')
-    path = text_files.decode(raw, path, quiet=True) or path
-  return unicodedata.normalize('NFC', path).casefold()
+  # A list with a name that is not UTF-8 is read as cp1252.
+  return unicodedata.normalize('NFC', text.readable(path)).casefold()
 
 
 def _common_end(one: str, other: str) -> int:

@@ -467,7 +467,7 @@ def test_stats_count_clips_and_waiting(sets):
 
 def test_a_program_that_forgets_to_close_ends():
   code = (
-      'from data_pipelines.loaders.dataset import Batches, Row, Rows\n'
+      'from data_pipelines.loaders.batches import Batches, Row, Rows\n'
       'from data_pipelines.views import ev_clip\n'
       'def row(n):\n'
       '  sum(range(20_000))\n'
