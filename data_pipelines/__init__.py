@@ -57,7 +57,7 @@ def dataset(
   from data_pipelines.errors import UserError
   from data_pipelines.loaders import batches as batch_lib
   from data_pipelines.loaders import clips as clip_lib
-  from data_pipelines.loaders import loader, open_data
+  from data_pipelines.loaders import eval_set, loader, open_data
 
   data = all_settings.make(name=name, root=root, **settings)
   sets = open_data.open_data(
@@ -71,7 +71,7 @@ def dataset(
     steps = loader.steps_per_epoch(len(source), batch_size)
   elif list_name in sets.evals():
     source = sets.evals()[list_name]
-    scored = loader.EvalSet(read, source, batch_size, clips, crops)
+    scored = eval_set.EvalSet(read, source, batch_size, clips, crops)
     rows, steps = scored.rows(start_step), scored.num_batches
   else:
     raise UserError(

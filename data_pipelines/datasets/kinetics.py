@@ -19,6 +19,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import class_files, grammars, text
 from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import Item, Listing
+from data_pipelines.lists.locate import folder_of
 from data_pipelines.stores import files
 from data_pipelines.video import SUFFIXES, image_folder
 
@@ -46,7 +47,7 @@ _NO_CLASS = re.compile(
 
 def class_of(key: str) -> str:
   """Returns the class folder of a clip, or ''."""
-  folder = key.rsplit('/', 2)[-2] if '/' in key else ''
+  folder = folder_of(key)
   return '' if _NO_CLASS.fullmatch(folder) else folder
 
 
@@ -57,8 +58,10 @@ class Videos(files.FileTree):
   A clip among the replacements for corrupted ones is preferred.
   """
 
-  def find(self, path: str) -> str | None:
+  def find(self, path: str, by_name: bool = True) -> str | None:
     """Returns the key of the clip a list means by `path`, or None.
+
+    The YouTube id is enough, whatever `by_name` says.
 
     Raises:
       UserError: if several clips could be meant.
@@ -67,10 +70,6 @@ class Videos(files.FileTree):
       return exact
     found = self._by_id.get(_stem(path)[:_ID], [])
     return self._best(path, found)
-
-  def find_by_name(self, path: str) -> str | None:
-    """Returns the same: the YouTube id is enough."""
-    return self.find(path)
 
   def _best(self, path: str, found: list[str]) -> str | None:
     wanted = _clip(path)

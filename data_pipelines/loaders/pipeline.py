@@ -12,7 +12,8 @@ from data_pipelines.errors import UserError
 from data_pipelines.loaders import clips, loader, open_data
 from data_pipelines.loaders.batches import Batches
 from data_pipelines.loaders.episodes import EpisodeList
-from data_pipelines.loaders.loader import EvalSet, Loader
+from data_pipelines.loaders.eval_set import EvalSet
+from data_pipelines.loaders.loader import Loader
 
 
 class Pipeline:
