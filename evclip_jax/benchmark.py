@@ -40,7 +40,7 @@ def main(args: list[str]):
   from evclip_jax.reporting import log
   from evclip_jax.runs import decode_speed, speed
 
-  config = experiment.from_flag(_CONFIG)
+  config = experiment.from_flag(_CONFIG, alone=True)
   result = speed.describe(config, flags.FLAGS['config'].config_filename)
   if not _DATA_ONLY.value:
     result |= speed.measure(config, _STEPS.value, _CLASSES.value)

@@ -30,6 +30,9 @@ _CLIPS = flags.DEFINE_integer(
 _CROPS = flags.DEFINE_enum(
     'crops', '0', ['0', '1', '3'], 'Crops per window; 0 = eval.crops.'
 )
+_CORRUPT = flags.DEFINE_string(
+    'corrupt', '', "Make the frames worse, as data.corrupt: 'darken:3'."
+)
 
 # Named in the message about videos that could not be read.
 _SHOWN = 3
@@ -40,11 +43,14 @@ def main(args: list[str]):
   if not _WORKDIR.value:
     raise UserError('--workdir is missing: the folder of a trained run.')
   # Not at the top: a wrong flag is answered before JAX is there.
+  from evclip_jax.models import corruptions
   from evclip_jax.runs import prediction, trained_model
 
+  if _CORRUPT.value:
+    corruptions.parse(_CORRUPT.value, '--corrupt')
   videos = prediction.find_videos(args)
   support = prediction.find_examples(_SUPPORT.value) if _SUPPORT.value else None
-  model = trained_model.TrainedModel(_WORKDIR.value)
+  model = trained_model.TrainedModel(_WORKDIR.value, _CORRUPT.value)
   config = model.config
   with config.unlocked():
     config.eval.clips = _CLIPS.value or config.eval.clips

@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # evclip_jax, the commands, may import all.
 ORDER = [
     'lab',
+    'domain_shift',
     'runs',
     'evaluation',
     'training',

@@ -85,22 +85,11 @@ def _novel(names: list[str], choice: str) -> set[int]:
 
 
 def _only(clips: ClipList, labels: list[int], name: str) -> ClipList:
-  new = {old: k for k, old in enumerate(labels)}
-  kept = tuple(
-      dataclasses.replace(r, label=new[r.label])
-      for r in clips.records
-      if r.label in new
-  )
+  kept = clips.numbered({old: k for k, old in enumerate(labels)}).records
   if not kept:
     raise UserError(
         f'the {clips.name} list ({clips.origin}) has no clip for the list '
         f'{name!r} (data.novel_classes).'
     )
   origin = f'{len(labels)} classes of {clips.origin}'
-  return ClipList(
-      name,
-      kept,
-      origin,
-      missing=clips.missing,
-      selected=clips.selected,
-  )
+  return dataclasses.replace(clips, name=name, records=kept, origin=origin)

@@ -88,6 +88,22 @@ def read_given(
   return found
 
 
+def locate_in(
+    store: Store,
+    listings: Sequence[Listing],
+    class_of: ClassOf,
+    data,
+    report_folder: str | None,
+    roles: Sequence[str],
+) -> list[Listing]:
+  """Finds the clips as config.data says; see `locate.locate`."""
+  limits = data.on_missing, data.most_missing
+  unread = () if 'train' in roles else ('train',)
+  return locate.locate(
+      listings, store, class_of, report_folder, *limits, unread
+  )
+
+
 def _check_scope(listing: Listing, scope: str):
   numbers = any(isinstance(i.label, int) for i in listing.items)
   if listing.split and numbers and scope != 'per_list':
@@ -151,7 +167,7 @@ def assemble(
 
   Args:
     store: where clips are.
-    shared: the classes that the labels refer to, of lists without their own.
+    shared: the classes of lists without their own.
     lists: all lists by name; without 'train' there is something to score.
     official: names of the lists that come with the data set.
 
@@ -190,19 +206,16 @@ def _check_apart(store: Store, lists: dict[str, ClipList], official):
   pairs += [(val, other) for other in tests if val]
   for one, other in pairs:
     check_disjoint(one, other, advice[one.name])
-  if not pairs:
-    return
   keys = [r.path for clips in lists.values() for r in clips.records]
-  first = store.originals(keys)
+  first = store.originals(keys) if pairs else {}
   for one, other in pairs:
-    shared = overlaps(one, other, first.__getitem__)
-    if not shared:
+    if not (shared := overlaps(one, other, first.__getitem__)):
       continue
     text = (
         f'{len(shared)} of {len(other.records)} clips of the {other.name} list '
         f'({other.origin}) are the same files as clips of the {one.name} list '
-        f'({one.origin}) under other names, such as '
-        f'{shared[0][1].path} and {shared[0][0].path}.'
+        f'({one.origin}) under other names, such as {shared[0][1].path} and '
+        f'{shared[0][0].path}.'
     )
     if {one.name, other.name} <= set(official):
       print(f'note: {text}')

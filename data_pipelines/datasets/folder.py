@@ -5,6 +5,7 @@ folder with only `train`, `val` and `test` in it is split by them. Where nothing
 says what to test on, a fixed part of every class is held out (`hold_out`).
 """
 
+import collections
 import dataclasses
 import hashlib
 import os
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from data_pipelines.datasets import dataset
 from data_pipelines.datasets.dataset import ROLES, DataSet
 from data_pipelines.errors import UserError
-from data_pipelines.lists import class_files, labels, locate
+from data_pipelines.lists import class_files, labels
 from data_pipelines.lists import classes as class_names
 from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import ClipList, Listing
@@ -43,8 +44,7 @@ def read(
     data: config.data. root is the folder, or a CSV or TSV of all clips; a
       list's paths are relative to root, or to the list where root is ''.
     split: which clips are held out (1, 2, 3, ...), if any are.
-    report_folder: where the names of missing clips are written.
-    roles: as in `datasets.read`; folders give the clips of every role.
+    report_folder, roles: as in `datasets.read`; folders have every role.
 
   Raises:
     UserError: no clips, or lists that do not fit.
@@ -59,14 +59,9 @@ def read(
   parts = {} if train_list else _parts(store)
   # A list may give paths such as videos/cooking/a.mp4.
   class_ofs = [_component(1 if parts else 0), _parent]
-  listings = locate.locate(
-      dataset.read_given(data, str(root), train_list=train_list),
-      store,
-      _parent,
-      report_folder,
-      data.on_missing,
-      data.most_missing,
-      () if 'train' in roles else ('train',),
+  listings = dataset.read_given(data, str(root), train_list=train_list)
+  listings = dataset.locate_in(
+      store, listings, _parent, data, report_folder, roles
   )
   given = {listing.role for listing in listings}
   if not listings:
@@ -77,8 +72,8 @@ def read(
       folders.pop('test', None)
   else:
     needed = 'train' in roles or not given - {'train', 'val'}
-    pool = {} if train_list else {'train': _pool(store, listings, needed)}
-    folders = {name: keys for name, keys in pool.items() if keys}
+    pool = [] if train_list else _pool(store, listings, needed)
+    folders = {'train': pool} if pool else {}
   wholes = [
       dataset.whole(name, root / parts.get(name, ''), keys)
       for name, keys in folders.items()
@@ -121,40 +116,32 @@ def hold_out(
   Returns:
     (training list, test list), both in the order of the pool.
   """
-  left = pool.counts()
+  left = collections.Counter(pool.counts())
   wanted = {label: max(1, n // _HELD_OUT) for label, n in left.items()}
-  copies = copies or {}
-  videos = {}
+  wanted = collections.Counter(wanted)
+  copies, videos = copies or {}, collections.defaultdict(list)
   for record in pool.records:
-    name = copies.get(record.path, record.path)
-    videos.setdefault(name, []).append(record.label)
-  order = sorted(
-      videos, key=lambda p: hashlib.sha256(_bytes(f'{split}/{p}')).digest()
-  )
+    videos[copies.get(record.path, record.path)].append(record.label)
+
+  def rank(path):
+    name = f'{split}/{path}'.encode(errors='surrogateescape')
+    return hashlib.sha256(name).digest()
+
   held = set()
-  for path in order:
-    pieces = {k: videos[path].count(k) for k in videos[path]}
+  for path in sorted(videos, key=rank):
+    pieces = collections.Counter(videos[path])
     if any(wanted[k] > 0 for k in pieces) and all(
         left[k] - n >= max(shots, 1) for k, n in pieces.items()
     ):
       held.add(path)
-      for k, n in pieces.items():
-        left[k] -= n
-        wanted[k] -= n
+      left.subtract(pieces)
+      wanted.subtract(pieces)
   parts = [], []
   for record in pool.records:
     parts[copies.get(record.path, record.path) in held].append(record)
-  test = dataclasses.replace(
-      pool,
-      name='test',
-      records=tuple(parts[True]),
-      origin=f'1 in {_HELD_OUT} clips of {pool.origin}, split {split}',
-  )
-  return pool.replace(parts[False]), test
-
-
-def _bytes(name: str) -> bytes:
-  return name.encode(errors='surrogateescape')
+  origin = f'1 in {_HELD_OUT} clips of {pool.origin}, split {split}'
+  test = dataclasses.replace(pool, name='test', origin=origin)
+  return pool.replace(parts[False]), test.replace(parts[True])
 
 
 def _root(data) -> tuple[pathlib.Path, str]:
@@ -213,8 +200,7 @@ def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
           f'used, such as {unused[0]}.'
       )
     there = {item.clip.split('/')[depth] for item in listing.items}
-    inside = part + '/' if part else ''
-    if bare := [k for k in store.keys if _is_bare(k, inside)]:
+    if bare := [k for k in store.keys if k.rpartition('/')[0] == part]:
       print(
           f'note: {len(bare)} videos lie in {top} itself, in no folder of a '
           f'class, and are not used, such as {bare[0]}.'
@@ -236,10 +222,6 @@ def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
           f'note: {len(empty)} folders in {top} hold no videos and are no '
           f'classes: {shown}.'
       )
-
-
-def _is_bare(key: str, inside: str) -> bool:
-  return key.startswith(inside) and '/' not in key.removeprefix(inside)
 
 
 def _classes(
@@ -282,12 +264,7 @@ def _by_position(table: Classes, folders: list[str]) -> Classes:
 
 
 def _component(position: int) -> ClassOf:
-
-  def class_of(key: str) -> str:
-    parts = key.split('/')
-    return parts[position] if len(parts) > position + 1 else ''
-
-  return class_of
+  return lambda key: (*key.split('/')[:-1], *[''] * 9)[position]
 
 
 def _parent(key: str) -> str:

@@ -77,8 +77,7 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
       if flag == _FLAGS[role]:
         items.append(Item(f'{raw}/{name}', raw, line=number))
   names = {letters(f.name.removesuffix(_suffix(split))) for f in files}
-  absent = [name for name in CLASSES if letters(name) not in names]
-  if absent:
+  if absent := [name for name in CLASSES if letters(name) not in names]:
     print(
         f'note: {folder} has {len(files)} of the {len(CLASSES)} files '
         f'*{_suffix(split)}; nothing of {", ".join(absent[:3])}'

@@ -42,13 +42,8 @@ def read(
   lists are the user's.) Lists of others may number the classes in any way and
   may name files without their folders.
 
-  Args:
-    what: the data set.
-    data: config.data.
-    split: which official split.
-    report_folder: where the names of missing clips are written.
-    roles: which official lists are wanted. Without 'train', the classes are
-      all of the data set, and the clips of data.train_list may be missing.
+  The arguments are those of `datasets.read`. Without the role 'train', the
+  classes are all of the data set, and data.train_list's clips may be missing.
 
   Raises:
     UserError: the data or lists are missing or do not fit.
@@ -60,9 +55,8 @@ def read(
   else:
     layout = find_layout(what, data.root, data.path_rule)
     store = what.open_store(layout.videos)
-  found = dataset.read_given(
-      data, data.root, functools.partial(open_list, what)
-  )
+  read_one = functools.partial(open_list, what)
+  found = dataset.read_given(data, data.root, read_one)
   given = {listing.role for listing in found}
   for role in what.roles:
     if role in roles and not _is_given(role, data):
@@ -74,14 +68,8 @@ def read(
   # The order of the lists in messages and reports does not depend on which of
   # them are official.
   found.sort(key=lambda x: ('train', 'val', x.role).index(x.role))
-  found = locate.locate(
-      found,
-      store,
-      what.class_of,
-      report_folder,
-      data.on_missing,
-      data.most_missing,
-      () if 'train' in roles else ('train',),
+  found = dataset.locate_in(
+      store, found, what.class_of, data, report_folder, roles
   )
   trained = any(x.role == 'train' for x in found)
 
@@ -171,18 +159,12 @@ def _stored_list(what, data, store, role, split) -> Listing | None:
   if gone:
     print(f'note: {text}.')
   items = tuple(
-      Item(r.path, r.label, r.start, r.end, line, r.first, r.stop, '', r.path)
+      Item(**vars(r), line=line, clip=r.path)
       for line, r in enumerate(clips.records, 1)
   )
-  return Listing(
-      pathlib.Path(clips.origin),
-      list_key(role),
-      items,
-      role,
-      first_number=0,
-      official=True,
-      missing=clips.missing,
-  )
+  file, key = pathlib.Path(clips.origin), list_key(role)
+  listing = Listing(file, key, items, role, first_number=0, official=True)
+  return dataclasses.replace(listing, missing=clips.missing)
 
 
 def _table(what, data, layout, store, listings, trained) -> Classes:
@@ -196,23 +178,21 @@ def _table(what, data, layout, store, listings, trained) -> Classes:
     official = dataclasses.replace(official, fixed=True)
   if not data.class_names or class_files.is_per_list(data.class_names):
     return official or infer(what, listings)
-  own = Classes.given(class_files.read(data.class_names), data.class_names)
-  shown = tuple(class_names.clean(n) for n in own.raw)
+  names = class_files.read(data.class_names)
+  own = Classes.of(names, data.class_names, fixed=True)
   if not official:
-    return dataclasses.replace(own, shown=shown)
-  known = class_names.match(own.raw, official.raw)
-  unknown = [n for n in own.raw if n not in known]
+    return own
+  known = class_names.match(names, official.raw)
+  unknown = [n for n in names if n not in known]
   if not unknown:
     # In the user's order, by their official names.
-    raw = tuple(official.raw[known[n]] for n in own.raw)
-    return dataclasses.replace(own, raw=raw, shown=shown)
-  if len(own.raw) == len(official.raw):
+    raw = tuple(official.raw[known[n]] for n in names)
+    return dataclasses.replace(own, raw=raw)
+  if len(names) == len(official.raw):
     # Other words for the same classes.
-    return dataclasses.replace(
-        official, shown=shown, origin=own.origin, fixed=True
-    )
+    return dataclasses.replace(own, raw=official.raw)
   raise UserError(
-      f'{data.class_names} (data.class_names) has {len(own.raw)} names, and '
+      f'{data.class_names} (data.class_names) has {len(names)} names, and '
       f'{unknown[0]!r} is not a class of {what.title}. Give official names, or '
       f'one name for each of the {len(official.raw)} classes in their order.'
   )

@@ -24,15 +24,10 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import locate
 from data_pipelines.lists.clips import ClipList, check_disjoint
 
-_DEFAULTS = {
-    'name': '',
-    'root': '',
-    'splits': (1,),
-    'test_list': '',
-    'class_names': '',
-    'class_scope': 'shared',
-    'tfds_dir': '',
-}
+_DEFAULTS = dict.fromkeys(('name', 'root'), '') | {
+    'splits': (1,), 'test_list': '', 'class_names': '',
+    'class_scope': 'shared', 'tfds_dir': '',
+}  # fmt: skip
 _SPLIT = '{split}'
 _RESERVED = ('train', 'val', 'test', 'base', 'novel')
 
@@ -91,12 +86,8 @@ def read(
 def check_apart(train: ClipList, store: locate.Store, other: Other):
   """Raises UserError if a clip to score is also trained on."""
   if str(store) == str(other.store):
-    check_disjoint(
-        train,
-        other.clips,
-        'Score splits that share no clip with the training list '
-        '(data.others).',
-    )
+    advice = 'Score splits that share no clip with the training list '
+    check_disjoint(train, other.clips, advice + '(data.others).')
 
 
 def _values(key: str, entry) -> dict[str, Any]:
@@ -133,9 +124,7 @@ def _config(data, values: dict[str, Any], split: int):
 
 
 def _everything(found: DataSet) -> ClipList:
-  lists = [found.train, *([found.val] if found.val else [])]
-  lists += found.tests.values()
-  records = sorted(
-      (r for clips in lists for r in clips.records), key=lambda r: r.key
-  )
+  lists = filter(None, [found.train, found.val, *found.tests.values()])
+  records = [r for clips in lists for r in clips.records]
+  records.sort(key=lambda r: r.key)
   return ClipList('test', tuple(records), 'all clips')

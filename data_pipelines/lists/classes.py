@@ -195,14 +195,8 @@ def compact(
   new = {old: k for k, old in enumerate(sorted(used))}
   names = [classes.shown[old] or f'class {old}' for old in new]
   check_distinct(names, classes.origin)
-
-  def renumber(clips):
-    return clips.replace(
-        dataclasses.replace(r, label=new[r.label]) for r in clips.records
-    )
-
-  train = renumber(train) if train else None
-  return names, train, [renumber(c) for c in others]
+  train = train.numbered(new) if train else None
+  return names, train, [clips.numbered(new) for clips in others]
 
 
 def own(classes: Classes, clips: ClipList) -> ClipList:

@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
@@ -168,6 +168,13 @@ class ClipList:
   def replace(self, records: Iterable[ClipRecord]) -> 'ClipList':
     """Returns the list with other records, the same name and origin."""
     return dataclasses.replace(self, records=tuple(records))
+
+  def numbered(self, new: Mapping[int, int]) -> 'ClipList':
+    """Returns the list with new labels, without clips of other labels."""
+    records = (r for r in self.records if r.label in new)
+    return self.replace(
+        dataclasses.replace(r, label=new[r.label]) for r in records
+    )
 
   def write(self, path: str | pathlib.Path):
     """Writes the plain form; `grammars.read` takes it back unchanged."""

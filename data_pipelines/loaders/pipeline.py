@@ -146,8 +146,8 @@ class Pipeline:
   def _eval_set(self, source, episodic: bool) -> EvalSet:
     config, own = self._config, self._config.episodes
     size = config.eval.batch_size or config.batch_size
-    if not episodic:
-      views = config.eval.clips, config.eval.crops
+    views = config.eval.clips, config.eval.crops
+    if not episodic and not own.score:
       return EvalSet(self._read, source, size, *views)
     way, shot = own.test_way or own.way, own.test_shot or own.shot
     episodes = self._episodes_of(
@@ -160,7 +160,9 @@ class Pipeline:
         'query': own.test_query,
         'number': own.test_episodes,
     }
-    how = {'per_batch': own.per_step, 'from_bank': own.bank}
+    how = {'per_batch': own.per_step, 'from_bank': own.bank or not episodic}
+    if not episodic:
+      how |= {'clips': views[0], 'crops': views[1]}
     return EvalSet(self._read, source, size, episodes=episodes, **how)
 
   def _episodes_of(self, source, way, shot, query, num=0) -> EpisodeList:

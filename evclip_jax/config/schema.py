@@ -10,6 +10,7 @@ import ml_collections
 from data_pipelines import settings
 from data_pipelines.errors import UserError
 from data_pipelines.settings import Key
+from evclip_jax.models import corruptions
 
 # fmt: off
 KEYS = {
@@ -120,6 +121,9 @@ KEYS = {
     'episodes.eval_every_episodes': Key(2_000,
         'How often lists are scored and the state is saved.', 1),
     'episodes.test_episodes': Key(10_000, 'Of each list to score.', 1),
+    'episodes.score': Key(False,
+        'Score lists in episodes by a method that learns from clips, too: the '
+        "best of an episode's classes. compare sets it where rows need it."),
     'episodes.bank': Key(True,
         'Compute the features of each clip to score once.'),
     # ---- protocols: several runs, one result
@@ -171,6 +175,8 @@ def check(config: ml_collections.ConfigDict):
       value = value[part]
     settings.check(name, key, value)
   data = config.data
+  if data.corrupt:
+    corruptions.parse(data.corrupt)
   width = data.resize_width
   if data.resize == 'short_side':
     width = data.resize_height

@@ -71,7 +71,7 @@ def evaluate_list(
     'zero_shot_per_class' of what stands beside.
   """
   if data.episodes is not None:
-    return episodes.evaluate(run, weights, data)
+    return episodes.evaluate(run, weights, data, beside, **how)
   scored = scores.score(run, weights, data, beside, **how)
   names = list(data.class_names)
   logs, labels = scored.log_probabilities, scored.labels
@@ -134,16 +134,21 @@ def report(
           selected_by=rule,
           selected_step=chosen,
           final=True,
+          **_corruption(config),
       )
       final[rule][name] = summary
       classes = len(details['class_names'])
       log.log(one_line(f'final {name} ({rule})', summary, classes))
       if rule == select and log.is_first():
-        _save_details(workdir, name, details)
+        _save_details(workdir, file_name(name, config.data.corrupt), details)
         lists[name] = details | {
             'keys': listed.keys(),
             'thumbnails': small.pictures,
-            'pictures': functools.partial(_pictures, viewer, listed, details),
+            'pictures': (
+                # One process alone cannot run what all of them compiled.
+                jax.process_count() == 1
+                and functools.partial(_pictures, viewer, listed, details)
+            ),
         }
   log.log(f'{select}: {_EXPLAIN[select]}')
   model = run.model
@@ -159,6 +164,7 @@ def report(
           'step': states[select][0],
       },
       'views': {'clips': config.eval.clips, 'crops': config.eval.crops},
+      **_corruption(config),
       'final': final[select],
       'zero_shot': {
           name: details['zero_shot']
@@ -178,6 +184,9 @@ def report(
       'parameters': {
           'trainable': params.count(run.trainable),
           'frozen': params.count(run.frozen),
+      },
+      'costs': {
+          'evaluate': run.eval_step.costs() or run.feature_step.costs()
       },
       'environment': log.environment(),
   }, lists
@@ -231,6 +240,8 @@ def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
 
 def _pictures(viewer: shown.Viewer, data: Any, details: dict[str, Any]):
   """Returns {heading: pictures of clips} of a list."""
+  if data.episodes is not None:
+    return viewer.episode(data, details)
   return {
       title: viewer.clips(data, details, rows)
       for title, rows in shown.telling(details).items()
@@ -247,6 +258,18 @@ def _short(folder: pathlib.Path) -> str:
   here = pathlib.Path.cwd()
   near = folder.relative_to(here) if folder.is_relative_to(here) else folder
   return shlex.quote(str(near))
+
+
+def file_name(name: str, corrupt: str = '') -> str:
+  """Returns what a list is called in evaluation/, such as 'test-darken-3'.
+
+  What was scored on worse frames (data.corrupt) does not replace the rest.
+  """
+  return f'{name}-{corrupt.replace(":", "-")}' if corrupt else name
+
+
+def _corruption(config) -> dict[str, str]:
+  return {'corrupt': config.data.corrupt} if config.data.corrupt else {}
 
 
 def _save_details(workdir: pathlib.Path, name: str, details: dict[str, Any]):

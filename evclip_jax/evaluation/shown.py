@@ -1,5 +1,6 @@
 """What a report shows of the clips of a list: small pictures, telling ones."""
 
+import functools
 import io
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -71,7 +72,11 @@ class Viewer:
 
   def __init__(self, run: Session, weights: dict[str, jax.Array]):
     """Keeps what is needed; the networks are compiled at the first clip."""
-    self._run, self._weights, self._looker = run, weights, None
+    self._run, self._weights = run, weights
+
+  @functools.cached_property
+  def _looker(self) -> look.Looker:
+    return look.Looker(self._run, self._weights, 2 * _OF_EACH, closely=True)
 
   def clips(
       self, data: Any, details: dict[str, Any], rows: list[int]
@@ -83,10 +88,6 @@ class Viewer:
       details: what `run_card.evaluate_list` gave for it.
       rows: of its arrays.
     """
-    if self._looker is None:
-      self._looker = look.Looker(
-          self._run, self._weights, 2 * _OF_EACH, closely=True
-      )
     names, arrays = details['class_names'], details['arrays']
     read = [data.clip(int(arrays['index'][row])) for row in rows]
     seen = self._looker([clip[None] for clip, *_ in read], score=False)
@@ -106,6 +107,43 @@ class Viewer:
           )
       )
     return out
+
+
+  def episode(
+      self, data: Any, details: dict[str, Any]
+  ) -> dict[str, list[ClipPicture]]:
+    """Returns clips of the episode with the greatest loss: mistakes, then hits.
+
+    Args:
+      data, details: as for `clips`, of a list that was scored in episodes.
+    """
+    number = int(details['losses'].argmax())
+    batch = data.episodes.batch(number, 1)
+    names = [details['class_names'][k] for k in batch['way'][0]]
+    labels = batch['label'][0]
+    read = [data.clip(int(i)) for i in batch['clips'][0]]
+    support, queries = read[: -len(labels)], read[-len(labels) :]
+    wrong = details['arrays']['answer'][number] != labels
+    chosen = {
+        'mistakes of the worst episode': np.flatnonzero(wrong)[:_OF_EACH],
+        'hits of the worst episode': np.flatnonzero(~wrong)[:_OF_EACH],
+    }
+    examples = None
+    if self._run.model.method.episodic:
+      clips = np.stack([clip for clip, *_ in support])
+      clips = clips.reshape(len(names), -1, *clips.shape[1:])
+      examples = self._looker.examples(clips)
+    out = {}
+    for title, rows in chosen.items():
+      clips = [queries[i][0][None] for i in rows]
+      seen = self._looker(clips, names, examples) if clips else []
+      out[title] = [
+          one.picture(
+              queries[i][2], names, self._run.model.method, names[labels[i]]
+          )
+          for i, one in zip(rows, seen, strict=True)
+      ]
+    return {title: clips for title, clips in out.items() if clips}
 
 
 def _small(frame: np.ndarray) -> bytes:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from data_pipelines import whole_file
-from evclip_jax.reporting import pictures, svg, tables
+from evclip_jax.reporting import charts, maps, pictures, tables
 
 # Of so many classes the right one is always among the best five.
 CERTAIN = 5
@@ -119,7 +119,7 @@ def write_page(
       parts.append(tables.as_html(section.rows))
     parts += [_figure(picture) for picture in section.pictures]
   body = '\n'.join(filter(None, parts))
-  script = f'<script>{svg.SCRIPT}</script>\n' if 'class="map"' in body else ''
+  script = f'<script>{maps.SCRIPT}</script>\n' if 'class="map"' in body else ''
   whole_file.write(
       path,
       '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -143,7 +143,7 @@ def clip(seen: pictures.ClipPicture) -> str:
         f'{_image(Image.fromarray(strip), label)}</div>'
     )
   shares = {name: 100 * share for name, share in seen.scores}
-  parts.append(svg.bars(shares, colours=pictures.colours(seen)))
+  parts.append(charts.bars(shares, colours=pictures.colours(seen)))
   return f'<div class="clip">{"".join(parts)}</div>'
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from evclip_jax.reporting import page, svg
+from evclip_jax.reporting import charts, maps, page
 from evclip_jax.reporting.page import Picture, Section
 
 # Beside the method's own name.
@@ -37,6 +37,7 @@ def write(
     interval: (share of hits, clips) -> ends of the interval of an accuracy.
   """
   counts, selection = card['parameters'], card['selection']
+  worse = card.get('corrupt', '')
   trained = (
       f'{counts["trainable"]:,} weights were trained and {counts["frozen"]:,} '
       'frozen.'
@@ -47,7 +48,8 @@ def write(
       folder / 'report.html',
       f'{card["method"]}: {folder.name}',
       f'Step {selection["step"]}, {selection["meaning"]}. {trained} '
-      'Accuracies are in percent.',
+      'Accuracies are in percent.'
+      + f' The frames were made worse: data.corrupt={worse}.' * bool(worse),
       [
           _results(card, lists, interval),
           _clips(card),
@@ -130,10 +132,11 @@ def _training(folder: pathlib.Path, card) -> list[Section]:
     caption = 'loss of training'
     if len(smooth) < len(loss):
       caption += f', means of {-(-len(loss) // _POINTS)} steps that were logged'
-    curves = functools.partial(svg.curves, {'train': smooth}, 'step', 'loss')
+    curves = functools.partial(charts.curves, {'train': smooth}, 'step', 'loss')
     pictures.append(Picture(curves, caption))
   if watched:
-    curves = functools.partial(svg.curves, watched, 'step', 'top-1 in percent')
+    axes = 'step', 'top-1 in percent'
+    curves = functools.partial(charts.curves, watched, *axes)
     pictures.append(Picture(curves, 'accuracy while training'))
   return [Section('Training', pictures=pictures)] if pictures else []
 
@@ -145,7 +148,7 @@ def _list(name: str, card, details: Details) -> list[Section]:
   caption = 'top-1 of each class, the hardest first'
   if marks:
     caption += f'; the lines are {_ZERO_SHOT}'
-  shown = [Picture(lambda: svg.bars(classes, marks), caption)]
+  shown = [Picture(lambda: charts.bars(classes, marks), caption)]
   sections = [Section(f'List: {name}', pictures=shown)]
   if 'confusion' in details:
     names = details['class_names']
@@ -155,16 +158,17 @@ def _list(name: str, card, details: Details) -> list[Section]:
         Section(
             f'{name}: what was taken for what',
             rows=_pairs(matrix, names) if len(names) >= _MANY else (),
-            pictures=[Picture(lambda: svg.confusion(matrix, names), caption)],
+            pictures=[Picture(lambda: maps.confusion(matrix, names), caption)],
         )
     )
   sections += _examples(name, details)
   if len(details['arrays'].get('features', ())) > 2:
     caption = (
         'The features of the clips along their two main directions (principal '
-        'components): near dots look alike to the network. Rings are wrong '
-        'answers.'
+        'components): near dots look alike to the network.'
     )
+    if 'log_probabilities' in details['arrays']:
+      caption += ' Rings are wrong answers.'
     shown = [Picture(lambda: _map(details), caption)]
     sections.append(Section(f'{name}: map of the clips', pictures=shown))
   return sections
@@ -191,14 +195,17 @@ def _examples(name: str, details: Details) -> list[Section]:
 def _map(details: Details) -> str:
   arrays, names = details['arrays'], details['class_names']
   labels, index = arrays['labels'], arrays['index'].tolist()
-  answers = arrays['log_probabilities'].argmax(axis=1)
+  # In episodes a clip has several answers.
+  answers = labels
+  if 'log_probabilities' in arrays:
+    answers = arrays['log_probabilities'].argmax(axis=1)
   keys, small = details['keys'], details['thumbnails']
   titles = [
       f'{keys[i]}: {names[label]}'
       + ('' if label == answer else f', taken for {names[answer]}')
       for i, label, answer in zip(index, labels, answers, strict=True)
   ]
-  return svg.map_of_clips(
+  return maps.map_of_clips(
       arrays['features'],
       labels,
       names,

@@ -43,11 +43,12 @@ class TrainedModel:
     selected_by: 'best', 'last', or 'given' if nothing was trained.
   """
 
-  def __init__(self, workdir: str | os.PathLike):
+  def __init__(self, workdir: str | os.PathLike, corrupt: str = ''):
     """Loads the best weights of a run, or its last ones.
 
     Args:
       workdir: the run folder; an unfinished run will do.
+      corrupt: makes the frames worse, as data.corrupt; '' = as the run does.
 
     Raises:
       UserError: not a run folder, nothing trained there yet, or weights that
@@ -56,7 +57,8 @@ class TrainedModel:
     self.name = pathlib.Path(workdir).name
     self.config = config = folder.load_config(workdir)
     if config.compare:
-      inner = ', '.join(c['name'].replace(' ', '_') for c in config.compare)
+      names = [c.get('name', c.get('method')) for c in config.compare]
+      inner = ', '.join(map(folder.of_row, names))
       raise UserError(
           f'{workdir} holds several runs. Give the --workdir of one of them: '
           f'{workdir}/NAME with NAME in {inner}.'
@@ -64,6 +66,7 @@ class TrainedModel:
     with config.unlocked():
       # How many devices training had does not matter here.
       config.mesh.data = 0
+      config.data.corrupt = corrupt or config.data.corrupt
     self.classes = folder.class_names(workdir)
     model = session.build(config, self.classes)
     self.session = session.start(config, model, self.classes)

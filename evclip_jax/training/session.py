@@ -1,4 +1,9 @@
-"""From a config to a method with its weights on the devices."""
+"""From a config to a method with its weights on the devices.
+
+Class names become embeddings in three steps: `Method.class_texts` makes texts
+of them, `Model.tokens` ids of these, and `Session.classes` embeds the ids by
+`Method.text`: once where the text side is frozen, once per weights elsewhere.
+"""
 
 import dataclasses
 import functools
@@ -15,10 +20,11 @@ from jax.sharding import Mesh
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment
 from evclip_jax.methods import base, checkpoints
+from evclip_jax.models import corruptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
 from evclip_jax.models.swin3d.trunk import VideoEncoder
-from evclip_jax.training import devices, params, steps
+from evclip_jax.training import costs, devices, params, steps
 from evclip_jax.weights import load, vocabulary
 
 
@@ -49,13 +55,17 @@ class Model:
 
 
 def build(
-    config: ml_collections.ConfigDict, class_names: Sequence[str]
+    config: ml_collections.ConfigDict,
+    class_names: Sequence[str],
+    shared: dict[Any, load.Loaded] | None = None,
 ) -> Model:
   """Loads the networks a config names and makes its method.
 
   Args:
     config: a locked config.
     class_names: of training, in label order.
+    shared: networks of other builds, which are not loaded again; this one adds
+      its own.
 
   Raises:
     UserError: weights that are missing, broken, or of another architecture.
@@ -63,7 +73,15 @@ def build(
   module = base.load(config.method.name)
   settings = experiment.settings(config)
   dtype = jnp.dtype(config.compute.dtype)
-  clip = load.load_clip(
+  shared = {} if shared is None else shared
+
+  def loaded_once(function, *given):
+    if (function, given) not in shared:
+      shared[function, given] = function(*given)
+    return shared[function, given]
+
+  clip = loaded_once(
+      load.load_clip,
       config.clip.name,
       config.clip.weights,
       config.cache_dir,
@@ -72,8 +90,11 @@ def build(
   )
   loaded, encoder = {'clip': clip}, None
   if module.uses_encoder(settings):
-    trunk = load.load_encoder(
-        config.encoder.name, config.encoder.weights, config.cache_dir
+    trunk = loaded_once(
+        load.load_encoder,
+        config.encoder.name,
+        config.encoder.weights,
+        config.cache_dir,
     )
     loaded['encoder'] = trunk
     encoder = VideoEncoder(trunk.sizes, dtype)
@@ -89,6 +110,9 @@ def build(
       num_support=config.episodes.way * config.episodes.shot,
   )
   method = module.make(settings, backbones, tuple(class_names))
+  if config.data.corrupt:
+    worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
+    method = dataclasses.replace(method, pixels=worse)
   tree = {name: x.params for name, x in loaded.items()}
   own = method.init(steps.init_rng(config.seed))
   if own:
@@ -138,8 +162,10 @@ class Session:
   def __post_init__(self):
     """Prepares functions; they are compiled when they are called."""
     method = self.model.method
-    self.eval_step = steps.make_eval_step(method, self.mesh, self.shardings)
-    self._bank = steps.make_class_bank(method, self.mesh, self.shardings)
+    parts = method, self.mesh, self.shardings
+    self.eval_step = costs.Measured(steps.make_eval_step(*parts))
+    self.feature_step = costs.Measured(steps.make_feature_step(*parts))
+    self._bank = steps.make_class_bank(*parts)
     self._weights, self._banks = None, {}
 
   @functools.cached_property

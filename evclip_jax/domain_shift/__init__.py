@@ -1,0 +1,1 @@
+"""Why a recogniser fails: factors of clips, distances, corruptions."""

@@ -1,0 +1,178 @@
+"""The factors of all clips of a list, each measured once in its life."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from data_pipelines import whole_file
+from data_pipelines.cache_folder import cache_folder
+from data_pipelines.errors import UserError
+from data_pipelines.loaders.source import Source
+from data_pipelines.video import pool
+from evclip_jax.domain_shift import visual
+from evclip_jax.reporting import log
+
+# Raised when a factor is computed in another way.
+_VERSION = 1
+_SECONDS = 600.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Factor:
+  """Says what a factor is called.
+
+  Attributes:
+    title: for people.
+    unit: likewise; '' for none.
+    log: whether its logarithm is compared, as it has a long tail.
+    cause: whether it may explain right and wrong. What the network itself
+      makes of a clip is a part of the answer, no cause of it.
+    about: what it belongs to in one word, for sentences.
+  """
+
+  title: str
+  unit: str
+  log: bool = False
+  cause: bool = True
+  about: str = ''
+
+  def scaled(self, values: np.ndarray) -> np.ndarray:
+    """Returns values on the scale on which they are compared."""
+    return np.log(values + 1e-3) if self.log else values
+
+
+# In this order the first of two that go together stands for both.
+FACTORS = {
+    'luminance': Factor('luminance', 'share of white', True, about='light'),
+    'camera_motion': Factor(
+        'camera motion', '% of width / s', True, about='camera motion'
+    ),
+    'subject_motion': Factor(
+        'subject motion', 'sd / s', True, about='subject motion'
+    ),
+    'clutter': Factor('clutter', '% of pixels', about='clutter'),
+    'sharpness': Factor('sharpness', '', True, about='sharpness'),
+    'contrast': Factor('contrast', '', True, about='light'),
+    'colourfulness': Factor('colourfulness', 'levels', about='colour'),
+    'noise': Factor('noise', 'levels', True, about='noise'),
+    'cut_rate': Factor('cuts', '1 / s', about='cuts'),
+    'resolution': Factor('shorter side', 'pixels', True, about='resolution'),
+    'bits_per_pixel': Factor('bits per pixel', '', True, about='compression'),
+    'confusability': Factor(
+        'nearest other class', 'cosine', about='the words of classes'
+    ),
+    'kinetics': Factor(
+        'nearest Kinetics-400 class', 'cosine', about='the words of classes'
+    ),
+    'dark': Factor('dark pixels', '%', about='light'),
+    'clipped': Factor('clipped pixels', '%', about='light'),
+    'camera_jerk': Factor(
+        'camera jerk', 'widths / s^3', True, about='camera motion'
+    ),
+    'alignment': Factor('clip and class text', 'cosine', cause=False),
+    'margin': Factor('margin of the class text', 'cosine', cause=False),
+}
+
+Row = dict[str, float | None]
+
+
+def visual_factors(
+    source: Source, cache_dir: str = '', workers: int = 0
+) -> tuple[list[Row | None], list[str], list[str]]:
+  """Returns what `visual.measure` finds of each clip of a list.
+
+  It is kept in `<cache folder>/shift/` by the clip's contents and frames, so
+  that a copy under another name is not measured again. The numbers do not
+  depend on the number of processes.
+
+  Args:
+    source: the list.
+    cache_dir: as config.cache_dir.
+    workers: processes, as data.workers.
+
+  Returns:
+    (a row per clip, None for a clip that cannot be read; the hash of each
+    clip's contents; why clips cannot be read).
+  """
+  file = cache_folder(cache_dir) / 'shift' / f'visual-{_VERSION}.json'
+  known = _load(file)
+  clips = [(source.media(i), source.probe(i), *source.span(i))
+           for i in range(len(source))]  # fmt: skip
+  with log.progress(len(clips), f'factors {source.name}', unit='clip') as bar:
+    hashes = list(_all(content_hash, [(m, a, n) for m, _, a, n in clips],
+                       workers))  # fmt: skip
+    new = [i for i, h in enumerate(hashes) if h not in known]
+    bar.update(len(clips) - len(new))
+    faults = []
+    found = _all(visual.measure, [clips[i] for i in new], workers)
+    for i, row in zip(new, found, strict=True):
+      bar.update(1)
+      if isinstance(row, str):
+        faults.append(row)
+      else:
+        known[hashes[i]] = row
+  if new:
+    _save(file, known)
+  return [known.get(h) for h in hashes], hashes, faults
+
+
+def content_hash(
+    media: str | os.PathLike | bytes, first: int, count: int
+) -> str:
+  """Hashes what a clip is: its file's bytes and which frames of it.
+
+  Raises:
+    UserError: the file has gone.
+  """
+  digest = hashlib.sha256()
+  if isinstance(media, bytes):
+    digest.update(media)
+    files = []
+  else:
+    path = pathlib.Path(media)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+  for file in files:
+    try:
+      with file.open('rb') as opened:
+        digest.update(hashlib.file_digest(opened, 'sha256').digest())
+    except IsADirectoryError:
+      continue
+    except OSError as e:
+      raise UserError(f'{file} cannot be read: {e.strerror}.') from e
+  return f'{digest.hexdigest()[:32]}:{first}+{count}'
+
+
+def _all(function: Callable, tasks: Iterable[tuple], workers: int):
+  """Yields the results in order, for a task that fails why it did."""
+
+  def one(task):
+    try:
+      return pool.run(function, *task, workers=workers, timeout=_SECONDS)
+    except UserError as e:
+      return str(e)
+
+  with ThreadPoolExecutor(pool.number(workers)) as threads:
+    yield from threads.map(one, tasks)
+
+
+def _load(file: pathlib.Path) -> dict[str, Row]:
+  with contextlib.suppress(OSError, ValueError):
+    known = json.loads(file.read_text())
+    return known if isinstance(known, dict) else {}
+  return {}
+
+
+def _save(file: pathlib.Path, known: dict[str, Row]):
+  try:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # What another program wrote meanwhile stays.
+    whole_file.write(file, json.dumps(_load(file) | known))
+  except OSError as e:
+    log.log(f'note: the factors of clips cannot be kept ({e}; cache_dir).')

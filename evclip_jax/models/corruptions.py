@@ -1,0 +1,260 @@
+"""Frames made worse on the device, in kinds and five severities.
+
+A severity is an argument of the compiled function, not a part of it. What is
+drawn depends on the seed and on the pixels of the clip alone: a clip gets the
+same noise in every list, batch and severity, so curves over severities compare
+like with like.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines import randomness
+from data_pipelines.errors import UserError
+
+SEVERITIES = (1, 2, 3, 4, 5)
+# Sizes below are of frames of so many pixels, as CLIP gets.
+_SIDE = 224
+# The luminance table of the JPEG standard (ITU-T T.81, annex K.1).
+_JPEG = np.float32([
+    [16, 11, 10, 16, 24, 40, 51, 61],
+    [12, 12, 14, 19, 26, 58, 60, 55],
+    [14, 13, 16, 24, 40, 57, 69, 56],
+    [14, 17, 22, 29, 51, 87, 80, 62],
+    [18, 22, 37, 56, 68, 109, 103, 77],
+    [24, 35, 55, 64, 81, 104, 113, 92],
+    [49, 64, 78, 87, 103, 121, 120, 101],
+    [72, 92, 95, 98, 112, 100, 103, 99],
+])  # fmt: skip
+
+
+def apply(
+    kind: str, frames: jax.Array, severity: jax.Array | int, seed: int
+) -> jax.Array:
+  """Corrupts clips.
+
+  Args:
+    kind: a key of `KINDS`.
+    frames: uint8 [..., T, H, W, 3].
+    severity: int scalar, 1 .. 5; 0 leaves the frames as they are. It may be
+      traced.
+    seed: of what is drawn.
+
+  Returns:
+    uint8, the same shape.
+  """
+  corrupt = KINDS[kind]
+  key = jax.random.key(randomness.fold(seed, f'corrupt/{kind}'))
+  clips = frames.reshape(-1, *frames.shape[-4:])
+
+  def one(clip):
+    x = corrupt(
+        clip.astype(jnp.float32) / 255,
+        severity,
+        jax.random.fold_in(key, _fingerprint(clip)),
+    )
+    return jnp.clip(jnp.round(255 * x), 0, 255).astype(jnp.uint8)
+
+  worse = jax.vmap(one)(clips).reshape(frames.shape)
+  return jnp.where(jnp.asarray(severity) > 0, worse, frames)
+
+
+def parse(text: str, key: str = 'data.corrupt') -> tuple[str, int]:
+  """Reads 'darken:3'.
+
+  Raises:
+    UserError: an unknown kind or severity; `key` is what to change.
+  """
+  kind, _, severity = text.partition(':')
+  check_kind(kind, f'{key}={text}')
+  if severity not in map(str, SEVERITIES):
+    raise UserError(
+        f'{key}={text}: wanted KIND:SEVERITY with a severity of 1 to 5, such '
+        f'as {kind}:3.'
+    )
+  return kind, int(severity)
+
+
+def check_kind(kind: str, given: str):
+  """Raises UserError for an unknown kind; `given` is what was written."""
+  if kind not in KINDS:
+    raise UserError(
+        f'{given}: there is no corruption {kind!r}. Use one of '
+        f'{", ".join(KINDS)}.'
+    )
+
+
+def before(pixels: Callable, text: str, seed: int) -> Callable:
+  """Returns a `Method.pixels` that corrupts what is scored, as 'darken:3' says.
+
+  In training, where it gets a key, it leaves the frames alone.
+
+  Raises:
+    UserError: as `parse`.
+  """
+  kind, severity = parse(text)
+
+  def worse(frames, rng):
+    if rng is None:
+      frames = apply(kind, frames, severity, seed)
+    return pixels(frames, rng)
+
+  return worse
+
+
+def darken(x, severity, key):
+  """Takes light away and adds the noise of a sensor.
+
+  Linear light (gamma 2.2) times a gain, plus noise of variance a Y + b^2, as of
+  photons and of reading.
+
+  Source: A. Foi et al., Practical Poissonian-Gaussian noise modeling, 2008.
+  """
+  gain = _level(severity, 1, 0.4, 0.2, 0.1, 0.05, 0.025)
+  light = gain * x**2.2
+  spread = jnp.sqrt(2e-4 * light + 1e-3**2)
+  light += spread * jax.random.normal(key, x.shape)
+  return jnp.maximum(light, 0) ** (1 / 2.2)
+
+
+def blur(x, severity, key):
+  """Blurs with a Gaussian of 1 to 8 pixels in 224."""
+  del key
+  sigma = _level(severity, 0, 1, 2, 3.5, 5.5, 8)
+
+  def matrix(size):
+    far = jnp.arange(size)[:, None] - jnp.arange(size)
+    kernel = jnp.exp(-0.5 * (far / jnp.maximum(sigma * size / _SIDE, 0.1)) ** 2)
+    return kernel / kernel.sum(axis=1, keepdims=True)
+
+  return _mixed(x, matrix(x.shape[1]), matrix(x.shape[2]))
+
+
+def shake(x, severity, key):
+  """Moves each frame by itself, by at most 2 to 18 % of the side."""
+  most = _level(severity, 0, 0.02, 0.04, 0.07, 0.12, 0.18)
+  move = most * jax.random.uniform(key, (len(x), 2), minval=-1, maxval=1)
+  return jax.vmap(_window, (0, 0, None))(x, move, 1.0)
+
+
+def head_camera(x, severity, key):
+  """Cuts out a part of the frame that sways like the view of a walking person.
+
+  Zoom 1.15 to 2; the part goes to and fro slowly, further sideways than up and
+  down, as far as the frame allows.
+  """
+  zoom = _level(severity, 1, 1.15, 1.3, 1.5, 1.75, 2)
+  room = 0.5 * (1 - 1 / zoom)
+  phase = jax.random.uniform(key, (2,), maxval=2 * jnp.pi)
+  # Steps go up and down twice while the head turns once.
+  turns = jnp.arange(len(x))[:, None] / len(x) * jnp.array([2, 1])
+  sway = room * jnp.array([0.5, 1]) * jnp.sin(2 * jnp.pi * turns + phase)
+  return jax.vmap(_window, (0, 0, None))(x, sway, 1 / zoom)
+
+
+def occlude(x, severity, key):
+  """Covers a square of 10 to 50 % of the area with grey, at a drawn place."""
+  side = jnp.sqrt(_level(severity, 0, 0.1, 0.2, 0.3, 0.4, 0.5))
+  top, left = (1 - side) * jax.random.uniform(key, (2,))
+
+  def covered(start, size):
+    place = (jnp.arange(size) + 0.5) / size
+    return (place >= start) & (place < start + side)
+
+  hidden = covered(top, x.shape[1])[:, None] & covered(left, x.shape[2])
+  return jnp.where(hidden[None, :, :, None], 0.5, x)
+
+
+def compress(x, severity, key):
+  """Rounds the cosine transform of blocks of 8 x 8 pixels, as JPEG does.
+
+  Steps are 1.5 to 20 times those of the standard's table, for each colour.
+
+  Source: ITU-T T.81.
+  Differs: no change of colours, no halving of chroma, no entropy coding.
+  """
+  del key
+  steps = _level(severity, 1, 1.5, 3, 6, 11, 20) * _JPEG / 255
+  frames, height, width, _ = x.shape
+  pad = ((0, 0), (0, -height % 8), (0, -width % 8), (0, 0))
+  blocks = jnp.pad(x - 0.5, pad, mode='edge')
+  blocks = blocks.reshape(frames, -(-height // 8), 8, -(-width // 8), 8, 3)
+  k = np.arange(8)
+  cosines = np.cos(np.pi * k[:, None] * (k + 0.5) / 8) / 2
+  cosines[0] /= np.sqrt(2)
+  waves = jnp.einsum('ui,vj,thiwjc->thuwvc', cosines, cosines, blocks)
+  grid = steps[:, None, :, None]
+  waves = grid * jnp.round(waves / grid)
+  blocks = jnp.einsum('ui,vj,thuwvc->thiwjc', cosines, cosines, waves)
+  out = 0.5 + blocks.reshape(frames, height + pad[1][1], width + pad[2][1], 3)
+  return out[:, :height, :width]
+
+
+def low_resolution(x, severity, key):
+  """Averages squares of 2 to 16 pixels in 224, and draws lines between them."""
+  del key
+  size = _level(severity, 1, 2, 4, 7, 11, 16)
+
+  def matrix(side):
+    # No square is smaller than a pixel.
+    width = jnp.maximum(size * side / _SIDE, 1)
+    squares = jnp.arange(side)
+    middle = (squares + 0.5) / width  # Of each pixel, in squares.
+    inside = (jnp.floor(middle)[:, None] == squares).astype(jnp.float32)
+    average = inside / jnp.maximum(inside.sum(axis=0), 1)
+    place = jnp.clip(middle - 0.5, 0, jnp.floor(middle[-1]))
+    near = jnp.maximum(1 - jnp.abs(place[:, None] - squares), 0)
+    return near @ average.T
+
+  return _mixed(x, matrix(x.shape[1]), matrix(x.shape[2]))
+
+
+def drop_frames(x, severity, key):
+  """Shows the frame before in place of 20 to 90 % of the frames."""
+  share = _level(severity, 0, 0.2, 0.4, 0.6, 0.75, 0.9)
+  kept = jax.random.uniform(key, (len(x),)) >= share
+  place = jnp.where(kept.at[0].set(True), jnp.arange(len(x)), 0)
+  return x[jax.lax.cummax(place)]
+
+
+KINDS = {
+    f.__name__: f
+    for f in (
+        darken, blur, shake, head_camera, occlude, compress, low_resolution,
+        drop_frames,
+    )
+}  # fmt: skip
+
+
+def _level(severity, *values) -> jax.Array:
+  """The strength at a severity, 0 to 5."""
+  return jnp.asarray(values, jnp.float32)[severity]
+
+
+def _mixed(x, rows: jax.Array, columns: jax.Array) -> jax.Array:
+  """Mixes the rows and the columns of frames [T, H, W, 3] by matrices."""
+  return jnp.einsum(
+      'ai,bj,...ijc->...abc', rows, columns, x, precision='highest'
+  )
+
+
+def _window(frame, move: jax.Array, scale) -> jax.Array:
+  """Fills a frame [H, W, 3] with a part of it, `scale` as large, off centre."""
+
+  def matrix(size, offset):
+    wanted = (jnp.arange(size) + 0.5 - size / 2) * scale + size / 2 - 0.5
+    wanted = jnp.clip(wanted + offset * size, 0, size - 1)
+    return jnp.maximum(1 - jnp.abs(wanted[:, None] - jnp.arange(size)), 0)
+
+  height, width, _ = frame.shape
+  return _mixed(frame, matrix(height, move[0]), matrix(width, move[1]))
+
+
+def _fingerprint(clip: jax.Array) -> jax.Array:
+  """A number of the pixels; whole numbers, so that no order of sums counts."""
+  flat = clip.reshape(-1).astype(jnp.uint32)
+  weights = jnp.arange(flat.size, dtype=jnp.uint32) * np.uint32(2654435761) + 1
+  return (flat * weights).sum(dtype=jnp.uint32)
