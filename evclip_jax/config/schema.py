@@ -98,6 +98,9 @@ KEYS = {
     'train.accumulate': Key(1,
         'Parts that a batch goes through the network in, one after the other: '
         'less memory, the same numbers. For losses that are means.', 1),
+    'train.rates': Key((),
+        'Rates to try in place of optimizer.learning_rate, each in a training '
+        'of its own: the best on the validation list counts.'),
     'train.select': Key('auto',
         "Which checkpoint is reported. 'best_on_test' is some originals' "
         "protocol: optimistic, and the output says so. 'auto' = best_val if "

@@ -14,7 +14,8 @@ from data_pipelines import randomness
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import clips, open_data, pipeline
 from data_pipelines.loaders.episodes import EpisodeList
-from data_pipelines.loaders.loader import EvalSet, Loader, steps_per_epoch
+from data_pipelines.loaders.eval_set import EvalSet
+from data_pipelines.loaders.loader import Loader, steps_per_epoch
 from data_pipelines.video import read
 from data_pipelines.views import clip_fsar, ev_clip
 from evclip_jax.config import schema
@@ -245,16 +246,6 @@ def test_scoring_gives_every_clip_once_per_view(sets):
     same(one, joined([s[step] for s in shares]))
 
 
-def test_crops_lie_beside_each_other(sets):
-  spec = dataclasses.replace(SPEC, crop_pixels=48)
-  left, middle, right = (
-      clips.eval_clip(sets.tests['test'], 0, spec, v, 1, 3).read()
-      for v in range(3)
-  )
-  np.testing.assert_array_equal(left[..., 8:, :], middle[..., :-8, :])
-  np.testing.assert_array_equal(middle[..., 8:, :], right[..., :-8, :])
-
-
 def test_frames_drawn_in_scoring_depend_on_the_seed_and_the_clip(sets):
   one, same_seed, other = (
       next(
@@ -467,7 +458,7 @@ def test_stats_count_clips_and_waiting(sets):
 
 def test_a_program_that_forgets_to_close_ends():
   code = (
-      'from data_pipelines.loaders.dataset import Batches, Row, Rows\n'
+      'from data_pipelines.loaders.batches import Batches, Row, Rows\n'
       'from data_pipelines.views import ev_clip\n'
       'def row(n):\n'
       '  sum(range(20_000))\n'
