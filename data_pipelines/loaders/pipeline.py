@@ -7,11 +7,13 @@ import sys
 import threading
 from typing import Any
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import clips, loader, open_data
-from data_pipelines.loaders.dataset import Batches
+from data_pipelines.loaders.batches import Batches
 from data_pipelines.loaders.episodes import EpisodeList
-from data_pipelines.loaders.loader import EvalSet, Loader
+from data_pipelines.loaders.eval_set import EvalSet
+from data_pipelines.loaders.loader import Loader
 
 
 class Pipeline:
@@ -91,10 +93,8 @@ class Pipeline:
     """Writes the lists and class names of a run into its folder."""
     self._folder = folder = pathlib.Path(folder)
     self._sets.write_lists(folder / 'lists')
-    (folder / 'classes.json').write_text(
-        json.dumps(self.class_names, ensure_ascii=False, indent=1) + '\n',
-        encoding='utf-8',
-    )
+    names = json.dumps(self.class_names, ensure_ascii=False, indent=1)
+    whole_file.write(folder / 'classes.json', names + '\n')
 
   def _note(self, name: str, clip: str, why: str, other: str):
     """Counts, says and lists a clip that is replaced or left out, once."""
@@ -108,8 +108,9 @@ class Pipeline:
     print(f'note: {what}: {why}', file=sys.stderr)
     if self._folder:
       end = f' Replaced by {other}.' if other else ''
-      with open(self._folder / 'lists' / 'skipped.txt', 'a') as file:
-        file.write(f'{name}\t{clip}\t{why}{end}\n')
+      line = f'{name}\t{clip}\t{why}{end}\n'
+      with open(self._folder / 'lists' / 'skipped.txt', 'ab') as file:
+        file.write(line.encode(errors='surrogateescape'))
 
   def _plan_clips(self):
     config, train = self._config, self._config.train
@@ -146,8 +147,8 @@ class Pipeline:
   def _eval_set(self, source, episodic: bool) -> EvalSet:
     config, own = self._config, self._config.episodes
     size = config.eval.batch_size or config.batch_size
-    if not episodic:
-      views = config.eval.clips, config.eval.crops
+    views = config.eval.clips, config.eval.crops
+    if not episodic and not own.score:
       return EvalSet(self._read, source, size, *views)
     way, shot = own.test_way or own.way, own.test_shot or own.shot
     episodes = self._episodes_of(
@@ -160,7 +161,9 @@ class Pipeline:
         'query': own.test_query,
         'number': own.test_episodes,
     }
-    how = {'per_batch': own.per_step, 'from_bank': own.bank}
+    how = {'per_batch': own.per_step, 'from_bank': own.bank or not episodic}
+    if not episodic:
+      how |= {'clips': views[0], 'crops': views[1]}
     return EvalSet(self._read, source, size, episodes=episodes, **how)
 
   def _episodes_of(self, source, way, shot, query, num=0) -> EpisodeList:

@@ -1,4 +1,4 @@
-"""What a file in `configs/` calls: the schema plus one method's settings."""
+"""Configs: a method's recipe, its variants, and the rows of `compare`."""
 
 import dataclasses
 import difflib
@@ -63,10 +63,11 @@ def rows(
 ) -> dict[str, ml_collections.ConfigDict]:
   """Returns the config of each row of `compare`, by its name.
 
-  A row starts from the config. One of another method than the config's gets
-  what that method's authors use (`RECIPE`) in place of what the authors of the
-  config's method use, but for the choice of clips. Then come its `settings`
-  and the values of its `config`.
+  A row starts from the config: its data, its protocol, its networks. One of
+  another method gets what that method's authors use (`RECIPE`) in place of how
+  the config's method prepares and trains. Then come the row's `settings` and
+  the values of its `config`, and last the variants that go with them. Beside
+  rows that learn from episodes, all are scored in the same episodes.
 
   Raises:
     UserError: an unknown key or method, or two rows of one name.
@@ -78,6 +79,9 @@ def rows(
     if not name or name in out:
       raise UserError(f'compare: each row needs a name of its own: {spec}.')
     out[name] = _row(config, spec)
+  if any(map(is_episodic, out.values())):
+    for own in out.values():
+      own.episodes.score = not is_episodic(own)
   return out
 
 
@@ -87,14 +91,14 @@ def _row(config, spec: dict[str, Any]) -> ml_collections.ConfigDict:
   method = spec.get('method', config.method.name)
   if method != config.method.name:
     if recipe := _recipe(method):
-      for key in _recipe(config.method.name):
-        own.update_from_flattened_dict({key: schema.KEYS[key].default})
+      for key in schema.KEYS:
+        if key.startswith('optimizer.') or key in _recipe(config.method.name):
+          own.update_from_flattened_dict({key: schema.KEYS[key].default})
       own.update_from_flattened_dict(recipe)
-      own = choose_variant(own).unlock()
     _set_method(own, method)
   settings, changes = spec.get('settings', {}), spec.get('config', {})
   _check_keys(f'method.settings of {method}', settings, own.method.settings)
-  known = [*schema.KEYS, *identity.flat(config)]
+  known = [*schema.KEYS, *identity.flat(own)]
   _check_keys('config of a row of compare', changes, known)
   try:
     own.update_from_flattened_dict(
@@ -102,8 +106,9 @@ def _row(config, spec: dict[str, Any]) -> ml_collections.ConfigDict:
     )
   except (TypeError, ValueError) as e:
     raise UserError(f'compare: {e}') from e
+  own = choose_variant(own, changes)
   schema.check(own)
-  return own.lock()
+  return own
 
 
 def _recipe(method: str) -> dict[str, Any]:
@@ -146,8 +151,15 @@ def choose_variant(
   return out
 
 
-def from_flag(holder: flags.FlagHolder) -> ml_collections.ConfigDict:
+def from_flag(
+    holder: flags.FlagHolder, alone: bool = False
+) -> ml_collections.ConfigDict:
   """Returns the checked config behind a `--config` flag.
+
+  Args:
+    holder: the flag.
+    alone: whether only the config's own method is wanted. Else the variants of
+      a config with rows to compare are left to these.
 
   Raises:
     UserError: no file was named, or it gives no config or sets a value that no
@@ -162,8 +174,9 @@ def from_flag(holder: flags.FlagHolder) -> ml_collections.ConfigDict:
         f'{config_flags.get_config_filename(flag)}: get_config() must return '
         'what experiment.new(METHOD) gives, with changed values.'
     )
-  given = config_flags.get_override_values(flag)
-  config = choose_variant(holder.value, given)
+  config, given = holder.value, config_flags.get_override_values(flag)
+  if alone or not config.compare:
+    config = choose_variant(config, given)
   # The command line also wins over what rows to compare bring along.
   apart = ('method.', 'protocol.', 'compare', 'variants')
   mine = {k: v for k, v in given.items() if not k.startswith(apart)}
@@ -176,21 +189,8 @@ def from_flag(holder: flags.FlagHolder) -> ml_collections.ConfigDict:
 
 
 def is_episodic(config: ml_collections.ConfigDict) -> bool:
-  """Says whether the method, and every row to compare, learns from episodes.
-
-  Raises:
-    UserError: some do and some do not.
-  """
-  methods = [config, *rows(config).values()]
-  methods = [c.method.name for c in methods]
-  kinds = {n: getattr(base.load(n), 'EPISODIC', False) for n in methods}
-  if len(set(kinds.values())) > 1:
-    raise UserError(
-        'compare: methods that learn from episodes ('
-        + ', '.join(n for n, episodic in kinds.items() if episodic)
-        + ') cannot share a table with methods that do not.'
-    )
-  return kinds[config.method.name]
+  """Returns whether the config's method learns from episodes."""
+  return getattr(base.load(config.method.name), 'EPISODIC', False)
 
 
 def settings(config: ml_collections.ConfigDict) -> Any:

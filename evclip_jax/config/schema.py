@@ -98,6 +98,9 @@ KEYS = {
     'train.accumulate': Key(1,
         'Parts that a batch goes through the network in, one after the other: '
         'less memory, the same numbers. For losses that are means.', 1),
+    'train.rates': Key((),
+        'Rates to try in place of optimizer.learning_rate, each in a training '
+        'of its own: the best on the validation list counts.'),
     'train.select': Key('auto',
         "Which checkpoint is reported. 'best_on_test' is some originals' "
         "protocol: optimistic, and the output says so. 'auto' = best_val if "
@@ -121,6 +124,9 @@ KEYS = {
     'episodes.eval_every_episodes': Key(2_000,
         'How often lists are scored and the state is saved.', 1),
     'episodes.test_episodes': Key(10_000, 'Of each list to score.', 1),
+    'episodes.score': Key(False,
+        'Score lists in episodes by a method that learns from clips, too: the '
+        "best of an episode's classes. compare sets it where rows need it."),
     'episodes.bank': Key(True,
         'Compute the features of each clip to score once.'),
     # ---- protocols: several runs, one result

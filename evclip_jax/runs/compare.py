@@ -1,19 +1,23 @@
-"""Several methods or settings under one protocol, and one table of results."""
+"""Several methods or settings under one protocol, and one table of results.
+
+What a row is made of is in `config/experiment.py`.
+"""
 
 import json
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ml_collections
 
-from data_pipelines import whole_file
 from evclip_jax.config import experiment, identity
-from evclip_jax.evaluation import run_card
-from evclip_jax.reporting import log, tables
-from evclip_jax.runs import execute, gallery
+from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs.run import fitting_mode
+from evclip_jax.runs import gallery, result_page, results
+from evclip_jax.runs import run as run_lib
+
+if TYPE_CHECKING:
+  from data_pipelines.loaders.pipeline import Pipeline
 
 # Keys on which lists, batches and their number depend.
 _DATA_KEYS = (
@@ -25,7 +29,9 @@ def run(
     config: ml_collections.ConfigDict,
     workdir: str,
     mode: str,
-    open_data: Callable[[ml_collections.ConfigDict], Any],
+    open_data: Callable[[ml_collections.ConfigDict], 'Pipeline'],
+    is_part: bool = False,
+    loaded: dict | None = None,
 ) -> dict[str, Any]:
   """Runs every row of `config.compare`.
 
@@ -37,48 +43,58 @@ def run(
     workdir: its folder; rows lie in `workdir/<row>`.
     mode: 'train' or 'evaluate'.
     open_data: config -> data pipeline. Rows that read the same share one.
+    is_part: whether this is a part of a protocol, which makes the table.
+    loaded: networks that all rows share.
 
   Returns:
-    {row: run card}; the table is printed and written as compare.json, and the
-    last row's pictures as report.html.
+    {row: run card}; the tables are printed and written as compare.json,
+    compare.csv and report.html, with pictures of the last row.
   """
   rows = experiment.rows(config)
-  data = open_data(config)
-  pipelines = {_data_key(config): data}
-  differ = differences(rows)
-  log.log('\n' + tables.as_text(differ))
+  if table := differ(rows):
+    log.log('\n' + tables.as_text(table))
   folder = pathlib.Path(workdir).absolute()
+  loaded = {} if loaded is None else loaded
   cards: dict[str, Any] = {}
+  pipelines: dict[str, Pipeline] = {}
+
+  def data_of(own):
+    key = _data_key(own)
+    if key not in pipelines:
+      pipelines[key] = open_data(own)
+    return pipelines[key]
+
   for name, own in rows.items():
-    own_folder = folder / name.replace(' ', '_')
+    own_folder = folder / run_folder.of_row(name)
     done = run_folder.finished(own_folder, own)
     if done and mode == 'train':
       log.log(f'\n== {name}: finished earlier ==')
       cards[name] = done
       continue
     log.log(f'\n== {name} ==')
-    key = _data_key(own)
-    if key not in pipelines:
-      pipelines[key] = open_data(own)
-    own_mode = fitting_mode(mode, own)
-    cards[name] = execute.execute(
-        own, str(own_folder), own_mode, pipelines[key]
+    own_mode = run_lib.fitting_mode(mode, own)
+    cards[name] = run_lib.execute(
+        own, str(own_folder), own_mode, data_of(own), loaded
     )
     # Not before a row: a mistake in the config should leave no folder.
     run_folder.prepare(workdir, config, log.is_first())
-  results = table(cards)
-  log.log('\n' + tables.as_text(results))
-  if log.is_first():
-    data.write(folder)
-    whole_file.write_json(folder / 'compare.json', results)
-    path = folder / 'report.html'
-    data = pipelines.get(_data_key(own), data)
-    page = gallery.write(path, results, own_folder, data, differ)
-    log.log(f'\npictures: {page}')
+  if is_part or not log.is_first():
+    return cards
+  runs = {
+      name: {'': results.Run(card, folder / run_folder.of_row(name))}
+      for name, card in cards.items()
+  }
+  summary = results.summarise(runs, results.tests, config.seed)
+  log.log('\n' + result_page.as_text(summary))
+  pictures = gallery.sections(own_folder, lambda: data_of(own))
+  path = result_page.write(
+      folder, 'compare', 'Comparison', runs, summary, [*pictures, about(rows)]
+  )
+  log.log(f'\nreport: {path}')
   return cards
 
 
-def differences(
+def differ(
     rows: dict[str, ml_collections.ConfigDict],
 ) -> list[dict[str, Any]]:
   """Returns a row for each key in which the rows of a comparison differ."""
@@ -91,22 +107,14 @@ def differences(
   return [row for row in table if len({*list(row.values())[1:]}) > 1]
 
 
-def table(cards: dict[str, Any]) -> list[dict[str, Any]]:
-  """Returns a row per card: top-1 on every list, trained weights, selection."""
-  return [
-      {
-          'variant': name,
-          **{
-              f'{which} top-1': run_card.accuracy(summary)
-              for which, summary in card['final'].items()
-          },
-          'trained': card['parameters']['trainable'],
-          'selected by': card['selection']['rule'],
-      }
-      for name, card in cards.items()
-  ]
+def about(rows: dict[str, ml_collections.ConfigDict]) -> page.Section:
+  """Returns the section of a page that says what the rows differ in."""
+  return page.Section('What the rows differ in', rows=differ(rows))
 
 
 def _data_key(config: ml_collections.ConfigDict) -> str:
   values = identity.flat(config).items()
-  return json.dumps([x for x in values if x[0].startswith(_DATA_KEYS)])
+  return json.dumps([
+      experiment.is_episodic(config),
+      *(x for x in values if x[0].startswith(_DATA_KEYS)),
+  ])

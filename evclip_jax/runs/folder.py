@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 import ml_collections
@@ -25,6 +26,26 @@ def default(config_file: str, config: ml_collections.ConfigDict) -> str:
   """Returns runs/<config>-<method>-s<seed>, under the current folder."""
   stem = pathlib.Path(config_file.split(':')[0]).stem
   return os.path.join('runs', f'{stem}-{config.method.name}-s{config.seed}')
+
+
+def of_row(name: str) -> str:
+  """Returns the name of the folder of a row of a comparison."""
+  return re.sub(r'[^\w.+=-]+', '_', name)
+
+
+def row_of(folder: pathlib.Path) -> tuple[int, str]:
+  """Returns the place and name of a run among the rows of a comparison.
+
+  Args:
+    folder: of the run. (0, '') if the folder above is no comparison's.
+  """
+  above = folder.absolute().parent / 'config.json'
+  rows = _read_json(above)['compare'] if above.exists() else ()
+  for place, row in enumerate(rows):
+    name = row.get('name', row.get('method'))
+    if of_row(name) == folder.name:
+      return place, name
+  return 0, ''
 
 
 def prepare(
@@ -100,6 +121,13 @@ def finished(
   views = {'clips': config.eval.clips, 'crops': config.eval.crops}
   same = card['config_hash'] == identity.digest(config)
   return card if same and card['views'] == views else None
+
+
+def training_costs(folder: pathlib.Path) -> dict[str, Any]:
+  """Returns what training cost by an earlier run card, or {}."""
+  if not (folder / 'run_card.json').exists():
+    return {}
+  return (load_card(folder).get('costs') or {}).get('train') or {}
 
 
 def check_free(workdir: str | os.PathLike, config: ml_collections.ConfigDict):

@@ -2,56 +2,41 @@
 
 import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from evclip_jax.evaluation import look
-from evclip_jax.reporting import page, pictures
+from evclip_jax.reporting import page
 from evclip_jax.runs.trained_model import TrainedModel
 
 # Clips shown of each test list: enough to see, few enough to mail.
 _PER_LIST = 4
 
 
-def write(
-    path: pathlib.Path,
-    rows: list[dict[str, Any]],
-    variant: pathlib.Path,
-    data: Any,
-    differences: list[dict[str, Any]],
-) -> pathlib.Path:
-  """Writes the page of a comparison.
+def sections(
+    variant: pathlib.Path, open_data: Callable[[], Any]
+) -> list[page.Section]:
+  """Returns a section of each test list for the page of a comparison.
 
   Args:
-    path: the .html file.
-    rows: the table, one dict per variant with the same keys.
     variant: run folder of the variant whose masks are shown.
-    data: the data pipeline, where clips come from.
-    differences: a row for each key in which the variants' configs differ.
-
-  Returns:
-    The path.
+    open_data: gives the data pipeline, where clips come from.
   """
-  run = TrainedModel(variant)
-  # One for all lists: it is compiled once.
-  looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
-  sections = [_list(run, looker, data, x) for x in data.evals.values()]
-  return page.write_page(
-      path,
-      'Comparison',
-      'Top-1 accuracy in percent on each test list. The pictures show the '
-      'frames of a clip, the maps of the method if it has any, and the five '
-      'best classes.',
-      [
-          page.Section(rows=rows),
-          *sections,
-          page.Section('What the rows differ in', rows=differences),
-      ],
-  )
+  try:
+    run, data = TrainedModel(variant), open_data()
+    # One for all lists: it is compiled once.
+    looker = look.Looker(run.session, run.weights, _PER_LIST, closely=True)
+    return [_list(run, looker, data, x) for x in data.evals.values()]
+  # The numbers are worth having without pictures.
+  except Exception as e:
+    text = f'not drawn, {type(e).__name__}: {e}'
+    return [page.Section(title='Pictures', text=text)]
 
 
 def _list(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
   """A list's section; what goes wrong in it costs no other."""
-  section = _clips if listed.episodes is None else _episode
+  episodic = run.session.model.method.episodic
+  section = _episode if episodic else _clips
   try:
     return section(run, looker, data, listed)
   except Exception as e:
@@ -100,4 +85,4 @@ def _pictures(run, seen, names, truths) -> list[page.Picture]:
       s.picture(f'clip {i}', names, method, truth)
       for i, (s, truth) in enumerate(zip(seen, truths, strict=True), 1)
   ]
-  return [page.Picture(functools.partial(pictures.draw, c)) for c in clips]
+  return [page.Picture(functools.partial(page.clip, c)) for c in clips]

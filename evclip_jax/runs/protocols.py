@@ -1,28 +1,49 @@
 """Named protocols: several ordinary runs, and one result of them all.
 
-A protocol says which runs one config stands for (`expand`) and what to read
-off their run cards (`combine`). Every run lies in a sub-folder, can be
-interrupted and is not made again once it is finished. data.train_list,
-data.val_list and data.test_list may hold {shots}, {seed} and {split}, which
-each run fills in: train1_few_shot_{shots}.txt.
+A protocol says which runs one config stands for (`expand`) and what is read
+off their run cards. Every run lies in a sub-folder, can be interrupted and is
+not made again once it is finished. data.train_list, data.val_list and
+data.test_list may hold {shots}, {seed} and {split}, which each run fills in:
+train1_few_shot_{shots}.txt.
 
 'episodes' trains anew for every K of protocol.shots, although K changes only
 the scoring: the recipes published for other K also train with other settings.
 """
 
+import dataclasses
 import pathlib
+import re
 import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import ml_collections
 
-from data_pipelines import whole_file
 from data_pipelines.errors import UserError
-from evclip_jax.config import identity, schema
-from evclip_jax.reporting import log, tables
+from evclip_jax.config import experiment, identity, schema
+from evclip_jax.reporting import log
+from evclip_jax.runs import compare, result_page, results
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs.protocol_kinds import PROTOCOLS, Card, Protocol, find
+from evclip_jax.runs.results import Card, Run
+
+Quantities = list[tuple[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+  """Which runs, and what their result is.
+
+  Attributes:
+    about: one sentence for the report.
+    quantities: run card -> (name, value) of what is averaged over runs.
+    varies: the key of config.protocol, beside `seeds`, that its runs differ in.
+    seeds: of the runs if protocol.seeds is (); () = that of the config.
+  """
+
+  about: str
+  quantities: Callable[[Card], Quantities]
+  varies: str = ''
+  seeds: tuple[int, ...] = ()
 
 
 def run(
@@ -37,32 +58,57 @@ def run(
     config: a config with `protocol.name`.
     workdir: its folder; parts lie in `workdir/<part>`.
     mode: 'train' or 'evaluate'.
-    run_part: (config, folder, mode) -> run card, or {row: run card}.
+    run_part: (config, folder, mode, is_part, loaded) -> run card, or {row: run
+      card}; `loaded` are the networks that all parts share.
 
   Returns:
-    What is written as protocol.json, or evaluate_protocol.json: 'results',
-    with mean and standard deviation of every quantity, and 'numbers', with
-    what each was computed from.
+    What is written as protocol.json, or evaluate_protocol.json: see
+    `results.summarise`.
   """
   parts = expand(config)
   run_folder.check_free(workdir, config)
   folder = pathlib.Path(workdir).absolute()
-  cards = {}
+  cards, loaded = {}, {}
   for name, own in parts.items():
     done = None
     if mode == 'train' and not own.compare:
       done = run_folder.finished(folder / name, own)
     log.log(f'\n=== {name}' + (': finished earlier ===' if done else ' ==='))
-    cards[name] = done or run_part(own, str(folder / name), mode)
+    cards[name] = done or run_part(
+        own, str(folder / name), mode, is_part=True, loaded=loaded
+    )
     # Not before a part: a mistake in the config should leave no folder.
     run_folder.prepare(workdir, config, log.is_first())
-  out = summary(config, cards)
+  out = summary(config, cards, folder)
   log.log(f'\n{config.protocol.name}: {out["about"]}')
-  log.log(tables.as_text(table(out['results'])))
+  log.log(result_page.as_text(out))
   if log.is_first():
-    name = 'protocol.json' if mode == 'train' else f'{mode}_protocol.json'
-    whole_file.write_json(folder / name, out)
+    name = 'protocol' if mode == 'train' else f'{mode}_protocol'
+    sections = []
+    if config.compare:
+      sections = [compare.about(experiment.rows(next(iter(parts.values()))))]
+    title = f'{folder.name}: {config.protocol.name}'
+    runs = side_by_side(config, cards, folder)
+    path = result_page.write(folder, name, title, runs, out, sections)
+    log.log(f'\nreport: {path}')
   return out
+
+
+def find(config: ml_collections.ConfigDict) -> Protocol:
+  """Returns the protocol of a config.
+
+  Raises:
+    UserError: there is no such protocol, or the config lacks what it needs.
+  """
+  name = config.protocol.name
+  if name not in PROTOCOLS:
+    raise UserError(
+        f'protocol.name={name!r}: use one of {", ".join(PROTOCOLS)}, or '
+        "'' for one ordinary run."
+    )
+  if needs := _needs(config):
+    raise UserError(f'protocol.name={name!r} {needs}.')
+  return PROTOCOLS[name]
 
 
 def expand(
@@ -108,94 +154,7 @@ def expand(
   return parts
 
 
-def summary(
-    config: ml_collections.ConfigDict, cards: dict[str, Any]
-) -> dict[str, Any]:
-  """Returns the contents of protocol.json of {part: what its run gave}."""
-  protocol = PROTOCOLS[config.protocol.name]
-  if not config.compare:
-    cards = {part: {config.method.name: c} for part, c in cards.items()}
-  results, numbers = [], []
-  for variant in next(iter(cards.values())):
-    own = {part: by_variant[variant] for part, by_variant in cards.items()}
-    for quantity, values in combine(protocol, own.values()).items():
-      results.append(
-          {'variant': variant, 'quantity': quantity, **spread(values)}
-      )
-    for part, card in own.items():
-      numbers += _numbers(variant, part, card)
-  return {
-      'protocol': config.protocol.name,
-      'about': protocol.about,
-      'results': results,
-      'std': 'of the sample (n - 1); null for a single value',
-      'numbers': numbers,
-  }
-
-
-def spread(values: list[float]) -> dict[str, Any]:
-  """Returns mean and standard deviation of the sample."""
-  return {
-      'mean': statistics.fmean(values),
-      'std': statistics.stdev(values) if len(values) > 1 else None,
-      'values': values,
-  }
-
-
-def table(results: list[dict[str, Any]]) -> list[dict[str, str]]:
-  """Returns a row per variant, a column per quantity: 'mean ± std'."""
-  rows = {}
-  for result in results:
-    row = rows.setdefault(result['variant'], {'variant': result['variant']})
-    std = '' if result['std'] is None else f' ± {result["std"]:.1f}'
-    row[result['quantity']] = f'{result["mean"]:.1f}{std}'
-  return list(rows.values())
-
-
-def _numbers(variant: str, part: str, card: Card) -> list[dict[str, Any]]:
-  """Lists what made each number of a run."""
-  data, views = card['data'], card['views']
-  seen = f'{views["clips"]} clips x {views["crops"]} crops'
-  run = {
-      'seed': card['seed'],
-      'shots': data['shots'],
-      'train_sha256': data['lists'].get('train', {}).get('sha256'),
-      'view': 'single view' if seen == '1 clips x 1 crops' else seen,
-      'views': views,
-      'selected_by': card['selection']['rule'],
-      'step': card['selection']['step'],
-      'config_hash': card['config_hash'],
-  }
-  rows = []
-  for name, values in card['final'].items():
-    about = data['lists'][name]
-    row = {'variant': variant, 'part': part, 'list': name, **values}
-    if about.get('episodes'):
-      row['episode_list'] = about['episodes']
-    rows.append({
-        **row,
-        'data_set': about.get('data_set', data['name']),
-        'from': about['from'],
-        'sha256': about['sha256'],
-        'classes': about.get('classes', data['classes']),
-        'split': about.get('split', card['split']),
-        **run,
-    })
-  return rows
-
-
-def combine(
-    protocol: Protocol, cards: Iterable[Card]
-) -> dict[str, list[float]]:
-  """Returns {quantity: its values over the runs}."""
-  out: dict[str, list[float]] = {}
-  for card in cards:
-    for name, value in protocol.quantities(card):
-      out.setdefault(name, []).append(value)
-  return out
-
-
-def _part(config, kind: str, value: int | None, seed: int):
+def _part(config, kind: str, value: int, seed: int):
   """Returns the config of one run: its own shots, split and seed."""
   own = identity.from_dict(identity.to_dict(config)).unlock()
   own.protocol = schema.base().protocol
@@ -211,3 +170,143 @@ def _part(config, kind: str, value: int | None, seed: int):
     for mark, number in marks.items():
       own.data[key] = own.data[key].replace(f'{{{mark}}}', str(number))
   return own.lock()
+
+
+def side_by_side(
+    config: ml_collections.ConfigDict,
+    cards: dict[str, Any],
+    folder: pathlib.Path,
+) -> results.Runs:
+  """Returns {row: {part: run}} of {part: what its run gave}."""
+  if not config.compare:
+    name = config.method.name
+    return {name: {p: Run(card, folder / p) for p, card in cards.items()}}
+  return {
+      row: {
+          part: Run(own[row], folder / part / run_folder.of_row(row))
+          for part, own in cards.items()
+      }
+      for row in next(iter(cards.values()))
+  }
+
+
+def summary(
+    config: ml_collections.ConfigDict,
+    cards: dict[str, Any],
+    folder: pathlib.Path,
+) -> dict[str, Any]:
+  """Returns the contents of protocol.json of {part: what its run gave}."""
+  protocol = PROTOCOLS[config.protocol.name]
+  runs = side_by_side(config, cards, folder)
+  return {
+      'protocol': config.protocol.name,
+      'about': protocol.about,
+      **results.summarise(runs, protocol.quantities, config.seed),
+  }
+
+
+def harmonic_mean(base: float, novel: float) -> float:
+  """Returns 2bn / (b + n), which a weak half pulls down; 0 if both are 0."""
+  return 2 * base * novel / (base + novel) if base + novel else 0.0
+
+
+def _per_shot(card: Card) -> Quantities:
+  title = f'K={card["data"]["shots"] or "all"}'
+  return [(_column(title, name), top1) for name, top1 in results.tests(card)]
+
+
+def _per_episode_shot(card: Card) -> Quantities:
+  out = []
+  for name, top1 in results.tests(card):
+    sizes = card['data']['lists'][name].get('episodes')
+    if sizes is None:
+      raise UserError(
+          f"protocol.name='episodes' needs a method that learns from "
+          f'episodes, and method.name={card["method"]!r} does not.'
+      )
+    title = f'{sizes["way"]}-way {sizes["shot"]}-shot'
+    out.append((_column(title, name), top1))
+  return out
+
+
+def _column(title: str, name: str) -> str:
+  return title if name == 'test' else f'{title} {name}'
+
+
+def _per_data_set(card: Card) -> Quantities:
+  """Drops the split of other data sets' names, so that splits are averaged."""
+  lists = card['data']['lists']
+  return [
+      (re.sub(r'_split\d+$', '', n) if 'data_set' in lists[n] else n, top1)
+      for n, top1 in results.tests(card)
+  ]
+
+
+def _base_and_novel(card: Card) -> Quantities:
+  """Gives top-1 on both halves and their harmonic mean.
+
+  With several test lists (bright_base, dark_base, ...) a half is the mean of
+  its lists. Other data sets do not count.
+  """
+  lists = card['data']['lists']
+  own = {n: x for n, x in results.tests(card) if 'data_set' not in lists[n]}
+  base, novel = (
+      statistics.fmean(own[name] for name in _halves(own, half))
+      for half in ('base', 'novel')
+  )
+  mean = harmonic_mean(base, novel)
+  return [('base', base), ('novel', novel), ('harmonic mean', mean)]
+
+
+def _halves(lists: Iterable[str], half: str) -> list[str]:
+  """Lists those that are a half, 'base' or 'novel', of a test list."""
+  return [n for n in lists if n == half or n.endswith(f'_{half}')]
+
+
+def _needs(config: ml_collections.ConfigDict) -> str:
+  """Says what a config lacks for its protocol; '' = nothing."""
+  data, name = config.data, config.protocol.name
+  if name == 'zero_shot' and not data.others:
+    return 'scores other data sets: set data.others in the config file'
+  if name == 'supervised' and data.shots:
+    return f'trains on all clips, and data.shots={data.shots}: use 0'
+  given = all(_halves(data.tests, half) for half in ('base', 'novel'))
+  if name == 'base_to_novel' and not data.novel_classes and not given:
+    return (
+        "needs novel classes: set data.novel_classes ('half', or a file), or "
+        'the lists base and novel (or names that end in _base and _novel) in '
+        'data.tests with data.class_scope=per_list'
+    )
+  return ''
+
+
+PROTOCOLS = {
+    'few_shot': Protocol(
+        'K clips per class; one run for each K.', _per_shot, 'shots'
+    ),
+    'episodes': Protocol(
+        'N-way K-shot episodes; one run for each K it is scored with.',
+        _per_episode_shot,
+        'shots',
+    ),
+    'zero_shot': Protocol(
+        'Other data sets, each against its own classes; mean over splits.',
+        _per_data_set,
+    ),
+    'base_to_novel': Protocol(
+        'Trained on base classes; base and novel clips are each scored against '
+        'their own classes; harmonic mean per seed, mean over seeds.',
+        _base_and_novel,
+        seeds=(1, 2, 3),
+    ),
+    'supervised': Protocol(
+        'All training clips; mean over splits.',
+        results.tests,
+        'splits',
+    ),
+    'seeds': Protocol(
+        'The same run with several seeds; mean over seeds.',
+        results.tests,
+        seeds=(1, 2, 3),
+    ),
+}

@@ -1,17 +1,26 @@
-"""Where a run begins: which kind it is, whose folder, which data."""
+"""Where a run begins: which kind it is, its data and folder, what is done."""
 
+import contextlib
 import functools
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import ml_collections
 
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, schema
+from evclip_jax.evaluation import run_card
 from evclip_jax.methods import base
 from evclip_jax.reporting import log
-from evclip_jax.runs import folder
+from evclip_jax.runs import folder as run_folder
+from evclip_jax.runs import rates, train
+from evclip_jax.training import devices, optimizer, session
+from evclip_jax.training.checkpoints import Checkpoints
+
+if TYPE_CHECKING:
+  # At run time it is imported when it is needed: mistakes are answered without.
+  from data_pipelines.loaders.pipeline import Pipeline
 
 
 def run(
@@ -32,58 +41,59 @@ def run(
     UserError: anything the user can mend; nothing half-written stays.
   """
   schema.check(config)
-  for key in ('shots', 'seeds', 'splits'):
-    if config.protocol.name:
-      break
-    if tuple(config.protocol[key]) != schema.KEYS[f'protocol.{key}'].default:
-      raise UserError(
-          f'protocol.{key} has no effect without protocol.name; '
-          "protocol.name='seeds' repeats a run."
-      )
+  if config.protocol.seeds and not config.protocol.name:
+    with config.unlocked():
+      config.protocol.name = 'seeds'
+  for key in ('shots', 'splits'):
+    default = schema.KEYS[f'protocol.{key}'].default
+    if not config.protocol.name and tuple(config.protocol[key]) != default:
+      raise UserError(f'protocol.{key} has no effect without protocol.name.')
   log.log(f'run folder: {pathlib.Path(workdir).absolute()}')
   if config.protocol.name:
     from evclip_jax.runs import protocols
 
-    part = functools.partial(_run, is_part=True)
-    return protocols.run(config, workdir, mode, part)
+    return protocols.run(config, workdir, mode, _run)
   return _run(config, workdir, mode)
 
 
-def _run(config, workdir, mode, is_part=False) -> dict[str, Any]:
+def _run(
+    config, workdir, mode, is_part=False, loaded=None
+) -> dict[str, Any]:
   # A folder of another run is refused before any work.
   trained = (pathlib.Path(workdir) / 'config.json').exists()
   if mode == 'evaluate' and trained and not config.compare:
-    folder.check_same_model(workdir, config)
+    run_folder.check_same_model(workdir, config)
   else:
-    folder.check_free(workdir, config)
-  if is_part and not config.compare:
-    # What only scores may score any list, its training list as well.
-    mode = fitting_mode(mode, config)
-  open_data = functools.partial(
-      _open,
-      workdir=workdir,
-      evaluate_only=mode == 'evaluate',
-      episodic=experiment.is_episodic(config),
-  )
+    run_folder.check_free(workdir, config)
   if config.compare:
     from evclip_jax.runs import compare
 
-    return compare.run(config, workdir, mode, open_data)
-  data = open_data(config)
-  from evclip_jax.runs import execute
+    open_rows = functools.partial(open_data, workdir=workdir, mode=mode)
+    return compare.run(config, workdir, mode, open_rows, is_part, loaded)
+  if is_part:
+    # What only scores may score any list, its training list as well.
+    mode = fitting_mode(mode, config)
+  data = open_data(config, workdir, mode)
+  return execute(config, workdir, mode, data, loaded)
 
-  return execute.execute(config, workdir, mode, data)
 
-
-def _open(config, **how) -> Any:
+def open_data(
+    config: ml_collections.ConfigDict, workdir: str, mode: str
+) -> 'Pipeline':
   """Opens the data of a config and says what there is."""
-  # Imported when it is needed: mistakes are answered without it.
   from data_pipelines.loaders import pipeline
 
+  how = {}
   if jax.distributed.is_initialized():
     how['process_index'] = jax.process_index()
     how['process_count'] = jax.process_count()
-  data = pipeline.Pipeline(config, **how)
+  data = pipeline.Pipeline(
+      config,
+      workdir,
+      evaluate_only=mode == 'evaluate',
+      episodic=experiment.is_episodic(config),
+      **how,
+  )
   counts = []
   for name, about in data.description['lists'].items():
     left_out = [
@@ -101,3 +111,135 @@ def fitting_mode(mode: str, config: ml_collections.ConfigDict) -> str:
   """Returns 'evaluate' for a run among others that has nothing to train."""
   trains = base.trains(config.method.name, experiment.settings(config))
   return mode if trains else 'evaluate'
+
+
+def execute(
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    mode: str,
+    data: 'Pipeline',
+    loaded: dict | None = None,
+) -> dict[str, Any]:
+  """Trains or evaluates one method on an open data pipeline.
+
+  Args:
+    config: without `compare` and `protocol`.
+    workdir, mode: see `run`.
+    data: what `open_data` gave.
+    loaded: networks that runs side by side share, see `session.build`.
+
+  Returns:
+    The run card.
+  """
+  devices.prepare(config)
+  model = session.build(config, data.class_names, loaded)
+  check(config, mode, model, data)
+  folder = pathlib.Path(workdir).absolute()
+  if mode == 'train' or not (folder / 'config.json').exists():
+    run_folder.prepare(folder, config, log.is_first())
+    if log.is_first():
+      asked = {'train': data.class_names}
+      asked |= {name: x.class_names for name, x in data.evals.items()}
+      texts = {
+          name: run_card.prompts_hash(model.method, list(names))
+          for name, names in asked.items()
+      }
+      run_folder.check_data(folder, data.description | {'texts': texts})
+      data.write(folder)
+  if mode == 'evaluate':
+    return evaluate(config, folder, model, data)
+  about = {}
+  if config.train.rates:
+    config, about = rates.choose(config, folder, model, data)
+  return train.train_and_evaluate(config, folder, model, data, about)
+
+
+def check(
+    config: ml_collections.ConfigDict,
+    mode: str,
+    model: session.Model,
+    data: 'Pipeline',
+):
+  """Raises UserError if method, data, devices and config do not go together.
+
+  What a run would fail at later is found before it has a folder.
+  """
+  mesh = devices.make_mesh(config.mesh.data)
+  if mode == 'train':
+    if not model.method.trainable:
+      raise UserError(
+          f'the method {config.method.name!r} has nothing to train. '
+          'Use --mode=evaluate.'
+      )
+    devices.check_batch_size(mesh, data.batch_size, data.batch_key)
+    _check_parts(config, model, data.batch_size // mesh.shape['data'])
+    run_card.selection(config.train.select, data.evals)
+    optimizer.check(config.optimizer)
+    rates.check(config, data)
+  for scored in data.evals.values():
+    for key, size in scored.batch_sizes.items():
+      devices.check_batch_size(mesh, size, key)
+  # A class without a description, a text that is too long.
+  lists = [data.class_names, *(e.class_names for e in data.evals.values())]
+  for names in dict.fromkeys(tuple(names) for names in lists):
+    model.tokens(names)
+
+
+def _check_parts(config, model, share: int):
+  """Raises UserError if a batch cannot be cut as train.accumulate says."""
+  parts = config.train.accumulate
+  if parts > 1 and not model.method.loss_is_a_mean:
+    raise UserError(
+        f'train.accumulate={parts}: the loss of {config.method.name!r} depends '
+        'on the clips of a batch together. Use 1, or a smaller batch_size.'
+    )
+  if share % parts:
+    raise UserError(
+        f'train.accumulate={parts} does not divide the {share} rows of a batch '
+        'that each device holds.'
+    )
+
+
+def evaluate(
+    config: ml_collections.ConfigDict,
+    folder: pathlib.Path,
+    model: session.Model,
+    data: 'Pipeline',
+) -> dict[str, Any]:
+  """Scores a finished run, or weights as they are given.
+
+  Raises:
+    UserError: if there is nothing trained to evaluate.
+  """
+  run = session.start(config, model, data.class_names)
+  initial = run.initial()
+  checkpoints = Checkpoints(folder, model.hashes)
+  states = {'given': (0, initial)}
+  last = checkpoints.latest('last') if run.trainable else None
+  if last is not None:
+    select = run_card.selection(config.train.select, data.evals)
+    kinds = {'last': 'last'}
+    if select.startswith('best') and checkpoints.latest('best') is not None:
+      kinds = {select: 'best'} | kinds
+    states = {
+        rule: (checkpoints.latest(kind), checkpoints.weights(kind, initial))
+        for rule, kind in kinds.items()
+    }
+  elif run.trainable and not config.method.weights:
+    raise UserError(
+        f'no checkpoint in {checkpoints.folder}. Train first, give the '
+        '--workdir of a trained run, or set method.weights.'
+    )
+  metrics = log.MetricsLog(folder, None, write=log.is_first())
+  with contextlib.closing(metrics):
+    card, shown = run_card.report(
+        config, folder, run, data, states, last or 0, metrics
+    )
+  # The card of a trained run stays, and that of a run on frames as they are;
+  # this one stands beside it.
+  other = config.data.corrupt != run_folder.load_config(folder).data.corrupt
+  name = 'run_card.json'
+  if other or 'given' not in states:
+    name = 'evaluate_card.json'
+  run_card.write(folder, card, shown, name)
+  return card

@@ -12,7 +12,14 @@ import numpy as np
 
 from evclip_jax.reporting import log, tables
 from evclip_jax.training import batch as batches
-from evclip_jax.training import devices, optimizer, params, session, steps
+from evclip_jax.training import (
+  costs,
+  devices,
+  optimizer,
+  params,
+  session,
+  steps,
+)
 
 _LEAST_STEPS = 3
 # A slow machine does not have to wait for all the steps asked for.
@@ -192,24 +199,18 @@ def _time(
     carry = carry_on(out)
   # The first one warms caches and allocators up.
   p10, median, p90 = np.percentile(seconds[1:], (10, 50, 90)).tolist()
-  # The compiler counts the program of one device; -1 if it cannot.
-  flops = max((compiled.cost_analysis() or {}).get('flops', 0), 0)
   peak = peak_flops(jax.devices()[0].device_kind, dtype)
   num_devices = len(jax.tree.leaves(out)[0].devices())
-  sizes = compiled.memory_analysis()
+  flops = costs.flops_of(compiled, num_devices)
   return {
       'trace_seconds': traced - started,
       'compile_seconds': begin - traced,
       'step_ms': {'median': 1e3 * median, 'p10': 1e3 * p10, 'p90': 1e3 * p90},
       'steps': len(seconds) - 1,
       'clips_per_second': math.prod(rest[-1]['video'].shape[:-4]) / median,
-      'flops': int(flops * num_devices) or None,
-      'share_of_peak': flops / median / peak if flops and peak else None,
-      'program_bytes': sizes and int(
-          sizes.argument_size_in_bytes
-          + sizes.output_size_in_bytes
-          + sizes.temp_size_in_bytes
-          # Outputs that take over the memory of donated arguments.
-          - sizes.alias_size_in_bytes
-      ),
+      'flops': flops or None,
+      'share_of_peak': flops / num_devices / median / peak
+      if flops and peak
+      else None,
+      'program_bytes': costs.program_bytes(compiled),
   }

@@ -1,12 +1,14 @@
 """The training loop, top to bottom."""
 
 import contextlib
+import copy
 import os
 import pathlib
 import signal
 import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import jax
 import ml_collections
@@ -15,17 +17,21 @@ from jax.experimental import multihost_utils
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import run_card
 from evclip_jax.reporting import log
+from evclip_jax.runs import folder
 from evclip_jax.training import batch as batch_lib
-from evclip_jax.training import devices, params, session, steps
+from evclip_jax.training import costs, devices, params, session, steps
 from evclip_jax.training import optimizer as optim
 from evclip_jax.training.checkpoints import Checkpoints
 
+if TYPE_CHECKING:
+  from data_pipelines.loaders.pipeline import Pipeline
 
 def train_and_evaluate(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
     model: session.Model,
-    data: Any,
+    data: 'Pipeline',
+    about: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Trains a method, or continues where an earlier sitting stopped.
 
@@ -34,6 +40,8 @@ def train_and_evaluate(
     workdir: the run folder, prepared by `folder.prepare`.
     model: the method with its weights.
     data: the data pipeline.
+    about: further entries of the run card; 'rate' has what an earlier training
+      that is taken over cost.
 
   Returns:
     The run card: final metrics per test list, hashes, counts, times.
@@ -65,28 +73,46 @@ def train_and_evaluate(
     log.log(f'continuing after step {first_step} of {total_steps}')
 
   # ---- functions ------------------------------------------------------------
-  train_step = steps.make_train_step(
-      model.method,
-      optimizer,
-      schedule,
-      run.mesh,
-      run.shardings,
-      config.seed,
-      config.train.accumulate,
+  parts = config.train.accumulate
+  train_step = costs.Measured(
+      steps.make_train_step(
+          model.method,
+          optimizer,
+          schedule,
+          run.mesh,
+          run.shardings,
+          config.seed,
+          parts,
+      ),
+      parts,
   )
   classes = None if model.method.text_trains else run.classes(now.weights)
   tokens = devices.put(run.mesh, run.tokens)
   select = run_card.selection(config.train.select, data.evals)
+  stopping = _Stopping(total_steps)
+  data = copy.copy(data)
+  data.evals = {n: _Stoppable(e, stopping) for n, e in data.evals.items()}
   watched = run_card.watched(select, data.evals)
+
+  def score(done: int):
+    """Scores the watched lists, and saves the state if it is the best."""
+    nonlocal best
+    metric = _watch(run, now, watched, metrics_log, done)
+    if select.startswith('best') and (best is None or metric > best):
+      best = metric
+      checkpoints.save('best', now, {'metric': metric})
 
   # ---- loop -----------------------------------------------------------------
   bar = log.progress(total_steps, 'train', first_step, 'step')
   pending = None
   stats = {}
-  with bar, contextlib.ExitStack() as stack:
+  with stopping, contextlib.ExitStack() as stack:
+    stack.enter_context(bar)
+    if (checkpoints.meta('last') or {}).get('unscored'):
+      stopping.step = first_step
+      score(first_step)
     if first_step < total_steps:
       log.log('compiling the training step; the first step takes longer')
-      stopping = stack.enter_context(_Stopping())
       batches = stack.enter_context(data.train(first_step))
     for done in range(first_step + 1, total_steps + 1):
       batch = next(batches)
@@ -102,41 +128,46 @@ def train_and_evaluate(
       _record(pending, metrics_log, config, bar, batches)
       pending = (done, metrics)
 
-      last = done == total_steps
+      last, stopping.step = done == total_steps, done
       is_eval = not last and done % data.eval_every_steps == 0
-      is_stop = stopping.reached(done) and not last
+      is_stop = stopping.reached() and not last
       is_save = last or is_stop or done % data.checkpoint_every_steps == 0
       if is_eval or is_save:
         _record(pending, metrics_log, config, bar, batches)
         pending = None
       if is_eval or (last and select.startswith('best')):
-        metric = _watch(run, now, watched, metrics_log, done)
-        if select.startswith('best') and (best is None or metric > best):
-          best = metric
-          checkpoints.save('best', now, {'metric': metric})
+        try:
+          score(done)
+        except Stopped:
+          checkpoints.save('last', now, {'unscored': True})
+          raise
       if is_save:
         checkpoints.save('last', now, {})
       if is_stop:
-        raise Stopped(
-            stopping.signal,
-            f'stopped after step {done} of {total_steps}; it is saved. '
-            'Continue with the same command.',
-        )
+        stopping.stop()
     if first_step < total_steps:
       stats = batches.stats()
+    stack.close()
 
-  # ---- report ---------------------------------------------------------------
-  states = {'last': (int(now.step), now.weights)}
-  if select.startswith('best') and checkpoints.latest('best') is not None:
-    weights = checkpoints.weights('best', now.weights)
-    states = {select: (checkpoints.latest('best'), weights)} | states
-  card, shown = run_card.report(
-      config, workdir, run, data, states, int(now.step), metrics_log
-  )
+    # ---- report -------------------------------------------------------------
+    about = about or {}
+    earlier = (about.get('rate') or {}).get('costs') or folder.training_costs(
+        workdir
+    )
+    states = {'last': (int(now.step), now.weights)}
+    if select.startswith('best') and checkpoints.latest('best') is not None:
+      weights = checkpoints.weights('best', now.weights)
+      states = {select: (checkpoints.latest('best'), weights)} | states
+    card, shown = run_card.report(
+        config, workdir, run, data, states, int(now.step), metrics_log
+    )
   metrics_log.close()
+  card['costs']['train'] = train_step.costs() or earlier
   card |= {
+      'learning_rate': config.optimizer.learning_rate,
       'wall_seconds': round(time.time() - started, 1),
       'loader': stats,
+      **about,
   }
   run_card.write(workdir, card, shown)
   return card
@@ -155,30 +186,48 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Stopping:
-  """Notes the first SIGTERM or Ctrl-C; the second one ends at once."""
+  """Notes the first SIGTERM or Ctrl-C; the second one ends at once.
+
+  Attributes:
+    step: the last one done.
+    signal: what came, or None.
+  """
+
+  def __init__(self, total_steps: int):
+    self.step, self.signal, self._total = 0, None, total_steps
+    # Several processes stop together, at a step: JAX notes SIGTERM for them.
+    self._several = jax.process_count() > 1
+    self._previous = {}
 
   def __enter__(self):
-    self.signal = None
-    self._previous = {}
-    # Several processes stop together: JAX notes SIGTERM for them. Other
-    # threads than the main one cannot ask for signals.
-    self._several = jax.process_count() > 1
-    main = threading.current_thread() is threading.main_thread()
-    if main and not self._several:
-      for number in (signal.SIGTERM, signal.SIGINT):
-        self._previous[number] = signal.signal(number, self._note)
+    # Other threads than the main one cannot ask for signals.
+    if threading.current_thread() is threading.main_thread():
+      caught = {signal.SIGTERM: self._note, signal.SIGINT: self._note}
+      if self._several:
+        caught = {signal.SIGINT: self._pass_on}
+      for number, handler in caught.items():
+        self._previous[number] = signal.signal(number, handler)
     return self
 
   def __exit__(self, *unused):
     for number, handler in self._previous.items():
       signal.signal(number, handler)
 
-  def reached(self, step: int) -> bool:
-    """Says whether to stop after this step."""
-    if self._several:
+  def reached(self) -> bool:
+    """Says whether to stop after this step; the same in all processes."""
+    if self._several and multihost_utils.reached_preemption_sync_point(
+        self.step
+    ):
       self.signal = signal.SIGTERM
-      return multihost_utils.reached_preemption_sync_point(step)
     return self.signal is not None
+
+  def stop(self):
+    """Raises Stopped."""
+    raise Stopped(
+        self.signal,
+        f'stopped after step {self.step} of {self._total}; it is saved. '
+        'Continue with the same command.',
+    )
 
   def _note(self, number, frame):
     self.signal = number
@@ -186,6 +235,34 @@ class _Stopping:
     os.write(2, b'\nstopping after this step; once more ends at once\n')
     for number in self._previous:
       signal.signal(number, signal.SIG_DFL)
+
+  def _pass_on(self, number, frame):
+    os.write(2, b'\nstopping soon; once more ends at once\n')
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
+
+
+class _Stoppable:
+  """A list whose batches end with Stopped when the run was asked to stop."""
+
+  def __init__(self, listed: Any, stopping: _Stopping):
+    self._listed, self._stopping = listed, stopping
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(self._listed, name)
+
+  def batches(self) -> Iterator[dict[str, Any]]:
+    return self._until_stopped(self._listed.batches())
+
+  def episode_batches(self) -> Iterator[dict[str, Any]]:
+    return self._until_stopped(self._listed.episode_batches())
+
+  def _until_stopped(self, batches):
+    with contextlib.closing(batches):
+      for batch in batches:
+        if self._stopping.signal:
+          self._stopping.stop()
+        yield batch
 
 
 def _record(pending, metrics_log, config, bar, batches):
@@ -231,11 +308,14 @@ def _check_finite(done, metrics, finite):
 
 def _watch(run, now, watched, metrics_log, done) -> float:
   """Evaluates on the watched lists; returns the mean top-1."""
-  top1, weights = [], now.weights
-  for name, data in watched.items():
-    summary, details = run_card.evaluate_list(run, weights, data)
+  found = {
+      name: run_card.evaluate_list(run, now.weights, data)
+      for name, data in watched.items()
+  }
+  # All or none: an evaluation that was stopped is made again.
+  for name, (summary, details) in found.items():
     metrics_log.add(done, name, **summary)
     classes = len(details['class_names'])
     log.log(run_card.one_line(f'step {done} {name}', summary, classes))
-    top1.append(summary['top1'])
+  top1 = [summary['top1'] for summary, _ in found.values()]
   return sum(top1) / len(top1) if top1 else 0.0

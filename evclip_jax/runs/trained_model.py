@@ -57,7 +57,8 @@ class TrainedModel:
     self.name = pathlib.Path(workdir).name
     self.config = config = folder.load_config(workdir)
     if config.compare:
-      inner = ', '.join(c['name'].replace(' ', '_') for c in config.compare)
+      names = [c.get('name', c.get('method')) for c in config.compare]
+      inner = ', '.join(map(folder.of_row, names))
       raise UserError(
           f'{workdir} holds several runs. Give the --workdir of one of them: '
           f'{workdir}/NAME with NAME in {inner}.'

@@ -1,4 +1,9 @@
-"""From a config to a method with its weights on the devices."""
+"""From a config to a method with its weights on the devices.
+
+Class names become embeddings in three steps: `Method.class_texts` makes texts
+of them, `Model.tokens` ids of these, and `Session.classes` embeds the ids by
+`Method.text`: once where the text side is frozen, once per weights elsewhere.
+"""
 
 import dataclasses
 import functools
@@ -19,7 +24,7 @@ from evclip_jax.models import corruptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
 from evclip_jax.models.swin3d.trunk import VideoEncoder
-from evclip_jax.training import devices, params, steps
+from evclip_jax.training import costs, devices, params, steps
 from evclip_jax.weights import load, vocabulary
 
 
@@ -31,6 +36,7 @@ class Model:
     method: the pure functions.
     params: {'clip', 'encoder', 'method'}, nested dicts of numpy float32.
     tokenizer: texts -> ids.
+    clip: the CLIP handle; its weights are params['clip'].
     hashes: network name -> hash of its frozen weights.
     sources: network name -> where the weights came from.
   """
@@ -38,6 +44,7 @@ class Model:
   method: base.Method
   params: dict[str, Any]
   tokenizer: Tokenizer
+  clip: Clip
   hashes: dict[str, str]
   sources: dict[str, str]
 
@@ -48,13 +55,17 @@ class Model:
 
 
 def build(
-    config: ml_collections.ConfigDict, class_names: Sequence[str]
+    config: ml_collections.ConfigDict,
+    class_names: Sequence[str],
+    shared: dict[Any, load.Loaded] | None = None,
 ) -> Model:
   """Loads the networks a config names and makes its method.
 
   Args:
     config: a locked config.
     class_names: of training, in label order.
+    shared: networks of other builds, which are not loaded again; this one adds
+      its own.
 
   Raises:
     UserError: weights that are missing, broken, or of another architecture.
@@ -62,7 +73,15 @@ def build(
   module = base.load(config.method.name)
   settings = experiment.settings(config)
   dtype = jnp.dtype(config.compute.dtype)
-  clip = load.load_clip(
+  shared = {} if shared is None else shared
+
+  def loaded_once(function, *given):
+    if (function, given) not in shared:
+      shared[function, given] = function(*given)
+    return shared[function, given]
+
+  clip = loaded_once(
+      load.load_clip,
       config.clip.name,
       config.clip.weights,
       config.cache_dir,
@@ -71,8 +90,11 @@ def build(
   )
   loaded, encoder = {'clip': clip}, None
   if module.uses_encoder(settings):
-    trunk = load.load_encoder(
-        config.encoder.name, config.encoder.weights, config.cache_dir
+    trunk = loaded_once(
+        load.load_encoder,
+        config.encoder.name,
+        config.encoder.weights,
+        config.cache_dir,
     )
     loaded['encoder'] = trunk
     encoder = VideoEncoder(trunk.sizes, dtype)
@@ -109,6 +131,7 @@ def build(
       tokenizer=vocabulary.load_tokenizer(
           config.clip.vocab, config.cache_dir, clip.source, clip.sizes
       ),
+      clip=backbones.clip,
       hashes={name: x.hash for name, x in loaded.items()},
       sources={name: x.source for name, x in loaded.items()},
   )
@@ -139,8 +162,10 @@ class Session:
   def __post_init__(self):
     """Prepares functions; they are compiled when they are called."""
     method = self.model.method
-    self.eval_step = steps.make_eval_step(method, self.mesh, self.shardings)
-    self._bank = steps.make_class_bank(method, self.mesh, self.shardings)
+    parts = method, self.mesh, self.shardings
+    self.eval_step = costs.Measured(steps.make_eval_step(*parts))
+    self.feature_step = costs.Measured(steps.make_feature_step(*parts))
+    self._bank = steps.make_class_bank(*parts)
     self._weights, self._banks = None, {}
 
   @functools.cached_property

@@ -180,6 +180,23 @@ def make_eval_step(
   return devices.jit(step, mesh, frozen_shardings, 4)
 
 
+def make_feature_step(
+    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
+) -> Callable:
+  """Builds (weights, frozen, batch of clips) -> rows on every host.
+
+  Rows have 'clip' and 'frames' of `VideoFeatures` and the batch's other fields.
+  """
+
+  def step(weights, frozen, batch):
+    pixels = method.pixels(batch['video'], None)
+    features = method.video(merge(frozen, weights), pixels, None, False)
+    rows = {k: v for k, v in batch.items() if k != 'video'}
+    return rows | {'clip': features.clip, 'frames': features.frames}
+
+  return devices.jit(step, mesh, frozen_shardings, 3)
+
+
 def make_class_bank(
     method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
 ) -> Callable:

@@ -9,7 +9,7 @@ from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import protocol_kinds, protocols
+from evclip_jax.runs import protocols, result_page, results
 from evclip_jax.runs import run as runs
 from tests import clips
 
@@ -38,11 +38,15 @@ def card(top1, lists=None, shots=0, seed=1):
       'views': {'clips': 4, 'crops': 3},
       'selection': {'rule': 'last', 'step': 40},
       'config_hash': 'abc',
+      'prompts': [['A video of waving.']],
+      'parameters': {'trainable': 3},
   }
 
 
 def combine(name, *cards):
-  return protocols.combine(protocol_kinds.PROTOCOLS[name], cards)
+  runs = {'a': {str(i): results.Run(c, None) for i, c in enumerate(cards)}}
+  found = results.summarise(runs, protocols.PROTOCOLS[name].quantities, 0)
+  return {x['quantity']: x['values'] for x in found['results']}
 
 
 def test_few_shot_has_one_run_for_each_k():
@@ -110,7 +114,7 @@ def test_supervised_has_one_run_for_each_split():
         ('few_shot', {'protocol.splits': (1,)}, 'splits=.* has no effect'),
         ('supervised', {'protocol.shots': (1,)}, 'shots=.* has no effect'),
         ('seeds', {'seed': 7}, 'seed=7 has no effect'),
-        ('', {'protocol.seeds': (1,)}, "protocol.name='seeds'"),
+        ('', {'protocol.splits': (1,)}, 'no effect without protocol.name'),
     ],
 )
 def test_what_a_protocol_lacks_is_said_before_any_work(
@@ -123,9 +127,9 @@ def test_what_a_protocol_lacks_is_said_before_any_work(
 
 
 def test_harmonic_mean():
-  assert protocol_kinds.harmonic_mean(60, 30) == pytest.approx(40)
-  assert protocol_kinds.harmonic_mean(50, 50) == pytest.approx(50)
-  assert protocol_kinds.harmonic_mean(0, 0) == 0
+  assert protocols.harmonic_mean(60, 30) == pytest.approx(40)
+  assert protocols.harmonic_mean(50, 50) == pytest.approx(50)
+  assert protocols.harmonic_mean(0, 0) == 0
 
 
 def test_the_harmonic_mean_is_taken_per_seed():
@@ -166,9 +170,9 @@ def test_zero_shot_averages_over_the_splits_of_a_data_set():
       ),
   )  # fmt: skip
   assert got == {'test': [8], 'hmdb': [1, 2, 6], 'k600': [5]}
-  assert protocols.spread(got['hmdb'])['mean'] == pytest.approx(3)
-  assert protocols.spread(got['hmdb'])['std'] == pytest.approx(7**0.5)
-  assert protocols.spread(got['k600'])['std'] is None
+  assert results.spread(got['hmdb'])['mean'] == pytest.approx(3)
+  assert results.spread(got['hmdb'])['std'] == pytest.approx(7**0.5)
+  assert results.spread(got['k600'])['std'] is None
 
 
 def test_few_shot_has_a_column_for_each_k():
@@ -183,6 +187,7 @@ def test_protocol_json_says_what_made_each_number():
   out = protocols.summary(
       c,
       {'shots-2': card({'val': 5, 'test': 1}, shots=2, seed=7)},
+      pathlib.Path('nowhere'),
   )
   json.dumps(out)
   number = out['numbers'][1]
@@ -206,11 +211,11 @@ def test_a_comparison_within_a_protocol_has_a_row_per_variant():
       }
       for s in (1, 3)
   }
-  out = protocols.summary(c, cards)
-  rows = protocols.table(out['results'])
+  out = protocols.summary(c, cards, pathlib.Path('nowhere'))
+  rows = result_page.table(out)
   assert [row['variant'] for row in rows] == ['a', 'b']
-  assert rows[0]['novel'] == '52.0 ± 1.4'
-  assert rows[1]['harmonic mean'] == '10.0 ± 0.0'
+  assert rows[0]['novel'] == '52.0 ± 1.4 [39.3, 64.7]'
+  assert rows[1]['harmonic mean'] == '10.0 ± 0.0 [10.0, 10.0]'
   assert len(out['numbers']) == 8
 
 

@@ -1,0 +1,172 @@
+"""The tables, charts and page of runs side by side."""
+
+import json
+import pathlib
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from data_pipelines import whole_file
+from evclip_jax.reporting import charts, page, tables
+from evclip_jax.runs.results import Run, Runs
+
+
+def table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """Returns a row per variant: each quantity, what it costs, who chose."""
+  rows = {}
+  for result in summary['results']:
+    row = rows.setdefault(result['variant'], {'variant': result['variant']})
+    row[result['quantity']] = cell(result)
+  columns = dict.fromkeys(c for row in rows.values() for c in row)
+  rules = {n['variant']: n['selected_by'] for n in summary['numbers']}
+  out = []
+  for own in summary['costs']:
+    row = rows[own['variant']]
+    shown = {c: row.get(c, '') for c in columns} | own
+    rate = {'learning rate': summary['rates'][own['variant']]}
+    out.append(shown | rate | {'selected by': rules[own['variant']]})
+  # A cost that no row knows has no column.
+  empty = [c for c in out[0] if all(row[c] in (None, '') for row in out)]
+  return [{c: x for c, x in r.items() if c not in empty} for r in out]
+
+
+def cell(result: Mapping[str, Any]) -> str:
+  """Returns '52.0 ± 1.4 [48.5, 55.5]', or '52.0' of a single run."""
+  if result['std'] is None:
+    return f'{result["mean"]:.1f}'
+  low, high = (min(max(x, 0), 100) for x in result['interval'])
+  return f'{result["mean"]:.1f} ± {result["std"]:.1f} [{low:.1f}, {high:.1f}]'
+
+
+def difference_table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """Returns a row per variant: its difference to the first one, by list."""
+  rows: dict[str, dict[str, Any]] = {}
+  for found in summary['differences']:
+    row = rows.setdefault(found['variant'], {'variant': found['variant']})
+    low, high = found['interval']
+    row[found['quantity']] = (
+        f'{found["difference"]:+.1f} [{low:+.1f}, {high:+.1f}]'
+    )
+  columns = dict.fromkeys(c for row in rows.values() for c in row)
+  return [{c: row.get(c, '') for c in columns} for row in rows.values()]
+
+
+def as_text(summary: Mapping[str, Any]) -> str:
+  """Returns the tables as lines for the terminal."""
+  rows, costs = table(summary), list(summary['costs'][0])[1:]
+  parts = [
+      tables.as_text([
+          {c: x for c, x in row.items() if c not in costs} for row in rows
+      ])
+  ]
+  if differ := difference_table(summary):
+    first = summary['results'][0]['variant']
+    parts.append(f'\nDifference to {first} [95 % over clips]:')
+    parts.append(tables.as_text(differ))
+  costs = ['variant', *(c for c in costs if c in rows[0])]
+  parts += ['', tables.as_text([{c: row[c] for c in costs} for row in rows])]
+  return '\n'.join([*parts, '\n' + summary['caption']])
+
+
+def as_file(summary: Mapping[str, Any], suffix: str) -> str:
+  """Returns the table as '.md', '.tex' or '.csv'.
+
+  CSV has mean, std and the ends of the interval in columns of their own.
+  """
+  if suffix == '.csv':
+    return tables.as_csv(_plain_numbers(summary))
+  write = tables.as_markdown if suffix == '.md' else tables.as_latex
+  return write(table(summary), summary['caption'])
+
+
+def _plain_numbers(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """Rows of a table for machines: one number in each cell."""
+  rows = {own['variant']: {} for own in summary['costs']}
+  for result in summary['results']:
+    low, high = result['interval'] or (None, None)
+    name = result['quantity']
+    rows[result['variant']] |= {
+        name: result['mean'],
+        f'{name} std': result['std'],
+        f'{name} low': low,
+        f'{name} high': high,
+        f'{name} runs': len(result['values']),
+    }
+  columns = dict.fromkeys(c for row in rows.values() for c in row)
+  return [
+      {'variant': own['variant']}
+      | {c: rows[own['variant']].get(c) for c in columns}
+      | own
+      | {'learning rate': summary['rates'][own['variant']]}
+      for own in summary['costs']
+  ]
+
+
+def write(
+    folder: pathlib.Path,
+    name: str,
+    title: str,
+    runs: Runs,
+    summary: Mapping[str, Any],
+    sections: Iterable[page.Section] = (),
+) -> pathlib.Path:
+  """Writes NAME.json, NAME.csv and report.html of runs side by side.
+
+  Args:
+    folder: of the comparison or protocol.
+    name, title: of the files, and of the page.
+    runs, summary: the runs and what `summarise` made of them.
+    sections: further ones of the page, below the tables.
+
+  Returns:
+    The page.
+  """
+  whole_file.write_json(folder / f'{name}.json', summary)
+  whole_file.write(folder / f'{name}.csv', as_file(summary, '.csv'))
+  about = [page.Section(rows=table(summary))]
+  if differ := difference_table(summary):
+    first = next(iter(runs))
+    about.append(
+        page.Section(
+            f'Difference to {first}',
+            'Points of top-1 on the same clips [95 % interval: clips drawn '
+            '10,000 times, the same in both].',
+            differ,
+            _charts(runs),
+        )
+    )
+  path = folder / 'report.html'
+  intro = summary['caption']
+  return page.write_page(path, title, intro, [*about, *sections])
+
+
+def _charts(runs: Runs) -> list[page.Picture]:
+  """The difference of the last row to the first in each class, by list."""
+  first, *_, last = runs
+  found: dict[str, list[tuple[dict, dict]]] = {}
+  for part in runs[first].keys() & runs[last].keys():
+    for name in runs[last][part].card['final']:
+      pair = [_per_class(runs[row][part], name) for row in (first, last)]
+      if name != 'val' and all(pair):
+        found.setdefault(name, []).append(tuple(pair))
+  out = []
+  for name, pairs in found.items():
+    classes = [c for c in pairs[0][0] if all(c in x for p in pairs for x in p)]
+    means = {
+        c: statistics.fmean(theirs[c] - ours[c] for ours, theirs in pairs)
+        for c in classes
+    }
+    if means:
+      title = f'{name}: {last} minus {first}, points of top-1 in each class'
+      out.append(
+          page.Picture(lambda m=means: charts.difference_per_class(m), title)
+      )
+  return out
+
+
+def _per_class(run: Run, name: str) -> dict[str, float]:
+  try:
+    text = (run.folder / 'evaluation' / f'{name}.json').read_text()
+    return json.loads(text)['per_class_top1']
+  except (OSError, ValueError, KeyError):
+    return {}

@@ -1,0 +1,97 @@
+"""What a compiled step costs: operations, memory, clips per second."""
+
+import collections
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class Measured:
+  """A jitted step that is called as ever and notes what it costs.
+
+  Its last argument is the batch. Costs are asked of the program that runs
+  anyway: nothing is compiled for them.
+  """
+
+  def __init__(self, step: Callable, parts: int = 1):
+    """Wraps a step.
+
+    Args:
+      step: from `jax.jit`.
+      parts: how often the compiled program repeats its body, which the compiler
+        counts once (train.accumulate).
+    """
+    self._step, self._parts, self._shapes = step, parts, None
+    # Of the last calls: when they began.
+    self._began = collections.deque(maxlen=1000)
+
+  def __call__(self, *given: Any) -> Any:
+    """Calls the step."""
+    if self._shapes is None:
+      self._shapes = jax.tree.map(_shape, given)
+    self._began.append(time.perf_counter())
+    return self._step(*given)
+
+  def lower(self, *given: Any) -> jax.stages.Lowered:
+    """Lowers the step, as `jax.jit` does."""
+    return self._step.lower(*given)
+
+  def costs(self) -> dict[str, float | int | None]:
+    """Returns what a call costs; {} if there was none.
+
+    Returns:
+      gflops_per_clip by the compiler; program_bytes per device: arguments,
+      outputs and temporaries; clips_per_second, the median of the calls with
+      what lies between them (waiting for clips, too). None where it is not
+      known, as the rate of fewer than three calls.
+    """
+    if self._shapes is None:
+      return {}
+    video = self._shapes[-1]['video']
+    clips = math.prod(video.shape[:-4])
+    compiled = self._step.lower(*self._shapes).compile()
+    flops = flops_of(compiled, video.sharding.num_devices) * self._parts
+    # The first call compiles.
+    times = np.diff(self._began)[1:]
+    return {
+        'gflops_per_clip': flops / clips / 1e9 or None,
+        'program_bytes': program_bytes(compiled),
+        'clips_per_second': clips / float(np.median(times))
+        if len(times)
+        else None,
+    }
+
+
+def flops_of(compiled: Any, num_devices: int) -> int:
+  """Returns the operations of a program over all devices; 0 if unknown.
+
+  Args:
+    compiled: a `jax.stages.Compiled`, or a `Lowered` for what the compiler
+      counts before it makes the program better.
+    num_devices: that share it; 1 for a `Lowered`, which is of all together.
+  """
+  # The compiler counts one device's part; -1 if it cannot.
+  return max(int((compiled.cost_analysis() or {}).get('flops', 0)), 0) * (
+      num_devices
+  )
+
+
+def program_bytes(compiled: jax.stages.Compiled) -> int | None:
+  """Returns arguments, outputs and temporaries in bytes, on one device."""
+  sizes = compiled.memory_analysis()
+  return sizes and int(
+      sizes.argument_size_in_bytes
+      + sizes.output_size_in_bytes
+      + sizes.temp_size_in_bytes
+      # Outputs that take over the memory of donated arguments.
+      - sizes.alias_size_in_bytes
+  )
+
+
+def _shape(value: Any) -> jax.ShapeDtypeStruct:
+  sharding = getattr(value, 'sharding', None)
+  return jax.ShapeDtypeStruct(np.shape(value), value.dtype, sharding=sharding)
