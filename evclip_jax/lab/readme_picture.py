@@ -14,13 +14,10 @@ import numpy as np
 from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
-import evclip_jax
 from data_pipelines import cli, whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.reporting import pictures
-
-_WORKDIR = flags.DEFINE_string('workdir', '', 'A run whose method has a mask.')
-_OUT = flags.DEFINE_string('out', '', 'The .gif file to write.')
+from evclip_jax.runs.trained_model import TrainedModel
 
 # Pixels.
 _SIDE, _GAP, _HEAD, _WORDS = 136, 6, 22, 250
@@ -30,14 +27,21 @@ _INK, _QUIET, _RIGHT, _WRONG = '#1f2933', '#7b8794', '#23784a', '#b3362b'
 _TITLES = 'as filmed', 'brightened for you', 'the mask', 'the answer'
 
 
+def define_flags():
+  """Defines this command's flags; other commands have some of the same name."""
+  flags.DEFINE_string('workdir', '', 'A run whose method has a mask.')
+  flags.DEFINE_string('out', '', 'The .gif file to write.')
+
+
 def main(videos: list[str]):
   """Looks at the clips with the run and writes the animation."""
-  if not videos or not _WORKDIR.value or not _OUT.value:
+  run, out = flags.FLAGS.workdir, flags.FLAGS.out
+  if not videos or not run or not out:
     raise UserError('wanted --workdir=RUN --out=FILE.gif VIDEO...')
-  looks = evclip_jax.load(_WORKDIR.value).looks(videos)
+  looks = TrainedModel(run).looks(videos)
   if 'mask' not in looks[0].maps:
-    raise UserError(f'{_WORKDIR.value} has no mask; use a run of ev_clip.')
-  write(looks, videos, _OUT.value)
+    raise UserError(f'{run} has no mask; use a run of ev_clip.')
+  write(looks, videos, out)
 
 
 def write(
@@ -115,4 +119,5 @@ def _font(size: int):
 
 
 if __name__ == '__main__':
+  define_flags()
   cli.run(main)

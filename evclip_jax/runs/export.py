@@ -19,10 +19,10 @@ import scipy.special
 from jax import export
 from safetensors.numpy import save
 
-import evclip_jax
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import clips
+from evclip_jax import __version__
 from evclip_jax.evaluation import look
 from evclip_jax.methods.base import Method
 from evclip_jax.runs.trained_model import TrainedModel, Videos
@@ -298,7 +298,7 @@ def _about(
       'weights': dict(run.session.model.hashes),
       'largest_difference': worst,
       'versions': {
-          'evclip_jax': evclip_jax.__version__,
+          'evclip_jax': __version__,
           'jax': jax.__version__,
       },
   }
