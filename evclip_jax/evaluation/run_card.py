@@ -139,7 +139,12 @@ def report(
       'class_names': list(run.class_names),
       # Of the first class, as an example.
       'prompts': [p[:1] for p in model.method.class_texts(run.class_names)],
-      'prompts_sha256': prompts_hash(model.method, run.class_names),
+      'prompts_sha256': (digest := prompts_hash(model.method, run.class_names)),
+      # What tables call them.
+      'prompt_set': {
+          'name': model.method.prompt_set or 'class texts',
+          'hash': digest[:8],
+      },
       'weights': {
           name: {'hash': digest, 'source': model.sources[name]}
           for name, digest in model.hashes.items()

@@ -3,10 +3,11 @@
 import dataclasses
 
 from evclip_jax.methods import base, heads
+from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
@@ -44,6 +45,7 @@ def make(
   """
   clip = backbones.clip
   score = base.score_by_texts(clip)
+  texts = ClassTexts.of(settings)
 
   def video(params, pixels, rngs, train):
     frames = base.encode_frames(clip, params, pixels)
@@ -53,7 +55,8 @@ def make(
       init=lambda rng: {},
       pixels=base.plain_pixels(settings),
       video=video,
-      class_texts=lambda names: base.fill_templates(settings.templates, names),
+      class_texts=texts,
+      prompt_set=texts.name,
       text=lambda params, tokens: clip.text(params['clip'], tokens),
       score=score,
       loss=heads.classify(score),
