@@ -5,10 +5,11 @@ saved and nothing is skipped: step 40,000 is as cheap to reach as step 0.
 
 stream                   counters          decides
 'order'                  epoch             the order of the training clips
-'clip'                   epoch, clip       frames, crop, flip of a training clip
+'clip'                   epoch or view,    frames, crop, flip of a training clip
+                         clip              (view: train.bank_views)
 'view'                   clip, window      frames of a clip scored (CLIP-FSAR)
 'episode of <list>'      episode           classes and clips of an episode
-'episode clip'           episode, clip     frames, crop, flip of its clips
+'episode clip'           likewise          frames, crop, flip of its clips
 'instead'                clip              what replaces one that cannot be read
 'init'                   -                 a method's own parameters (JAX key)
 'step/dropout'           step              dropped features (JAX key)

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from evclip_jax.evaluation import bank as bank_lib
 from evclip_jax.evaluation import scores
 from evclip_jax.methods.base import Method, VideoFeatures
 from evclip_jax.reporting import log
@@ -115,7 +116,7 @@ def _bank(run: Session, weights, data) -> tuple[Arrays, set[int]]:
   parts = []
   title = f'features {data.name}'
   with log.progress(data.num_clips, title, unit='clip') as bar:
-    for batch in data.batches():
+    for batch in bank_lib.batches(run, data):
       placed = devices.put_batch(run.mesh, batch)
       rows = run.feature_step(weights, run.frozen, placed)
       parts.append(_valid(jax.device_get(rows)))

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data_pipelines.errors import UserError
+from evclip_jax.evaluation import bank
 from evclip_jax.reporting import log
 from evclip_jax.training import devices
 from evclip_jax.training.session import Session
@@ -91,7 +92,7 @@ def score(run: Session, weights: dict[str, jax.Array], data: Any) -> Scored:
   with log.progress(total, f'evaluate {data.name}', unit='clip') as bar:
     return collect(
         lambda b: run.eval_step(weights, run.frozen, classes, b),
-        data.batches(),
+        bank.batches(run, data),
         run.mesh,
         data.num_clips,
         data.num_views,
