@@ -23,9 +23,10 @@ def dataset(
   """Returns a `tf.data.Dataset` of batches of clips.
 
   An element is {'video': uint8 [B, T, P, P, 3], 'label': int32 [B], 'mask':
-  float32 [B], 'index': int32 [B]}: 'index' is the place of a clip in its list,
-  and 'mask' is 0 in rows that only fill up the last batch of a list to score,
-  which also has 'view': int32 [B]. It does not depend on the number of
+  float32 [B], 'index': int32 [B]}: 'index' is the place of a clip in its list.
+  'mask' tells which rows are clips, 1, and which only fill up the last batch of
+  a list to score, 0; it has nothing to do with masks of pixels. A list to score
+  also has 'view': int32 [B]. It does not depend on the number of
   processes that read, and has `class_names`, K names in label order, and
   `steps`, the batches of an epoch, as attributes.
 
@@ -54,9 +55,9 @@ def dataset(
   # needs one module of this package should not pay for all.
   from data_pipelines import settings as all_settings
   from data_pipelines.errors import UserError
+  from data_pipelines.loaders import batches as batch_lib
   from data_pipelines.loaders import clips as clip_lib
-  from data_pipelines.loaders import dataset as dataset_lib
-  from data_pipelines.loaders import loader, open_data
+  from data_pipelines.loaders import eval_set, loader, open_data
 
   data = all_settings.make(name=name, root=root, **settings)
   sets = open_data.open_data(
@@ -70,13 +71,13 @@ def dataset(
     steps = loader.steps_per_epoch(len(source), batch_size)
   elif list_name in sets.evals():
     source = sets.evals()[list_name]
-    scored = loader.EvalSet(read, source, batch_size, clips, crops)
+    scored = eval_set.EvalSet(read, source, batch_size, clips, crops)
     rows, steps = scored.rows(start_step), scored.num_batches
   else:
     raise UserError(
         f'list_name={list_name!r}: the lists to score are '
         f'{", ".join(sets.evals())}.'
     )
-  batches = dataset_lib.as_dataset(rows)
+  batches = batch_lib.as_dataset(rows)
   batches.class_names, batches.steps = list(source.class_names), steps
   return batches

@@ -28,6 +28,9 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
     argv: program name and arguments; `sys.argv` by default.
   """
   argv = list(sys.argv if argv is None else argv)
+  # A file's name may be of any bytes.
+  if hasattr(sys.stdout, 'reconfigure'):
+    sys.stdout.reconfigure(errors='backslashreplace')
   app.define_help_flags()
   try:
     rest = flags.FLAGS(argv)

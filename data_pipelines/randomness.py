@@ -5,12 +5,14 @@ saved and nothing is skipped: step 40,000 is as cheap to reach as step 0.
 
 stream                   counters          decides
 'order'                  epoch             the order of the training clips
-'clip'                   epoch or view,    frames, crop, flip of a training clip
-                         clip              (view: train.bank_views)
+'clip'                   epoch or view,    frames, then crop and flip, of a
+                         clip              training clip (`views/`; view N:
+                                           train.bank_views)
 'view'                   clip, window      frames of a clip scored (CLIP-FSAR)
 'episode of <list>'      episode           classes and clips of an episode
 'episode clip'           likewise          frames, crop, flip of its clips
-'instead'                clip              what replaces one that cannot be read
+'instead'                clip              which clip of its class replaces one
+                                           that cannot be read
 'init'                   -                 a method's own parameters (JAX key)
 'step/dropout'           step              dropped features (JAX key)
 'step/drop_path'         step              dropped blocks (JAX key)
@@ -39,7 +41,8 @@ def generator(seed: int, stream: str, *counters: int) -> np.random.Generator:
 
   Args:
     seed: the run's seed, any integer.
-    stream: what the numbers are for, such as 'crop'. Streams are independent.
+    stream: what the numbers are for, a name of the table above; streams are
+      independent.
     *counters: what they are for within the stream, such as epoch and clip.
 
   Returns:

@@ -43,6 +43,9 @@ KEYS = {
         ('verb', 'noun', 'action')),
     'shots': Key(0,
         'Training clips per class, drawn from the list; 0 = all.', 0),
+    'val_shots': Key(0,
+        'Clips per class of the training list, none of which trains, to choose '
+        'a checkpoint or a rate by, where there is no val_list; 0 = none.', 0),
     'few_shot_short': Key('error',
         "A class with fewer clips than shots; 'keep' what there is.",
         ('error', 'keep')),

@@ -27,9 +27,13 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write(path: str | os.PathLike, content: str | bytes):
-  """Writes text (as UTF-8) or bytes."""
+  """Writes bytes, or text as UTF-8; makes the folder if need be.
+
+  Names of files that are not UTF-8 keep their bytes.
+  """
   if isinstance(content, str):
-    content = content.encode()
+    content = content.encode(errors='surrogateescape')
+  pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
   with replacing(path) as temporary:
     temporary.write_bytes(content)
 

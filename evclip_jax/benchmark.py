@@ -5,9 +5,13 @@ second, FLOPs, share of the chip's peak, memory, and how fast clips are decoded.
 The steps run on noise and need no data; without --config.data.root the clips to
 decode are written on the fly. Prints a table and, as the last line, the same as
 JSON; --out=FILE.json writes it to a file as well.
+
+--costs, without a config, counts instead what methods train and compute on
+CLIPs of three sizes; it needs neither weights nor data.
 """
 
 import json
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -29,6 +33,9 @@ _SECONDS = flags.DEFINE_float(
 )
 _DATA_ONLY = flags.DEFINE_bool('data_only', False, 'Time decoding only.')
 flags.DEFINE_alias('data-only', 'data_only')
+_COSTS = flags.DEFINE_bool(
+    'costs', False, 'Count weights and GFLOPs of methods on several CLIPs.'
+)
 _OUT = flags.DEFINE_string('out', '', 'A file for the JSON.')
 
 
@@ -37,9 +44,16 @@ def main(args: list[str]):
   if args:
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
   from evclip_jax.config import experiment
-  from evclip_jax.reporting import log
+  from evclip_jax.reporting import log, tables
   from evclip_jax.runs import decode_speed, speed
 
+  if _COSTS.value:
+    from evclip_jax.runs import cost_table
+
+    rows = cost_table.rows(num_classes=_CLASSES.value)
+    print(tables.as_text(rows) + '\n')
+    _finish(rows)
+    return
   config = experiment.from_flag(_CONFIG, alone=True)
   result = speed.describe(config, flags.FLAGS['config'].config_filename)
   if not _DATA_ONLY.value:
@@ -47,6 +61,11 @@ def main(args: list[str]):
   result['decode'] = decode_speed.measure(config, _SECONDS.value)
   result['memory'] = log.peak_memory()
   print(speed.as_text(result) + '\n')
+  _finish(result)
+
+
+def _finish(result: Any):
+  """Prints the JSON and writes it where --out says."""
   line = json.dumps(result)
   if _OUT.value:
     try:

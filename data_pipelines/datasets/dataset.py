@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists import class_files, classes, grammars, labels, locate
@@ -208,6 +208,7 @@ def _check_apart(store: Store, lists: dict[str, ClipList], official):
     check_disjoint(one, other, advice[one.name])
   keys = [r.path for clips in lists.values() for r in clips.records]
   first = store.originals(keys) if pairs else {}
+  _tell_two_classes(lists.values() if pairs else (), first)
   for one, other in pairs:
     if not (shared := overlaps(one, other, first.__getitem__)):
       continue
@@ -221,3 +222,19 @@ def _check_apart(store: Store, lists: dict[str, ClipList], official):
       print(f'note: {text}')
     else:
       raise UserError(f'{text}\n  {advice[one.name]}')
+
+
+def _tell_two_classes(lists: Iterable[ClipList], first: dict[str, str]):
+  """Says which files stand in two classes, under one name or two."""
+  known, twice = {}, []
+  for clips in lists:
+    for record in clips.records:
+      same = dataclasses.replace(record, path=first[record.path], label=0)
+      other = known.setdefault((clips.classes, same), record)
+      if other.label != record.label:
+        twice.append((other.path, record.path))
+  if twice:
+    print(
+        f'note: {len(twice)} clips are the same files as clips of another '
+        f'class, such as {twice[0][1]} and {twice[0][0]}.'
+    )

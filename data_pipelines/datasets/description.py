@@ -77,7 +77,7 @@ class Description:
   read_list: Callable[[pathlib.Path, str, int], Listing | None] | None = None
   first_number: int = 0
   class_files: tuple[str, ...] = ()
-  has_videos: Callable[[pathlib.Path], bool] = files.has_class_folders
+  has_videos: Callable[[pathlib.Path], bool] = files.has_clips
   open_store: Callable[[pathlib.Path], files.FileTree] = functools.partial(
       files.FileTree, by_name=True
   )

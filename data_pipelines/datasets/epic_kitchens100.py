@@ -56,8 +56,8 @@ class Videos(files.FileTree):
     super().__init__(root)
     self._known: dict[str, str | None] = {}
 
-  def find(self, path: str) -> str | None:
-    """Returns the key of a video, or None.
+  def find(self, path: str, by_name: bool = True) -> str | None:
+    """Returns the key of a video, or None; a video's name is enough.
 
     Raises:
       UserError: its images are there, but in a tar file.
@@ -73,10 +73,6 @@ class Videos(files.FileTree):
     if not self._known.get(video):
       self._known[video] = self._look(video)
     return self._known[video]
-
-  def find_by_name(self, path: str) -> str | None:
-    """Returns the same: a video's name is enough."""
-    return self.find(path)
 
   def _look(self, video: str) -> str | None:
     frames = f'{video[:3]}/rgb_frames/{video}'

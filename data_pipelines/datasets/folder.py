@@ -19,7 +19,7 @@ from data_pipelines.lists import class_files, labels
 from data_pipelines.lists import classes as class_names
 from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import ClipList, Listing
-from data_pipelines.lists.locate import ClassOf
+from data_pipelines.lists.locate import ClassOf, folder_of
 from data_pipelines.stores import files
 
 _WANTED = (
@@ -58,10 +58,10 @@ def read(
   store = files.FileTree(root)
   parts = {} if train_list else _parts(store)
   # A list may give paths such as videos/cooking/a.mp4.
-  class_ofs = [_component(1 if parts else 0), _parent]
+  class_ofs = [_component(1 if parts else 0), folder_of]
   listings = dataset.read_given(data, str(root), train_list=train_list)
   listings = dataset.locate_in(
-      store, listings, _parent, data, report_folder, roles
+      store, listings, folder_of, data, report_folder, roles
   )
   given = {listing.role for listing in listings}
   if not listings:
@@ -84,7 +84,7 @@ def read(
   def table(listings):
     return _classes(data.class_names, listings, class_ofs)
 
-  clips, classes = dataset.number(data, wholes + listings, table, [_parent])
+  clips, classes = dataset.number(data, wholes + listings, table, [folder_of])
   if clips.keys() == {'train', 'val'} and 'val' not in given:
     # A folder with train and val only: nothing is left to report on but val.
     clips['test'] = dataclasses.replace(clips.pop('val'), name='test')
@@ -265,7 +265,3 @@ def _by_position(table: Classes, folders: list[str]) -> Classes:
 
 def _component(position: int) -> ClassOf:
   return lambda key: (*key.split('/')[:-1], *[''] * 9)[position]
-
-
-def _parent(key: str) -> str:
-  return key.rsplit('/', 2)[-2] if '/' in key else ''

@@ -14,7 +14,6 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import text
 from data_pipelines.lists.classes import Classes, letters
 from data_pipelines.lists.clips import Item, Listing
-from data_pipelines.stores import files as file_tree
 
 # The official splits do not number the classes; published lists do so.
 _CLASSES = (
@@ -76,11 +75,11 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
       name, flag = match.groups()
       if flag == _FLAGS[role]:
         items.append(Item(f'{raw}/{name}', raw, line=number))
-  names = {letters(f.name.removesuffix(_suffix(split))) for f in files}
+  names = {letters(item.label) for item in items}
   if absent := [name for name in CLASSES if letters(name) not in names]:
     print(
         f'note: {folder} has {len(files)} of the {len(CLASSES)} files '
-        f'*{_suffix(split)}; nothing of {", ".join(absent[:3])}'
+        f'*{_suffix(split)}; no clip of {", ".join(absent[:3])}'
         f'{", ..." * (len(absent) > 3)} is in the {role} list.'
     )
   title = f'*{_suffix(split)} ({role})'
@@ -110,7 +109,6 @@ DESCRIPTION = Description(
         'hmdb51/test_train_splits', 'splits', 'lists', '.',
         '../test_train_splits', '../testTrainMulti_7030_splits',
     ),  # fmt: skip
-    has_videos=file_tree.has_clips,
     list_files=lambda role, split: (f'*{_suffix(split)}',),
     read_list=_read_list,
     read_classes=lambda _: Classes.of(CLASSES, 'the published order of HMDB51'),

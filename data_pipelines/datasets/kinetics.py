@@ -19,17 +19,17 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import class_files, grammars, text
 from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import Item, Listing
+from data_pipelines.lists.locate import folder_of
 from data_pipelines.stores import files
 from data_pipelines.video import SUFFIXES, image_folder
 
 _HOMEPAGE = 'https://github.com/cvdfoundation/kinetics-dataset'
 _KINDS = 400, 600, 700
 _WORDS = {'train': ('train',), 'test': ('val', 'validate', 'validation')}
-_FORMS = (
-    '{}.csv',
-    *(f'kinetics{mark}{n}_{{}}.csv' for n in _KINDS for mark in ('_', '-', '')),
-    '{}.txt',
+_STEMS = ('', 'kinetics_') + tuple(
+    f'kinetics{mark}{n}_' for n in _KINDS for mark in ('_', '-', '')
 )
+_ENDINGS = '.csv', '.txt', '_list_videos.txt'
 _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
 _CLASS_FILES = tuple(f'kinetics_{n}_labels.csv' for n in _KINDS)
 _ID = 11
@@ -47,7 +47,7 @@ _NO_CLASS = re.compile(
 
 def class_of(key: str) -> str:
   """Returns the class folder of a clip, or ''."""
-  folder = key.rsplit('/', 2)[-2] if '/' in key else ''
+  folder = folder_of(key)
   return '' if _NO_CLASS.fullmatch(folder) else folder
 
 
@@ -58,8 +58,10 @@ class Videos(files.FileTree):
   A clip among the replacements for corrupted ones is preferred.
   """
 
-  def find(self, path: str) -> str | None:
+  def find(self, path: str, by_name: bool = True) -> str | None:
     """Returns the key of the clip a list means by `path`, or None.
+
+    The YouTube id is enough, whatever `by_name` says.
 
     Raises:
       UserError: if several clips could be meant.
@@ -69,21 +71,17 @@ class Videos(files.FileTree):
     found = self._by_id.get(_stem(path)[:_ID], [])
     return self._best(path, found)
 
-  def find_by_name(self, path: str) -> str | None:
-    """Returns the same: the YouTube id is enough."""
-    return self.find(path)
-
   def _best(self, path: str, found: list[str]) -> str | None:
-    wanted = _stem(path)
+    wanted = _clip(path)
     # Other times of the same video are another clip.
-    same = wanted, wanted[:_ID]
-    fitting = [k for k in found if _stem(k) in same or _REPLACEMENT in k]
-    if len(wanted) == _ID:
+    same = wanted, wanted[:1]
+    fitting = [k for k in found if _clip(k) in same or _REPLACEMENT in k]
+    if len(wanted) == 1:
       fitting = found
     for prefers in (
         lambda k: _REPLACEMENT in k,
         lambda k: k.endswith('/' + path),
-        lambda k: _stem(k) == wanted,
+        lambda k: _clip(k) == wanted,
     ):
       fitting = [k for k in fitting if prefers(k)] or fitting
     if len({_stem(k) for k in fitting}) > 1:
@@ -99,6 +97,12 @@ class Videos(files.FileTree):
     for key in self.keys:
       out[_stem(key)[:_ID]].append(key)
     return dict(out)
+
+
+def _clip(path: str) -> tuple[str | int, ...]:
+  """(YouTube id, start, end) as far as a file name says them."""
+  stem = _stem(path)
+  return stem[:_ID], *map(int, re.findall('[0-9]+', stem[_ID:]))
 
 
 def _stem(path: str) -> str:
@@ -127,7 +131,12 @@ def _is_clip(path: pathlib.Path) -> bool:
 
 def _list_files(role: str, split: int) -> list[str]:
   del split
-  return [form.format(word) for form in _FORMS for word in _WORDS[role]]
+  return [
+      f'{stem}{word}{ending}'
+      for ending in _ENDINGS
+      for stem in _STEMS
+      for word in _WORDS[role]
+  ]
 
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
@@ -199,7 +208,7 @@ DESCRIPTION = Description(
     video_places=(
         '.',
         *_places('k{}', 'kinetics{}', 'kinetics-dataset/k{}'),
-        *('frames', 'rawframes'),
+        *('videos', 'frames', 'rawframes'),
     ),
     list_places=(
         *('annotations', '.', *_places('k{}/annotations', 'kinetics{}')),

@@ -12,7 +12,7 @@ from data_pipelines.datasets.description import Description
 from data_pipelines.lists import class_files, grammars
 from data_pipelines.lists.classes import Classes, letters
 from data_pipelines.lists.clips import Listing
-from data_pipelines.stores import files
+from data_pipelines.lists.locate import folder_of
 
 _CLASS_FILE = 'classInd.txt'
 _CLIP_NAME = re.compile(r'v_(.+)_g\d+_c\d+', re.IGNORECASE)
@@ -20,7 +20,7 @@ _CLIP_NAME = re.compile(r'v_(.+)_g\d+_c\d+', re.IGNORECASE)
 
 def class_of(key: str) -> str:
   """Returns a clip's class: its folder's, unless the file says another."""
-  folder = key.rsplit('/', 2)[-2] if '/' in key else ''
+  folder = folder_of(key)
   match = _CLIP_NAME.match(key.rsplit('/', 1)[-1])
   own = match.group(1) if match else ''
   if own and letters(own) != letters(folder):
@@ -68,7 +68,6 @@ DESCRIPTION = Description(
         '../ucfTrainTestlist',
         '../UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist',
     ),  # fmt: skip
-    has_videos=files.has_clips,
     list_files=lambda role, split: (f'{role}list{split:02d}.txt',),
     read_classes=_read_classes,
     class_of=class_of,

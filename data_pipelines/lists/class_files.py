@@ -46,6 +46,9 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
       continue
     rows = names if all(found) else names[1:]
     pairs = [_pair(form, row) for row in rows]
+    # '2 fingers' and '3 fingers' are names.
+    if form is _WORDS and len(dict(map(reversed, pairs))) < len(pairs):
+      break
     names = _by_id(path, pairs, int(form is _WORDS), gaps)
     break
   if not names:

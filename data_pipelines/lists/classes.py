@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from data_pipelines.errors import UserError
+from data_pipelines.lists import text
 from data_pipelines.lists.clips import ClipList
 
 _HUMP = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
@@ -58,7 +59,7 @@ def clean(name: str) -> str:
   Differs: a run of capitals stays together ('TVShow'), and nothing before the
     first capital is lost; UCF-101 has neither.
   """
-  words = name.replace('_', ' ').split()
+  words = text.readable(name).replace('_', ' ').split()
   if len(words) == 1:
     words = _HUMP.sub(' ', words[0]).split()
   return ' '.join(words)
@@ -129,17 +130,23 @@ def match(
   return out
 
 
-def check_distinct(names: Sequence[str], where: str):
-  """Raises UserError if two classes with names get the same prompt."""
-  seen = {}
+def check_distinct(
+    names: Sequence[str], where: str, raw: Sequence[str] | None = None
+):
+  """Raises UserError if two classes with names get the same prompt.
+
+  CLIP's prompts differ neither in case nor in the Unicode form. The message
+  calls the classes by their `raw` names.
+  """
+  raw, seen = raw or names, {}
   for label, name in enumerate(names):
-    if not name:
-      continue
-    other = seen.setdefault(_words(name), label)
+    prompt = _composed(clean(name)).lower()
+    other = seen.setdefault(prompt, label) if prompt else label
     if other != label:
       raise UserError(
-          f'{where}: classes {other} ({names[other]!r}) and {label} '
-          f'({name!r}) have the same name.'
+          f'{where}: classes {other} ({raw[other]!r}) and {label} '
+          f'({raw[label]!r}) have the same name in a prompt, {prompt!r}. Call '
+          'one of them otherwise (data.class_names).'
       )
 
 
@@ -194,7 +201,8 @@ def compact(
       )
   new = {old: k for k, old in enumerate(sorted(used))}
   names = [classes.shown[old] or f'class {old}' for old in new]
-  check_distinct(names, classes.origin)
+  raw = [classes.raw[old] or name for old, name in zip(new, names, strict=True)]
+  check_distinct(names, classes.origin, raw)
   train = train.numbered(new) if train else None
   return names, train, [clips.numbered(new) for clips in others]
 

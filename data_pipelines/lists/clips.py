@@ -186,8 +186,7 @@ class ClipList:
     ]
     head += [SELECTED] if self.selected else []
     text = '\n'.join(head + [r.line for r in self.records]) + '\n'
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    whole_file.write(path, text.encode(errors='surrogateescape'))
+    whole_file.write(path, text)
 
 
 def seconds(value: float | None) -> str:

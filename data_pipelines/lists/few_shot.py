@@ -6,6 +6,7 @@ import pathlib
 import random
 from collections.abc import Sequence
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
 
@@ -54,6 +55,41 @@ def select(
   )
 
 
+def held_out(
+    clips: ClipList, train: ClipList, shots: int, seed: int, names: list[str]
+) -> ClipList:
+  """Returns clips of the training list to choose by, none of which trains.
+
+  Args:
+    clips: the whole training list.
+    train: what was selected of it.
+    shots: clips per class (data.val_shots).
+    seed: the run's seed.
+    names: of the classes, for messages.
+
+  Raises:
+    UserError: a class has too few clips left.
+  """
+  taken = set(train.records)
+  left = [record for record in clips.records if record not in taken]
+  for label in clips.counts():
+    there = sum(record.label == label for record in left)
+    if there < shots:
+      raise UserError(
+          f'data.val_shots={shots}: beside those that train, class '
+          f'{names[label]!r} has {there} clips left in {clips.origin}. Use '
+          'fewer, a smaller data.shots, or data.val_list.'
+      )
+  origin = f'{shots} clips per class of {clips.origin} that do not train'
+  return dataclasses.replace(
+      clips,
+      name='val',
+      records=tuple(draw(tuple(left), shots, seed)),
+      origin=f'{origin}, seed {seed}',
+      selected=True,
+  )
+
+
 def without_broken(
     chosen: ClipList,
     kept: ClipList,
@@ -88,9 +124,8 @@ def without_broken(
     shown = ', '.join(names[:3]) + (', ...' if names[3:] else '')
     if names[3:] and report_folder is not None:
       report = pathlib.Path(report_folder) / 'broken.txt'
-      report.parent.mkdir(parents=True, exist_ok=True)
       lines = (f'{record.key}\t{why}\n' for record, why in broken)
-      report.write_text(''.join(lines), 'utf-8', errors='surrogateescape')
+      whole_file.write(report, ''.join(lines))
       shown += f' (all in {report})'
     raise UserError(
         f'{_too_few(few, before, after, shots, class_names)} without the '

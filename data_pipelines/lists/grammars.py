@@ -17,6 +17,7 @@ by the last parts of their paths.
 """
 
 import collections
+import contextlib
 import csv
 import dataclasses
 import math
@@ -180,17 +181,29 @@ def _table(path, header, lines: Lines, delimiter) -> list[Item]:
     if not cell['path'] or not cell['label']:
       raise UserError(f'{path}, line {number}: the path or the label is empty.')
     found.append((number, cell))
-  # Columns of numbers with a gap become 0.0, 1.0 in pandas; and a class may be
-  # called 1.0 beside one called 1.5.
-  floats = all(_NUMBER.fullmatch(cell['label']) for _, cell in found)
+  # Programs write columns of numbers as 0.0, 1.0; and a class may be called 1.0
+  # beside one called 1.5.
+  numbers = [_number(cell['label']) for _, cell in found]
+  whole = all(n is not None for n in numbers)
   items = []
-  for number, cell in found:
-    label = _NUMBER.fullmatch(cell['label'])
-    if label and (floats or label[0] == label[1]):
-      cell['label'] = int(label[1])
+  for (line, cell), label in zip(found, numbers, strict=True):
+    if not (whole or cell['label'].isdecimal()):
+      label = cell['label']
+    if label == 'nan' and any(n is not None for n in numbers):
+      raise UserError(f'{path}, line {line}: the label is missing (nan).')
     times = cell.get('start', ''), cell.get('end', '')
-    items.append(_item(path, number, cell['path'], cell['label'], *times))
+    items.append(_item(path, line, cell['path'], label, *times))
   return items
+
+
+def _number(text: str) -> int | None:
+  """A whole number from 0 as programs may write it, else None."""
+  with contextlib.suppress(ValueError):
+    value = float(text.replace(',', '.'))
+    # Not '1_0', which Python takes for a number.
+    if re.fullmatch(r'[0-9.,eE+]+', text) and value.is_integer():
+      return int(value)
+  return None
 
 
 def _words(path, lines: Lines) -> list[Item]:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
-from data_pipelines.lists.clips import Item, Listing
+from data_pipelines.lists.clips import Listing
 
 # Tells a clip's class by its key; '' if the key does not say it.
 ClassOf = Callable[[str], str]
@@ -20,14 +21,19 @@ class Store(Protocol):
 
   keys: list[str]
 
-  def find(self, path: str) -> str | None:
-    """Returns the key of the clip a list means by `path`, or None."""
+  def find(self, path: str, by_name: bool = False) -> str | None:
+    """Returns the key of the clip a list means by `path`, or None.
 
-  def find_by_name(self, path: str) -> str | None:
-    """Returns the same for a path of another machine: its end decides."""
+    With `by_name`, the path may be of another machine: its end decides.
+    """
 
   def originals(self, keys: Sequence[str]) -> dict[str, str]:
     """Tells copies: key -> the first of the keys that holds the same."""
+
+
+def folder_of(key: str) -> str:
+  """Returns the name of the folder that a clip lies in, or ''."""
+  return ''.join(key.split('/')[-2:-1])
 
 
 def path_rule(rule: str, key: str = 'data.path_rule') -> Callable[[str], str]:
@@ -96,7 +102,12 @@ def locate(
   """
   found, faults = [], []
   for listing in listings:
-    items = [_with_clip(listing, item, store) for item in listing.items]
+    items = [
+        dataclasses.replace(
+            i, clip=i.clip or store.find(i.path, listing.by_name) or ''
+        )
+        for i in listing.items
+    ]
     if listing.role in unread:
       items = [dataclasses.replace(i, clip=i.clip or i.path) for i in items]
     kept = tuple(item for item in items if item.clip)
@@ -128,13 +139,6 @@ def locate(
   return found
 
 
-def _with_clip(listing: Listing, item: Item, store: Store) -> Item:
-  key = item.clip or store.find(item.path)
-  if key is None and listing.by_name:
-    key = store.find_by_name(item.path)
-  return dataclasses.replace(item, clip=key or '')
-
-
 def _tell_missing(listing, missing, store, report_folder) -> str:
   total = len(listing.items)
   shown = ', '.join(f'{i.path} (line {i.line})' for i in missing[:_SHOWN])
@@ -142,9 +146,7 @@ def _tell_missing(listing, missing, store, report_folder) -> str:
     shown += ', ...'
   if report_folder is not None:
     report = pathlib.Path(report_folder) / f'missing-{listing.role}.txt'
-    report.parent.mkdir(parents=True, exist_ok=True)
-    lines = ''.join(item.path + '\n' for item in missing)
-    report.write_text(lines, 'utf-8', errors='surrogateescape')
+    whole_file.write(report, ''.join(f'{item.path}\n' for item in missing))
     shown += f' (all in {report})'
   return (
       f'{len(missing)} of {total} clips of the {listing.role} list '

@@ -82,6 +82,16 @@ def decode(data: bytes, name: str, quiet: bool = False) -> str | None:
   return None
 
 
+def readable(name: str) -> str:
+  """Returns a name from disk as text: bytes that are not UTF-8 as cp1252."""
+  try:
+    name.encode()
+    return name
+  except UnicodeEncodeError:
+    raw = name.encode(errors='surrogateescape')
+    return decode(raw, name, quiet=True) or raw.decode('latin-1')
+
+
 @functools.cache
 def _tell_guess(name: str):
   """Says it once, however often the file is read."""

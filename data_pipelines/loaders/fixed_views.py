@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines.loaders.dataset import Batch, Batches, Row
+from data_pipelines.loaders.batches import Batch, Batches, Row
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.loader import Loader
 from data_pipelines.loaders.source import Source

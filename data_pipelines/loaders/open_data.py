@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import Any
 
-from data_pipelines import datasets
+from data_pipelines import datasets, whole_file
 from data_pipelines.datasets import base_novel
 from data_pipelines.datasets import others as other_data
 from data_pipelines.datasets.dataset import ROLES
@@ -58,10 +58,9 @@ class DataSets:
     for name, pairs in self.skipped.items():
       lines += [f'{name}\t{record.key}\t{why}' for record, why in pairs]
     files |= {'skipped': lines} if lines else {}
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
       text = ''.join(line + '\n' for line in content)
-      (folder / f'{name}.txt').write_text(text, encoding='utf-8')
+      whole_file.write(folder / f'{name}.txt', text)
 
 
 def open_data(
@@ -95,7 +94,8 @@ def open_data(
     found = datasets.read(own, split, workdir, roles)
     return base_novel.split(found, own.novel_classes)
 
-  collection = read(data, split, ROLES[1:] if evaluate_only else ROLES)
+  scores_only = evaluate_only and not data.val_shots
+  collection = read(data, split, ROLES[1:] if scores_only else ROLES)
   if not data.score_own:
     if not data.others:
       raise UserError(
@@ -103,12 +103,22 @@ def open_data(
       )
     collection = dataclasses.replace(collection, tests={})
   names = collection.class_names
-  asked = [x for x in (collection.val, *collection.tests.values()) if x]
-  if not evaluate_only:
+  if not scores_only:
     train = few_shot.select(
         collection.train, data.shots, seed, data.few_shot_short, names
     )
-    asked = [train, *asked]
+  if data.val_shots:
+    if collection.val:
+      raise UserError(
+          f'data.val_shots={data.val_shots} has no effect: there is a list to '
+          f'choose by, {collection.val.origin}. Use 0.'
+      )
+    val = few_shot.held_out(
+        collection.train, train, data.val_shots, seed, names
+    )
+    collection = dataclasses.replace(collection, val=val)
+  asked = [x for x in (collection.val, *collection.tests.values()) if x]
+  asked = asked if evaluate_only else [train, *asked]
 
   def examine(store, pairs):
     # Perhaps only data.others are scored.

@@ -7,12 +7,14 @@ import sys
 import threading
 from typing import Any
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import clips, loader, open_data
-from data_pipelines.loaders.dataset import Batches
+from data_pipelines.loaders.batches import Batches
 from data_pipelines.loaders.episodes import EpisodeList
+from data_pipelines.loaders.eval_set import EvalSet
 from data_pipelines.loaders.fixed_views import FixedViews
-from data_pipelines.loaders.loader import EvalSet, Loader
+from data_pipelines.loaders.loader import Loader
 
 
 class Pipeline:
@@ -100,10 +102,8 @@ class Pipeline:
     """Writes the lists and class names of a run into its folder."""
     self._folder = folder = pathlib.Path(folder)
     self._sets.write_lists(folder / 'lists')
-    (folder / 'classes.json').write_text(
-        json.dumps(self.class_names, ensure_ascii=False, indent=1) + '\n',
-        encoding='utf-8',
-    )
+    names = json.dumps(self.class_names, ensure_ascii=False, indent=1)
+    whole_file.write(folder / 'classes.json', names + '\n')
 
   def _note(self, name: str, clip: str, why: str, other: str):
     """Counts, says and lists a clip that is replaced or left out, once."""
@@ -117,8 +117,9 @@ class Pipeline:
     print(f'note: {what}: {why}', file=sys.stderr)
     if self._folder:
       end = f' Replaced by {other}.' if other else ''
-      with open(self._folder / 'lists' / 'skipped.txt', 'a') as file:
-        file.write(f'{name}\t{clip}\t{why}{end}\n')
+      line = f'{name}\t{clip}\t{why}{end}\n'
+      with open(self._folder / 'lists' / 'skipped.txt', 'ab') as file:
+        file.write(line.encode(errors='surrogateescape'))
 
   def _plan_clips(self):
     config, train = self._config, self._config.train

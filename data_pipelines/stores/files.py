@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from data_pipelines.errors import UserError
-from data_pipelines.lists import text as text_files
+from data_pipelines.lists import text
 from data_pipelines.lists.clips import ClipRecord
 from data_pipelines.video import SUFFIXES, image_folder
 
@@ -106,19 +106,19 @@ class FileTree:
   def _names(self) -> Names:
     return Names(self.keys, lambda key: os.path.realpath(self.media(key)))
 
-  def find(self, path: str) -> str | None:
-    """Returns the key of the clip a list means by `path`, or None."""
+  def find(self, path: str, by_name: bool = False) -> str | None:
+    """Returns the key of the clip a list means by `path`, or None.
+
+    With `by_name`, the path may be of another machine: its end decides.
+    """
     full = os.path.normpath(os.path.join(self.root, path))
     if os.path.isfile(full) or image_folder.is_frame_folder(full):
       return self.key(full)
-    if not self._by_name and path.isascii():
+    by_name = by_name or self._by_name
+    if not by_name and path.isascii():
       return None
     # Beyond ASCII a name has several Unicode forms.
-    return self._names.find(path, self._by_name)
-
-  def find_by_name(self, path: str) -> str | None:
-    """Returns the same for a path of another machine: its end decides."""
-    return self._names.find(path)
+    return self._names.find(path, by_name)
 
   def key(self, full: str) -> str:
     """Returns the key of a file: below the folder relative, else absolute."""
@@ -237,20 +237,14 @@ def is_clip(name: str) -> bool:
   )
 
 
-def has_class_folders(root: pathlib.Path) -> bool:
-  """Returns whether any folder directly below `root` directly holds a clip."""
-  return any(
-      is_clip(name) or image_folder.is_frame_folder(root / folder / name)
-      for folder in folders(root)
-      for name in os.listdir(root / folder)
-  )
-
-
 def has_clips(root: pathlib.Path) -> bool:
-  """Returns the same, or whether folders of images lie in `root`."""
-  return has_class_folders(root) or any(
-      image_folder.is_frame_folder(root / folder) for folder in folders(root)
-  )
+  """Returns whether a folder in `root` holds a clip or is one, of images."""
+  places = [root / folder for folder in folders(root)]
+  return any(
+      is_clip(name) or image_folder.is_frame_folder(place / name)
+      for place in places
+      for name in os.listdir(place)
+  ) or any(map(image_folder.is_frame_folder, places))
 
 
 def folders(root: pathlib.Path) -> list[str]:
@@ -280,11 +274,8 @@ def check_root(root: str, wanted: str) -> pathlib.Path:
 
 
 def _folded(path: str) -> str:
-  if not path.isascii():
-    # A name on disk that is not UTF-8; a list with it is read as cp1252.
-    raw = path.encode(errors='surrogateescape')
-    path = text_files.decode(raw, path, quiet=True) or path
-  return unicodedata.normalize('NFC', path).casefold()
+  # A list with a name that is not UTF-8 is read as cp1252.
+  return unicodedata.normalize('NFC', text.readable(path)).casefold()
 
 
 def _common_end(one: str, other: str) -> int:

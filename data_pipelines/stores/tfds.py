@@ -71,13 +71,12 @@ class TfdsStore:
   def __str__(self) -> str:
     return str(self.folder)
 
-  def find(self, path: str) -> str | None:
-    """Returns the key of the clip a list means by `path`, or None."""
-    return path if path in self._paths else self._names.find(path)
+  def find(self, path: str, by_name: bool = True) -> str | None:
+    """Returns the key of the clip a list means by `path`, or None.
 
-  def find_by_name(self, path: str) -> str | None:
-    """Returns the same: clips are found by name in any case."""
-    return self.find(path)
+    Its name is enough, whatever `by_name` says.
+    """
+    return path if path in self._paths else self._names.find(path)
 
   def media(self, key: str) -> bytes | tuple[bytes, ...]:
     """Returns the encoded clip: a video file, or numbered images in order."""

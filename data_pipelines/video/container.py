@@ -28,14 +28,17 @@ Source = str | bytes
 # all not playlists, which could name other files or addresses.
 _FORMATS = (
     'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,'
-    'ogg,h264,hevc,m4v,ivf,gif,mxf,nut,dv'
+    'ogg,h264,hevc,m4v,ivf,gif,mxf,nut,dv,rm,wtv,obu,mjpeg,yuv4mpegpipe,apng'
 )
 # What files of these containers are called.
-SUFFIXES = frozenset(
-    {'.3g2', '.3gp', '.asf', '.avi', '.divx', '.f4v', '.flv', '.gif', '.m2t'}
-    | {'.m2ts', '.m2v', '.m4v', '.mkv', '.mov', '.mp4', '.mpe', '.mpeg'}
-    | {'.mpg', '.mts', '.ogv', '.qt', '.ts', '.vob', '.webm', '.wmv'}
+_SUFFIXES = (
+    '.264 .265 .360 .3g2 .3gp .3gp2 .3gpp .apng .asf .avc .avi .divx .dv '
+    '.dvr-ms .f4v .flv .gif .h264 .h265 .hevc .insv .ivf .lrv .m1v .m2p .m2t '
+    '.m2ts .m2v .m4p .m4v .mj2 .mjpeg .mjpg .mk3d .mkv .mod .mov .mp4 .mp4v '
+    '.mpe .mpeg .mpg .mpv .mts .mxf .nut .obu .ogm .ogv .qt .rm .rmvb .tod '
+    '.trp .ts .vob .webm .wm .wmv .wtv .xvid .y4m'
 )
+SUFFIXES = frozenset(_SUFFIXES.split())
 # A file larger than 8K would only be opened to exhaust the memory.
 MAX_SIDE = 16_384
 MAX_PIXELS = 7_680 * 4_320

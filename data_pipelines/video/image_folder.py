@@ -13,13 +13,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data_pipelines.video.container import Unreadable, check_size
 
-_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP')
+_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'PPM')
 _NUMBERED = re.compile(
-    r'((?!\.).*?|)([0-9]{1,18})(\.jpg|\.jpeg|\.png|\.webp|\.bmp)', re.IGNORECASE
+    r'((?!\.).*?|)([0-9]{1,18})(\.(?:jpe?g|png|webp|bmp|tiff?|ppm))',
+    re.IGNORECASE,
 )
 # Some tools write optical flow beside the images.
 _PREFERRED = ('frame_', 'img_')
@@ -168,7 +169,8 @@ def _decode(data: bytes, name: str) -> np.ndarray:
       check_size(image.width, image.height)
       if image.mode.startswith(('I', 'F')):
         raise ValueError('it has more than 8 bits per colour')
-      return np.asarray(image.convert('RGB'))
+      # As a viewer shows it, which a camera's mark may turn or mirror.
+      return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
   # What Pillow raises, for files of all kinds; its words may show objects.
   except (OSError, SyntaxError, ValueError) as e:
     why = _fault(data, data, len(data))

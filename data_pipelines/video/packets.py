@@ -106,7 +106,7 @@ def _demux(source) -> Packets:
         promised=indexed or stream.frames,
         duration=(file.duration or 0) / 1e6,
     )
-    ours = []
+    ours, last = [], None
     try:
       for packet in file.demux():
         if packet.dts is None and packet.pts is None and not packet.size:
@@ -118,6 +118,7 @@ def _demux(source) -> Packets:
         if packet.stream.index == stream.index:
           flags = packet.is_keyframe, packet.is_discard, packet.is_corrupt
           ours.append((packet.pts, *flags))
+          last = packet.dts
         if len(ours) > _MAX_FRAMES:
           raise Unreadable(f'it has more than {_MAX_FRAMES} frames')
     except av.error.FFmpegError as e:
@@ -127,7 +128,9 @@ def _demux(source) -> Packets:
       ) from e
   if not ours:
     raise Unreadable('it holds 0 frames')
-  out.stored = len(ours)
+  # AVI counts a frame that is as the one before, without a packet.
+  counted = 1 + (last or 0) if name == 'avi' else 0
+  out.stored = max(len(ours), counted)
   start = next((k for k, (_, key, *_) in enumerate(ours) if key), 0)
   first = ours[start][0]
   for time, key, hidden, corrupt in ours[start:]:

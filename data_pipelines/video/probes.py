@@ -36,7 +36,7 @@ _SECONDS_PER_MEGABYTE = 5.0
 _REMEMBERED = 4_096
 _EMPTY = 'it is empty (0 bytes)'
 # Raised when the meaning of a field or a verdict changes.
-_VERSION = 5
+_VERSION = 6
 
 _memory = collections.OrderedDict()
 
@@ -294,7 +294,6 @@ def _save(file, decoder: str, known: dict[str, Probe]):
   probes = [p.to_dict() for p in known.values()]
   values = {'version': _VERSION, 'decoder': decoder, 'probes': probes}
   try:
-    pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
     whole_file.write(file, json.dumps(values))
   except OSError as e:
     print(

@@ -55,10 +55,14 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
   return [k for k in keys if a.get(k) != b.get(k)]
 
 
+def what_counts(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Returns the flat values of all that decides what a run computes."""
+  return {k: v for k, v in flat(config).items() if not _is_free(k)}
+
+
 def digest(config: ml_collections.ConfigDict) -> str:
   """Returns a hash of everything that decides what a run computes."""
-  kept = {k: v for k, v in flat(config).items() if not _is_free(k)}
-  text = json.dumps(kept, sort_keys=True)
+  text = json.dumps(what_counts(config), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

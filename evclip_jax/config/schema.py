@@ -102,6 +102,9 @@ KEYS = {
         'Views of each training clip whose features are computed once, kept in '
         'the cache folder and trained on; 0 = new pixels in each epoch. For '
         'methods whose trained part sees frozen features only.', 0),
+    'train.rates': Key((),
+        'Rates to try in place of optimizer.learning_rate, each in a training '
+        'of its own: the best on the validation list counts.'),
     'train.select': Key('auto',
         "Which checkpoint is reported. 'best_on_test' is some originals' "
         "protocol: optimistic, and the output says so. 'auto' = best_val if "

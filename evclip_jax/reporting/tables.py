@@ -3,9 +3,12 @@
 import csv
 import html
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# Texts that a page may break into lines.
+_LONG = 40
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ('=', '+', '-', '@', '\t', '\r')
 
@@ -63,7 +66,7 @@ def as_html(rows: Sequence[Mapping[str, Any]]) -> str:
 
   def row(texts, tag):
     cells = ''.join(
-        f'<{tag}{" class=number" if right else ""}>{html.escape(text)}</{tag}>'
+        f'<{tag}{_kind(text, right)}>{html.escape(text)}</{tag}>'
         for text, right in zip(texts, numeric, strict=True)
     )
     return f'<tr>{cells}</tr>\n'
@@ -81,6 +84,58 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
   for row in rows:
     writer.writerow(map(_harmless, row.values()))
   return out.getvalue()
+
+
+def _kind(text: str, numeric: bool) -> str:
+  """The class of a cell: numbers stand on the right, long texts wrap."""
+  if numeric:
+    return ' class=number'
+  return ' class=long' if len(text) > _LONG else ''
+
+
+def as_markdown(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
+  """Returns rows as a table of Markdown with a line below it."""
+  columns, lines, numeric = _cells(rows)
+  rule = ['---:' if right else '---' for right in numeric]
+
+  def line(texts):
+    shown = (re.sub(r'([\\|*_<>`])', r'\\\1', text) for text in texts)
+    return f'| {" | ".join(shown)} |'
+
+  head = [line(columns), f'| {" | ".join(rule)} |', *map(line, lines)]
+  return '\n'.join([*head, '', caption]) + '\n'
+
+
+def as_latex(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
+  """Returns rows as a table of LaTeX, without packages."""
+  columns, lines, numeric = _cells(rows)
+  special = {c: f'\\{c}' for c in '&%$#_{}'} | {
+      '\\': r'\textbackslash{}',
+      '~': r'\textasciitilde{}',
+      '^': r'\textasciicircum{}',
+      '±': r'$\pm$',
+      '<': '$<$',
+      '>': '$>$',
+  }
+
+  def escape(text):
+    return ''.join(special.get(c, c) for c in text)
+
+  def line(texts):
+    return f'{" & ".join(map(escape, texts))} \\\\'
+
+  form = ''.join('r' if right else 'l' for right in numeric)
+  return '\n'.join([
+      r'\begin{table}',
+      f'\\caption{{{escape(caption)}}}',
+      f'\\begin{{tabular}}{{{form}}}',
+      line(columns),
+      r'\hline',
+      *map(line, lines),
+      r'\end{tabular}',
+      r'\end{table}',
+      '',
+  ])
 
 
 def _harmless(value: Any) -> Any:

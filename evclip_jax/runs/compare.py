@@ -51,7 +51,8 @@ def run(
     compare.csv and report.html, with pictures of the last row.
   """
   rows = experiment.rows(config)
-  log.log('\n' + tables.as_text(differ(rows)))
+  if table := differ(rows):
+    log.log('\n' + tables.as_text(table))
   folder = pathlib.Path(workdir).absolute()
   loaded = {} if loaded is None else loaded
   cards: dict[str, Any] = {}

@@ -33,6 +33,21 @@ def of_row(name: str) -> str:
   return re.sub(r'[^\w.+=-]+', '_', name)
 
 
+def row_of(folder: pathlib.Path) -> tuple[int, str]:
+  """Returns the place and name of a run among the rows of a comparison.
+
+  Args:
+    folder: of the run. (0, '') if the folder above is no comparison's.
+  """
+  above = folder.absolute().parent / 'config.json'
+  rows = _read_json(above)['compare'] if above.exists() else ()
+  for place, row in enumerate(rows):
+    name = row.get('name', row.get('method'))
+    if of_row(name) == folder.name:
+      return place, name
+  return 0, ''
+
+
 def prepare(
     workdir: str | os.PathLike,
     config: ml_collections.ConfigDict,

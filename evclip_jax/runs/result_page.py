@@ -23,9 +23,10 @@ def table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
   for own in summary['costs']:
     row = rows[own['variant']]
     shown = {c: row.get(c, '') for c in columns} | own
-    out.append(shown | {'selected by': rules[own['variant']]})
+    rate = {'learning rate': summary['rates'][own['variant']]}
+    out.append(shown | rate | {'selected by': rules[own['variant']]})
   # A cost that no row knows has no column.
-  empty = [c for c in out[0] if all(row[c] is None for row in out)]
+  empty = [c for c in out[0] if all(row[c] in (None, '') for row in out)]
   return [{c: x for c, x in r.items() if c not in empty} for r in out]
 
 
@@ -67,6 +68,40 @@ def as_text(summary: Mapping[str, Any]) -> str:
   return '\n'.join([*parts, '\n' + summary['caption']])
 
 
+def as_file(summary: Mapping[str, Any], suffix: str) -> str:
+  """Returns the table as '.md', '.tex' or '.csv'.
+
+  CSV has mean, std and the ends of the interval in columns of their own.
+  """
+  if suffix == '.csv':
+    return tables.as_csv(_plain_numbers(summary))
+  write = tables.as_markdown if suffix == '.md' else tables.as_latex
+  return write(table(summary), summary['caption'])
+
+
+def _plain_numbers(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """Rows of a table for machines: one number in each cell."""
+  rows = {own['variant']: {} for own in summary['costs']}
+  for result in summary['results']:
+    low, high = result['interval'] or (None, None)
+    name = result['quantity']
+    rows[result['variant']] |= {
+        name: result['mean'],
+        f'{name} std': result['std'],
+        f'{name} low': low,
+        f'{name} high': high,
+        f'{name} runs': len(result['values']),
+    }
+  columns = dict.fromkeys(c for row in rows.values() for c in row)
+  return [
+      {'variant': own['variant']}
+      | {c: rows[own['variant']].get(c) for c in columns}
+      | own
+      | {'learning rate': summary['rates'][own['variant']]}
+      for own in summary['costs']
+  ]
+
+
 def write(
     folder: pathlib.Path,
     name: str,
@@ -87,9 +122,8 @@ def write(
     The page.
   """
   whole_file.write_json(folder / f'{name}.json', summary)
-  rows = table(summary)
-  whole_file.write(folder / f'{name}.csv', tables.as_csv(rows))
-  about = [page.Section(rows=rows)]
+  whole_file.write(folder / f'{name}.csv', as_file(summary, '.csv'))
+  about = [page.Section(rows=table(summary))]
   if differ := difference_table(summary):
     first = next(iter(runs))
     about.append(

@@ -38,8 +38,8 @@ def summarise(runs: Runs, quantities: Quantities, seed: int) -> dict[str, Any]:
 
   Returns:
     'caption'; 'results', a dict per row and quantity with mean, std, interval
-    and values; 'differences' to the first row; 'costs' per row; 'numbers' with
-    what each number was made from.
+    and values; 'differences' to the first row; 'costs' and learning 'rates' per
+    row; 'numbers' with what each number was made from.
   """
   results = []
   for row, parts in runs.items():
@@ -57,6 +57,7 @@ def summarise(runs: Runs, quantities: Quantities, seed: int) -> dict[str, Any]:
       'std': 'of the sample (n - 1); null for a single value',
       'differences': differences(runs, seed),
       'costs': [{'variant': row, **costs(p)} for row, p in runs.items()],
+      'rates': {row: rates(parts) for row, parts in runs.items()},
       'numbers': [
           number
           for row, parts in runs.items()
@@ -213,6 +214,14 @@ def costs(parts: Mapping[str, Run]) -> dict[str, Any]:
   }
 
 
+def rates(parts: Mapping[str, Run]) -> str:
+  """Returns the learning rates of a row's runs, '' where nothing trained."""
+  found = [run.card.get('learning_rate') for run in parts.values()]
+  shown = ', '.join(f'{rate:g}' for rate in sorted({*found} - {None}))
+  chosen = any(run.card.get('rate') for run in parts.values())
+  return f'{shown} (chosen on val)' if chosen else shown
+
+
 def caption(runs: Runs) -> str:
   """Says what the numbers of a table are, and with which texts."""
   cards = [r.card for parts in runs.values() for r in parts.values()]
@@ -232,7 +241,20 @@ def caption(runs: Runs) -> str:
   said += '. Texts of the first class: ' + '. '.join(
       f'{", ".join(rows)}: {text or "none"}' for text, rows in texts.items()
   )
-  return said + '.'
+  return f'{said}. {_lists(cards)}.'
+
+
+def _lists(cards: list[Card]) -> str:
+  """Names the lists that were scored, with their sizes and hashes."""
+  found = {}
+  for card in cards:
+    for name, summary in card['final'].items():
+      about = card['data']['lists'][name]
+      size = f'{about["clips"]} clips'
+      if 'episodes' in summary:
+        size = f'{summary["episodes"]} episodes'
+      found[name, about['sha256']] = f'{name} {size} ({about["sha256"][:8]})'
+  return 'Lists: ' + ', '.join(found.values())
 
 
 def _numbers(variant: str, part: str, card: Card) -> list[dict[str, Any]]:

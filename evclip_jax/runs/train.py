@@ -31,6 +31,7 @@ def train_and_evaluate(
     workdir: pathlib.Path,
     model: session.Model,
     data: 'Pipeline',
+    about: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Trains a method, or continues where an earlier sitting stopped.
 
@@ -39,6 +40,8 @@ def train_and_evaluate(
     workdir: the run folder, prepared by `folder.prepare`.
     model: the method with its weights.
     data: the data pipeline.
+    about: further entries of the run card; 'rate' has what an earlier training
+      that is taken over cost.
 
   Returns:
     The run card: final metrics per test list, hashes, counts, times.
@@ -147,7 +150,10 @@ def train_and_evaluate(
     stack.close()
 
     # ---- report -------------------------------------------------------------
-    earlier = folder.training_costs(workdir)
+    about = about or {}
+    earlier = (about.get('rate') or {}).get('costs') or folder.training_costs(
+        workdir
+    )
     states = {'last': (int(now.step), now.weights)}
     if select.startswith('best') and checkpoints.latest('best') is not None:
       weights = checkpoints.weights('best', now.weights)
@@ -162,8 +168,10 @@ def train_and_evaluate(
     own = bank.of_list(run, views, config.seed)
     card['bank'] = own.about(config.train.bank_views)
   card |= {
+      'learning_rate': config.optimizer.learning_rate,
       'wall_seconds': round(time.time() - started, 1),
       'loader': stats,
+      **about,
   }
   run_card.write(workdir, card, shown)
   return card

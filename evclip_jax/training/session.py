@@ -38,6 +38,7 @@ class Model:
     method: the pure functions.
     params: {'clip', 'encoder', 'method'}, nested dicts of numpy float32.
     tokenizer: texts -> ids.
+    clip: the CLIP handle; its weights are params['clip'].
     hashes: network name -> hash of its frozen weights.
     sources: network name -> where the weights came from.
   """
@@ -45,6 +46,7 @@ class Model:
   method: base.Method
   params: dict[str, Any]
   tokenizer: Tokenizer
+  clip: Clip
   hashes: dict[str, str]
   sources: dict[str, str]
 
@@ -131,6 +133,7 @@ def build(
       tokenizer=vocabulary.load_tokenizer(
           config.clip.vocab, config.cache_dir, clip.source, clip.sizes
       ),
+      clip=backbones.clip,
       hashes={name: x.hash for name, x in loaded.items()},
       sources={name: x.source for name, x in loaded.items()},
   )

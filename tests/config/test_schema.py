@@ -148,6 +148,50 @@ def test_a_row_of_another_method_has_its_own_recipe():
     assert own.data.preprocess == 'ez_clip'
 
 
+L14, FRAMES = {'clip.name': 'ViT-L/14'}, {'data.num_frames': 16}
+
+
+@pytest.mark.parametrize(
+    ('method', 'changes', 'batch_size', 'rate'),
+    [
+        # Of EV-CLIP's recipe: `omniS_vit_b16`, `_16f` and `omniS_vit_l14`.
+        ('ev_clip', {}, 64, 4e-4),
+        ('ev_clip', L14, 16, 1e-4),
+        ('ev_clip', FRAMES, 32, 2e-4),
+        ('ev_clip', L14 | {'batch_size': 8}, 8, 1e-4),
+        # Which has no variants.
+        ('ez_clip', L14, 64, 1e-4),
+    ],
+)
+@pytest.mark.parametrize('of', ['ev_clip', 'ez_clip', 'zero_shot'])
+def test_a_row_picks_the_variant_of_its_own_config(
+    of, method, changes, batch_size, rate
+):
+  config = experiment.on_data('ucf101', of)
+  own = rows(config, {'name': 'a', 'method': method, 'config': changes})['a']
+  assert own.batch_size == batch_size
+  assert own.optimizer.learning_rate == rate
+  assert own.variants == ()
+
+
+def test_a_row_starts_from_a_clean_optimizer():
+  config = experiment.on_data('ssv2', 'clip_fsar')
+  config.data.flip, config.optimizer.clip_norm = False, 3.0
+  own = rows(config, {'method': 'st_adapter'})['st_adapter']
+  assert own.optimizer.clip_norm == 0
+  assert own.optimizer.schedule == 'warmup_cosine'
+  # How clips are shown is the data's.
+  assert not own.data.flip
+
+
+def test_rows_beside_episodes_are_scored_in_them():
+  config = experiment.new('clip_fsar')
+  found = rows(config, {'method': 'zero_shot'}, {'method': 'clip_fsar'})
+  assert [own.episodes.score for own in found.values()] == [True, False]
+  alone = rows(config, {'method': 'zero_shot'}, {'method': 'coop'})
+  assert not any(own.episodes.score for own in alone.values())
+
+
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [

@@ -13,7 +13,8 @@ import pytest
 from data_pipelines import build
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
-from data_pipelines.loaders.loader import EvalSet, Loader
+from data_pipelines.loaders.eval_set import EvalSet
+from data_pipelines.loaders.loader import Loader
 from data_pipelines.stores.tfds import TfdsStore
 from data_pipelines.views import ev_clip
 from tests.data_pipelines import official_trees, trees
@@ -207,25 +208,22 @@ def test_missing_clips_are_told_before_any_work(root, tmp_path):
   assert open_data.open_data(data, 1, 1).train.clips.missing == (gone,)
 
 
-def test_command(root, tmp_path):
-  def run(*args):
-    return subprocess.run(
-        [sys.executable, '-m', 'data_pipelines.build', *args],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
+def test_command(root, tmp_path, capsys):
   args = 'ucf101', f'--root={root}', f'--out={tmp_path}', '--splits=3'
-  done = run(*args)
+  done = subprocess.run(
+      [sys.executable, '-m', 'data_pipelines.build', *args],
+      capture_output=True,
+      text=True,
+      timeout=120,
+  )
   assert done.returncode == 0, done.stderr
   assert f'--config.data.tfds_dir={tmp_path}' in done.stdout
   info = next(tmp_path.glob('ucf101_clips/split3/*/dataset_info.json'))
   assert json.loads(info.read_text())['configName'] == 'split3'
-  assert 'is there already' in run(*args).stdout
-  done = run('ucf102', f'--root={root}', f'--out={tmp_path}')
-  assert done.returncode == 2
-  assert done.stderr.startswith('error: wanted one data set of arid, egtea,')
+  build.build('ucf101', str(root), str(tmp_path), splits=[3])
+  assert 'is there already' in capsys.readouterr().out
+  with pytest.raises(UserError, match='wanted one data set of arid, egtea,'):
+    build.build('ucf102', str(root), str(tmp_path))
 
 
 @pytest.mark.parametrize(

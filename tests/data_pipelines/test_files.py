@@ -22,11 +22,11 @@ def test_a_clip_is_found_whatever_its_suffix_and_folder(tmp_path):
   )
   store = FileTree(root)
   assert store.find('51958') is None
-  assert store.find_by_name('51958') == 'a/51958.webm'
-  assert store.find_by_name('/media/z/v_Punch 1') == 'b/v_Punch 1.mp4'
-  assert store.find_by_name('/media/b/x.avi') == 'b/x.avi'
+  assert store.find('51958', True) == 'a/51958.webm'
+  assert store.find('/media/z/v_Punch 1', True) == 'b/v_Punch 1.mp4'
+  assert store.find('/media/b/x.avi', True) == 'b/x.avi'
   with pytest.raises(UserError, match="could be 'a/x.avi' or 'b/x.avi'"):
-    store.find_by_name('/media/x.avi')
+    store.find('/media/x.avi', True)
 
 
 def test_a_frame_folder_is_found_by_name(tmp_path):
@@ -34,7 +34,7 @@ def test_a_frame_folder_is_found_by_name(tmp_path):
       tmp_path, 'run/clip_1.avi/img_00001.jpg', 'run/clip_1.avi/img_00002.jpg'
   )
   store = FileTree(tmp_path)
-  assert store.find_by_name('/author/clip_1') == 'run/clip_1.avi'
+  assert store.find('/author/clip_1', True) == 'run/clip_1.avi'
 
 
 def test_the_exact_path_wins_and_others_must_be_the_one(tmp_path):

@@ -151,6 +151,15 @@ def test_copies_of_a_clip_are_held_out_together(tmp_path):
   assert len(test) == 2 and not train & test
 
 
+def test_a_file_in_two_classes_is_said(tmp_path, capsys):
+  for number in range(8):
+    clip(tmp_path / 'ab'[number % 2] / f'{number}.mp4', number)
+  (tmp_path / 'b' / 'more').symlink_to(tmp_path / 'a')
+  read(tmp_path)
+  told = capsys.readouterr().out
+  assert '4 clips are the same files as clips of another class' in told
+
+
 def test_two_links_to_one_folder_are_refused(tmp_path):
   root = trees.make_folder(tmp_path / 'data', {'a': 3, 'b': 3})
   (root / 'c').symlink_to(root / 'a')

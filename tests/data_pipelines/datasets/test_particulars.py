@@ -301,6 +301,7 @@ def test_lists_of_egtea_with_two_columns(tmp_path, suffix, first):
         '{role}/{name}/{clip}.mp4',
         '{role}_256/{under}/{clip}.mp4',
         '{role}_256/{name}/{id}.mkv',
+        'K400/videos/videos_{role}/{name}/{id}_{start}_{end}.webm',
         'videos/{id}.mp4',
         '{clip}.mp4',
     ],
@@ -309,10 +310,13 @@ def test_mirrors_of_kinetics(tmp_path, form):
   def place(role, name, video, start):
     clip = kinetics_tree.file_name(video, start)[:-4]
     under = name.replace(' ', '_')
-    return form.format(role=role, name=name, under=under, clip=clip, id=video)
+    times = {'start': start, 'end': start + 10}
+    return form.format(
+        role=role, name=name, under=under, clip=clip, id=video, **times
+    ).removeprefix(top)
 
-  case = CASES['kinetics']
-  kinetics_tree.write_clips(tmp_path, place)
+  case, top = CASES['kinetics'], 'K400/videos/' * form.startswith('K400')
+  kinetics_tree.write_clips(tmp_path / top, place)
   kinetics_tree.write_lists(tmp_path / 'annotations')
   data = read('kinetics', tmp_path)
   assert data.class_names == case.names
@@ -328,6 +332,7 @@ def test_mirrors_of_kinetics(tmp_path, form):
     [
         ('validate', '{}', 'kinetics600'),
         ('val', 'kinetics-400_{}', '.'),
+        ('val', 'kinetics_{}', 'Kinetics/annotations'),
         ('validation', 'kinetics_600_{}', 'k600/annotations'),
         ('val', 'kinetics700_{}', 'kinetics-dataset/k700/annotations'),
     ],

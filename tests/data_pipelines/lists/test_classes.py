@@ -1,6 +1,7 @@
 """Class names: as words, in files, and which of them are the same."""
 
 import json
+import os
 
 import pytest
 
@@ -18,6 +19,7 @@ from data_pipelines.lists.clips import ClipList, ClipRecord
         ('brush_hair', 'brush hair'),
         ('Basketball_Dunk', 'Basketball Dunk'),
         ('turn-on', 'turn-on'),
+        (os.fsdecode(b'caf\xe9_au lait'), 'caf\u00e9 au lait'),
         (' Inspect/Read recipe', 'Inspect/Read recipe'),
         ('Moving [something] and McDonald', 'Moving [something] and McDonald'),
     ],
@@ -52,6 +54,12 @@ def test_class_names_become_words(raw, clean):
 def test_class_name_files(tmp_path, text):
   (tmp_path / 'names').write_text(text)
   assert class_files.read(tmp_path / 'names') == ['run fast', 'YoYo']
+
+
+def test_a_number_may_be_part_of_a_name(tmp_path):
+  names = ['3 fingers', '1 finger', '2 fingers']
+  (tmp_path / 'names').write_text('\n'.join(names))
+  assert class_files.read(tmp_path / 'names') == names
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,10 @@ def test_a_split_file_that_is_absent_is_said(hmdb, tmp_path, capsys):
   (tmp_path / 'videos').symlink_to(hmdb / 'videos')
   assert len(read('hmdb51', tmp_path).class_names) == 50
   told = capsys.readouterr().out
-  assert '50 of the 51 files *_test_split1.txt; nothing of wave' in told
+  assert '50 of the 51 files *_test_split1.txt; no clip of wave' in told
+  (tmp_path / 'lists' / 'wave_test_split1.txt').touch()
+  assert len(read('hmdb51', tmp_path).class_names) == 50
+  assert 'no clip of wave is in the test list' in capsys.readouterr().out
 
 
 @pytest.fixture(scope='session')

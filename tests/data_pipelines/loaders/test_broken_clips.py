@@ -5,7 +5,10 @@ import json
 import pytest
 
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import open_data
+from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.loaders import broken_clips, open_data
+from data_pipelines.stores.files import FileTree
+from data_pipelines.video import probes
 from tests.data_pipelines import coded_clips, trees
 
 BAD = 'run/bad.mp4'
@@ -113,13 +116,6 @@ def test_skipping_changes_the_hash(root):
   assert open_it(root).train.hash != with_skip
 
 
-@pytest.mark.parametrize('content', [b'', b'a text, not a video\n' * 50])
-def test_empty_and_other_files(root, content):
-  (root / BAD).write_bytes(content)
-  with pytest.raises(UserError, match='run/bad.mp4'):
-    open_it(root)
-
-
 def test_many_broken_clips_are_written_to_a_file(root):
   for k in range(5):
     (root / 'run' / f'b{k}.mp4').write_bytes(b'')
@@ -145,20 +141,31 @@ def test_a_piece_beyond_the_end_of_its_film_is_broken(root):
     open_it(root, train_list='train.csv')
 
 
+def test_of_very_many_pieces_some_are_looked_at(tmp_path, monkeypatch, capsys):
+  found = probes.Probe(
+      'film.mp4', '', 1, 300, fps=25.0, times=probes.pack(range(300)),
+      time_base=(1, 25), looked=((0, 1),),
+  )  # fmt: skip
+  asked = []
+
+  def probe_many(paths, *others):
+    asked.extend(others[-1](0, found))
+    return [found]
+
+  monkeypatch.setattr(broken_clips, 'probe_many', probe_many)
+  monkeypatch.setattr(broken_clips, '_MOST_PIECES', 4)
+  pieces = tuple(ClipRecord('film.mp4', 0, k, k + 1) for k in range(10))
+  lists = [ClipList('train', pieces)]
+  broken_clips.probe_clips(FileTree(tmp_path), lists, str(tmp_path))
+  assert asked == [(0, 25), (75, 100), (150, 175), (225, 250)]
+  assert '4 of 10 pieces of videos are looked at' in capsys.readouterr().out
+
+
 def test_files_are_examined_once(root, monkeypatch):
   (root / BAD).unlink()
   open_it(root)
-  from data_pipelines.video import probes
-
   monkeypatch.setattr(probes, '_memory', probes.collections.OrderedDict())
   monkeypatch.setattr(
       probes.pool, 'run', lambda *_, **__: pytest.fail('asked again')
   )
   open_it(root)
-
-
-def test_a_cache_that_cannot_be_written_is_no_error(root, capsys):
-  (root / BAD).unlink()
-  (root.parent / 'cache').write_text('in the way')
-  assert len(open_it(root).train) == 4
-  assert 'cache_dir' in capsys.readouterr().err

@@ -60,6 +60,16 @@ def test_pixels_are_those_of_the_pictures(folder):
       np.testing.assert_array_equal(got, np.asarray(image.convert('RGB')))
 
 
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.tif'])
+def test_a_turned_picture_is_shown_as_a_viewer_does(tmp_path, suffix):
+  turned = Image.Exif()
+  turned[274] = 6
+  for k in range(3):
+    picture = Image.fromarray(np.rot90(coded_clips.frame(k)))
+    picture.save(tmp_path / f'{k}{suffix}', exif=turned)
+  assert read_numbers(tmp_path, range(3)) == [0, 1, 2]
+
+
 def test_only_the_images_asked_for_are_opened(folder, monkeypatch):
   found = probe(folder)
   opened = []

@@ -95,6 +95,7 @@ def test_a_clock_that_wraps_hides_no_frame(tmp_path, before):
         (FORMS['h264_mp4'], '.ts'),
         (FORMS['h264_mp4'], '.mp4'),
         (FORMS['hevc_mp4'], '.ts'),
+        (FORMS['h264_avi'], '.avi'),
         (FORMS['mpeg4_b_mkv'], '.mkv'),
         (FORMS['vp9_webm'], '.webm'),
         (MPEG2, '.ts'),
@@ -175,6 +176,10 @@ CONTAINERS = {
     '.asf': ('asf', Format('wmv', '', 'wmv2')),
     '.divx': ('avi', FORMS['mpeg4_avi']),
     '.flv': ('flv', Format('flv', '', 'flv')),
+    '.rm': ('rm', Format('rv', '', 'rv20')),
+    '.mxf': ('mxf', MPEG2),
+    '.h265': ('hevc', FORMS['hevc_mp4']),
+    '.y4m': ('yuv4mpegpipe', Format('raw', '', 'rawvideo')),
 }
 
 

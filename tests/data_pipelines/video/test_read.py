@@ -103,20 +103,6 @@ def test_a_wrong_note_of_b_frames_is_not_believed(clips):
   assert not _spare_frames(path, read_packets(path), None, frames)
 
 
-@pytest.mark.parametrize('degrees', [90, 180, 270])
-def test_rotation_tags_are_respected(tmp_path, degrees):
-  # The tag turns what is stored, so the stored frames must spell nothing.
-  path = coded_clips.write(
-      tmp_path / 'turned.mp4', num_frames=12, rotation=degrees
-  )
-  found = probe(path)
-  frames = read.read_frames(path, [3, 11])
-  assert frames.shape[1:3] == (found.height, found.width)
-  assert found.width == (64 if degrees == 180 else 48)
-  stored = np.rot90(frames, -degrees // 90, axes=(1, 2))
-  assert coded_clips.read_indices(stored) == [3, 11]
-
-
 def test_a_phone_clip_comes_out_upright(shared):
   path = shared / 'videos' / 'broken' / 'rotated_90_3_frames.mov'
   frames = read.read_frames(path, [0, 1, 2])

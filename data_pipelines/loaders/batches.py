@@ -19,6 +19,7 @@ from data_pipelines.video.read import VideoError
 from data_pipelines.views.view import Recipe
 
 Batch = dict[str, np.ndarray]
+# 'mask' tells clips, 1, from rows that only fill up a batch, 0.
 _TYPES = {
     'video': np.uint8,
     'label': np.int32,
@@ -30,7 +31,7 @@ _TYPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One row of a batch; by default one of mask 0 that only fills it up.
+  """One row of a batch; by default one that only fills it up (mask 0).
 
   Attributes:
     reading: what to read for it.

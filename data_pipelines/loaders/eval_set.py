@@ -1,0 +1,171 @@
+"""A list to score: every clip once per view, or episodes of its clips."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import clips as clip_lib
+from data_pipelines.loaders.batches import Batch, Batches, Row, Rows
+from data_pipelines.loaders.episodes import EpisodeList
+from data_pipelines.loaders.loader import Loader
+from data_pipelines.loaders.source import Source
+
+
+class EvalSet:
+  """A list to score: its clips in their order, or episodes of them.
+
+  Attributes:
+    name: of the list.
+    class_names: what its labels mean.
+    num_clips: clips to score.
+    num_views: temporal windows x crops per clip.
+    num_batches: batches of all clips.
+    batch_sizes: of all processes, by config key.
+    skips: whether clips that cannot be read are left out (data.on_broken).
+    episodes: which clips each episode is made of; None: the list is scored
+      clip by clip.
+    from_bank: whether the features of each clip should be computed once, as
+      it looks the same in all episodes.
+  """
+
+  def __init__(
+      self,
+      loader: Loader,
+      source: Source,
+      batch_size: int,
+      clips: int = 1,
+      crops: int = 1,
+      episodes: EpisodeList | None = None,
+      per_batch: int = 0,
+      from_bank: bool = True,
+  ):
+    """Reads nothing yet.
+
+    Args:
+      loader, source: how to read, and what.
+      batch_size: clips per batch over all processes.
+      clips, crops: windows in time per clip; 1 = centre, 3 = left, centre and
+        right of each (eval.clips, eval.crops).
+      episodes: of the clips, with an end.
+      per_batch: episodes per batch over all processes; 0 = one per process.
+      from_bank: see the attribute.
+
+    Raises:
+      UserError: a batch does not divide over the processes.
+    """
+    self.name, self.class_names = source.name, source.class_names
+    self.num_clips, self.num_views = len(source), clips * crops
+    self.num_batches = -(-self.num_clips * self.num_views // batch_size)
+    self.batch_sizes = {'eval.batch_size': batch_size}
+    self.skips = loader.on_unread is not None
+    self.episodes, self.from_bank = episodes, from_bank
+    self._loader, self._source = loader, source
+    self._batch_size, self._views = batch_size, (clips, crops)
+    self._per_batch = per_batch or loader.process_count
+    loader.share(batch_size, key='eval.batch_size')
+    if episodes:
+      if not episodes.num:
+        raise ValueError('scoring needs a number of episodes.')
+      loader.share(self._per_batch, 'episodes', 'episodes.per_step')
+      if not from_bank:
+        self.batch_sizes['episodes.per_step'] = self._per_batch
+
+  @property
+  def digest(self) -> str:
+    """Hashes what decides the pixels of `batches`, all but their number."""
+    return self._loader.digest(self._source, *self._views)
+
+  def rows(self, start: int = 0) -> Rows:
+    """Takes every clip once per view, from a batch on."""
+    loader, source, size = self._loader, self._source, self._batch_size
+    share = loader.share(size)
+
+    def row(number: int) -> Row:
+      batch, place = divmod(number, share)
+      position = batch * size + loader.process_index * share + place
+      if position >= self.num_clips * self.num_views:
+        return Row()
+      index, view = divmod(position, self.num_views)
+      label = source.records[index].label
+      return Row(self._reading(index, view), label, index, view)
+
+    def instead(number: int, unread: list[int], error) -> Row:
+      del number
+      loader.on_unread(self.name, source.records[unread[0]].key, str(error), '')
+      return Row()
+
+    return loader.rows(
+        row,
+        share,
+        instead,
+        start=start,
+        stop=self.num_batches,
+        fields=('label', 'mask', 'index', 'view'),
+    )
+
+  def batches(self) -> Iterator[Batch]:
+    """Gives every clip once per view, with the fields of `Loader.train`.
+
+    And 'view', int32 [b]. Rows of mask 0 fill up the last batch, and stand for
+    clips left out.
+    """
+    with Batches(self.rows()) as batches:
+      yield from batches
+
+  def episode_batches(self) -> Iterator[Batch]:
+    """Gives batches of episodes with their pixels; the last is filled up."""
+    with self._loader.episodes(
+        self._source,
+        self.episodes,
+        self._per_batch,
+        lambda episode, slot, clip: self._reading(clip),
+        stop=-(-self.episodes.num // self._per_batch),
+    ) as batches:
+      yield from batches
+
+  def without(self, clips: np.ndarray, unread: set[int]) -> np.ndarray:
+    """Returns the clips of episodes, int32 [E, V], with others for `unread`.
+
+    Raises:
+      UserError: a class has no other clip that the episode lacks.
+    """
+    clips = clips.copy()
+    for drawn in clips if unread else ():
+      taken = unread.union(drawn.tolist())
+      for slot in np.flatnonzero(np.isin(drawn, list(unread))):
+        other = self._source.instead(self._loader.seed, int(drawn[slot]), taken)
+        if other is None:
+          raise UserError(
+              f'{self._source.records[drawn[slot]].key} cannot be read, and no '
+              f'other clip of its class in the {self.name} list is left.'
+          )
+        drawn[slot] = other
+        taken.add(other)
+    return clips
+
+  def examples(self, most: int) -> Iterator[tuple[np.ndarray, str]]:
+    """Yields (uint8 [T, P, P, 3], class name) of clips spread over the list."""
+    chosen = np.linspace(0, self.num_clips - 1, min(most, self.num_clips))
+    for index in dict.fromkeys(int(i) for i in chosen):
+      pixels, label, _ = self.clip(index)
+      yield pixels, self.class_names[label]
+
+  def keys(self) -> list[str]:
+    """Returns the keys of the clips, which name their files."""
+    return [record.key for record in self._source.records]
+
+  def clip(self, index: int) -> tuple[np.ndarray, int, str]:
+    """Reads the middle view of a clip: (uint8 [T, P, P, 3], label, its key)."""
+    record, loader = self._source.records[index], self._loader
+    reading = clip_lib.eval_clip(
+        self._source, index, loader.spec, seed=loader.seed
+    )
+    pixels = clip_lib.read(reading, loader.workers)
+    return pixels, record.label, record.key
+
+  def _reading(self, index: int, view: int = 0) -> clip_lib.Reading:
+    loader = self._loader
+    return clip_lib.eval_clip(
+        self._source, index, loader.spec, view, *self._views, loader.seed
+    )

@@ -1,0 +1,221 @@
+"""python -m evclip_jax.collect RUN... [--out=FILE.md|csv|tex]
+
+One table of finished runs. RUN is a run folder, or a folder of several, such as
+that of a comparison or a protocol. Runs that differ in nothing but the seed are
+averaged, unless they were scored differently.
+"""
+
+import itertools
+import pathlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from data_pipelines import cli
+from data_pipelines.errors import UserError
+
+_OUT = flags.DEFINE_string(
+    'out', '', 'A file for the table: .md, .csv or .tex.'
+)
+# Keys by which runs may differ in how they are scored, and still be meant as
+# seeds of one: then they are refused, not two rows.
+_SCORING = ('data.', 'train.select', 'method.settings.')
+_MOST_KEYS = 3
+
+
+class Found(NamedTuple):
+  """A finished run.
+
+  Attributes:
+    folder: where it lies.
+    card: its run card.
+    values: what decides what it computes, by key, without the seed.
+    row: place and name in the comparison that it is a row of, if any.
+  """
+
+  folder: pathlib.Path
+  card: dict[str, Any]
+  values: dict[str, str]
+  row: tuple[int, str] = (0, '')
+
+
+def main(args: list[str]):
+  """Prints the table of the runs below the folders of `args`."""
+  out = pathlib.Path(_OUT.value)
+  if _OUT.value and out.suffix not in ('.md', '.csv', '.tex'):
+    raise UserError(f'--out={out}: use a name that ends in .md, .csv or .tex.')
+  if not args:
+    raise UserError('wanted run folders: evclip_jax.collect RUN...')
+  from data_pipelines import whole_file
+  from evclip_jax.runs import result_page, results
+
+  runs = group(list(find(args)))
+  names = {
+      run.card['data']['name'] for own in runs.values() for run in own.values()
+  }
+
+  def quantities(card):
+    before = f'{card["data"]["name"]} ' if len(names) > 1 else ''
+    return [(before + name, top1) for name, top1 in results.tests(card)]
+
+  summary = results.summarise(runs, quantities, 0)
+  print(result_page.as_text(summary))
+  if _OUT.value:
+    try:
+      whole_file.write(out, result_page.as_file(summary, out.suffix))
+    except OSError as e:
+      raise UserError(f'--out={out} cannot be written: {e.strerror}.') from e
+    print(f'\nwritten: {out}')
+
+
+def find(folders: list[str]) -> Iterator[Found]:
+  """Yields the finished runs in and below some folders, each once.
+
+  Raises:
+    UserError: a folder that is not there or holds no finished run.
+  """
+  from evclip_jax.config import identity
+  from evclip_jax.runs import folder as run_folder
+
+  seen = set()
+  for given in folders:
+    places, unfinished = _runs_below(pathlib.Path(given))
+    if not places:
+      why = f': {unfinished[0]} is not finished' if unfinished else ''
+      raise UserError(f'{given} holds no finished run{why}.')
+    for place in unfinished:
+      print(f'note: {place} is not finished and left out.')
+    for place in places:
+      if place.resolve() in seen:
+        continue
+      seen.add(place.resolve())
+      config = run_folder.load_config(place)
+      values = identity.what_counts(config)
+      values.pop('seed')
+      values = {key: repr(value) for key, value in values.items()}
+      card = run_folder.load_card(place)
+      yield Found(place, card, values, run_folder.row_of(place))
+
+
+def _runs_below(folder: pathlib.Path):
+  """Folders of finished runs, and of runs that are not finished."""
+  if (folder / 'run_card.json').exists():
+    return [folder], []
+  finished, unfinished = [], []
+  for child in sorted(folder.iterdir()) if folder.is_dir() else ():
+    if child.is_dir() and not child.is_symlink() and child.name != 'rates':
+      own, cut = _runs_below(child)
+      finished, unfinished = finished + own, unfinished + cut
+  if (folder / 'checkpoints').exists() and (folder / 'config.json').exists():
+    unfinished.append(folder)
+  return finished, unfinished
+
+
+def group(runs: list[Found]) -> dict[str, dict[str, Any]]:
+  """Returns {row: {'seed-1': run}}; a row's runs differ only in the seed.
+
+  Raises:
+    UserError: runs that cannot be averaged, or do not belong in one table.
+  """
+  from evclip_jax.runs import results
+
+  groups: dict[tuple, list[Found]] = {}
+  for run in sorted(runs, key=lambda run: run.row[0]):
+    groups.setdefault(tuple(sorted(run.values.items())), []).append(run)
+  for own in groups.values():
+    for one, other in itertools.combinations(own, 2):
+      _refuse(one, other, _scored(one), _scored(other))
+      if one.card['seed'] == other.card['seed']:
+        raise UserError(
+            f'{one.folder} and {other.folder} are the same run, of seed '
+            f'{one.card["seed"]}: give one of them.'
+        )
+  for one, other in itertools.combinations(groups.values(), 2):
+    differ = _differ([one[0], other[0]])
+    seeds = [{run.card['seed'] for run in own} for own in (one, other)]
+    if all(k.startswith(_SCORING) for k in differ) and not set.intersection(
+        *seeds
+    ):
+      _refuse(one[0], other[0], _scored(one[0]), _scored(other[0]))
+    # Rows of one table are scored on the same clips.
+    _refuse(one[0], other[0], *_shared_lists(one[0], other[0]))
+  labels = _labels(list(groups.values()))
+  return {
+      label: {
+          f'seed-{run.card["seed"]}': results.Run(run.card, run.folder)
+          for run in sorted(own, key=lambda run: run.card['seed'])
+      }
+      for label, own in zip(labels, groups.values(), strict=True)
+  }
+
+
+def _scored(run: Found) -> dict[str, Any]:
+  """What runs must have in common for a mean of them to mean something."""
+  card = run.card
+  return {
+      'classes': card['class_names'],
+      'prompts': card['prompts_sha256'],
+      'selection': card['selection']['rule'],
+      'views': card['views'],
+      'weights': {n: about['hash'] for n, about in card['weights'].items()},
+      **_lists(run),
+  }
+
+
+def _lists(run: Found) -> dict[str, Any]:
+  """Of each list that was scored: its hash, and the size of its episodes."""
+  lists = run.card['data']['lists']
+  out = {}
+  for name in run.card['final']:
+    episodes = dict(lists[name].get('episodes') or {})
+    # Its episodes are drawn by the seed.
+    episodes.pop('sha256', None)
+    out[f'list {name!r}'] = lists[name]['sha256'], episodes
+  return out
+
+
+def _shared_lists(one: Found, other: Found) -> list[dict[str, Any]]:
+  """The lists of both runs that should be the same."""
+  if one.card['data']['name'] != other.card['data']['name']:
+    return [{}, {}]
+  a, b = _lists(one), _lists(other)
+  return [{k: x[k] for k in a if k in b} for x in (a, b)]
+
+
+def _refuse(one: Found, other: Found, a: dict[str, Any], b: dict[str, Any]):
+  """Raises UserError if two runs were not scored alike."""
+  differ = [key for key in a | b if a.get(key) != b.get(key)]
+  if differ:
+    raise UserError(
+        f'{one.folder} and {other.folder} are not comparable: they differ in '
+        f'{", ".join(differ)}. Collect them apart.'
+    )
+
+
+def _differ(runs: list[Found]) -> list[str]:
+  keys = dict.fromkeys(key for run in runs for key in run.values)
+  return [k for k in keys if len({run.values.get(k) for run in runs}) > 1]
+
+
+def _labels(groups: list[list[Found]]) -> list[str]:
+  """Names rows as comparisons did, or by method and what differs among its."""
+  names = [{run.row[1] for run in own} for own in groups]
+  out = []
+  for own, named in zip(groups, names, strict=True):
+    run, method = own[0], own[0].card['method']
+    label = next(iter(named))
+    if not label or names.count(named) > 1 or len(named) > 1:
+      keys = _differ([x[0] for x in groups if x[0].card['method'] == method])
+      shown = [
+          f'{key.rsplit(".", 1)[-1]}={run.values.get(key, "").strip(chr(39))}'
+          for key in keys[:_MOST_KEYS]
+      ]
+      more = [f'and {len(keys) - _MOST_KEYS} more'] * (len(keys) > _MOST_KEYS)
+      label = ' '.join([method, ', '.join([*shown, *more])]).strip()
+    out.append(label if label not in out else f'{label} ({run.folder.name})')
+  return out
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,98 @@
+"""Chooses a learning rate by clips that are neither trained on nor reported."""
+
+import copy
+import pathlib
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import ml_collections
+
+from data_pipelines.errors import UserError
+from evclip_jax.config import identity
+from evclip_jax.reporting import log
+from evclip_jax.runs import folder as run_folder
+from evclip_jax.runs import train
+from evclip_jax.training import session
+
+if TYPE_CHECKING:
+  from data_pipelines.loaders.pipeline import Pipeline
+
+
+def check(config: ml_collections.ConfigDict, data: 'Pipeline'):
+  """Raises UserError if train.rates cannot be chosen among."""
+  rates = config.train.rates
+  if len({*rates}) < len(rates) or any(rate <= 0 for rate in rates):
+    raise UserError(f'train.rates={rates}: wanted different numbers above 0.')
+  if rates and 'val' not in data.evals:
+    raise UserError(
+        'train.rates are chosen among on a validation list: set data.val_list, '
+        'or data.val_shots to hold clips of the training list back.'
+    )
+  if rates and config.train.select == 'best_on_test':
+    raise UserError(
+        'train.rates never looks at test lists, and train.select=best_on_test '
+        "does: use 'last' or 'best_val'."
+    )
+
+
+def choose(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    model: session.Model,
+    data: 'Pipeline',
+) -> tuple[ml_collections.ConfigDict, dict[str, Any]]:
+  """Trains with each of train.rates and takes over the best training.
+
+  Each is an ordinary run in `workdir/rates/<rate>`, with the rate of a constant
+  warm-up in proportion, that is scored on the validation list alone. The best
+  top-1 counts; of equal ones the lower loss, then the lower rate. Its
+  checkpoints become those of `workdir`.
+
+  Args:
+    config, workdir, model, data: of the run.
+
+  Returns:
+    (the config with the rate, entries of the run card: 'rate' with what was
+    tried, 'config_hash' of the config as it was).
+  """
+  own_data = copy.copy(data)
+  own_data.evals = {'val': data.evals['val']}
+  tried, configs = {}, {}
+  for rate in config.train.rates:
+    own = configs[rate] = _with_rate(config, rate)
+    folder = workdir / 'rates' / f'{rate:g}'
+    card = run_folder.finished(folder, own)
+    said = ': finished earlier' if card else ''
+    log.log(f'\n-- rate {rate:g}{said} --')
+    if card is None:
+      run_folder.prepare(folder, own, log.is_first())
+      card = train.train_and_evaluate(own, folder, model, own_data)
+    tried[rate] = card['final']['val'] | {'costs': card['costs']['train']}
+  best = max(
+      tried, key=lambda r: (tried[r]['top1'], -tried[r]['loss'], -r)
+  )
+  clips = tried[best].get('clips', tried[best].get('episodes'))
+  log.log(f'\n-- rate {best:g} is the best of {len(tried)} on val --')
+  source = workdir / 'rates' / f'{best:g}'
+  if log.is_first():
+    shutil.rmtree(workdir / 'checkpoints', ignore_errors=True)
+    shutil.copytree(source / 'checkpoints', workdir / 'checkpoints')
+    shutil.copy(source / 'metrics.jsonl', workdir / 'metrics.jsonl')
+  return configs[best], {
+      'config_hash': identity.digest(config),
+      'rate': {
+          'chosen': best,
+          'by': f'top-1 on val ({clips})',
+          'tried': {f'{r:g}': x['top1'] for r, x in tried.items()},
+          'costs': tried[best]['costs'],
+      },
+  }
+
+
+def _with_rate(config, rate: float) -> ml_collections.ConfigDict:
+  own = identity.from_dict(identity.to_dict(config))
+  share = rate / own.optimizer.learning_rate
+  own.optimizer.learning_rate = rate
+  own.optimizer.warmup_learning_rate *= share
+  own.train.rates = ()
+  return own

@@ -1,0 +1,184 @@
+"""Comparisons on real files: episodes beside clips, seeds, rates, one table."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+from configs import folder as folder_config
+from data_pipelines.errors import UserError
+from evclip_jax.config import schema
+from evclip_jax.evaluation import episodes, scores
+from evclip_jax.runs import run as runs
+from tests import clips
+
+TEXT = {'template': 'A video of {}.'}
+PLAIN = TEXT | {
+    'backbone': 'frozen',
+    'batch_norm': 'frozen',
+    'loss': 'few_shot',
+    'depth': 0,
+    'text_token': False,
+}
+ROWS = (
+    {'name': 'zero-shot', 'method': 'zero_shot'},
+    {'name': 'OTAM / plain', 'method': 'clip_fsar', 'settings': PLAIN},
+    {
+        'name': 'context',
+        'method': 'ev_clip',
+        'settings': {'prompt': 'context'},
+        'config': {
+            'batch_size': 4,
+            'data.num_frames': 2,
+            'data.window_frames': 4,
+            'train.epochs': 1,
+            'train.rates': (1e-3, 1e-1),
+        },
+    },
+)
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+  return clips.write_folder(tmp_path_factory.mktemp('clips'), 3, 10)
+
+
+def tiny(root, **changes):
+  config = folder_config.get_config('clip_fsar')
+  values = {
+      'batch_size': 4,
+      'clip.name': 'tiny',
+      'encoder.name': 'tiny',
+      'compare': ROWS,
+      'data.num_frames': 2,
+      'data.root': str(root),
+      'data.shots': 4,
+      'data.val_shots': 2,
+      'data.workers': 1,
+      'episodes.way': 2,
+      'episodes.query': 1,
+      'episodes.test_episodes': 70,
+      'mesh.data': 1,
+      'protocol.seeds': (1, 2),
+  }
+  config.update_from_flattened_dict(values | changes)
+  schema.check(config)
+  return config
+
+
+@pytest.fixture(scope='module')
+def finished(data_root, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('run') / 'run'
+  return folder, runs.run(tiny(data_root), str(folder), 'train')
+
+
+def card(folder, seed, row):
+  path = folder / f'seed-{seed}' / row / 'run_card.json'
+  return json.loads(path.read_text())
+
+
+def test_episodes_and_clips_stand_in_one_table(finished):
+  folder, out = finished
+  assert json.loads((folder / 'protocol.json').read_text()) == out
+  results = {r['variant']: r for r in out['results']}
+  assert list(results) == ['zero-shot', 'OTAM / plain', 'context']
+  ways = []
+  for row in ('zero-shot', 'OTAM_plain', 'context'):
+    assert card(folder, 1, row)['final']['test']['episodes'] == 70
+    with np.load(folder / 'seed-1' / row / 'evaluation/test.npz') as arrays:
+      ways.append(arrays['way'])
+      assert arrays['answer'].shape == (70, 2)
+  assert all(np.array_equal(way, ways[0]) for way in ways)
+  assert {d['clips'] for d in out['differences']} == {140}
+  assert len(results['context']['values']) == 2
+
+
+def test_the_page_and_the_card_say_what_it_cost(finished):
+  folder, out = finished
+  costs = {c['variant']: c for c in out['costs']}
+  own = costs['context']
+  assert own['trained weights'] == card(folder, 1, 'context')['parameters'][
+      'trainable'
+  ]
+  # Forward and backward.
+  ratio = own['training GFLOPs per clip'] / own['inference GFLOPs per clip']
+  assert 1 < ratio < 4
+  assert own['memory GB'] > 0.001
+  assert costs['zero-shot']['training GFLOPs per clip'] is None
+  text = (folder / 'report.html').read_text()
+  for word in ('training GFLOPs per clip', 'Difference to zero-shot',
+               'What the rows differ in', 'points of top-1'):  # fmt: skip
+    assert word in text
+
+
+def test_a_rate_is_chosen_without_a_look_at_tests(finished):
+  folder, out = finished
+  found = card(folder, 2, 'context')
+  assert set(found['rate']['tried']) == {'0.001', '0.1'}
+  chosen = found['rate']['chosen']
+  assert found['learning_rate'] == chosen
+  best = max(found['rate']['tried'].values())
+  assert found['rate']['tried'][f'{chosen:g}'] == best
+  tried = folder / 'seed-2/context/rates'
+  for rate in ('0.001', '0.1'):
+    run = json.loads((tried / rate / 'run_card.json').read_text())
+    assert list(run['final']) == ['val']
+  # No clip that trains.
+  lists = folder / 'seed-2/context/lists'
+  train, val = (
+      {x for x in (lists / f'{n}.txt').read_text().splitlines() if '.mp4' in x}
+      for n in ('train', 'val')
+  )
+  assert (len(train), len(val)) == (12, 6) and not train & val
+  assert 'chosen on val' in out['rates']['context']
+
+
+def test_the_same_command_runs_nothing_again(finished, data_root):
+  folder, out = finished
+  times = {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*/*')}
+  assert runs.run(tiny(data_root), str(folder), 'train') == out
+  assert {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*/*')} == times
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'data.val_shots': 0}, 'set data.val_list, or data.val_shots'),
+        ({'data.val_shots': 5}, "data.val_shots=5: beside .* 'class 0' has 4"),
+        ({'train.select': 'best_on_test'}, 'never looks at test lists'),
+    ],
+)
+def test_rates_that_cannot_be_chosen(data_root, tmp_path, changes, message):
+  rows = {'compare': ROWS[2:], 'protocol.seeds': ()}
+  with pytest.raises(UserError, match=message):
+    runs.run(tiny(data_root, **rows, **changes), str(tmp_path / 'a'), 'train')
+  assert not (tmp_path / 'a').exists()
+
+
+def test_a_query_is_the_best_class_of_its_episode(monkeypatch):
+  # Four clips of three classes; clip 3 could not be read.
+  logs = np.log([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3]])
+  scored = scores.Scored(logs, np.array([0, 1, 2]), None, np.arange(3))
+  monkeypatch.setattr(scores, 'score', lambda *given: scored)
+  # Two episodes of two ways: supports, then queries.
+  batch = {
+      'clips': np.array([[0, 1, 0, 1], [2, 1, 3, 1]]),
+      'label': np.array([[0, 1], [0, 1]]),
+      'way': np.array([[0, 1], [2, 1]]),
+  }
+  data = types.SimpleNamespace(
+      num_clips=4,
+      class_names=['a', 'b', 'c'],
+      episodes=types.SimpleNamespace(num=2, batch=lambda start, rows: batch),
+      without=lambda clips, unread: np.where(clips == 3, 2, clips),
+      from_bank=True,
+  )
+  method = types.SimpleNamespace(episodic=False)
+  run = types.SimpleNamespace(model=types.SimpleNamespace(method=method))
+  summary, details = episodes.evaluate(run, {}, data)
+  answers = details['arrays']['answer']
+  np.testing.assert_array_equal(answers, [[0, 1], [0, 0]])
+  assert summary['top1'] == 75
+  own = np.log([[0.5 / 0.8, 0.2 / 0.3], [0.3 / 0.4, 0.2 / 0.9]])
+  assert summary['loss'] == pytest.approx(-own.mean())

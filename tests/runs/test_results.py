@@ -1,0 +1,204 @@
+"""Means, intervals and differences of runs, and collecting them by hand."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from data_pipelines.errors import UserError
+from evclip_jax import collect
+from evclip_jax.config import experiment, identity
+from evclip_jax.runs import result_page, results
+
+
+def write_run(folder, hits, method='zero_shot', seed=1, about=None, **changes):
+  """A finished run with made-up scores of one list of two classes.
+
+  `hits` says of each clip whether it is right, None for one that was left out.
+  """
+  config = experiment.new(method)
+  config.seed = seed
+  config.update_from_flattened_dict(changes)
+  there = [i for i, hit in enumerate(hits) if hit is not None]
+  labels = np.array(there, np.int64) % 2
+  answers = np.where([hits[i] for i in there], labels, 1 - labels)
+  (folder / 'evaluation').mkdir(parents=True)
+  np.savez(
+      folder / 'evaluation/test.npz',
+      log_probabilities=np.log(np.eye(2)[answers] + 0.1),
+      labels=labels,
+      index=np.array(there),
+  )
+  right = np.array([hits[i] for i in there], float)
+  per_class = {f'c{k}': 100 * right[labels == k].mean() for k in (0, 1)}
+  (folder / 'evaluation/test.json').write_text(
+      json.dumps({'per_class_top1': per_class})
+  )
+  card = {
+      'method': method,
+      'seed': seed,
+      'split': 1,
+      'final': {'test': {'top1': 100 * right.mean(), 'clips': len(there)}},
+      'data': {
+          'name': 'mine',
+          'shots': 8,
+          'classes': 2,
+          'lists': {'test': {'sha256': 'f' * 64, 'from': 'x', 'clips': 6}},
+      },
+      'class_names': ['c0', 'c1'],
+      'prompts': [['A video of $c_0$.']],
+      'prompts_sha256': 'a',
+      'parameters': {'trainable': 7},
+      'selection': {'rule': 'last', 'step': 4},
+      'views': {'clips': 1, 'crops': 1},
+      'weights': {'clip': {'hash': 'w'}},
+      'config_hash': 'h',
+      'costs': {'train': {'gflops_per_clip': 2.0 + seed}},
+      'learning_rate': 0.01,
+  } | (about or {})
+  (folder / 'run_card.json').write_text(json.dumps(card))
+  values = identity.to_dict(config)
+  (folder / 'config.json').write_text(json.dumps(values))
+  return results.Run(card, folder)
+
+
+def test_the_interval_of_a_mean_is_students():
+  values = [70.0, 75.0, 82.0, 71.0]
+  found = results.spread(values)
+  low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+  assert found['interval'] == pytest.approx([low, high])
+  assert found['std'] == pytest.approx(np.std(values, ddof=1))
+  assert results.spread([3.0])['interval'] is None
+
+
+def test_the_bootstrap_is_that_of_drawing_clips():
+  each = np.repeat([-100.0, 0.0, 100.0], [10, 60, 30])
+  mean, interval = results.bootstrap(each, 1)
+  assert mean == 20
+  rng = np.random.default_rng(0)
+  drawn = rng.choice(each, (20_000, 100)).mean(axis=1)
+  expected = np.percentile(drawn, (2.5, 97.5))
+  np.testing.assert_allclose(interval, expected, atol=1)
+  assert results.bootstrap(each, 1) == (mean, interval)
+  assert results.bootstrap(each[:1], 1) == (-100, [-100, -100])
+
+
+def test_rows_are_compared_on_the_clips_of_both(tmp_path):
+  first = {
+      'seed-1': write_run(tmp_path / 'a1', [1, 0, 0, 1, None, 1]),
+      'seed-2': write_run(tmp_path / 'a2', [1, 1, 0, 1, 0, 1], seed=2),
+  }
+  other = {
+      'seed-1': write_run(tmp_path / 'b1', [1, 1, 0, 0, 1, 1]),
+      'seed-2': write_run(tmp_path / 'b2', [1, 1, 1, 1, 0, 0], seed=2),
+  }
+  (found,) = results.differences({'a': first, 'b': other}, 0)
+  # Per clip over the seeds: 0, 50, 50, -50, 0 (of one seed), -50.
+  assert found['difference'] == pytest.approx(0)
+  assert found['clips'] == 6
+  assert -50 < found['interval'][0] < 0 < found['interval'][1] < 50
+  summary = results.summarise({'a': first, 'b': other}, results.tests, 0)
+  assert 'c_0' in summary['caption'] and 'test 6 clips' in summary['caption']
+  page = result_page.write(
+      tmp_path, 'all', 'All', {'a': first, 'b': other}, summary
+  ).read_text()
+  assert 'b minus a, points of top-1 in each class' in page
+  assert 'data:image/svg' in page and '$c_0$' in page
+  rows = result_page.table(summary)
+  assert rows[0]['test'].startswith('63.3 ± 4.7 [')
+  assert rows[0]['training GFLOPs per clip'] == 3.5
+
+
+def collected(capsys, *arguments):
+  out = [a for a in arguments if str(a).startswith('--out')]
+  collect.flags.FLAGS(['collect', *out] if out else ['collect', '--out='])
+  collect.main([str(a) for a in arguments if a not in out])
+  return capsys.readouterr().out
+
+
+@pytest.fixture
+def two_seeds(tmp_path):
+  runs = tmp_path / 'runs'
+  for seed in (1, 2):
+    for name, method in (('base', 'zero_shot'), ('EV_CLIP', 'ev_clip')):
+      write_run(
+          runs / f's{seed}' / name, [seed - 1, 1, 0, 1, 1, 1], method, seed
+      )
+  return runs
+
+
+def test_runs_are_averaged_over_seeds(two_seeds, capsys, tmp_path):
+  out = tmp_path / 'table.csv'
+  text = collected(capsys, two_seeds, two_seeds / 's1', f'--out={out}')
+  assert '75.0 ± 11.8' in text and 'Difference to ev_clip' in text
+  rows = list(csv.DictReader(out.open()))
+  assert [row['variant'] for row in rows] == ['ev_clip', 'zero_shot']
+  assert float(rows[0]['test']) == pytest.approx(75)
+  assert rows[0]['test runs'] == '2'
+  for name, start in (('a.md', '| variant | test |'), ('a.tex', r'\begin')):
+    collected(capsys, two_seeds, f'--out={tmp_path / name}')
+    assert (tmp_path / name).read_text().startswith(start)
+  assert r'\$c\_0\$' in (tmp_path / 'a.tex').read_text()
+
+
+def test_settings_that_differ_make_rows(tmp_path, capsys):
+  for prompt in ('mask', 'context'):
+    write_run(
+        tmp_path / prompt,
+        [1, 0, 1, 1, 1, 1],
+        'ev_clip',
+        **{'method.settings.prompt': prompt},
+    )
+  text = collected(capsys, tmp_path / 'mask', tmp_path / 'context')
+  assert 'ev_clip prompt=mask' in text and 'ev_clip prompt=context' in text
+
+
+LISTS = {'lists': {'test': {'sha256': 'e' * 64, 'from': 'y', 'clips': 6}}}
+OTHER_LIST = {'data': {'name': 'mine', 'shots': 8, 'classes': 2} | LISTS}
+
+
+@pytest.mark.parametrize(
+    ('about', 'changes', 'message'),
+    [
+        (OTHER_LIST, {}, "differ in list 'test'"),
+        (OTHER_LIST, {'train.epochs': 3}, "differ in list 'test'"),
+        ({'prompts_sha256': 'b'}, {}, 'differ in prompts'),
+        (
+            {'prompts_sha256': 'b'},
+            {'method.settings.templates': ('{}',)},
+            'differ in prompts',
+        ),
+        (
+            {'selection': {'rule': 'best_val', 'step': 3}},
+            {'train.select': 'best_val'},
+            'differ in selection',
+        ),
+        ({'views': {'clips': 4, 'crops': 3}}, {}, 'differ in views'),
+        ({'weights': {'clip': {'hash': 'v'}}}, {}, 'differ in weights'),
+        ({'seed': 1}, {}, 'are the same run, of seed 1'),
+    ],
+)
+def test_what_cannot_be_averaged_is_refused(
+    tmp_path, capsys, about, changes, message
+):
+  write_run(tmp_path / 'a', [1, 0, 1, 1, 1, 1])
+  write_run(
+      tmp_path / 'b', [1, 1, 1, 1, 1, 1], seed=2, about=about, **changes
+  )
+  with pytest.raises(UserError, match=message):
+    collected(capsys, tmp_path / 'a', tmp_path / 'b')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ([], 'wanted run folders'),
+        (['nowhere'], 'nowhere holds no finished run'),
+        (['nowhere', '--out=a.txt'], 'ends in .md, .csv or .tex'),
+    ],
+)
+def test_collecting_nothing_is_a_mistake(capsys, arguments, message):
+  with pytest.raises(UserError, match=message):
+    collected(capsys, *arguments)
