@@ -71,6 +71,11 @@ class EvalSet:
       if not from_bank:
         self.batch_sizes['episodes.per_step'] = self._per_batch
 
+  @property
+  def digest(self) -> str:
+    """Hashes what decides the pixels of `batches`, all but their number."""
+    return self._loader.digest(self._source, *self._views)
+
   def rows(self, start: int = 0) -> Rows:
     """Takes every clip once per view, from a batch on."""
     loader, source, size = self._loader, self._source, self._batch_size
@@ -145,6 +150,10 @@ class EvalSet:
     for index in dict.fromkeys(int(i) for i in chosen):
       pixels, label, _ = self.clip(index)
       yield pixels, self.class_names[label]
+
+  def keys(self) -> list[str]:
+    """Returns the keys of the clips, which name their files."""
+    return [record.key for record in self._source.records]
 
   def clip(self, index: int) -> tuple[np.ndarray, int, str]:
     """Reads the middle view of a clip: (uint8 [T, P, P, 3], label, its key)."""

@@ -1,6 +1,7 @@
 """Plain CLIP on videos: the mean of the frame embeddings, nothing trained."""
 
 import dataclasses
+import functools
 
 from evclip_jax.methods import base, heads
 from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
@@ -47,14 +48,10 @@ def make(
   score = base.score_by_texts(clip)
   texts = ClassTexts.of(settings)
 
-  def video(params, pixels, rngs, train):
-    frames = base.encode_frames(clip, params, pixels)
-    return base.VideoFeatures(frames.mean(axis=1), frames)
-
   return base.Method(
       init=lambda rng: {},
       pixels=base.plain_pixels(settings),
-      video=video,
+      **base.frozen_frames(functools.partial(base.encode_frames, clip)),
       class_texts=texts,
       prompt_set=texts.name,
       text=lambda params, tokens: clip.text(params['clip'], tokens),
