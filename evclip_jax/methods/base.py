@@ -30,6 +30,7 @@ _SHARED = (
     'batch_moments',
     'checkpoint_table',
     'checkpoints',
+    'class_texts',
     'heads',
     'learned_words',
     'losses',
@@ -89,6 +90,9 @@ class Method:
       the mixing of clips happen here. In scoring it is None: none of that.
     video: (params, pixels, rngs, train) -> VideoFeatures.
     class_texts: (class names) -> M lists of K strings, one list per template.
+    prompt_set: what captions call the set of class texts.
+    start: (what `init` gave, all other parameters, texts -> ids [n, L]) -> the
+      method's subtree, where it begins with what CLIP knows; None = `init`'s.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
     score: (params, features, classes [M, K, E], batch) -> logits [B, K].
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
@@ -112,6 +116,10 @@ class Method:
     episodic: True if its batches are episodes (`batch.EPISODES`): then `video`
       takes pixels [E, V, T, H, W, 3] as well as plain clips, `score` gives
       [E, NQ, N] and `loss` is a mean over episodes.
+    frozen: (params, pixels, rngs, train) -> {name: [B, ...]}, what frozen
+      networks make of clips, where what trains sees no more of them; of the
+      method's own leaves it reads none. `video` then takes such a dict in place
+      of pixels as well (train.bank_views). None = what trains sees the clips.
     looks: (params, pixels) -> {name: [B, T, h, w]}, pictures per frame that
       cost a pass of their own, such as attention maps; None = there are none.
   """
@@ -126,6 +134,8 @@ class Method:
       [Params, VideoFeatures, jax.Array, Batch, dict | None],
       tuple[jax.Array, dict[str, jax.Array]],
   ]
+  prompt_set: str = ''
+  start: Callable[[Params, Params, Callable], Params] | None = None
   targets: Callable[[jax.Array, int, jax.Array], jax.Array] | None = None
   loss_is_a_mean: bool = False
   trainable: tuple[str, ...] = ('method/.*',)
@@ -135,6 +145,10 @@ class Method:
   text_trains: bool = False
   fit: Callable[[Params], Params] | None = None
   episodic: bool = False
+  frozen: (
+      Callable[[Params, jax.Array, dict | None, bool], dict[str, jax.Array]]
+      | None
+  ) = None
   looks: Callable[[Params, jax.Array], dict[str, jax.Array]] | None = None
 
 
@@ -235,6 +249,26 @@ def encode_frames(
   """Encodes the frames of clips [B, T, H, W, 3] to [B, T, E]."""
   images = clip.images(params['clip'], fold_time(pixels), hooks)
   return unfold_time(images, pixels.shape[1])
+
+
+def frozen_frames(encode: Callable) -> dict[str, Callable]:
+  """Returns `Method.frozen` and `Method.video` of frames nothing changes.
+
+  Args:
+    encode: (params, pixels) -> [..., T, E] of clips [..., T, H, W, 3], by
+      networks of which nothing trains.
+  """
+
+  def frozen(params, pixels, rngs, train):
+    return {'frames': jax.lax.stop_gradient(encode(params, pixels))}
+
+  def video(params, pixels, rngs, train):
+    if not isinstance(pixels, dict):
+      pixels = frozen(params, pixels, rngs, train)
+    frames = pixels['frames']
+    return VideoFeatures(frames.mean(axis=-2), frames)
+
+  return {'frozen': frozen, 'video': video}
 
 
 def plain_pixels(settings: Any) -> Callable:
