@@ -15,6 +15,7 @@ from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import gallery, result_page, results
 from evclip_jax.runs import run as run_lib
+from evclip_jax.training import session
 
 if TYPE_CHECKING:
   from data_pipelines.loaders.pipeline import Pipeline
@@ -64,6 +65,9 @@ def run(
       pipelines[key] = open_data(own)
     return pipelines[key]
 
+  # What is wrong with a later row should not be found hours later.
+  for own in rows.values():
+    session.make_method(own, data_of(own).class_names, loaded)
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
     done = run_folder.finished(own_folder, own)
@@ -108,7 +112,7 @@ def differ(
 
 
 def about(rows: dict[str, ml_collections.ConfigDict]) -> page.Section:
-  """Returns the section of a page that says what the rows differ in."""
+  """Returns the section of a page that says what its rows differ in."""
   return page.Section('What the rows differ in', rows=differ(rows))
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import pathlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -211,6 +212,7 @@ def evaluate(
   Raises:
     UserError: if there is nothing trained to evaluate.
   """
+  started = time.time()
   run = session.start(config, model, data.class_names)
   initial = run.initial()
   checkpoints = Checkpoints(folder, model.hashes)
@@ -238,6 +240,7 @@ def evaluate(
   # The card of a trained run stays, and that of a run on frames as they are;
   # this one stands beside it.
   other = config.data.corrupt != run_folder.load_config(folder).data.corrupt
+  card['wall_seconds'] = round(time.time() - started, 1)
   name = 'run_card.json'
   if other or 'given' not in states:
     name = 'evaluate_card.json'

@@ -68,6 +68,37 @@ def build(
   Raises:
     UserError: weights that are missing, broken, or of another architecture.
   """
+  method, loaded = make_method(config, class_names, shared)
+  clip = loaded['clip']
+  tree = {name: x.params for name, x in loaded.items()}
+  own = method.init(steps.init_rng(config.seed))
+  if own:
+    tree['method'] = jax.tree.map(np.asarray, own)
+  if config.method.weights:
+    tree = checkpoints.load_trained(
+        config.method.weights,
+        config.method.name,
+        tree,
+        (*method.trainable, *method.statistics),
+        method.fit,
+    )
+  return Model(
+      method=method,
+      params=tree,
+      tokenizer=vocabulary.load_tokenizer(
+          config.clip.vocab, config.cache_dir, clip.source, clip.sizes
+      ),
+      hashes={name: x.hash for name, x in loaded.items()},
+      sources={name: x.source for name, x in loaded.items()},
+  )
+
+
+def make_method(
+    config: ml_collections.ConfigDict,
+    class_names: Sequence[str],
+    shared: dict[Any, load.Loaded] | None = None,
+) -> tuple[base.Method, dict[str, load.Loaded]]:
+  """Returns a config's method and the networks it stands on; see `build`."""
   module = base.load(config.method.name)
   settings = experiment.settings(config)
   dtype = jnp.dtype(config.compute.dtype)
@@ -111,27 +142,7 @@ def build(
   if config.data.corrupt:
     worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
     method = dataclasses.replace(method, pixels=worse)
-  tree = {name: x.params for name, x in loaded.items()}
-  own = method.init(steps.init_rng(config.seed))
-  if own:
-    tree['method'] = jax.tree.map(np.asarray, own)
-  if config.method.weights:
-    tree = checkpoints.load_trained(
-        config.method.weights,
-        config.method.name,
-        tree,
-        (*method.trainable, *method.statistics),
-        method.fit,
-    )
-  return Model(
-      method=method,
-      params=tree,
-      tokenizer=vocabulary.load_tokenizer(
-          config.clip.vocab, config.cache_dir, clip.source, clip.sizes
-      ),
-      hashes={name: x.hash for name, x in loaded.items()},
-      sources={name: x.source for name, x in loaded.items()},
-  )
+  return method, loaded
 
 
 @dataclasses.dataclass

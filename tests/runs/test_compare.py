@@ -156,6 +156,25 @@ def test_rates_that_cannot_be_chosen(data_root, tmp_path, changes, message):
   assert not (tmp_path / 'a').exists()
 
 
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        ({'method': 'nothing'}, "method.name='nothing'"),
+        ({'method': 'coop', 'settings': {'words_place': 'x'}}, 'words_place='),
+        ({'method': 'clip_fsar', 'settings': {'metric': 'x'}}, 'metric='),
+    ],
+)
+def test_a_row_that_cannot_be_is_found_before_any_runs(
+    data_root, tmp_path, row, message
+):
+  rows = ROWS[:1], ({'name': 'wrong', **row},)
+  config = tiny(data_root, compare=sum(rows, ()), **{'protocol.seeds': ()})
+  config.clip.weights = 'random:0'
+  with pytest.raises(UserError, match=message):
+    runs.run(config, str(tmp_path / 'a'), 'train')
+  assert not (tmp_path / 'a').exists()
+
+
 def test_a_query_is_the_best_class_of_its_episode(monkeypatch):
   # Four clips of three classes; clip 3 could not be read.
   logs = np.log([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3]])

@@ -14,8 +14,10 @@ import pytest
 
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
+from data_pipelines.loaders import eval_set
 from evclip_jax.config import schema
 from evclip_jax.runs import run as runs
+from evclip_jax.runs import train
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -251,6 +253,30 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
   assert (cut / 'metrics.jsonl').read_bytes() == (
       whole / 'metrics.jsonl'
   ).read_bytes()
+
+
+@pytest.mark.parametrize(('number', 'said'), [(1, 'step 3 of 9'), (3, '9 of')])
+def test_a_run_stops_while_it_scores(
+    number, said, finished, data_root, tmp_path, monkeypatch
+):
+  cut, calls = tmp_path / 'run', []
+  real = eval_set.EvalSet.batches
+
+  def batches(self):
+    calls.append(self)
+    for batch in real(self):
+      if len(calls) == number:
+        os.kill(os.getpid(), signal.SIGTERM)
+      yield batch
+
+  with monkeypatch.context() as patch:
+    patch.setattr(eval_set.EvalSet, 'batches', batches)
+    with pytest.raises(train.Stopped, match=said):
+      runs.run(tiny(data_root), str(cut), 'train')
+  assert len(calls) == number
+  runs.run(tiny(data_root), str(cut), 'train')
+  whole = finished[0].parent / 'metrics.jsonl'
+  assert (cut / 'metrics.jsonl').read_bytes() == whole.read_bytes()
 
 
 def test_a_finished_run_may_be_made_longer(finished, data_root, tmp_path):
