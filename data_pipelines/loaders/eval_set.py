@@ -146,6 +146,10 @@ class EvalSet:
       pixels, label, _ = self.clip(index)
       yield pixels, self.class_names[label]
 
+  def keys(self) -> list[str]:
+    """Returns the keys of the clips, which name their files."""
+    return [record.key for record in self._source.records]
+
   def clip(self, index: int) -> tuple[np.ndarray, int, str]:
     """Reads the middle view of a clip: (uint8 [T, P, P, 3], label, its key)."""
     record, loader = self._source.records[index], self._loader

@@ -152,6 +152,10 @@ def _answer(
   else:
     fps = fps or 25.0
     duration = count / fps
+  broken = [(k, k + 1, _damaged(k)) for k in frames.corrupt]
+  if times is None and broken and count < len(found.times):
+    # Frames are lost: the numbers of those behind are not what lists mean.
+    broken = [(broken[0][0], count, broken[0][2])]
   return {
       'num_frames': count,
       'width': width,
@@ -163,7 +167,7 @@ def _answer(
       'display': frames.display,
       'times': [] if times is None else times.tolist(),
       'time_base': found.time_base,
-      'broken': tuple((k, k + 1, _damaged(k)) for k in frames.corrupt),
+      'broken': tuple(broken),
   }
 
 

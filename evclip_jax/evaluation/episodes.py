@@ -1,6 +1,6 @@
 """Scores a list in episodes: accuracy with its interval."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -22,7 +22,11 @@ _AT_ONCE = 64
 
 
 def evaluate(
-    run: Session, weights: dict[str, jax.Array], data: Any
+    run: Session,
+    weights: dict[str, jax.Array],
+    data: Any,
+    beside: tuple[Session, dict[str, jax.Array]] | None = None,
+    watch: Callable[[Iterable], Iterable] = lambda batches: batches,
 ) -> tuple[dict[str, float], dict[str, Any]]:
   """Computes the accuracy of a run on episodes.
 
@@ -34,34 +38,57 @@ def evaluate(
       clips go through the network again. A method that does not learn from
       episodes scores each clip once: a query's answer is the best of its
       episode's classes, and the support clips are not looked at.
+    beside, watch: see `scores.score`; both need clips that are seen once.
 
   Returns:
     (summary, details): top1 in percent, interval (half the width of its 95 %
     confidence interval over episodes), loss and episodes; per-class accuracy,
-    answers and labels of every query.
+    answers and labels of every query; the same of what stands beside.
   """
   find = _from_bank if data.from_bank else _from_pixels
   if not run.model.method.episodic:
     find = _from_scores
-  rows = find(run, weights, data)
-  hits = rows['answer'] == rows['label']
-  share = hits.mean(axis=1)
-  summary = {
+  rows, others, clips = find(run, weights, data, beside, watch)
+  details = {
+      'class_names': list(data.class_names),
+      'per_class': _per_class(rows, data),
+      'confusion': _confusion(rows, data).tolist(),
+      'losses': rows['loss'],
+      'arrays': clips | {k: rows[k] for k in ('answer', 'label', 'way')},
+  }
+  if others:
+    details['zero_shot'] = _summary(others)
+    details['zero_shot_per_class'] = _per_class(others, data)
+  return _summary(rows), details
+
+
+def _summary(rows: Arrays) -> dict[str, float]:
+  share = (rows['answer'] == rows['label']).mean(axis=1)
+  return {
       'loss': float(rows['loss'].mean()),
       'top1': float(100 * share.mean()),
       'interval': float(100 * 1.96 * share.std() / np.sqrt(len(share))),
       'episodes': len(share),
   }
-  true = np.take_along_axis(rows['way'], rows['label'], axis=1)
-  counts = np.bincount(true.ravel(), minlength=len(data.class_names))
-  right = np.bincount(true[hits], minlength=len(data.class_names))
-  return summary, {
-      'class_names': list(data.class_names),
-      'per_class': {
-          data.class_names[k]: float(100 * right[k] / counts[k])
-          for k in np.flatnonzero(counts)
-      },
-      'arrays': {k: rows[k] for k in ('answer', 'label', 'way')},
+
+
+def _confusion(rows: Arrays, data) -> np.ndarray:
+  """Counts queries [K, K]: rows = true class, columns = answer."""
+  matrix = np.zeros((len(data.class_names),) * 2, np.int64)
+  true, found = (
+      np.take_along_axis(rows['way'], rows[k], axis=1)
+      for k in ('label', 'answer')
+  )
+  np.add.at(matrix, (true, found), 1)
+  return matrix
+
+
+def _per_class(rows: Arrays, data) -> dict[str, float]:
+  matrix = _confusion(rows, data)
+  counts = matrix.sum(axis=1)
+  return {
+      data.class_names[k]: float(100 * matrix[k, k] / counts[k])
+      for k in np.flatnonzero(counts)
   }
 
 
@@ -110,14 +137,27 @@ def _judged(method, params, features, classes, rows) -> dict[str, jax.Array]:
   }
 
 
-def _bank(run: Session, weights, data) -> tuple[Arrays, set[int]]:
-  """Returns 'clip' and 'frames' of every clip of a list, and which are not."""
+def _bank(
+    run: Session, weights, data, beside, watch
+) -> tuple[Arrays, set[int], Arrays]:
+  """Goes through all clips of a list once.
+
+  Returns:
+    'clip' and 'frames' of every clip, and 'beside' (logits) if that is asked
+    for; which of them cannot be read; what is worth keeping of the others.
+  """
   parts = []
   title = f'features {data.name}'
+  if beside:
+    other, its = beside
+    classes = other.classes(its, data.class_names)
   with log.progress(data.num_clips, title, unit='clip') as bar:
-    for batch in data.batches():
+    for batch in watch(data.batches()):
       placed = devices.put_batch(run.mesh, batch)
       rows = run.feature_step(weights, run.frozen, placed)
+      if beside:
+        seen = other.eval_step(its, other.frozen, classes, placed)
+        rows['beside'] = seen['logits']
       parts.append(_valid(jax.device_get(rows)))
       bar.update(len(parts[-1]['index']))
   rows = _join(parts)
@@ -127,16 +167,25 @@ def _bank(run: Session, weights, data) -> tuple[Arrays, set[int]]:
   if len(found) != len(rows['index']) or unread and not data.skips:
     raise ValueError(f'not every clip of {data.name} came once.')
   bank = {}
-  for name in ('clip', 'frames'):
+  for name in ('clip', 'frames', *(('beside',) if beside else ())):
     shape = data.num_clips, *rows[name].shape[1:]
     bank[name] = np.zeros(shape, rows[name].dtype)
     bank[name][found] = rows[name][order]
-  return bank, unread
+  kept = {
+      'features': rows['clip'][order].astype(np.float32),
+      'labels': rows['label'][order].astype(np.int64),
+      'index': found,
+  }
+  return bank, unread, kept
 
 
-def _from_bank(run: Session, weights, data) -> Arrays:
+def _from_bank(run: Session, weights, data, beside, watch):
   """Scores all episodes from features computed once."""
-  bank, unread = _bank(run, weights, data)
+  bank, unread, clips = _bank(run, weights, data, beside, watch)
+  others = None
+  if beside:
+    logs = np.log(scores.softmax(bank.pop('beside').astype(np.float64)))
+    others = _answers(logs, data, unread)
   bank = devices.put(run.mesh, bank)
   step = make_bank_step(run.model.method, run.mesh, run.shardings)
   size = run.mesh.shape['data']
@@ -149,15 +198,28 @@ def _from_bank(run: Session, weights, data) -> Arrays:
       batch = data.episodes.batch(begin + first, own)
       yield batch | {'clips': data.without(batch['clips'], unread)}
 
-  return _score(run, weights, data, batches(), step, bank)
+  return _score(run, weights, data, batches(), step, bank), others, clips
 
 
-def _from_scores(run: Session, weights, data) -> Arrays:
+def _from_scores(run: Session, weights, data, beside, watch):
   """Answers all queries by the scores of single clips."""
-  scored = scores.score(run, weights, data)
+  scored = scores.score(run, weights, data, beside, watch)
   unread = set(range(data.num_clips)) - set(scored.index.tolist())
-  logs = np.zeros((data.num_clips, scored.log_probabilities.shape[1]))
-  logs[scored.index] = scored.log_probabilities
+  found = []
+  for own in (scored.log_probabilities, scored.beside):
+    if own is not None:
+      logs = np.zeros((data.num_clips, own.shape[1]))
+      logs[scored.index] = own
+      found.append(_answers(logs, data, unread))
+  clips = {k: getattr(scored, k) for k in ('features', 'labels', 'index')}
+  return found[0], found[1] if found[1:] else None, clips
+
+
+def _answers(logs: np.ndarray, data, unread: set[int]) -> Arrays:
+  """Chooses for each query the best of its episode's classes.
+
+  `logs` are log-probabilities [N, K] of single clips among all classes.
+  """
   batch = data.episodes.batch(0, data.episodes.num)
   queries = batch['label'].shape[1]
   clips = data.without(batch['clips'], unread)[:, -queries:]
@@ -173,10 +235,12 @@ def _from_scores(run: Session, weights, data) -> Arrays:
   }
 
 
-def _from_pixels(run: Session, weights, data) -> Arrays:
+def _from_pixels(run: Session, weights, data, beside, watch):
   """Scores all episodes, each from its own pixels."""
+  del beside, watch
   step = make_episode_step(run.model.method, run.mesh, run.shardings)
-  return _score(run, weights, data, data.episode_batches(), step)
+  batches = data.episode_batches()
+  return _score(run, weights, data, batches, step), None, {}
 
 
 def _score(run: Session, weights, data, batches, step, *bank) -> Arrays:

@@ -1,8 +1,10 @@
 """From scores to what a person reads: summaries, selection, the run card."""
 
+import functools
 import hashlib
 import json
 import pathlib
+import shlex
 from typing import Any
 
 import jax
@@ -12,9 +14,10 @@ import numpy as np
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity
-from evclip_jax.evaluation import episodes, scores
+from evclip_jax.evaluation import episodes, scores, shown, zero_shot
 from evclip_jax.methods import base
-from evclip_jax.reporting import log, page
+from evclip_jax.reporting import log, run_page
+from evclip_jax.reporting.page import CERTAIN
 from evclip_jax.training import params
 from evclip_jax.training.session import Session
 
@@ -50,21 +53,31 @@ def watched(select: str, evals: dict[str, Any]) -> dict[str, Any]:
 
 
 def evaluate_list(
-    run: Session, weights: Weights, data: Any
+    run: Session,
+    weights: Weights,
+    data: Any,
+    beside: tuple[Session, Weights] | None = None,
+    **how: Any,
 ) -> tuple[dict[str, float], dict[str, Any]]:
   """Scores one list of the data pipeline, clip by clip or in episodes.
 
+  Args:
+    run, weights, data: what scores, and the list.
+    beside: see `scores.score`; **how as well.
+
   Returns:
     (summary, details): numbers by name; 'class_names', 'per_class' top-1,
-    'arrays' for a file and perhaps 'confusion'.
+    'arrays' for a file and perhaps 'confusion', 'zero_shot' (a summary) and
+    'zero_shot_per_class' of what stands beside.
   """
   if data.episodes is not None:
-    return episodes.evaluate(run, weights, data)
-  scored = scores.score(run, weights, data)
+    return episodes.evaluate(run, weights, data, beside, **how)
+  scored = scores.score(run, weights, data, beside, **how)
+  names = list(data.class_names)
   logs, labels = scored.log_probabilities, scored.labels
-  return scores.summarise(logs, labels), {
-      'class_names': list(data.class_names),
-      'per_class': scores.per_class(logs, labels, data.class_names),
+  details = {
+      'class_names': names,
+      'per_class': scores.per_class(logs, labels, names),
       'confusion': scores.confusion(logs, labels).tolist(),
       'arrays': {
           'log_probabilities': logs.astype(np.float32),
@@ -73,6 +86,11 @@ def evaluate_list(
           'index': scored.index,
       },
   }
+  if (other := scored.beside) is not None:
+    details['zero_shot'] = scores.summarise(other, labels)
+    details['zero_shot_per_class'] = scores.per_class(other, labels, names)
+    details['arrays']['zero_shot_log_probabilities'] = other.astype(np.float32)
+  return scores.summarise(logs, labels), details
 
 
 def report(
@@ -94,15 +112,21 @@ def report(
 
   Returns:
     (run card with 'final' = {list: summary} of the reported state, its
-    details by list).
+    details by list, with what the report shows of them).
   """
   final: dict[str, dict[str, Any]] = {}
-  shown: dict[str, dict[str, Any]] = {}
+  lists: dict[str, dict[str, Any]] = {}
   select = next(iter(states))
+  viewer = shown.Viewer(run, states[select][1])
+  beside = zero_shot.beside(run, bool(config.method.weights))
   for rule, (chosen, weights) in states.items():
     final[rule] = {}
     for name, listed in data.evals.items():
-      summary, details = evaluate_list(run, weights, listed)
+      how = {}
+      if rule == select:
+        small = shown.Thumbnails(listed.num_clips, listed.num_views)
+        how = {'beside': beside, 'watch': small.watch}
+      summary, details = evaluate_list(run, weights, listed, **how)
       metrics_log.add(
           step,
           name,
@@ -117,7 +141,15 @@ def report(
       log.log(one_line(f'final {name} ({rule})', summary, classes))
       if rule == select and log.is_first():
         _save_details(workdir, file_name(name, config.data.corrupt), details)
-        shown[name] = details
+        lists[name] = details | {
+            'keys': listed.keys(),
+            'thumbnails': small.pictures,
+            'pictures': (
+                # One process alone cannot run what all of them compiled.
+                jax.process_count() == 1
+                and functools.partial(_pictures, viewer, listed, details)
+            ),
+        }
   log.log(f'{select}: {_EXPLAIN[select]}')
   model = run.model
   return {
@@ -134,11 +166,16 @@ def report(
       'views': {'clips': config.eval.clips, 'crops': config.eval.crops},
       **_corruption(config),
       'final': final[select],
+      'zero_shot': {
+          name: details['zero_shot']
+          for name, details in lists.items()
+          if 'zero_shot' in details
+      },
       **({'final_last': final['last']} if 'last' in final else {}),
+      'zero_shot_prompts': beside and _prompts(beside[0]),
       'data': data.description,
       'class_names': list(run.class_names),
-      # Of the first class, as an example.
-      'prompts': [p[:1] for p in model.method.class_texts(run.class_names)],
+      'prompts': _prompts(run),
       'prompts_sha256': prompts_hash(model.method, run.class_names),
       'weights': {
           name: {'hash': digest, 'source': model.sources[name]}
@@ -152,19 +189,26 @@ def report(
           'evaluate': run.eval_step.costs() or run.feature_step.costs()
       },
       'environment': log.environment(),
-  }, shown
+  }, lists
 
 
 def write(
     workdir: pathlib.Path,
     card: dict[str, Any],
-    shown: dict[str, Any],
+    lists: dict[str, Any],
     name: str = 'run_card.json',
 ):
   """Writes the card, then report.html, on the first process."""
-  if log.is_first():
-    whole_file.write_json(workdir / name, card)
-    log.log(f'report: {page.write_run_page(workdir, card, shown)}')
+  if not log.is_first():
+    return
+  whole_file.write_json(workdir / name, card)
+  log.log(f'report: {run_page.write(workdir, card, lists, scores.wilson)}')
+  module = base.load(card['method'])
+  examples = ' --support=DIR' if getattr(module, 'EPISODIC', False) else ''
+  log.log(
+      f'next: python -m evclip_jax.predict --workdir={_short(workdir)}'
+      f'{examples} VIDEO... --out=pictures'
+  )
 
 
 def prompts_hash(method: base.Method, class_names: list[str]) -> str:
@@ -186,12 +230,34 @@ def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
   start, loss = f'{title}: top-1 {accuracy(summary)}', f'{summary["loss"]:.4f}'
   if 'episodes' in summary:
     return f'{start}, loss {loss} on {summary["episodes"]} episodes'
-  if num_classes > page.CERTAIN:
+  if num_classes > CERTAIN:
     start += f', top-5 {summary["top5"]:.1f}'
   return (
       f'{start}, macro-F1 {summary["macro_f1"]:.1f}, loss {loss} '
       f'on {summary["clips"]} clips'
   )
+
+
+def _pictures(viewer: shown.Viewer, data: Any, details: dict[str, Any]):
+  """Returns {heading: pictures of clips} of a list."""
+  if data.episodes is not None:
+    return viewer.episode(data, details)
+  return {
+      title: viewer.clips(data, details, rows)
+      for title, rows in shown.telling(details).items()
+  }
+
+
+def _prompts(run: Session) -> list[list[str]]:
+  """The texts of the first class, as an example."""
+  return [p[:1] for p in run.model.method.class_texts(run.class_names)]
+
+
+def _short(folder: pathlib.Path) -> str:
+  """A folder as one would type it."""
+  here = pathlib.Path.cwd()
+  near = folder.relative_to(here) if folder.is_relative_to(here) else folder
+  return shlex.quote(str(near))
 
 
 def file_name(name: str, corrupt: str = '') -> str:
@@ -210,11 +276,11 @@ def _save_details(workdir: pathlib.Path, name: str, details: dict[str, Any]):
   """Writes evaluation/<list>.json and .npz."""
   folder = workdir / 'evaluation'
   folder.mkdir(exist_ok=True)
-  shown = {
+  saved = {
       'per_class_top1': details['per_class'],
       'class_names': details['class_names'],
   }
   if 'confusion' in details:
-    shown['confusion'] = details['confusion']
-  whole_file.write_json(folder / f'{name}.json', shown)
+    saved['confusion'] = details['confusion']
+  whole_file.write_json(folder / f'{name}.json', saved)
   np.savez_compressed(folder / f'{name}.npz', **details['arrays'])

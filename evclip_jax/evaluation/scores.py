@@ -24,12 +24,15 @@ class Scored:
     labels: [N].
     features: [N, E] float32, the mean over a clip's views.
     index: [N], places in the list; some are missing if clips were left out.
+    beside: as `log_probabilities`, of another method on the same clips; or
+      None.
   """
 
   log_probabilities: np.ndarray
   labels: np.ndarray
   features: np.ndarray
   index: np.ndarray
+  beside: np.ndarray | None = None
 
 
 def collect(
@@ -45,7 +48,7 @@ def collect(
 
   Args:
     run_step: device batch -> rows with 'logits', 'features', 'label', 'mask',
-      'index'.
+      'index', and perhaps other logits as 'beside'.
     batches: an evaluation loader; every clip comes once per view.
     mesh: where batches go.
     num_clips: clips in the list.
@@ -57,17 +60,19 @@ def collect(
     ValueError: if the loader left out or repeated a clip.
     UserError: scores that are not finite; or no clip is left.
   """
-  total, labels = None, np.full(num_clips, -1, np.int64)
+  totals, labels = {}, np.full(num_clips, -1, np.int64)
   seen = np.zeros(num_clips, np.int64)
   for batch in batches:
     rows = jax.device_get(run_step(devices.put_batch(mesh, batch)))
     valid = rows['mask'] > 0
     index = rows['index'][valid]
-    probabilities = softmax(rows['logits'][valid].astype(np.float64))
-    if total is None:
-      total = np.zeros((num_clips, probabilities.shape[1]))
+    for name in ('logits', 'beside'):
+      if name in rows:
+        probabilities = softmax(rows[name][valid].astype(np.float64))
+        empty = np.zeros((num_clips, probabilities.shape[1]))
+        np.add.at(totals.setdefault(name, empty), index, probabilities)
+    if not seen.any():
       features = np.zeros((num_clips, rows['features'].shape[1]), np.float32)
-    np.add.at(total, index, probabilities)
     np.add.at(features, index, rows['features'][valid] / num_views)
     np.add.at(seen, index, 1)
     labels[index] = rows['label'][valid]
@@ -80,18 +85,49 @@ def collect(
     )
   if not len(index):
     raise UserError('no clip of the list can be read any more.')
-  logs = np.log(np.maximum(total[index] / num_views, 1e-300))
-  return Scored(logs, labels[index], features[index], index)
+  logs, beside = (
+      np.log(np.maximum(totals[name][index] / num_views, 1e-300))
+      if name in totals
+      else None
+      for name in ('logits', 'beside')
+  )
+  return Scored(logs, labels[index], features[index], index, beside)
 
 
-def score(run: Session, weights: dict[str, jax.Array], data: Any) -> Scored:
-  """Scores a whole list of the data pipeline."""
-  classes = run.classes(weights, data.class_names)
+def score(
+    run: Session,
+    weights: dict[str, jax.Array],
+    data: Any,
+    beside: tuple[Session, dict[str, jax.Array]] | None = None,
+    watch: Callable[[Iterable], Iterable] = lambda batches: batches,
+) -> Scored:
+  """Scores a whole list of the data pipeline.
+
+  Args:
+    run, weights: what scores.
+    data: the list.
+    beside: (session, weights) of another method that scores the same pixels.
+    watch: gets the batches and gives them on.
+  """
+  steps = {'logits': (run, weights)} | ({'beside': beside} if beside else {})
+  classes = {
+      name: one.classes(its, data.class_names)
+      for name, (one, its) in steps.items()
+  }
+
+  def run_step(batch):
+    rows = {
+        name: one.eval_step(its, one.frozen, classes[name], batch)
+        for name, (one, its) in steps.items()
+    }
+    others = {name: out['logits'] for name, out in rows.items()}
+    return rows['logits'] | others
+
   total = data.num_clips * data.num_views
   with log.progress(total, f'evaluate {data.name}', unit='clip') as bar:
     return collect(
-        lambda b: run.eval_step(weights, run.frozen, classes, b),
-        data.batches(),
+        run_step,
+        watch(data.batches()),
         run.mesh,
         data.num_clips,
         data.num_views,

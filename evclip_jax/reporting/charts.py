@@ -1,18 +1,122 @@
-"""Charts of a whole list: accuracy per class, where its clips lie."""
+"""Charts as SVG inside of a page: sharp, and as wide as there is room.
+
+Places along the width are percentages, so that a narrow page moves what is
+drawn and leaves texts at their size. All texts are escaped here.
+"""
 
 import functools
-from collections.abc import Callable
+import html
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib import colors, ticker
 
-from evclip_jax.reporting.tables import short
+from evclip_jax.reporting.tables import printable, short
 
-_INK, _QUIET, _BAR = '#1f2933', '#7b8794', '#2f6db5'
-_LOSS = '#b3362b'
-# Classes that get a colour and a name of their own in a map of clips.
-_MOST_CLASSES = 20
+BLUE, GREEN, RED, INK = '#2f6db5', '#23784a', '#b3362b', '#1f2933'
+
+
+def bars(
+    values: Mapping[str, float],
+    marks: Mapping[str, float] | None = None,
+    colours: Mapping[str, str] | None = None,
+) -> str:
+  """Draws a bar for each percentage.
+
+  Args:
+    values: name -> 0..100, from top to bottom.
+    marks: name -> 0..100, a line across the bar of that name.
+    colours: name -> colour; blue where there is none.
+  """
+  marks, colours, high, out = marks or {}, colours or {}, 22, []
+  for row, (name, value) in enumerate(values.items()):
+    top, own = row * high, colours.get(name, BLUE)
+    said = f'{value:.0f} %' if value >= 1 or not value else '&lt; 1 %'
+    out += [
+        _name(name, row),
+        box(40, top + 6, 48, 10, '#eef1f4'),
+        box(40, top + 6, 0.48 * value, 10, own),
+        f'<text x="89%" y="{top + 15}">{said}</text>',
+    ]
+    if name in marks:
+      out.append(box(39.7 + 0.48 * marks[name], top + 3, 0.3, 16, INK))
+  return svg(out, high * len(values))
+
+
+def difference_per_class(points: Mapping[str, float]) -> str:
+  """Draws bars of a difference in points of top-1, the largest loss first.
+
+  Args:
+    points: class name -> -100..100.
+  """
+  most, out = max(map(abs, points.values())) or 1, []
+  items = sorted(points.items(), key=lambda item: item[1])
+  for row, (name, value) in enumerate(items):
+    long = 23 * abs(value) / most
+    left = 64 - long * (value < 0)
+    out += [
+        _name(name, row),
+        box(left, 22 * row + 6, long, 10, BLUE if value >= 0 else RED),
+        f'<text x="89%" y="{22 * row + 15}">{value:+.1f}</text>',
+    ]
+  out.append(box(64, 0, 0.15, 22 * len(items), INK))
+  return svg(out, 22 * len(items))
+
+
+def curves(
+    series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str
+) -> str:
+  """Draws numbers that change along a line: over steps, over seconds.
+
+  Args:
+    series: name -> (x, y) in the order of x; a name of its own for each line.
+    x, y: what the axes are, with the unit.
+  """
+  points = np.array([p for line in series.values() for p in line], float)
+  ticks = ticker.MaxNLocator(4).tick_values(*ends(points[:, 1]))
+  low, high = ends(points[:, 0])
+  top, height = 34, 180
+
+  def place(point):
+    right = (point[0] - low) / (high - low)
+    up = (point[1] - ticks[0]) / (ticks[-1] - ticks[0])
+    return 1000 * right, 1000 * (1 - up)
+
+  out = [f'<text x="0" y="12" class="quiet">{text(y)}</text>']
+  for tick in ticks:
+    line = top + height * place((low, tick))[1] / 1000
+    out += [
+        box(0, line, 100, 1, '#e4e7eb'),
+        f'<text x="0" y="{line - 3:.1f}" class="quiet">{tick:g}</text>',
+    ]
+  for number, line in enumerate(series.values()):
+    own, spots = colour(number, len(series)), [place(p) for p in line]
+    path = ' '.join(f'{a:.1f},{b:.1f}' for a, b in spots)
+    out.append(
+        f'<svg y="{top}" width="100%" height="{height}" viewBox="0 0 1000 1000"'
+        f' preserveAspectRatio="none"><polyline points="{path}" fill="none" '
+        f'stroke="{own}" stroke-width="2" '
+        'vector-effect="non-scaling-stroke"/></svg>'
+    )
+    # A line of few points, or of one, is seen by them.
+    if len(spots) <= 30:
+      out += [
+          f'<circle cx="{a / 10:.2f}%" cy="{top + height * b / 1000:.1f}" r="3"'
+          f' fill="{own}"/>'
+          for a, b in spots
+      ]
+  bottom = top + height + 16
+  for left, anchor, said in (
+      (0, 'start', f'{low:g}'),
+      (50, 'middle', x),
+      (100, 'end', f'{high:g}'),
+  ):
+    out.append(
+        f'<text x="{left}%" y="{bottom}" text-anchor="{anchor}" class="quiet">'
+        f'{text(said)}</text>'
+    )
+  return svg(out, bottom + 6) + legend(list(series))
 
 
 def literal(draw: Callable) -> Callable:
@@ -26,111 +130,54 @@ def literal(draw: Callable) -> Callable:
   return drawn
 
 
-@literal
-def accuracy_per_class(per_class: dict[str, float]) -> Figure:
-  """Draws bars of top-1 in percent, the hardest class first.
-
-  Args:
-    per_class: class name -> 0 .. 100.
-  """
-  items = sorted(per_class.items(), key=lambda item: item[1])
-  names, values = [n for n, _ in items], [v for _, v in items]
-  figure = Figure((8, 0.6 + 0.22 * len(names)), layout='tight')
-  axes = figure.add_subplot()
-  places = np.arange(len(names))
-  axes.barh(places, values, height=0.7, color=_BAR)
-  axes.set_yticks(places, map(short, names), fontsize=8, color=_INK)
-  axes.set_xlim(0, 100)
-  axes.set_ylim(len(names) - 0.4, -0.6)
-  axes.set_xlabel('top-1 in percent', fontsize=8, color=_QUIET)
-  axes.tick_params(axis='x', labelsize=8, colors=_QUIET)
-  axes.spines[['top', 'right']].set_visible(False)
-  return figure
-
-
-@literal
-def difference_per_class(points: dict[str, float]) -> Figure:
-  """Draws bars of a difference in points of top-1, the largest loss first.
-
-  Args:
-    points: class name -> -100 .. 100.
-  """
-  items = sorted(points.items(), key=lambda item: item[1])
-  values = [value for _, value in items]
-  figure = Figure((8, 0.6 + 0.22 * len(items)), layout='tight')
-  axes = figure.add_subplot()
-  places = np.arange(len(items))
-  colours = [_BAR if value >= 0 else _LOSS for value in values]
-  axes.barh(places, values, height=0.7, color=colours)
-  axes.axvline(0, color=_INK, linewidth=0.8)
-  names = [short(name) for name, _ in items]
-  axes.set_yticks(places, names, fontsize=8, color=_INK)
-  axes.set_ylim(len(items) - 0.4, -0.6)
-  axes.set_xlabel('points of top-1', fontsize=8, color=_QUIET)
-  axes.tick_params(axis='x', labelsize=8, colors=_QUIET)
-  axes.spines[['top', 'right']].set_visible(False)
-  return figure
-
-
-@literal
-def map_of_clips(
-    features: np.ndarray, labels: np.ndarray, names: list[str]
-) -> Figure:
-  """Draws clips as dots in the plane of the main directions of their features.
-
-  Args:
-    features: [N, E]; directions count, lengths do not.
-    labels: [N], colour of each dot.
-    names: K class names. Beyond 20 classes, the 20 with most clips have
-      colours and the others are grey.
-  """
-  places, share = principal_plane(features)
-  figure = Figure((8, 5), layout='tight')
-  axes = figure.add_subplot()
-  counts = np.bincount(labels, minlength=len(names))
-  # Stable: of classes with as many clips the first ones.
-  shown = np.sort(np.argsort(-counts, kind='stable')[:_MOST_CLASSES])
-  others = ~np.isin(labels, shown)
-  if others.any():
-    axes.scatter(*places[others].T, s=10, color='#d5dae0', label='others')
-  for number, label in enumerate(k for k in shown if counts[k]):
-    axes.scatter(
-        *places[labels == label].T,
-        s=16,
-        color=matplotlib.colormaps['tab20'](number % _MOST_CLASSES),
-        # A name that begins with '_' would be left out of the legend.
-        label=' ' + short(names[label]),
-    )
-  axes.set_xticks([])
-  axes.set_yticks([])
-  axes.set_xlabel(
-      f'two directions hold {100 * share:.0f} % of the variance',
-      fontsize=8,
-      color=_QUIET,
+def svg(parts: Sequence[str], height: float, width: str = '100%') -> str:
+  """Returns an SVG of parts, of a width with its unit and a height in px."""
+  return (
+      f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
+      f'height="{height}">{"".join(parts)}</svg>'
   )
-  axes.legend(
-      fontsize=8, loc='upper left', bbox_to_anchor=(1, 1), frameon=False
+
+
+def box(x: float, y: float, width: float, height: float, colour: str) -> str:
+  """Returns a rectangle: x and width in percent, y and height in px."""
+  return (
+      f'<rect x="{x:.2f}%" y="{y:.1f}" width="{width:.2f}%" '
+      f'height="{height}" fill="{colour}"/>'
   )
-  return figure
 
 
-def principal_plane(features: np.ndarray) -> tuple[np.ndarray, float]:
-  """Returns the two main directions of normalised features.
+def legend(names: Sequence[str]) -> str:
+  """Returns which colour is which; nothing for one name alone."""
+  if len(names) < 2:
+    return ''
+  items = ''.join(
+      f'<span><i style="background:{colour(i, len(names))}"></i>'
+      f'{text(short(name, 24))}</span>'
+      for i, name in enumerate(names)
+  )
+  return f'<div class="legend">{items}</div>'
 
-  Args:
-    features: [N, E].
 
-  Returns:
-    ([N, 2] coordinates, their share of the variance). The sign of a direction
-    is such that the largest coordinate in size is positive.
-  """
-  lengths = np.linalg.norm(features, axis=1, keepdims=True)
-  unit = np.asarray(features, np.float64) / np.maximum(lengths, 1e-12)
-  left, sizes, _ = np.linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
-  places = np.zeros((len(unit), 2))
-  found = (left * sizes)[:, :2]
-  places[:, : found.shape[1]] = found
-  largest = np.abs(places).argmax(axis=0)
-  places *= np.where(places[largest, [0, 1]] < 0, -1, 1)
-  total = float((sizes**2).sum())
-  return places, float((sizes[:2] ** 2).sum() / total) if total else 1.0
+def colour(number: int, total: int) -> str:
+  """Returns the colour of one of several things."""
+  table = 'tab10' if total <= 10 else 'tab20'
+  return colors.to_hex(matplotlib.colormaps[table](number % 20))
+
+
+def ends(values: np.ndarray) -> tuple[float, float]:
+  """Returns two different ends of a scale for values."""
+  low, high = float(values.min()), float(values.max())
+  return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def text(text: str) -> str:
+  """Returns a text as it may stand in a page."""
+  return html.escape(printable(text))
+
+
+def _name(name: str, row: int) -> str:
+  """A name beside a bar, as much of it as there is room for."""
+  return (
+      f'<svg y="{22 * row}" width="39%" height="22" class="cut"><text y="15">'
+      f'{text(short(name, 48))}<title>{text(name)}</title></text></svg>'
+  )

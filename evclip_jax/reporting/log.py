@@ -52,6 +52,7 @@ class MetricsLog:
 
       events = str(pathlib.Path(workdir) / 'tensorboard')
       self._events = tensorboardX.SummaryWriter(events)
+      log(f'TensorBoard is on: tensorboard --logdir={events}')
 
   def add(self, step: int, split: str, **values):
     """Appends one line."""

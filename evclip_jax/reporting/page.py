@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from data_pipelines import whole_file
-from evclip_jax.reporting import charts, tables
+from evclip_jax.reporting import charts, maps, pictures, tables
 
 # Of so many classes the right one is always among the best five.
 CERTAIN = 5
@@ -31,16 +31,35 @@ h1 { font-size: 25px; margin: 0 0 6px; overflow-wrap: anywhere; }
 h2 { font-size: 19px; margin: 40px 0 4px; overflow-wrap: anywhere; }
 p { margin: 6px 0 14px; max-width: 80ch; color: #52606d;
     white-space: pre-line; overflow-wrap: anywhere; }
+h3 { font-size: 15px; margin: 0 0 6px; overflow-wrap: anywhere; }
 table { border-collapse: collapse; background: white; margin: 14px 0 4px; }
 th, td { padding: 6px 16px; border-bottom: 1px solid #e4e7eb;
-         text-align: left; font-variant-numeric: tabular-nums; }
-th { background: #eef1f4; font-weight: 600; white-space: nowrap; }
+         text-align: left; font-variant-numeric: tabular-nums;
+         white-space: nowrap; }
+th { background: #eef1f4; font-weight: 600; }
+.long { white-space: normal; overflow-wrap: anywhere; min-width: 36ch; }
 .number { text-align: right; }
 figure { background: white; border: 1px solid #e4e7eb; border-radius: 6px;
          margin: 14px 0; padding: 10px; }
 figure img { max-width: 100%; height: auto; display: block; }
-figcaption { color: #52606d; font-size: 13px; padding-top: 6px; }
+figcaption { color: #52606d; font-size: 13px; padding-top: 6px;
+             overflow-wrap: anywhere; }
+figure .scroll img { max-width: none; }
+svg { display: block; overflow: visible; }
+svg .cut { overflow: hidden; }
+svg text { font-size: 12px; fill: currentColor; }
+svg text[fill] { fill: white; }
+svg .quiet { fill: #7b8794; font-size: 11px; }
 .scroll { overflow-x: auto; }
+.clip > svg, figure > svg { max-width: 720px; }
+.legend { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: 13px;
+          padding-top: 8px; }
+.legend i { display: inline-block; width: 10px; height: 10px;
+            border-radius: 5px; margin-right: 6px; }
+.map { position: relative; }
+.tip { position: absolute; background: white; border: 1px solid #cbd2d9;
+       padding: 6px; border-radius: 4px; font-size: 12px; max-width: 260px;
+       pointer-events: none; overflow-wrap: anywhere; }
 """
 
 
@@ -99,71 +118,33 @@ def write_page(
     if section.rows:
       parts.append(tables.as_html(section.rows))
     parts += [_figure(picture) for picture in section.pictures]
+  body = '\n'.join(filter(None, parts))
+  script = f'<script>{maps.SCRIPT}</script>\n' if 'class="map"' in body else ''
   whole_file.write(
       path,
       '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
       '<meta name="viewport" content="width=device-width">\n'
       f'<title>{_escape(title)}</title>\n<style>{_STYLE}</style>\n'
-      '</head>\n<body>\n<main>\n' + '\n'.join(filter(None, parts))
-      + '\n</main>\n</body>\n</html>\n',
+      f'</head>\n<body>\n<main>\n{body}\n</main>\n{script}</body>\n</html>\n',
   )
   return pathlib.Path(path)
 
 
-def write_run_page(
-    folder: pathlib.Path, card: dict[str, Any], details: dict[str, Any]
-) -> pathlib.Path:
-  """Writes report.html of a run: its numbers, each class, a map of its clips.
-
-  Args:
-    folder: the run folder.
-    card: the run card.
-    details: list name -> what `run_card.evaluate_list` gave beside the summary.
-
-  Returns:
-    The path of the page.
-  """
-  final = {name: dict(summary) for name, summary in card['final'].items()}
-  for name, summary in final.items():
-    if len(details[name]['class_names']) <= CERTAIN:
-      summary.pop('top5', None)
-  columns = dict.fromkeys(k for s in final.values() for k in s)
-  rows = [
-      {'list': name} | {c: summary.get(c) for c in columns}
-      for name, summary in final.items()
+def clip(seen: pictures.ClipPicture) -> str:
+  """Returns a clip as markup: its answer, rows of frames, the best classes."""
+  verdict, colour = pictures.verdict(seen)
+  parts = [
+      f'<h3>{_escape(seen.title)} <span style="color:{colour}">'
+      f'{_escape(verdict)}</span></h3>'
   ]
-  counts = card['parameters']
-  worse = card.get('corrupt', '')
-  return write_page(
-      folder / 'report.html',
-      f'{card["method"]}: {folder.name}',
-      f'Step {card["selection"]["step"]}, {card["selection"]["meaning"]}. '
-      f'{counts["trainable"]:,} weights were trained and '
-      f'{counts["frozen"]:,} frozen. Accuracies are in percent.'
-      + f' The frames were made worse: data.corrupt={worse}.' * bool(worse),
-      [Section(rows=rows), *(_list(n, d) for n, d in details.items())],
-  )
-
-
-def _list(name: str, details: dict[str, Any]) -> Section:
-  """The charts of one list of clips."""
-  arrays = details['arrays']
-
-  def bars():
-    return charts.accuracy_per_class(details['per_class'])
-
-  def dots():
-    labels, names = arrays['labels'], details['class_names']
-    return charts.map_of_clips(arrays['features'], labels, names)
-
-  pictures = [Picture(bars, 'top-1 of each class')]
-  if len(arrays.get('features', ())) > 2:
-    caption = (
-        'the features of the clips, seen along their two main directions '
-        '(principal components); near dots look alike to the network'
+  for label, strip in pictures.rows(seen):
+    parts.append(
+        f'<figcaption>{_escape(label)}</figcaption><div class="scroll">'
+        f'{_image(Image.fromarray(strip), label)}</div>'
     )
-    pictures.append(Picture(dots, caption))
-  return Section(f'List: {name}', pictures=pictures)
+  shares = {name: 100 * share for name, share in seen.scores}
+  parts.append(charts.bars(shares, colours=pictures.colours(seen)))
+  return f'<div class="clip">{"".join(parts)}</div>'
 
 
 def _escape(text: str) -> str:

@@ -94,12 +94,12 @@ def brightened(frames: np.ndarray) -> np.ndarray:
 @literal
 def draw(clip: ClipPicture) -> Image.Image:
   """Draws a clip: rows of frames on the left, the best classes on the right."""
-  rows = _rows(clip)
-  width = rows[0][1].shape[1]
+  strips = rows(clip)
+  width = strips[0][1].shape[1]
   margin, head, foot, gap, bars, bar = 12, 52, 14, 28, 370, 40
   # Bars of one thickness, however many rows of frames stand beside them.
   tall = bar * max(len(clip.scores), 1)
-  body = max((_FRAME_PIXELS + gap) * len(rows) - gap, tall)
+  body = max((_FRAME_PIXELS + gap) * len(strips) - gap, tall)
   wide, high = 2 * margin + width + bars, head + body + foot
   figure = Figure((wide / _DPI, high / _DPI), dpi=_DPI, facecolor='white')
   canvas = FigureCanvasAgg(figure)
@@ -114,7 +114,7 @@ def draw(clip: ClipPicture) -> Image.Image:
     return axes
 
   top = head
-  for label, strip in rows:
+  for label, strip in strips:
     axes = box(margin, top, *strip.shape[1::-1])
     axes.imshow(strip, interpolation='nearest', aspect='auto')
     place = margin / wide, (high - top + 4) / high
@@ -126,26 +126,26 @@ def draw(clip: ClipPicture) -> Image.Image:
   return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def _rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
-  """Labels and rows of frames, from top to bottom."""
+def rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
+  """Returns labels and rows of frames uint8 [120, W, 3], top to bottom."""
   frames, total = np.asarray(clip.frames), len(clip.frames)
   shown = min(total, _MOST_FRAMES)
   chosen = np.linspace(0, total - 1, shown).round().astype(int)
   of_them = f'{shown} of the' if shown < total else 'the'
   under = frames[chosen]
-  rows = [(f'{of_them} {total} frames', _strip(under))]
+  out = [(f'{of_them} {total} frames', _strip(under))]
   if frames.mean() < _DARK:
     under = brightened(frames)[chosen]
-    rows.append(('brightened for the reader only', _strip(under)))
+    out.append(('brightened for the reader only', _strip(under)))
   for name, heights in clip.maps.items():
     heights = _per_frame(heights, total)[chosen]
     if name == 'mask':
       seen = masked(frames[chosen], heights, clip.fill)
-      rows.append(('what CLIP sees behind the mask', _strip(seen)))
-    rows.append(
+      out.append(('what CLIP sees behind the mask', _strip(seen)))
+    out.append(
         (f'{name}: dark = 0, bright = 1', _strip(heat(under, heights)))
     )
-  return rows
+  return out
 
 
 def _strip(frames: np.ndarray) -> np.ndarray:
@@ -181,13 +181,14 @@ def _draw_title(figure: Figure, clip: ClipPicture, x: float, y: float):
   )
   # Measured, so that the verdict begins where the title ends.
   box = shown.get_window_extent(figure.canvas.get_renderer())
-  verdict, colour = _verdict(clip)
+  said, colour = verdict(clip)
   figure.text(
-      box.x1 / figure.bbox.width + 0.012, y, verdict, fontsize=11, color=colour
+      box.x1 / figure.bbox.width + 0.012, y, said, fontsize=11, color=colour
   )
 
 
-def _verdict(clip: ClipPicture) -> tuple[str, str]:
+def verdict(clip: ClipPicture) -> tuple[str, str]:
+  """Returns what is answered, whether it is right, and a colour for it."""
   if not clip.scores:
     return '', _INK
   best = short(clip.scores[0][0])
@@ -198,16 +199,22 @@ def _verdict(clip: ClipPicture) -> tuple[str, str]:
   return f'{best}: wrong, it is {short(clip.truth)}', _WRONG
 
 
+def colours(clip: ClipPicture) -> dict[str, str]:
+  """Returns the colour of each class's bar: right, wrong, or not known."""
+  found = {
+      name: _RIGHT if name == clip.truth else _OTHER for name, _ in clip.scores
+  }
+  if clip.scores and clip.scores[0][0] != clip.truth:
+    found[clip.scores[0][0]] = _OPEN if clip.truth is None else _WRONG
+  return found
+
+
 def _draw_bars(axes, clip: ClipPicture):
-  colours = [
-      _RIGHT if name == clip.truth else _OTHER for name, _ in clip.scores
-  ]
-  if colours and colours[0] != _RIGHT:
-    colours[0] = _OPEN if clip.truth is None else _WRONG
+  colour = colours(clip)
   for place, (name, share) in enumerate(clip.scores):
     value = 100 * share
     axes.barh(place, 100, height=0.22, color='#f0f2f5')
-    axes.barh(place, value, height=0.22, color=colours[place])
+    axes.barh(place, value, height=0.22, color=colour[name])
     style = {'fontsize': 9, 'color': _INK, 'va': 'bottom'}
     axes.text(0, place - 0.22, short(name), **style)
     said = f'{value:.0f} %' if value >= 1 else '< 1 %'

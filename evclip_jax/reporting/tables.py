@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# Texts that a page may break into lines.
+_LONG = 40
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ('=', '+', '-', '@', '\t', '\r')
 
@@ -64,7 +66,7 @@ def as_html(rows: Sequence[Mapping[str, Any]]) -> str:
 
   def row(texts, tag):
     cells = ''.join(
-        f'<{tag}{" class=number" if right else ""}>{html.escape(text)}</{tag}>'
+        f'<{tag}{_kind(text, right)}>{html.escape(text)}</{tag}>'
         for text, right in zip(texts, numeric, strict=True)
     )
     return f'<tr>{cells}</tr>\n'
@@ -82,6 +84,13 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
   for row in rows:
     writer.writerow(map(_harmless, row.values()))
   return out.getvalue()
+
+
+def _kind(text: str, numeric: bool) -> str:
+  """The class of a cell: numbers stand on the right, long texts wrap."""
+  if numeric:
+    return ' class=number'
+  return ' class=long' if len(text) > _LONG else ''
 
 
 def as_markdown(rows: Sequence[Mapping[str, Any]], caption: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evclip_jax.evaluation import look
-from evclip_jax.reporting import page, pictures
+from evclip_jax.reporting import page
 from evclip_jax.runs.trained_model import TrainedModel
 
 # Clips shown of each test list: enough to see, few enough to mail.
@@ -85,4 +85,4 @@ def _pictures(run, seen, names, truths) -> list[page.Picture]:
       s.picture(f'clip {i}', names, method, truth)
       for i, (s, truth) in enumerate(zip(seen, truths, strict=True), 1)
   ]
-  return [page.Picture(functools.partial(pictures.draw, c)) for c in clips]
+  return [page.Picture(functools.partial(page.clip, c)) for c in clips]

@@ -36,6 +36,7 @@ class Model:
     method: the pure functions.
     params: {'clip', 'encoder', 'method'}, nested dicts of numpy float32.
     tokenizer: texts -> ids.
+    clip: the CLIP handle; its weights are params['clip'].
     hashes: network name -> hash of its frozen weights.
     sources: network name -> where the weights came from.
   """
@@ -43,6 +44,7 @@ class Model:
   method: base.Method
   params: dict[str, Any]
   tokenizer: Tokenizer
+  clip: Clip
   hashes: dict[str, str]
   sources: dict[str, str]
 
@@ -68,8 +70,7 @@ def build(
   Raises:
     UserError: weights that are missing, broken, or of another architecture.
   """
-  method, loaded = make_method(config, class_names, shared)
-  clip = loaded['clip']
+  method, loaded, backbones = make_method(config, class_names, shared)
   tree = {name: x.params for name, x in loaded.items()}
   own = method.init(steps.init_rng(config.seed))
   if own:
@@ -86,8 +87,12 @@ def build(
       method=method,
       params=tree,
       tokenizer=vocabulary.load_tokenizer(
-          config.clip.vocab, config.cache_dir, clip.source, clip.sizes
+          config.clip.vocab,
+          config.cache_dir,
+          loaded['clip'].source,
+          loaded['clip'].sizes,
       ),
+      clip=backbones.clip,
       hashes={name: x.hash for name, x in loaded.items()},
       sources={name: x.source for name, x in loaded.items()},
   )
@@ -97,8 +102,8 @@ def make_method(
     config: ml_collections.ConfigDict,
     class_names: Sequence[str],
     shared: dict[Any, load.Loaded] | None = None,
-) -> tuple[base.Method, dict[str, load.Loaded]]:
-  """Returns a config's method and the networks it stands on; see `build`."""
+) -> tuple[base.Method, dict[str, load.Loaded], base.Backbones]:
+  """Returns a config's method and the networks below it; see `build`."""
   module = base.load(config.method.name)
   settings = experiment.settings(config)
   dtype = jnp.dtype(config.compute.dtype)
@@ -142,7 +147,7 @@ def make_method(
   if config.data.corrupt:
     worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
     method = dataclasses.replace(method, pixels=worse)
-  return method, loaded
+  return method, loaded, backbones
 
 
 @dataclasses.dataclass

@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 
 from data_pipelines.errors import UserError
-from data_pipelines.lists import clips as records
 from data_pipelines.lists import grammars, labels
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.lists.grammars import Item
@@ -13,36 +12,6 @@ from data_pipelines.loaders import source
 from data_pipelines.stores.files import FileTree
 from data_pipelines.video import probe, read
 from tests.data_pipelines import coded_clips, pictures
-
-
-def test_frame_numbers_are_written_and_read_back(tmp_path):
-  clips = ClipList(
-      'train',
-      (
-          ClipRecord('P01/rgb_frames/P01_01', 0, first=120, stop=240),
-          ClipRecord('P01/rgb_frames/P01_01', 1, first=240),
-          ClipRecord('film.mp4', 1, stop=7),
-          ClipRecord('film.mp4', 1, 7.5, 9),
-          ClipRecord('whole', 0),
-      ),
-  )
-  clips.write(tmp_path / 'train.txt')
-  assert (
-      'P01/rgb_frames/P01_01\t0\tframes 120:240\n'
-      in (tmp_path / 'train.txt').read_text()
-  )
-  listing = grammars.read(tmp_path / 'train.txt', 'data.train_list')
-  again = ClipList(
-      'train',
-      tuple(
-          labels.record_of(dataclasses.replace(i, clip=i.path), i.label)
-          for i in listing.items
-      ),
-  )
-  assert again.records == clips.records
-  assert again.hash == clips.hash
-  assert len({r.key for r in clips.records}) == 5
-  assert clips.records[0].key == 'P01/rgb_frames/P01_01@120:240'
 
 
 @pytest.mark.parametrize(
@@ -53,23 +22,6 @@ def test_wrong_frame_numbers_name_the_line(tmp_path, piece):
   file.write_text(f'a\t0\tframes 1:2\nb\t0\t{piece}\n')
   with pytest.raises(UserError, match=r'line 2.*frames FIRST:STOP'):
     grammars.read(file, 'data.train_list')
-
-
-def test_pieces_overlap_by_frames():
-  train = ClipList('train', (ClipRecord('film', 0, first=10, stop=20),))
-  apart = (ClipRecord('film', 0, first=20, stop=30),
-           ClipRecord('film', 0, stop=10),
-           ClipRecord('other', 0, first=10, stop=20))  # fmt: skip
-  records.check_disjoint(train, ClipList('test', apart), '')
-  for other in (
-      ClipRecord('film', 0, first=19, stop=30),
-      ClipRecord('film', 0),
-      ClipRecord('film', 0, 100, 200),
-  ):
-    with pytest.raises(UserError, match="'film@10:20'"):
-      records.check_disjoint(train, ClipList('test', (other,)), '')
-  with pytest.raises(ValueError, match='not both'):
-    ClipRecord('film', 0, 1, 2, 3, 4)
 
 
 def test_a_list_with_both_units_goes_by_what_the_clip_is():

@@ -53,8 +53,9 @@ def test_only_one_process_writes(tmp_path):
     importlib.util.find_spec('tensorboardX') is None,
     reason='needs tensorboardX',
 )
-def test_tensorboard_gets_the_numbers(tmp_path):
+def test_tensorboard_gets_the_numbers(tmp_path, capsys):
   log = write(tmp_path, 0, [1, 2])
+  assert 'TensorBoard is on' in capsys.readouterr().out
   log.add(2, 'test', top1=50.0, final=True, selected_by='last')
   log.close()
   files = (tmp_path / 'tensorboard').iterdir()

@@ -4,12 +4,10 @@ import csv
 import io
 import re
 
-import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from evclip_jax.evaluation import run_card
 from evclip_jax.reporting import page, tables
 
 ROWS = [
@@ -57,32 +55,6 @@ def test_a_picture_that_cannot_be_drawn_costs_its_own_place(tmp_path):
   ).read_text()
   assert 'first: not drawn, ValueError: no &lt;ink&gt;' in text
   assert text.count('<img') == 1
-
-
-@pytest.mark.parametrize(('classes', 'shown'), [(5, False), (6, True)])
-def test_a_top5_that_is_certain_is_left_out(tmp_path, classes, shown):
-  names = [f'$class {k}_' for k in range(classes)]
-  summary = {'loss': 1.5, 'top1': 50.0, 'top5': 100.0, 'clips': 4}
-  card = {
-      'method': 'ev_clip',
-      'final': {'test': summary},
-      'selection': {'step': 3, 'meaning': 'the last step'},
-      'parameters': {'trainable': 10, 'frozen': 20},
-  }
-  details = {
-      'class_names': names,
-      'per_class': dict.fromkeys(names, 50.0),
-      'arrays': {
-          'features': np.eye(6)[:4],
-          'labels': np.arange(4),
-      },
-  }
-  text = page.write_run_page(tmp_path, card, {'test': details}).read_text()
-  assert ('>top5<' in text) == shown
-  assert text.count('image/svg+xml') == 2
-  assert 'not drawn' not in text
-  line = run_card.one_line('test', summary | {'macro_f1': 1.0}, classes)
-  assert ('top-5' in line) == shown
 
 
 def test_text_is_aligned():

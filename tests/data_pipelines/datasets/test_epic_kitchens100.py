@@ -127,13 +127,21 @@ def test_pieces_of_long_videos_are_not_stored(root, tmp_path):
     build.build('epic_kitchens100', str(root), str(tmp_path))
 
 
-@pytest.mark.parametrize('kind', ['verb', 'action'])
-def test_built_folder_gives_the_same_frames(tmp_path, kind):
+@pytest.fixture(scope='module')
+def actions(tmp_path_factory):
+  """(files, TFDS folder) of a data set of images, by action."""
   pytest.importorskip('array_record')
-  root, out = images_only(tmp_path / 'data'), tmp_path / 'out'
-  build.build('epic_kitchens100', str(root), str(out), kind=kind)
-  files = open_it({'root': str(root)}, tmp_path, label_kind=kind)
-  packed = open_it({'tfds_dir': str(out)}, tmp_path, label_kind=kind)
+  folder = tmp_path_factory.mktemp('actions')
+  root, out = images_only(folder / 'data'), folder / 'out'
+  build.build('epic_kitchens100', str(root), str(out), kind='action')
+  return root, out
+
+
+def test_built_folder_gives_the_same_frames(actions, tmp_path):
+  files, packed = (
+      open_it({key: str(folder)}, tmp_path, label_kind='action')
+      for key, folder in zip(('root', 'tfds_dir'), actions, strict=True)
+  )
   assert packed.class_names == files.class_names
   assert packed.description == files.description
   tests = files.tests['test'], packed.tests['test']
@@ -254,10 +262,8 @@ def test_actions_no_official_list_has(root, tmp_path):
     read(root, label_kind='action', train_list=cut)
 
 
-def test_actions_of_a_cut_list_with_a_built_folder(tmp_path):
-  pytest.importorskip('array_record')
-  root, out = images_only(tmp_path / 'data'), tmp_path / 'out'
-  build.build('epic_kitchens100', str(root), str(out), kind='action')
+def test_actions_of_a_cut_list_with_a_built_folder(actions, tmp_path):
+  root, out = actions
   cut = write_cut(tmp_path / 'cut', epic_tree.TRAIN[1:3])
   where = {'tfds_dir': str(out), 'root': ''}
   values = {'label_kind': 'action', 'train_list': cut}

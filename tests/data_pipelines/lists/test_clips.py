@@ -1,12 +1,13 @@
 """Records and lists: hashes, the plain form, repeats, overlaps."""
 
+import dataclasses
 import os
 
 import pytest
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists import clips as records
-from data_pipelines.lists import grammars
+from data_pipelines.lists import grammars, labels
 from data_pipelines.lists.clips import ClipList, ClipRecord
 
 
@@ -18,25 +19,28 @@ def test_plain_form_reads_back_the_same(tmp_path):
           ClipRecord('#20 Steps, and [more].avi', 2),
           ClipRecord('video.mp4', 0, 0.1, 2),
           ClipRecord('video.mp4', 0, 12.25, None),
+          ClipRecord('P01/rgb_frames/P01_01', 0, first=120, stop=240),
+          ClipRecord('P01/rgb_frames/P01_01', 1, first=240),
+          ClipRecord('video.mp4', 1, stop=7),
           ClipRecord(os.fsdecode(b'no utf-8 \xff.mp4'), 3),
       ),
       'mine.csv',
   )
   path = tmp_path / 'new' / 'train.txt'
   clips.write(path)
-  again = ClipList(
-      'other name',
-      tuple(
-          ClipRecord(i.path, i.label, i.start, i.end)
-          for i in grammars.read(path, 'key').items
-      ),
+  again = clips.replace(
+      labels.record_of(dataclasses.replace(i, clip=i.path), i.label)
+      for i in grammars.read(path, 'key').items
   )
-  assert again.records == clips.records
-  assert again.hash == clips.hash
-  assert clips.hash.encode() in path.read_bytes()
-  assert [r.key for r in clips.records[2:4]] == [
-      'video.mp4@0.1-2', 'video.mp4@12.25-',
+  assert again == clips and again.hash == clips.hash
+  written = path.read_bytes()
+  assert clips.hash.encode() in written
+  assert b'P01/rgb_frames/P01_01\t0\tframes 120:240\n' in written
+  assert [r.key for r in clips.records[2:5]] == [
+      'video.mp4@0.1-2', 'video.mp4@12.25-', 'P01/rgb_frames/P01_01@120:240',
   ]  # fmt: skip
+  with pytest.raises(ValueError, match='not both'):
+    ClipRecord('film', 0, 1, 2, 3, 4)
 
 
 def test_hash_sees_order_label_and_times():
@@ -68,12 +72,22 @@ def test_overlap_is_refused_and_named():
     records.check_disjoint(train, test, 'Cut one.')
 
 
-def test_pieces_of_a_video_overlap_only_if_their_times_do():
-  first = ClipList('train', (ClipRecord('video', 0, 0, 5),))
-  apart = ClipList('test', (ClipRecord('video', 0, 5, 9),))
-  inside = ClipList('test', (ClipRecord('video', 0, 4.5, 9),))
-  whole = ClipList('test', (ClipRecord('video', 0),))
-  records.check_disjoint(first, apart, '')
-  for other in (inside, whole):
-    with pytest.raises(UserError, match='video'):
-      records.check_disjoint(first, other, '')
+@pytest.mark.parametrize(
+    ('first', 'other', 'meet'),
+    [
+        ({'start': 0, 'end': 5}, {'start': 5, 'end': 9}, False),
+        ({'start': 0, 'end': 5}, {'start': 4.5, 'end': 9}, True),
+        ({'start': 0, 'end': 5}, {}, True),
+        ({'first': 10, 'stop': 20}, {'first': 20, 'stop': 30}, False),
+        ({'first': 10, 'stop': 20}, {'stop': 10}, False),
+        ({'first': 10, 'stop': 20}, {'first': 19, 'stop': 30}, True),
+        ({'first': 10, 'stop': 20}, {}, True),
+        # Two units cannot be compared.
+        ({'first': 10, 'stop': 20}, {'start': 100, 'end': 200}, True),
+    ],
+)
+def test_pieces_of_a_video_overlap_only_if_their_spans_do(first, other, meet):
+  train = ClipList('train', (ClipRecord('film', 0, **first),))
+  for path, wanted in (('film', meet), ('other', False)):
+    test = ClipList('test', (ClipRecord(path, 0, **other),))
+    assert bool(records.overlaps(train, test)) == wanted

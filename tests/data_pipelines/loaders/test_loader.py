@@ -2,8 +2,6 @@
 
 import dataclasses
 import itertools
-import subprocess
-import sys
 import threading
 import time
 
@@ -454,22 +452,3 @@ def test_stats_count_clips_and_waiting(sets):
     assert stats['clips_per_second'] > 0
     time.sleep(0.2)
     assert stream.stats()['clips_per_second'] < stats['clips_per_second']
-
-
-def test_a_program_that_forgets_to_close_ends():
-  code = (
-      'from data_pipelines.loaders.batches import Batches, Row, Rows\n'
-      'from data_pipelines.views import ev_clip\n'
-      'def row(n):\n'
-      '  sum(range(20_000))\n'
-      '  return Row(index=n)\n'
-      'rows = Rows(row, 4, ev_clip.Spec(1, crop_pixels=8))\n'
-      'stream = Batches(rows)\n'
-      'print(next(stream)["index"])\n'
-  )
-  done = subprocess.run(
-      [sys.executable, '-c', code], capture_output=True, text=True, timeout=60
-  )
-  assert done.returncode == 0, done.stderr
-  assert done.stdout.strip() == '[0 1 2 3]'
-  assert done.stderr == ''

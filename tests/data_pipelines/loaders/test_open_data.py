@@ -96,14 +96,3 @@ def test_evaluation_needs_no_sound_training_clip(root, tmp_path):
   sets = open_it(copy, evaluate_only=True)
   assert sets.train is None
   assert len(sets.class_names) == 3
-
-
-def test_too_few_clips_for_the_shots(root):
-  with pytest.raises(UserError, match="data.shots=4.*'Apply Eye Makeup'"):
-    open_it(root, shots=4)
-  assert len(open_it(root, shots=4, few_shot_short='keep').train) == 9
-
-
-def test_unknown_data_set(root):
-  with pytest.raises(UserError, match="data.name='hmdb': use one of"):
-    open_it(root, name='hmdb')

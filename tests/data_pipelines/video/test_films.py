@@ -148,6 +148,24 @@ def test_damage_in_a_place_looked_at_costs_its_pieces_only(film, tmp_path):
     read.check_frames(found, 0, 6000)
 
 
+def test_behind_lost_frames_that_go_by_count_nothing_is_read(
+    tmp_path, monkeypatch
+):
+  form = next(f for f in coded_clips.FORMATS if f.name == 'mpeg4_b_avi')
+  whole = coded_clips.write(tmp_path / 'whole.avi', form, 200)
+  contents = bytearray(pathlib.Path(whole).read_bytes())
+  with av.open(whole) as container:
+    places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+  start, stop = places[100][0], sum(places[103])
+  contents[start + 8 : stop] = bytes(stop - start - 8)
+  (tmp_path / 'damaged.avi').write_bytes(contents)
+  monkeypatch.setattr(examine, 'FILM_FRAMES', 150)
+  found = examine.examine(str(tmp_path / 'damaged.avi'))
+  assert 180 < found['num_frames'] < 200, found
+  ((first, stop, why),) = found['broken']
+  assert 95 < first < 115 and stop == found['num_frames'] and 'damaged' in why
+
+
 def test_a_film_that_is_cut_off_is_named(film, tmp_path):
   path = tmp_path / 'cut.mp4'
   path.write_bytes(pathlib.Path(film).read_bytes()[:-2000])

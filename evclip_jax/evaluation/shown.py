@@ -1,0 +1,153 @@
+"""What a report shows of the clips of a list: small pictures, telling ones."""
+
+import functools
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from evclip_jax.evaluation import look
+from evclip_jax.reporting.pictures import ClipPicture
+from evclip_jax.training.session import Session
+
+# Clips with a small picture: a page of them can still be mailed.
+_SMALL = 300
+_SMALL_PIXELS = 72
+# Of mistakes, and of hits.
+_OF_EACH = 3
+_BEST = 5
+
+
+class Thumbnails:
+  """Keeps a small picture of some clips of a list while they are scored.
+
+  Attributes:
+    pictures: place in the list -> a JPEG file.
+  """
+
+  def __init__(self, num_clips: int, num_views: int):
+    """Chooses clips spread over the list; the middle view of each is kept."""
+    chosen = np.linspace(0, num_clips - 1, min(num_clips, _SMALL))
+    self._chosen, self._view = {int(i) for i in chosen}, num_views // 2
+    self.pictures: dict[int, bytes] = {}
+
+  def watch(self, batches: Iterable[dict]) -> Iterator[dict]:
+    """Yields batches as they are."""
+    for batch in batches:
+      rows = zip(batch['index'], batch['view'], batch['mask'], strict=True)
+      for row, (index, view, mask) in enumerate(rows):
+        if mask and view == self._view and int(index) in self._chosen:
+          video = batch['video'][row]
+          self.pictures[int(index)] = _small(video[len(video) // 2])
+      yield batch
+
+
+def telling(details: dict[str, Any]) -> dict[str, list[int]]:
+  """Chooses clips to look at.
+
+  Args:
+    details: of a list that was scored clip by clip, see
+      `run_card.evaluate_list`.
+
+  Returns:
+    Heading -> rows of the arrays: wrong answers whose right class was thought
+    the least likely, then right ones that were the least likely.
+  """
+  logs, labels = (details['arrays'][k] for k in ('log_probabilities', 'labels'))
+  own = logs[np.arange(len(labels)), labels]
+  order = np.argsort(own, kind='stable')
+  right = logs[order].argmax(axis=1) == labels[order]
+  found = {
+      'the worst mistakes': order[~right][:_OF_EACH].tolist(),
+      'the least sure hits': order[right][:_OF_EACH].tolist(),
+  }
+  return {title: rows for title, rows in found.items() if rows}
+
+
+class Viewer:
+  """Looks at chosen clips of a run with frames, masks and attention."""
+
+  def __init__(self, run: Session, weights: dict[str, jax.Array]):
+    """Keeps what is needed; the networks are compiled at the first clip."""
+    self._run, self._weights = run, weights
+
+  @functools.cached_property
+  def _looker(self) -> look.Looker:
+    return look.Looker(self._run, self._weights, 2 * _OF_EACH, closely=True)
+
+  def clips(
+      self, data: Any, details: dict[str, Any], rows: list[int]
+  ) -> list[ClipPicture]:
+    """Returns clips of a list, with the scores that they got.
+
+    Args:
+      data: the list.
+      details: what `run_card.evaluate_list` gave for it.
+      rows: of its arrays.
+    """
+    names, arrays = details['class_names'], details['arrays']
+    read = [data.clip(int(arrays['index'][row])) for row in rows]
+    seen = self._looker([clip[None] for clip, *_ in read], score=False)
+    out = []
+    for row, (_, label, key), one in zip(rows, read, seen, strict=True):
+      # Of all views, as they were counted.
+      shares = np.exp(arrays['log_probabilities'][row].astype(np.float64))
+      best = np.argsort(-shares, kind='stable')[:_BEST]
+      out.append(
+          ClipPicture(
+              key,
+              one.frames,
+              [(names[k], float(shares[k])) for k in best],
+              names[label],
+              one.maps,
+              look.fill_colour(self._run.model.method),
+          )
+      )
+    return out
+
+
+  def episode(
+      self, data: Any, details: dict[str, Any]
+  ) -> dict[str, list[ClipPicture]]:
+    """Returns clips of the episode with the greatest loss: mistakes, then hits.
+
+    Args:
+      data, details: as for `clips`, of a list that was scored in episodes.
+    """
+    number = int(details['losses'].argmax())
+    batch = data.episodes.batch(number, 1)
+    names = [details['class_names'][k] for k in batch['way'][0]]
+    labels = batch['label'][0]
+    read = [data.clip(int(i)) for i in batch['clips'][0]]
+    support, queries = read[: -len(labels)], read[-len(labels) :]
+    wrong = details['arrays']['answer'][number] != labels
+    chosen = {
+        'mistakes of the worst episode': np.flatnonzero(wrong)[:_OF_EACH],
+        'hits of the worst episode': np.flatnonzero(~wrong)[:_OF_EACH],
+    }
+    examples = None
+    if self._run.model.method.episodic:
+      clips = np.stack([clip for clip, *_ in support])
+      clips = clips.reshape(len(names), -1, *clips.shape[1:])
+      examples = self._looker.examples(clips)
+    out = {}
+    for title, rows in chosen.items():
+      clips = [queries[i][0][None] for i in rows]
+      seen = self._looker(clips, names, examples) if clips else []
+      out[title] = [
+          one.picture(
+              queries[i][2], names, self._run.model.method, names[labels[i]]
+          )
+          for i, one in zip(rows, seen, strict=True)
+      ]
+    return {title: clips for title, clips in out.items() if clips}
+
+
+def _small(frame: np.ndarray) -> bytes:
+  image = Image.fromarray(np.asarray(frame))
+  image.thumbnail((_SMALL_PIXELS, _SMALL_PIXELS))
+  image.save(file := io.BytesIO(), 'JPEG', quality=70)
+  return file.getvalue()
