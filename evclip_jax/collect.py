@@ -158,6 +158,7 @@ def _scored(run: Found) -> dict[str, Any]:
       'prompts': card['prompts_sha256'],
       'selection': card['selection']['rule'],
       'views': card['views'],
+      'corruption': card.get('corrupt'),
       'weights': {n: about['hash'] for n, about in card['weights'].items()},
       **_lists(run),
   }

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import ml_collections
 
+from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity
 from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import gallery, result_page, results
+from evclip_jax.runs import gallery, rates, result_page, results
 from evclip_jax.runs import run as run_lib
 from evclip_jax.training import session
 
@@ -52,7 +53,11 @@ def run(
     compare.csv and report.html, with pictures of the last row.
   """
   rows = experiment.rows(config)
-  if table := differ(rows):
+  places = [run_folder.of_row(name) for name in rows]
+  if len({*places}) < len(places):
+    raise UserError(f'compare: two rows would have one folder: {list(rows)}.')
+  # All parts of a protocol differ in the same.
+  if not loaded and (table := differ(rows)):
     log.log('\n' + tables.as_text(table))
   folder = pathlib.Path(workdir).absolute()
   loaded = {} if loaded is None else loaded
@@ -68,6 +73,8 @@ def run(
   # What is wrong with a later row should not be found hours later.
   for own in rows.values():
     session.make_method(own, data_of(own).class_names, loaded)
+    if run_lib.fitting_mode(mode, own) == 'train':
+      rates.check(own, data_of(own))
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
     done = run_folder.finished(own_folder, own)
@@ -101,14 +108,21 @@ def run(
 def differ(
     rows: dict[str, ml_collections.ConfigDict],
 ) -> list[dict[str, Any]]:
-  """Returns a row for each key in which the rows of a comparison differ."""
+  """Returns a row for each key in which the rows of a comparison differ.
+
+  And for each setting that is not its method's default.
+  """
   values = {name: identity.flat(own) for name, own in rows.items()}
-  keys = dict.fromkeys(key for own in values.values() for key in own)
-  table = [
-      {'key': key, **{n: str(own.get(key, '')) for n, own in values.items()}}
-      for key in keys
-  ]
-  return [row for row in table if len({*list(row.values())[1:]}) > 1]
+  usual = [identity.flat(experiment.new(c.method.name)) for c in rows.values()]
+  table = []
+  for key in dict.fromkeys(key for own in values.values() for key in own):
+    seen = [own[key] for own in values.values() if key in own]
+    if key.startswith('method.settings.'):
+      seen += [own[key] for own in usual if key in own]
+    if any(value != seen[0] for value in seen):
+      shown = {n: str(own.get(key, '')) for n, own in values.items()}
+      table.append({'key': key, **shown})
+  return table
 
 
 def about(rows: dict[str, ml_collections.ConfigDict]) -> page.Section:

@@ -84,7 +84,7 @@ def train_and_evaluate(
           config.seed,
           parts,
       ),
-      parts,
+      parts=parts,
   )
   classes = None if model.method.text_trains else run.classes(now.weights)
   tokens = devices.put(run.mesh, run.tokens)

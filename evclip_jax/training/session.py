@@ -176,8 +176,8 @@ class Session:
     """Prepares functions; they are compiled when they are called."""
     method = self.model.method
     parts = method, self.mesh, self.shardings
-    self.eval_step = costs.Measured(steps.make_eval_step(*parts))
-    self.feature_step = costs.Measured(steps.make_feature_step(*parts))
+    self.eval_step = costs.Measured(steps.make_eval_step(*parts), True)
+    self.feature_step = costs.Measured(steps.make_feature_step(*parts), True)
     self._bank = steps.make_class_bank(*parts)
     self._weights, self._banks = None, {}
 

@@ -105,7 +105,7 @@ def test_rows_are_compared_on_the_clips_of_both(tmp_path):
       tmp_path, 'all', 'All', {'a': first, 'b': other}, summary
   ).read_text()
   assert 'b minus a, points of top-1 in each class' in page
-  assert 'data:image/svg' in page and '$c_0$' in page
+  assert '<svg' in page and '$c_0$' in page
   rows = result_page.table(summary)
   assert rows[0]['test'].startswith('63.3 ± 4.7 [')
   assert rows[0]['training GFLOPs per clip'] == 3.5
