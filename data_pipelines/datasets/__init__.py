@@ -15,6 +15,7 @@ OFFICIAL = (
     'kinetics',
     'ssv2',
     'ucf101',
+    'ucf101_ds',
 )
 # The others have a function `read` as below.
 _OTHERS = {

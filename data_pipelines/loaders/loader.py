@@ -110,9 +110,7 @@ class Loader:
     """
 
     def reading(episode: int, slot: int, clip: int) -> clip_lib.Reading:
-      generator = randomness.generator(
-          self.seed, 'episode clip', episode, clip
-      )
+      generator = randomness.generator(self.seed, 'episode clip', episode, clip)
       query = slot >= episodes.num_support
       return clip_lib.train_clip(source, clip, self.spec, generator, query)
 
