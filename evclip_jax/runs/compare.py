@@ -15,7 +15,6 @@ from evclip_jax.config import experiment, identity
 from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import gallery, rates, result_page, results
-from evclip_jax.runs import run as run_lib
 from evclip_jax.training import session
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ def run(
     workdir: str,
     mode: str,
     open_data: Callable[[ml_collections.ConfigDict], 'Pipeline'],
+    execute: Callable[..., dict[str, Any]],
     is_part: bool = False,
     loaded: dict | None = None,
 ) -> dict[str, Any]:
@@ -45,6 +45,7 @@ def run(
     workdir: its folder; rows lie in `workdir/<row>`.
     mode: 'train' or 'evaluate'.
     open_data: config -> data pipeline. Rows that read the same share one.
+    execute: runs a row: `run.execute`.
     is_part: whether this is a part of a protocol, which makes the table.
     loaded: networks that all rows share.
 
@@ -73,7 +74,7 @@ def run(
   # What is wrong with a later row should not be found hours later.
   for own in rows.values():
     session.make_method(own, data_of(own).class_names, loaded)
-    if run_lib.fitting_mode(mode, own) == 'train':
+    if experiment.fitting_mode(mode, own) == 'train':
       rates.check(own, data_of(own))
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
@@ -83,8 +84,8 @@ def run(
       cards[name] = done
       continue
     log.log(f'\n== {name} ==')
-    own_mode = run_lib.fitting_mode(mode, own)
-    cards[name] = run_lib.execute(
+    own_mode = experiment.fitting_mode(mode, own)
+    cards[name] = execute(
         own, str(own_folder), own_mode, data_of(own), loaded
     )
     # Not before a row: a mistake in the config should leave no folder.

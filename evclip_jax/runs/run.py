@@ -12,7 +12,6 @@ import ml_collections
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, schema
 from evclip_jax.evaluation import run_card
-from evclip_jax.methods import base
 from evclip_jax.reporting import log
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import rates, train
@@ -70,10 +69,11 @@ def _run(
     from evclip_jax.runs import compare
 
     open_rows = functools.partial(open_data, workdir=workdir, mode=mode)
-    return compare.run(config, workdir, mode, open_rows, is_part, loaded)
+    how = is_part, loaded
+    return compare.run(config, workdir, mode, open_rows, execute, *how)
   if is_part:
     # What only scores may score any list, its training list as well.
-    mode = fitting_mode(mode, config)
+    mode = experiment.fitting_mode(mode, config)
   data = open_data(config, workdir, mode)
   return execute(config, workdir, mode, data, loaded)
 
@@ -106,12 +106,6 @@ def open_data(
     counts.append(f'{about["clips"]} {name}{more}')
   log.log(f'{len(data.class_names)} classes; clips: {", ".join(counts)}')
   return data
-
-
-def fitting_mode(mode: str, config: ml_collections.ConfigDict) -> str:
-  """Returns 'evaluate' for a run among others that has nothing to train."""
-  trains = base.trains(config.method.name, experiment.settings(config))
-  return mode if trains else 'evaluate'
 
 
 def execute(

@@ -111,6 +111,7 @@ def train_and_evaluate(
     if (checkpoints.meta('last') or {}).get('unscored'):
       stopping.step = first_step
       score(first_step)
+      checkpoints.save('last', now, {})
     if first_step < total_steps:
       log.log('compiling the training step; the first step takes longer')
       batches = stack.enter_context(data.train(first_step))
