@@ -1,13 +1,14 @@
 """What a compiled step costs: operations, memory, clips per second."""
 
 import collections
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+
+from evclip_jax.training import batch as batches
 
 
 class Measured:
@@ -59,10 +60,11 @@ class Measured:
     """
     if self._shapes is None:
       return {}
-    video = self._shapes[-1]['video']
-    clips = math.prod(video.shape[:-4])
+    batch = self._shapes[-1]
+    clips = batches.count(batch)
     compiled = self._step.lower(*self._shapes).compile()
-    flops = flops_of(compiled, video.sharding.num_devices) * self._parts
+    devices = batch['mask'].sharding.num_devices
+    flops = flops_of(compiled, devices) * self._parts
     times = list(self._seconds)[1:]
     return {
         'gflops_per_clip': flops / clips / 1e9 or None,
