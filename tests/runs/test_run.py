@@ -17,7 +17,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.loaders import eval_set
 from evclip_jax.config import schema
 from evclip_jax.runs import run as runs
-from evclip_jax.runs import train
+from evclip_jax.runs import stopping
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -272,7 +272,8 @@ def test_a_run_stops_while_it_scores(
 
   with monkeypatch.context() as patch:
     patch.setattr(eval_set.EvalSet, 'batches', batches)
-    with pytest.raises(train.Stopped, match=f'after {said}.*command') as stop:
+    said = f'stopped after {said}.*command'
+    with pytest.raises(stopping.Stopped, match=said) as stop:
       runs.run(tiny(data_root), str(cut), 'train')
   assert (len(calls), stop.value.status) == (number, status)
   runs.run(tiny(data_root), str(cut), 'train')
