@@ -19,6 +19,7 @@ stream                   counters          decides
 'step/drop_path'         step              dropped blocks (JAX key)
 'step/pixels'            step              colours, mixed clips (JAX key)
 'corrupt/<kind>'         -                 noise and places, by a clip's pixels
+'bootstrap', ...         -                 the shift: resamples, splits, orders
 'random weights/<leaf>'  -                 clip.weights=random:SEED
 'scene ...'              number            what happens in a clip of the demo
 'wall', 'action', ...    -                 parts of such a scene, by its seed

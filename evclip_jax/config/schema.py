@@ -28,6 +28,9 @@ KEYS = {
         'come its settings and the keys of its config. () = one run.'),
     # ---- data
     **{f'data.{name}': key for name, key in settings.KEYS.items()},
+    'data.corrupt': Key('',
+        "Makes what is scored worse, such as 'darken:3': a kind of "
+        'evclip_jax/models/corruptions.py and a severity of 1 to 5.'),
     # ---- networks
     'clip.name': Key('ViT-B/16',
         "A name of python -m evclip_jax.download, or 'tiny'."),

@@ -73,8 +73,13 @@ def build(
     UserError: weights that are missing, broken, or of another architecture.
   """
   method, loaded, backbones = make_method(config, class_names, shared)
-  tree = {name: x.params for name, x in loaded.items()}
+  clip, tree = loaded['clip'], {n: x.params for n, x in loaded.items()}
+  tokenizer = vocabulary.load_tokenizer(
+      config.clip.vocab, config.cache_dir, clip.source, clip.sizes
+  )
   own = method.init(steps.init_rng(config.seed))
+  if method.start:
+    own = method.start(own, tree, tokenizer.encode)
   if own:
     tree['method'] = jax.tree.map(np.asarray, own)
   if config.method.weights:
@@ -88,12 +93,7 @@ def build(
   return Model(
       method=method,
       params=tree,
-      tokenizer=vocabulary.load_tokenizer(
-          config.clip.vocab,
-          config.cache_dir,
-          loaded['clip'].source,
-          loaded['clip'].sizes,
-      ),
+      tokenizer=tokenizer,
       clip=backbones.clip,
       hashes={name: x.hash for name, x in loaded.items()},
       sources={name: x.source for name, x in loaded.items()},
