@@ -70,7 +70,7 @@ def _video_text(case: Case, video: np.ndarray) -> list[compare.Line]:
   ids = case.integers('text_ids', sizes.vocab_size)
   padded = case.expected['text_paddings'] > 0
   ids = np.where(padded, video_text.PADDING, ids)
-  spatial, features = jax.jit(model.encoder.both)(params['video'], video)
+  spatial, features = jax.jit(model.both)(params, video)
   clips, frames = jax.jit(model.video)(params, video)
   texts = jax.jit(model.text)(params, ids)
   similar = video_text.similarities(clips, texts)

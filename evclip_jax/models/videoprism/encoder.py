@@ -25,7 +25,7 @@ class VideoPrismEncoder:
   sizes: VideoPrismSizes
   dtype: Any = jnp.float32
 
-  # What a method asks every trunk: see `Backbones.encoder`.
+  # Pixels in 0..1: no mean is taken off. See `Backbones.encoder`.
   constants = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
   drops_paths = False
 
@@ -127,7 +127,7 @@ def _cells(video: jax.Array, patch: int) -> int:
   if rows != columns or rows % patch or not rows:
     raise UserError(
         f'VideoPrism wants square frames with a side that is a multiple of '
-        f'{patch} pixels, not {rows}x{columns}: set data.trunk_pixels.'
+        f'{patch} pixels, not {rows}x{columns}.'
     )
   return rows // patch
 

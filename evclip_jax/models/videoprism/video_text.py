@@ -25,8 +25,8 @@ PADDING = -1
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoTextModel:
-  """Both towers without their weights, which every call takes.
+class VideoTextModel(VideoPrismEncoder):
+  """Both towers without their weights; also a trunk, by the encoder within.
 
   Attributes:
     sizes: the architecture.
@@ -37,13 +37,11 @@ class VideoTextModel:
     only masked as keys, which gives the same embedding.
   """
 
-  sizes: VideoPrismSizes
-  dtype: Any = jnp.float32
-
-  @property
-  def encoder(self) -> VideoPrismEncoder:
-    """Returns the encoder within; its weights are those of 'video'."""
-    return VideoPrismEncoder(self.sizes, self.dtype)
+  def both(
+      self, params_encoder: dict[str, Any], video: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns the encoder's spatial and final features, [B, T * N, D]."""
+    return super().both(params_encoder['video'], video)
 
   def video(
       self, params: dict[str, Any], video: jax.Array
@@ -58,7 +56,7 @@ class VideoTextModel:
       float32 [B, D] of clips and [B, T, D] of frames, the pooler's of the
       tokens of each.
     """
-    tokens = self.encoder.both(params['video'], video)[1]
+    tokens = self.both(params, video)[1]
     joint = Joint(self.sizes, self.dtype)
     return joint.apply({'params': params['joint']}, tokens, video.shape[1])
 
