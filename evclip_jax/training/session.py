@@ -115,7 +115,12 @@ def build(
     worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
     method = dataclasses.replace(method, pixels=worse)
   tree = {name: x.params for name, x in loaded.items()}
+  tokenizer = vocabulary.load_tokenizer(
+      config.clip.vocab, config.cache_dir, clip.source, clip.sizes
+  )
   own = method.init(steps.init_rng(config.seed))
+  if method.start:
+    own = method.start(own, tree, tokenizer.encode)
   if own:
     tree['method'] = jax.tree.map(np.asarray, own)
   if config.method.weights:
@@ -129,9 +134,7 @@ def build(
   return Model(
       method=method,
       params=tree,
-      tokenizer=vocabulary.load_tokenizer(
-          config.clip.vocab, config.cache_dir, clip.source, clip.sizes
-      ),
+      tokenizer=tokenizer,
       clip=backbones.clip,
       hashes={name: x.hash for name, x in loaded.items()},
       sources={name: x.source for name, x in loaded.items()},
