@@ -25,9 +25,8 @@ from evclip_jax.methods import base, checkpoints
 from evclip_jax.models import corruptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
-from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training import costs, devices, params, steps
-from evclip_jax.weights import load, vocabulary
+from evclip_jax.weights import load, trunks, vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +132,7 @@ def make_method(
         config.cache_dir,
     )
     loaded['encoder'] = trunk
-    encoder = VideoEncoder(trunk.sizes, dtype)
+    encoder = trunks.network(trunk.sizes, dtype)
   if clip.sizes.image_resolution != config.data.crop_pixels:
     raise UserError(
         f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
