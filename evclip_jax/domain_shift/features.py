@@ -20,11 +20,10 @@ from data_pipelines.loaders.source import Source
 from evclip_jax.config import identity
 from evclip_jax.domain_shift.factors import Row
 from evclip_jax.methods import base
-from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.reporting import log
 from evclip_jax.training import devices, session
 from evclip_jax.training.params import merge
-from evclip_jax.weights import load
+from evclip_jax.weights import load, trunks
 
 _METHOD = 'zero_shot'
 
@@ -54,7 +53,9 @@ class Networks:
     self.note, self._trunk, names = '', None, config.encoder
     try:
       trunk = load.load_encoder(names.name, names.weights, config.cache_dir)
-      self._trunk = VideoEncoder(trunk.sizes, jnp.dtype(config.compute.dtype))
+      self._trunk = trunks.network(
+          trunk.sizes, jnp.dtype(config.compute.dtype)
+      )
       model = dataclasses.replace(
           model,
           params=model.params | {'encoder': trunk.params},
@@ -126,7 +127,12 @@ class Networks:
     pixels = method.pixels(batch['video'], None)
     out = {'clip': method.video(params, pixels, None, False).clip}
     if self._trunk:
-      seen = self._trunk.features(params['encoder'], pixels)
+      seen = base.trunk_features(
+          self._trunk,
+          params['encoder'],
+          pixels,
+          self._config.method.settings.pixels,
+      )
       out['trunk'] = seen.mean(axis=(1, 2, 3))
     return {name: x.astype(jnp.float32) for name, x in out.items()}
 

@@ -20,6 +20,7 @@ from evclip_jax.reporting import log, run_page
 from evclip_jax.reporting.page import CERTAIN
 from evclip_jax.training import params
 from evclip_jax.training.session import Session
+from evclip_jax.weights import published
 
 Weights = dict[str, jax.Array]
 _EXPLAIN = {
@@ -183,7 +184,11 @@ def report(
           'hash': digest[:8],
       },
       'weights': {
-          name: {'hash': digest, 'source': model.sources[name]}
+          name: {
+              'hash': digest,
+              'source': model.sources[name],
+              'licence': published.licence(model.sources[name]),
+          }
           for name, digest in model.hashes.items()
       },
       'parameters': {

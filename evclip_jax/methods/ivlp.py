@@ -147,7 +147,7 @@ def _image_hooks(prompts: base.Params) -> Hooks:
   first = prompts['prompts.0']
 
   def embed(x):
-    added = jnp.broadcast_to(first, (len(x), *first.shape)).astype(x.dtype)
+    added = jnp.broadcast_to(first, (x.shape[0], *first.shape)).astype(x.dtype)
     return jnp.concatenate([x, added], axis=1)
 
   def before_attn(layer, x, attend):

@@ -182,7 +182,7 @@ def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
   for t, r, c in itertools.product(*map(range, kernel.shape[:3])):
     part = padded[:, t:, r:, c:][:, : y.shape[1], :side, :side]
     out = out + part * kernel[t, r, c]
-  y = dense(out.reshape(len(x), side * side, -1), 'fc2')
+  y = dense(out.reshape(x.shape[0], side * side, -1), 'fc2')
   return x.at[:, 1:].add(y)
 
 

@@ -191,7 +191,7 @@ def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
 
   tree = {}
   if sizes.prompt in _MASK_PREFIX:
-    check_features(sizes.channels, sizes.num_frames)
+    check_features(sizes.channels)
     mask = MaskGenerator(bias=sizes.bias)
     tree['mask'] = init(mask, sizes.num_frames // 2, GRID)
   if sizes.prompt in _CONTEXT_PREFIX:

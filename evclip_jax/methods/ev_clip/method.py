@@ -22,6 +22,7 @@ from evclip_jax.methods.ev_clip.generators import (
   ContextGenerator,
   MaskGenerator,
   check_features,
+  to_grid,
 )
 from evclip_jax.methods.learned_words import LearnedWords, WordSettings
 
@@ -75,7 +76,8 @@ class Settings(WordSettings):
     consistency_weight: lambda, how much the frames of a clip should look alike
       behind the mask; 0 leaves the term out.
     encoder_drop_path: stochastic depth of the frozen trunk while training, an
-      augmentation of its features; the original never turned it off.
+      augmentation of its features; the original never turned it off. Nothing
+      with a trunk that has none.
     activation: inside the projections, 'gelu' or 'relu'.
     bias: whether the projections have biases.
     pixels: colour constants, 'imagenet' (the original, for CLIP too) or 'clip'.
@@ -123,12 +125,19 @@ def make(
     trainers/prompt_generator.py, EVoPrompt; trainers/coop.py for text_prompt.
   Differs: the class embeddings are computed once; evaluation returns logits
     whatever the loss; CLIP ResNets keep their BatchNorm statistics unless
-    clip_batch_norm says otherwise. With train.bank_views the trunk drops paths
-    once per view, not in every step.
+    clip_batch_norm says otherwise. On another trunk than Omnivore: the area
+    means of its features on 7 x 7 cells, its own number of time steps, frames
+    of its own size and range (made of CLIP's crop), no stochastic depth where
+    it has none; no published numbers, and checkpoints of the original's masks
+    do not fit. With
+    train.bank_views the trunk drops paths once per view, not in every step.
   """
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
   generators = _generators(settings, clip.sizes.embed_dim, clip.dtype)
+  time_steps = 1
+  if 'mask' in generators:
+    time_steps = encoder.steps(backbones.num_frames)
   drifts = settings.clip_batch_norm == 'batch'
   words = None
   if settings.text_prompt == 'coop':
@@ -139,7 +148,7 @@ def make(
   def init(rng):
     # The shapes of parameters depend on no more of the features than this.
     z = jnp.zeros(
-        (1, -(-backbones.num_frames // 2), GRID, GRID, encoder.sizes.channels)
+        (1, time_steps, GRID, GRID, encoder.sizes.channels)
     )
     own = {
         name: module.init(jax.random.fold_in(rng, i), z)['params']
@@ -155,11 +164,15 @@ def make(
 
   def look(params, pixels, rngs, train):
     drop = train and settings.encoder_drop_path and rngs is not None
-    return jax.lax.stop_gradient(
-        encoder.features(
-            params['encoder'], pixels, rngs['drop_path'] if drop else None
-        )
+    drop = drop and encoder.drops_paths
+    z = base.trunk_features(
+        encoder,
+        params['encoder'],
+        pixels,
+        settings.pixels,
+        rngs['drop_path'] if drop else None,
     )
+    return to_grid(z)
 
   def frozen(params, pixels, rngs, train):
     z = look(params, pixels, rngs, train)
@@ -267,7 +280,7 @@ def _check(settings: Settings, backbones: base.Backbones):
         'batch norms. Use frozen.'
     )
   if settings.prompt != 'context':
-    check_features(backbones.encoder.sizes.channels, backbones.num_frames)
+    check_features(backbones.encoder.sizes.channels)
 
 
 def _unused(settings: Settings) -> list[str]:
