@@ -50,8 +50,8 @@ def run(
     loaded: networks that all rows share.
 
   Returns:
-    {row: run card}; the tables are printed and written as compare.json,
-    compare.csv and report.html, with pictures of the last row.
+    {row: run card}; the tables are printed and written as compare.json (or
+    evaluate_compare.json), .csv and report.html, with pictures of the last row.
   """
   rows = experiment.rows(config)
   places = [run_folder.of_row(name) for name in rows]
@@ -99,8 +99,9 @@ def run(
   summary = results.summarise(runs, results.tests, config.seed)
   log.log('\n' + result_page.as_text(summary))
   pictures = gallery.sections(own_folder, lambda: data_of(own))
+  kind = 'compare' if mode == 'train' else f'{mode}_compare'
   path = result_page.write(
-      folder, 'compare', 'Comparison', runs, summary, [*pictures, about(rows)]
+      folder, kind, 'Comparison', runs, summary, [*pictures, about(rows)]
   )
   log.log(f'\nreport: {path}')
   return cards
