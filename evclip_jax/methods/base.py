@@ -63,7 +63,8 @@ class Backbones:
   """The pretrained networks a method is built on.
 
   Attributes:
-    clip: the CLIP handle; its weights are params['clip'].
+    clip: the CLIP handle; its weights are params['clip']; None where the method
+      uses none.
     encoder: the video trunk, weights in params['encoder'], or None. It says
       how it wants its frames (`resolution`, `constants`; None = as they are),
       what it gives (`sizes.channels`, `steps`) and whether it has stochastic
@@ -72,7 +73,7 @@ class Backbones:
     num_support: support clips of a training episode; 0 without episodes.
   """
 
-  clip: Clip
+  clip: Clip | None
   encoder: Trunk | None
   num_frames: int
   num_support: int = 0
@@ -158,6 +159,7 @@ def load(name: str) -> ModuleType:
 
   - `RECIPE`: values of a config by key that its authors use;
   - `trains(settings) -> bool`: whether it trains anything; without it, it does;
+  - `uses_clip(settings) -> bool`: whether it needs a CLIP; without it, it does;
   - `SCORING`: names of settings that scores depend on and no trained weight;
   - `EPISODIC = True`: its batches are episodes.
 
@@ -178,6 +180,12 @@ def load(name: str) -> ModuleType:
 def trains(name: str, settings: Any) -> bool:
   """Returns whether a method with these settings trains any weight."""
   says = getattr(load(name), 'trains', None)
+  return says is None or says(settings)
+
+
+def uses_clip(name: str, settings: Any) -> bool:
+  """Returns whether a method with these settings needs a CLIP."""
+  says = getattr(load(name), 'uses_clip', None)
   return says is None or says(settings)
 
 
@@ -256,6 +264,18 @@ def trunk_features(
     constants: by these, a key of `CONSTANTS`.
     drop_path_rng: turns stochastic depth on, where a trunk has any.
 
+  """
+  pixels = trunk_pixels(encoder, pixels, constants)
+  return jax.lax.stop_gradient(
+      encoder.features(params_encoder, pixels, drop_path_rng)
+  )
+
+
+def trunk_pixels(
+    encoder: Trunk, pixels: jax.Array, constants: str
+) -> jax.Array:
+  """Returns clips as a trunk wants them; see `trunk_features`.
+
   Frames get the trunk's own colours (`constants`) and, bilinearly, its own side
   (`resolution`), where it has such.
   """
@@ -267,9 +287,7 @@ def trunk_features(
   if side is not None and pixels.shape[2:4] != (side, side):
     shape = (*pixels.shape[:2], side, side, 3)
     pixels = jax.image.resize(pixels, shape, 'bilinear')
-  return jax.lax.stop_gradient(
-      encoder.features(params_encoder, pixels, drop_path_rng)
-  )
+  return pixels
 
 
 def plain_pixels(settings: Any) -> Callable:
@@ -279,7 +297,12 @@ def plain_pixels(settings: Any) -> Callable:
     UserError: there are no such constants.
   """
   check_choice('pixels', settings.pixels, tuple(CONSTANTS))
-  return lambda frames, rng: normalise(frames, *CONSTANTS[settings.pixels])
+  return pixels_of(settings.pixels)
+
+
+def pixels_of(constants: str) -> Callable:
+  """Returns a `Method.pixels` that normalises by a key of `CONSTANTS`."""
+  return lambda frames, rng: normalise(frames, *CONSTANTS[constants])
 
 
 def check_vit(clip: Clip, method: str):
