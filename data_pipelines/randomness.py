@@ -5,11 +5,12 @@ saved and nothing is skipped: step 40,000 is as cheap to reach as step 0.
 
 stream                   counters          decides
 'order'                  epoch             the order of the training clips
-'clip'                   epoch, clip       frames, then crop and flip, of a
-                                           training clip (`views/`)
+'clip'                   epoch or view,    frames, then crop and flip, of a
+                         clip              training clip (`views/`; view N:
+                                           train.bank_views)
 'view'                   clip, window      frames of a clip scored (CLIP-FSAR)
 'episode of <list>'      episode           classes and clips of an episode
-'episode clip'           episode, clip     frames, crop, flip of its clips
+'episode clip'           likewise          frames, crop, flip of its clips
 'instead'                clip              which clip of its class replaces one
                                            that cannot be read
 'init'                   -                 a method's own parameters (JAX key)
@@ -17,6 +18,7 @@ stream                   counters          decides
 'step/drop_path'         step              dropped blocks (JAX key)
 'step/pixels'            step              colours, mixed clips (JAX key)
 'corrupt/<kind>'         -                 noise and places, by a clip's pixels
+'bootstrap', ...         -                 the shift: resamples, splits, orders
 'random weights/<leaf>'  -                 clip.weights=random:SEED
 'scene ...'              number            what happens in a clip of the demo
 'wall', 'action', ...    -                 parts of such a scene, by its seed

@@ -28,6 +28,9 @@ KEYS = {
         'come its settings and the keys of its config. () = one run.'),
     # ---- data
     **{f'data.{name}': key for name, key in settings.KEYS.items()},
+    'data.corrupt': Key('',
+        "Makes what is scored worse, such as 'darken:3': a kind of "
+        'evclip_jax/models/corruptions.py and a severity of 1 to 5.'),
     # ---- networks
     'clip.name': Key('ViT-B/16',
         "A name of python -m evclip_jax.download, or 'tiny'."),
@@ -101,6 +104,10 @@ KEYS = {
     'train.accumulate': Key(1,
         'Parts that a batch goes through the network in, one after the other: '
         'less memory, the same numbers. For losses that are means.', 1),
+    'train.bank_views': Key(0,
+        'Views of each training clip whose features are computed once, kept in '
+        'the cache folder and trained on; 0 = new pixels in each epoch. For '
+        'methods whose trained part sees frozen features only.', 0),
     'train.rates': Key((),
         'Rates to try in place of optimizer.learning_rate, each in a training '
         'of its own: the best on the validation list counts.'),

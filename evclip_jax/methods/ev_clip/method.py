@@ -124,7 +124,8 @@ def make(
     means of its features on 7 x 7 cells, its own number of time steps, frames
     of its own size and range (made of CLIP's crop), no stochastic depth where
     it has none; no published numbers, and checkpoints of the original's masks
-    do not fit.
+    do not fit. With
+    train.bank_views the trunk drops paths once per view, not in every step.
   """
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
@@ -148,7 +149,7 @@ def make(
   def generate(params, name, z):
     return generators[name].apply({'params': params['method'][name]}, z)
 
-  def video(params, pixels, rngs, train):
+  def look(params, pixels, rngs, train):
     drop = train and settings.encoder_drop_path and rngs is not None
     drop = drop and encoder.drops_paths
     z = base.trunk_features(
@@ -158,7 +159,20 @@ def make(
         settings.pixels,
         rngs['drop_path'] if drop else None,
     )
-    z = to_grid(z)
+    return to_grid(z)
+
+  def frozen(params, pixels, rngs, train):
+    z = look(params, pixels, rngs, train)
+    return {
+        'trunk': z.mean((1, 2, 3), keepdims=True),  # all that is read of it
+        'frames': encode_frames(params, pixels, False)[0],
+    }
+
+  def video(params, pixels, rngs, train):
+    if isinstance(pixels, dict):
+      context = generate(params, 'context', pixels['trunk'])
+      return together(pixels['frames'], context)
+    z = look(params, pixels, rngs, train)
     maps = {}
     if 'mask' in generators:
       _check_pixels(pixels)
@@ -166,13 +180,14 @@ def make(
       # On normalised pixels: what is masked turns into the mean colour.
       pixels = pixels * mask[:, None, :, :, None]
     frames, statistics = encode_frames(params, pixels, train)
-    tokens, context = frames, None
-    if 'context' in generators:
-      context = generate(params, 'context', z)
-      tokens = jnp.concatenate([context, frames], axis=1)  # [B, 1 + T, E]
-    return Features(
-        tokens.mean(axis=1), frames, maps, statistics, context=context
-    )
+    if 'context' not in generators:
+      return Features(frames.mean(axis=1), frames, maps, statistics)
+    context = generate(params, 'context', z)
+    return together(frames, context, maps, statistics)
+
+  def together(frames, context, *more):
+    tokens = jnp.concatenate([context, frames], axis=1)  # [B, 1 + T, E]
+    return Features(tokens.mean(axis=1), frames, *more, context=context)
 
   def encode_frames(params, pixels, train):
     if not (train and drifts):
@@ -205,6 +220,7 @@ def make(
       score=score,
       loss=loss,
       statistics=STATISTICS if drifts else (),
+      frozen=None if drifts or 'mask' in generators else frozen,
   )
 
 
