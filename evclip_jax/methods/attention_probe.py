@@ -86,14 +86,22 @@ def make(
       own['pooler'] = jax.jit(pooler.init)(key, tokens)['params']
     return own
 
-  def video(params, pixels, rngs, train):
+  def frozen(params, pixels, rngs, train):
     z = base.trunk_features(trunk, params['encoder'], pixels, _CONSTANTS)
+    if settings.pooler == 'mean':
+      z = z.mean((2, 3), keepdims=True)
+    return {'tokens': z}
+
+  def video(params, pixels, rngs, train):
+    if not isinstance(pixels, dict):
+      pixels = frozen(params, pixels, rngs, train)
+    z = pixels['tokens']
     frames = z.mean((2, 3))
     if settings.pooler == 'mean':
       return base.VideoFeatures(frames.mean(1), frames)
-    tokens = z.reshape(len(z), -1, width)
     own = {'params': params['method']['pooler']}
-    return base.VideoFeatures(pooler.apply(own, tokens), frames)
+    pooled = pooler.apply(own, z.reshape(len(z), -1, width))
+    return base.VideoFeatures(pooled, frames)
 
   return heads.headed(
       head,
@@ -102,4 +110,5 @@ def make(
       init=init,
       pixels=base.pixels_of(_CONSTANTS),
       video=video,
+      frozen=frozen,
   )
