@@ -39,13 +39,13 @@ def text() -> str:
 
 def _settings(settings: type):
   """Yields key, default and meaning of a method's settings."""
-  _, _, attributes = (settings.__doc__ or '').partition('Attributes:')
-  said = re.findall(r'\n {4}(\w[\w, ]*): (.*(?:\n {6}.*)*)', attributes)
-  meanings = {
-      name: ' '.join(meaning.split())
-      for names, meaning in said
-      for name in names.split(', ')
-  }
+  meanings = {}
+  for part in reversed(settings.__mro__):
+    _, _, attributes = (part.__doc__ or '').partition('Attributes:')
+    for names, meaning in re.findall(
+        r'\n {4}(\w[\w, ]*): (.*(?:\n {6}.*)*)', attributes
+    ):
+      meanings |= dict.fromkeys(names.split(', '), ' '.join(meaning.split()))
   for field in dataclasses.fields(settings):
     yield field.name, repr(field.default), meanings.get(field.name, '')
 

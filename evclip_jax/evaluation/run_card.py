@@ -177,7 +177,12 @@ def report(
       'data': data.description,
       'class_names': list(run.class_names),
       'prompts': _prompts(run),
-      'prompts_sha256': prompts_hash(model.method, run.class_names),
+      'prompts_sha256': (digest := prompts_hash(model.method, run.class_names)),
+      # What tables call them.
+      'prompt_set': {
+          'name': model.method.prompt_set or 'class texts',
+          'hash': digest[:8],
+      },
       'weights': {
           name: {
               'hash': digest,

@@ -30,6 +30,7 @@ _SHARED = (
     'batch_moments',
     'checkpoint_table',
     'checkpoints',
+    'class_texts',
     'heads',
     'learned_words',
     'losses',
@@ -93,6 +94,9 @@ class Method:
       the mixing of clips happen here. In scoring it is None: none of that.
     video: (params, pixels, rngs, train) -> VideoFeatures.
     class_texts: (class names) -> M lists of K strings, one list per template.
+    prompt_set: what captions call the set of class texts.
+    start: (what `init` gave, all other parameters, texts -> ids [n, L]) -> the
+      method's subtree, where it begins with what CLIP knows; None = `init`'s.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
     score: (params, features, classes [M, K, E], batch) -> logits [B, K].
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
@@ -134,6 +138,8 @@ class Method:
       [Params, VideoFeatures, jax.Array, Batch, dict | None],
       tuple[jax.Array, dict[str, jax.Array]],
   ]
+  prompt_set: str = ''
+  start: Callable[[Params, Params, Callable], Params] | None = None
   targets: Callable[[jax.Array, int, jax.Array], jax.Array] | None = None
   loss_is_a_mean: bool = False
   trainable: tuple[str, ...] = ('method/.*',)

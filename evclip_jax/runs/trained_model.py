@@ -208,7 +208,7 @@ class TrainedModel:
     looker = self._looker(group_size * views, closely)
     examples = None
     if support and score:
-      examples = looker.examples(self._read_examples(support))
+      examples = looker.examples(self.read_examples(support))
     with concurrent.futures.ThreadPoolExecutor() as pool:
       for start in range(0, len(videos), group_size):
         group = videos[start : start + group_size]
@@ -232,7 +232,7 @@ class TrainedModel:
       self._lookers[key] = look.Looker(self.session, self.weights, *key)
     return self._lookers[key]
 
-  def _read_examples(self, support: Mapping[str, Videos]) -> np.ndarray:
+  def read_examples(self, support: Mapping[str, Videos]) -> np.ndarray:
     """Returns uint8 [N, K, T, P, P, 3], K as many as the smallest class has."""
     videos = [listed(v) for v in support.values()]
     shots = min(map(len, videos))

@@ -122,7 +122,10 @@ def build(
     worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
     method = dataclasses.replace(method, pixels=worse)
   tree = {name: x.params for name, x in loaded.items()}
+  tokenizer = _tokenizer(config, loaded, encoder)
   own = method.init(steps.init_rng(config.seed))
+  if method.start and tokenizer is not None:
+    own = method.start(own, tree, tokenizer.encode)
   if own:
     tree['method'] = jax.tree.map(np.asarray, own)
   if config.method.weights:
@@ -136,7 +139,7 @@ def build(
   return Model(
       method=method,
       params=tree,
-      tokenizer=_tokenizer(config, loaded, encoder),
+      tokenizer=tokenizer,
       clip=backbones.clip,
       hashes={name: x.hash for name, x in loaded.items()},
       sources={name: x.source for name, x in loaded.items()},
