@@ -13,6 +13,7 @@ stream                   counters          decides
 'episode clip'           likewise          frames, crop, flip of its clips
 'instead'                clip              which clip of its class replaces one
                                            that cannot be read
+'bootstrap'              -                 clips drawn for an interval
 'init'                   -                 a method's own parameters (JAX key)
 'step/dropout'           step              dropped features (JAX key)
 'step/drop_path'         step              dropped blocks (JAX key)

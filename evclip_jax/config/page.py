@@ -20,8 +20,13 @@ def text() -> str:
   """Returns the page as Markdown."""
   parts = [_INTRO]
   groups: dict[str, list[tuple[str, ...]]] = {}
-  for row in schema.table():
-    group, dot, _ = row[0].partition('.')
+  for key, (default, meaning, allowed) in schema.KEYS.items():
+    if isinstance(allowed, int):
+      allowed = f'{allowed} or more'
+    elif allowed is not None:
+      allowed = ', '.join(map(str, allowed))
+    group, dot, _ = key.partition('.')
+    row = key, repr(default), allowed or '', meaning
     groups.setdefault(group if dot else '', []).append(row)
   for group, rows in groups.items():
     parts.append(f'## {group or "The run"}\n')

@@ -168,18 +168,6 @@ def base() -> ml_collections.ConfigDict:
   return config
 
 
-def table() -> list[tuple[str, str, str, str]]:
-  """Returns a row per key: key, default, allowed values, meaning."""
-  rows = []
-  for key, (default, meaning, allowed) in KEYS.items():
-    if isinstance(allowed, int):
-      allowed = f'{allowed} or more'
-    elif allowed is not None:
-      allowed = ', '.join(map(str, allowed))
-    rows.append((key, repr(default), allowed or '', meaning))
-  return rows
-
-
 def check(config: ml_collections.ConfigDict):
   """Raises UserError for values that no run could use."""
   for name, key in KEYS.items():

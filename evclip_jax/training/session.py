@@ -75,6 +75,38 @@ def build(
   Raises:
     UserError: weights that are missing, broken, or of another architecture.
   """
+  method, loaded, backbones = make_method(config, class_names, shared)
+  tree = {name: x.params for name, x in loaded.items()}
+  tokenizer = _tokenizer(config, loaded, backbones.encoder)
+  own = method.init(steps.init_rng(config.seed))
+  if method.start and tokenizer is not None:
+    own = method.start(own, tree, tokenizer.encode)
+  if own:
+    tree['method'] = jax.tree.map(np.asarray, own)
+  if config.method.weights:
+    tree = checkpoints.load_trained(
+        config.method.weights,
+        config.method.name,
+        tree,
+        (*method.trainable, *method.statistics),
+        method.fit,
+    )
+  return Model(
+      method=method,
+      params=tree,
+      tokenizer=tokenizer,
+      clip=backbones.clip,
+      hashes={name: x.hash for name, x in loaded.items()},
+      sources={name: x.source for name, x in loaded.items()},
+  )
+
+
+def make_method(
+    config: ml_collections.ConfigDict,
+    class_names: Sequence[str],
+    shared: dict[Any, load.Loaded] | None = None,
+) -> tuple[base.Method, dict[str, load.Loaded], base.Backbones]:
+  """Returns a config's method and the networks below it; see `build`."""
   module = base.load(config.method.name)
   settings = experiment.settings(config)
   dtype = jnp.dtype(config.compute.dtype)
@@ -121,29 +153,7 @@ def build(
   if config.data.corrupt:
     worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
     method = dataclasses.replace(method, pixels=worse)
-  tree = {name: x.params for name, x in loaded.items()}
-  tokenizer = _tokenizer(config, loaded, encoder)
-  own = method.init(steps.init_rng(config.seed))
-  if method.start and tokenizer is not None:
-    own = method.start(own, tree, tokenizer.encode)
-  if own:
-    tree['method'] = jax.tree.map(np.asarray, own)
-  if config.method.weights:
-    tree = checkpoints.load_trained(
-        config.method.weights,
-        config.method.name,
-        tree,
-        (*method.trainable, *method.statistics),
-        method.fit,
-    )
-  return Model(
-      method=method,
-      params=tree,
-      tokenizer=tokenizer,
-      clip=backbones.clip,
-      hashes={name: x.hash for name, x in loaded.items()},
-      sources={name: x.source for name, x in loaded.items()},
-  )
+  return method, loaded, backbones
 
 
 def _tokenizer(
@@ -193,8 +203,8 @@ class Session:
     """Prepares functions; they are compiled when they are called."""
     method = self.model.method
     parts = method, self.mesh, self.shardings
-    self.eval_step = costs.Measured(steps.make_eval_step(*parts))
-    self.feature_step = costs.Measured(steps.make_feature_step(*parts))
+    self.eval_step = costs.Measured(steps.make_eval_step(*parts), True)
+    self.feature_step = costs.Measured(steps.make_feature_step(*parts), True)
     self._bank = steps.make_class_bank(*parts)
     self._weights, self._banks = None, {}
     # Features of frozen networks, see `evaluation/bank.py`.
