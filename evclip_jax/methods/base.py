@@ -124,6 +124,7 @@ class Method:
       networks make of clips, where what trains sees no more of them; of the
       method's own leaves it reads none. `video` then takes such a dict in place
       of pixels as well (train.bank_views). None = what trains sees the clips.
+    differs: what the run card says of how this is not the authors' network.
     looks: (params, pixels) -> {name: [B, T, h, w]}, pictures per frame that
       cost a pass of their own, such as attention maps; None = there are none.
   """
@@ -153,6 +154,7 @@ class Method:
       Callable[[Params, jax.Array, dict | None, bool], dict[str, jax.Array]]
       | None
   ) = None
+  differs: str = ''
   looks: Callable[[Params, jax.Array], dict[str, jax.Array]] | None = None
 
 

@@ -244,6 +244,7 @@ def make(
       score=score,
       loss=loss,
       statistics=STATISTICS if drifts else (),
+      differs=encoder.differs,
       frozen=None if drifts or 'mask' in generators else frozen,
   )
 
