@@ -200,8 +200,7 @@ def _probe(store: FileTree, plans: tfds_builder.Plans) -> dict[str, Probe]:
   paths = list(dict.fromkeys(r.path for x in lists for r in x.records))
   with tqdm(total=len(paths), desc='check clips', unit='clip') as bar:
     probes = probe_many(
-        [store.media(path) for path in paths],
-        progress=lambda *_: bar.update(1),
+        [store.media(path) for path in paths], progress=lambda *_: bar.update(1)
     )
   return {
       path: dataclasses.replace(probe, name=path, key=f'tfds:{path}')

@@ -5,11 +5,12 @@ saved and nothing is skipped: step 40,000 is as cheap to reach as step 0.
 
 stream                   counters          decides
 'order'                  epoch             the order of the training clips
-'clip'                   epoch, clip       frames, then crop and flip, of a
-                                           training clip (`views/`)
+'clip'                   epoch or view,    frames, then crop and flip, of a
+                         clip              training clip (`views/`; view N:
+                                           train.bank_views)
 'view'                   clip, window      frames of a clip scored (CLIP-FSAR)
 'episode of <list>'      episode           classes and clips of an episode
-'episode clip'           episode, clip     frames, crop, flip of its clips
+'episode clip'           likewise          frames, crop, flip of its clips
 'instead'                clip              which clip of its class replaces one
                                            that cannot be read
 'init'                   -                 a method's own parameters (JAX key)

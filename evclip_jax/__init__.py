@@ -1,5 +1,8 @@
 """Few-shot video action recognition with a frozen CLIP, in JAX and Flax."""
 
+from collections.abc import Sequence
+from typing import Any
+
 __version__ = '0.1.0'
 
 
@@ -19,3 +22,29 @@ def load(workdir: str):
   from evclip_jax.runs import trained_model
 
   return trained_model.TrainedModel(workdir)
+
+
+def shift(
+    workdir: str,
+    reference: str = '',
+    lists: Sequence[str] = (),
+    corruptions: Sequence[str] = (),
+) -> dict[str, Any]:
+  """Analyses how the lists of a finished run differ, and why clips are wrong.
+
+  Args:
+    workdir: the folder of a run or a comparison; it gets shift.json, shift.csv
+      and shift.html.
+    reference: a list that was scored, or 'train'; '' = the first one.
+    lists: what to compare with it; () = all others that were scored.
+    corruptions: kinds that the reference is scored under, or ('all',).
+
+  Returns:
+    What shift.json holds, see docs/shift.md.
+
+  Raises:
+    UserError: no evaluation, an unknown list or corruption, one list only.
+  """
+  from evclip_jax.domain_shift import analyse
+
+  return analyse.analyse(workdir, reference, lists, corruptions)

@@ -109,9 +109,7 @@ class Layout:
   lists: pathlib.Path | None
 
 
-def find_layout(
-    what: Description, root: str, path_rule: str = ''
-) -> Layout:
+def find_layout(what: Description, root: str, path_rule: str = '') -> Layout:
   """Finds the videos and lists below a folder, or in a folder below it.
 
   With a `path_rule`, clips in no usual place are named from `root` on.

@@ -106,9 +106,7 @@ def _has_videos(folder: pathlib.Path) -> bool:
 def describe(kind: str) -> Description:
   """Returns the data set with the classes of a kind (`KINDS`)."""
   if kind not in KINDS:
-    raise UserError(
-        f'data.label_kind={kind!r}: use one of {", ".join(KINDS)}.'
-    )
+    raise UserError(f'data.label_kind={kind!r}: use one of {", ".join(KINDS)}.')
   places = '.', 'EPIC-KITCHENS', 'EPIC_KITCHENS', 'epic-kitchens-100', 'epic'
   below = ('epic-kitchens-100-annotations', 'annotations')
   lists = [f'{p}/{b}' for b in below for p in places]

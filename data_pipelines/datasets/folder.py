@@ -225,9 +225,7 @@ def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
 
 
 def _classes(
-    names: str,
-    listings: Sequence[Listing],
-    class_ofs: Sequence[ClassOf],
+    names: str, listings: Sequence[Listing], class_ofs: Sequence[ClassOf]
 ) -> tuple[Classes, ClassOf]:
   """The classes, and how a clip without a label tells its own."""
   if class_files.is_per_list(names):

@@ -38,8 +38,8 @@ _FRAMES = re.compile(r'[\w-]{11}(_\d+_\d+)?')
 _REPLACEMENT = 'replacement'
 # A folder with one of these words in it does not name a class.
 _NO_CLASS = re.compile(
-    r'(train|val|validate|validation|test)(_\d+)?|replacement.*|videos?|k\d00|'
-    r'(raw)?frames|'
+    r'(.*(frames|videos)_)?(train|val|validate|validation|test)(_\d+)?|'
+    r'replacement.*|videos?|k\d00|(raw)?frames|'
     r'kinetics.*',
     re.IGNORECASE,
 )

@@ -49,9 +49,7 @@ class Other:
   about: dict[str, Any]
 
 
-def read(
-    data, read_one: Callable[[Any, int], DataSet]
-) -> Iterator[Other]:
+def read(data, read_one: Callable[[Any, int], DataSet]) -> Iterator[Other]:
   """Yields the lists that data.others names.
 
   Args:

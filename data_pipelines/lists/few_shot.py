@@ -4,11 +4,11 @@ import dataclasses
 import os
 import pathlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
-from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.lists.clips import ClipList, ClipRecord, overlaps
 
 
 def select(
@@ -56,9 +56,16 @@ def select(
 
 
 def held_out(
-    clips: ClipList, train: ClipList, shots: int, seed: int, names: list[str]
+    clips: ClipList,
+    train: ClipList,
+    shots: int,
+    seed: int,
+    names: list[str],
+    video: Callable[[str], str] = str,
 ) -> ClipList:
   """Returns clips of the training list to choose by, none of which trains.
+
+  Neither do copies of them, or pieces of a video that overlap.
 
   Args:
     clips: the whole training list.
@@ -66,11 +73,12 @@ def held_out(
     shots: clips per class (data.val_shots).
     seed: the run's seed.
     names: of the classes, for messages.
+    video: what stands for all copies of the video at a path.
 
   Raises:
     UserError: a class has too few clips left.
   """
-  taken = set(train.records)
+  taken = {record for _, record in overlaps(train, clips, video)}
   left = [record for record in clips.records if record not in taken]
   for label in clips.counts():
     there = sum(record.label == label for record in left)

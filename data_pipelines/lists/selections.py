@@ -18,9 +18,7 @@ _CLASS = 'dassl.data.datasets.base_dataset.Datum_video'
 _PIECE = re.compile(r'(.+)\+(\d+)\+(\d+)')
 # How the pickles of protocols 0 and 1 begin that hold a dict, a list, a tuple
 # or an object.
-_OLD = re.compile(
-    rb'[(]?[dl]p0\n|[}\])]q\x00|c[\w.]+\n\w+\n(p\d+\n|q\x00)'
-)
+_OLD = re.compile(rb'[(]?[dl]p0\n|[}\])]q\x00|c[\w.]+\n\w+\n(p\d+\n|q\x00)')
 _DAMAGE = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError),
     *(RecursionError, TypeError, ValueError, pickle.UnpicklingError),
@@ -106,6 +104,4 @@ def _item(path, number: int, clip) -> Item:
   # EPIC-Kitchens: <video>+<first image>+<last image>, counted from 1.
   if match := _PIECE.fullmatch(file):
     file, first, stop = match[1], max(int(match[2]) - 1, 0), int(match[3])
-  return Item(
-      file, label, line=number, first=first, stop=stop, class_name=name
-  )
+  return Item(file, label, line=number, first=first, stop=stop, class_name=name)

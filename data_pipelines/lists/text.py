@@ -120,9 +120,7 @@ def cells(
 ) -> Iterator[tuple[int, list[str]]]:
   """Yields (line number, cells) of a CSV; rows of blank cells are left out."""
   reader = csv.reader(
-      io.StringIO(read(file)),
-      delimiter=delimiter,
-      skipinitialspace=True,
+      io.StringIO(read(file)), delimiter=delimiter, skipinitialspace=True
   )
   try:
     for row in reader:
@@ -158,9 +156,7 @@ def rows(
     yield line, dict(zip(head, row, strict=False))
 
 
-def wrong(
-    file: pathlib.Path, number: int, wanted: str, line: str
-) -> UserError:
+def wrong(file: pathlib.Path, number: int, wanted: str, line: str) -> UserError:
   """Makes the error for a line that does not follow the grammar."""
   text = line.strip()
   text = text if len(text) <= 80 else text[:77] + '...'

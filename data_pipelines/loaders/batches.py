@@ -185,9 +185,7 @@ class Batches:
     if self._work.closed:
       raise StopIteration
     if not self._held:
-      self._held.append(
-          as_dataset(self._rows, self._work).as_numpy_iterator()
-      )
+      self._held.append(as_dataset(self._rows, self._work).as_numpy_iterator())
       self._started = time.perf_counter()
     now = time.perf_counter()
     batch = next(self._held[0])

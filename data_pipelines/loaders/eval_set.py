@@ -71,6 +71,11 @@ class EvalSet:
       if not from_bank:
         self.batch_sizes['episodes.per_step'] = self._per_batch
 
+  @property
+  def digest(self) -> str:
+    """Hashes what decides the pixels of `batches`, all but their number."""
+    return self._loader.digest(self._source, *self._views)
+
   def rows(self, start: int = 0) -> Rows:
     """Takes every clip once per view, from a batch on."""
     loader, source, size = self._loader, self._source, self._batch_size

@@ -8,6 +8,7 @@ share every batch without talking to each other.
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -33,6 +34,8 @@ class Loader:
     prefetch: batches read ahead.
     on_unread: told (list, clip's key, why, key of what takes its place or '')
       of clips that cannot be read; None = they are errors.
+    views: how many views of a training clip there are, which epochs (or
+      episodes) take by turns; 0 = another one each time.
   """
 
   spec: Recipe
@@ -42,6 +45,7 @@ class Loader:
   workers: int = 0
   prefetch: int = 2
   on_unread: Callable[[str, str, str, str], None] | None = None
+  views: int = 0
 
   def train(
       self, source: Source, batch_size: int, start_step: int = 0
@@ -66,6 +70,29 @@ class Loader:
 
     Source: EV-CLIP, dassl/data/data_manager.py (RandomSampler, drop_last).
     """
+    share, clips_of = self.train_clips(source, batch_size)
+
+    def row(number: int) -> Row:
+      step, place = divmod(number, share)
+      epoch, clips = clips_of(step)
+      return view(epoch, int(clips[place]))
+
+    def view(epoch: int, index: int) -> Row:
+      reading = self.train_view(source, index, epoch)
+      return Row(reading, source.records[index].label, index)
+
+    def instead(number: int, unread: list[int], error) -> Row | None:
+      index = self.instead(source, unread, error)
+      return index if index is None else view(
+          clips_of(number // share)[0], index
+      )
+
+    return self.rows(row, share, start=start_step, instead=instead)
+
+  def train_clips(
+      self, source: Source, batch_size: int
+  ) -> tuple[int, Callable[[int], tuple[int, np.ndarray]]]:
+    """Returns the clips in a batch, and (step) -> (epoch, which clips)."""
     steps = steps_per_epoch(len(source), batch_size)
     batch_size = min(batch_size, len(source))
     share = self.share(batch_size)
@@ -76,22 +103,21 @@ class Loader:
       generator = randomness.generator(self.seed, 'order', epoch)
       return generator.permutation(len(source))
 
-    def row(number: int) -> Row:
-      step, place = divmod(number, share)
+    def clips_of(step: int) -> tuple[int, np.ndarray]:
       epoch, in_epoch = divmod(step, steps)
-      position = in_epoch * batch_size + self.process_index * share + place
-      return view(epoch, int(order(epoch)[position]))
+      first = in_epoch * batch_size + self.process_index * share
+      return epoch, order(epoch)[first : first + share]
 
-    def view(epoch: int, index: int) -> Row:
-      generator = randomness.generator(self.seed, 'clip', epoch, index)
-      reading = clip_lib.train_clip(source, index, self.spec, generator)
-      return Row(reading, source.records[index].label, index)
+    return share, clips_of
 
-    def instead(number: int, unread: list[int], error) -> Row | None:
-      index = self._instead(source, unread, error)
-      return None if index is None else view(number // share // steps, index)
-
-    return self.rows(row, share, start=start_step, instead=instead)
+  def train_view(
+      self, source: Source, index: int, turn: int, stream: str = 'clip',
+      query: bool = False,
+  ) -> clip_lib.Reading:
+    """Draws how a training clip looks in an epoch, or in an episode."""
+    turn = turn % self.views if self.views else turn
+    generator = randomness.generator(self.seed, stream, turn, index)
+    return clip_lib.train_clip(source, index, self.spec, generator, query)
 
   def train_episodes(
       self,
@@ -110,11 +136,8 @@ class Loader:
     """
 
     def reading(episode: int, slot: int, clip: int) -> clip_lib.Reading:
-      generator = randomness.generator(
-          self.seed, 'episode clip', episode, clip
-      )
       query = slot >= episodes.num_support
-      return clip_lib.train_clip(source, clip, self.spec, generator, query)
+      return self.train_view(source, clip, episode, 'episode clip', query)
 
     return self.episodes(source, episodes, per_step, reading, start=start_step)
 
@@ -152,7 +175,7 @@ class Loader:
 
     def instead(number: int, unread: list[int], error) -> Row | None:
       episode, slot = place(number)
-      clip = self._instead(source, unread, error, clips_of(episode).tolist())
+      clip = self.instead(source, unread, error, clips_of(episode).tolist())
       if clip is None:
         return None
       return Row(reading(episode, slot, clip), index=clip)
@@ -190,7 +213,13 @@ class Loader:
       )
     return rows // self.process_count
 
-  def _instead(
+  def digest(self, source: Source, *more: object) -> str:
+    """Hashes what decides the pixels of a list's clips."""
+    files = [source.probe(k).key for k in range(len(source))]
+    what = source.hash, files, self.spec, self.seed, *more
+    return hashlib.sha256(repr(what).encode()).hexdigest()
+
+  def instead(
       self, source: Source, unread: list[int], error, others=()
   ) -> int | None:
     """Finds what stands in for a clip, beside `others`, and says so."""

@@ -113,8 +113,10 @@ def open_data(
           f'data.val_shots={data.val_shots} has no effect: there is a list to '
           f'choose by, {collection.val.origin}. Use 0.'
       )
+    pool = collection.train
+    copies = collection.store.originals([r.path for r in pool.records])
     val = few_shot.held_out(
-        collection.train, train, data.val_shots, seed, names
+        pool, train, data.val_shots, seed, names, copies.__getitem__
     )
     collection = dataclasses.replace(collection, val=val)
   asked = [x for x in (collection.val, *collection.tests.values()) if x]
@@ -129,13 +131,8 @@ def open_data(
   sources, skipped = examine(collection.store, own)
   if not evaluate_only:
     clips = few_shot.without_broken(
-        train,
-        sources[0].clips,
-        skipped['train'],
-        data.shots,
-        data.few_shot_short,
-        names,
-        workdir,
+        train, sources[0].clips, skipped['train'], data.shots,
+        data.few_shot_short, names, workdir,
     )
     sources[0] = dataclasses.replace(sources[0], clips=clips)
   others = {}

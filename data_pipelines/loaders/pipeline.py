@@ -13,6 +13,7 @@ from data_pipelines.loaders import clips, loader, open_data
 from data_pipelines.loaders.batches import Batches
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.eval_set import EvalSet
+from data_pipelines.loaders.fixed_views import FixedViews
 from data_pipelines.loaders.loader import Loader
 
 
@@ -55,11 +56,7 @@ class Pipeline:
         drawn from, or batches that do not divide over the processes.
     """
     self._sets = sets = open_data.open_data(
-        config.data,
-        config.seed,
-        config.split,
-        workdir,
-        config.cache_dir,
+        config.data, config.seed, config.split, workdir, config.cache_dir,
         evaluate_only,
     )
     self.class_names, self.description = sets.class_names, sets.description
@@ -73,6 +70,7 @@ class Pipeline:
         config.data.workers,
         config.data.prefetch,
         self._note if config.data.on_broken == 'skip' else None,
+        config.train.bank_views,
     )
     (self._plan_episodes if episodic else self._plan_clips)()
     self.evals = {
@@ -88,6 +86,13 @@ class Pipeline:
           source, self._episodes, self.batch_size, start_step
       )
     return self._read.train(source, size, start_step)
+
+  def fixed_views(self) -> FixedViews:
+    """Returns the views that training goes through (train.bank_views)."""
+    size = self._config.batch_size
+    if self._episodes:
+      size = self.batch_size
+    return FixedViews(self._read, self._sets.train, size, self._episodes)
 
   def write(self, folder: str | os.PathLike):
     """Writes the lists and class names of a run into its folder."""

@@ -28,9 +28,7 @@ class Names:
   only where the path as it is fits nothing.
   """
 
-  def __init__(
-      self, keys: Iterable[str], real: Callable[[str], str] = str
-  ):
+  def __init__(self, keys: Iterable[str], real: Callable[[str], str] = str):
     """Indexes the paths of clips; `real` tells links to one file."""
     self._keys = set(keys)
     self._real = real
@@ -231,10 +229,8 @@ def _walk(root: pathlib.Path) -> Iterable[tuple[str, bool]]:
 
 def is_clip(name: str) -> bool:
   """Returns whether a file name is a video's."""
-  return (
-      os.path.splitext(name)[1].lower() in SUFFIXES
-      and not name.startswith('.')
-  )
+  suffix = os.path.splitext(name)[1].lower()
+  return suffix in SUFFIXES and not name.startswith('.')
 
 
 def has_clips(root: pathlib.Path) -> bool:

@@ -130,9 +130,7 @@ def _contents(
       return path.read_bytes(), [], probe
     first, stop = frames_of(record, probe, store.counts_from)
     numbers = range(probe.first_image + first, probe.first_image + stop)
-    images = [
-        (path / probe.images.format(n)).read_bytes() for n in numbers
-    ]
+    images = [(path / probe.images.format(n)).read_bytes() for n in numbers]
   except (OSError, VideoError) as e:
     return b'', [], dataclasses.replace(probe, error=probe.error or str(e))
   probe = dataclasses.replace(

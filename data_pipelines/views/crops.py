@@ -64,10 +64,7 @@ def jittered_offsets(
 
 
 def multi_scale_box(
-    height: int,
-    width: int,
-    crop: int,
-    generator: np.random.Generator,
+    height: int, width: int, crop: int, generator: np.random.Generator
 ) -> tuple[int, int, int, int]:
   """Draws a box at one of 13 places, (top, left, height, width).
 
@@ -95,9 +92,7 @@ def box_sizes(height: int, width: int, crop: int) -> list[tuple[int, int]]:
   """Lists the (height, width) that `multi_scale_box` draws from."""
   base = min(height, width)
   sizes = [max(int(base * s), 1) for s in _SCALES]
-  sizes = [
-      crop if abs(s - crop) < 3 and crop <= base else s for s in sizes
-  ]
+  sizes = [crop if abs(s - crop) < 3 and crop <= base else s for s in sizes]
   return [
       (tall, wide)
       for i, tall in enumerate(sizes)

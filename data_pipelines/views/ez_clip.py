@@ -42,9 +42,7 @@ class Spec(Recipe):
     frames = even_frames(total, self.num_frames, place.middle)
     return View(frames, functools.partial(self.cut, place=place))
 
-  def augment(
-      self, frames: np.ndarray, rng: np.random.Generator
-  ) -> np.ndarray:
+  def augment(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Makes a training clip, uint8 [T, P, P, 3]: box, resize, flip.
 
     Args:

@@ -58,9 +58,7 @@ def window_frames(
   return np.concatenate([inside, np.repeat(inside[-1:], missing)])
 
 
-def even_frames(
-    total: int, num_frames: int, middle: float = 0.5
-) -> np.ndarray:
+def even_frames(total: int, num_frames: int, middle: float = 0.5) -> np.ndarray:
   """Takes a frame from the middle of each of T equal segments.
 
   `middle` says which part of a segment, 0..1, if there is more than one frame
@@ -100,9 +98,7 @@ def shifted_frames(
 
 
 def segment_frames(
-    total: int,
-    num_frames: int,
-    generator: np.random.Generator | None = None,
+    total: int, num_frames: int, generator: np.random.Generator | None = None
 ) -> np.ndarray:
   """Takes a frame of each of T segments of N // T frames; none of the rest.
 

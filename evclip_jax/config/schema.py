@@ -98,6 +98,10 @@ KEYS = {
     'train.accumulate': Key(1,
         'Parts that a batch goes through the network in, one after the other: '
         'less memory, the same numbers. For losses that are means.', 1),
+    'train.bank_views': Key(0,
+        'Views of each training clip whose features are computed once, kept in '
+        'the cache folder and trained on; 0 = new pixels in each epoch. For '
+        'methods whose trained part sees frozen features only.', 0),
     'train.rates': Key((),
         'Rates to try in place of optimizer.learning_rate, each in a training '
         'of its own: the best on the validation list counts.'),

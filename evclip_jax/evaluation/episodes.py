@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from evclip_jax.evaluation import bank as bank_lib
 from evclip_jax.evaluation import scores
 from evclip_jax.methods.base import Method, VideoFeatures
 from evclip_jax.reporting import log
@@ -26,7 +27,7 @@ def evaluate(
     weights: dict[str, jax.Array],
     data: Any,
     beside: tuple[Session, dict[str, jax.Array]] | None = None,
-    watch: Callable[[Iterable], Iterable] = lambda batches: batches,
+    watch: Callable[[Iterable], Iterable] | None = None,
 ) -> tuple[dict[str, float], dict[str, Any]]:
   """Computes the accuracy of a run on episodes.
 
@@ -152,7 +153,8 @@ def _bank(
     other, its = beside
     classes = other.classes(its, data.class_names)
   with log.progress(data.num_clips, title, unit='clip') as bar:
-    for batch in watch(data.batches()):
+    given = watch(data.batches()) if watch else bank_lib.batches(run, data)
+    for batch in given:
       placed = devices.put_batch(run.mesh, batch)
       rows = run.feature_step(weights, run.frozen, placed)
       if beside:

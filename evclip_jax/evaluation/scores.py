@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data_pipelines.errors import UserError
+from evclip_jax.evaluation import bank
 from evclip_jax.reporting import log
 from evclip_jax.training import devices
 from evclip_jax.training.session import Session
@@ -99,7 +100,7 @@ def score(
     weights: dict[str, jax.Array],
     data: Any,
     beside: tuple[Session, dict[str, jax.Array]] | None = None,
-    watch: Callable[[Iterable], Iterable] = lambda batches: batches,
+    watch: Callable[[Iterable], Iterable] | None = None,
 ) -> Scored:
   """Scores a whole list of the data pipeline.
 
@@ -107,7 +108,8 @@ def score(
     run, weights: what scores.
     data: the list.
     beside: (session, weights) of another method that scores the same pixels.
-    watch: gets the batches and gives them on.
+    watch: gets the batches, of pixels, and gives them on; without it they may
+      come from a bank of features. Needed with `beside`.
   """
   steps = {'logits': (run, weights)} | ({'beside': beside} if beside else {})
   classes = {
@@ -127,7 +129,7 @@ def score(
   with log.progress(total, f'evaluate {data.name}', unit='clip') as bar:
     return collect(
         run_step,
-        watch(data.batches()),
+        watch(data.batches()) if watch else bank.batches(run, data),
         run.mesh,
         data.num_clips,
         data.num_views,

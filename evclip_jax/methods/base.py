@@ -112,6 +112,10 @@ class Method:
     episodic: True if its batches are episodes (`batch.EPISODES`): then `video`
       takes pixels [E, V, T, H, W, 3] as well as plain clips, `score` gives
       [E, NQ, N] and `loss` is a mean over episodes.
+    frozen: (params, pixels, rngs, train) -> {name: [B, ...]}, what frozen
+      networks make of clips, where what trains sees no more of them; of the
+      method's own leaves it reads none. `video` then takes such a dict in place
+      of pixels as well (train.bank_views). None = what trains sees the clips.
     looks: (params, pixels) -> {name: [B, T, h, w]}, pictures per frame that
       cost a pass of their own, such as attention maps; None = there are none.
   """
@@ -135,6 +139,10 @@ class Method:
   text_trains: bool = False
   fit: Callable[[Params], Params] | None = None
   episodic: bool = False
+  frozen: (
+      Callable[[Params, jax.Array, dict | None, bool], dict[str, jax.Array]]
+      | None
+  ) = None
   looks: Callable[[Params, jax.Array], dict[str, jax.Array]] | None = None
 
 
@@ -235,6 +243,26 @@ def encode_frames(
   """Encodes the frames of clips [B, T, H, W, 3] to [B, T, E]."""
   images = clip.images(params['clip'], fold_time(pixels), hooks)
   return unfold_time(images, pixels.shape[1])
+
+
+def frozen_frames(encode: Callable) -> dict[str, Callable]:
+  """Returns `Method.frozen` and `Method.video` of frames nothing changes.
+
+  Args:
+    encode: (params, pixels) -> [..., T, E] of clips [..., T, H, W, 3], by
+      networks of which nothing trains.
+  """
+
+  def frozen(params, pixels, rngs, train):
+    return {'frames': jax.lax.stop_gradient(encode(params, pixels))}
+
+  def video(params, pixels, rngs, train):
+    if not isinstance(pixels, dict):
+      pixels = frozen(params, pixels, rngs, train)
+    frames = pixels['frames']
+    return VideoFeatures(frames.mean(axis=-2), frames)
+
+  return {'frozen': frozen, 'video': video}
 
 
 def plain_pixels(settings: Any) -> Callable:

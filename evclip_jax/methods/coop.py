@@ -1,8 +1,7 @@
 """CoOp on videos: frozen CLIP, mean over frames, trained words in the texts."""
 
 import dataclasses
-
-import jax
+import functools
 
 from evclip_jax.methods import base, heads
 from evclip_jax.methods.checkpoint_table import Checkpoint
@@ -80,17 +79,13 @@ def make(
   words = LearnedWords.of(settings, class_names)
   score = base.score_by_texts(clip)
 
-  def video(params, pixels, rngs, train):
-    frames = jax.lax.stop_gradient(base.encode_frames(clip, params, pixels))
-    return base.VideoFeatures(frames.mean(axis=1), frames)
-
   def text(params, tokens):
     return words.encode(clip, params, tokens)
 
   return base.Method(
       init=lambda rng: {'words': words.init(rng, clip.sizes.text_width)},
       pixels=base.plain_pixels(settings),
-      video=video,
+      **base.frozen_frames(functools.partial(base.encode_frames, clip)),
       class_texts=words.class_texts,
       text=text,
       text_trains=True,

@@ -1,8 +1,7 @@
 """A linear classifier on CLIP's frame features; the networks stay frozen."""
 
 import dataclasses
-
-import jax
+import functools
 
 from evclip_jax.methods import base, heads
 
@@ -45,15 +44,11 @@ def make(
   clip = backbones.clip
   head = heads.LinearHead(clip.sizes.embed_dim, class_names)
 
-  def video(params, pixels, rngs, train):
-    frames = jax.lax.stop_gradient(base.encode_frames(clip, params, pixels))
-    return base.VideoFeatures(frames.mean(axis=1), frames)
-
   return heads.headed(
       head,
       settings,
       clip,
       init=lambda rng: {'head': head.init(rng)},
       pixels=base.plain_pixels(settings),
-      video=video,
+      **base.frozen_frames(functools.partial(base.encode_frames, clip)),
   )

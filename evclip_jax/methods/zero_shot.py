@@ -1,6 +1,7 @@
 """Plain CLIP on videos: the mean of the frame embeddings, nothing trained."""
 
 import dataclasses
+import functools
 
 from evclip_jax.methods import base, heads
 
@@ -45,14 +46,10 @@ def make(
   clip = backbones.clip
   score = base.score_by_texts(clip)
 
-  def video(params, pixels, rngs, train):
-    frames = base.encode_frames(clip, params, pixels)
-    return base.VideoFeatures(frames.mean(axis=1), frames)
-
   return base.Method(
       init=lambda rng: {},
       pixels=base.plain_pixels(settings),
-      video=video,
+      **base.frozen_frames(functools.partial(base.encode_frames, clip)),
       class_texts=lambda names: base.fill_templates(settings.templates, names),
       text=lambda params, tokens: clip.text(params['clip'], tokens),
       score=score,

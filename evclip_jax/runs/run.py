@@ -165,6 +165,12 @@ def check(
   What a run would fail at later is found before it has a folder.
   """
   mesh = devices.make_mesh(config.mesh.data)
+  if config.train.bank_views and model.method.frozen is None:
+    raise UserError(
+        f'train.bank_views={config.train.bank_views}: what {config.method.name}'
+        ' trains, with these settings, looks at the clips and not at features '
+        'of frozen networks. Use 0.'
+    )
   if mode == 'train':
     if not model.method.trainable:
       raise UserError(

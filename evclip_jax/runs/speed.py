@@ -1,6 +1,5 @@
 """Measures how fast the compiled steps of a config run and what they need."""
 
-import math
 import re
 import time
 from collections.abc import Callable
@@ -207,7 +206,7 @@ def _time(
       'compile_seconds': begin - traced,
       'step_ms': {'median': 1e3 * median, 'p10': 1e3 * p10, 'p90': 1e3 * p90},
       'steps': len(seconds) - 1,
-      'clips_per_second': math.prod(rest[-1]['video'].shape[:-4]) / median,
+      'clips_per_second': batches.count(rest[-1]) / median,
       'flops': flops or None,
       'share_of_peak': flops / num_devices / median / peak
       if flops and peak

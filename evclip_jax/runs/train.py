@@ -15,7 +15,7 @@ import ml_collections
 from jax.experimental import multihost_utils
 
 from data_pipelines.errors import UserError
-from evclip_jax.evaluation import run_card
+from evclip_jax.evaluation import bank, run_card
 from evclip_jax.reporting import log
 from evclip_jax.runs import folder
 from evclip_jax.training import batch as batch_lib
@@ -113,7 +113,7 @@ def train_and_evaluate(
       score(first_step)
     if first_step < total_steps:
       log.log('compiling the training step; the first step takes longer')
-      batches = stack.enter_context(data.train(first_step))
+      batches = stack.enter_context(_open(config, run, data, first_step))
     for done in range(first_step + 1, total_steps + 1):
       batch = next(batches)
       if done == first_step + 1:
@@ -163,6 +163,10 @@ def train_and_evaluate(
     )
   metrics_log.close()
   card['costs']['train'] = train_step.costs() or earlier
+  if config.train.bank_views:
+    views = data.fixed_views()
+    own = bank.of_list(run, views, config.seed)
+    card['bank'] = own.about(config.train.bank_views)
   card |= {
       'learning_rate': config.optimizer.learning_rate,
       'wall_seconds': round(time.time() - started, 1),
@@ -171,6 +175,38 @@ def train_and_evaluate(
   }
   run_card.write(workdir, card, shown)
   return card
+
+
+@contextlib.contextmanager
+def _open(config, run, data, first_step) -> Iterator[Any]:
+  """Gives the training batches: of pixels, or of features of fixed views."""
+  if not config.train.bank_views:
+    with data.train(first_step) as batches:
+      yield batches
+    return
+  views = data.fixed_views()
+  yield _FromBank(
+      bank.of_list(run, views, config.seed), views.train(first_step)
+  )
+
+
+class _FromBank:
+  """Training batches with 'frozen' in place of 'video'."""
+
+  def __init__(self, features: bank.Bank, batches: Iterator[dict[str, Any]]):
+    self._features, self._batches = features, batches
+    self._given, self._started = 0, time.perf_counter()
+
+  def __next__(self) -> dict[str, Any]:
+    batch = next(self._batches)
+    clips = batch.pop('clips')
+    self._given += clips.size
+    return batch | {'frozen': self._features.rows(clips)}
+
+  def stats(self) -> dict[str, float]:
+    """Returns what `Batches.stats` does; nobody waits for features."""
+    passed = time.perf_counter() - self._started
+    return {'clips_per_second': self._given / passed, 'wait_seconds': 0.0}
 
 
 class Stopped(KeyboardInterrupt):

@@ -4,6 +4,9 @@ A batch is a dict of arrays of clips, or of whole episodes. How many ways, shots
 and queries an episode has follows from the shapes alone.
 """
 
+import math
+from typing import Any
+
 import numpy as np
 
 from data_pipelines.errors import UserError
@@ -26,9 +29,14 @@ EPISODES = {
 
 
 def check(batch: dict[str, np.ndarray], num_frames: int, num_classes: int):
-  """Raises UserError if a batch is not what the step expects."""
+  """Raises UserError if a batch is not what the step expects.
+
+  In place of 'video' it may have 'frozen', features of the clips.
+  """
   fields = EPISODES if 'way' in batch else CLIPS
   for name, (dtype, ndim) in fields.items():
+    if name == 'video' and 'frozen' in batch:
+      continue
     if name not in batch:
       raise UserError(f'a batch lacks {name!r}; it has {sorted(batch)}.')
     value = batch[name]
@@ -37,7 +45,7 @@ def check(batch: dict[str, np.ndarray], num_frames: int, num_classes: int):
           f'batch[{name!r}] must be {np.dtype(dtype).name} with {ndim} axes, '
           f'not {value.dtype} {value.shape}.'
       )
-  video = batch['video']
+  video = batch.get('video', np.empty((num_frames, 0, 0, 3)))
   if video.shape[-4] != num_frames or video.shape[-1] != 3:
     raise UserError(
         f'batch["video"] must be [..., {num_frames}, H, W, 3], not '
@@ -49,6 +57,14 @@ def check(batch: dict[str, np.ndarray], num_frames: int, num_classes: int):
         f'labels must lie in 0..{num_classes - 1}, found '
         f'{classes.min()}..{classes.max()}.'
     )
+
+
+def count(batch: dict[str, Any]) -> int:
+  """Counts the clips in a batch, from the shapes of its arrays."""
+  if 'video' in batch:
+    return math.prod(batch['video'].shape[:-4])
+  leaf = next(iter(batch['frozen'].values()))
+  return math.prod(leaf.shape[: 2 if 'way' in batch else 1])
 
 
 def synthetic(

@@ -1,13 +1,14 @@
 """What a compiled step costs: operations, memory, clips per second."""
 
 import collections
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+
+from evclip_jax.training import batch as batches
 
 
 class Measured:
@@ -51,10 +52,10 @@ class Measured:
     """
     if self._shapes is None:
       return {}
-    video = self._shapes[-1]['video']
-    clips = math.prod(video.shape[:-4])
+    batch = self._shapes[-1]
+    clips = batches.count(batch)
     compiled = self._step.lower(*self._shapes).compile()
-    flops = flops_of(compiled, video.sharding.num_devices) * self._parts
+    flops = flops_of(compiled, batch['mask'].sharding.num_devices) * self._parts
     # The first call compiles.
     times = np.diff(self._began)[1:]
     return {

@@ -137,13 +137,12 @@ def put(mesh: Mesh, tree: Any) -> Any:
   return jax.device_put(tree, replicated(mesh))
 
 
-def put_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+def put_batch(mesh: Mesh, batch: dict[str, Any]) -> dict[str, Any]:
   """Makes one global array per field of this process's rows of a batch."""
   sharding = batched(mesh)
-  return {
-      name: jax.make_array_from_process_local_data(sharding, value)
-      for name, value in batch.items()
-  }
+  return jax.tree.map(
+      lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+  )
 
 
 def jit(

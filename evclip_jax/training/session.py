@@ -7,6 +7,7 @@ of them, `Model.tokens` ids of these, and `Session.classes` embeds the ids by
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment
 from evclip_jax.methods import base, checkpoints
@@ -149,6 +151,7 @@ class Session:
     frozen: flat dict of frozen leaves, on the devices.
     shardings: of the frozen leaves.
     class_names: K names of the training clips, or others to score.
+    bank_folder: where features of frozen networks are kept, or None.
   """
 
   model: Model
@@ -158,6 +161,7 @@ class Session:
   frozen: dict[str, jax.Array]
   shardings: dict[str, Any]
   class_names: list[str]
+  bank_folder: pathlib.Path | None = None
 
   def __post_init__(self):
     """Prepares functions; they are compiled when they are called."""
@@ -167,6 +171,8 @@ class Session:
     self.feature_step = costs.Measured(steps.make_feature_step(*parts))
     self._bank = steps.make_class_bank(*parts)
     self._weights, self._banks = None, {}
+    # Features of frozen networks, see `evaluation/bank.py`.
+    self.banks: dict[Any, Any] = {}
 
   @functools.cached_property
   def tokens(self) -> np.ndarray:
@@ -212,6 +218,9 @@ def start(
   mesh = devices.make_mesh(config.mesh.data)
   trainable, rest = params.split(model.params, model.method.trainable)
   statistics, frozen = params.split(rest, model.method.statistics)
+  folder = None
+  if config.train.bank_views:
+    folder = cache_folder(config.cache_dir) / 'features'
   shardings = devices.frozen_shardings(
       mesh, frozen, config.mesh.shard_frozen
   )
@@ -223,4 +232,5 @@ def start(
       frozen=jax.device_put(frozen, shardings),
       shardings=shardings,
       class_names=list(class_names),
+      bank_folder=folder,
   )

@@ -100,13 +100,13 @@ def make_train_step(
 
   def objective(trainable, statistics, frozen, classes, batch, rngs):
     params = merge(frozen, statistics, trainable)
-    pixels = method.pixels(batch['video'], rngs['pixels'])
+    seen = _seen(method, batch, rngs['pixels'])
     if method.targets is not None:
       target = method.targets(
           batch['label'], classes.shape[1], rngs['pixels']
       )
       batch = batch | {'target': target}
-    features = method.video(params, pixels, rngs, True)
+    features = method.video(params, seen, rngs, True)
     loss, terms = method.loss(params, features, classes, batch, rngs)
     return loss, (terms, features.statistics)
 
@@ -168,11 +168,10 @@ def make_eval_step(
 
   def step(weights, frozen, classes, batch):
     params = merge(frozen, weights)
-    pixels = method.pixels(batch['video'], None)
-    features = method.video(params, pixels, None, False)
+    seen = _seen(method, batch)
+    features = method.video(params, seen, None, False)
     logits = method.score(params, features, classes, batch)
-    rows = {k: v for k, v in batch.items() if k != 'video'}
-    return rows | {
+    return _fields(batch) | {
         'logits': logits.astype(jnp.float32),
         'features': features.clip.astype(jnp.float32),
     }
@@ -189,12 +188,46 @@ def make_feature_step(
   """
 
   def step(weights, frozen, batch):
-    pixels = method.pixels(batch['video'], None)
-    features = method.video(merge(frozen, weights), pixels, None, False)
-    rows = {k: v for k, v in batch.items() if k != 'video'}
-    return rows | {'clip': features.clip, 'frames': features.frames}
+    seen = _seen(method, batch)
+    features = method.video(merge(frozen, weights), seen, None, False)
+    fields = {'clip': features.clip, 'frames': features.frames}
+    return _fields(batch) | fields
 
   return devices.jit(step, mesh, frozen_shardings, 3)
+
+
+def make_frozen_step(
+    method: Method,
+    mesh: Mesh,
+    frozen_shardings: dict[str, Any],
+    seed: int | None,
+) -> Callable:
+  """Builds (number, frozen, batch of clips) -> rows on every host.
+
+  Rows have 'frozen', what `Method.frozen` gives, and the batch's other fields.
+  With a seed it is as in training, the random keys being those of step
+  `number`; else as in scoring.
+  """
+
+  def step(number, frozen, batch):
+    train = seed is not None
+    rngs = rngs_for(seed, number) if train else None
+    pixels = method.pixels(batch['video'], rngs['pixels'] if train else None)
+    found = method.frozen(merge(frozen), pixels, rngs, train)
+    return _fields(batch) | {'frozen': found}
+
+  return devices.jit(step, mesh, frozen_shardings, 3)
+
+
+def _seen(method: Method, batch, rng: jax.Array | None = None):
+  """What `Method.video` takes of a batch: pixels, or features of them."""
+  if 'frozen' in batch:
+    return batch['frozen']
+  return method.pixels(batch['video'], rng)
+
+
+def _fields(batch):
+  return {k: v for k, v in batch.items() if k not in ('video', 'frozen')}
 
 
 def make_class_bank(

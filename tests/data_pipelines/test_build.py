@@ -184,9 +184,7 @@ def test_broken_clips_are_stored_and_decided_on_later(root, tmp_path, capsys):
   with pytest.raises(UserError, match='data.on_broken=skip') as error:
     open_data.open_data(trees.data_config(**where), 1, 1)
   assert bad in str(error.value)
-  sets = open_data.open_data(
-      trees.data_config(on_broken='skip', **where), 1, 1
-  )
+  sets = open_data.open_data(trees.data_config(on_broken='skip', **where), 1, 1)
   assert len(sets.train) == 8
 
 

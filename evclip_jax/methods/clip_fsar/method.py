@@ -198,6 +198,11 @@ def make(
         frames.mean(-2), frames, statistics=statistics
     )
 
+  seen = {'video': video}
+  # New colours in each step would not meet the same features twice.
+  if settings.backbone == 'frozen' and not settings.query_colours:
+    seen = base.frozen_frames(tower)
+
   def score(params, features, classes, batch):
     own, frames = params['method'], features.frames
     if settings.evaluate != 'few_shot':
@@ -227,7 +232,7 @@ def make(
   return base.Method(
       init=init,
       pixels=pixels,
-      video=video,
+      **seen,
       class_texts=lambda names: [
           [settings.template.replace('{}', name) for name in names]
       ],

@@ -118,7 +118,8 @@ def make(
     trainers/prompt_generator.py, EVoPrompt.
   Differs: the class embeddings are computed once; evaluation returns logits
     whatever the loss; CLIP ResNets keep their BatchNorm statistics unless
-    clip_batch_norm says otherwise.
+    clip_batch_norm says otherwise. With train.bank_views the trunk drops paths
+    once per view, not in every step.
   """
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
@@ -139,13 +140,26 @@ def make(
   def generate(params, name, z):
     return generators[name].apply({'params': params['method'][name]}, z)
 
-  def video(params, pixels, rngs, train):
+  def look(params, pixels, rngs, train):
     drop = train and settings.encoder_drop_path and rngs is not None
-    z = jax.lax.stop_gradient(
+    return jax.lax.stop_gradient(
         encoder.features(
             params['encoder'], pixels, rngs['drop_path'] if drop else None
         )
     )
+
+  def frozen(params, pixels, rngs, train):
+    z = look(params, pixels, rngs, train)
+    return {
+        'trunk': z.mean((1, 2, 3), keepdims=True),  # all that is read of it
+        'frames': encode_frames(params, pixels, False)[0],
+    }
+
+  def video(params, pixels, rngs, train):
+    if isinstance(pixels, dict):
+      context = generate(params, 'context', pixels['trunk'])
+      return together(pixels['frames'], context)
+    z = look(params, pixels, rngs, train)
     maps = {}
     if 'mask' in generators:
       _check_pixels(pixels)
@@ -153,13 +167,14 @@ def make(
       # On normalised pixels: what is masked turns into the mean colour.
       pixels = pixels * mask[:, None, :, :, None]
     frames, statistics = encode_frames(params, pixels, train)
-    tokens, context = frames, None
-    if 'context' in generators:
-      context = generate(params, 'context', z)
-      tokens = jnp.concatenate([context, frames], axis=1)  # [B, 1 + T, E]
-    return Features(
-        tokens.mean(axis=1), frames, maps, statistics, context=context
-    )
+    if 'context' not in generators:
+      return Features(frames.mean(axis=1), frames, maps, statistics)
+    context = generate(params, 'context', z)
+    return together(frames, context, maps, statistics)
+
+  def together(frames, context, *more):
+    tokens = jnp.concatenate([context, frames], axis=1)  # [B, 1 + T, E]
+    return Features(tokens.mean(axis=1), frames, *more, context=context)
 
   def encode_frames(params, pixels, train):
     if not (train and drifts):
@@ -192,6 +207,7 @@ def make(
       score=score,
       loss=loss,
       statistics=STATISTICS if drifts else (),
+      frozen=None if drifts or 'mask' in generators else frozen,
   )
 
 

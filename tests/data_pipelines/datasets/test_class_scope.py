@@ -105,9 +105,7 @@ def test_names_per_list_need_the_scope(tmp_path):
   (tmp_path / 'names.json').write_text('{"train": ["a", "b"]}')
   with pytest.raises(UserError, match='data.class_scope=per_list'):
     episodes(
-        tmp_path,
-        class_scope='shared',
-        class_names=str(tmp_path / 'names.json'),
+        tmp_path, class_scope='shared', class_names=str(tmp_path / 'names.json')
     )
 
 

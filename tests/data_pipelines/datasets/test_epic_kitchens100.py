@@ -71,9 +71,7 @@ def frames(source, index):
 
 def test_the_frames_are_those_of_the_piece(root, tmp_path):
   sets = open_it({'root': str(root)}, tmp_path)
-  numbers = [
-      coded_clips.read_indices(frames(sets.train, n)) for n in range(4)
-  ]
+  numbers = [coded_clips.read_indices(frames(sets.train, n)) for n in range(4)]
   # The folder of P01_02 begins with picture 0.
   assert numbers == [
       list(range(5, 20)), list(range(20, 40)), list(range(1, 26)),
@@ -148,9 +146,7 @@ def test_built_folder_gives_the_same_frames(actions, tmp_path):
   for one, other in ((files.train, packed.train), tests):
     assert other.hash == one.hash
     for index in range(len(one)):
-      np.testing.assert_array_equal(
-          frames(one, index), frames(other, index)
-      )
+      np.testing.assert_array_equal(frames(one, index), frames(other, index))
       assert isinstance(other.media(index), tuple)
 
 
@@ -203,9 +199,7 @@ def test_a_tar_that_is_not_unpacked_is_named(root, tmp_path):
   epic_tree.write_frames(tmp_path, 'P01_01')
   tar = tmp_path / 'P01' / 'rgb_frames' / 'P01_02.tar'
   tar.write_bytes(b'tar')
-  with pytest.raises(
-      UserError, match=r'P01_02\.tar is not unpacked.*mkdir'
-  ):
+  with pytest.raises(UserError, match=r'P01_02\.tar is not unpacked.*mkdir'):
     read(tmp_path)
 
 

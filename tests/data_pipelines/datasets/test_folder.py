@@ -150,9 +150,7 @@ def test_numbers_without_names_ask_for_them(tmp_path):
   with pytest.raises(UserError, match='data.class_names=FILE'):
     read(root=str(tmp_path), **lists)
   (tmp_path / 'names').write_text('to run\nto walk\n')
-  data = read(
-      root=str(tmp_path), class_names=str(tmp_path / 'names'), **lists
-  )
+  data = read(root=str(tmp_path), class_names=str(tmp_path / 'names'), **lists)
   assert data.class_names == ['to run', 'to walk']
 
 

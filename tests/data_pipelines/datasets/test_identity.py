@@ -94,9 +94,7 @@ def test_pandas_labels_and_numbered_names(tmp_path):
   rows = [f'clips/{k}.mp4,{k % 2}.0' for k in range(6)]
   (root / 'all.csv').write_text('\n'.join(['path,label', *rows]))
   (root / 'names.csv').write_text('0,falling\n1,sitting\n')
-  data = read(
-      root, train_list='all.csv', class_names=str(root / 'names.csv')
-  )
+  data = read(root, train_list='all.csv', class_names=str(root / 'names.csv'))
   assert data.class_names == ['falling', 'sitting']
   assert set(data.train.counts()) == {0, 1}
 

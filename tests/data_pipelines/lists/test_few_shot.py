@@ -101,3 +101,20 @@ def test_too_few_clips_may_be_kept():
   assert [r.path for r in chosen.records[4:]] == [
       '1/0.avi', '1/1.avi', '1/2.avi',
   ]  # fmt: skip
+
+
+def test_what_is_held_back_to_choose_by_shares_nothing_with_training():
+  pieces = [ClipRecord('film', 0, k, k + 2) for k in range(8)]
+  whole = [ClipRecord(f'{k}.avi', 1) for k in range(6)]
+  pool = ClipList('train', (*pieces, *whole), 'all.txt')
+  train = pool.replace([pieces[3], whole[0]])
+  # The second file is a copy of the first.
+  copies = {'1.avi': '0.avi'}
+  val = few_shot.held_out(
+      pool, train, 4, 1, ['run', 'walk'], lambda path: copies.get(path, path)
+  )
+  assert val.name == 'val' and val.counts() == {0: 4, 1: 4}
+  assert {r.path for r in val.records[4:]} == {f'{k}.avi' for k in range(2, 6)}
+  assert all(abs(r.start - 3) >= 2 for r in val.records[:4])
+  with pytest.raises(UserError, match="val_shots=6: .*'run' has 5 clips left"):
+    few_shot.held_out(pool, train, 6, 1, ['run', 'walk'])

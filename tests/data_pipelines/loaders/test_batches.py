@@ -23,9 +23,7 @@ def root(tmp_path_factory):
 def open_it(root, **values):
   values = {'name': 'ucf101', 'batch_size': 4, 'num_frames': 4} | values
   cache = str(root.parent / 'cache')
-  return data_pipelines.dataset(
-      str(root), cache_dir=cache, **SIZES, **values
-  )
+  return data_pipelines.dataset(str(root), cache_dir=cache, **SIZES, **values)
 
 
 def test_a_training_loop_of_ones_own(root):

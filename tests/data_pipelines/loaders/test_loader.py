@@ -41,9 +41,7 @@ def loader(spec=SPEC, **values):
 
 
 def episodes_of(source, way=2, shot=1, query=1, num=0):
-  return EpisodeList(
-      source.clips, source.class_names, way, shot, query, 4, num
-  )
+  return EpisodeList(source.clips, source.class_names, way, shot, query, 4, num)
 
 
 def clip_batches(source, count, size=4, start=0, **values):
@@ -175,9 +173,7 @@ def test_two_processes_read_halves_that_are_one_epoch(root, tmp_path):
   config.cache_dir = str(tmp_path)
   trained, scored = [], []
   for process in range(2):
-    data = pipeline.Pipeline(
-        config, process_index=process, process_count=2
-    )
+    data = pipeline.Pipeline(config, process_index=process, process_count=2)
     with data.train(0) as stream:
       steps = [next(stream)['index'] for _ in range(data.steps_per_epoch)]
     trained.append(np.concatenate(steps).tolist())

@@ -41,9 +41,7 @@ def test_the_pixels_are_those_read_here(source):
   for spec in (ev_clip.Spec(4, 16), ez_clip.Spec(4, 'random', 32)):
     for index in (0, 3):
       here, there = (
-          clips.train_clip(
-              source, index, spec, np.random.default_rng(index)
-          )
+          clips.train_clip(source, index, spec, np.random.default_rng(index))
           for _ in range(2)
       )
       there = clips.read(there)

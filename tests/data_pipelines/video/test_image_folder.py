@@ -22,27 +22,18 @@ def folder(tmp_path_factory):
 
 
 def read_numbers(source, indices, *args):
-  return coded_clips.read_indices(
-      read.read_frames(source, indices, *args)
-  )
+  return coded_clips.read_indices(read.read_frames(source, indices, *args))
 
 
 @pytest.mark.parametrize(
     ('pattern', 'first'),
     [
-        ('frame_{:010d}.jpg', 1),
-        ('frame_{:010d}.jpg', 0),
-        ('img_{:05d}.jpg', 1),
-        ('{:d}.png', 7),
-        ('cam2_{{a}}_{:02d}.jpeg', 95),
-        ('Bild{:03d}.JPG', 1),
-        ('f{:03d}.webp', 1),
-        ('f{:03d}.bmp', 3),
+        ('frame_{:010d}.jpg', 1), ('frame_{:010d}.jpg', 0),
+        ('img_{:05d}.jpg', 1), ('{:d}.png', 7), ('cam2_{{a}}_{:02d}.jpeg', 95),
+        ('Bild{:03d}.JPG', 1), ('f{:03d}.webp', 1), ('f{:03d}.bmp', 3),
     ],
 )
-def test_any_numbering_counts_from_the_first_image(
-    tmp_path, pattern, first
-):
+def test_any_numbering_counts_from_the_first_image(tmp_path, pattern, first):
   path = pictures.write(tmp_path / 'clip', 12, pattern, first)
   found = probe(path)
   assert (found.num_frames, found.width, found.height) == (12, 64, 48)
@@ -216,9 +207,7 @@ def test_flow_beside_the_pictures_is_ignored(tmp_path):
 def test_pieces_by_seconds_are_refused(folder):
   found = probe(folder)
   assert read.range_indices(found) == (0, 30)
-  with pytest.raises(
-      read.VideoError, match='frame numbers, not by seconds'
-  ):
+  with pytest.raises(read.VideoError, match='frame numbers, not by seconds'):
     read.range_indices(found, 0.5, 1.0)
 
 
@@ -231,12 +220,7 @@ def test_a_tree_of_folders_and_films(tmp_path):
   coded_clips.write(tmp_path / 'wash' / 'd.mp4', num_frames=12)
   pictures.write(tmp_path / 'wash' / 'cover', 1, 'cover{:d}.jpg')
   store = FileTree(tmp_path, by_name=True)
-  assert store.keys == [
-      'pour/a',
-      'pour/a.b.avi',
-      'pour/c.mp4',
-      'wash/d.mp4',
-  ]
+  assert store.keys == ['pour/a', 'pour/a.b.avi', 'pour/c.mp4', 'wash/d.mp4']
   assert store.find('pour/a') == 'pour/a'
   assert store.find('elsewhere/a.webm') == 'pour/a'
   assert store.find('pour/nothing') is None

@@ -73,9 +73,7 @@ def at_once(count, *args, **values):
 def test_as_many_work_at_once_as_were_asked_for():
   pool.run(pid, workers=2)
   # On a busy machine a process may take its time to start.
-  assert any(
-      len(set(at_once(2, pid, 0.5, workers=2))) == 2 for _ in range(20)
-  )
+  assert any(len(set(at_once(2, pid, 0.5, workers=2))) == 2 for _ in range(20))
   assert len(at_once(20, pid, 0.01)) == 20
   assert pool.number(3) == 3 and 1 <= pool.number(0) <= 16
 

@@ -131,9 +131,7 @@ def test_cut_off_files_are_refused(sound, tmp_path, name, part):
 def test_a_cut_in_front_of_the_contents_table_is_noticed(tmp_path):
   # The table first ('faststart'): the file opens and most frames decode.
   path = tmp_path / 'clip.mp4'
-  with av.open(
-      str(path), 'w', options={'movflags': 'faststart'}
-  ) as container:
+  with av.open(str(path), 'w', options={'movflags': 'faststart'}) as container:
     stream = container.add_stream('libx264', rate=25)
     stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
     for k in range(40):
@@ -211,9 +209,7 @@ def crash(source, decoder):
   return {'num_frames': 1, 'width': os.getpid()}
 
 
-def test_a_decoder_that_crashes_or_hangs_costs_a_message(
-    tmp_path, monkeypatch
-):
+def test_a_decoder_that_crashes_or_hangs_costs_a_message(tmp_path, monkeypatch):
   monkeypatch.setattr(examine, 'examine', crash)
   for name in ('good', 'crash', 'hang', 'good 2'):
     (tmp_path / name).write_bytes(b'x')
@@ -235,9 +231,7 @@ def test_many_files_and_a_cache(sound, tmp_path, monkeypatch):
     path.write_bytes(sound['h264_mp4'])
   paths[4].write_bytes(b'broken')
   file, seen, asked = tmp_path / 'cache' / 'probes.json', [], []
-  found = probes.probe_many(
-      paths, 2, lambda *counts: seen.append(counts), file
-  )
+  found = probes.probe_many(paths, 2, lambda *counts: seen.append(counts), file)
   assert [p.name for p in found] == [str(p) for p in paths]
   assert [p.error is None for p in found] == [True] * 4 + [False, True]
   assert seen[-1] == (6, 6) and len(seen) == 6

@@ -22,14 +22,10 @@ def indices(total, num_frames=8, window=32, **kwargs):
 @pytest.mark.parametrize(
     ('total', 'num_frames', 'expected'),
     [
-        (32, 8, range(0, 32, 4)),
-        (33, 8, range(0, 32, 4)),
-        (34, 8, range(1, 33, 4)),
-        (164, 8, range(66, 98, 4)),
-        (164, 16, range(66, 98, 2)),
-        (20, 8, range(0, 16, 2)),
-        (31, 8, range(0, 24, 3)),
-        (8, 8, range(8)),
+        (32, 8, range(0, 32, 4)), (33, 8, range(0, 32, 4)),
+        (34, 8, range(1, 33, 4)), (164, 8, range(66, 98, 4)),
+        (164, 16, range(66, 98, 2)), (20, 8, range(0, 16, 2)),
+        (31, 8, range(0, 24, 3)), (8, 8, range(8)),
     ],
 )
 def test_centre_window_of_the_specification(total, num_frames, expected):
@@ -137,9 +133,7 @@ def test_even_frames_of_the_specification(total, num_frames, expected):
 
 def test_shifted_frames_stay_between_the_ticks():
   generator = np.random.default_rng(0)
-  draws = np.stack(
-      [shifted_frames(53, 8, generator) for _ in range(400)]
-  )
+  draws = np.stack([shifted_frames(53, 8, generator) for _ in range(400)])
   ticks = np.array([0, 6, 13, 19, 26, 33, 39, 46, 53])
   assert draws.min(0).tolist() == ticks[:-1].tolist()
   assert draws.max(0).tolist() == (ticks[1:] - 1).tolist()
@@ -159,9 +153,7 @@ def test_shifted_frames_of_short_clips_are_all_and_some_again():
 
 def test_segment_frames_leave_out_the_rest():
   generator = np.random.default_rng(0)
-  draws = np.stack(
-      [segment_frames(47, 8, generator) for _ in range(200)]
-  )
+  draws = np.stack([segment_frames(47, 8, generator) for _ in range(200)])
   assert draws.min(0).tolist() == [0, 5, 10, 15, 20, 25, 30, 35]
   assert draws.max(0).tolist() == [4, 9, 14, 19, 24, 29, 34, 39]
   middle = segment_frames(47, 8)
@@ -194,8 +186,7 @@ def test_interval_frames_of_odd_clips_exist():
     assert frames.min() >= 0 and frames.max() < total
   # Pictures without a rate: the whole clip, as for every short video.
   np.testing.assert_array_equal(
-      interval_frames(300, 8, 0, 0.5),
-      interval_frames(300, 8, 30, 0.5),
+      interval_frames(300, 8, 0, 0.5), interval_frames(300, 8, 30, 0.5)
   )
 
 

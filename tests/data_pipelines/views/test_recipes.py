@@ -122,9 +122,7 @@ def test_ez_clip_scoring_equals_the_definition(frames):
   # 120 x 160 becomes 36 x 48; the crop lies at 2 and 8.
   wanted = antialiased(frames[1], (36, 48), cubic, 2)[2:34, 8:40]
   assert np.abs(out[1] - wanted).max() <= 1
-  left, right = (
-      spec.cut(frames, Place(crop=c, crops=3)) for c in (0, 2)
-  )
+  left, right = (spec.cut(frames, Place(crop=c, crops=3)) for c in (0, 2))
   np.testing.assert_array_equal(left[:, :, 8:], out[:, :, :-8])
   np.testing.assert_array_equal(right[:, :, :-8], out[:, :, 8:])
   upright = spec.cut(frames.transpose(0, 2, 1, 3), Place())

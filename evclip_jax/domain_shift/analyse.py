@@ -1,0 +1,276 @@
+"""The whole analysis: factors, distances, influence, curves; then files."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from data_pipelines import whole_file
+from data_pipelines.datasets import ucf101_ds
+from data_pipelines.errors import UserError
+from evclip_jax.domain_shift import (
+  distances,
+  factors,
+  features,
+  influence,
+  page,
+  robustness,
+  sentences,
+  study,
+)
+from evclip_jax.domain_shift.factors import FACTORS
+from evclip_jax.models import corruptions
+from evclip_jax.reporting import log, tables
+from evclip_jax.training import devices
+
+
+def analyse(
+    workdir: str | os.PathLike,
+    reference: str = '',
+    lists: Sequence[str] = (),
+    kinds: Sequence[str] = (),
+) -> dict[str, Any]:
+  """Says how lists of a run differ, and what right and wrong depend on.
+
+  Args:
+    workdir: a finished run or comparison.
+    reference, lists: see `study.read`.
+    kinds: of corruption to score the reference under, ('all',) for every one.
+
+  Returns:
+    What shift.json holds, see docs/shift.md. The run folder gets it, shift.csv
+    and shift.html.
+
+  Raises:
+    UserError: see `study.read`; an unknown corruption.
+  """
+  for kind in kinds:
+    if kind != 'all':
+      corruptions.check_kind(kind, f'--corruptions={kind}')
+  kinds = list(corruptions.KINDS) if 'all' in kinds else list(kinds)
+  found = study.read(os.fspath(workdir), reference, lists)
+  devices.prepare(found.config)
+  clips, notes = _clips(found)
+  result = {
+      'run': found.folder.name,
+      'reference': found.reference,
+      'methods': list(found.methods),
+      'lists': {name: _about(clips[name]) for name in clips},
+      'differences': {},
+      'distances': {},
+      'influence': {},
+      'along': {},
+      'corruptions': {},
+      'notes': notes,
+  }
+  ours = clips[found.reference]
+  for name in list(clips)[1:]:
+    log.log(f'{name} against {found.reference}')
+    result['differences'][name] = _differences(ours, clips[name])
+    result['distances'][name] = _distances(ours, clips[name], found.config.seed)
+  _explain(clips, found, result)
+  if kinds:
+    name = next(iter(found.right))
+    made = robustness.curves(found, name, kinds)
+    result['corruptions'] = {'list': name, 'kinds': made}
+  result['sentences'] = sentences.of(result)
+  _write(found, clips, result)
+  return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+  """A list with all that is known of its clips.
+
+  Attributes:
+    keys, classes: of each clip.
+    rows: its factors by name; None where unknown.
+    features: network -> [N, D]; NaN for clips that cannot be read.
+    texts: [K, E] of its classes.
+    right: method -> [N], see `Study`.
+    tags: what its name says of it.
+  """
+
+  keys: list[str]
+  classes: list[str]
+  rows: list[factors.Row]
+  features: dict[str, np.ndarray]
+  texts: np.ndarray
+  right: dict[str, np.ndarray]
+  tags: list[tuple[str, ...]]
+
+
+def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
+  config, notes, out = found.config, [], {}
+  visual = {}
+  for name, source in found.lists.items():
+    visual[name] = factors.visual_factors(
+        source, config.cache_dir, config.data.workers
+    )
+    if faults := visual[name][2]:
+      notes.append(
+          f'{len(faults)} clips of {name} cannot be read and are left out, the '
+          f'first: {faults[0]}'
+      )
+    if len(source) < distances.FEW:
+      notes.append(
+          f'{name} has {len(source)} clips: too few for distances that mean '
+          f'much (fewer than {distances.FEW})'
+      )
+    elif len(source) > distances.MOST:
+      notes.append(
+          f'distances of {name} are of {distances.MOST} clips drawn of its '
+          f'{len(source)}'
+      )
+  names = found.lists[found.reference].class_names
+  networks = features.Networks(config, names)
+  notes += [networks.note] if networks.note else []
+  kinetics = networks.texts(features.kinetics400())
+  for name, source in found.lists.items():
+    rows, hashes, _ = visual[name]
+    seen, own = networks.features(source, hashes), networks.texts(
+        source.class_names
+    )
+    labels = np.array([r.label for r in source.records])
+    words = features.semantic(labels, seen['clip'], own, kinetics)
+    keys = [r.key for r in source.records]
+    out[name] = Clips(
+        keys=keys,
+        classes=[source.class_names[k] for k in labels],
+        rows=[(row or {}) | w for row, w in zip(rows, words, strict=True)],
+        features=seen,
+        texts=own,
+        right=found.right.get(name, {}),
+        tags=[ucf101_ds.tags_of(key) for key in keys],
+    )
+  return out, notes
+
+
+def _column(clips: Clips, name: str) -> np.ndarray:
+  values = [row.get(name) for row in clips.rows]
+  return np.array([math.nan if v is None else v for v in values], np.float64)
+
+
+def _about(clips: Clips) -> dict[str, Any]:
+  means = {n: _column(clips, n) for n in FACTORS}
+  return {
+      'clips': len(clips.keys),
+      'classes': len({*clips.classes}),
+      'top1': {m: 100 * float(np.nanmean(x)) for m, x in clips.right.items()},
+      'means': {n: float(np.nanmean(x)) if np.isfinite(x).any() else None
+                for n, x in means.items()},  # fmt: skip
+  }
+
+
+def _differences(ours: Clips, theirs: Clips) -> dict[str, Any]:
+  """Standardised mean difference of each factor.
+
+  (mean - mean of the reference) / pooled standard deviation, on the scale of
+  the factor, with a 95 % interval.
+
+  Source: L. Hedges and I. Olkin, Statistical methods for meta-analysis, 1985.
+  """
+  out = {}
+  for name, factor in FACTORS.items():
+    x, y = (_column(c, name) for c in (ours, theirs))
+    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    n, m = len(x), len(y)
+    if min(n, m) < 2:
+      continue
+    a, b = factor.scaled(x), factor.scaled(y)
+    pooled = (n - 1) * a.var(ddof=1) + (m - 1) * b.var(ddof=1)
+    spread = math.sqrt(pooled / (n + m - 2))
+    gap = b.mean() - a.mean()
+    if spread < 1e-9:
+      if abs(gap) < 1e-9:
+        continue
+      # All clips of a list are equal in it, as in their resolution.
+      spread = abs(gap) / 9.99
+    d = gap / spread
+    half = 1.96 * math.sqrt((n + m) / (n * m) + d**2 / (2 * (n + m)))
+    out[name] = {
+        'difference': d,
+        'low': d - half,
+        'high': d + half,
+        'reference': float(x.mean()),
+        'mean': float(y.mean()),
+    }
+  return out
+
+
+def _distances(ours: Clips, theirs: Clips, seed: int) -> dict[str, Any]:
+  out = {}
+  for space, x in ours.features.items():
+    y = theirs.features[space]
+    a, b = (np.isfinite(z).all(axis=1) for z in (x, y))
+    if min(a.sum(), b.sum()) < 4:
+      continue
+    out[space] = {
+        name: dataclasses.asdict(estimate)
+        for name, estimate in distances.between(
+            x[a],
+            y[b],
+            np.array(ours.classes)[a],
+            np.array(theirs.classes)[b],
+            seed,
+        ).items()
+    }
+  words = distances.texts(ours.texts, theirs.texts, seed)
+  return out | {'words': {'texts': dataclasses.asdict(words)}}
+
+
+def _explain(clips: dict[str, Clips], found: study.Study, result):
+  """Regresses right and wrong on factors over all lists that were scored."""
+  used = [c for c in clips.values() if c.right]
+  rows = [row for c in used for row in c.rows]
+  right = {
+      m: np.concatenate([c.right[m] for c in used]) for m in found.methods
+  }
+  visible = np.array(['luminance' in row for row in rows])
+  there = visible & np.isfinite(np.stack(list(right.values()))).all(axis=0)
+  rows = [row for row, ok in zip(rows, there, strict=True) if ok]
+  right = {m: x[there] == 1 for m, x in right.items()}
+  if not rows:
+    raise UserError('no clip was scored and can be read.')
+  seed = found.config.seed
+  for name, hits in right.items():
+    log.log(f'what {name} depends on')
+    result['influence'][name] = influence.explain(rows, hits, seed)
+  for name in FACTORS:
+    values = np.array([
+        math.nan if (v := row.get(name)) is None else v for row in rows
+    ])  # fmt: skip
+    if np.unique(values[np.isfinite(values)]).size > 1:
+      result['along'][name] = influence.along(values, right)
+  tags = [tag for c in used for tag in c.tags]
+  tags = [tag for tag, ok in zip(tags, there, strict=True) if ok]
+  if any(tags):
+    result['tags'] = influence.by_tag(tags, right)
+
+
+def _write(found: study.Study, clips: dict[str, Clips], result):
+  """Writes shift.json, shift.csv and shift.html, and prints the sentences."""
+  whole_file.write_json(found.folder / 'shift.json', result)
+  rows = []
+  for name, own in clips.items():
+    for i, (key, row) in enumerate(zip(own.keys, own.rows, strict=True)):
+      rows.append(
+          {'list': name, 'clip': key, 'class': own.classes[i]}
+          | {factor: row.get(factor) for factor in FACTORS}
+          | {f'right {m}': _answer(own.right, m, i) for m in found.methods}
+          | {'tags': ' '.join(own.tags[i])}
+      )
+  whole_file.write(found.folder / 'shift.csv', tables.as_csv(rows))
+  log.log('\n' + '\n'.join(result['sentences']))
+  for note in result['notes']:
+    log.log(f'note: {note}')
+  place = page.write(found, clips, result)
+  log.log(f'page: {place}')
+
+
+def _answer(right, method: str, place: int) -> int | None:
+  value = right[method][place] if method in right else math.nan
+  return None if math.isnan(value) else int(value)

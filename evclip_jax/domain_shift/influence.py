@@ -1,0 +1,234 @@
+"""Which factors go with right and wrong: regression, shares, fifths, gains."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evclip_jax.domain_shift import logistic
+from evclip_jax.domain_shift.factors import FACTORS, Row
+from evclip_jax.evaluation import scores
+
+# Two factors that go together this closely cannot be told apart.
+_TOGETHER, _MOST_INFLATION = 0.8, 10.0
+# Wrong (or right) clips that a regression wants: at all, and for each factor.
+_LEAST, _PER_FACTOR = 5, 5
+_LEVEL = 0.05
+_PARTS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+  """Factors made fit for a regression.
+
+  Attributes:
+    names: K of them.
+    columns: [N, K], mean 0 and standard deviation 1.
+    inflation: [K], variance inflation factor of each.
+    left_out: why others are not there, by name.
+  """
+
+  names: list[str]
+  columns: np.ndarray
+  inflation: np.ndarray
+  left_out: dict[str, str]
+
+
+def design(rows: Sequence[Row]) -> Design:
+  """Standardises factors and leaves out those that others stand for.
+
+  A factor that correlates with an earlier one of `FACTORS` by 0.8 or more, or
+  is told by the others together (variance inflation above 10), is left out.
+
+  Args:
+    rows: of each clip, factor -> value.
+
+  Source: D. Belsley, E. Kuh and R. Welsch, Regression diagnostics, 1980.
+  """
+  names, columns, left_out = [], [], {}
+  for name, factor in FACTORS.items():
+    values = [row.get(name) for row in rows]
+    if not factor.cause or all(value is None for value in values):
+      continue
+    if any(value is None for value in values):
+      left_out[name] = 'not known of every clip'
+      continue
+    values = factor.scaled(np.array(values, np.float64))
+    spread = values.std()
+    if spread < 1e-9:
+      left_out[name] = 'the same for all clips'
+      continue
+    column = (values - values.mean()) / spread
+    others = [(abs(column @ c) / len(column), n)
+              for n, c in zip(names, columns, strict=True)]  # fmt: skip
+    closest, other = max(others, default=(0, ''))
+    if closest >= _TOGETHER:
+      said = f'{FACTORS[other].title} stands for it (r = {closest:.2f})'
+      left_out[name] = said
+      continue
+    names.append(name)
+    columns.append(column)
+  while len(names) > 1:
+    inflation = _inflation(np.stack(columns, axis=1))
+    worst = [k for k in range(1, len(names)) if inflation[k] > _MOST_INFLATION]
+    if not worst:
+      break
+    name = names.pop(worst[-1])
+    columns.pop(worst[-1])
+    left_out[name] = 'the others together tell it'
+  table = np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0))
+  return Design(names, table, _inflation(table), left_out)
+
+
+def explain(
+    rows: Sequence[Row], right: np.ndarray, seed: int
+) -> dict[str, Any]:
+  """Explains right and wrong by the factors of clips.
+
+  Args:
+    rows: of each clip, factor -> value.
+    right: bool [N].
+    seed: of the orders in which factors are added, where they are many.
+
+  Returns:
+    'factors': dicts, the largest share first, of 'factor', 'coefficient' (log
+    odds of right per standard deviation) with 'low' and 'high', 'p',
+    'p_corrected' (Holm), 'significant', 'share' of the explained deviance and
+    'inflation'; 'explained' (1 - deviance / that without factors); 'left_out';
+    'note', what is too little to say more.
+  """
+  right = np.asarray(right, bool)
+  made = design(rows)
+  out = {'clips': len(right), 'right': int(right.sum()), 'factors': [],
+         'explained': None, 'left_out': made.left_out, 'note': ''}  # fmt: skip
+  rarer = int(min(right.sum(), (~right).sum()))
+  which = 'wrong' if right.sum() > rarer else 'right'
+  if rarer < _LEAST or not made.names:
+    out['note'] = (
+        f'{rarer} of {len(right)} clips are {which}: too few to say what it '
+        'depends on'
+    )
+    return out
+  if rarer < _PER_FACTOR * len(made.names):
+    out['note'] = (
+        f'{rarer} clips are {which}, for {len(made.names)} factors: few, so '
+        'that intervals are wide'
+    )
+  table = np.concatenate([np.ones((len(right), 1)), made.columns], axis=1)
+  full = logistic.fit(table, right)
+  shares, out['explained'] = logistic.shares(table, right, seed)
+  found = []
+  for k, name in enumerate(made.names, 1):
+    low, high = logistic.interval(table, right, full, k)
+    without = logistic.fit(table, right, (k, 0.0), full.at)
+    p = math.erfc(math.sqrt(max(full.value - without.value, 0)))
+    found.append({
+        'factor': name, 'coefficient': float(full.at[k]),
+        'low': low, 'high': high, 'p': p, 'share': float(shares[k - 1]),
+        'inflation': float(made.inflation[k - 1]),
+    })  # fmt: skip
+  for row, corrected in zip(
+      found, logistic.holm([r['p'] for r in found]), strict=True
+  ):
+    row |= {'p_corrected': corrected, 'significant': corrected < _LEVEL}
+  out['factors'] = sorted(found, key=lambda row: -row['share'])
+  return out
+
+
+def _inflation(columns: np.ndarray) -> np.ndarray:
+  """Variance inflation: how much the others blow up each one's variance."""
+  if not columns.shape[1]:
+    return np.zeros(0)
+  correlations = np.corrcoef(columns, rowvar=False).reshape(
+      columns.shape[1], -1
+  )
+  return np.linalg.pinv(correlations, hermitian=True).diagonal().clip(1)
+
+
+def fifths(values: np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
+  """Cuts clips into fifths by a factor.
+
+  Args:
+    values: [N]; NaN belongs to none.
+
+  Returns:
+    ([N] number of the part or -1; the least and greatest value of each part).
+    Where many values are equal there are fewer parts.
+  """
+  known = np.isfinite(values)
+  if not known.any():
+    return np.full(len(values), -1), []
+  inner = np.quantile(values[known], np.arange(1, _PARTS) / _PARTS)
+  part = np.where(known, np.searchsorted(inner, values, side='left'), -1)
+  kinds, number = np.unique(part[known], return_inverse=True)
+  part[known] = number
+  ends = [(float(values[part == k].min()), float(values[part == k].max()))
+          for k in range(len(kinds))]  # fmt: skip
+  return part, ends
+
+
+def along(
+    values: np.ndarray, right: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+  """Returns accuracies, and gains over the first method, in each fifth.
+
+  Args:
+    values: [N] of a factor.
+    right: method -> bool [N].
+
+  Returns:
+    Per fifth, 'from', 'to', 'clips', and 'methods': name -> 'top1' with 'low'
+    and 'high' in percent (Wilson), and for all but the first 'gain' with
+    'gain_low' and 'gain_high' in points.
+  """
+  part, ends = fifths(values)
+  first, out = next(iter(right.values())), []
+  for k, (low, high) in enumerate(ends):
+    inside, methods = part == k, {}
+    for place, (name, hits) in enumerate(right.items()):
+      share = float(hits[inside].mean())
+      bounds = scores.wilson(share, int(inside.sum()))
+      top1 = dict(zip(('low', 'high'), (100 * b for b in bounds), strict=True))
+      methods[name] = {'top1': 100 * share} | top1
+      if place:
+        methods[name] |= gain(first[inside], hits[inside])
+    out.append({'from': low, 'to': high, 'clips': int(inside.sum()),
+                'methods': methods})  # fmt: skip
+  return out
+
+
+def gain(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
+  """Returns how much more of the same clips is right, in points, 95 % interval.
+
+  Source: A. Agresti and Y. Min, Simple improved confidence intervals for
+    comparing matched proportions, Statistics in Medicine 2005.
+  """
+  won, lost = (after & ~before).sum() + 0.5, (before & ~after).sum() + 0.5
+  number = len(before) + 2
+  middle = (won - lost) / number
+  half = 1.96 * np.sqrt(won + lost - (won - lost) ** 2 / number) / number
+  return {
+      'gain': 100 * float(after.mean() - before.mean()),
+      'gain_low': 100 * float(max(middle - half, -1)),
+      'gain_high': 100 * float(min(middle + half, 1)),
+  }
+
+
+def by_tag(
+    tags: Sequence[Sequence[str]], right: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+  """Returns the accuracy in percent on the clips of each tag, most clips first.
+
+  Args:
+    tags: of each clip, what its name says of it.
+    right: method -> bool [N].
+  """
+  out = []
+  for tag in {tag for own in tags for tag in own}:
+    inside = np.array([tag in own for own in tags])
+    row = {'tag': tag, 'clips': int(inside.sum())}
+    out.append(row | {m: 100 * float(x[inside].mean())
+                      for m, x in right.items()})  # fmt: skip
+  return sorted(out, key=lambda row: (-row['clips'], row['tag']))

@@ -1,0 +1,190 @@
+"""Logistic regression: penalised fit, intervals, shares of the deviance."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_pipelines import randomness
+
+# Of more factors not all subsets are fitted, but those of so many orders.
+_ALL_SUBSETS, _ORDERS = 8, 60
+_RIDGE = 1e-3
+# The 95 % quantile of chi-square with one degree of freedom.
+_CHI_SQUARE = 3.841459
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+  """Coefficients [K + 1], the penalised log likelihood, their spread."""
+
+  at: np.ndarray
+  value: float
+  spread: np.ndarray
+
+
+def fit(table, right, fixed=None, start=None) -> Fit:
+  """Fits a logistic regression by iteratively reweighted least squares.
+
+  The likelihood is penalised by the root of the information, which keeps
+  coefficients finite where a factor separates right from wrong.
+
+  Args:
+    table: [N, K + 1], the first column 1.
+    right: bool [N].
+    fixed: (column, its coefficient), not to be fitted.
+    start: coefficients to begin with.
+
+  Source: D. Firth, Bias reduction of maximum likelihood estimates, Biometrika
+    1993; G. Heinze and M. Schemper, Statistics in Medicine 2002.
+  """
+  at = np.zeros(table.shape[1]) if start is None else start.copy()
+  free = np.ones(len(at), bool)
+  if fixed:
+    at[fixed[0]], free[fixed[0]] = fixed[1], False
+
+  tiny = 1e-9 * np.eye(len(at))
+
+  def look(at):
+    line = np.clip(table @ at, -30, 30)
+    p = 1 / (1 + np.exp(-line))
+    weight = p * (1 - p)
+    information = table.T @ (weight[:, None] * table) + tiny
+    value = (right * line - np.logaddexp(0, line)).sum()
+    value += np.linalg.slogdet(information)[1] / 2
+    return p, weight, information, value
+
+  p, weight, information, value = look(at)
+  for _ in range(100):
+    inverse = np.linalg.inv(information)
+    lever = weight * ((table @ inverse) * table).sum(axis=1)
+    slope = (table.T @ (right - p + lever * (0.5 - p)))[free]
+    step = np.zeros(len(at))
+    step[free] = np.linalg.solve(information[np.ix_(free, free)], slope)
+    step *= min(1, 2 / max(np.abs(step).max(), 1e-12))
+    for _ in range(20):
+      new = look(at + step)
+      if new[3] >= value - 1e-12:
+        break
+      step /= 2
+    at, gained = at + step, new[3] - value
+    p, weight, information, value = new
+    if abs(gained) < 1e-8:
+      break
+  spread = np.linalg.inv(information).diagonal()
+  return Fit(at, float(value), np.sqrt(np.maximum(spread, 1e-12)))
+
+
+def interval(
+    table: np.ndarray, right: np.ndarray, full: Fit, k: int
+) -> tuple[float, float]:
+  """Returns the 95 % interval of coefficient k, from the profile likelihood."""
+  low, high = (_bound(table, right, full, k, side) for side in (-1, 1))
+  return low, high
+
+
+def _bound(table, right, full: Fit, k: int, side: int) -> float:
+
+  def excess(value):
+    nonlocal near
+    near = fit(table, right, (k, value), near.at)
+    return 2 * (full.value - near.value) - _CHI_SQUARE
+
+  near = full
+  inside, step = full.at[k], 1.96 * full.spread[k]
+  outside = inside + side * step
+  for _ in range(8):
+    if excess(outside) > 0:
+      break
+    inside, step = outside, 2 * step
+    outside = inside + side * step
+  for _ in range(12):
+    middle = (inside + outside) / 2
+    if excess(middle) > 0:
+      outside = middle
+    else:
+      inside = middle
+  return float((inside + outside) / 2)
+
+
+def shares(table, right, seed: int) -> tuple[np.ndarray, float]:
+  """Shapley shares of the deviance that factors explain; they add up to 1.
+
+  The mean of what a factor adds to those before it, over all orders, or over
+  some and their reverses.
+
+  Source: L. Shapley, 1953; R. Azen and N. Traxel, Using dominance analysis to
+    determine predictor importance in logistic regression, 2009.
+  """
+  count = table.shape[1] - 1
+  if count <= _ALL_SUBSETS:
+    masks = list(itertools.product((False, True), repeat=count))
+  else:
+    draw = randomness.generator(seed, 'orders of factors')
+    orders = [draw.permutation(count) for _ in range(_ORDERS // 2)]
+    orders += [order[::-1] for order in orders]
+    masks = {
+        tuple(np.isin(np.arange(count), order[:n]).tolist())
+        for order in orders
+        for n in range(count + 1)
+    }
+    masks = sorted(masks)
+  explained = dict(zip(masks, _explained(table, right, masks), strict=True))
+  shares = np.zeros(count)
+  if count <= _ALL_SUBSETS:
+    for mask, value in explained.items():
+      for k in np.flatnonzero(~np.array(mask)):
+        size = sum(mask)
+        more = (*mask[:k], True, *mask[k + 1 :])
+        chance = 1 / (count * math.comb(count - 1, size))
+        shares[k] += chance * (explained[more] - value)
+  else:
+    for order in orders:
+      mask, value = np.zeros(count, bool), explained[(False,) * count]
+      for k in order:
+        mask[k] = True
+        new = explained[tuple(mask.tolist())]
+        shares[k] += (new - value) / len(orders)
+        value = new
+  total = explained[(True,) * count]
+  return shares / total if total > 1e-9 else shares, float(total)
+
+
+def _explained(table, right, masks) -> np.ndarray:
+  """1 - deviance / that without factors, for each choice of factors.
+
+  A small ridge keeps coefficients finite.
+  """
+  outer = (table[:, :, None] * table[:, None]).reshape(len(table), -1)
+  size, out = table.shape[1], []
+  for start in range(0, len(masks), 64):
+    chosen = np.array(masks[start : start + 64], bool)
+    chosen = np.concatenate([np.ones((len(chosen), 1), bool), chosen], axis=1)
+    at = np.zeros(chosen.shape)
+    ridge = np.where(np.arange(size) > 0, _RIDGE * len(table), 0) + 1e-9
+    for _ in range(20):
+      p = 1 / (1 + np.exp(-np.clip(at @ table.T, -30, 30)))
+      slope = ((right - p) @ table - ridge * at) * chosen
+      curve = ((p * (1 - p)) @ outer).reshape(-1, size, size)
+      curve = curve * (chosen[:, :, None] & chosen[:, None])
+      curve += np.eye(size) * (ridge + ~chosen[:, :, None])
+      step = np.linalg.solve(curve, slope[..., None])[..., 0]
+      at += np.clip(step, -3, 3)
+      if np.abs(step).max() < 1e-4:
+        break
+    line = np.clip(at @ table.T, -30, 30)
+    out.append(-2 * (right * line - np.logaddexp(0, line)).sum(axis=1))
+  share = right.mean()
+  least = -2 * (right.sum() * np.log(share) + (~right).sum() * np.log1p(-share))
+  return 1 - np.concatenate(out) / least
+
+
+def holm(values: Sequence[float]) -> list[float]:
+  """Corrects p-values for their number (S. Holm, 1979)."""
+  order, out, most = np.argsort(values), [1.0] * len(values), 0.0
+  for rank, k in enumerate(order):
+    most = max(most, min(1.0, (len(values) - rank) * values[k]))
+    out[k] = most
+  return out

@@ -1,0 +1,142 @@
+"""Accuracy on frames made worse, at every severity, by every method."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines import randomness
+from data_pipelines.loaders import clips, loader
+from data_pipelines.loaders.source import Source
+from evclip_jax.domain_shift.study import Study
+from evclip_jax.evaluation import scores
+from evclip_jax.models import corruptions
+from evclip_jax.reporting import log
+from evclip_jax.runs.trained_model import TrainedModel
+from evclip_jax.training import devices
+from evclip_jax.training.params import merge
+
+_RESAMPLES = 1_000
+_LEVELS = (0, *corruptions.SEVERITIES)
+
+
+def curves(
+    study: Study, name: str, kinds: Sequence[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+  """Scores one list under corruptions.
+
+  Each method has one compiled step for each kind, which gets the severity as an
+  argument. Clips are decoded once per method, in one view.
+
+  Args:
+    study: what is looked at.
+    name: the list.
+    kinds: of corruption.
+
+  Returns:
+    kind -> method -> what `curve` returns.
+  """
+  source, seed = study.lists[name], study.config.seed
+  out = {kind: {} for kind in kinds}
+  for method, folder in study.methods.items():
+    hits = _hits(TrainedModel(folder), source, kinds, f'{method} on {name}')
+    for kind, right in hits.items():
+      out[kind][method] = curve(right, seed)
+  return out
+
+
+def curve(right: np.ndarray, seed: int) -> dict[str, Any]:
+  """Sums up one method under one kind of corruption.
+
+  Args:
+    right: bool [6, N], of the clips as they are and at severities 1 to 5.
+    seed: of the bootstrap over clips.
+
+  Returns:
+    'top1', 'low' and 'high' (Wilson), six numbers each, in percent; 'area'
+    under the curve from 0 to 5 as a mean accuracy in percent, and 'robustness',
+    1 - (a0 - mean of a1 .. a5) / a0, each with its interval; None for the
+    latter if nothing is right.
+
+  Source: M. Schiappa et al., A large-scale robustness analysis of video action
+    recognition models, CVPR 2023, for the relative robustness.
+  """
+  number = right.shape[1]
+  top1 = right.mean(axis=1)
+  ends = np.array([scores.wilson(float(share), number) for share in top1])
+  draw = randomness.generator(seed, 'bootstrap')
+  weights = draw.multinomial(number, np.full(number, 1 / number), _RESAMPLES)
+  resampled = weights @ right.T / number  # [resamples, 6]
+
+  def area(x):
+    return 100 * np.trapezoid(x, dx=1 / 5, axis=-1)
+
+  def robustness(x):
+    return x[..., 1:].mean(axis=-1) / np.maximum(x[..., 0], 1e-12)
+
+  def with_interval(function):
+    low, high = np.quantile(function(resampled), (0.025, 0.975))
+    return {'value': float(function(top1)), 'low': float(low),
+            'high': float(high)}  # fmt: skip
+
+  return {
+      'top1': (100 * top1).tolist(),
+      'low': (100 * ends[:, 0]).tolist(),
+      'high': (100 * ends[:, 1]).tolist(),
+      'area': with_interval(area),
+      'robustness': with_interval(robustness) if top1[0] else None,
+  }
+
+
+def _hits(
+    model: TrainedModel, source: Source, kinds: Sequence[str], title: str
+) -> dict[str, np.ndarray]:
+  """Returns for each kind which clips are right, bool [6, N]."""
+  config, session = model.config, model.session
+  method, mesh = session.model.method, session.mesh
+  size = mesh.shape['data']
+  rows = config.eval.batch_size or config.batch_size
+  read = loader.Loader(
+      clips.spec_of(config.data),
+      config.seed,
+      workers=config.data.workers,
+      prefetch=config.data.prefetch,
+      on_unread=lambda *_: None,
+  )
+  scored = loader.EvalSet(read, source, -(-rows // size) * size)
+  classes = session.classes(model.weights, scored.class_names)
+
+  def make(kind):
+
+    def step(weights, frozen, classes, severity, batch):
+      params = merge(frozen, weights)
+      worse = corruptions.apply(kind, batch['video'], severity, config.seed)
+      seen = method.video(params, method.pixels(worse, None), None, False)
+      logits = method.score(params, seen, classes, batch)
+      # A lower class wins a draw, as in evaluation.
+      return logits.astype(jnp.float32).argmax(axis=-1) == batch['label']
+
+    return devices.jit(step, mesh, session.shardings, 5)
+
+  steps = {kind: make(kind) for kind in kinds}
+  out = {kind: np.zeros((len(_LEVELS), len(source)), bool) for kind in kinds}
+  seen = np.zeros(len(source), bool)
+  with log.progress(len(source), f'corrupt {title}', unit='clip') as bar:
+    for batch in scored.batches():
+      placed = devices.put_batch(mesh, batch)
+      valid = batch['mask'] > 0
+      index = batch['index'][valid]
+      seen[index] = True
+      for place, (kind, step) in enumerate(steps.items()):
+        # As they are, frames are the same for every kind.
+        for level in _LEVELS[min(place, 1) :]:
+          right = step(
+              model.weights, session.frozen, classes, jnp.int32(level), placed
+          )
+          out[kind][level, index] = jax.device_get(right)[valid]
+      bar.update(len(index))
+  for right in out.values():
+    right[0] = out[kinds[0]][0]
+  return {kind: right[:, seen] for kind, right in out.items()}

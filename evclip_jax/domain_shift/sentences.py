@@ -1,0 +1,130 @@
+"""The analysis in words with numbers, and nothing that is not in them."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from evclip_jax.domain_shift.factors import FACTORS
+
+# Things named in one sentence.
+_MOST = 3
+_FIFTHS = ('lowest', 'second', 'middle', 'fourth', 'highest')
+
+
+def of(result: dict[str, Any]) -> list[str]:
+  """Returns sentences on the lists, the factors, the gains and the curves."""
+  return [*_lists(result), *_influence(result), *_gains(result),
+          *_curves(result)]  # fmt: skip
+
+
+def number(value: float) -> str:
+  """Returns three digits of a number."""
+  return f'{value:.3g}' if abs(value) < 100 else f'{value:,.0f}'
+
+
+def amount(name: str, value: float) -> str:
+  """Returns a factor's value with its unit."""
+  unit = FACTORS[name].unit
+  return number(value) + (f' {unit}' if unit else '')
+
+
+def _lists(result) -> Iterator[str]:
+  first = result['reference']
+  for name, found in result['differences'].items():
+    # What is about one thing is told once, by the first of its factors.
+    gaps, leaders = {}, {}
+    for n, factor in FACTORS.items():
+      x = found.get(n)
+      if factor.cause and x and not x['low'] <= 0 <= x['high']:
+        leaders.setdefault(factor.about, n)
+        gaps[factor.about] = max(
+            gaps.get(factor.about, 0), abs(x['difference'])
+        )
+    ranked = sorted(gaps, key=lambda about: -gaps[about])[:_MOST]
+    parts = []
+    for n in map(leaders.get, ranked):
+      x = found[n]
+      parts.append(
+          f'{FACTORS[n].title} {amount(n, x["mean"])} against '
+          f'{number(x["reference"])} ({x["difference"]:+.1f} standard '
+          'deviations)'
+      )
+    said = f'{name} and {first} differ in no factor beyond chance'
+    if parts:
+      said = f'{name} differs from {first} mostly in {ranked[0]}: '
+    yield said + ', '.join(parts) + _top1(result, first, name) + '.'
+
+
+def _top1(result, first: str, name: str) -> str:
+  ours, theirs = (result['lists'][n]['top1'] for n in (first, name))
+  if not theirs:
+    return ''
+  against = {m: f' against {ours[m]:.1f}' if m in ours else '' for m in theirs}
+  shown = [f'{m} {theirs[m]:.1f}{against[m]}' for m in theirs]
+  return '; top-1: ' + ', '.join(shown)
+
+
+def _influence(result) -> Iterator[str]:
+  for method, found in result['influence'].items():
+    if not found['factors']:
+      yield f'{method}: {found["note"]}.'
+      continue
+    beyond = [x for x in found['factors'] if x['significant']]
+    if not beyond:
+      yield (
+          f'What {method} gets right goes with no factor beyond chance '
+          f'({found["clips"]} clips, {len(found["factors"])} factors).'
+      )
+      continue
+    parts = []
+    for x in beyond[:_MOST]:
+      odds = number(math.exp(min(x['coefficient'], 50)))
+      parts.append(
+          f'{FACTORS[x["factor"]].title} ({100 * x["share"]:.0f} % of what is '
+          f'explained, odds x {odds} per standard deviation)'
+      )
+    rest = len(found['factors']) - len(beyond)
+    yield (
+        f'What {method} gets right goes with {", ".join(parts)}; factors '
+        f'explain {100 * found["explained"]:.0f} % of the deviance, {rest} of '
+        'them are not significant.'
+    )
+
+
+def _gains(result) -> Iterator[str]:
+  base, *others = result['methods']
+  ranked = [x['factor'] for x in result['influence'][base]['factors']]
+  if not ranked:
+    return
+  name = ranked[0]
+  parts = result['along'].get(name, [])
+  for method in others:
+    told = []
+    for place, part in enumerate(parts):
+      x = part['methods'][method]
+      if x['gain_low'] > 0 or x['gain_high'] < 0:
+        which = f'part {place + 1}'
+        if len(parts) == len(_FIFTHS):
+          which = f'{_FIFTHS[place]} fifth'
+        told.append(f'{x["gain"]:+.0f} points in the {which}')
+    title = FACTORS[name].title
+    what = ', '.join(told) + ', nothing beyond chance elsewhere'
+    if len(told) == len(parts):
+      what = ', '.join(told)
+    if not told:
+      what = 'nothing beyond chance in any fifth'
+    yield f'{method} gains over {base}, along {title}: {what}.'
+
+
+def _curves(result) -> Iterator[str]:
+  kinds = result['corruptions'].get('kinds', {})
+  for method in result['methods'] if kinds else ():
+    kept = {k: x[method]['robustness'] for k, x in kinds.items()}
+    kept = {k: x['value'] for k, x in kept.items() if x}
+    if kept:
+      worst, best = min(kept, key=kept.get), max(kept, key=kept.get)
+      yield (
+          f'On {result["corruptions"]["list"]} made worse, {method} keeps '
+          f'{100 * kept[worst]:.0f} % of its accuracy under {worst} and '
+          f'{100 * kept[best]:.0f} % under {best} (mean of five severities).'
+      )

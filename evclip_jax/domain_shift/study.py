@@ -1,0 +1,157 @@
+"""A finished run or comparison: its methods, its lists, who was right where."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import ml_collections
+import numpy as np
+
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import open_data
+from data_pipelines.loaders.source import Source
+from evclip_jax.config import experiment
+from evclip_jax.evaluation import run_card
+from evclip_jax.methods import base
+from evclip_jax.runs import folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+  """What is looked at.
+
+  Attributes:
+    folder: of the run or the comparison.
+    config: of its first method, whose frames and networks are used.
+    methods: name -> run folder.
+    lists: name -> clips, the reference first.
+    right: list -> method -> float [N], 1 = right, 0 = wrong, NaN = not scored;
+      no entry for a list that no method was scored on.
+  """
+
+  folder: pathlib.Path
+  config: ml_collections.ConfigDict
+  methods: dict[str, pathlib.Path]
+  lists: dict[str, Source]
+  right: dict[str, dict[str, np.ndarray]]
+
+  @property
+  def reference(self) -> str:
+    """The name of the list that others are compared with."""
+    return next(iter(self.lists))
+
+
+def read(
+    workdir: str, reference: str = '', lists: Sequence[str] = ()
+) -> Study:
+  """Opens a run's data and reads what its evaluation stored.
+
+  Args:
+    workdir: a run folder, or that of a comparison.
+    reference: a list that was scored, or 'train'; '' = the first one, or
+      'train' where only one was scored.
+    lists: others; () = all that were scored.
+
+  Raises:
+    UserError: no evaluation, an unknown list, nothing to compare, or data that
+      have changed since.
+  """
+  root = pathlib.Path(workdir).absolute()
+  config = folder.load_config(root)
+  if experiment.is_episodic(config):
+    raise UserError(
+        f'{workdir} scores episodes; a shift wants a method that scores clips.'
+    )
+  methods = {config.method.name: root}
+  if config.compare:
+    rows = experiment.rows(config)
+    methods = {name: root / name.replace(' ', '_') for name in rows}
+    config = next(iter(rows.values()))
+  scored = _scored(methods, config.data.corrupt)
+  sets = _open(config, reference == 'train' or len(scored) == 1)
+  known = ({'train': sets.train} if sets.train else {}) | sets.evals()
+  if not reference:
+    only = len(scored) == 1 and 'train' in known
+    reference = 'train' if only else scored[0]
+  for name in (reference, *lists):
+    if name not in known or name not in (*scored, 'train'):
+      raise UserError(
+          f'{workdir} has no list {name!r}: --reference and --lists name some '
+          f'of {", ".join(dict.fromkeys((*scored, *known)))}.'
+      )
+  others = [n for n in lists or scored if n != reference]
+  if not others:
+    raise UserError(
+        f'there is one list only, {reference!r}: a shift is between two. Name '
+        'another with --reference or --lists, or score one (data.others).'
+    )
+  chosen = {name: known[name] for name in (reference, *others)}
+  right = {
+      name: {m: _right(path, name, source, config) for m, path in
+             methods.items()}
+      for name, source in chosen.items()
+      if name in scored
+  }  # fmt: skip
+  return Study(root, config, methods, chosen, right)
+
+
+def _scored(methods, corrupt: str) -> list[str]:
+  """The lists that every method was scored on."""
+  found = []
+  for path in methods.values():
+    card = folder.load_card(path)
+    names = [name for name in card['final'] if _file(path, name, corrupt)]
+    found.append(names)
+  shared = [name for name in found[0] if all(name in x for x in found)]
+  if not shared:
+    raise UserError(
+        f'{path} has no evaluation: run python -m evclip_jax.main with its '
+        'config and --mode=evaluate first.'
+    )
+  return shared
+
+
+def _file(path, name: str, corrupt: str) -> pathlib.Path | None:
+  file = path / 'evaluation' / f'{run_card.file_name(name, corrupt)}.npz'
+  return file if file.exists() else None
+
+
+def _open(config, with_train: bool) -> open_data.DataSets:
+  """The lists as the run had them, with that of the training where wanted."""
+  trains = base.trains(config.method.name, experiment.settings(config))
+
+  def read(evaluate_only):
+    return open_data.open_data(
+        config.data,
+        config.seed,
+        config.split,
+        cache_dir=config.cache_dir,
+        evaluate_only=evaluate_only,
+    )
+
+  if trains or not with_train:
+    return read(not trains)
+  try:
+    return read(False)
+  except UserError:
+    # A data set that is only scored.
+    return read(True)
+
+
+def _right(path, name: str, source: Source, config) -> np.ndarray:
+  """Whether each clip was recognised, NaN where it was not scored."""
+  with np.load(_file(path, name, config.data.corrupt)) as stored:
+    logs, labels = stored['log_probabilities'], stored['labels']
+    index = stored['index']
+  records = source.records
+  same = len(index) == len(labels) and max(index, default=-1) < len(records)
+  if not same or any(
+      records[i].label != k for i, k in zip(index, labels, strict=True)
+  ):
+    raise UserError(
+        f'the list {name!r} is not the one that {path} was scored on: evaluate '
+        'the run again.'
+    )
+  out = np.full(len(records), np.nan)
+  out[index] = logs.argmax(axis=1) == labels
+  return out

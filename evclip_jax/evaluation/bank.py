@@ -1,0 +1,181 @@
+"""A bank of what frozen networks make of clips, computed once and kept.
+
+A bank holds, for each view of each clip of a list, what `Method.frozen` gives.
+Its name in the cache folder is a hash of all that decides it: the files and
+views, the frozen weights, and the program that the compiler is given. So
+methods that look at clips in the same way share one, whatever else differs.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_pipelines.errors import UserError
+from evclip_jax.reporting import log
+from evclip_jax.training import devices, steps
+from evclip_jax.training.session import Session
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bank:
+  """The features of a list.
+
+  Attributes:
+    hash: of what decides them.
+    fields: of each row in order: 'label', 'mask', 'index' and perhaps 'view'.
+    frozen: [rows, ...] each, what `Method.frozen` gave.
+    computed: whether this run did, or found them.
+  """
+
+  hash: str
+  fields: Arrays
+  frozen: Arrays
+  computed: bool
+
+  def about(self, views: int) -> dict[str, Any]:
+    """Returns what a run card says of the bank of the training clips."""
+    return {
+        'views': views,
+        'rows': len(self.fields['index']),
+        'hash': self.hash,
+        'computed': self.computed,
+        'meaning': (
+            f'trained on frozen features of {views} views of each clip, which '
+            'epochs take by turns; without train.bank_views each epoch has new '
+            'ones'
+        ),
+    }
+
+  def rows(self, places: np.ndarray) -> Arrays:
+    """Returns the features [*places.shape, ...] of some rows."""
+    return {name: x[places] for name, x in self.frozen.items()}
+
+
+def batches(run: Session, data: Any) -> Iterator[dict[str, Any]]:
+  """Gives the batches of a list to score, from the bank if the run has one.
+
+  Args:
+    run: the session.
+    data: a list of the data pipeline.
+
+  Returns:
+    `data.batches()`, or likewise with 'frozen' in place of 'video'.
+  """
+  if run.bank_folder is None:
+    yield from data.batches()
+    return
+  own = of_list(run, data, None)
+  size = data.batch_sizes['eval.batch_size'] // jax.process_count()
+  total = len(own.fields['index'])
+  per_step = size * jax.process_count()
+  for begin in range(jax.process_index() * size, total, per_step):
+    places = begin + np.arange(size)
+    there = places < total
+    places = np.where(there, places, 0)
+    fields = {name: x[places] for name, x in own.fields.items()}
+    fields['mask'] = np.where(there, fields['mask'], 0).astype(np.float32)
+    yield fields | {'frozen': own.rows(places)}
+
+
+def of_list(run: Session, data: Any, seed: int | None) -> Bank:
+  """Finds the bank of a list in the cache folder, or computes it.
+
+  Several processes compute it every time, as each has a cache of its own.
+
+  Args:
+    run: the session, with `bank_folder`.
+    data: what has `name`, `num_clips`, `num_views`, `digest`, `skips` and
+      `batches`: a list to score, or the views of training.
+    seed: of the random keys of training; None in scoring.
+
+  Raises:
+    UserError: it cannot be written.
+  """
+  known = run.banks.get((data.digest, seed))
+  if known is None:
+    known = run.banks[data.digest, seed] = _of_list(run, data, seed)
+  return known
+
+
+def _of_list(run: Session, data: Any, seed: int | None) -> Bank:
+  step = steps.make_frozen_step(
+      run.model.method, run.mesh, run.shardings, seed
+  )
+  alone = jax.process_count() == 1
+  parts, key = [], ''
+  total = data.num_clips * data.num_views
+  given = data.batches()
+  with log.progress(total, f'features {data.name}', unit='clip') as bar:
+    for number, batch in enumerate(given):
+      placed = devices.put_batch(run.mesh, batch)
+      number = devices.put(run.mesh, np.int32(number))
+      if not parts:
+        program = step.lower(number, run.frozen, placed).as_text()
+        key = _key(run, data, seed, program)
+        folder = run.bank_folder / key
+        if alone and (found := _read(folder)):
+          given.close()
+          return Bank(key, *found, computed=False)
+      rows = jax.device_get(step(number, run.frozen, placed))
+      parts.append(_valid(rows))
+      bar.update(len(parts[-1]['index']))
+  rows = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+  frozen = rows.pop('frozen')
+  if len(rows['index']) < total and not data.skips:
+    raise ValueError(f'not every clip of {data.name} came once.')
+  if log.is_first() and alone:
+    _write(folder, rows, frozen)
+  return Bank(key, rows, frozen, computed=True)
+
+
+def _key(run: Session, data: Any, seed: int | None, program: str) -> str:
+  what = data.digest, seed, sorted(run.model.hashes.items()), program
+  return hashlib.sha256(repr(what).encode()).hexdigest()[:32]
+
+
+def _valid(rows: dict[str, Any]) -> dict[str, Any]:
+  valid = rows['mask'] > 0
+  return jax.tree.map(lambda x: x[valid], rows)
+
+
+def _write(folder: pathlib.Path, fields: Arrays, frozen: Arrays):
+  """Writes a bank whole or not at all."""
+  unfinished = folder.with_name(f'.{folder.name}.{uuid.uuid4().hex[:12]}')
+  try:
+    unfinished.mkdir(parents=True)
+    np.savez(unfinished / 'fields.npz', **fields)
+    for name, x in frozen.items():
+      np.save(unfinished / f'{name}.npy', x)
+    if not folder.exists():
+      os.rename(unfinished, folder)
+  except OSError as e:
+    raise UserError(
+        f'the features cannot be kept in {folder.parent}: {e.strerror or e}. '
+        'Choose another cache_dir, or train.bank_views=0.'
+    ) from e
+  finally:
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _read(folder: pathlib.Path) -> tuple[Arrays, Arrays] | None:
+  """Reads a bank; its features stay on the disk until they are used."""
+  try:
+    with np.load(folder / 'fields.npz') as file:
+      fields = dict(file)
+    frozen = {
+        path.stem: np.load(path, mmap_mode='r')
+        for path in sorted(folder.glob('*.npy'))
+    }
+  except (OSError, ValueError):
+    return None
+  return fields, frozen
