@@ -156,29 +156,50 @@ class Looker:
     return {'clip': features.clip, 'frames': features.frames}, maps
 
   def _judge(self, weights, frozen, classes, seen, examples):
-    """Returns the logits [B, K] of clips, compared with examples if any."""
-    method, params = self._run.model.method, merge(frozen, weights)
-    rows = len(seen['clip'])
-    batch = {
-        'label': jnp.zeros(rows, jnp.int32),
-        'mask': jnp.ones(rows),
-        'index': jnp.zeros(rows, jnp.int32),
-    }
-    if examples is None:
-      logits = method.score(params, VideoFeatures(**seen), classes, batch)
-      return logits.astype(jnp.float32)
-    # One episode: all examples, and these clips as its queries.
-    seen = jax.tree.map(
-        lambda s, q: jnp.concatenate([s, q])[None], examples, seen
-    )
-    batch = {
-        'label': batch['label'][None],
-        'way': jnp.arange(classes.shape[1])[None],
-        'mask': jnp.ones(1),
-        'index': jnp.zeros(1, jnp.int32),
-    }
-    logits = method.score(params, VideoFeatures(**seen), classes, batch)[0]
+    params = merge(frozen, weights)
+    return judge(self._run.model.method, params, classes, seen, examples)
+
+
+def judge(
+    method: Method,
+    params: dict,
+    classes: jax.Array,
+    seen: dict[str, jax.Array],
+    examples: dict[str, jax.Array] | None = None,
+) -> jax.Array:
+  """Computes the logits of clips, compared with examples if there are any.
+
+  Args:
+    method: its `score` does it.
+    params: the full tree.
+    classes: embeddings [M, K, E] of the classes.
+    seen: 'clip' and 'frames' of `VideoFeatures`, B rows.
+    examples: the same of labelled clips, class by class.
+
+  Returns:
+    float32 [B, K].
+  """
+  rows = seen['clip'].shape[0]
+  batch = {
+      'label': jnp.zeros(rows, jnp.int32),
+      'mask': jnp.ones(rows),
+      'index': jnp.zeros(rows, jnp.int32),
+  }
+  if examples is None:
+    logits = method.score(params, VideoFeatures(**seen), classes, batch)
     return logits.astype(jnp.float32)
+  # One episode: all examples, and these clips as its queries.
+  seen = jax.tree.map(
+      lambda s, q: jnp.concatenate([s, q])[None], examples, seen
+  )
+  batch = {
+      'label': batch['label'][None],
+      'way': jnp.arange(classes.shape[1])[None],
+      'mask': jnp.ones(1),
+      'index': jnp.zeros(1, jnp.int32),
+  }
+  logits = method.score(params, VideoFeatures(**seen), classes, batch)[0]
+  return logits.astype(jnp.float32)
 
 
 def padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:

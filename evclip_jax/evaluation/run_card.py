@@ -20,6 +20,7 @@ from evclip_jax.reporting import log, run_page
 from evclip_jax.reporting.page import CERTAIN
 from evclip_jax.training import params
 from evclip_jax.training.session import Session
+from evclip_jax.weights import published
 
 Weights = dict[str, jax.Array]
 _EXPLAIN = {
@@ -176,9 +177,18 @@ def report(
       'data': data.description,
       'class_names': list(run.class_names),
       'prompts': _prompts(run),
-      'prompts_sha256': prompts_hash(model.method, run.class_names),
+      'prompts_sha256': (digest := prompts_hash(model.method, run.class_names)),
+      # What tables call them.
+      'prompt_set': {
+          'name': model.method.prompt_set or 'class texts',
+          'hash': digest[:8],
+      },
       'weights': {
-          name: {'hash': digest, 'source': model.sources[name]}
+          name: {
+              'hash': digest,
+              'source': model.sources[name],
+              'licence': published.licence(model.sources[name]),
+          }
           for name, digest in model.hashes.items()
       },
       'parameters': {

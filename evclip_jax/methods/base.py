@@ -21,7 +21,7 @@ from evclip_jax.models.pixels import (
   normalise,
   unfold_time,
 )
-from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.weights.trunks import Trunk
 
 # Files of this folder that are no method.
 _SHARED = (
@@ -30,6 +30,7 @@ _SHARED = (
     'batch_moments',
     'checkpoint_table',
     'checkpoints',
+    'class_texts',
     'heads',
     'learned_words',
     'losses',
@@ -64,13 +65,16 @@ class Backbones:
 
   Attributes:
     clip: the CLIP handle; its weights are params['clip'].
-    encoder: the video trunk, weights in params['encoder'], or None.
+    encoder: the video trunk, weights in params['encoder'], or None. It says
+      how it wants its frames (`resolution`, `constants`; None = as they are),
+      what it gives (`sizes.channels`, `steps`) and whether it has stochastic
+      depth (`drops_paths`).
     num_frames: T, frames per clip.
     num_support: support clips of a training episode; 0 without episodes.
   """
 
   clip: Clip
-  encoder: VideoEncoder | None
+  encoder: Trunk | None
   num_frames: int
   num_support: int = 0
 
@@ -89,6 +93,9 @@ class Method:
       the mixing of clips happen here. In scoring it is None: none of that.
     video: (params, pixels, rngs, train) -> VideoFeatures.
     class_texts: (class names) -> M lists of K strings, one list per template.
+    prompt_set: what captions call the set of class texts.
+    start: (what `init` gave, all other parameters, texts -> ids [n, L]) -> the
+      method's subtree, where it begins with what CLIP knows; None = `init`'s.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
     score: (params, features, classes [M, K, E], batch) -> logits [B, K].
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
@@ -130,6 +137,8 @@ class Method:
       [Params, VideoFeatures, jax.Array, Batch, dict | None],
       tuple[jax.Array, dict[str, jax.Array]],
   ]
+  prompt_set: str = ''
+  start: Callable[[Params, Params, Callable], Params] | None = None
   targets: Callable[[jax.Array, int, jax.Array], jax.Array] | None = None
   loss_is_a_mean: bool = False
   trainable: tuple[str, ...] = ('method/.*',)
@@ -243,6 +252,38 @@ def encode_frames(
   """Encodes the frames of clips [B, T, H, W, 3] to [B, T, E]."""
   images = clip.images(params['clip'], fold_time(pixels), hooks)
   return unfold_time(images, pixels.shape[1])
+
+
+def trunk_features(
+    encoder: Trunk,
+    params_encoder: Params,
+    pixels: jax.Array,
+    constants: str,
+    drop_path_rng: jax.Array | None = None,
+) -> jax.Array:
+  """Returns the frozen features [B, t, h, w, C] that a trunk gives of clips.
+
+  Args:
+    encoder: the trunk.
+    params_encoder: its weights.
+    pixels: [B, T, H, W, 3], normalised as a method's `pixels` does.
+    constants: by these, a key of `CONSTANTS`.
+    drop_path_rng: turns stochastic depth on, where a trunk has any.
+
+  Frames get the trunk's own colours (`constants`) and, bilinearly, its own side
+  (`resolution`), where it has such.
+  """
+  if encoder.constants is not None:
+    mean, std = (jnp.asarray(x, jnp.float32) for x in CONSTANTS[constants])
+    own_mean, own_std = (jnp.asarray(x) for x in encoder.constants)
+    pixels = (pixels * std + mean - own_mean) / own_std
+  side = encoder.resolution
+  if side is not None and pixels.shape[2:4] != (side, side):
+    shape = (*pixels.shape[:2], side, side, 3)
+    pixels = jax.image.resize(pixels, shape, 'bilinear')
+  return jax.lax.stop_gradient(
+      encoder.features(params_encoder, pixels, drop_path_rng)
+  )
 
 
 def frozen_frames(encode: Callable) -> dict[str, Callable]:

@@ -5,7 +5,7 @@ import functools
 
 from evclip_jax.methods import base, heads
 from evclip_jax.methods.checkpoint_table import Checkpoint
-from evclip_jax.methods.learned_words import LearnedWords
+from evclip_jax.methods.learned_words import LearnedWords, WordSettings
 from evclip_jax.weights.table import Rule
 
 # EV-CLIP's, which its repository trains CoOp with too.
@@ -26,12 +26,14 @@ RECIPE = {
 CHECKPOINT = Checkpoint(
     'coop',
     'a CoOp checkpoint',
-    sign=r'text_prompt_learner\.ctx',
+    sign='ctx',
     unless=r'image_prompt_learner\.dec\..*',
-    rules=(Rule(r'text_prompt_learner\.ctx', 'method/words'),),
+    # Before names of EV-CLIP's repository; CoOp's own trainer has bare ones.
+    outer='text_prompt_learner.',
+    rules=(Rule('ctx', 'method/words'),),
     # Frozen networks, and buffers made of the class names of the file.
     ignore=(
-        r'text_prompt_learner\.token_(prefix|suffix)',
+        'token_(prefix|suffix)',
         r'(image|text)_encoder\..*',
         r'image_prompt_learner\..*',
         r'logit_scale',
@@ -40,20 +42,13 @@ CHECKPOINT = Checkpoint(
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(WordSettings):
   """What can be chosen.
 
   Attributes:
-    words: trained vectors in a text.
-    words_place: where the name stands: 'end', 'middle' or 'front'.
-    words_per_class: whether each class of training has vectors of its own; then
-      other classes cannot be scored.
     pixels: colour constants, 'imagenet' (the original) or 'clip'.
   """
 
-  words: int = 16
-  words_place: str = 'end'
-  words_per_class: bool = False
   pixels: str = 'imagenet'
 
 
@@ -87,6 +82,8 @@ def make(
       pixels=base.plain_pixels(settings),
       **base.frozen_frames(functools.partial(base.encode_frames, clip)),
       class_texts=words.class_texts,
+      prompt_set=words.name,
+      start=words.start,
       text=text,
       text_trains=True,
       texts_in_parts=not settings.words_per_class,

@@ -7,7 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from data_pipelines.errors import UserError
 from evclip_jax.methods import base, losses
+from evclip_jax.methods.class_texts import ClassTexts
 from evclip_jax.models.clip.model import Clip
 
 
@@ -79,16 +81,27 @@ def headed(
     settings: with 'template', and 'dropout' before a linear head.
     clip: CLIP.
     **fields: of `Method`, all but those of scores and texts.
+
+  Raises:
+    UserError: settings of texts that cannot be, or that nothing reads.
   """
   if head is None:
     score = base.score_by_texts(clip)
+    texts = ClassTexts.of(settings)
     return base.Method(
-        class_texts=lambda names: base.fill_templates(settings.template, names),
+        class_texts=texts,
+        prompt_set=texts.name,
         text=lambda params, tokens: clip.text(params['clip'], tokens),
         score=score,
         loss=classify(score),
         loss_is_a_mean=True,
         **fields,
+    )
+
+  if getattr(settings, 'descriptions', ''):
+    raise UserError(
+        'method.settings.descriptions: a linear head reads no texts. Use '
+        "head='text', or leave descriptions out."
     )
 
   def score(params, features, classes, batch):
@@ -103,6 +116,7 @@ def headed(
 
   return base.Method(
       class_texts=head.class_texts,
+      prompt_set='a linear head',
       text=head.text,
       score=score,
       loss=loss,

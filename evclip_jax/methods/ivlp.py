@@ -13,6 +13,7 @@ from evclip_jax.methods.checkpoint_table import (
   clip_rules,
   clip_shapes,
 )
+from evclip_jax.methods.class_texts import DescriptionSettings
 from evclip_jax.methods.learned_words import STD, LearnedWords
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.weights import own_file
@@ -57,7 +58,7 @@ CHECKPOINT = Checkpoint(
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
@@ -112,7 +113,7 @@ def make(
         f'method.settings.vision_depth={settings.vision_depth}, text_depth='
         f'{settings.text_depth}: use 0 or more, and 1 or more.'
     )
-  words = LearnedWords(settings.words)
+  words = LearnedWords.of(settings, class_names)
   image_depth = min(settings.vision_depth, clip.sizes.vision_layers)
   text_depth = min(settings.text_depth, clip.sizes.text_layers)
 
@@ -156,6 +157,7 @@ def make(
       targets=targets,
       video=video,
       class_texts=words.class_texts,
+      prompt_set=words.name,
       text=text,
       text_trains=True,
       score=score,
@@ -169,7 +171,7 @@ def _image_hooks(prompts: base.Params) -> Hooks:
   first = prompts['prompts.0']
 
   def embed(x):
-    added = jnp.broadcast_to(first, (len(x), *first.shape)).astype(x.dtype)
+    added = jnp.broadcast_to(first, (x.shape[0], *first.shape)).astype(x.dtype)
     return jnp.concatenate([x, added], axis=1)
 
   def before_attn(layer, x, attend):

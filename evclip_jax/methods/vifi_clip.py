@@ -8,6 +8,7 @@ from evclip_jax.methods.checkpoint_table import (
   clip_rules,
   clip_shapes,
 )
+from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.weights import own_file
 
 # The original's few-shot training on HMDB51, UCF101 and SSv2.
@@ -48,7 +49,7 @@ _TRAINABLE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
@@ -96,6 +97,7 @@ def make(
   base.check_vit(clip, 'vifi_clip')
   text_trains = settings.train != 'image'
   score = base.score_by_texts(clip)
+  texts = ClassTexts.of(settings)
 
   def video(params, pixels, rngs, train):
     frames = base.encode_frames(clip, params, pixels)
@@ -110,7 +112,8 @@ def make(
       pixels=pixels,
       targets=targets,
       video=video,
-      class_texts=lambda names: base.fill_templates(settings.template, names),
+      class_texts=texts,
+      prompt_set=texts.name,
       text=text,
       text_trains=text_trains,
       score=score,

@@ -14,12 +14,10 @@ from evclip_jax.config import experiment
 from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.models.swin3d import sizes as trunk_sizes
-from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.reporting import log
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import costs, devices, optimizer, params, steps
-from evclip_jax.weights import swin3d_names
+from evclip_jax.weights import trunks
 
 METHODS = ('ev_clip', 'ez_clip', 'st_adapter', 'aim', 'vifi_clip')
 CLIPS = ('ViT-B/32', 'ViT-B/16', 'ViT-L/14')
@@ -89,11 +87,11 @@ def shapes(
   )
   tree, encoder = {'clip': clip.shapes()}, None
   if module.uses_encoder(settings):
-    found = _sizes(trunk_sizes.TABLE, config.encoder.name, 'encoder.name')
-    encoder = VideoEncoder(found, dtype)
+    found = _sizes(trunks.TABLE, config.encoder.name, 'encoder.name')
+    encoder = trunks.network(found, dtype)
     flat = {
         path: jax.ShapeDtypeStruct(shape, jnp.float32)
-        for path, shape in swin3d_names.shapes(found).items()
+        for path, shape in trunks.shapes(found).items()
     }
     tree['encoder'] = unflatten_dict(flat, sep='/')
   support = config.episodes.way * config.episodes.shot

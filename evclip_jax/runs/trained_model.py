@@ -230,7 +230,7 @@ class TrainedModel:
         rows = min(rows, 1 << (max(need, 1) - 1).bit_length())
       looker, examples = self._looker(rows, closely), None
       if support and score:
-        examples = looker.examples(self._read_examples(support))
+        examples = looker.examples(self.read_examples(support))
       reads = _ahead(pool, _tried, views(films), 2 * rows)
       while group := list(itertools.islice(reads, rows)):
         good = [x for x in group if not isinstance(x, UserError)]
@@ -259,7 +259,7 @@ class TrainedModel:
       self._lookers[key] = look.Looker(self.session, self.weights, *key)
     return self._lookers[key]
 
-  def _read_examples(self, support: Mapping[str, Videos]) -> np.ndarray:
+  def read_examples(self, support: Mapping[str, Videos]) -> np.ndarray:
     """Returns uint8 [N, K, T, P, P, 3], K as many as the smallest class has."""
     videos = [listed(v) for v in support.values()]
     shots = min(map(len, videos))

@@ -25,9 +25,8 @@ from evclip_jax.methods import base, checkpoints
 from evclip_jax.models import corruptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
-from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training import costs, devices, params, steps
-from evclip_jax.weights import load, vocabulary
+from evclip_jax.weights import load, trunks, vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +71,40 @@ def build(
   Raises:
     UserError: weights that are missing, broken, or of another architecture.
   """
+  method, loaded, backbones = make_method(config, class_names, shared)
+  clip, tree = loaded['clip'], {n: x.params for n, x in loaded.items()}
+  tokenizer = vocabulary.load_tokenizer(
+      config.clip.vocab, config.cache_dir, clip.source, clip.sizes
+  )
+  own = method.init(steps.init_rng(config.seed))
+  if method.start:
+    own = method.start(own, tree, tokenizer.encode)
+  if own:
+    tree['method'] = jax.tree.map(np.asarray, own)
+  if config.method.weights:
+    tree = checkpoints.load_trained(
+        config.method.weights,
+        config.method.name,
+        tree,
+        (*method.trainable, *method.statistics),
+        method.fit,
+    )
+  return Model(
+      method=method,
+      params=tree,
+      tokenizer=tokenizer,
+      clip=backbones.clip,
+      hashes={name: x.hash for name, x in loaded.items()},
+      sources={name: x.source for name, x in loaded.items()},
+  )
+
+
+def make_method(
+    config: ml_collections.ConfigDict,
+    class_names: Sequence[str],
+    shared: dict[Any, load.Loaded] | None = None,
+) -> tuple[base.Method, dict[str, load.Loaded], base.Backbones]:
+  """Returns a config's method and the networks below it; see `build`."""
   module = base.load(config.method.name)
   settings = experiment.settings(config)
   dtype = jnp.dtype(config.compute.dtype)
@@ -99,7 +132,7 @@ def build(
         config.cache_dir,
     )
     loaded['encoder'] = trunk
-    encoder = VideoEncoder(trunk.sizes, dtype)
+    encoder = trunks.network(trunk.sizes, dtype)
   if clip.sizes.image_resolution != config.data.crop_pixels:
     raise UserError(
         f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
@@ -115,28 +148,7 @@ def build(
   if config.data.corrupt:
     worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
     method = dataclasses.replace(method, pixels=worse)
-  tree = {name: x.params for name, x in loaded.items()}
-  own = method.init(steps.init_rng(config.seed))
-  if own:
-    tree['method'] = jax.tree.map(np.asarray, own)
-  if config.method.weights:
-    tree = checkpoints.load_trained(
-        config.method.weights,
-        config.method.name,
-        tree,
-        (*method.trainable, *method.statistics),
-        method.fit,
-    )
-  return Model(
-      method=method,
-      params=tree,
-      tokenizer=vocabulary.load_tokenizer(
-          config.clip.vocab, config.cache_dir, clip.source, clip.sizes
-      ),
-      clip=backbones.clip,
-      hashes={name: x.hash for name, x in loaded.items()},
-      sources={name: x.source for name, x in loaded.items()},
-  )
+  return method, loaded, backbones
 
 
 @dataclasses.dataclass
@@ -167,8 +179,8 @@ class Session:
     """Prepares functions; they are compiled when they are called."""
     method = self.model.method
     parts = method, self.mesh, self.shardings
-    self.eval_step = costs.Measured(steps.make_eval_step(*parts))
-    self.feature_step = costs.Measured(steps.make_feature_step(*parts))
+    self.eval_step = costs.Measured(steps.make_eval_step(*parts), True)
+    self.feature_step = costs.Measured(steps.make_feature_step(*parts), True)
     self._bank = steps.make_class_bank(*parts)
     self._weights, self._banks = None, {}
     # Features of frozen networks, see `evaluation/bank.py`.
