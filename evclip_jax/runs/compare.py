@@ -73,9 +73,12 @@ def run(
 
   # What is wrong with a later row should not be found hours later.
   for own in rows.values():
-    session.make_method(own, data_of(own).class_names, loaded)
+    data = data_of(own)
+    method, *_ = session.make_method(own, data.class_names, loaded)
+    for listed in data.evals.values():
+      method.class_texts(list(listed.class_names))
     if experiment.fitting_mode(mode, own) == 'train':
-      rates.check(own, data_of(own))
+      rates.check(own, data)
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
     done = run_folder.finished(own_folder, own)
