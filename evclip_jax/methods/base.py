@@ -168,11 +168,12 @@ def names() -> list[str]:
 def load(name: str) -> ModuleType:
   """The module of a method.
 
-  It has `Settings` (a frozen dataclass with defaults), `make(settings,
-  backbones, class_names) -> Method` (class names of training, in label order)
-  and `uses_encoder(settings) -> bool` (whether it needs a video trunk). It may
-  have
+  It has `Settings` (a frozen dataclass with defaults) and `make(settings,
+  backbones, class_names) -> Method` (class names of training, in label order).
+  It may have
 
+  - `uses_encoder(settings) -> bool`: whether it needs a video trunk; without
+    it, it does not;
   - `RECIPE`: values of a config by key that its authors use;
   - `trains(settings) -> bool`: whether it trains anything; without it, it does;
   - `uses_clip(settings) -> bool`: whether it needs a CLIP; without it, it does;
@@ -190,7 +191,9 @@ def load(name: str) -> ModuleType:
   found = importlib.util.find_spec(module)
   if found.submodule_search_locations is not None:
     module += '.method'
-  return importlib.import_module(module)
+  loaded = importlib.import_module(module)
+  vars(loaded).setdefault('uses_encoder', lambda settings: False)
+  return loaded
 
 
 def trains(name: str, settings: Any) -> bool:
