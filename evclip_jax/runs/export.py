@@ -130,7 +130,7 @@ def save_model(
   examples = None
   if support:
     examples = looker.examples(run.read_examples(support))
-  seen = looker([row[None] for row in rows], names, examples)
+  seen = looker(rows, names, examples)
   expected = np.stack([one.probabilities for one in seen])
   tree = params.merge(run.session.frozen, run.weights)
   tree['scored'] = {'classes': run.session.classes(run.weights, names)}

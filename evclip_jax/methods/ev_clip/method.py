@@ -129,8 +129,8 @@ def make(
     means of its features on 7 x 7 cells, its own number of time steps, frames
     of its own size and range (made of CLIP's crop), no stochastic depth where
     it has none; no published numbers, and checkpoints of the original's masks
-    do not fit. With
-    train.bank_views the trunk drops paths once per view, not in every step.
+    do not fit. With train.bank_views the trunk drops paths once per view, not
+    in every step.
   """
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
@@ -254,6 +254,7 @@ def make(
       score=score,
       loss=loss,
       statistics=STATISTICS if drifts else (),
+      differs=encoder.differs,
       frozen=None if drifts or 'mask' in generators else frozen,
   )
 
