@@ -15,7 +15,7 @@ Rates:    on real data the authors'. Those of the demo, whose networks are tiny,
           clips per class, they are chosen anew with
           --config.train.rates="(2e-4,2e-3,2e-2)" --config.data.val_shots=4.
           All methods get 50 steps of 16 clips there, 8 frames each.
-Expect:   docs/demo.md has the table of the demo's world.
+Expect:   report.html and protocol.csv in the run folder; see docs/demo.md.
 """
 
 from evclip_jax.config import experiment

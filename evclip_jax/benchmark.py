@@ -7,7 +7,8 @@ decode are written on the fly. Prints a table and, as the last line, the same as
 JSON; --out=FILE.json writes it to a file as well.
 
 --costs, without a config, counts instead what methods train and compute on
-CLIPs of three sizes; it needs neither weights nor data.
+CLIPs of three sizes, --trunk_costs what EV-CLIP does on each video trunk; both
+need neither weights nor data.
 """
 
 import json
@@ -36,6 +37,9 @@ flags.DEFINE_alias('data-only', 'data_only')
 _COSTS = flags.DEFINE_bool(
     'costs', False, 'Count weights and GFLOPs of methods on several CLIPs.'
 )
+_TRUNK_COSTS = flags.DEFINE_bool(
+    'trunk_costs', False, 'Count those of EV-CLIP on several video trunks.'
+)
 _OUT = flags.DEFINE_string('out', '', 'A file for the JSON.')
 
 
@@ -47,10 +51,11 @@ def main(args: list[str]):
   from evclip_jax.reporting import log, tables
   from evclip_jax.runs import decode_speed, speed
 
-  if _COSTS.value:
+  if _COSTS.value or _TRUNK_COSTS.value:
     from evclip_jax.runs import cost_table
 
-    rows = cost_table.rows(num_classes=_CLASSES.value)
+    count = cost_table.rows if _COSTS.value else cost_table.trunk_rows
+    rows = count(num_classes=_CLASSES.value)
     print(tables.as_text(rows) + '\n')
     _finish(rows)
     return

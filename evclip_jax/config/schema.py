@@ -46,6 +46,8 @@ KEYS = {
     'encoder.name': Key('omnivore_swinS',
         'The video trunk, for methods that use one.'),
     'encoder.weights': Key('', 'As clip.weights.'),
+    'encoder.vocab': Key('',
+        "SentencePiece file of VideoPrism's texts; '' = the downloaded one."),
     'method.name': Key('', 'A name in evclip_jax/methods.'),
     'method.weights': Key('',
         "A file of the method's trained weights (ours or the original code's) "

@@ -5,23 +5,15 @@ import functools
 
 from evclip_jax.methods import base, heads
 from evclip_jax.methods.checkpoint_table import Checkpoint
+from evclip_jax.methods.ev_clip import method as ev_clip
 from evclip_jax.methods.learned_words import LearnedWords, WordSettings
 from evclip_jax.weights.table import Rule
 
 # EV-CLIP's, which its repository trains CoOp with too.
 RECIPE = {
-    'batch_size': 64,
-    'data.preprocess': 'ev_clip',
-    'data.num_frames': 8,
-    'data.window_frames': 32,
-    'data.train_temporal': 'center',
-    'optimizer.name': 'adamw',
-    'optimizer.learning_rate': 4e-4,
-    'optimizer.weight_decay': 0.05,
-    'optimizer.schedule': 'delayed_cosine',
-    'optimizer.warmup_epochs': 1,
-    'optimizer.warmup_learning_rate': 2e-5,
-    'train.epochs': 500,
+    key: value
+    for key, value in ev_clip.RECIPE.items()
+    if key not in ('variants', 'train.eval_every_epochs')
 }
 CHECKPOINT = Checkpoint(
     'coop',
@@ -50,11 +42,6 @@ class Settings(WordSettings):
   """
 
   pixels: str = 'imagenet'
-
-
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
 
 
 def make(

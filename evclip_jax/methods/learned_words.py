@@ -17,7 +17,7 @@ from evclip_jax.models.clip.model import Clip
 PLACES = ('end', 'middle', 'front')
 # Stands for a trained vector in the texts; any word of one token would do.
 _WORD = 'X'
-# What CoOp and IVLP draw all prompts with.
+# What CoOp and IVLP draw text and visual prompts with.
 STD = 0.02
 
 

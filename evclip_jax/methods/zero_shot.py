@@ -22,11 +22,6 @@ class Settings(DescriptionSettings):
   pixels: str = 'imagenet'
 
 
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
-
-
 def trains(settings: Settings) -> bool:
   """Returns False: the networks stay as they are."""
   return False

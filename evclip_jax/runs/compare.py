@@ -50,8 +50,8 @@ def run(
     loaded: networks that all rows share.
 
   Returns:
-    {row: run card}; the tables are printed and written as compare.json,
-    compare.csv and report.html, with pictures of the last row.
+    {row: run card}; the tables are printed and written as compare.json (or
+    evaluate_compare.json), .csv and report.html, with pictures of the last row.
   """
   rows = experiment.rows(config)
   places = [run_folder.of_row(name) for name in rows]
@@ -73,9 +73,12 @@ def run(
 
   # What is wrong with a later row should not be found hours later.
   for own in rows.values():
-    session.make_method(own, data_of(own).class_names, loaded)
+    data = data_of(own)
+    method, *_ = session.make_method(own, data.class_names, loaded)
+    for listed in data.evals.values():
+      method.class_texts(list(listed.class_names))
     if experiment.fitting_mode(mode, own) == 'train':
-      rates.check(own, data_of(own))
+      rates.check(own, data)
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
     done = run_folder.finished(own_folder, own)
@@ -99,8 +102,9 @@ def run(
   summary = results.summarise(runs, results.tests, config.seed)
   log.log('\n' + result_page.as_text(summary))
   pictures = gallery.sections(own_folder, lambda: data_of(own))
+  kind = 'compare' if mode == 'train' else f'{mode}_compare'
   path = result_page.write(
-      folder, 'compare', 'Comparison', runs, summary, [*pictures, about(rows)]
+      folder, kind, 'Comparison', runs, summary, [*pictures, about(rows)]
   )
   log.log(f'\nreport: {path}')
   return cards

@@ -242,10 +242,13 @@ def caption(runs: Runs) -> str:
     )
   texts: dict[str, list[str]] = {}
   for row, parts in runs.items():
-    prompts = [p[0] for p in next(iter(parts.values())).card['prompts'] if p]
+    card = next(iter(parts.values())).card
+    prompts = [p[0] for p in card['prompts'] if p]
     shown = '; '.join(map(repr, prompts[:2]))
     more = f' and {len(prompts) - 2} more' if len(prompts) > 2 else ''
-    texts.setdefault(shown + more, []).append(row)
+    named = card.get('prompt_set')
+    of = ' ({name}, {hash})'.format(**named) if named else ''
+    texts.setdefault(shown + more + of, []).append(row)
   said += '. Texts of the first class: ' + '. '.join(
       f'{", ".join(rows)}: {text or "none"}' for text, rows in texts.items()
   )

@@ -19,7 +19,6 @@ from evclip_jax.config import experiment
 from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.models.swin3d import sizes as encoder_sizes
 from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.runs import cost_table
@@ -27,7 +26,7 @@ from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import devices, params, steps
 from evclip_jax.training import optimizer as optim
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import random_init
+from evclip_jax.weights import random_init, trunks
 from evclip_jax.weights import swin3d_names as encoder_convert
 from tests.config.test_configs import FILES, NAMES, ROOT, load
 from tests.methods import tiny
@@ -270,7 +269,7 @@ _SHAPES = {}
 def sizes_of_packaged_networks(monkeypatch):
   """They are in their files; any small ones will do."""
   monkeypatch.setitem(sizes.TABLE, 'tiny', tiny.CLIP)
-  monkeypatch.setitem(encoder_sizes.TABLE, 'tiny', tiny.ENCODER)
+  monkeypatch.setitem(trunks.TABLE, 'tiny', tiny.ENCODER)
 
 
 def shapes_of(config):

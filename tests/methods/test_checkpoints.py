@@ -14,7 +14,6 @@ from tests.parity.draw import load_case
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 # Golden case -> (method, part of its manifest that holds the checkpoint).
 CASES = {
-    'ev-tiny-both': ('ev_clip', 'prompts'),
     'ev-tiny-mask': ('ev_clip', 'prompts'),
     'evcoop-tiny-both': ('ev_clip', 'prompts'),
     'ez-tiny': ('ez_clip', ''),

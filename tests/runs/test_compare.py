@@ -186,14 +186,18 @@ def test_rates_that_cannot_be_chosen(data_root, tmp_path, changes, message):
         ({'method': 'nothing'}, "method.name='nothing'"),
         ({'method': 'coop', 'settings': {'words_place': 'x'}}, 'words_place='),
         ({'method': 'clip_fsar', 'settings': {'metric': 'x'}}, 'metric='),
+        # A head of the training's classes, beside a list of others.
+        ({'method': 'linear_probe'}, 'linear head'),
     ],
 )
 def test_a_row_that_cannot_be_is_found_before_any_runs(
     data_root, tmp_path, row, message
 ):
   rows = ROWS[:1], ({'name': 'wrong', **row},)
-  config = tiny(data_root, compare=sum(rows, ()), **{'protocol.seeds': ()})
-  config.clip.weights = 'random:0'
+  changes = {'protocol.seeds': (), 'clip.weights': 'random:0'}
+  config = tiny(data_root, compare=sum(rows, ()), **changes)
+  if row['method'] == 'linear_probe':
+    config.data.novel_classes, config.data.val_shots = 'half', 0
   with pytest.raises(UserError, match=message):
     runs.run(config, str(tmp_path / 'a'), 'train')
   assert not (tmp_path / 'a').exists()

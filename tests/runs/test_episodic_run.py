@@ -128,8 +128,6 @@ def test_a_trained_run_is_scored_in_other_ways(finished, data_root, changes):
   runs.run(tiny(data_root), str(workdir), 'evaluate')
 
 
-
-
 @pytest.mark.parametrize(
     'cases',
     [

@@ -97,7 +97,7 @@ def test_another_process_computes_the_same_logits(
   assert not done.returncode, done.stderr[-2000:]
   looker = look.Looker(model.session, model.weights, 5)
   seen = looker(
-      [f[None] for f in frames],
+      np.stack(frames),
       model.names(None, support),
       looker.examples(model.read_examples(support)) if support else None,
   )

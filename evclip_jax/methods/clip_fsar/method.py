@@ -132,11 +132,6 @@ class Settings(DescriptionSettings):
   query_colours: bool = False
 
 
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
-
-
 def trains(settings: Settings) -> bool:
   """Returns whether any weight is trained."""
   return bool(_trainable(settings, False))

@@ -19,7 +19,7 @@ from evclip_jax.methods.ev_clip.generators import (
 from evclip_jax.weights.table import Converted, Rule, convert
 from evclip_jax.weights.table import to_original as table_to_original
 
-# Where the original keeps the generators, by what `prompt` asks for.
+# Where the original keeps the generators of mask and context prompts.
 _MASK_PREFIX = {'both': 'dec.dec_s.', 'mask': 'dec.'}
 _CONTEXT_PREFIX = {'both': 'dec.dec_t.', 'context': 'dec.'}
 _OUTER = 'image_prompt_learner.'
@@ -166,7 +166,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
     prompt = 'mask'
   else:
     raise WeightsError(
-        'these are no EV-CLIP prompts: no tensor is called '
+        'these are no mask or context prompts of EV-CLIP: no tensor is called '
         "'image_prompt_learner.dec....' or 'dec....'."
     )
   channels = num_frames = embed_dim = None

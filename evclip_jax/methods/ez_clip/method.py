@@ -69,7 +69,7 @@ class Settings(DescriptionSettings):
   Attributes:
     temporal: how frames see each other: 'deep' (temporal prompts in every
       block), 'shallow' (in the first), 'adapter' (attention over the frames
-      behind an adapter, instead of prompts) or 'none'.
+      behind an adapter, without temporal prompts) or 'none'.
     templates: class texts without descriptions; '{}' stands for the class
       name. Training draws one per clip.
     average: over templates, of class 'probabilities' (the original) or of
@@ -106,11 +106,6 @@ class Settings(DescriptionSettings):
   resize_prompts: bool = False
   pixels: str = 'clip'
   jitter: str = 'frame'
-
-
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
 
 
 def make(
