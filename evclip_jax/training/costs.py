@@ -27,6 +27,7 @@ class Measured:
         counts once (train.accumulate).
     """
     self._step, self._parts, self._shapes = step, parts, None
+    self._compiled = None
     # Of the last calls: when they began.
     self._began = collections.deque(maxlen=1000)
 
@@ -35,7 +36,14 @@ class Measured:
     if self._shapes is None:
       self._shapes = jax.tree.map(_shape, given)
     self._began.append(time.perf_counter())
-    return self._step(*given)
+    return (self._compiled or self._step)(*given)
+
+  def compile(self, *given: Any) -> jax.stages.Compiled:
+    """Compiles the program for arrays or their shapes, which calls then run."""
+    if self._compiled is None:
+      shapes = jax.tree.map(_shape, given)
+      self._compiled = self._step.lower(*shapes).compile()
+    return self._compiled
 
   def lower(self, *given: Any) -> jax.stages.Lowered:
     """Lowers the step, as `jax.jit` does."""
@@ -54,7 +62,7 @@ class Measured:
       return {}
     batch = self._shapes[-1]
     clips = batches.count(batch)
-    compiled = self._step.lower(*self._shapes).compile()
+    compiled = self.compile(*self._shapes)
     flops = flops_of(compiled, batch['mask'].sharding.num_devices) * self._parts
     # The first call compiles.
     times = np.diff(self._began)[1:]
@@ -91,6 +99,33 @@ def program_bytes(compiled: jax.stages.Compiled) -> int | None:
       # Outputs that take over the memory of donated arguments.
       - sizes.alias_size_in_bytes
   )
+
+
+def device_bytes(asked_gb: float) -> int | None:
+  """Returns the memory of a device in bytes, None where there is no limit.
+
+  Args:
+    asked_gb: compute.memory_gb; 0 = what the device says it may use.
+  """
+  if asked_gb:
+    return int(asked_gb * 1e9)
+  stats = jax.devices()[0].memory_stats() or {}
+  return stats.get('bytes_limit')
+
+
+def rows_that_fit(compiled: jax.stages.Compiled, rows: int, size: int) -> int:
+  """Estimates the rows of a batch on one device whose step fits.
+
+  Args:
+    compiled: a step.
+    rows: of its batch on each device; temporaries grow with them.
+    size: of the device's memory in bytes.
+  """
+  sizes = compiled.memory_analysis()
+  each = sizes.temp_size_in_bytes / rows
+  # Some is always lost between the pieces.
+  fixed = program_bytes(compiled) - sizes.temp_size_in_bytes
+  return max(int((0.95 * size - fixed) / each), 0)
 
 
 def _shape(value: Any) -> jax.ShapeDtypeStruct:
