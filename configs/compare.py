@@ -10,12 +10,12 @@ Or:       --config=configs/compare.py:ucf --config.data.root=UCF101, likewise
           :hmdb, :arid, :egtea, :ek100, :kinetics, :ssv2; any other word is a
           method, which then runs alone on the demo's world.
 Seeds:    --config.protocol.seeds="(1,)" for one.
-Rates:    on real data the authors'. On the demo, whose networks are tiny, each
-          method's was chosen by one rule that sees no test clip:
-          --config.train.rates="(2e-4,2e-3,2e-2)" --config.data.val_shots=4
-          trains seed 1 with each and takes the best on 4 held-out clips per
-          class. All get 50 steps of 16 clips, 8 frames each.
-Expect:   docs/demo.md has the table of the demo's world.
+Rates:    on real data the authors'. Those of the demo, whose networks are tiny,
+          are below; by one rule for all that sees no test clip, with 4 held-out
+          clips per class, they are chosen anew with
+          --config.train.rates="(2e-4,2e-3,2e-2)" --config.data.val_shots=4.
+          All methods get 50 steps of 16 clips there, 8 frames each.
+Expect:   report.html and protocol.csv in the run folder; see docs/demo.md.
 """
 
 from evclip_jax.config import experiment

@@ -13,11 +13,13 @@ stream                   counters          decides
 'episode clip'           likewise          frames, crop, flip of its clips
 'instead'                clip              which clip of its class replaces one
                                            that cannot be read
+'bootstrap'              -                 clips drawn for an interval
 'init'                   -                 a method's own parameters (JAX key)
 'step/dropout'           step              dropped features (JAX key)
 'step/drop_path'         step              dropped blocks (JAX key)
 'step/pixels'            step              colours, mixed clips (JAX key)
 'corrupt/<kind>'         -                 noise and places, by a clip's pixels
+'bootstrap', ...         -                 the shift: resamples, splits, orders
 'random weights/<leaf>'  -                 clip.weights=random:SEED
 'scene ...'              number            what happens in a clip of the demo
 'wall', 'action', ...    -                 parts of such a scene, by its seed

@@ -95,9 +95,6 @@ KEYS = {
         'right are different classes.'),
     'query_augment': Key(False,
         'Mirror half of the training queries (clip_fsar, Kinetics).'),
-    'corrupt': Key('',
-        "Makes what is scored worse, such as 'darken:3': a kind of "
-        'evclip_jax/models/corruptions.py and a severity of 1 to 5.'),
     'workers': Key(0,
         'Processes that read clips (about 200 MB each): 0 = one per core, at '
         'most 16.', 0),

@@ -3,10 +3,15 @@
 How fast a config runs on this machine: compile time, step time, clips per
 second, FLOPs, share of the chip's peak, memory, and how fast clips are decoded.
 The steps run on noise and need no data; without --config.data.root the clips to
-decode are written on the fly. With --memory-only nothing runs: the training
-step is compiled, and it says which batches fit 16, 24, 40 and 80 GB. Prints a
-table and, as the last line, the same as JSON; --out=FILE.json writes it to a
-file as well.
+decode are written on the fly. Prints a table and, as the last line, the same as
+JSON; --out=FILE.json writes it to a file as well.
+
+With --memory-only nothing runs: the training step is compiled, and it says
+which batches fit 16, 24, 40 and 80 GB.
+
+--costs, without a config, counts instead what methods train and compute on
+CLIPs of three sizes, --trunk_costs what EV-CLIP does on each video trunk; both
+need neither weights nor data.
 """
 
 import json
@@ -39,6 +44,9 @@ _MEMORY_ONLY = flags.DEFINE_bool(
     'memory_only', False, 'Say which batches fit; compile, run nothing.'
 )
 flags.DEFINE_alias('memory-only', 'memory_only')
+_TRUNK_COSTS = flags.DEFINE_bool(
+    'trunk_costs', False, 'Count those of EV-CLIP on several video trunks.'
+)
 _OUT = flags.DEFINE_string('out', '', 'A file for the JSON.')
 
 
@@ -50,10 +58,11 @@ def main(args: list[str]):
   from evclip_jax.reporting import log, tables
   from evclip_jax.runs import decode_speed, speed
 
-  if _COSTS.value:
+  if _COSTS.value or _TRUNK_COSTS.value:
     from evclip_jax.runs import cost_table
 
-    rows = cost_table.rows(num_classes=_CLASSES.value)
+    count = cost_table.rows if _COSTS.value else cost_table.trunk_rows
+    rows = count(num_classes=_CLASSES.value)
     print(tables.as_text(rows) + '\n')
     _finish(rows)
     return

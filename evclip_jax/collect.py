@@ -15,9 +15,6 @@ from absl import flags
 from data_pipelines import cli
 from data_pipelines.errors import UserError
 
-_OUT = flags.DEFINE_string(
-    'out', '', 'A file for the table: .md, .csv or .tex.'
-)
 # Keys by which runs may differ in how they are scored, and still be meant as
 # seeds of one: then they are refused, not two rows.
 _SCORING = ('data.', 'train.select', 'method.settings.')
@@ -42,15 +39,28 @@ class Found(NamedTuple):
 
 def main(args: list[str]):
   """Prints the table of the runs below the folders of `args`."""
-  out = pathlib.Path(_OUT.value)
-  if _OUT.value and out.suffix not in ('.md', '.csv', '.tex'):
+  collect(args, flags.FLAGS.out)
+
+
+def collect(folders: list[str], out: str = ''):
+  """Prints one table of finished runs.
+
+  Args:
+    folders: of runs, or of several.
+    out: a file for the table, .md, .csv or .tex; '' = none.
+
+  Raises:
+    UserError: no finished run, or runs that do not belong in one table.
+  """
+  path = pathlib.Path(out)
+  if out and path.suffix not in ('.md', '.csv', '.tex'):
     raise UserError(f'--out={out}: use a name that ends in .md, .csv or .tex.')
-  if not args:
+  if not folders:
     raise UserError('wanted run folders: evclip_jax.collect RUN...')
   from data_pipelines import whole_file
   from evclip_jax.runs import result_page, results
 
-  runs = group(list(find(args)))
+  runs = group(list(find(folders)))
   names = {
       run.card['data']['name'] for own in runs.values() for run in own.values()
   }
@@ -61,9 +71,9 @@ def main(args: list[str]):
 
   summary = results.summarise(runs, quantities, 0)
   print(result_page.as_text(summary))
-  if _OUT.value:
+  if out:
     try:
-      whole_file.write(out, result_page.as_file(summary, out.suffix))
+      whole_file.write(path, result_page.as_file(summary, path.suffix))
     except OSError as e:
       raise UserError(f'--out={out} cannot be written: {e.strerror}.') from e
     print(f'\nwritten: {out}')
@@ -158,6 +168,7 @@ def _scored(run: Found) -> dict[str, Any]:
       'prompts': card['prompts_sha256'],
       'selection': card['selection']['rule'],
       'views': card['views'],
+      'corruption': card.get('corrupt'),
       'weights': {n: about['hash'] for n, about in card['weights'].items()},
       **_lists(run),
   }
@@ -218,4 +229,5 @@ def _labels(groups: list[list[Found]]) -> list[str]:
 
 
 if __name__ == '__main__':
+  flags.DEFINE_string('out', '', 'A file for the table: .md, .csv or .tex.')
   cli.run(main)

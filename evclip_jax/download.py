@@ -41,6 +41,8 @@ def main(names: list[str]):
     published.find(name)
   for name in names:
     print(f'{name}: {published.fetch(name, values.cache_dir)}')
+    if terms := published.licence(name):
+      print(f'  licence: {terms}')
 
 
 if __name__ == '__main__':

@@ -8,13 +8,7 @@ from data_pipelines.errors import UserError
 # as DESCRIPTION or, where its labels are of several kinds, from
 # describe(label_kind).
 OFFICIAL = (
-    'arid',
-    'egtea',
-    'epic_kitchens100',
-    'hmdb51',
-    'kinetics',
-    'ssv2',
-    'ucf101',
+    'arid', 'egtea', 'epic_kitchens100', 'hmdb51', 'kinetics', 'ssv2', 'ucf101',
     'ucf101_ds',
 )
 # The others have a function `read` as below.

@@ -5,7 +5,7 @@ The only place that joins the three. A new recipe is an entry of `_RECIPES`.
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,10 +138,21 @@ def eval_clip(
   return _reading(source, index, spec, chosen)
 
 
-def one_video(path: str, found: Probe) -> Source:
-  """Returns a list of one video, read as those of an evaluation are."""
+def one_video(
+    path: str, found: Probe, spans: Sequence[tuple[int, int]] = ()
+) -> Source:
+  """Returns a list of one video, or of pieces of it, read as in an evaluation.
+
+  Args:
+    path: absolute.
+    found: the probe of it.
+    spans: (first, stop) frame of each piece; none = the whole.
+  """
+  records = [
+      ClipRecord(path, 0, first=first, stop=stop) for first, stop in spans
+  ] or [ClipRecord(path, 0)]
   return Source(
-      ClipList('predict', (ClipRecord(path, 0),)),
+      ClipList('predict', tuple(records)),
       [],
       files.FileTree(os.path.dirname(path)),
       {path: found},
@@ -158,6 +169,19 @@ def eval_pixels(
   # Frames alone have no frames per second, as pictures.
   chosen = _eval_view(spec, len(frames), 0.0, 0, view, clips, crops, 0)
   return chosen.pixels(frames[chosen.frames])
+
+
+def eval_frames(
+    total: int, spec: Recipe, view: int, clips: int, crops: int
+) -> np.ndarray:
+  """Returns the numbers of the frames that `eval_pixels` takes, int64 [T]."""
+  return _eval_view(spec, total, 0.0, 0, view, clips, crops, 0).frames
+
+
+def cropped(frames: np.ndarray, spec: Recipe) -> np.ndarray:
+  """Returns any frames as the middle crop shows them, uint8 [N, P, P, 3]."""
+  view = _eval_view(spec, len(frames), 0.0, 0, 0, 1, 1, 0)
+  return view.pixels(frames)
 
 
 def decoding(

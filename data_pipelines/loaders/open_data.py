@@ -131,13 +131,8 @@ def open_data(
   sources, skipped = examine(collection.store, own)
   if not evaluate_only:
     clips = few_shot.without_broken(
-        train,
-        sources[0].clips,
-        skipped['train'],
-        data.shots,
-        data.few_shot_short,
-        names,
-        workdir,
+        train, sources[0].clips, skipped['train'], data.shots,
+        data.few_shot_short, names, workdir,
     )
     sources[0] = dataclasses.replace(sources[0], clips=clips)
   others = {}

@@ -56,11 +56,7 @@ class Pipeline:
         drawn from, or batches that do not divide over the processes.
     """
     self._sets = sets = open_data.open_data(
-        config.data,
-        config.seed,
-        config.split,
-        workdir,
-        config.cache_dir,
+        config.data, config.seed, config.split, workdir, config.cache_dir,
         evaluate_only,
     )
     self.class_names, self.description = sets.class_names, sets.description

@@ -193,6 +193,12 @@ def is_episodic(config: ml_collections.ConfigDict) -> bool:
   return getattr(base.load(config.method.name), 'EPISODIC', False)
 
 
+def fitting_mode(mode: str, config: ml_collections.ConfigDict) -> str:
+  """Returns 'evaluate' for a run among others that has nothing to train."""
+  trains = base.trains(config.method.name, settings(config))
+  return mode if trains else 'evaluate'
+
+
 def settings(config: ml_collections.ConfigDict) -> Any:
   """Returns the method's Settings dataclass with the config's values."""
   module = base.load(config.method.name)

@@ -20,8 +20,13 @@ def text() -> str:
   """Returns the page as Markdown."""
   parts = [_INTRO]
   groups: dict[str, list[tuple[str, ...]]] = {}
-  for row in schema.table():
-    group, dot, _ = row[0].partition('.')
+  for key, (default, meaning, allowed) in schema.KEYS.items():
+    if isinstance(allowed, int):
+      allowed = f'{allowed} or more'
+    elif allowed is not None:
+      allowed = ', '.join(map(str, allowed))
+    group, dot, _ = key.partition('.')
+    row = key, repr(default), allowed or '', meaning
     groups.setdefault(group if dot else '', []).append(row)
   for group, rows in groups.items():
     parts.append(f'## {group or "The run"}\n')
@@ -39,13 +44,13 @@ def text() -> str:
 
 def _settings(settings: type):
   """Yields key, default and meaning of a method's settings."""
-  _, _, attributes = (settings.__doc__ or '').partition('Attributes:')
-  said = re.findall(r'\n {4}(\w[\w, ]*): (.*(?:\n {6}.*)*)', attributes)
-  meanings = {
-      name: ' '.join(meaning.split())
-      for names, meaning in said
-      for name in names.split(', ')
-  }
+  meanings = {}
+  for part in reversed(settings.__mro__):
+    _, _, attributes = (part.__doc__ or '').partition('Attributes:')
+    for names, meaning in re.findall(
+        r'\n {4}(\w[\w, ]*): (.*(?:\n {6}.*)*)', attributes
+    ):
+      meanings |= dict.fromkeys(names.split(', '), ' '.join(meaning.split()))
   for field in dataclasses.fields(settings):
     yield field.name, repr(field.default), meanings.get(field.name, '')
 

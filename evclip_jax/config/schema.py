@@ -28,6 +28,9 @@ KEYS = {
         'come its settings and the keys of its config. () = one run.'),
     # ---- data
     **{f'data.{name}': key for name, key in settings.KEYS.items()},
+    'data.corrupt': Key('',
+        "Makes what is scored worse, such as 'darken:3': a kind of "
+        'evclip_jax/models/corruptions.py and a severity of 1 to 5.'),
     # ---- networks
     'clip.name': Key('ViT-B/16',
         "A name of python -m evclip_jax.download, or 'tiny'."),
@@ -35,13 +38,16 @@ KEYS = {
         "'' = the published weights of clip.name; a file; another published "
         "name; or 'random:SEED' to try things without weights."),
     'clip.activation': Key('',
-        "Of a CLIP from a file; '' = as the file, the config beside it or "
-        "clip.name says.", ('', 'quick_gelu', 'gelu', 'gelu_tanh')),
+        "Of a CLIP from a file; '' = as the file or the config beside it "
+        'says; a file that OpenAI did not write says nothing.',
+        ('', 'quick_gelu', 'gelu', 'gelu_tanh')),
     'clip.vision_heads': Key(0, 'Likewise; 0 = as the file says.', 0),
     'clip.vocab': Key('', "A BPE vocabulary file; '' = the usual one."),
     'encoder.name': Key('omnivore_swinS',
         'The video trunk, for methods that use one.'),
     'encoder.weights': Key('', 'As clip.weights.'),
+    'encoder.vocab': Key('',
+        "SentencePiece file of VideoPrism's texts; '' = the downloaded one."),
     'method.name': Key('', 'A name in evclip_jax/methods.'),
     'method.weights': Key('',
         "A file of the method's trained weights (ours or the original code's) "
@@ -163,18 +169,6 @@ def base() -> ml_collections.ConfigDict:
       part = part[group]
     part[name] = ml_collections.ConfigDict() if default == {} else default
   return config
-
-
-def table() -> list[tuple[str, str, str, str]]:
-  """Returns a row per key: key, default, allowed values, meaning."""
-  rows = []
-  for key, (default, meaning, allowed) in KEYS.items():
-    if isinstance(allowed, int):
-      allowed = f'{allowed} or more'
-    elif allowed is not None:
-      allowed = ', '.join(map(str, allowed))
-    rows.append((key, repr(default), allowed or '', meaning))
-  return rows
 
 
 def check(config: ml_collections.ConfigDict):

@@ -73,11 +73,16 @@ def analyse(
     result['distances'][name] = _distances(ours, clips[name], found.config.seed)
   _explain(clips, found, result)
   if kinds:
+    # They take longest; what is known by now should not wait for them.
+    _save(found, clips, result)
     name = next(iter(found.right))
     made = robustness.curves(found, name, kinds)
     result['corruptions'] = {'list': name, 'kinds': made}
-  result['sentences'] = sentences.of(result)
-  _write(found, clips, result)
+  _save(found, clips, result)
+  log.log('\n' + '\n'.join(result['sentences']))
+  for note in notes:
+    log.log(f'note: {note}')
+  log.log(f'page: {page.write(found, clips, result)}')
   return result
 
 
@@ -251,8 +256,9 @@ def _explain(clips: dict[str, Clips], found: study.Study, result):
     result['tags'] = influence.by_tag(tags, right)
 
 
-def _write(found: study.Study, clips: dict[str, Clips], result):
-  """Writes shift.json, shift.csv and shift.html, and prints the sentences."""
+def _save(found: study.Study, clips: dict[str, Clips], result):
+  """Adds the sentences and writes shift.json and shift.csv."""
+  result['sentences'] = sentences.of(result)
   whole_file.write_json(found.folder / 'shift.json', result)
   rows = []
   for name, own in clips.items():
@@ -261,14 +267,9 @@ def _write(found: study.Study, clips: dict[str, Clips], result):
           {'list': name, 'clip': key, 'class': own.classes[i]}
           | {factor: row.get(factor) for factor in FACTORS}
           | {f'right {m}': _answer(own.right, m, i) for m in found.methods}
-          | {'tags': ' '.join(own.tags[i])}
+          | {'tags': ', '.join(own.tags[i])}
       )
   whole_file.write(found.folder / 'shift.csv', tables.as_csv(rows))
-  log.log('\n' + '\n'.join(result['sentences']))
-  for note in result['notes']:
-    log.log(f'note: {note}')
-  place = page.write(found, clips, result)
-  log.log(f'page: {place}')
 
 
 def _answer(right, method: str, place: int) -> int | None:

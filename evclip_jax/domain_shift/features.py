@@ -13,16 +13,17 @@ import numpy as np
 from data_pipelines import whole_file
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips, loader
+from data_pipelines.loaders import clips
+from data_pipelines.loaders.eval_set import EvalSet
+from data_pipelines.loaders.loader import Loader
 from data_pipelines.loaders.source import Source
 from evclip_jax.config import identity
 from evclip_jax.domain_shift.factors import Row
 from evclip_jax.methods import base
-from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.reporting import log
 from evclip_jax.training import devices, session
 from evclip_jax.training.params import merge
-from evclip_jax.weights import load
+from evclip_jax.weights import load, trunks
 
 _METHOD = 'zero_shot'
 
@@ -52,7 +53,9 @@ class Networks:
     self.note, self._trunk, names = '', None, config.encoder
     try:
       trunk = load.load_encoder(names.name, names.weights, config.cache_dir)
-      self._trunk = VideoEncoder(trunk.sizes, jnp.dtype(config.compute.dtype))
+      self._trunk = trunks.network(
+          trunk.sizes, jnp.dtype(config.compute.dtype)
+      )
       model = dataclasses.replace(
           model,
           params=model.params | {'encoder': trunk.params},
@@ -94,7 +97,7 @@ class Networks:
       with np.load(file) as found:
         return dict(found)
     except (OSError, ValueError):
-      found = self._compute(source, spec)
+      found = self._compute(source)
     try:
       file.parent.mkdir(parents=True, exist_ok=True)
       with whole_file.replacing(file) as temporary, temporary.open('wb') as f:
@@ -103,21 +106,10 @@ class Networks:
       log.log(f'note: the features of clips cannot be kept ({e}; cache_dir).')
     return found
 
-  def _compute(self, source, spec) -> dict[str, np.ndarray]:
-    config, mesh = self._config, self._session.mesh
-    size = mesh.shape['data']
-    rows = config.eval.batch_size or config.batch_size
-    read = loader.Loader(
-        spec,
-        config.seed,
-        workers=config.data.workers,
-        prefetch=config.data.prefetch,
-        on_unread=lambda *_: None,
-    )
-    scored = loader.EvalSet(read, source, -(-rows // size) * size)
-    out = {}
+  def _compute(self, source) -> dict[str, np.ndarray]:
+    mesh, out = self._session.mesh, {}
     with log.progress(len(source), f'features {source.name}', unit='clip') as b:
-      for batch in scored.batches():
+      for batch in one_view(self._config, source, mesh).batches():
         placed = devices.put_batch(mesh, batch)
         found = jax.device_get(self._step({}, self._session.frozen, placed))
         valid = batch['mask'] > 0
@@ -135,9 +127,30 @@ class Networks:
     pixels = method.pixels(batch['video'], None)
     out = {'clip': method.video(params, pixels, None, False).clip}
     if self._trunk:
-      seen = self._trunk.features(params['encoder'], pixels)
+      seen = base.trunk_features(
+          self._trunk,
+          params['encoder'],
+          pixels,
+          self._config.method.settings.pixels,
+      )
       out['trunk'] = seen.mean(axis=(1, 2, 3))
     return {name: x.astype(jnp.float32) for name, x in out.items()}
+
+
+def one_view(config, source: Source, mesh: jax.sharding.Mesh) -> EvalSet:
+  """Returns batches of one view per clip; a clip that cannot be read is left
+  out.
+  """
+  size = mesh.shape['data']
+  rows = config.eval.batch_size or config.batch_size
+  read = Loader(
+      clips.spec_of(config.data),
+      config.seed,
+      workers=config.data.workers,
+      prefetch=config.data.prefetch,
+      on_unread=lambda *_: None,
+  )
+  return EvalSet(read, source, -(-rows // size) * size)
 
 
 def semantic(

@@ -50,7 +50,7 @@ def design(rows: Sequence[Row]) -> Design:
   names, columns, left_out = [], [], {}
   for name, factor in FACTORS.items():
     values = [row.get(name) for row in rows]
-    if not factor.cause or all(value is None for value in values):
+    if not factor.cause:
       continue
     if any(value is None for value in values):
       left_out[name] = 'not known of every clip'

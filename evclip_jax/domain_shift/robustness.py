@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import randomness
-from data_pipelines.loaders import clips, loader
 from data_pipelines.loaders.source import Source
+from evclip_jax.domain_shift import features
 from evclip_jax.domain_shift.study import Study
 from evclip_jax.evaluation import scores
 from evclip_jax.models import corruptions
@@ -96,16 +96,7 @@ def _hits(
   """Returns for each kind which clips are right, bool [6, N]."""
   config, session = model.config, model.session
   method, mesh = session.model.method, session.mesh
-  size = mesh.shape['data']
-  rows = config.eval.batch_size or config.batch_size
-  read = loader.Loader(
-      clips.spec_of(config.data),
-      config.seed,
-      workers=config.data.workers,
-      prefetch=config.data.prefetch,
-      on_unread=lambda *_: None,
-  )
-  scored = loader.EvalSet(read, source, -(-rows // size) * size)
+  scored = features.one_view(config, source, mesh)
   classes = session.classes(model.weights, scored.class_names)
 
   def make(kind):

@@ -67,7 +67,7 @@ def read(
     rows = experiment.rows(config)
     methods = {name: root / name.replace(' ', '_') for name in rows}
     config = next(iter(rows.values()))
-  scored = _scored(methods, config.data.corrupt)
+  scored = _scored(methods)
   sets = _open(config, reference == 'train' or len(scored) == 1)
   known = ({'train': sets.train} if sets.train else {}) | sets.evals()
   if not reference:
@@ -87,21 +87,21 @@ def read(
     )
   chosen = {name: known[name] for name in (reference, *others)}
   right = {
-      name: {m: _right(path, name, source, config) for m, path in
-             methods.items()}
+      name: {m: _right(p, name, source) for m, p in methods.items()}
       for name, source in chosen.items()
       if name in scored
-  }  # fmt: skip
+  }
   return Study(root, config, methods, chosen, right)
 
 
-def _scored(methods, corrupt: str) -> list[str]:
+def _scored(methods) -> list[str]:
   """The lists that every method was scored on."""
   found = []
   for path in methods.values():
-    card = folder.load_card(path)
-    names = [name for name in card['final'] if _file(path, name, corrupt)]
-    found.append(names)
+    # Without a card the run is not finished, and has no evaluation.
+    done = (path / 'run_card.json').exists()
+    names = folder.load_card(path)['final'] if done else ()
+    found.append([name for name in names if _file(path, name).exists()])
   shared = [name for name in found[0] if all(name in x for x in found)]
   if not shared:
     raise UserError(
@@ -111,9 +111,9 @@ def _scored(methods, corrupt: str) -> list[str]:
   return shared
 
 
-def _file(path, name: str, corrupt: str) -> pathlib.Path | None:
-  file = path / 'evaluation' / f'{run_card.file_name(name, corrupt)}.npz'
-  return file if file.exists() else None
+def _file(path, name: str) -> pathlib.Path:
+  corrupt = folder.load_config(path).data.corrupt
+  return path / 'evaluation' / f'{run_card.file_name(name, corrupt)}.npz'
 
 
 def _open(config, with_train: bool) -> open_data.DataSets:
@@ -138,9 +138,9 @@ def _open(config, with_train: bool) -> open_data.DataSets:
     return read(True)
 
 
-def _right(path, name: str, source: Source, config) -> np.ndarray:
+def _right(path, name: str, source: Source) -> np.ndarray:
   """Whether each clip was recognised, NaN where it was not scored."""
-  with np.load(_file(path, name, config.data.corrupt)) as stored:
+  with np.load(_file(path, name)) as stored:
     logs, labels = stored['log_probabilities'], stored['labels']
     index = stored['index']
   records = source.records

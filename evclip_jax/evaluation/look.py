@@ -5,6 +5,7 @@ Evaluation throws the maps away; prediction and reports want to see them.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +27,18 @@ class Seen:
     features: [E] float32, the mean over the views, not normalised.
     frames: uint8 [T, H, W, 3], the view in the middle.
     maps: name -> [H, W] or [T, H, W] float32, of that view.
+    windows: [W, K] float64, the probabilities in each window in time.
+    window_maps: per window the maps as uint8 in 0..255; [] unless asked for.
+    film: what was looked at (`runs.windows.Film`), where that is known.
   """
 
   probabilities: np.ndarray
   features: np.ndarray
   frames: np.ndarray
   maps: dict[str, np.ndarray]
+  windows: np.ndarray | None = None
+  window_maps: Sequence[dict[str, np.ndarray]] = ()
+  film: Any = None
 
   def top(self, names: Sequence[str], most: int = 5) -> list[tuple[str, float]]:
     """Returns the best classes with their probabilities, best first."""
@@ -61,7 +68,6 @@ class Looker:
       run: session.Session,
       weights: dict[str, jax.Array],
       rows: int,
-      crops: int = 1,
       closely: bool = False,
   ):
     """Prepares the functions; they are compiled for one size of batch.
@@ -69,15 +75,12 @@ class Looker:
     Args:
       run: the session.
       weights: trained leaves on the devices.
-      rows: most views at once; rounded up to a multiple of the devices.
-      crops: crops of each temporal window; of a clip's views, the crop changes
-        fastest.
+      rows: most clips at once; rounded up to a multiple of the devices.
       closely: whether to make the maps that cost passes of their own
         (`Method.looks`).
     """
     self._rows = -(-rows // run.mesh.shape['data']) * run.mesh.shape['data']
-    self._run, self._weights = run, weights
-    self._crops, self._closely = crops, closely
+    self._run, self._weights, self._closely = run, weights, closely
     self._features = devices.jit(self._see, run.mesh, run.shardings, 3)
     self._score = devices.jit(
         self._judge, run.mesh, run.shardings, 5, batch=False
@@ -98,15 +101,15 @@ class Looker:
 
   def __call__(
       self,
-      clips: list[np.ndarray],
+      clips: np.ndarray,
       class_names: Sequence[str] | None = None,
       examples: dict[str, jax.Array] | None = None,
       score: bool = True,
   ) -> list[Seen]:
-    """Looks at clips.
+    """Looks at clips, a single view of each.
 
     Args:
-      clips: each uint8 [views, T, H, W, 3].
+      clips: uint8 [N, T, H, W, 3].
       class_names: what to choose among; None = the run's classes.
       examples: of these classes, for a method that compares.
       score: False leaves the probabilities out.
@@ -116,31 +119,21 @@ class Looker:
     """
     run, weights = self._run, self._weights
     classes = run.classes(weights, class_names) if score else None
-    rows = np.concatenate(clips)  # [N*views, T, H, W, 3]
-    logits, features, maps = [], [], []
-    for seen, found in self._parts(rows):
-      if score:
-        own = self._score(weights, run.frozen, classes, seen, examples)
-        logits.append(own)
-      features.append(seen['clip'])
-      maps.append(found)
-    logits, features, maps = jax.device_get((logits, features, maps))
-    # Views of padding come last.
-    shape = len(clips), len(rows) // len(clips), -1
-    probabilities = np.zeros((len(clips), 0))
-    if score:
-      logits = np.concatenate(logits)[: len(rows)].astype(np.float64)
-      probabilities = scores.softmax(logits).reshape(shape).mean(axis=1)
-    features = np.concatenate(features)[: len(rows)].astype(np.float32)
-    features = features.reshape(shape).mean(axis=1)
-    maps = jax.tree.map(lambda *x: np.concatenate(x), *maps)
-    windows = shape[1] // self._crops
-    middle = windows // 2 * self._crops + self._crops // 2
     out = []
-    for i in range(len(clips)):
-      row = i * shape[1] + middle
-      own = {name: m[row] for name, m in maps.items()}
-      out.append(Seen(probabilities[i], features[i], rows[row], own))
+    for start, (seen, maps) in zip(
+        range(0, len(clips), self._rows), self._parts(clips), strict=True
+    ):
+      logits = np.zeros((self._rows, 0))
+      if score:
+        logits = self._score(weights, run.frozen, classes, seen, examples)
+      logits, features, maps = jax.device_get((logits, seen['clip'], maps))
+      shares = logits.astype(np.float64)
+      shares = scores.softmax(shares) if score else shares
+      # Rows of padding come last.
+      for row, frames in enumerate(clips[start : start + self._rows]):
+        own = {name: m[row] for name, m in maps.items()}
+        features_of = features[row].astype(np.float32)
+        out.append(Seen(shares[row], features_of, frames, own))
     return out
 
   def _parts(self, clips: np.ndarray):
@@ -163,29 +156,50 @@ class Looker:
     return {'clip': features.clip, 'frames': features.frames}, maps
 
   def _judge(self, weights, frozen, classes, seen, examples):
-    """Returns the logits [B, K] of clips, compared with examples if any."""
-    method, params = self._run.model.method, merge(frozen, weights)
-    rows = len(seen['clip'])
-    batch = {
-        'label': jnp.zeros(rows, jnp.int32),
-        'mask': jnp.ones(rows),
-        'index': jnp.zeros(rows, jnp.int32),
-    }
-    if examples is None:
-      logits = method.score(params, VideoFeatures(**seen), classes, batch)
-      return logits.astype(jnp.float32)
-    # One episode: all examples, and these clips as its queries.
-    seen = jax.tree.map(
-        lambda s, q: jnp.concatenate([s, q])[None], examples, seen
-    )
-    batch = {
-        'label': batch['label'][None],
-        'way': jnp.arange(classes.shape[1])[None],
-        'mask': jnp.ones(1),
-        'index': jnp.zeros(1, jnp.int32),
-    }
-    logits = method.score(params, VideoFeatures(**seen), classes, batch)[0]
+    params = merge(frozen, weights)
+    return judge(self._run.model.method, params, classes, seen, examples)
+
+
+def judge(
+    method: Method,
+    params: dict,
+    classes: jax.Array,
+    seen: dict[str, jax.Array],
+    examples: dict[str, jax.Array] | None = None,
+) -> jax.Array:
+  """Computes the logits of clips, compared with examples if there are any.
+
+  Args:
+    method: its `score` does it.
+    params: the full tree.
+    classes: embeddings [M, K, E] of the classes.
+    seen: 'clip' and 'frames' of `VideoFeatures`, B rows.
+    examples: the same of labelled clips, class by class.
+
+  Returns:
+    float32 [B, K].
+  """
+  rows = seen['clip'].shape[0]
+  batch = {
+      'label': jnp.zeros(rows, jnp.int32),
+      'mask': jnp.ones(rows),
+      'index': jnp.zeros(rows, jnp.int32),
+  }
+  if examples is None:
+    logits = method.score(params, VideoFeatures(**seen), classes, batch)
     return logits.astype(jnp.float32)
+  # One episode: all examples, and these clips as its queries.
+  seen = jax.tree.map(
+      lambda s, q: jnp.concatenate([s, q])[None], examples, seen
+  )
+  batch = {
+      'label': batch['label'][None],
+      'way': jnp.arange(classes.shape[1])[None],
+      'mask': jnp.ones(1),
+      'index': jnp.zeros(1, jnp.int32),
+  }
+  logits = method.score(params, VideoFeatures(**seen), classes, batch)[0]
+  return logits.astype(jnp.float32)
 
 
 def padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:

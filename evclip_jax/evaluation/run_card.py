@@ -20,6 +20,7 @@ from evclip_jax.reporting import log, run_page
 from evclip_jax.reporting.page import CERTAIN
 from evclip_jax.training import params
 from evclip_jax.training.session import Session
+from evclip_jax.weights import published, random_init
 
 Weights = dict[str, jax.Array]
 _EXPLAIN = {
@@ -154,6 +155,7 @@ def report(
   model = run.model
   return {
       'method': config.method.name,
+      **({'differs': text} if (text := run.model.method.differs) else {}),
       'config_hash': identity.digest(config),
       'seed': config.seed,
       'split': config.split,
@@ -176,9 +178,18 @@ def report(
       'data': data.description,
       'class_names': list(run.class_names),
       'prompts': _prompts(run),
-      'prompts_sha256': prompts_hash(model.method, run.class_names),
+      'prompts_sha256': (digest := prompts_hash(model.method, run.class_names)),
+      # What tables call them.
+      'prompt_set': {
+          'name': model.method.prompt_set or 'class texts',
+          'hash': digest[:8],
+      },
       'weights': {
-          name: {'hash': digest, 'source': model.sources[name]}
+          name: {
+              'hash': digest,
+              'source': model.sources[name],
+              'licence': _licence(model.sources[name], config[name].name),
+          }
           for name, digest in model.hashes.items()
       },
       'parameters': {
@@ -190,6 +201,13 @@ def report(
       },
       'environment': log.environment(),
   }, lists
+
+
+def _licence(source: str, name: str) -> str:
+  """The terms of weights; a file that is called a published name has those."""
+  if random_init.is_random(source):
+    return ''
+  return published.licence(source) or published.licence(name)
 
 
 def write(

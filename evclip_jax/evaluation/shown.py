@@ -90,7 +90,7 @@ class Viewer:
     """
     names, arrays = details['class_names'], details['arrays']
     read = [data.clip(int(arrays['index'][row])) for row in rows]
-    seen = self._looker([clip[None] for clip, *_ in read], score=False)
+    seen = self._looker(np.stack([clip for clip, *_ in read]), score=False)
     out = []
     for row, (_, label, key), one in zip(rows, read, seen, strict=True):
       # Of all views, as they were counted.
@@ -135,15 +135,17 @@ class Viewer:
       examples = self._looker.examples(clips)
     out = {}
     for title, rows in chosen.items():
-      clips = [queries[i][0][None] for i in rows]
-      seen = self._looker(clips, names, examples) if clips else []
+      if not len(rows):
+        continue
+      clips = np.stack([queries[i][0] for i in rows])
+      seen = self._looker(clips, names, examples)
       out[title] = [
           one.picture(
               queries[i][2], names, self._run.model.method, names[labels[i]]
           )
           for i, one in zip(rows, seen, strict=True)
       ]
-    return {title: clips for title, clips in out.items() if clips}
+    return out
 
 
 def _small(frame: np.ndarray) -> bytes:

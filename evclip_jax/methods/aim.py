@@ -21,6 +21,7 @@ from evclip_jax.methods.checkpoint_table import (
   clip_shapes,
   dense,
 )
+from evclip_jax.methods.class_texts import DescriptionSettings
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm
@@ -75,7 +76,7 @@ _SKIPS = {'space': True, 'time': False, 'time_in': True, 'mlp': False}
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
@@ -99,11 +100,6 @@ class Settings:
   drop_path: float = 0.2
   drop_unit: str = 'sample'
   pixels: str = 'clip'
-
-
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
 
 
 def make(

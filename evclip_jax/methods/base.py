@@ -21,7 +21,7 @@ from evclip_jax.models.pixels import (
   normalise,
   unfold_time,
 )
-from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.weights.trunks import Trunk
 
 # Files of this folder that are no method.
 _SHARED = (
@@ -30,6 +30,7 @@ _SHARED = (
     'batch_moments',
     'checkpoint_table',
     'checkpoints',
+    'class_texts',
     'heads',
     'learned_words',
     'losses',
@@ -63,14 +64,18 @@ class Backbones:
   """The pretrained networks a method is built on.
 
   Attributes:
-    clip: the CLIP handle; its weights are params['clip'].
-    encoder: the video trunk, weights in params['encoder'], or None.
+    clip: the CLIP handle; its weights are params['clip']; None where the method
+      uses none.
+    encoder: the video trunk, weights in params['encoder'], or None. It says
+      how it wants its frames (`resolution`, `constants`; None = as they are),
+      what it gives (`sizes.channels`, `steps`) and whether it has stochastic
+      depth (`drops_paths`).
     num_frames: T, frames per clip.
     num_support: support clips of a training episode; 0 without episodes.
   """
 
-  clip: Clip
-  encoder: VideoEncoder | None
+  clip: Clip | None
+  encoder: Trunk | None
   num_frames: int
   num_support: int = 0
 
@@ -89,6 +94,9 @@ class Method:
       the mixing of clips happen here. In scoring it is None: none of that.
     video: (params, pixels, rngs, train) -> VideoFeatures.
     class_texts: (class names) -> M lists of K strings, one list per template.
+    prompt_set: what captions call the set of class texts.
+    start: (what `init` gave, all other parameters, texts -> ids [n, L]) -> the
+      method's subtree, where it begins with what CLIP knows; None = `init`'s.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
     score: (params, features, classes [M, K, E], batch) -> logits [B, K].
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
@@ -116,6 +124,7 @@ class Method:
       networks make of clips, where what trains sees no more of them; of the
       method's own leaves it reads none. `video` then takes such a dict in place
       of pixels as well (train.bank_views). None = what trains sees the clips.
+    differs: what the run card says of how this is not the authors' network.
     looks: (params, pixels) -> {name: [B, T, h, w]}, pictures per frame that
       cost a pass of their own, such as attention maps; None = there are none.
   """
@@ -130,6 +139,8 @@ class Method:
       [Params, VideoFeatures, jax.Array, Batch, dict | None],
       tuple[jax.Array, dict[str, jax.Array]],
   ]
+  prompt_set: str = ''
+  start: Callable[[Params, Params, Callable], Params] | None = None
   targets: Callable[[jax.Array, int, jax.Array], jax.Array] | None = None
   loss_is_a_mean: bool = False
   trainable: tuple[str, ...] = ('method/.*',)
@@ -143,6 +154,7 @@ class Method:
       Callable[[Params, jax.Array, dict | None, bool], dict[str, jax.Array]]
       | None
   ) = None
+  differs: str = ''
   looks: Callable[[Params, jax.Array], dict[str, jax.Array]] | None = None
 
 
@@ -156,13 +168,15 @@ def names() -> list[str]:
 def load(name: str) -> ModuleType:
   """The module of a method.
 
-  It has `Settings` (a frozen dataclass with defaults), `make(settings,
-  backbones, class_names) -> Method` (class names of training, in label order)
-  and `uses_encoder(settings) -> bool` (whether it needs a video trunk). It may
-  have
+  It has `Settings` (a frozen dataclass with defaults) and `make(settings,
+  backbones, class_names) -> Method` (class names of training, in label order).
+  It may have
 
+  - `uses_encoder(settings) -> bool`: whether it needs a video trunk; without
+    it, it does not;
   - `RECIPE`: values of a config by key that its authors use;
   - `trains(settings) -> bool`: whether it trains anything; without it, it does;
+  - `uses_clip(settings) -> bool`: whether it needs a CLIP; without it, it does;
   - `SCORING`: names of settings that scores depend on and no trained weight;
   - `EPISODIC = True`: its batches are episodes.
 
@@ -177,12 +191,20 @@ def load(name: str) -> ModuleType:
   found = importlib.util.find_spec(module)
   if found.submodule_search_locations is not None:
     module += '.method'
-  return importlib.import_module(module)
+  loaded = importlib.import_module(module)
+  vars(loaded).setdefault('uses_encoder', lambda settings: False)
+  return loaded
 
 
 def trains(name: str, settings: Any) -> bool:
   """Returns whether a method with these settings trains any weight."""
   says = getattr(load(name), 'trains', None)
+  return says is None or says(settings)
+
+
+def uses_clip(name: str, settings: Any) -> bool:
+  """Returns whether a method with these settings needs a CLIP."""
+  says = getattr(load(name), 'uses_clip', None)
   return says is None or says(settings)
 
 
@@ -245,6 +267,48 @@ def encode_frames(
   return unfold_time(images, pixels.shape[1])
 
 
+def trunk_features(
+    encoder: Trunk,
+    params_encoder: Params,
+    pixels: jax.Array,
+    constants: str,
+    drop_path_rng: jax.Array | None = None,
+) -> jax.Array:
+  """Returns the frozen features [B, t, h, w, C] that a trunk gives of clips.
+
+  Args:
+    encoder: the trunk.
+    params_encoder: its weights.
+    pixels: [B, T, H, W, 3], normalised as a method's `pixels` does.
+    constants: by these, a key of `CONSTANTS`.
+    drop_path_rng: turns stochastic depth on, where a trunk has any.
+
+  """
+  pixels = trunk_pixels(encoder, pixels, constants)
+  return jax.lax.stop_gradient(
+      encoder.features(params_encoder, pixels, drop_path_rng)
+  )
+
+
+def trunk_pixels(
+    encoder: Trunk, pixels: jax.Array, constants: str
+) -> jax.Array:
+  """Returns clips as a trunk wants them; see `trunk_features`.
+
+  Frames get the trunk's own colours (`constants`) and, bilinearly, its own side
+  (`resolution`), where it has such.
+  """
+  if encoder.constants is not None:
+    mean, std = (jnp.asarray(x, jnp.float32) for x in CONSTANTS[constants])
+    own_mean, own_std = (jnp.asarray(x) for x in encoder.constants)
+    pixels = (pixels * std + mean - own_mean) / own_std
+  side = encoder.resolution
+  if side is not None and pixels.shape[2:4] != (side, side):
+    shape = (*pixels.shape[:2], side, side, 3)
+    pixels = jax.image.resize(pixels, shape, 'bilinear')
+  return pixels
+
+
 def frozen_frames(encode: Callable) -> dict[str, Callable]:
   """Returns `Method.frozen` and `Method.video` of frames nothing changes.
 
@@ -272,7 +336,12 @@ def plain_pixels(settings: Any) -> Callable:
     UserError: there are no such constants.
   """
   check_choice('pixels', settings.pixels, tuple(CONSTANTS))
-  return lambda frames, rng: normalise(frames, *CONSTANTS[settings.pixels])
+  return pixels_of(settings.pixels)
+
+
+def pixels_of(constants: str) -> Callable:
+  """Returns a `Method.pixels` that normalises by a key of `CONSTANTS`."""
+  return lambda frames, rng: normalise(frames, *CONSTANTS[constants])
 
 
 def check_vit(clip: Clip, method: str):

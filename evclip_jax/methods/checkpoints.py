@@ -25,7 +25,7 @@ from evclip_jax.weights import (
   networks,
   own_file,
   scenic_names,
-  swin3d_names,
+  trunks,
 )
 from evclip_jax.weights.table import Converted
 
@@ -120,7 +120,7 @@ def renamed(
   flat = found.converted.flat
   if to == 'scenic' and found.part != 'clip':
     raise UserError(f'--to=scenic is for CLIP; {file.path} is {found.label}.')
-  network = {'clip': clip_names, 'encoder': swin3d_names}.get(found.part)
+  network = found.part in ('clip', 'encoder')
   if clip and network:
     raise UserError(
         f'--clip={clip} is for weights of a method; {file.path} is '
@@ -128,8 +128,10 @@ def renamed(
     )
   if to == 'scenic':
     return scenic_names.to_scenic(flat, found.converted.sizes)
-  if network:
-    return network.to_original(flat)
+  if found.part == 'clip':
+    return clip_names.to_original(flat)
+  if found.part == 'encoder':
+    return trunks.to_original(flat, found.converted.sizes)
   kind = file.metadata.get('source_kind', found.kind)
   name = file.metadata.get('method')
   reader = readers().get(name) or _reader(lambda r: kind == r.kind)

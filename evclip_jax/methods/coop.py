@@ -5,33 +5,27 @@ import functools
 
 from evclip_jax.methods import base, heads
 from evclip_jax.methods.checkpoint_table import Checkpoint
-from evclip_jax.methods.learned_words import LearnedWords
+from evclip_jax.methods.ev_clip import method as ev_clip
+from evclip_jax.methods.learned_words import LearnedWords, WordSettings
 from evclip_jax.weights.table import Rule
 
 # EV-CLIP's, which its repository trains CoOp with too.
 RECIPE = {
-    'batch_size': 64,
-    'data.preprocess': 'ev_clip',
-    'data.num_frames': 8,
-    'data.window_frames': 32,
-    'data.train_temporal': 'center',
-    'optimizer.name': 'adamw',
-    'optimizer.learning_rate': 4e-4,
-    'optimizer.weight_decay': 0.05,
-    'optimizer.schedule': 'delayed_cosine',
-    'optimizer.warmup_epochs': 1,
-    'optimizer.warmup_learning_rate': 2e-5,
-    'train.epochs': 500,
+    key: value
+    for key, value in ev_clip.RECIPE.items()
+    if key not in ('variants', 'train.eval_every_epochs')
 }
 CHECKPOINT = Checkpoint(
     'coop',
     'a CoOp checkpoint',
-    sign=r'text_prompt_learner\.ctx',
+    sign='ctx',
     unless=r'image_prompt_learner\.dec\..*',
-    rules=(Rule(r'text_prompt_learner\.ctx', 'method/words'),),
+    # Before names of EV-CLIP's repository; CoOp's own trainer has bare ones.
+    outer='text_prompt_learner.',
+    rules=(Rule('ctx', 'method/words'),),
     # Frozen networks, and buffers made of the class names of the file.
     ignore=(
-        r'text_prompt_learner\.token_(prefix|suffix)',
+        'token_(prefix|suffix)',
         r'(image|text)_encoder\..*',
         r'image_prompt_learner\..*',
         r'logit_scale',
@@ -40,26 +34,14 @@ CHECKPOINT = Checkpoint(
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(WordSettings):
   """What can be chosen.
 
   Attributes:
-    words: trained vectors in a text.
-    words_place: where the name stands: 'end', 'middle' or 'front'.
-    words_per_class: whether each class of training has vectors of its own; then
-      other classes cannot be scored.
     pixels: colour constants, 'imagenet' (the original) or 'clip'.
   """
 
-  words: int = 16
-  words_place: str = 'end'
-  words_per_class: bool = False
   pixels: str = 'imagenet'
-
-
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
 
 
 def make(
@@ -87,6 +69,8 @@ def make(
       pixels=base.plain_pixels(settings),
       **base.frozen_frames(functools.partial(base.encode_frames, clip)),
       class_texts=words.class_texts,
+      prompt_set=words.name,
+      start=words.start,
       text=text,
       text_trains=True,
       texts_in_parts=not settings.words_per_class,

@@ -7,7 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from data_pipelines.errors import UserError
 from evclip_jax.methods import base, losses
+from evclip_jax.methods.class_texts import ClassTexts
 from evclip_jax.models.clip.model import Clip
 
 
@@ -69,7 +71,7 @@ def classify(score: Callable, text: Callable | None = None) -> Callable:
 
 
 def headed(
-    head: LinearHead | None, settings: Any, clip: Clip, **fields
+    head: LinearHead | None, settings: Any, clip: Clip | None, **fields
 ) -> base.Method:
   """Builds a method that ends in a linear head or in class texts.
 
@@ -77,18 +79,29 @@ def headed(
     head: reads `VideoFeatures.clip` by `params['method']['head']`; None =
       cosines with CLIP's class texts.
     settings: with 'template', and 'dropout' before a linear head.
-    clip: CLIP.
+    clip: CLIP, or None with a head.
     **fields: of `Method`, all but those of scores and texts.
+
+  Raises:
+    UserError: settings of texts that cannot be, or that nothing reads.
   """
   if head is None:
     score = base.score_by_texts(clip)
+    texts = ClassTexts.of(settings)
     return base.Method(
-        class_texts=lambda names: base.fill_templates(settings.template, names),
+        class_texts=texts,
+        prompt_set=texts.name,
         text=lambda params, tokens: clip.text(params['clip'], tokens),
         score=score,
         loss=classify(score),
         loss_is_a_mean=True,
         **fields,
+    )
+
+  if getattr(settings, 'descriptions', ''):
+    raise UserError(
+        'method.settings.descriptions: a linear head reads no texts. Use '
+        "head='text', or leave descriptions out."
     )
 
   def score(params, features, classes, batch):
@@ -103,6 +116,7 @@ def headed(
 
   return base.Method(
       class_texts=head.class_texts,
+      prompt_set='a linear head',
       text=head.text,
       score=score,
       loss=loss,

@@ -1,4 +1,4 @@
-"""IVLP: trained prompts in both towers of CLIP, in the first blocks of each."""
+"""IVLP: visual and text prompts, in the first blocks of CLIP's towers."""
 
 import dataclasses
 import re
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import base, heads, mixing
+from evclip_jax.methods import base, heads, mixing, vifi_clip
 from evclip_jax.methods.checkpoint_table import (
   Checkpoint,
   clip_rules,
@@ -20,19 +20,7 @@ from evclip_jax.weights.table import Rule
 
 # The original's few-shot training, which starts from a ViFi-CLIP trained on
 # Kinetics-400 (clip.weights).
-RECIPE = {
-    'batch_size': 64,
-    'data.preprocess': 'ez_clip',
-    'data.num_frames': 32,
-    'data.train_temporal': 'random',
-    'optimizer.name': 'adamw',
-    'optimizer.learning_rate': 8e-3,
-    'optimizer.weight_decay': 1e-3,
-    'optimizer.b2': 0.98,
-    'optimizer.schedule': 'warmup_cosine',
-    'optimizer.warmup_epochs': 5,
-    'train.epochs': 50,
-}
+RECIPE = vifi_clip.RECIPE | {'optimizer.learning_rate': 8e-3}
 _IMAGE, _WORDS = 'image_encoder.', 'text_encoder.'
 _BLOCK = r'transformer\.resblocks\.([1-9]\d*)\.VPT_shallow'
 CHECKPOINT = Checkpoint(
@@ -57,34 +45,22 @@ CHECKPOINT = Checkpoint(
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(mixing.MixingSettings):
   """What can be chosen.
 
   Attributes:
-    vision_prompts: prompts per frame in the image tower.
-    vision_depth: blocks of the image tower with prompts of their own; 0 = none.
+    vision_prompts: visual prompts, trained tokens, per frame in the image
+      tower.
+    vision_depth: blocks of the image tower with visual prompts of their own;
+      0 = none.
     words: trained vectors in a text.
     text_depth: blocks of the text tower with vectors of their own, at least 1.
-    mixing: whether CutMix or Mixup mixes training clips.
-    smoothing: share of the target that all classes get alike.
-    jitter: of training clips, what changed colours are drawn for: 'frame' (the
-      original), 'clip' or 'none'.
-    pixels: colour constants, 'imagenet' (the original) or 'clip'.
   """
 
   vision_prompts: int = 10
   vision_depth: int = 12
   words: int = 10
   text_depth: int = 12
-  mixing: bool = True
-  smoothing: float = 0.1
-  jitter: str = 'frame'
-  pixels: str = 'imagenet'
-
-
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
 
 
 def make(
@@ -94,14 +70,15 @@ def make(
 ) -> base.Method:
   """Builds IVLP on a CLIP with a vision transformer.
 
-  Prompts beyond the depth of a tower are left out.
+  Visual and text prompts beyond the depth of a tower are left out.
 
   Raises:
     UserError: a setting or a network that does not fit.
 
   Source: ViFi-CLIP, clip/model.py, ResidualAttentionBlock_IVLP, and
     trainers/vificlip.py, VLPromptLearner.
-  Differs: prompts are not rounded to half precision, and never words; see
+  Differs: no prompt is rounded to half precision, no text prompt begins as
+    words; see
     vifi_clip for the recipe.
   """
   mixing.check(settings)
@@ -112,7 +89,7 @@ def make(
         f'method.settings.vision_depth={settings.vision_depth}, text_depth='
         f'{settings.text_depth}: use 0 or more, and 1 or more.'
     )
-  words = LearnedWords(settings.words)
+  words = LearnedWords.of(settings, class_names)
   image_depth = min(settings.vision_depth, clip.sizes.vision_layers)
   text_depth = min(settings.text_depth, clip.sizes.text_layers)
 
@@ -156,6 +133,7 @@ def make(
       targets=targets,
       video=video,
       class_texts=words.class_texts,
+      prompt_set=words.name,
       text=text,
       text_trains=True,
       score=score,
@@ -165,11 +143,11 @@ def make(
 
 
 def _image_hooks(prompts: base.Params) -> Hooks:
-  """Builds hooks that append prompts, and replace them in the first blocks."""
+  """Builds hooks that append visual prompts, replaced in the first blocks."""
   first = prompts['prompts.0']
 
   def embed(x):
-    added = jnp.broadcast_to(first, (len(x), *first.shape)).astype(x.dtype)
+    added = jnp.broadcast_to(first, (x.shape[0], *first.shape)).astype(x.dtype)
     return jnp.concatenate([x, added], axis=1)
 
   def before_attn(layer, x, attend):

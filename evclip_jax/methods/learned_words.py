@@ -1,57 +1,98 @@
 """CoOp's text prompts: trained vectors in place of the words around a name."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base
+from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
 
 PLACES = ('end', 'middle', 'front')
 # Stands for a trained vector in the texts; any word of one token would do.
 _WORD = 'X'
-# What CoOp and IVLP draw all prompts with.
+# What CoOp and IVLP draw text and visual prompts with.
 STD = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class WordSettings(DescriptionSettings):
+  """Settings of CoOp's text prompts.
+
+  Attributes:
+    words: trained vectors in a text.
+    words_place: where the name stands: 'end', 'middle' or 'front'.
+    words_per_class: whether each class of training has vectors of its own; then
+      other classes cannot be scored.
+    words_init: what the vectors are at first, such as 'a photo of a', in place
+      of random ones; its number of words replaces `words`.
+  """
+
+  words: int = 16
+  words_place: str = 'end'
+  words_per_class: bool = False
+  words_init: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
 class LearnedWords:
   """n vectors that stand with a class name in CLIP's text tower.
 
+  A description of the class stands in place of its name, if there is one.
+
   Attributes:
     count: n.
+    texts: names or descriptions of classes.
     place: where the name stands among them: 'end', 'middle' or 'front'.
     class_names: with vectors of their own for each class of training; () = all
       classes share theirs.
+    first: words whose embeddings the vectors are at first; '' = random ones.
 
   Source: EV-CLIP, trainers/coop.py, PromptLearner.
-  Differs: the vectors are never those of words (CTX_INIT); marks at the end of
-    a name are taken off, which would merge with the full stop into one token;
+  Differs: words to begin with must be one token each; marks at the end of a
+    name are taken off, which would merge with the full stop into one token;
     texts always come from class names, never from a checkpoint.
   """
 
   count: int
+  texts: ClassTexts
   place: str = 'end'
   class_names: tuple[str, ...] = ()
+  first: str = ''
 
   @classmethod
   def of(cls, settings: Any, class_names: tuple[str, ...]) -> 'LearnedWords':
-    """Reads the settings 'words', 'words_place' and 'words_per_class'.
+    """Reads `WordSettings`, or the first of them.
 
     Raises:
       UserError: a count or a place that cannot be.
     """
-    base.check_choice('words_place', settings.words_place, PLACES)
-    if not 1 <= settings.words <= 64:
+    place = getattr(settings, 'words_place', 'end')
+    per_class = getattr(settings, 'words_per_class', False)
+    first = getattr(settings, 'words_init', '')
+    base.check_choice('words_place', place, PLACES)
+    count = len(first.split()) or settings.words
+    if not 1 <= count <= 64:
+      raise UserError(f'method.settings.words={count}: use 1 to 64.')
+    if first and per_class:
       raise UserError(
-          f'method.settings.words={settings.words}: use 1 to 64.'
+          'method.settings.words_init is for all classes alike: set '
+          'words_per_class=False.'
       )
-    own = class_names if settings.words_per_class else ()
-    return cls(settings.words, settings.words_place, own)
+    texts = ClassTexts.of(settings, ('{}',))
+    own = class_names if per_class else ()
+    return cls(count, texts, place, own, ' '.join(first.split()))
+
+  @property
+  def name(self) -> str:
+    """What captions call the set of texts."""
+    return f'{self.count} trained words and {self.texts.name}'
 
   def init(self, rng: jax.Array, width: int) -> jax.Array:
     """Draws [n, D], or [K, n, D] with vectors for each class."""
@@ -59,6 +100,28 @@ class LearnedWords:
     if self.class_names:
       shape = (len(self.class_names), *shape)
     return STD * jax.random.normal(rng, shape)
+
+  def start(
+      self,
+      own: base.Params,
+      params: base.Params,
+      encode: Callable[[list[str]], np.ndarray],
+  ) -> base.Params:
+    """Puts embeddings of `first` into own['words'], for `Method.start`.
+
+    Raises:
+      UserError: a word of several tokens.
+    """
+    if not self.first:
+      return own
+    ids = np.asarray(encode([self.first])[0])
+    if ids.argmax() != self.count + 1:
+      raise UserError(
+          f'method.settings.words_init={self.first!r} has {self.count} words '
+          f'of {ids.argmax() - 1} tokens; wanted words of one token each.'
+      )
+    table = params['clip']['text']['token_embedding']
+    return own | {'words': table[ids[1 : self.count + 1]]}
 
   def class_texts(self, names: list[str]) -> list[list[str]]:
     """Returns 'X X ... X name.', for `Method.class_texts`.
@@ -68,8 +131,11 @@ class LearnedWords:
     """
     if self.class_names:
       base.check_classes(names, self.class_names, 'words of its own per class')
-    words = ' '.join([_WORD] * self.count)
-    return [[f'{words} {name.rstrip(" .,;:!?")}.' for name in names]]
+    words = self.first or ' '.join([_WORD] * self.count)
+    return [
+        [f'{words} {text.replace("_", " ").rstrip(" .,;:!?")}.' for text in row]
+        for row in self.texts(names)
+    ]
 
   def encode(
       self, clip: Clip, params: base.Params, tokens: jax.Array, **hooks
@@ -79,28 +145,31 @@ class LearnedWords:
     Args:
       clip: CLIP.
       params: the whole tree.
-      tokens: [1, K, L] of `class_texts`.
+      tokens: [M, K, L] of `class_texts`.
       **hooks: more hooks of the text tower.
 
     Returns:
-      [1, K, E].
+      [M, K, E].
     """
     words, frozen = params['method']['words'], params['clip']
+    words = jnp.broadcast_to(words, (*tokens.shape[:2], *words.shape[-2:]))
+
+    def flat(x):
+      return x.reshape(-1, *x.shape[2:])
 
     def embed(x):
-      return self._embed(frozen['text'], words, tokens[0]).astype(x.dtype)
+      rows = self._embed(frozen['text'], flat(words), flat(tokens))
+      return rows.astype(x.dtype)
 
     return clip.text(frozen, tokens, Hooks(embed=embed, **hooks))
 
   def _embed(self, text, words, tokens) -> jax.Array:
     """Computes the text tower's first input, [K, L, D]."""
-    classes, length = tokens.shape
     table = text['token_embedding'][tokens]
-    words = jnp.broadcast_to(words, (classes, *words.shape[-2:]))
     rows = jnp.concatenate([table, words], axis=1)  # [K, L + n, D]
     order = self._order(tokens)
     x = jnp.take_along_axis(rows, order[..., None], axis=1)
-    return x + text['positional_embedding'][:length]
+    return x + text['positional_embedding'][: tokens.shape[1]]
 
   def _order(self, tokens: jax.Array) -> jax.Array:
     """Returns which row of (embeddings, vectors) stands where, int [K, L]."""

@@ -30,11 +30,6 @@ class Settings:
   pixels: str = 'clip'
 
 
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
-
-
 def make(
     settings: Settings,
     backbones: base.Backbones,

@@ -1,16 +1,36 @@
 """Mixed clips and soft targets: CutMix, Mixup, smoothed labels."""
 
-from typing import Any
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base
+from evclip_jax.methods.class_texts import DescriptionSettings
 from evclip_jax.models.pixels import CONSTANTS, normalise, random_colours
 
 
-def check(settings: Any):
+@dataclasses.dataclass(frozen=True)
+class MixingSettings(DescriptionSettings):
+  """Settings of ViFi-CLIP's augmentation.
+
+  Attributes:
+    mixing: whether CutMix or Mixup mixes training clips.
+    smoothing: share of the target that all classes get alike.
+    jitter: of training clips, what changed colours are drawn for: 'frame' (the
+      original), 'clip' or 'none'.
+    pixels: colour constants, 'imagenet' (the original) or 'clip'.
+  """
+
+  mixing: bool = True
+  smoothing: float = 0.1
+  jitter: str = 'frame'
+  pixels: str = 'imagenet'
+
+
+def check(settings: MixingSettings):
   """Raises UserError for settings that `augmentation` cannot use."""
   base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
   base.check_choice('jitter', settings.jitter, ('frame', 'clip', 'none'))
@@ -21,11 +41,11 @@ def check(settings: Any):
     )
 
 
-def augmentation(settings, side: int):
+def augmentation(settings: MixingSettings, side: int):
   """Builds `Method.pixels` and `Method.targets` of ViFi-CLIP's recipe.
 
   Args:
-    settings: with 'pixels', 'jitter', 'mixing' and 'smoothing'.
+    settings: of the method.
     side: of the clips, in pixels.
   """
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, heads
 from evclip_jax.methods.checkpoint_table import Checkpoint, dense
+from evclip_jax.methods.class_texts import DescriptionSettings
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm, torch_uniform
@@ -56,7 +57,7 @@ _PLACES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
@@ -79,11 +80,6 @@ class Settings:
   template: str = 'a photo of a {}.'
   dropout: float = 0.5
   pixels: str = 'clip'
-
-
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
 
 
 def make(
@@ -186,7 +182,7 @@ def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
   for t, r, c in itertools.product(*map(range, kernel.shape[:3])):
     part = padded[:, t:, r:, c:][:, : y.shape[1], :side, :side]
     out = out + part * kernel[t, r, c]
-  y = dense(out.reshape(len(x), side * side, -1), 'fc2')
+  y = dense(out.reshape(x.shape[0], side * side, -1), 'fc2')
   return x.at[:, 1:].add(y)
 
 

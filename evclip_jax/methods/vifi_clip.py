@@ -8,6 +8,7 @@ from evclip_jax.methods.checkpoint_table import (
   clip_rules,
   clip_shapes,
 )
+from evclip_jax.methods.class_texts import ClassTexts
 from evclip_jax.weights import own_file
 
 # The original's few-shot training on HMDB51, UCF101 and SSv2.
@@ -48,31 +49,17 @@ _TRAINABLE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(mixing.MixingSettings):
   """What can be chosen.
 
   Attributes:
     train: what is fine-tuned: 'both' towers and the logit scale, 'image' or
       'text'; never the table of tokens.
     template: class texts; '{}' stands for the class name.
-    mixing: whether CutMix or Mixup mixes training clips.
-    smoothing: share of the target that all classes get alike.
-    jitter: of training clips, what changed colours are drawn for: 'frame' (the
-      original), 'clip' or 'none'.
-    pixels: colour constants, 'imagenet' (the original) or 'clip'.
   """
 
   train: str = 'both'
   template: str = 'a photo of a {}.'
-  mixing: bool = True
-  smoothing: float = 0.1
-  jitter: str = 'frame'
-  pixels: str = 'imagenet'
-
-
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
 
 
 def make(
@@ -85,7 +72,8 @@ def make(
   Raises:
     UserError: a setting or a network that does not fit.
 
-  Source: ViFi-CLIP, trainers/vificlip.py, ViFiCLIP without prompts.
+  Source: ViFi-CLIP, trainers/vificlip.py, ViFiCLIP without visual
+    and text prompts.
   Differs: weights are not rounded to half precision; the rate's cosine begins
     behind the warm-up and ends at 0; frames and crops are EZ-CLIP's, of the
     same kind.
@@ -96,6 +84,7 @@ def make(
   base.check_vit(clip, 'vifi_clip')
   text_trains = settings.train != 'image'
   score = base.score_by_texts(clip)
+  texts = ClassTexts.of(settings)
 
   def video(params, pixels, rngs, train):
     frames = base.encode_frames(clip, params, pixels)
@@ -110,7 +99,8 @@ def make(
       pixels=pixels,
       targets=targets,
       video=video,
-      class_texts=lambda names: base.fill_templates(settings.template, names),
+      class_texts=texts,
+      prompt_set=texts.name,
       text=text,
       text_trains=text_trains,
       score=score,

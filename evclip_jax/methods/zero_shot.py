@@ -4,10 +4,11 @@ import dataclasses
 import functools
 
 from evclip_jax.methods import base, heads
+from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
@@ -19,11 +20,6 @@ class Settings:
 
   templates: tuple[str, ...] = ('A video of {}.',)
   pixels: str = 'imagenet'
-
-
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
 
 
 def trains(settings: Settings) -> bool:
@@ -45,12 +41,14 @@ def make(
   """
   clip = backbones.clip
   score = base.score_by_texts(clip)
+  texts = ClassTexts.of(settings)
 
   return base.Method(
       init=lambda rng: {},
       pixels=base.plain_pixels(settings),
       **base.frozen_frames(functools.partial(base.encode_frames, clip)),
-      class_texts=lambda names: base.fill_templates(settings.templates, names),
+      class_texts=texts,
+      prompt_set=texts.name,
       text=lambda params, tokens: clip.text(params['clip'], tokens),
       score=score,
       loss=heads.classify(score),

@@ -41,7 +41,7 @@ th { background: #eef1f4; font-weight: 600; }
 .number { text-align: right; }
 figure { background: white; border: 1px solid #e4e7eb; border-radius: 6px;
          margin: 14px 0; padding: 10px; }
-figure img { max-width: 100%; height: auto; display: block; }
+figure img, video { max-width: 100%; height: auto; display: block; }
 figcaption { color: #52606d; font-size: 13px; padding-top: 6px;
              overflow-wrap: anywhere; }
 figure .scroll img { max-width: none; }
@@ -71,7 +71,7 @@ class Picture:
     draw: makes an image, a chart, or markup such as the SVG of `charts`, which
       the page will hold.
     caption: what stands below it; '' for nothing.
-    file: in place of `draw`, the name of a picture beside the page.
+    file: in place of `draw`, the name of a picture or MP4 beside the page.
   """
 
   draw: Callable[[], Image.Image | Figure | str] | None = None
@@ -174,6 +174,8 @@ def _image(shown: Image.Image | Figure | str, caption: str) -> str:
   """An <img> that holds a picture, or names its file."""
   named = isinstance(shown, str)
   place = urllib.parse.quote(shown) if named else encode(shown)
+  if place.endswith('.mp4'):
+    return f'<video controls preload="none" src="{place}"></video>'
   alt = caption or 'a clip: frames, maps and scores'
   return f'<img loading="lazy" src="{place}" alt="{alt}">'
 

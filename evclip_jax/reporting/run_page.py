@@ -84,7 +84,7 @@ def _results(card, lists, interval) -> Section:
   text = ''
   if card['zero_shot']:
     text = (
-        f'{_ZERO_SHOT} is the same CLIP before any training, on the same '
+        'Zero-shot CLIP is the same CLIP before any training, on the same '
         f'clips, with texts such as "{card["zero_shot_prompts"][0][0]}".'
     )
   return Section('Result', text, _without_empty(rows))

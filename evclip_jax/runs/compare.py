@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import ml_collections
 
+from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity
 from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import gallery, result_page, results
-from evclip_jax.runs import run as run_lib
+from evclip_jax.runs import gallery, rates, result_page, results
+from evclip_jax.training import session
 
 if TYPE_CHECKING:
   from data_pipelines.loaders.pipeline import Pipeline
@@ -30,6 +31,7 @@ def run(
     workdir: str,
     mode: str,
     open_data: Callable[[ml_collections.ConfigDict], 'Pipeline'],
+    execute: Callable[..., dict[str, Any]],
     is_part: bool = False,
     loaded: dict | None = None,
 ) -> dict[str, Any]:
@@ -43,15 +45,20 @@ def run(
     workdir: its folder; rows lie in `workdir/<row>`.
     mode: 'train' or 'evaluate'.
     open_data: config -> data pipeline. Rows that read the same share one.
+    execute: runs a row: `run.execute`.
     is_part: whether this is a part of a protocol, which makes the table.
     loaded: networks that all rows share.
 
   Returns:
-    {row: run card}; the tables are printed and written as compare.json,
-    compare.csv and report.html, with pictures of the last row.
+    {row: run card}; the tables are printed and written as compare.json (or
+    evaluate_compare.json), .csv and report.html, with pictures of the last row.
   """
   rows = experiment.rows(config)
-  if table := differ(rows):
+  places = [run_folder.of_row(name) for name in rows]
+  if len({*places}) < len(places):
+    raise UserError(f'compare: two rows would have one folder: {list(rows)}.')
+  # All parts of a protocol differ in the same.
+  if not loaded and (table := differ(rows)):
     log.log('\n' + tables.as_text(table))
   folder = pathlib.Path(workdir).absolute()
   loaded = {} if loaded is None else loaded
@@ -64,6 +71,14 @@ def run(
       pipelines[key] = open_data(own)
     return pipelines[key]
 
+  # What is wrong with a later row should not be found hours later.
+  for own in rows.values():
+    data = data_of(own)
+    method, *_ = session.make_method(own, data.class_names, loaded)
+    for listed in data.evals.values():
+      method.class_texts(list(listed.class_names))
+    if experiment.fitting_mode(mode, own) == 'train':
+      rates.check(own, data)
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
     done = run_folder.finished(own_folder, own)
@@ -72,8 +87,8 @@ def run(
       cards[name] = done
       continue
     log.log(f'\n== {name} ==')
-    own_mode = run_lib.fitting_mode(mode, own)
-    cards[name] = run_lib.execute(
+    own_mode = experiment.fitting_mode(mode, own)
+    cards[name] = execute(
         own, str(own_folder), own_mode, data_of(own), loaded
     )
     # Not before a row: a mistake in the config should leave no folder.
@@ -87,8 +102,9 @@ def run(
   summary = results.summarise(runs, results.tests, config.seed)
   log.log('\n' + result_page.as_text(summary))
   pictures = gallery.sections(own_folder, lambda: data_of(own))
+  kind = 'compare' if mode == 'train' else f'{mode}_compare'
   path = result_page.write(
-      folder, 'compare', 'Comparison', runs, summary, [*pictures, about(rows)]
+      folder, kind, 'Comparison', runs, summary, [*pictures, about(rows)]
   )
   log.log(f'\nreport: {path}')
   return cards
@@ -97,18 +113,25 @@ def run(
 def differ(
     rows: dict[str, ml_collections.ConfigDict],
 ) -> list[dict[str, Any]]:
-  """Returns a row for each key in which the rows of a comparison differ."""
+  """Returns a row for each key in which the rows of a comparison differ.
+
+  And for each setting that is not its method's default.
+  """
   values = {name: identity.flat(own) for name, own in rows.items()}
-  keys = dict.fromkeys(key for own in values.values() for key in own)
-  table = [
-      {'key': key, **{n: str(own.get(key, '')) for n, own in values.items()}}
-      for key in keys
-  ]
-  return [row for row in table if len({*list(row.values())[1:]}) > 1]
+  usual = [identity.flat(experiment.new(c.method.name)) for c in rows.values()]
+  table = []
+  for key in dict.fromkeys(key for own in values.values() for key in own):
+    seen = [own[key] for own in values.values() if key in own]
+    if key.startswith('method.settings.'):
+      seen += [own[key] for own in usual if key in own]
+    if any(value != seen[0] for value in seen):
+      shown = {n: str(own.get(key, '')) for n, own in values.items()}
+      table.append({'key': key, **shown})
+  return table
 
 
 def about(rows: dict[str, ml_collections.ConfigDict]) -> page.Section:
-  """Returns the section of a page that says what the rows differ in."""
+  """Returns the section of a page that says what its rows differ in."""
   return page.Section('What the rows differ in', rows=differ(rows))
 
 

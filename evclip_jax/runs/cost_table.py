@@ -14,15 +14,20 @@ from evclip_jax.config import experiment
 from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.models.swin3d import sizes as trunk_sizes
-from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.reporting import log
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import costs, devices, optimizer, params, steps
-from evclip_jax.weights import swin3d_names
+from evclip_jax.weights import trunks
 
 METHODS = ('ev_clip', 'ez_clip', 'st_adapter', 'aim', 'vifi_clip')
 CLIPS = ('ViT-B/32', 'ViT-B/16', 'ViT-L/14')
+TRUNKS = (
+    'omnivore_swinT',
+    'omnivore_swinS',
+    'omnivore_swinB',
+    'videoprism_base',
+    'videoprism_large',
+)
 
 
 class Shapes(NamedTuple):
@@ -72,6 +77,27 @@ def rows(
   return out
 
 
+def trunk_rows(
+    names: Sequence[str] = TRUNKS, num_frames: int = 8, num_classes: int = 101
+) -> list[dict[str, Any]]:
+  """Returns what EV-CLIP on ViT-B/16 costs on each video trunk; see `rows`."""
+  out = []
+  with log.progress(len(names), 'trunks', unit='program') as bar:
+    for name in names:
+      config = experiment.on_data('ucf101', 'ev_clip')
+      config.encoder.name, config.data.num_frames = name, num_frames
+      sizes = trunks.shapes(trunks.TABLE[name]).values()
+      count = sum(int(np.prod(shape)) for shape in sizes)
+      out.append({
+          'trunk': name,
+          'weights of the trunk': count,
+          'their float32 MB': count * 4 / 1e6,
+          **_row(config, num_classes),
+      })
+      bar.update(1)
+  return out
+
+
 def shapes(
     config: ml_collections.ConfigDict, class_names: Sequence[str]
 ) -> Shapes:
@@ -89,11 +115,11 @@ def shapes(
   )
   tree, encoder = {'clip': clip.shapes()}, None
   if module.uses_encoder(settings):
-    found = _sizes(trunk_sizes.TABLE, config.encoder.name, 'encoder.name')
-    encoder = VideoEncoder(found, dtype)
+    found = _sizes(trunks.TABLE, config.encoder.name, 'encoder.name')
+    encoder = trunks.network(found, dtype)
     flat = {
         path: jax.ShapeDtypeStruct(shape, jnp.float32)
-        for path, shape in swin3d_names.shapes(found).items()
+        for path, shape in trunks.shapes(found).items()
     }
     tree['encoder'] = unflatten_dict(flat, sep='/')
   support = config.episodes.way * config.episodes.shot

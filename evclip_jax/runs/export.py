@@ -1,15 +1,56 @@
-"""Writes the trained weights of a run into a file of their own."""
+"""Writes a run for other programs: its trained weights, or the whole model.
 
+A whole model takes clips as uint8, normalises them and gives logits. It is read
+back and compared with the run before it takes its place.
+"""
+
+import dataclasses
 import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
+import scipy.special
+from jax import export
 from safetensors.numpy import save
 
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
-from evclip_jax.runs.trained_model import TrainedModel
+from data_pipelines.loaders import clips
+from evclip_jax import __version__
+from evclip_jax.evaluation import look
+from evclip_jax.methods.base import Method
+from evclip_jax.runs.trained_model import TrainedModel, Videos
 from evclip_jax.training import params
+
+# Beside every whole model.
+ABOUT = 'model.json'
+_PROGRAM = 'model.stablehlo'
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+# Largest difference of a log-probability.
+_TOLERANCE = 1e-4
+
+_OF_TRAINING = ('train_temporal', 'flip', 'query_augment')
+_OUTSIDE = {
+    'ev_clip': 'Take the window_frames in the middle of the video, and of them '
+    'every k-th, k = window_frames // num_frames. Resize them (OpenCV, '
+    'bicubic) to resize_width x resize_height pixels, or with short_side their '
+    'shorter side to resize_height. Cut out the middle square of crop_pixels.',
+    'ez_clip': 'Take the middle frame of each of num_frames equal parts. '
+    'Resize the shorter side (Pillow, bicubic) to 256 / 224 of crop_pixels. '
+    'Cut out the middle square.',
+    'clip_fsar': 'Take one frame of each of num_frames equal parts. Resize '
+    'them (OpenCV, bilinear) to squares of 256 / 224 of crop_pixels. Cut out '
+    'the middle square.',
+}
+
+Program = Callable[[Any, jax.Array], jax.Array]
+Answer = Callable[[np.ndarray], np.ndarray]
 
 
 def save_trained(workdir: str, path: str | os.PathLike) -> str:
@@ -50,3 +91,214 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
       f'{path}: {params.count(leaves):,} trained weights of '
       f'{run.config.method.name}, step {run.step} ({run.selected_by})'
   )
+
+
+def save_model(
+    workdir: str,
+    out: str | os.PathLike,
+    kind: str,
+    classes: Sequence[str] | None = None,
+    support: Mapping[str, Videos] | None = None,
+) -> str:
+  """Writes a run as one function of clips, with model.json beside it.
+
+  Clips are uint8 [B, T, P, P, 3] for any B, logits float32 [B, K].
+
+  Args:
+    workdir: the run folder.
+    out: a folder that is not there yet; written whole or not at all.
+    kind: 'orbax': all weights, and a StableHLO program that takes them;
+      'stablehlo': a program with its weights inside; 'savedmodel'.
+    classes: words to choose among; None = the classes of the training.
+    support: class -> example videos, for methods that compare with examples.
+
+  Returns:
+    Lines that say what was written and how well it agrees with the run.
+
+  Raises:
+    UserError: `out` is there or cannot be written, classes or support do not
+      fit the method, or what was written differs from the run.
+  """
+  out = pathlib.Path(out)
+  if out.exists():
+    raise UserError(f'--out={out} is there already. Choose another folder.')
+  run = TrainedModel(workdir)
+  names = run.names(classes, support)
+  shape = clips.spec_of(run.config.data).shape
+  rows = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
+  looker = look.Looker(run.session, run.weights, len(rows))
+  examples = None
+  if support:
+    examples = looker.examples(run.read_examples(support))
+  seen = looker(rows, names, examples)
+  expected = np.stack([one.probabilities for one in seen])
+  tree = params.merge(run.session.frozen, run.weights)
+  tree['scored'] = {'classes': run.session.classes(run.weights, names)}
+  if examples:
+    tree['scored']['examples'] = examples
+  tree = jax.device_get(tree)
+  batch = *export.symbolic_shape('batch'), *shape
+  video = jax.ShapeDtypeStruct(batch, np.uint8)
+  try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as parent:
+      folder = pathlib.Path(parent, out.name)
+      folder.mkdir()
+      answer = _WRITERS[kind](program(run.method), tree, video, folder)
+      found = scipy.special.log_softmax(answer(rows).astype(np.float64), -1)
+      worst = float(np.abs(found - np.log(expected)).max())
+      if not worst <= _TOLERANCE:
+        raise UserError(
+            f'the {kind} differs by {worst:.1e} from the run (at most '
+            f'{_TOLERANCE} is allowed) and was not kept. '
+            'Try another --to, or a run with compute.dtype=float32.'
+        )
+      about = _about(run, names, kind, worst)
+      whole_file.write_json(folder / ABOUT, about)
+      shutil.move(folder, out)
+  except OSError as e:
+    raise UserError(f'cannot write {out}: {e.strerror or e}.') from e
+  size = sum(f.stat().st_size for f in out.rglob('*') if f.is_file())
+  return (
+      f'{out}: {kind} of {run.config.method.name}, step {run.step} '
+      f'({run.selected_by}), {len(names)} classes, {size / 2**20:.1f} MB\n'
+      f'read back: log-probabilities differ by at most {worst:.1e}\n'
+      f'{out / ABOUT}: classes, and what to do with a video before'
+  )
+
+
+def program(method: Method) -> Program:
+  """Returns (tree, clips) -> logits, a pure function.
+
+  The tree has the method's params and 'scored': the embeddings 'classes'
+  [M, K, E] and, for a method that compares, the features of 'examples'. Clips
+  are uint8 [B, T, P, P, 3], logits float32 [B, K].
+  """
+
+  def logits(tree, video):
+    seen = method.video(tree, method.pixels(video, None), None, False)
+    seen = {'clip': seen.clip, 'frames': seen.frames}
+    scored = tree['scored']
+    return look.judge(
+        method, tree, scored['classes'], seen, scored.get('examples')
+    )
+
+  return logits
+
+
+def _write_orbax(run: Program, tree, video, folder: pathlib.Path) -> Answer:
+  path = folder.absolute() / 'weights'
+  with ocp.StandardCheckpointer() as orbax:
+    orbax.save(path, tree)
+  whole = export.export(jax.jit(run), platforms=PLATFORMS)(tree, video)
+  (folder / _PROGRAM).write_bytes(whole.serialize())
+  with ocp.StandardCheckpointer() as orbax:
+    back = orbax.restore(path, jax.tree.map(np.empty_like, tree))
+  call = export.deserialize((folder / _PROGRAM).read_bytes()).call
+  return lambda rows: np.asarray(call(back, rows))
+
+
+def _write_stablehlo(run: Program, tree, video, folder: pathlib.Path) -> Answer:
+  # On the device, where traced numbers may index.
+  tree = jax.device_put(tree)
+  alone = jax.jit(lambda rows: run(tree, rows))
+  whole = export.export(alone, platforms=PLATFORMS)(video)
+  (folder / _PROGRAM).write_bytes(whole.serialize())
+  call = export.deserialize((folder / _PROGRAM).read_bytes()).call
+  return lambda rows: np.asarray(call(rows))
+
+
+def _write_savedmodel(
+    run: Program, tree, video, folder: pathlib.Path
+) -> Answer:
+  # Not at the top: only this needs TensorFlow.
+  import tensorflow as tf
+  from jax.experimental import jax2tf
+
+  # Each would take the accelerator's memory for itself.
+  tf.config.set_visible_devices([], 'GPU')
+  leaves, structure = jax.tree.flatten(tree)
+  used = export.export(jax.jit(run))(tree, video).module_kept_var_idx
+  used = [i for i in used if i < len(leaves)]
+
+  def of_used(some, rows):
+    own = list(leaves)
+    for i, leaf in zip(used, some, strict=True):
+      own[i] = leaf
+    return run(jax.tree.unflatten(structure, own), rows)
+
+  module = tf.Module()
+  module.weights = [tf.Variable(leaves[i], trainable=False) for i in used]
+  converted = jax2tf.convert(
+      of_used,
+      polymorphic_shapes=[None, '(batch, ...)'],
+      with_gradient=False,
+      native_serialization_platforms=PLATFORMS,
+  )
+  module.logits = tf.function(
+      lambda video: {'logits': converted(module.weights, video)},
+      input_signature=[
+          tf.TensorSpec([None, *video.shape[1:]], tf.uint8, 'video')
+      ],
+      autograph=False,
+  )
+  tf.saved_model.save(
+      module, str(folder), signatures={'serving_default': module.logits}
+  )
+  serve = tf.saved_model.load(str(folder)).signatures['serving_default']
+  return lambda rows: serve(video=tf.constant(rows))['logits'].numpy()
+
+
+_WRITERS = {
+    'orbax': _write_orbax,
+    'stablehlo': _write_stablehlo,
+    'savedmodel': _write_savedmodel,
+}
+KINDS = 'safetensors', *_WRITERS
+
+
+def _about(
+    run: TrainedModel, names: list[str], kind: str, worst: float
+) -> dict[str, Any]:
+  """Returns what model.json says."""
+  data, config = run.config.data, run.config
+  spec = clips.spec_of(data)
+  settings = {
+      name: value
+      for name, value in dataclasses.asdict(spec).items()
+      if name not in _OF_TRAINING
+  }
+  return {
+      'kind': kind,
+      'run': run.name,
+      'method': config.method.name,
+      'step': run.step,
+      'selected_by': run.selected_by,
+      'classes': names,
+      'input': {
+          'name': 'video',
+          'dtype': 'uint8',
+          'shape': ['batch', *spec.shape],
+          'colours': 'RGB, 0 to 255',
+      },
+      'output': {
+          'name': 'logits',
+          'dtype': 'float32',
+          'shape': ['batch', len(names)],
+          'probabilities': 'softmax over the classes',
+      },
+      'inside': 'everything from uint8 on, such as normalisation',
+      'outside': {
+          'what': _OUTSIDE[data.preprocess],
+          'settings': settings,
+          'windows': config.eval.clips,
+          'crops': config.eval.crops,
+          'several': 'probabilities of windows and crops are averaged',
+      },
+      'weights': dict(run.session.model.hashes),
+      'largest_difference': worst,
+      'versions': {
+          'evclip_jax': __version__,
+          'jax': jax.__version__,
+      },
+  }

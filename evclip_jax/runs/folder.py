@@ -103,7 +103,17 @@ def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
         f'{path} has keys that this version does not know: '
         f'{", ".join(unknown[:3])}.'
     )
-  return identity.from_dict(values)
+  config = identity.from_dict(values)
+  before = identity.flat(values)
+  # Keys that came after the run mean what they do by default.
+  new = {
+      key: schema.KEYS[key].default
+      for key in schema.KEYS
+      if not any(f'{one}.'.startswith(f'{key}.') for one in before)
+  }
+  with config.unlocked():
+    config.update_from_flattened_dict(new)
+  return config
 
 
 def load_card(workdir: str | os.PathLike) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from evclip_jax.evaluation import look
 from evclip_jax.reporting import page
 from evclip_jax.runs.trained_model import TrainedModel
@@ -48,7 +50,7 @@ def _clips(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
   """A few clips of a list, each with its scores."""
   names = listed.class_names
   clips, truths = zip(*listed.examples(_PER_LIST), strict=True)
-  seen = looker([frames[None] for frames in clips], names)
+  seen = looker(np.stack(clips), names)
   return page.Section(
       title=f'List: {listed.name}',
       text=f'{len(clips)} clips spread over it; run {run.name!r}.',
@@ -66,8 +68,7 @@ def _episode(run, looker: look.Looker, data: Any, listed: Any) -> page.Section:
   support = batch['video'][0, :-queries]  # [N*K, T, H, W, 3]
   support = support.reshape(ways, -1, *support.shape[1:])
   shown = slice(-queries, None, max(queries // _PER_LIST, 1))
-  clips = [clip[None] for clip in batch['video'][0, shown]]
-  seen = looker(clips, names, looker.examples(support))
+  seen = looker(batch['video'][0, shown], names, looker.examples(support))
   truths = [names[k] for k in batch['label'][0, shown]]
   return page.Section(
       title=f'List: {listed.name}',

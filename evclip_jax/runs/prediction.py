@@ -1,22 +1,26 @@
 """Predicts many videos and writes a folder of results, then of pictures."""
 
+import collections
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.stores import files
 from evclip_jax.evaluation import look
-from evclip_jax.reporting import log, page, pictures, tables
+from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs.trained_model import TrainedModel
+from evclip_jax.runs.video_files import NONE, VideoFiles, Wanted
 
 # Classes named of each video.
 _BEST = 5
-# With more videos the table on the terminal has one line for each.
-_FEW = 20
+# With more videos the terminal has one line for each, then only a summary.
+_FEW, _MANY = 20, 1000
+# Videos that are drawn: each costs a part of a second and a file.
+_DRAWN = 200
 
 Row = dict[str, Any]
 
@@ -27,27 +31,35 @@ def predict(
     out: str | os.PathLike | None = None,
     classes: Sequence[str] | None = None,
     support: dict[str, list[str]] | None = None,
+    wanted: Wanted | None = None,
+    tell: Callable[[Row], Any] = lambda row: None,
 ) -> list[Row]:
   """Predicts videos, in their order.
 
   Args:
     model: of `evclip_jax.load`.
     videos: paths.
-    out: a folder for predictions.jsonl, predictions.csv, index.html and a
-      picture of each video; None = for nothing.
+    out: a folder for predictions.jsonl, predictions.csv, index.html, a picture
+      of each video and what else is wanted; None = for nothing.
     classes, support: as for `TrainedModel.predict`.
+    wanted: see `Wanted`; None = nothing more.
+    tell: called with each row when it is known.
 
   Returns:
-    A row per video: 'video', then 'top5' (dicts of 'class' and 'probability'),
-    'step' and 'selected_by', or 'error'.
+    A row per video: 'video', then 'answer' (None = none of these), 'top5'
+    (dicts of 'class' and 'probability'), 'looked_at', 'step' and 'selected_by';
+    or 'error'.
 
   Raises:
     UserError: the folder cannot be written, or classes and examples that do
       not fit the method. A video that cannot be read costs its row only.
   """
   names = model.names(classes, support)
+  folder, asked = pathlib.Path(out) if out else None, wanted or Wanted()
   try:
-    return _predict(model, videos, out, names, classes, support)
+    return _predict(
+        model, videos, folder, names, (classes, support), asked, tell
+    )
   except OSError as e:
     if not out:
       raise
@@ -57,17 +69,24 @@ def predict(
     ) from e
 
 
-def _predict(model, videos, out, names, classes, support) -> list[Row]:
-  rows, shown = [], []
+def _predict(model, videos, out, names, asked, wanted, tell) -> list[Row]:
+  rows, shown, lines = [], [], None
   if out:
-    out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     lines = (out / 'predictions.jsonl').open('w', encoding='utf-8')
-  files = _picture_names(videos)
-  seen = model.see(videos, classes, support, closely=bool(out))
+  seen = model.see(
+      videos,
+      *asked,
+      closely=bool(out),
+      every=bool(wanted.overlays),
+      clips=wanted.clips,
+      along=wanted.timeline,
+  )
+  stems = _file_names(videos)
   with log.progress(len(videos), 'predict', unit='video') as bar:
-    for path, file, found in zip(videos, files, seen, strict=True):
-      rows.append(_row(path, found, names, model))
+    for path, stem, found in zip(videos, stems, seen, strict=True):
+      rows.append(_row(path, found, names, model, wanted.least))
+      tell(rows[-1])
       bar.update(1)
       if not out:
         continue
@@ -75,16 +94,18 @@ def _predict(model, videos, out, names, classes, support) -> list[Row]:
       # What was computed is safe before anything is drawn.
       lines.flush()
       if not isinstance(found, UserError):
-        shown.append(_draw(out / file, path, found, names, model.method))
+        own = VideoFiles(out, stem, path, found, names, model, wanted)
+        shown += own.write(len(rows) <= _DRAWN)
   if out:
     lines.close()
     whole_file.write(out / 'predictions.csv', tables.as_csv(_flat(rows)))
-    page.write_page(
-        out / 'index.html',
-        f'{len(videos)} videos',
-        f'Predicted by {model.name}, step {model.step}.',
-        [page.Section(rows=_flat(rows)), *shown],
-    )
+    text = f'Predicted by {model.name}, step {model.step}.'
+    if len(rows) > _DRAWN:
+      text += f' The first {_DRAWN} videos have pictures.'
+    text += ' predictions.csv has five classes of each.'
+    title = f'{len(videos):,} video' + 's' * (len(videos) != 1)
+    table = page.Section(rows=_short(rows))
+    page.write_page(out / 'index.html', title, text, [table, *shown])
   return rows
 
 
@@ -133,10 +154,17 @@ def find_examples(folder: str) -> dict[str, list[str]]:
 
 
 def as_text(rows: Sequence[Row]) -> str:
-  """Returns rows as aligned text; of many videos only the best class."""
+  """Returns rows as aligned text.
+
+  Of many videos only the answer, of thousands how many have each answer.
+  """
+  if len(rows) > _MANY:
+    return _summary(rows)
   lines = []
   for row in rows:
     best = row.get('top5', [{'class': '(cannot be read)'}])
+    if 'top5' in row and row['answer'] is None:
+      best = [{'class': NONE}, *best]
     for place, one in enumerate(best[:1] if len(rows) > _FEW else best):
       share = one.get('probability')
       lines.append({
@@ -144,11 +172,21 @@ def as_text(rows: Sequence[Row]) -> str:
           'video': '' if place else row['video'],
           'class': one['class'],
           'probability': '' if share is None else f'{100 * share:.1f} %',
+          'looked at': '' if place else _looked_at(row),
       })
   return tables.as_text(lines)
 
 
-def _row(path: str, seen: look.Seen | UserError, names, run) -> Row:
+def _summary(rows: Sequence[Row]) -> str:
+  counts = collections.Counter(
+      '(cannot be read)' if 'error' in row else row['answer'] or NONE
+      for row in rows
+  )
+  table = [{'answer': a, 'videos': n} for a, n in counts.most_common()]
+  return f'{tables.as_text(table)}\n{len(rows):,} videos'
+
+
+def _row(path: str, seen: look.Seen | UserError, names, model, least) -> Row:
   row = {'video': tables.printable(path)}
   if isinstance(seen, UserError):
     return row | {'error': tables.printable(str(seen))}
@@ -156,7 +194,28 @@ def _row(path: str, seen: look.Seen | UserError, names, run) -> Row:
       {'class': name, 'probability': round(p, 6)}
       for name, p in seen.top(names, _BEST)
   ]
-  return row | {'top5': best, 'step': run.step, 'selected_by': run.selected_by}
+  film = seen.film
+  looked_at = {
+      'windows': len(film.spans),
+      'frames': film.seen,
+      'of_frames': film.total,
+  }
+  return row | {
+      'answer': best[0]['class'] if best[0]['probability'] >= least else None,
+      'top5': best,
+      'looked_at': looked_at,
+      'step': model.step,
+      'selected_by': model.selected_by,
+  }
+
+
+def _looked_at(row: Row) -> str:
+  if 'looked_at' not in row:
+    return ''
+  found = row['looked_at']
+  number = found['windows']
+  windows = f', {number} windows' if number > 1 else ''
+  return f'{found["frames"]:,} of {found["of_frames"]:,} frames{windows}'
 
 
 def _flat(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -164,40 +223,36 @@ def _flat(rows: Sequence[Row]) -> list[dict[str, Any]]:
   most = max(len(row.get('top5', ())) for row in rows)
   out = []
   for row in rows:
-    flat = {'video': row['video']}
+    answer = '' if 'error' in row else row['answer'] or NONE
+    flat = {'video': row['video'], 'answer': answer}
     for place in range(most):
       best = row['top5'][place] if 'top5' in row else {}
       ending = f' {place + 1}' if place else ''
       flat[f'class{ending}'] = best.get('class')
       flat[f'probability{ending}'] = best.get('probability')
-    out.append(flat | {'error': row.get('error')})
+    out.append(
+        flat | {'looked at': _looked_at(row), 'error': row.get('error')}
+    )
   return out
 
 
-def _picture_names(videos: Sequence[str]) -> list[str]:
-  """Returns a file name for the picture of each video: its own, numbered."""
+def _short(rows: Sequence[Row]) -> list[dict[str, Any]]:
+  """Returns what a page says of each video."""
+  kept = ['video', 'answer', 'probability', 'looked at']
+  kept += ['error'] if any('error' in row for row in rows) else []
+  return [{k: row.get(k) for k in kept} for row in _flat(rows)]
+
+
+def _file_names(videos: Sequence[str]) -> list[str]:
+  """Returns how the files of each video begin: its own name, numbered."""
   counts, names = {}, []
   for path in videos:
     # No file may have a longer name than 255 bytes.
     name = tables.short(os.path.basename(path), 60)
     counts[name] = counts.get(name, 0) + 1
     # Videos of one name lie in several folders, as in a folder per class.
-    ending = f'-{counts[name]}' if counts[name] > 1 else ''
-    names.append(f'{name}{ending}.png')
+    names.append(f'{name}-{counts[name]}' if counts[name] > 1 else name)
   return names
-
-
-def _draw(file: pathlib.Path, path, seen, names, method) -> page.Section:
-  """Draws a video into a file and returns its place on the page."""
-  title = tables.printable(os.path.basename(path))
-  try:
-    pictures.draw(seen.picture(title, names, method)).save(file)
-  # A picture is not worth the predictions that are still to come.
-  except Exception as e:
-    reason = f'{title}: not drawn, {type(e).__name__}: {e}'
-    log.log(reason)
-    return page.Section(text=reason)
-  return page.Section(pictures=[page.Picture(file=file.name)])
 
 
 def _inside(folder) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_pipelines import whole_file
 from evclip_jax.reporting import charts, page, tables
+from evclip_jax.runs import results
 from evclip_jax.runs.results import Run, Runs
 
 
@@ -166,7 +167,7 @@ def _charts(runs: Runs) -> list[page.Picture]:
 
 def _per_class(run: Run, name: str) -> dict[str, float]:
   try:
-    text = (run.folder / 'evaluation' / f'{name}.json').read_text()
+    text = results.scores_file(run, name, '.json').read_text()
     return json.loads(text)['per_class_top1']
   except (OSError, ValueError, KeyError):
     return {}

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.special
 
 from data_pipelines import randomness
+from evclip_jax.evaluation import run_card
 
 Card = dict[str, Any]
 Quantities = Callable[[Card], Iterable[tuple[str, float]]]
@@ -152,10 +153,16 @@ def bootstrap(each: np.ndarray, seed: int) -> tuple[float, list[float]]:
   return float(each.mean()), np.percentile(drawn, (2.5, 97.5)).tolist()
 
 
+def scores_file(run: Run, name: str, suffix: str) -> pathlib.Path:
+  """Returns where a run wrote what it scored of a list."""
+  name = run_card.file_name(name, run.card.get('corrupt', ''))
+  return run.folder / 'evaluation' / f'{name}{suffix}'
+
+
 def _hits(run: Run, name: str) -> dict[int, float] | None:
   """Place in a list -> percent right, of clips or of episodes' queries."""
   try:
-    with np.load(run.folder / 'evaluation' / f'{name}.npz') as arrays:
+    with np.load(scores_file(run, name, '.npz')) as arrays:
       if 'answer' in arrays:
         right = (arrays['answer'] == arrays['label']).mean(axis=1)
         return dict(enumerate((100 * right).tolist()))
@@ -191,8 +198,9 @@ def costs(parts: Mapping[str, Run]) -> dict[str, Any]:
 
   Returns:
     trained weights; GFLOPs per clip of a training step and of inference; clips
-    per second of both, as the runs went; the memory of the training step (of
-    inference where nothing trains) in GB on a device, by the compiler.
+    per second of training as it went and of inference alone; the memory of the
+    training step (of inference where nothing trains) in GB on a device, by the
+    compiler.
   """
   cards = [run.card for run in parts.values()]
 
@@ -234,10 +242,13 @@ def caption(runs: Runs) -> str:
     )
   texts: dict[str, list[str]] = {}
   for row, parts in runs.items():
-    prompts = [p[0] for p in next(iter(parts.values())).card['prompts'] if p]
+    card = next(iter(parts.values())).card
+    prompts = [p[0] for p in card['prompts'] if p]
     shown = '; '.join(map(repr, prompts[:2]))
     more = f' and {len(prompts) - 2} more' if len(prompts) > 2 else ''
-    texts.setdefault(shown + more, []).append(row)
+    named = card.get('prompt_set')
+    of = ' ({name}, {hash})'.format(**named) if named else ''
+    texts.setdefault(shown + more + of, []).append(row)
   said += '. Texts of the first class: ' + '. '.join(
       f'{", ".join(rows)}: {text or "none"}' for text, rows in texts.items()
   )

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import pathlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -11,7 +12,6 @@ import ml_collections
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, schema
 from evclip_jax.evaluation import run_card
-from evclip_jax.methods import base
 from evclip_jax.reporting import log
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import rates, train
@@ -69,10 +69,11 @@ def _run(
     from evclip_jax.runs import compare
 
     open_rows = functools.partial(open_data, workdir=workdir, mode=mode)
-    return compare.run(config, workdir, mode, open_rows, is_part, loaded)
+    how = is_part, loaded
+    return compare.run(config, workdir, mode, open_rows, execute, *how)
   if is_part:
     # What only scores may score any list, its training list as well.
-    mode = fitting_mode(mode, config)
+    mode = experiment.fitting_mode(mode, config)
   data = open_data(config, workdir, mode)
   return execute(config, workdir, mode, data, loaded)
 
@@ -105,12 +106,6 @@ def open_data(
     counts.append(f'{about["clips"]} {name}{more}')
   log.log(f'{len(data.class_names)} classes; clips: {", ".join(counts)}')
   return data
-
-
-def fitting_mode(mode: str, config: ml_collections.ConfigDict) -> str:
-  """Returns 'evaluate' for a run among others that has nothing to train."""
-  trains = base.trains(config.method.name, experiment.settings(config))
-  return mode if trains else 'evaluate'
 
 
 def execute(
@@ -217,6 +212,7 @@ def evaluate(
   Raises:
     UserError: if there is nothing trained to evaluate.
   """
+  started = time.time()
   run = session.start(config, model, data.class_names)
   initial = run.initial()
   checkpoints = Checkpoints(folder, model.hashes)
@@ -244,6 +240,7 @@ def evaluate(
   # The card of a trained run stays, and that of a run on frames as they are;
   # this one stands beside it.
   other = config.data.corrupt != run_folder.load_config(folder).data.corrupt
+  card['wall_seconds'] = round(time.time() - started, 1)
   name = 'run_card.json'
   if other or 'given' not in states:
     name = 'evaluate_card.json'

@@ -2,22 +2,19 @@
 
 import contextlib
 import copy
-import os
 import pathlib
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
 import ml_collections
-from jax.experimental import multihost_utils
 
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import bank, run_card
 from evclip_jax.reporting import log
 from evclip_jax.runs import folder, speed
+from evclip_jax.runs.stopping import Stoppable, Stopped, Stopping
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import costs, devices, params, session, steps
 from evclip_jax.training import optimizer as optim
@@ -25,6 +22,7 @@ from evclip_jax.training.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
   from data_pipelines.loaders.pipeline import Pipeline
+
 
 def train_and_evaluate(
     config: ml_collections.ConfigDict,
@@ -84,14 +82,14 @@ def train_and_evaluate(
           config.seed,
           parts,
       ),
-      parts,
+      parts=parts,
   )
   classes = None if model.method.text_trains else run.classes(now.weights)
   tokens = devices.put(run.mesh, run.tokens)
   select = run_card.selection(config.train.select, data.evals)
-  stopping = _Stopping(total_steps)
+  stopping = Stopping(total_steps)
   data = copy.copy(data)
-  data.evals = {n: _Stoppable(e, stopping) for n, e in data.evals.items()}
+  data.evals = {n: Stoppable(e, stopping) for n, e in data.evals.items()}
   watched = run_card.watched(select, data.evals)
 
   def score(done: int):
@@ -111,6 +109,7 @@ def train_and_evaluate(
     if (checkpoints.meta('last') or {}).get('unscored'):
       stopping.step = first_step
       score(first_step)
+      checkpoints.save('last', now, {})
     if first_step < total_steps:
       log.log('compiling the training step; the first step takes longer')
       if config.train.bank_views == 0:
@@ -258,98 +257,6 @@ class _FromBank:
     """Returns what `Batches.stats` does; nobody waits for features."""
     passed = time.perf_counter() - self._started
     return {'clips_per_second': self._given / passed, 'wait_seconds': 0.0}
-
-
-class Stopped(KeyboardInterrupt):
-  """The run was asked to stop, and did when its state was saved.
-
-  Attributes:
-    status: for the shell, 128 and the number of the signal.
-  """
-
-  def __init__(self, number: int, message: str):
-    super().__init__(message)
-    self.status = 128 + number
-
-
-class _Stopping:
-  """Notes the first SIGTERM or Ctrl-C; the second one ends at once.
-
-  Attributes:
-    step: the last one done.
-    signal: what came, or None.
-  """
-
-  def __init__(self, total_steps: int):
-    self.step, self.signal, self._total = 0, None, total_steps
-    # Several processes stop together, at a step: JAX notes SIGTERM for them.
-    self._several = jax.process_count() > 1
-    self._previous = {}
-
-  def __enter__(self):
-    # Other threads than the main one cannot ask for signals.
-    if threading.current_thread() is threading.main_thread():
-      caught = {signal.SIGTERM: self._note, signal.SIGINT: self._note}
-      if self._several:
-        caught = {signal.SIGINT: self._pass_on}
-      for number, handler in caught.items():
-        self._previous[number] = signal.signal(number, handler)
-    return self
-
-  def __exit__(self, *unused):
-    for number, handler in self._previous.items():
-      signal.signal(number, handler)
-
-  def reached(self) -> bool:
-    """Says whether to stop after this step; the same in all processes."""
-    if self._several and multihost_utils.reached_preemption_sync_point(
-        self.step
-    ):
-      self.signal = signal.SIGTERM
-    return self.signal is not None
-
-  def stop(self):
-    """Raises Stopped."""
-    raise Stopped(
-        self.signal,
-        f'stopped after step {self.step} of {self._total}; it is saved. '
-        'Continue with the same command.',
-    )
-
-  def _note(self, number, frame):
-    self.signal = number
-    # Not by print, which may just be at work.
-    os.write(2, b'\nstopping after this step; once more ends at once\n')
-    for number in self._previous:
-      signal.signal(number, signal.SIG_DFL)
-
-  def _pass_on(self, number, frame):
-    os.write(2, b'\nstopping soon; once more ends at once\n')
-    signal.signal(number, signal.SIG_DFL)
-    signal.raise_signal(signal.SIGTERM)
-
-
-class _Stoppable:
-  """A list whose batches end with Stopped when the run was asked to stop."""
-
-  def __init__(self, listed: Any, stopping: _Stopping):
-    self._listed, self._stopping = listed, stopping
-
-  def __getattr__(self, name: str) -> Any:
-    return getattr(self._listed, name)
-
-  def batches(self) -> Iterator[dict[str, Any]]:
-    return self._until_stopped(self._listed.batches())
-
-  def episode_batches(self) -> Iterator[dict[str, Any]]:
-    return self._until_stopped(self._listed.episode_batches())
-
-  def _until_stopped(self, batches):
-    with contextlib.closing(batches):
-      for batch in batches:
-        if self._stopping.signal:
-          self._stopping.stop()
-        yield batch
 
 
 def _record(pending, metrics_log, config, bar, batches):

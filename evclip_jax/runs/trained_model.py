@@ -1,28 +1,25 @@
 """A trained run in Python: what it says of videos, files or frames."""
 
+import collections
 import concurrent.futures
 import functools
+import itertools
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists import classes as class_names
-from data_pipelines.loaders import clips as clip_lib
-from data_pipelines.video import probe
 from evclip_jax.evaluation import look
 from evclip_jax.methods.base import Method
 from evclip_jax.reporting.pictures import ClipPicture
 from evclip_jax.runs import folder
+from evclip_jax.runs.windows import Gathered, Video, Videos, listed, open_film
 from evclip_jax.training import session
 from evclip_jax.training.checkpoints import Checkpoints
-
-# A file, or its decoded frames.
-Video = str | os.PathLike | np.ndarray
-Videos = Video | Sequence[Video]
 
 
 class TrainedModel:
@@ -30,7 +27,8 @@ class TrainedModel:
 
   Videos are paths, or uint8 frames [T, H, W, 3] of any size and number in
   presentation order, one or several; [B, T, H, W, 3] are B videos. The run's
-  own choice of frames and its own cropping are applied to both.
+  own choice of frames and its own cropping are applied to both, in windows
+  spread over the whole video (`runs.windows`).
 
   Attributes:
     classes: the class names of the training, in label order.
@@ -100,6 +98,7 @@ class TrainedModel:
       videos: Videos,
       classes: Sequence[str] | None = None,
       support: Mapping[str, Videos] | None = None,
+      clips: int = 0,
   ) -> list[list[tuple[str, float]]]:
     """Returns for each video all classes with probabilities, best first.
 
@@ -107,6 +106,7 @@ class TrainedModel:
       videos: one or several, see the class.
       classes: words to choose among; None = the classes of the training.
       support: class -> example videos, for methods that compare with examples.
+      clips: windows of each video, averaged; 0 = spread over all of it.
 
     Raises:
       UserError: frames of another kind, a file that cannot be read, classes
@@ -115,34 +115,37 @@ class TrainedModel:
     names = self.names(classes, support)
     return [
         seen.top(names, len(names))
-        for seen in self._see_all(videos, classes, support)
+        for seen in self._see_all(videos, classes, support, clips=clips)
     ]
 
-  def features(self, videos: Videos) -> np.ndarray:
+  def features(self, videos: Videos, clips: int = 0) -> np.ndarray:
     """Returns float32 [N, E], a vector per video, not normalised.
 
     Raises:
       UserError: as `predict`.
     """
-    return np.stack([s.features for s in self._see_all(videos, score=False)])
+    seen = self._see_all(videos, score=False, clips=clips)
+    return np.stack([s.features for s in seen])
 
   def looks(
       self,
       videos: Videos,
       classes: Sequence[str] | None = None,
       support: Mapping[str, Videos] | None = None,
+      clips: int = 0,
   ) -> list[ClipPicture]:
     """Returns what the method looked at: frames, best classes, maps.
 
-    The maps are the mask and attention, where the method has them.
-    `pictures.draw` makes an image of each.
+    The maps are the mask and attention, where the method has them; they and the
+    frames are of the window in the middle. `pictures.draw` makes an image of
+    each.
 
     Raises:
       UserError: as `predict`.
     """
     names = self.names(classes, support)
     videos = listed(videos)
-    seen = self._see_all(videos, classes, support, closely=True)
+    seen = self._see_all(videos, classes, support, closely=True, clips=clips)
     titles = [
         f'video {i}' if isinstance(v, np.ndarray) else os.path.basename(v)
         for i, v in enumerate(videos, 1)
@@ -164,6 +167,8 @@ class TrainedModel:
         at once, or examples missing or in vain.
     """
     name = self.config.method.name
+    # Not the letters of a word.
+    classes = [classes] if isinstance(classes, str) else classes
     if self.method.episodic and not support:
       raise UserError(
           f'{name} compares videos with examples: give support={{class: '
@@ -187,36 +192,58 @@ class TrainedModel:
       support: Mapping[str, Videos] | None = None,
       closely: bool = False,
       score: bool = True,
+      every: bool = False,
+      **windows: Any,
   ) -> Iterator[look.Seen | UserError]:
-    """Looks at videos, several at once, in their order.
+    """Looks at videos in their order; what is in memory does not grow.
 
     Args:
       videos: see the class.
       classes, support: as for `predict`.
       closely: whether to make the maps that cost passes of their own.
       score: whether probabilities are wanted.
+      every: whether to keep the maps of every window.
+      **windows: clips and along, see `windows.open_film`.
 
     Yields:
       What the run sees in each, or why the file cannot be read.
     """
-    config = self.config
     names = self.names(classes, support) if score else self.classes
-    views = config.eval.clips * config.eval.crops
-    most = max(1, (config.eval.batch_size or config.batch_size) // views)
-    # A power of 2, so that few sizes are compiled.
-    group_size = min(most, 1 << (len(videos) - 1).bit_length())
-    looker = self._looker(group_size * views, closely)
-    examples = None
-    if support and score:
-      examples = looker.examples(self._read_examples(support))
+    crops = self.config.eval.crops
+    waiting: collections.deque[Gathered] = collections.deque()
+
+    def views(films):
+      for film in films:
+        waiting.append(Gathered(film, crops, every))
+        yield from waiting[-1].views
+
+    open_one = functools.partial(
+        _tried, functools.partial(open_film, config=self.config, **windows)
+    )
+    rows = self.config.eval.batch_size or self.config.batch_size
     with concurrent.futures.ThreadPoolExecutor() as pool:
-      for start in range(0, len(videos), group_size):
-        group = videos[start : start + group_size]
-        results = list(pool.map(self._try, group))
-        good = [r for r in results if not isinstance(r, UserError)]
-        seen = iter(good and looker(good, names, examples, score))
-        for result in results:
-          yield result if isinstance(result, UserError) else next(seen)
+      films = _ahead(pool, open_one, videos, 2 * rows)
+      if len(videos) <= rows:
+        # A power of 2, so that few sizes are compiled.
+        films = list(films)
+        need = sum(len(f.views) for f in films if not isinstance(f, UserError))
+        rows = min(rows, 1 << (max(need, 1) - 1).bit_length())
+      looker, examples = self._looker(rows, closely), None
+      if support and score:
+        examples = looker.examples(self.read_examples(support))
+      reads = _ahead(pool, _tried, views(films), 2 * rows)
+      while group := list(itertools.islice(reads, rows)):
+        good = [x for x in group if not isinstance(x, UserError)]
+        seen = iter(
+            looker(np.stack(good), names, examples, score) if good else ()
+        )
+        for found in group:
+          own = next(one for one in waiting if not one.complete)
+          own.add(found if isinstance(found, UserError) else next(seen))
+        while waiting and waiting[0].complete:
+          yield waiting.popleft().result()
+      # Videos at the end that cannot be opened.
+      yield from (one.result() for one in waiting)
 
   def _see_all(self, videos: Videos, *args, **kwargs) -> list[look.Seen]:
     """Looks at videos that must all be readable."""
@@ -227,73 +254,41 @@ class TrainedModel:
     return out
 
   def _looker(self, rows: int, closely: bool) -> look.Looker:
-    key = rows, self.config.eval.crops, closely
+    key = rows, closely
     if key not in self._lookers:
       self._lookers[key] = look.Looker(self.session, self.weights, *key)
     return self._lookers[key]
 
-  def _read_examples(self, support: Mapping[str, Videos]) -> np.ndarray:
+  def read_examples(self, support: Mapping[str, Videos]) -> np.ndarray:
     """Returns uint8 [N, K, T, P, P, 3], K as many as the smallest class has."""
     videos = [listed(v) for v in support.values()]
     shots = min(map(len, videos))
-    views = [[self._read(v) for v in own[:shots]] for own in videos]
-    return np.stack([np.stack([v[len(v) // 2] for v in own]) for own in views])
 
-  def _try(self, video: Video) -> np.ndarray | UserError:
-    try:
-      return self._read(video)
-    except UserError as e:
-      return e
+    def middle(video: Video) -> np.ndarray:
+      views = open_film(video, self.config, clips=1).views
+      return views[len(views) // 2]()
 
-  def _read(self, video: Video) -> np.ndarray:
-    """Returns the pixels of an evaluation, uint8 [views, T, P, P, 3]."""
-    config = self.config
-    spec = clip_lib.spec_of(config.data)
-    views = config.eval.clips, config.eval.crops
-    if isinstance(video, np.ndarray):
-      view = functools.partial(clip_lib.eval_pixels, video, spec)
-    else:
-      path = os.path.abspath(video)
-      alone = clip_lib.one_video(path, probe(path))
-
-      def view(*place):
-        clip = clip_lib.eval_clip(alone, 0, spec, *place)
-        return clip_lib.read(clip, config.data.workers)
-
-    return np.stack([view(i, *views) for i in range(views[0] * views[1])])
+    clips = [[middle(v) for v in own[:shots]] for own in videos]
+    return np.stack([np.stack(own) for own in clips])
 
 
-def listed(videos: Videos) -> list[Video]:
-  """Returns one or several videos as a list, arrays checked.
-
-  Raises:
-    UserError: arrays that are not uint8 frames.
-  """
-  if isinstance(videos, (str, os.PathLike)):
-    return [videos]
-  if hasattr(videos, 'ndim'):
-    frames = _checked(np.asarray(videos))
-    return list(frames) if frames.ndim == 5 else [frames]
-  return [one for video in videos for one in listed(video)]
+def _ahead(pool, function: Callable, items: Iterable, number: int) -> Iterator:
+  """Yields function(item) of each in order, so many of them begun before."""
+  begun = collections.deque()
+  for item in items:
+    begun.append(pool.submit(function, item))
+    if len(begun) > number:
+      yield begun.popleft().result()
+  while begun:
+    yield begun.popleft().result()
 
 
-def _checked(frames: np.ndarray) -> np.ndarray:
-  fault = ''
-  if frames.dtype != np.uint8:
-    fault = (
-        f'they are {frames.dtype}. Floats in 0..1 become that by '
-        "(frames * 255).round().astype('uint8')."
-    )
-  elif frames.ndim not in (4, 5) or frames.shape[-1] != 3:
-    fault = f'their shape is {frames.shape}. np.moveaxis moves axes.'
-  elif frames.shape[-4] < 2:
-    fault = f'their shape is {frames.shape}: one frame is no video.'
-  if fault:
-    raise UserError(
-        'wanted uint8 frames [T, H, W, 3] or [B, T, H, W, 3] of 0..255 with T '
-        f'of 2 or more, but {fault}'
-    )
-  return frames
+def _tried(function: Callable, *given: Any) -> Any:
+  """What a function returns, or the UserError that it raises."""
+  try:
+    return function(*given)
+  except UserError as e:
+    return e
 
 
 def check_classes(names: Sequence[str]) -> list[str]:

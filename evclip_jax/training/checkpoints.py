@@ -59,7 +59,7 @@ class Checkpoints:
     args = ocp.args.Composite(
         weights=ocp.args.StandardSave(merge(state.weights)),
         optimizer=ocp.args.StandardSave(state.opt_state),
-        meta=ocp.args.JsonSave({**meta, 'weights': self._hashes}),
+        meta=ocp.args.JsonSave({**meta, 'frozen_hashes': self._hashes}),
     )
     try:
       with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
@@ -95,7 +95,7 @@ class Checkpoints:
       return None
     meta = self._read(kind, 'meta', ocp.args.JsonRestore())
     for name, digest in self._hashes.items():
-      other = meta['weights'].get(name)
+      other = meta['frozen_hashes'].get(name)
       if other != digest:
         raise UserError(
             f'{self.folder / kind} was trained with other {name} weights '

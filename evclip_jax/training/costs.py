@@ -18,31 +18,39 @@ class Measured:
   anyway: nothing is compiled for them.
   """
 
-  def __init__(self, step: Callable, parts: int = 1):
+  def __init__(self, step: Callable, alone: bool = False, parts: int = 1):
     """Wraps a step.
 
     Args:
       step: from `jax.jit`.
+      alone: whether calls are waited for and timed alone. Else the time from
+        call to call counts, with what lies between: waiting for clips, too.
       parts: how often the compiled program repeats its body, which the compiler
         counts once (train.accumulate).
     """
-    self._step, self._parts, self._shapes = step, parts, None
-    self._compiled = None
-    # Of the last calls: when they began.
-    self._began = collections.deque(maxlen=1000)
+    self._step, self._alone, self._parts = step, alone, parts
+    self._shapes, self._last, self._compiled = None, None, None
+    self._seconds = collections.deque(maxlen=1000)
 
   def __call__(self, *given: Any) -> Any:
     """Calls the step."""
     if self._shapes is None:
       self._shapes = jax.tree.map(_shape, given)
-    self._began.append(time.perf_counter())
-    return (self._compiled or self._step)(*given)
+    step = self._compiled or self._step
+    began = time.perf_counter()
+    if not self._alone:
+      if self._last is not None:
+        self._seconds.append(began - self._last)
+      self._last = began
+      return step(*given)
+    out = jax.block_until_ready(step(*given))
+    self._seconds.append(time.perf_counter() - began)
+    return out
 
   def compile(self, *given: Any) -> jax.stages.Compiled:
-    """Compiles the program for arrays or their shapes, which calls then run."""
-    if self._compiled is None:
-      shapes = jax.tree.map(_shape, given)
-      self._compiled = self._step.lower(*shapes).compile()
+    """Compiles for arrays or their shapes; all calls then run the result."""
+    shapes = jax.tree.map(_shape, given)
+    self._compiled = self._step.lower(*shapes).compile()
     return self._compiled
 
   def lower(self, *given: Any) -> jax.stages.Lowered:
@@ -54,18 +62,17 @@ class Measured:
 
     Returns:
       gflops_per_clip by the compiler; program_bytes per device: arguments,
-      outputs and temporaries; clips_per_second, the median of the calls with
-      what lies between them (waiting for clips, too). None where it is not
-      known, as the rate of fewer than three calls.
+      outputs and temporaries; clips_per_second, the median of all calls but the
+      first, which compiles. None where it is not known.
     """
     if self._shapes is None:
       return {}
     batch = self._shapes[-1]
     clips = batches.count(batch)
-    compiled = self.compile(*self._shapes)
-    flops = flops_of(compiled, batch['mask'].sharding.num_devices) * self._parts
-    # The first call compiles.
-    times = np.diff(self._began)[1:]
+    compiled = self._compiled or self._step.lower(*self._shapes).compile()
+    devices = batch['mask'].sharding.num_devices
+    flops = flops_of(compiled, devices) * self._parts
+    times = list(self._seconds)[1:]
     return {
         'gflops_per_clip': flops / clips / 1e9 or None,
         'program_bytes': program_bytes(compiled),

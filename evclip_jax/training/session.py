@@ -25,9 +25,10 @@ from evclip_jax.methods import base, checkpoints
 from evclip_jax.models import corruptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
-from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.models.videoprism.tokenizer import SentenceTokenizer
+from evclip_jax.models.videoprism.video_text import VideoTextModel
 from evclip_jax.training import costs, devices, params, steps
-from evclip_jax.weights import load, vocabulary
+from evclip_jax.weights import load, trunks, vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,22 +38,24 @@ class Model:
   Attributes:
     method: the pure functions.
     params: {'clip', 'encoder', 'method'}, nested dicts of numpy float32.
-    tokenizer: texts -> ids.
-    clip: the CLIP handle; its weights are params['clip'].
+    tokenizer: texts -> ids; None where the method reads no texts.
+    clip: the CLIP handle; its weights are params['clip']; or None.
     hashes: network name -> hash of its frozen weights.
     sources: network name -> where the weights came from.
   """
 
   method: base.Method
   params: dict[str, Any]
-  tokenizer: Tokenizer
-  clip: Clip
+  tokenizer: Tokenizer | SentenceTokenizer | None
+  clip: Clip | None
   hashes: dict[str, str]
   sources: dict[str, str]
 
   def tokens(self, class_names: Sequence[str]) -> np.ndarray:
     """Returns the class texts as ids [M, K, L] int32."""
     lists = self.method.class_texts(list(class_names))
+    if self.tokenizer is None:
+      return np.zeros((len(lists), len(class_names), 1), np.int32)
     return np.stack([self.tokenizer.encode(texts) for texts in lists])
 
 
@@ -72,51 +75,12 @@ def build(
   Raises:
     UserError: weights that are missing, broken, or of another architecture.
   """
-  module = base.load(config.method.name)
-  settings = experiment.settings(config)
-  dtype = jnp.dtype(config.compute.dtype)
-  shared = {} if shared is None else shared
-
-  def loaded_once(function, *given):
-    if (function, given) not in shared:
-      shared[function, given] = function(*given)
-    return shared[function, given]
-
-  clip = loaded_once(
-      load.load_clip,
-      config.clip.name,
-      config.clip.weights,
-      config.cache_dir,
-      config.clip.activation,
-      config.clip.vision_heads,
-  )
-  loaded, encoder = {'clip': clip}, None
-  if module.uses_encoder(settings):
-    trunk = loaded_once(
-        load.load_encoder,
-        config.encoder.name,
-        config.encoder.weights,
-        config.cache_dir,
-    )
-    loaded['encoder'] = trunk
-    encoder = VideoEncoder(trunk.sizes, dtype)
-  if clip.sizes.image_resolution != config.data.crop_pixels:
-    raise UserError(
-        f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
-        f'{config.clip.name} sees {clip.sizes.image_resolution} pixels.'
-    )
-  backbones = base.Backbones(
-      clip=Clip(clip.sizes, dtype, config.compute.remat),
-      encoder=encoder,
-      num_frames=config.data.num_frames,
-      num_support=config.episodes.way * config.episodes.shot,
-  )
-  method = module.make(settings, backbones, tuple(class_names))
-  if config.data.corrupt:
-    worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
-    method = dataclasses.replace(method, pixels=worse)
+  method, loaded, backbones = make_method(config, class_names, shared)
   tree = {name: x.params for name, x in loaded.items()}
+  tokenizer = _tokenizer(config, loaded, backbones.encoder)
   own = method.init(steps.init_rng(config.seed))
+  if method.start and tokenizer is not None:
+    own = method.start(own, tree, tokenizer.encode)
   if own:
     tree['method'] = jax.tree.map(np.asarray, own)
   if config.method.weights:
@@ -130,13 +94,85 @@ def build(
   return Model(
       method=method,
       params=tree,
-      tokenizer=vocabulary.load_tokenizer(
-          config.clip.vocab, config.cache_dir, clip.source, clip.sizes
-      ),
+      tokenizer=tokenizer,
       clip=backbones.clip,
       hashes={name: x.hash for name, x in loaded.items()},
       sources={name: x.source for name, x in loaded.items()},
   )
+
+
+def make_method(
+    config: ml_collections.ConfigDict,
+    class_names: Sequence[str],
+    shared: dict[Any, load.Loaded] | None = None,
+) -> tuple[base.Method, dict[str, load.Loaded], base.Backbones]:
+  """Returns a config's method and the networks below it; see `build`."""
+  module = base.load(config.method.name)
+  settings = experiment.settings(config)
+  dtype = jnp.dtype(config.compute.dtype)
+  shared = {} if shared is None else shared
+
+  def loaded_once(function, *given):
+    if (function, given) not in shared:
+      shared[function, given] = function(*given)
+    return shared[function, given]
+
+  loaded, clip, encoder = {}, None, None
+  if base.uses_clip(config.method.name, settings):
+    found = loaded_once(
+        load.load_clip,
+        config.clip.name,
+        config.clip.weights,
+        config.cache_dir,
+        config.clip.activation,
+        config.clip.vision_heads,
+    )
+    loaded['clip'] = found
+    clip = Clip(found.sizes, dtype, config.compute.remat)
+    if found.sizes.image_resolution != config.data.crop_pixels:
+      raise UserError(
+          f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
+          f'{config.clip.name} sees {found.sizes.image_resolution} pixels.'
+      )
+  if module.uses_encoder(settings):
+    trunk = loaded_once(
+        load.load_encoder,
+        config.encoder.name,
+        config.encoder.weights,
+        config.cache_dir,
+    )
+    loaded['encoder'] = trunk
+    encoder = trunks.network(trunk.sizes, dtype)
+  backbones = base.Backbones(
+      clip=clip,
+      encoder=encoder,
+      num_frames=config.data.num_frames,
+      num_support=config.episodes.way * config.episodes.shot,
+  )
+  method = module.make(settings, backbones, tuple(class_names))
+  if config.data.corrupt:
+    worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
+    method = dataclasses.replace(method, pixels=worse)
+  return method, loaded, backbones
+
+
+def _tokenizer(
+    config: ml_collections.ConfigDict,
+    loaded: dict[str, load.Loaded],
+    encoder: trunks.Trunk | None,
+) -> Tokenizer | SentenceTokenizer | None:
+  if clip := loaded.get('clip'):
+    return vocabulary.load_tokenizer(
+        config.clip.vocab, config.cache_dir, clip.source, clip.sizes
+    )
+  if isinstance(encoder, VideoTextModel):
+    return vocabulary.load_sentences(
+        config.encoder.vocab,
+        config.cache_dir,
+        loaded['encoder'].source,
+        encoder.sizes.vocab_size,
+    )
+  return None
 
 
 @dataclasses.dataclass
@@ -167,8 +203,8 @@ class Session:
     """Prepares functions; they are compiled when they are called."""
     method = self.model.method
     parts = method, self.mesh, self.shardings
-    self.eval_step = costs.Measured(steps.make_eval_step(*parts))
-    self.feature_step = costs.Measured(steps.make_feature_step(*parts))
+    self.eval_step = costs.Measured(steps.make_eval_step(*parts), True)
+    self.feature_step = costs.Measured(steps.make_feature_step(*parts), True)
     self._bank = steps.make_class_bank(*parts)
     self._weights, self._banks = None, {}
     # Features of frozen networks, see `evaluation/bank.py`.

@@ -21,7 +21,7 @@ def load_or_convert(
     part: str,
     version: int,
     convert: Callable[[files.StateFile], Converted],
-    sizes_type: type,
+    sizes_type: Callable[..., Any],
     shapes: Callable[[Any], Mapping[str, tuple[int, ...]]],
     cache_dir: str | Path = '',
     beside: Callable[[Path], str] = lambda path: '',
@@ -38,7 +38,7 @@ def load_or_convert(
     part: 'clip', 'encoder' or 'method'.
     version: of the converter; a change makes older conversions stale.
     convert: makes the tree of a foreign file.
-    sizes_type: the flat dataclass of `Converted.sizes`.
+    sizes_type: makes `Converted.sizes`, a flat dataclass, of its fields.
     shapes: sizes -> path -> shape of every leaf; a file this project wrote must
       have exactly these.
     cache_dir: the cache folder; '' = the default one.
@@ -109,7 +109,7 @@ def _read_kept(
     path: Path,
     part: str,
     same: Mapping[str, str],
-    sizes_type: type,
+    sizes_type: Callable[..., Any],
 ) -> tuple[Converted, str] | None:
   """The tree kept at `place` if it is whole and of this very file."""
   if not place.is_file():

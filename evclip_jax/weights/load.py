@@ -14,7 +14,6 @@ from flax.traverse_util import unflatten_dict
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.models.clip import sizes as clip_sizes
-from evclip_jax.models.swin3d import sizes as swin3d_sizes
 from evclip_jax.weights import (
   cache,
   clip_config,
@@ -23,7 +22,7 @@ from evclip_jax.weights import (
   own_file,
   published,
   random_init,
-  swin3d_names,
+  trunks,
 )
 from evclip_jax.weights.files import StateFile
 from evclip_jax.weights.table import Converted
@@ -64,9 +63,9 @@ _CLIP = _Network(
 _ENCODER = _Network(
     'encoder',
     'a video trunk',
-    published.OMNIVORE,
-    swin3d_sizes.TABLE,
-    swin3d_names,
+    published.OMNIVORE | published.VIDEOPRISM,
+    trunks.TABLE,
+    trunks,
 )
 
 
@@ -85,8 +84,8 @@ def load_clip(
     weights: '' = the published weights of `name`, from the cache folder; a
       published name; 'tiny'; a file of any supported format; or 'random:SEED'.
     cache_dir: the cache folder; '' = the default one.
-    activation: 'quick_gelu', 'gelu' or 'gelu_tanh'; '' = what the file, the
-      config beside it or `name` says.
+    activation: 'quick_gelu', 'gelu' or 'gelu_tanh'; '' = what the file or the
+      config beside it says, or the published weights that are named.
     vision_heads: attention heads of the image tower; 0 = likewise.
 
   Returns:
@@ -98,8 +97,13 @@ def load_clip(
       another architecture than `name`; nothing says what the activation is.
   """
   found, digest, weights = _load(_CLIP, name, weights, cache_dir)
-  named = (name, clip_sizes.TABLE[name]) if name in clip_sizes.TABLE else None
-  found = networks.settle(found, activation, vision_heads, named)
+  named = {}
+  if sizes := clip_sizes.TABLE.get(name):
+    named['vision_heads'] = sizes.vision_heads
+    # Others train networks of the same sizes with another activation.
+    if weights in published.CLIP:
+      named['activation'] = sizes.activation
+  found = networks.settle(found, activation, vision_heads, named, name)
   if found.assumed:
     _must_be_said(found, weights)
   for note in found.notes:
@@ -114,8 +118,9 @@ def load_encoder(name: str, weights: str = '', cache_dir: str = '') -> Loaded:
   """Loads a video trunk; see `load_clip`.
 
   Returns:
-    `VideoEncoderSizes` and params['encoder'] as nested numpy float32. No tensor
-    shows the rate of stochastic depth; it is that of `name`.
+    Its sizes (`trunks.network` makes the trunk of them) and params['encoder']
+    as nested numpy float32. No tensor shows Omnivore's rate of stochastic
+    depth; it is that of `name`.
   """
   return _loaded(*_load(_ENCODER, name, weights, cache_dir))
 
@@ -158,7 +163,7 @@ def _must_be_said(found: Converted, weights: str):
     raise UserError(
         f'{weights} does not say which activation its CLIP has: set '
         'clip.activation to quick_gelu (OpenAI) or gelu (LAION, DataComp and '
-        'most of open_clip), put its config.json beside it, or set clip.name.'
+        'most of open_clip), or put its config.json beside it.'
     )
   # All published towers up to this width have heads of 64 channels.
   if sizes.vision_width > 1024 or sizes.vision_width % 64:
@@ -240,6 +245,8 @@ def _read(
 
 def _same(found: Any, wanted: Any) -> bool:
   """Whether two architectures have the same weights."""
+  if type(found) is not type(wanted):
+    return False
   free = ('drop_path', 'activation', 'vision_heads', 'text_heads')
   found, wanted = dataclasses.asdict(found), dataclasses.asdict(wanted)
   return all(found[key] == wanted[key] for key in found.keys() - set(free))

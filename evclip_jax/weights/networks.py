@@ -9,18 +9,20 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.models.clip.sizes import ClipSizes
-from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.weights import (
     clip_config,
     clip_names,
     own_file,
     scenic_names,
     swin3d_names,
+    trunks,
+    videoprism_names,
 )
 from evclip_jax.weights.files import StateFile
 from evclip_jax.weights.table import Converted
@@ -31,18 +33,19 @@ LABELS = {
     'huggingface-clip': "CLIP in Hugging Face's naming",
     'scenic-clip': "CLIP in Scenic's naming",
     'omnivore': 'an Omnivore video trunk',
+    'videoprism': 'a VideoPrism network',
     'trained': 'weights trained by this project',
     'evclip-jax': 'weights converted by this project',
 }
 # The branch of the parameter tree that each kind of file fills.
 PARTS = {
-    kind: 'encoder' if kind == 'omnivore' else 'clip'
-    for kind in list(LABELS)[:5]
+    kind: 'clip' if kind.endswith('clip') else 'encoder'
+    for kind in list(LABELS)[:6]
 }
 # Of each branch: the version of its converter (see `weights.cache`), and the
-# type of its sizes.
-VERSIONS = {'clip': clip_names.VERSION, 'encoder': swin3d_names.VERSION}
-SIZES = {'clip': ClipSizes, 'encoder': VideoEncoderSizes}
+# type of its sizes (or what makes them).
+VERSIONS = {'clip': clip_names.VERSION, 'encoder': trunks.VERSION}
+SIZES = {'clip': ClipSizes, 'encoder': trunks.sizes}
 
 # Where a file that goes back to the original names says what no tensor shows.
 SAID = 'evclip_jax.clip'
@@ -94,6 +97,8 @@ def identify(
       return 'open-clip'
     if 'token_embedding.weight' in tensors:
       return 'openai-clip'
+  if any(n.endswith('patch_projection/linear/kernel') for n in tensors):
+    return 'videoprism'
   for prefix in ('', 'trunk.'):
     # Swin for images has the same names but 2-D patches.
     if np.ndim(tensors.get(f'{prefix}patch_embed.proj.weight')) == 5:
@@ -123,6 +128,8 @@ def convert(file: StateFile, kind: str) -> Converted:
   """Converts a file of a kind in `PARTS`."""
   if kind == 'omnivore':
     return swin3d_names.from_original(file.tensors)
+  if kind == 'videoprism':
+    return videoprism_names.from_original(file.tensors)
   if kind == 'scenic-clip':
     return scenic_names.convert(file.tensors)
   if kind == 'huggingface-clip':
@@ -162,7 +169,8 @@ def settle(
     converted: Converted,
     activation: str = '',
     vision_heads: int = 0,
-    named: tuple[str, ClipSizes] | None = None,
+    named: Mapping[str, Any] | None = None,
+    name: str = '',
 ) -> Converted:
   """Settles a CLIP's activation and heads where tensors and config do not.
 
@@ -170,7 +178,8 @@ def settle(
     converted: a CLIP.
     activation: as the user says; '' = what the file says.
     vision_heads: likewise; 0 = what the file says.
-    named: a published model and its sizes, for what nobody says.
+    named: fields as a published model has them, for what nobody says.
+    name: of that model.
 
   Returns:
     The same with its final sizes and with notes. `assumed` are those that still
@@ -188,9 +197,9 @@ def settle(
       if field not in converted.assumed and given != value:
         notes.append(f'{field}={given} as you say; the file says {value}')
       value = given
-    elif field in converted.assumed and named:
-      value = getattr(named[1], field)
-      notes.append(f'assumed {field}={value}, as {named[0]} has it')
+    elif field in converted.assumed and field in (named or {}):
+      value = named[field]
+      notes.append(f'assumed {field}={value}, as {name} has it')
     elif field in converted.assumed:
       notes.append(f'assumed {field}={value}; the file does not say')
       assumed.append(field)

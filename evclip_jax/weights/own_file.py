@@ -8,7 +8,7 @@ weights came from.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +85,15 @@ def is_own(file: StateFile) -> bool:
   return file.metadata.get('format') == FORMAT
 
 
-def read(file: StateFile, part: str, sizes_type: type | None) -> Converted:
+def read(
+    file: StateFile, part: str, make_sizes: Callable[..., Any] | None
+) -> Converted:
   """Returns the tree in a file this project wrote.
 
   Args:
     file: an own file.
     part: the branch wanted.
-    sizes_type: the dataclass of its sizes; None to leave them unread.
+    make_sizes: makes its sizes of their fields; None to leave them unread.
 
   Raises:
     WeightsError: the file holds another branch, or was changed since.
@@ -107,8 +109,8 @@ def read(file: StateFile, part: str, sizes_type: type | None) -> Converted:
       raise ValueError(f'not all names begin with {prefix!r}')
     values = json.loads(file.metadata['sizes'])
     sizes = None
-    if sizes_type is not None:
-      sizes = sizes_type(**{k: _frozen(v) for k, v in values.items()})
+    if make_sizes is not None:
+      sizes = make_sizes(**{k: _frozen(v) for k, v in values.items()})
   except (AttributeError, KeyError, TypeError, ValueError) as e:
     raise WeightsError(
         f'{file.path} is not as this version writes it ({e}).\n  Convert the '

@@ -38,12 +38,14 @@ class Published:
     sha256: hex digest, or None where the authors give none.
     filename: its name in the cache folder.
     what: one phrase for lists.
+    licence: its terms, and where they are read.
   """
 
   url: str
   sha256: str | None
   filename: str
   what: str = ''
+  licence: str = ''
 
 
 _OPENAI = 'https://openaipublic.azureedge.net/clip/models/'
@@ -75,7 +77,13 @@ _CLIP = {
 
 def _clip(name: str, sha256: str) -> Published:
   file = name.replace('/', '-').replace('@', '-') + '.pt'
-  return Published(f'{_OPENAI}{sha256}/{file}', sha256, file, 'OpenAI CLIP')
+  return Published(
+      f'{_OPENAI}{sha256}/{file}',
+      sha256,
+      file,
+      'OpenAI CLIP',
+      'MIT (https://github.com/openai/CLIP)',
+  )
 
 
 CLIP = {name: _clip(name, sha256) for name, sha256 in _CLIP.items()}
@@ -89,9 +97,36 @@ _OMNIVORE_FILES = {
 }
 OMNIVORE: dict[str, Published] = {
     name: Published(
-        _OMNIVORE + file, None, f'omnivore_{file}', 'Omnivore trunk'
+        _OMNIVORE + file,
+        None,
+        f'omnivore_{file}',
+        'Omnivore trunk',
+        'CC-BY-NC 4.0, not for commercial use '
+        '(https://github.com/facebookresearch/omnivore)',
     )
     for name, file in _OMNIVORE_FILES.items()
+}
+# Name -> repository on the hub, file in it. No hashes are published.
+_VIDEOPRISM_FILES = {
+    'videoprism_base':
+        ('videoprism-base-f16r288', 'flax_base_f16r288_repeated.npz'),
+    'videoprism_large':
+        ('videoprism-large-f8r288', 'flax_large_f8r288_repeated.npz'),
+    'videoprism_lvt_base':
+        ('videoprism-lvt-base-f16r288', 'flax_lvt_base_f16r288_repeated.npz'),
+    'videoprism_lvt_large':
+        ('videoprism-lvt-large-f8r288', 'flax_lvt_large_f8r288_repeated.npz'),
+}
+VIDEOPRISM: dict[str, Published] = {
+    name: Published(
+        f'hf://google/{repository}/{file}',
+        None,
+        file,
+        'VideoPrism video-text model' if 'lvt' in name else 'VideoPrism trunk',
+        'as its model card says, please read it '
+        f'(https://huggingface.co/google/{repository})',
+    )
+    for name, (repository, file) in _VIDEOPRISM_FILES.items()
 }
 
 VOCABULARIES: dict[str, Published] = {
@@ -109,11 +144,28 @@ VOCABULARIES: dict[str, Published] = {
         'CLIP vocabulary from the Hugging Face hub',
     ),
 }
+VIDEOPRISM_VOCABULARY = 'videoprism_vocab'
+_SENTENCES = {
+    VIDEOPRISM_VOCABULARY: Published(
+        'https://storage.googleapis.com/t5-data/vocabs/cc_en.32000/'
+        'sentencepiece.model',
+        None,
+        'cc_en.32000.sentencepiece.model',
+        "vocabulary of VideoPrism's video-text models",
+    )
+}
 
 # What comes with the package: networks and a vocabulary.
 TINY = 'tiny'
 
-ALL: dict[str, Published] = CLIP | OMNIVORE | VOCABULARIES
+ALL: dict[str, Published] = (
+    CLIP | OMNIVORE | VIDEOPRISM | VOCABULARIES | _SENTENCES
+)
+
+
+def licence(name: str) -> str:
+  """Returns the terms of published weights; '' where none are known."""
+  return ALL[name].licence if name in ALL else ''
 
 
 def find(name: str) -> Published:

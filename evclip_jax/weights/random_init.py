@@ -16,6 +16,7 @@ _CONSTANT = {
     'bias': 0.0,
     'mean': 0.0,
     'var': 1.0,
+    'per_dim_scale': 0.0,
     # CLIP's scale of cosines, at which released models have stopped.
     'logit_scale': math.log(100),
 }

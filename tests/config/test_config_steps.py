@@ -6,7 +6,6 @@ of networks of full size is seen by shapes alone.
 """
 
 import dataclasses
-import functools
 import re
 import types
 
@@ -20,14 +19,14 @@ from evclip_jax.config import experiment
 from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.models.swin3d import sizes as encoder_sizes
 from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.runs import cost_table
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import devices, params, steps
 from evclip_jax.training import optimizer as optim
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import random_init
+from evclip_jax.weights import random_init, trunks
 from evclip_jax.weights import swin3d_names as encoder_convert
 from tests.config.test_configs import FILES, NAMES, ROOT, load
 from tests.methods import tiny
@@ -257,51 +256,30 @@ def check_first_step(config, before, after, rate):
 
 def test_no_config_is_missing():
   found = {file for cases in FAMILIES.values() for file, _ in cases}
-  assert found == {path.stem for path in FILES}
+  assert found | {'compare'} == {path.stem for path in FILES}
 
 
 CASES = [case for cases in FAMILIES.values() for case in cases]
 CASES += [('demo', 'clip_fsar'), ('folder', 'clip_fsar'), ('ucf', 'zero_shot')]
+CASES += [('compare', 'demo'), ('compare', 'ssv2')]
+_SHAPES = {}
 
 
-@functools.cache
-def leaves(name, settings, clip, encoder, num_frames):
-  """(trainable, frozen) shapes of a method on the networks of these names."""
-  # The packaged networks' sizes are in their files; any small ones will do.
-  clip = sizes.TABLE.get(clip, tiny.CLIP)
-  encoder = encoder_sizes.TABLE.get(encoder, tiny.ENCODER)
-  module = base.load(name)
-  shapes = {'clip': clip_convert.shapes(clip)}
-  trunk = None
-  if module.uses_encoder(settings):
-    shapes['encoder'] = encoder_convert.shapes(encoder)
-    trunk = VideoEncoder(encoder)
-  tree = {
-      part: unflatten_dict(
-          {p: jax.ShapeDtypeStruct(s, 'float32') for p, s in flat.items()},
-          sep='/',
-      )
-      for part, flat in shapes.items()
-  }
-  method = module.make(
-      settings, base.Backbones(Clip(clip), trunk, num_frames, num_support=5), ()
-  )
-  tree['method'] = jax.eval_shape(method.init, jax.random.key(0))
-  trainable, rest = params.split(tree, method.trainable)
-  statistics, frozen = params.split(rest, method.statistics)
-  return trainable, statistics | frozen
+@pytest.fixture(autouse=True)
+def sizes_of_packaged_networks(monkeypatch):
+  """They are in their files; any small ones will do."""
+  monkeypatch.setitem(sizes.TABLE, 'tiny', tiny.CLIP)
+  monkeypatch.setitem(trunks.TABLE, 'tiny', tiny.ENCODER)
 
 
-def leaves_of(config):
+def shapes_of(config):
   # The first of what `structure` returns: settings without mere numbers.
   settings, *_ = structure(config)
-  return leaves(
-      config.method.name,
-      settings,
-      config.clip.name,
-      config.encoder.name,
-      config.data.num_frames,
-  )
+  names = config.method.name, config.clip.name, config.encoder.name
+  key = (*names, config.data.num_frames, repr(settings))
+  if key not in _SHAPES:
+    _SHAPES[key] = cost_table.shapes(config, ('a', 'b'))
+  return _SHAPES[key]
 
 
 def variants(file, argument):
@@ -316,13 +294,18 @@ def variants(file, argument):
 @pytest.mark.parametrize(('file', 'argument'), CASES)
 def test_the_trained_leaves_are_there(file, argument):
   for config in variants(file, argument):
-    trainable, frozen = leaves_of(config)
-    settings = experiment.settings(config)
-    assert bool(trainable) == base.trains(config.method.name, settings)
-    # CLIP's text tower trains nowhere, the video trunk neither.
+    found = shapes_of(config)
+    settings, name = experiment.settings(config), config.method.name
+    assert bool(found.trainable) == base.trains(name, settings)
+    # CLIP's text tower trains in one method, the video trunk nowhere.
     towers = ('clip/text/', 'clip/token_embedding', 'encoder/')
-    assert not [path for path in trainable if path.startswith(towers)]
-    assert len(frozen) > 10
+    towers = towers[2:] if name == 'vifi_clip' else towers
+    assert not [path for path in found.trainable if path.startswith(towers)]
+    patterns = config.optimizer.no_decay
+    kept = [
+        p for p in found.trainable if any(re.fullmatch(x, p) for x in patterns)
+    ]
+    assert bool(kept) == bool(patterns)
 
 
 @pytest.mark.parametrize(
@@ -337,13 +320,17 @@ def test_the_trained_leaves_are_there(file, argument):
 )
 def test_as_many_weights_train_as_in_the_original(file, argument, trained):
   config = next(variants(file, argument))
-  assert params.count(leaves_of(config)[0]) == trained
+  assert params.count(shapes_of(config).trainable) == trained
 
 
-@pytest.mark.parametrize(('file', 'argument'), CASES)
-def test_what_is_kept_from_decay_is_among_the_trained(file, argument):
-  config = next(variants(file, argument))
-  patterns = config.optimizer.no_decay
-  trainable, _ = leaves_of(config)
-  kept = [p for p in trainable if any(re.fullmatch(x, p) for x in patterns)]
-  assert bool(kept) == bool(patterns)
+def test_costs_of_a_method_are_counted_without_weights():
+  small, large = cost_table.rows(('st_adapter',), ('tiny', 'ViT-B/32'), 2, 3)
+  # 12 bottlenecks of 384 and a linear head.
+  assert large['trained weights'] == 12 * (768 * 384 * 2 + 384 * 5 + 768) + (
+      768 * 3 + 3
+  )
+  assert large['times ViT-B/32'] == 1 > small['times ViT-B/32']
+  # 2 frames of 4.4 GMACs (CLIP's ViT-B/32), and the adapters.
+  assert 2 * 2 * 4.3 < large['inference GFLOPs per clip'] < 2 * 2 * 5
+  ratio = large['training GFLOPs per clip'] / large['inference GFLOPs per clip']
+  assert 1.8 < ratio < 2.3

@@ -7,9 +7,7 @@ from tests.data_pipelines import coded_clips
 CLASSES = ('playing guitar', 'air drumming', 'shaking hands')
 # (id, start, class): ids hold dashes and underscores.
 TRAIN = (
-    ('-abc_DEF-01', 1, 0),
-    ('_x-yzABCD02', 20, 1),
-    ('aaaaaaaaaaa', 137, 2),
+    ('-abc_DEF-01', 1, 0), ('_x-yzABCD02', 20, 1), ('aaaaaaaaaaa', 137, 2),
     ('bbbbbbbbbbb', 9, 0),
 )
 TEST = (('ccccccccccc', 0, 1), ('ddddddddddd', 33, 2))

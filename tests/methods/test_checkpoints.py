@@ -14,8 +14,8 @@ from tests.parity.draw import load_case
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 # Golden case -> (method, part of its manifest that holds the checkpoint).
 CASES = {
-    'ev-tiny-both': ('ev_clip', 'prompts'),
     'ev-tiny-mask': ('ev_clip', 'prompts'),
+    'evcoop-tiny-both': ('ev_clip', 'prompts'),
     'ez-tiny': ('ez_clip', ''),
     'fsar-1shot': ('clip_fsar', ''),
     'coop-tiny-end': ('coop', 'coop'),
@@ -33,6 +33,7 @@ def state(name):
   tensors = case.state(case.manifest[section] if section else None)
   if method == 'ev_clip':
     tensors = {f'image_prompt_learner.{n}': x for n, x in tensors.items()}
+    tensors |= case.state(case.manifest['coop']) if 'coop' in name else {}
   if method == 'clip_fsar':
     tensors = {f'head.{n}': x for n, x in tensors.items()}
   return tensors

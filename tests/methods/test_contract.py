@@ -58,10 +58,11 @@ def built(name: str) -> Built:
   module = base.load(name)
   settings = module.Settings()
   names = tuple(f'class {i}' for i in range(tiny.NUM_CLASSES))
-  networks = tiny.backbones(module.uses_encoder(settings))
+  trunk = tiny.VIDEO_TEXT if name == 'video_text' else tiny.ENCODER
+  networks = tiny.backbones(module.uses_encoder(settings), trunk)
   method = module.make(settings, networks, names)
   # On devices, as a session has them: traced indices need it.
-  params = jax.device_put(tiny.params(module.uses_encoder(settings)))
+  params = jax.device_put(tiny.params(module.uses_encoder(settings), trunk))
   own = method.init(jax.random.key(0))
   if own:
     params['method'] = own
@@ -248,8 +249,12 @@ def test_three_steps_move_what_trains_and_nothing_else(trains):
     np.testing.assert_array_equal(before, frozen[path])
 
 
-def test_one_device_and_four_agree(trains):
-  one, four = (train(trains.name, n)[0][0] for n in (1, 4))
+# One of each kind: by clips, in batch pairs, in all pairs, in episodes.
+@pytest.mark.parametrize(
+    'name', ['ev_clip', 'vifi_clip', 'ez_clip', 'clip_fsar']
+)
+def test_one_device_and_four_agree(name):
+  one, four = (train(name, n)[0][0] for n in (1, 4))
   assert four['loss'] == pytest.approx(one['loss'], rel=1e-5)
   # Loosely: a minimum hands its gradient to one of two pixels that rounding
   # makes equal, and rounding depends on how many clips a device holds.

@@ -12,7 +12,7 @@ from flax.traverse_util import unflatten_dict
 from evclip_jax.methods import aim, base, coop, ivlp, st_adapter, vifi_clip
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names
-from tests.parity import compare, training
+from tests.parity import compare, ev_clip, training
 from tests.parity.draw import Case, CaseError, field
 
 _LAYOUTS = {'BCTHW': (0, 2, 3, 4, 1), 'BTCHW': (0, 1, 3, 4, 2)}
@@ -39,12 +39,7 @@ class Kind:
 
 
 def _coop(case: Case):
-  own = case.field('coop', dict)
-  return coop.Settings(
-      words=field(own, 'n_ctx', int),
-      words_place=field(own, 'class_token_position', str),
-      words_per_class=field(own, 'csc', bool) and not own.get('ctx_init'),
-  )
+  return coop.Settings(**ev_clip.word_settings(case))
 
 
 def _vifi(case: Case):

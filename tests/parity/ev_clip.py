@@ -1,4 +1,4 @@
-"""Cases of kind 'ev_clip': outputs, gradients and training of the prompts."""
+"""Cases of EV-CLIP, with CoOp's text prompts or without."""
 
 import functools
 import math
@@ -17,6 +17,7 @@ from tests.parity import clip as clip_case
 from tests.parity import compare, omnivore, training
 from tests.parity.draw import Case, CaseError, field
 
+KINDS = ('ev_clip', 'ev_clip_coop')
 # Bytes from which on the frames go through CLIP in parts, and their number.
 _MEMORY = 8 * 2**30
 _PART = 4
@@ -47,6 +48,8 @@ def run(case: Case) -> list[compare.Line]:
   steps = training.Steps(method, tree, video, labels, tokens)
   found, grads = first = steps.gradient(steps.trainable)
   ours = outputs(found)
+  if method.text_trains:
+    ours['text_features'] = found['text_features']
   if not case.manifest['lam'] and 'consistency' not in case.expected:
     del ours['consistency']
   ours['losses'] = training.trajectory(
@@ -72,7 +75,11 @@ def build(case: Case, video: tuple[int, ...]):
   section = case.field('prompts', dict)
   clip, clip_params = clip_case.build(case, case.field('clip', dict))
   encoder, encoder_params = omnivore.build(case, case.field('omnivore', dict))
-  converted = interop.from_original(case.state(section))
+  state, coop = case.state(section), {}
+  if case.field('kind', str) == 'ev_clip_coop':
+    state |= case.state(case.field('coop', dict))
+    coop = {'text_prompt': 'coop'} | word_settings(case)
+  converted = interop.from_original(state)
   sizes = converted.sizes
   num_frames = field(section, 'frames', int)
   for name, value, found in (
@@ -90,6 +97,7 @@ def build(case: Case, video: tuple[int, ...]):
       encoder_drop_path=False,
       activation=field(section, 'act', str),
       bias=sizes.bias,
+      **coop,
   )
   if memory(clip.sizes, video[0] * num_frames) > _MEMORY:
     clip = InParts(clip.sizes)
@@ -99,8 +107,21 @@ def build(case: Case, video: tuple[int, ...]):
       'encoder': encoder_params,
       'method': unflatten_dict(converted.flat, sep='/'),
   }
-  method = ev_clip.make(settings, backbones, ())
+  names = coop and case.field('coop', dict).get('class_names', ())
+  method = ev_clip.make(settings, backbones, tuple(names))
   return method, sizes.prompt, params
+
+
+def word_settings(case: Case) -> dict[str, Any]:
+  """Returns settings of CoOp's text prompts by the section 'coop'."""
+  own = case.field('coop', dict)
+  # Words to begin with may be another number than n_ctx says.
+  (words,) = case.state(own).values()
+  return {
+      'words': words.shape[-2],
+      'words_place': field(own, 'class_token_position', str),
+      'words_per_class': words.ndim == 3,
+  }
 
 
 def outputs(found: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -8,8 +8,9 @@ import pytest
 
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
-from evclip_jax.config import schema
+from evclip_jax.config import experiment, identity, schema
 from evclip_jax.evaluation import episodes, scores
+from evclip_jax.runs import rates, train
 from evclip_jax.runs import run as runs
 from tests import clips
 
@@ -33,7 +34,7 @@ ROWS = (
             'data.num_frames': 2,
             'data.window_frames': 4,
             'train.epochs': 1,
-            'train.rates': (1e-3, 1e-1),
+            'train.rates': (1e-2,),
         },
     },
 )
@@ -112,18 +113,13 @@ def test_the_page_and_the_card_say_what_it_cost(finished):
     assert word in text
 
 
-def test_a_rate_is_chosen_without_a_look_at_tests(finished):
+def test_a_rate_is_tried_without_a_look_at_tests(finished):
   folder, out = finished
   found = card(folder, 2, 'context')
-  assert set(found['rate']['tried']) == {'0.001', '0.1'}
-  chosen = found['rate']['chosen']
-  assert found['learning_rate'] == chosen
-  best = max(found['rate']['tried'].values())
-  assert found['rate']['tried'][f'{chosen:g}'] == best
-  tried = folder / 'seed-2/context/rates'
-  for rate in ('0.001', '0.1'):
-    run = json.loads((tried / rate / 'run_card.json').read_text())
-    assert list(run['final']) == ['val']
+  assert list(found['rate']['tried']) == ['0.01']
+  assert found['learning_rate'] == found['rate']['chosen'] == 0.01
+  tried = folder / 'seed-2/context/rates/0.01/run_card.json'
+  assert list(json.loads(tried.read_text())['final']) == ['val']
   # No clip that trains.
   lists = folder / 'seed-2/context/lists'
   train, val = (
@@ -132,6 +128,34 @@ def test_a_rate_is_chosen_without_a_look_at_tests(finished):
   )
   assert (len(train), len(val)) == (12, 6) and not train & val
   assert 'chosen on val' in out['rates']['context']
+
+
+def test_the_best_rate_is_that_of_the_best_validation(monkeypatch, tmp_path):
+  # top-1, then the loss, then the lower rate.
+  scored = {1e-4: (50, 0.1), 1e-3: (60, 0.9), 1e-2: (60, 0.5), 1e-1: (60, 0.5)}
+
+  def fake_training(config, folder, model, data):
+    assert list(data.evals) == ['val']
+    (folder / 'checkpoints').mkdir()
+    rate = config.optimizer.learning_rate
+    (folder / 'metrics.jsonl').write_text(f'{rate:g}')
+    top1, loss = scored[rate]
+    val = {'top1': top1, 'loss': loss, 'clips': 8}
+    return {'final': {'val': val}, 'costs': {'train': {}}}
+
+  monkeypatch.setattr(train, 'train_and_evaluate', fake_training)
+  config = experiment.on_data('folder', 'ev_clip')
+  config.train.rates = tuple(scored)
+  data = types.SimpleNamespace(evals={'val': None, 'test': None})
+  chosen, about = rates.choose(config, tmp_path, None, data)
+  assert about['rate']['chosen'] == 1e-2
+  assert about['rate']['tried']['0.0001'] == 50
+  assert about['config_hash'] == identity.digest(config)
+  # The warm-up of EV-CLIP has a twentieth of the rate.
+  optimizer = chosen.optimizer
+  assert optimizer.learning_rate == 1e-2
+  assert optimizer.warmup_learning_rate == pytest.approx(5e-4)
+  assert (tmp_path / 'metrics.jsonl').read_text() == '0.01'
 
 
 def test_the_same_command_runs_nothing_again(finished, data_root):
@@ -153,6 +177,29 @@ def test_rates_that_cannot_be_chosen(data_root, tmp_path, changes, message):
   rows = {'compare': ROWS[2:], 'protocol.seeds': ()}
   with pytest.raises(UserError, match=message):
     runs.run(tiny(data_root, **rows, **changes), str(tmp_path / 'a'), 'train')
+  assert not (tmp_path / 'a').exists()
+
+
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        ({'method': 'nothing'}, "method.name='nothing'"),
+        ({'method': 'coop', 'settings': {'words_place': 'x'}}, 'words_place='),
+        ({'method': 'clip_fsar', 'settings': {'metric': 'x'}}, 'metric='),
+        # A head of the training's classes, beside a list of others.
+        ({'method': 'linear_probe'}, 'linear head'),
+    ],
+)
+def test_a_row_that_cannot_be_is_found_before_any_runs(
+    data_root, tmp_path, row, message
+):
+  rows = ROWS[:1], ({'name': 'wrong', **row},)
+  changes = {'protocol.seeds': (), 'clip.weights': 'random:0'}
+  config = tiny(data_root, compare=sum(rows, ()), **changes)
+  if row['method'] == 'linear_probe':
+    config.data.novel_classes, config.data.val_shots = 'half', 0
+  with pytest.raises(UserError, match=message):
+    runs.run(config, str(tmp_path / 'a'), 'train')
   assert not (tmp_path / 'a').exists()
 
 

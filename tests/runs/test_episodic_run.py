@@ -62,10 +62,13 @@ def tiny(root, **changes):
   return config
 
 
-def losses(workdir):
+def rows(workdir):
   text = (pathlib.Path(workdir) / 'metrics.jsonl').read_text()
-  rows = [json.loads(line) for line in text.splitlines()]
-  return [x['loss'] for x in rows if x['split'] == 'train']
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def losses(workdir):
+  return [x['loss'] for x in rows(workdir) if x['split'] == 'train']
 
 
 def answers(workdir):
@@ -125,8 +128,6 @@ def test_a_trained_run_is_scored_in_other_ways(finished, data_root, changes):
   runs.run(tiny(data_root), str(workdir), 'evaluate')
 
 
-
-
 @pytest.mark.parametrize(
     'cases',
     [
@@ -179,7 +180,7 @@ def environment(devices):
   return os.environ | {'PYTHONPATH': str(ROOT), 'XLA_FLAGS': flags}
 
 
-def test_two_processes_of_four_devices_compute_what_one_does(
+def test_two_processes_compute_what_one_does_and_stop_together(
     finished, data_root, tmp_path
 ):
   with socket.socket() as free:
@@ -190,20 +191,39 @@ def test_two_processes_of_four_devices_compute_what_one_does(
           command(
               data_root,
               tmp_path / 'two',
+              '--config.episodes.train_episodes=80',
               f'--coordinator=127.0.0.1:{port}',
               '--processes=2',
               f'--process={k}',
           ),
           cwd=ROOT,
           env=environment(4),
+          stderr=subprocess.PIPE,
+          text=True,
       )
       for k in range(2)
   ]
-  assert [process.wait(timeout=300) for process in both] == [0, 0]
+  log = tmp_path / 'two/metrics.jsonl'
+  while both[0].poll() is None:
+    if log.exists() and log.read_text().count('\n') > 3:
+      # Whichever is asked, both stop.
+      both[1].send_signal(signal.SIGTERM)
+      break
+    time.sleep(0.02)
+  said = [process.communicate(timeout=300)[1] for process in both]
+  assert [process.returncode for process in both] == [143, 143], said
+  (saved,) = (tmp_path / 'two/checkpoints/last').iterdir()
+  assert f'stopped after step {saved.name} of 10' in said[0]
+  assert len(losses(tmp_path / 'two')) == int(saved.name)
   np.testing.assert_allclose(
-      losses(tmp_path / 'two'), losses(finished[0]), rtol=1e-5, atol=1e-5
+      losses(tmp_path / 'two')[:2], losses(finished[0]), rtol=1e-5, atol=1e-5
   )
-  np.testing.assert_array_equal(answers(tmp_path / 'two'), answers(finished[0]))
+  one, two = (
+      next(x for x in rows(folder) if x['split'] == 'test')
+      for folder in (finished[0], tmp_path / 'two')
+  )
+  assert two['top1'] == one['top1']
+  assert two['loss'] == pytest.approx(one['loss'], rel=1e-5)
 
 
 def test_a_killed_run_ends_as_if_it_had_not_been(finished, data_root, tmp_path):

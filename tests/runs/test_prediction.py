@@ -18,7 +18,7 @@ from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from data_pipelines.video import read
 from evclip_jax.reporting import pictures
-from evclip_jax.runs import export, prediction, trained_model
+from evclip_jax.runs import export, prediction, video_files, windows
 from evclip_jax.runs import run as runs
 from evclip_jax.training import params, session
 from tests import clips
@@ -122,11 +122,14 @@ def test_frames_give_what_their_file_gives(model, test_clips):
         (np.zeros((60, 80, 3), np.uint8), r'shape is \(60, 80, 3\)'),
         (np.zeros((1, 60, 80, 3), np.uint8), 'one frame is no video'),
         (np.zeros((2, 1, 60, 80, 3), np.uint8), 'one frame is no video'),
+        (np.zeros((8, 0, 80, 3), np.uint8), 'there is no pixel'),
+        ([], r'wanted a path, .* but got \[\]'),
+        (['a.mp4', None], 'but got None'),
     ],
 )
 def test_what_is_no_video_is_told(frames, message):
   with pytest.raises(UserError, match=message):
-    trained_model.listed(frames)
+    windows.listed(frames)
 
 
 def test_the_page_about_python_runs(
@@ -178,7 +181,8 @@ def test_good_videos_are_predicted_beside_bad_ones(
   )
   out = tmp_path / 'out'
   videos = [test_clips[0], bad, test_clips[-1], os.fsdecode(odd)]
-  done = command(f'--workdir={finished}', *videos, f'--out={out}')
+  asked = f'--out={out}', '--timeline', '--overlay'
+  done = command(f'--workdir={finished}', *videos, *asked)
   assert done.returncode == 2, done.stderr
   assert str(bad) in done.stderr
   assert 'Traceback' not in done.stderr
@@ -199,13 +203,60 @@ def test_good_videos_are_predicted_beside_bad_ones(
   with (out / 'predictions.csv').open(newline='') as file:
     rows = list(csv.DictReader(file))
   assert [r['class'] for r in rows][1] == ''
+  assert rows[0]['answer'] == rows[0]['class']
+  assert rows[0]['looked at'] == '8 of 20 frames'
   assert rows[2]['class 2'] == lines[2]['top5'][1]['class']
   drawn = sorted(p.name for p in out.iterdir() if p.suffix == '.png')
   assert len(drawn) == 3
   assert all(Image.open(out / name).height > 300 for name in drawn)
   page = (out / 'index.html').read_text()
   assert len(re.findall('<img', page)) == 3
-  assert 'not drawn' not in page
+  assert len(re.findall('<video', page)) == len(list(out.glob('*.mp4'))) == 3
+  assert len(list(out.glob('*.timeline.csv'))) == 3
+  assert 'no picture' not in page + done.stdout
+
+
+def test_a_long_video_is_looked_at_in_windows(model, tmp_path):
+  clips.write_clip(tmp_path / 'long.mp4', 7, frames=70)
+  path = str(tmp_path / 'long.mp4')
+  (seen,) = model.see([path], along=True)
+  # Of EV-CLIP's 32 frames, as many as cover it.
+  assert seen.film.spans == [(0, 32), (19, 51), (38, 70)]
+  assert seen.film.seconds(1) == (19 / 25, 51 / 25)
+  np.testing.assert_allclose(seen.windows.mean(0), seen.probabilities)
+  frames = read.read_frames(path, np.arange(70))
+  alone = [model.predict(frames[a:b])[0] for a, b in seen.film.spans]
+  for shares, scores in zip(seen.windows, alone, strict=True):
+    expected = [dict(scores)[name] for name in model.classes]
+    np.testing.assert_allclose(shares, expected, atol=1e-6)
+  assert model.predict(frames) == model.predict(path)
+  assert model.predict(path, clips=1) != model.predict(path)
+
+
+def test_a_doubtful_answer_is_none_and_the_folder_says_so(
+    model, test_clips, tmp_path
+):
+  wanted = video_files.Wanted(least=1.0, overlays=('.gif',))
+  told = []
+  (row,) = prediction.predict(
+      model, test_clips[:1], tmp_path, wanted=wanted, tell=told.append
+  )
+  assert told == [row]
+  assert row['answer'] is None
+  assert row['top5'][0]['probability'] < 1
+  assert 'none of these' in (tmp_path / 'predictions.csv').read_text()
+  (file,) = tmp_path.glob('*.gif')
+  with Image.open(file) as image:
+    # 20 frames at 25 a second, ten of them a second.
+    assert image.n_frames == 10
+    assert image.height == 200 + 96
+
+
+def test_what_writes_files_asks_where():
+  for flag in ('--timeline', '--overlay', '--gif'):
+    done = command('--workdir=gone', 'a.mp4', flag)
+    assert done.returncode == 2
+    assert f'{flag} writes files: say where with --out' in done.stderr
 
 
 def test_json_prints_nothing_else_and_other_classes_can_be_named(
@@ -225,7 +276,7 @@ def test_a_picture_that_fails_costs_nothing_else(
   monkeypatch.setattr(pictures, 'draw', None)
   rows = prediction.predict(model, test_clips[:2], tmp_path)
   assert len(rows) == 2
-  assert capsys.readouterr().out.count('not drawn') == 2
+  assert capsys.readouterr().out.count('no picture') == 2
   assert sorted(p.name for p in tmp_path.iterdir()) == [
       'index.html', 'predictions.csv', 'predictions.jsonl',
   ]
@@ -271,6 +322,7 @@ def test_a_folder_stands_for_its_videos(data_root, tmp_path):
     ('asked', 'message'),
     [
         ({'classes': ['one']}, 'two or more'),
+        ({'classes': 'waving'}, r"classes \['waving'\]: nothing to choose"),
         ({'classes': ['one', 'two', 'One ']}, 'same name'),
         ({'support': {'a': [], 'b': []}}, 'does not compare with examples'),
     ],
@@ -290,12 +342,20 @@ def test_of_many_videos_only_the_best_class_is_shown():
       {'class': 'a', 'probability': 0.9},
       {'class': 'bb', 'probability': 0.1},
   ]
-  rows = [{'video': 'x.mp4', 'top5': top5}, {'video': 'y', 'error': 'broken'}]
+  looked_at = {'windows': 2, 'frames': 16, 'of_frames': 1234}
+  row = {'top5': top5, 'answer': 'a', 'looked_at': looked_at}
+  rows = [row | {'video': 'x.mp4'}, {'video': 'y', 'error': 'broken'}]
   lines = prediction.as_text(rows).splitlines()
-  assert lines[2].split() == ['x.mp4', 'a', '90.0', '%']
+  assert lines[2].endswith('90.0 %  16 of 1,234 frames, 2 windows')
   assert lines[3].split() == ['bb', '10.0', '%']
   assert lines[4].split() == ['y', '(cannot', 'be', 'read)']
   assert len(prediction.as_text(rows * 20).splitlines()) == 42
+  none = prediction.as_text([rows[0] | {'answer': None}]).splitlines()
+  assert 'x.mp4  none of these' in none[2]
+  lines = prediction.as_text(rows * 2000).splitlines()
+  assert [x.split() for x in lines[2:]] == [
+      ['a', '2,000'], ['(cannot', 'be', 'read)', '2,000'], ['4,000', 'videos']
+  ]
 
 
 def test_importing_and_asking_wrongly_are_cheap(tmp_path):

@@ -49,57 +49,56 @@ def combine(name, *cards):
   return {x['quantity']: x['values'] for x in found['results']}
 
 
-def test_few_shot_has_one_run_for_each_k():
-  c = config(**{'protocol.shots': (2, 16, 0), 'data.train_list': 't_{shots}'})
-  c.protocol.name = 'few_shot'
+def one(part):
+  return part.data.shots, part.seed, part.split, part.data.train_list
+
+
+NOVEL = {'data.novel_classes': 'half', 'data.train_list': 'base_s{seed}.txt'}
+
+
+@pytest.mark.parametrize(
+    ('name', 'changes', 'expected'),
+    [
+        (
+            'few_shot',
+            {'protocol.shots': (2, 0), 'data.train_list': 't_{shots}'},
+            {'shots-2': (2, 1, 1, 't_2'), 'shots-all': (0, 1, 1, 't_0')},
+        ),
+        (
+            'few_shot',
+            {'protocol.shots': (2, 4), 'protocol.seeds': (1, 7)},
+            {
+                'shots-2-seed-1': (2, 1, 1, ''),
+                'shots-2-seed-7': (2, 7, 1, ''),
+                'shots-4-seed-1': (4, 1, 1, ''),
+                'shots-4-seed-7': (4, 7, 1, ''),
+            },
+        ),
+        (
+            'base_to_novel',
+            NOVEL | {'protocol.seeds': (4, 5)},
+            {
+                'seed-4': (0, 4, 1, 'base_s4.txt'),
+                'seed-5': (0, 5, 1, 'base_s5.txt'),
+            },
+        ),
+        ('seeds', {}, {f'seed-{k}': (0, k, 1, '') for k in (1, 2, 3)}),
+        ('supervised', {'split': 3}, {'split-3': (0, 1, 3, '')}),
+        (
+            'supervised',
+            {'protocol.splits': (1, 2)},
+            {'split-1': (0, 1, 1, ''), 'split-2': (0, 1, 2, '')},
+        ),
+    ],
+)
+def test_the_runs_that_a_protocol_stands_for(name, changes, expected):
+  c = config(**{'protocol.name': name} | changes)
+  before = identity.to_dict(c)
   parts = protocols.expand(c)
-  assert list(parts) == ['shots-2', 'shots-16', 'shots-all']
-  assert [p.data.shots for p in parts.values()] == [2, 16, 0]
-  assert parts['shots-16'].data.train_list == 't_16'
-  assert {p.protocol.name for p in parts.values()} == {''}
-  assert parts['shots-2'].is_locked
-  assert config().data.shots == c.data.shots
-
-
-def test_base_to_novel_has_one_run_for_each_seed():
-  c = config(**{
-      'protocol.name': 'base_to_novel',
-      'data.novel_classes': 'half',
-      'protocol.seeds': (4, 5),
-      'data.train_list': 'base_train_s{seed}.txt',
-  })
-  parts = protocols.expand(c)
-  assert {name: p.seed for name, p in parts.items()} == {
-      'seed-4': 4, 'seed-5': 5,
-  }  # fmt: skip
-  assert parts['seed-5'].data.train_list == 'base_train_s5.txt'
-  c.protocol.seeds = ()
-  assert list(protocols.expand(c)) == ['seed-1', 'seed-2', 'seed-3']
-
-
-def test_seeds_multiply_the_runs_of_every_protocol():
-  c = config(**{
-      'protocol.name': 'few_shot',
-      'protocol.shots': (2, 4),
-      'protocol.seeds': (1, 7),
-  })
-  parts = protocols.expand(c)
-  assert {n: (p.data.shots, p.seed) for n, p in parts.items()} == {
-      'shots-2-seed-1': (2, 1),
-      'shots-2-seed-7': (2, 7),
-      'shots-4-seed-1': (4, 1),
-      'shots-4-seed-7': (4, 7),
-  }
-  c = config(**{'protocol.name': 'seeds'})
-  assert list(protocols.expand(c)) == ['seed-1', 'seed-2', 'seed-3']
-
-
-def test_supervised_has_one_run_for_each_split():
-  c = config(**{'protocol.name': 'supervised', 'split': 3})
-  assert list(protocols.expand(c)) == ['split-3']
-  c.protocol.splits = (1, 2, 3)
-  parts = protocols.expand(c)
-  assert [p.split for p in parts.values()] == [1, 2, 3]
+  assert {part: one(own) for part, own in parts.items()} == expected
+  assert {own.protocol.name for own in parts.values()} == {''}
+  assert all(own.is_locked for own in parts.values())
+  assert identity.to_dict(c) == before
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ import pytest
 
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
+from data_pipelines.loaders import eval_set
 from evclip_jax.config import schema
 from evclip_jax.runs import run as runs
+from evclip_jax.runs import stopping
 from tests import clips
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -227,11 +229,7 @@ def interrupt(command, log, number):
 
 @pytest.mark.parametrize(
     ('number', 'status'),
-    [
-        (signal.SIGKILL, -signal.SIGKILL),
-        (signal.SIGTERM, 143),
-        (signal.SIGINT, 130),
-    ],
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)],
 )
 def test_a_stopped_run_ends_as_if_it_had_not_been(
     number, status, finished, data_root, tmp_path
@@ -245,12 +243,42 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
     # Not that of an epoch: the state at the end of the step was saved.
     assert f'stopped after step {steps[0]} of 9' in stderr
     assert 'same command' in stderr
-  if number == signal.SIGINT:
-    return
   runs.run(tiny(data_root), str(cut), 'train')
   assert (cut / 'metrics.jsonl').read_bytes() == (
       whole / 'metrics.jsonl'
   ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ('number', 'asked', 'status', 'said'),
+    [
+        # In the first evaluation; in the report of the finished training.
+        (1, signal.SIGTERM, 143, 'step 3 of 9'),
+        (3, signal.SIGINT, 130, 'step 9 of 9'),
+    ],
+)
+def test_a_run_stops_while_it_scores(
+    number, asked, status, said, finished, data_root, tmp_path, monkeypatch
+):
+  cut, calls = tmp_path / 'run', []
+  real = eval_set.EvalSet.batches
+
+  def batches(self):
+    calls.append(self)
+    for batch in real(self):
+      if len(calls) == number:
+        os.kill(os.getpid(), asked)
+      yield batch
+
+  with monkeypatch.context() as patch:
+    patch.setattr(eval_set.EvalSet, 'batches', batches)
+    said = f'stopped after {said}.*command'
+    with pytest.raises(stopping.Stopped, match=said) as stop:
+      runs.run(tiny(data_root), str(cut), 'train')
+  assert (len(calls), stop.value.status) == (number, status)
+  runs.run(tiny(data_root), str(cut), 'train')
+  whole = finished[0].parent / 'metrics.jsonl'
+  assert (cut / 'metrics.jsonl').read_bytes() == whole.read_bytes()
 
 
 def test_a_finished_run_may_be_made_longer(finished, data_root, tmp_path):

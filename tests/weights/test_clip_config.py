@@ -8,8 +8,9 @@ import pytest
 import safetensors.numpy
 
 from data_pipelines.errors import UserError
+from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.weights import clip_names, load
+from evclip_jax.weights import clip_names, load, published
 from tests.models import small
 from tests.weights.states import huggingface_state
 
@@ -101,11 +102,11 @@ def by_hand(image, tokens, activation, vision_heads, text_heads):
 
 
 def assert_computes(loaded, activation, vision_heads, text_heads):
-  sizes = loaded.sizes
-  assert (sizes.activation, sizes.vision_heads, sizes.text_heads) == (
+  found = loaded.sizes
+  assert (found.activation, found.vision_heads, found.text_heads) == (
       activation, vision_heads, text_heads
   )
-  clip, images, tokens = Clip(sizes), small.images(1), small.tokens(1)
+  clip, images, tokens = Clip(found), small.images(1), small.tokens(1)
   wanted = by_hand(
       images[0], tokens[0], activation, vision_heads, text_heads
   )
@@ -247,14 +248,20 @@ def test_a_file_alone_needs_to_be_told(config, tmp_path):
     load_file(path)
 
 
-def test_a_published_name_says_it(tmp_path, monkeypatch, capsys):
-  from evclip_jax.models.clip import sizes
-
+def test_published_weights_say_it_a_file_of_their_sizes_does_not(
+    tmp_path, monkeypatch, capsys
+):
   monkeypatch.setitem(sizes.TABLE, 'small', small.VIT)
   path = save(tmp_path / 'model.safetensors', openai_state())
-  loaded = load.load_clip('small', str(path), str(tmp_path))
+  entry = published.Published('https://x/y', None, path.name)
+  with monkeypatch.context() as known:
+    known.setitem(published.CLIP, 'small', entry)
+    loaded = load.load_clip('small', '', str(tmp_path))
   assert_computes(loaded, 'quick_gelu', 2, 1)
   assert 'assumed activation=quick_gelu, as small' in capsys.readouterr().err
+  # LAION's ViT-B/16 has OpenAI's sizes and a plain GELU.
+  with pytest.raises(UserError, match=r'clip\.activation'):
+    load.load_clip('small', str(path), str(tmp_path))
   # A config knows better than a name.
   config_of(path, open_clip())
   loaded = load.load_clip('small', str(path), str(tmp_path))

@@ -122,6 +122,11 @@ def to_checkpoint(
         'hold (method.settings.depth=0 or loss=video_text): leave out '
         '--to=torch-names.'
     )
+  if any(path.startswith('method/relation/') for path in flat):
+    raise UserError(
+        "the run has HyRSM's module (method.settings.metric=hyrsm), which "
+        "CLIP-FSAR's checkpoints lack: leave out --to=torch-names."
+    )
   if 'clip/visual/bn1/scale' in flat and 'clip/visual/bn1/mean' not in flat:
     raise UserError(
         'the run was trained with method.settings.batch_norm=frozen, so it '

@@ -5,6 +5,7 @@ T frames, D features, C classes of a list.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -12,10 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from evclip_jax.methods.clip_fsar import alignment
+from evclip_jax.methods.clip_fsar.relation import (
+  HEADS,
+  Relation,
+  self_attention,
+)
 from evclip_jax.models.torch_like import Norm, linear
 
 Tree = dict[str, Any]
-HEADS = 8
 
 
 class TemporalTransformer(nn.Module):
@@ -68,27 +73,17 @@ class TemporalLayer(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-    width = x.shape[-1]
-
-    def dense(features, inputs, name, bias=True):
-      return linear(features, inputs.shape[-1], bias, name, jnp.float32)(inputs)
+    def dense(features, inputs, name):
+      return linear(features, inputs.shape[-1], True, name, jnp.float32)(inputs)
 
     def drop(rate, values):
       return nn.Dropout(rate, deterministic=deterministic)(values)
 
     x = x.astype(jnp.float32)
-    normed = Norm(name='norm')(x)
-    q, k, v = (
-        dense(width, normed, name, bias=False)
-        .reshape(*x.shape[:-1], HEADS, width // HEADS)
-        .swapaxes(-2, -3)  # [B, h, N, D/h]
-        for name in ('to_q', 'to_k', 'to_v')
-    )
-    scores = q @ k.swapaxes(-1, -2) * (width // HEADS) ** -0.5
-    y = (jax.nn.softmax(scores) @ v).swapaxes(-2, -3).reshape(x.shape)
-    x = x + drop(self.dropout, dense(width, y, 'to_out.0'))
+    y = self_attention(Norm(name='norm')(x), bias=True)
+    x = x + drop(self.dropout, y)
     y = jax.nn.gelu(dense(self.hidden, x, 'net.0'), approximate=False)
-    y = dense(width, drop(self.mlp_dropout, y), 'net.3')
+    y = dense(x.shape[-1], drop(self.mlp_dropout, y), 'net.3')
     return x + drop(self.mlp_dropout, y)
 
 
@@ -102,6 +97,7 @@ class EpisodeHead:
     prototypes: the shots of a class are averaged 'before' the transformer,
       'after' it, or not at all ('none').
     text_token: whether support clips see the text of their class.
+    relation: HyRSM's module before the metric, or None.
 
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_OTAM_CLIPFSAR.
   Differs: none, with temporal, the metric 'otam' and the text token.
@@ -111,13 +107,17 @@ class EpisodeHead:
   metric: alignment.Metric
   prototypes: str
   text_token: bool
+  relation: Relation | None = None
 
   def init(self, rng: jax.Array, num_frames: int, width: int) -> Tree:
-    """Draws the subtree 'temporal', if there is a transformer."""
-    if self.temporal is None:
-      return {}
-    tokens = jnp.zeros((1, num_frames, width))
-    return {'temporal': self.temporal.init(rng, tokens, True)['params']}
+    """Draws the subtrees 'temporal' and 'relation', of what there is."""
+    out, tokens = {}, jnp.zeros((1, num_frames, width))
+    if self.temporal:
+      out['temporal'] = self.temporal.init(rng, tokens, True)['params']
+    if self.relation:
+      rng = jax.random.fold_in(rng, 1)
+      out['relation'] = self.relation.init(rng, tokens[None])['params']
+    return out
 
   def similarities(
       self,
@@ -132,7 +132,8 @@ class EpisodeHead:
     Args:
       own: what `init` gave.
       frames: [E, V, T, D], support then queries.
-      classes: [1, C, D], texts of the list's classes, not normalised.
+      classes: [M, C, D], texts of the list's classes, not normalised; of
+        several, the mean counts.
       batch: the fields 'way' and 'label' of episodes.
       rng: for dropout, as in training; None = there is none.
 
@@ -140,20 +141,41 @@ class EpisodeHead:
       float32 [E, NQ, N].
     """
     # Of three keys, as ever: the draws of a seed stay.
-    keys = [None] * 2 if rng is None else jax.random.split(rng, 3)
+    keys = [None] * 3 if rng is None else jax.random.split(rng, 3)
     support, queries = split(frames, batch)
     if self.prototypes == 'before':
       support = support.mean(axis=2, keepdims=True)
     queries = self._encode(own, queries, keys[0])
     num_frames = support.shape[-2]
     if self.text_token:
-      text = classes[0][batch['way']][:, :, None, None]  # [E, N, 1, 1, D]
+      text = classes.mean(0)[batch['way']][:, :, None, None]  # [E, N, 1, 1, D]
       text = jnp.broadcast_to(text, (*support.shape[:3], 1, text.shape[-1]))
       support = jnp.concatenate([support, text], axis=-2)
     support = self._encode(own, support, keys[1])[..., :num_frames, :]
+    relation = self._relation(own, keys[2])
+    if relation:
+      support = relation(support, method='within')
+      queries = relation(queries, method='within')
     if self.prototypes == 'after':
       support = support.mean(axis=2, keepdims=True)
-    return self.metric(queries, support)
+    if not relation:
+      return self.metric(queries, support)
+    # The prototypes of each query are its own.
+    queries, support = relation(queries, support, method='across')
+    return self.metric(
+        queries.reshape(-1, 1, *queries.shape[2:]),
+        support.reshape(-1, *support.shape[2:]),
+    ).reshape(*queries.shape[:2], -1)
+
+  def _relation(self, own: Tree, rng):
+    if self.relation is None:
+      return None
+    rngs = None if rng is None else {'dropout': rng}
+    return functools.partial(
+        self.relation.clone(deterministic=rng is None).apply,
+        {'params': own['relation']},
+        rngs=rngs,
+    )
 
   def _encode(self, own: Tree, tokens: jax.Array, rng) -> jax.Array:
     if self.temporal is None:
@@ -212,7 +234,7 @@ def by_text(
     frames, classes, batch: as for `EpisodeHead.similarities`.
   """
   _, queries = split(frames, batch)
-  texts = classes[0][batch['way']]
+  texts = classes.mean(0)[batch['way']]
   texts /= jnp.linalg.norm(texts, axis=-1, keepdims=True)
   means = queries.mean(axis=-2)
   means /= jnp.linalg.norm(means, axis=-1, keepdims=True)
@@ -227,6 +249,6 @@ def video_text_logits(
   Args:
     scale: [1], not an exponent.
     frames: [E, V, T, D], not normalised.
-    classes: [1, C, D], not normalised.
+    classes: [M, C, D], not normalised; of several, the mean counts.
   """
-  return scale * alignment.cosine(frames.mean(axis=-2), classes[0])
+  return scale * alignment.cosine(frames.mean(axis=-2), classes.mean(0))

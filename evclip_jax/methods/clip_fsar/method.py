@@ -14,15 +14,16 @@ import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, batch_moments, losses
+from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.methods.clip_fsar import alignment
 from evclip_jax.methods.clip_fsar.head import (
-  HEADS,
   EpisodeHead,
   TemporalTransformer,
   by_text,
   classes_of_clips,
   video_text_logits,
 )
+from evclip_jax.methods.clip_fsar.relation import HEADS, Relation
 from evclip_jax.models.pixels import (
   CONSTANTS,
   change_colours,
@@ -62,7 +63,7 @@ RECIPE = {
 }
 
 _CHOICES = {
-    'metric': ('otam', 'bimhm', 'mean', 'linear'),
+    'metric': ('otam', 'bimhm', 'hyrsm', 'mean', 'linear'),
     'prototypes': ('before', 'after', 'none'),
     'directions': ('both', 'one'),
     'evaluate': ('few_shot', 'text', 'combined'),
@@ -74,21 +75,24 @@ _CHOICES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
-    metric: how queries and prototypes are compared: 'otam', 'bimhm', 'mean'
-      (means over time) or 'linear' (a classifier fitted to the episode's
-      support; with prototypes='none' to every shot).
+    metric: how queries and prototypes are compared: 'otam', 'bimhm', 'hyrsm'
+      (Bi-MHM behind HyRSM's relation module), 'mean' (means over time) or
+      'linear' (a classifier fitted to the episode's support; with
+      prototypes='none' to every shot). HyRSM alone has depth=0 and
+      text_token=False, and averages shots 'after' its own attention.
     otam_softness: lambda of OTAM's soft minimum.
-    directions: otam, bimhm: 'both', or 'one' (from the query's frames).
+    directions: otam, bimhm, hyrsm: 'both', or 'one' (from the query's frames).
     prototypes: the shots of a class are averaged 'before' the transformer,
       'after' it, or not at all ('none': each is compared).
     depth: layers of the transformer; 0 = there is none.
     hidden: width inside of its dense layers.
-    dropout: in it, behind attention.
-    mlp_dropout: in it, behind each dense layer.
+    dropout: in it and in HyRSM's attention within a clip, behind attention.
+    mlp_dropout: in it behind each dense layer, in HyRSM's attention across
+      clips.
     text_token: whether support clips see the text of their class.
     template: of the texts; '{}' stands for the class name.
     loss: 'both', 'few_shot' (no texts of queries) or 'video_text' (no metric).
@@ -128,18 +132,9 @@ class Settings:
   query_colours: bool = False
 
 
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
-
-
 def trains(settings: Settings) -> bool:
   """Returns whether any weight is trained."""
-  return (
-      settings.backbone == 'trained'
-      or settings.loss != 'few_shot'
-      or bool(settings.depth)
-  )
+  return bool(_trainable(settings, False))
 
 
 def make(
@@ -156,13 +151,13 @@ def make(
     runs/train_net_few_shot.py for the losses.
   Differs: episodes have one order of clips; text and combined evaluation give
     log-probabilities; the metrics but 'otam' and the frozen tower are this
-    project's.
+    project's. HyRSM's second loss is the video-text one.
   """
   _check(settings, backbones)
   clip = backbones.clip
   resnet = clip.sizes.vision == 'resnet'
   batch_norms = resnet and settings.batch_norm == 'batch'
-  head = _head(settings)
+  head, texts = _head(settings), ClassTexts.of(settings)
 
   @jax.jit
   def init(rng):
@@ -233,9 +228,8 @@ def make(
       init=init,
       pixels=pixels,
       **seen,
-      class_texts=lambda names: [
-          [settings.template.replace('{}', name) for name in names]
-      ],
+      class_texts=texts,
+      prompt_set=texts.name,
       text=lambda params, tokens: clip.text(params['clip'], tokens),
       score=score,
       loss=loss,
@@ -271,10 +265,16 @@ def _head(settings: Settings) -> EpisodeHead:
     temporal = TemporalTransformer(
         settings.depth, settings.hidden, settings.dropout, settings.mlp_dropout
     )
+  name, relation = settings.metric, None
+  if name == 'hyrsm':
+    name = 'bimhm'
+    relation = Relation(settings.dropout, settings.mlp_dropout)
   metric = alignment.make_metric(
-      settings.metric, settings.otam_softness, settings.directions == 'both'
+      name, settings.otam_softness, settings.directions == 'both'
   )
-  return EpisodeHead(temporal, metric, settings.prototypes, settings.text_token)
+  return EpisodeHead(
+      temporal, metric, settings.prototypes, settings.text_token, relation
+  )
 
 
 def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:
@@ -284,6 +284,8 @@ def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:
     out.append('method/scale')
   if settings.loss != 'video_text' and settings.depth:
     out.append('method/temporal/.*')
+  if settings.loss != 'video_text' and settings.metric == 'hyrsm':
+    out.append('method/relation/.*')
   if settings.backbone == 'trained':
     out.append(batch_moments.WEIGHTS if resnet else 'clip/visual/.*')
   return tuple(out)
@@ -293,17 +295,16 @@ def _check(settings: Settings, backbones: base.Backbones):
   for key, allowed in _CHOICES.items():
     base.check_choice(key, getattr(settings, key), allowed)
   sizes = backbones.clip.sizes
+  attends = settings.depth or settings.metric == 'hyrsm'
   still = settings.backbone == 'frozen' and settings.batch_norm == 'batch'
   for wrong, message in (
-      ('{}' not in settings.template, 'template={template!r}: wanted a {{}} '
-       'where the class name goes.'),
       (settings.depth < 0, 'depth={depth}: use 0 or more.'),
       (settings.text_token and not settings.depth, 'text_token=True needs a '
        'transformer to be seen in: set depth to 1 or more, or '
        'text_token=False.'),
-      (settings.depth and sizes.embed_dim % HEADS, f'depth={{depth}}: the '
-       f'{HEADS} heads of the transformer do not divide the width '
-       f'{sizes.embed_dim} of clip.name. Use depth=0.'),
+      (attends and sizes.embed_dim % HEADS, f'depth={{depth}}, metric='
+       f'{{metric}}: the {HEADS} heads of attention do not divide the width '
+       f'{sizes.embed_dim} of clip.name. Use depth=0 and another metric.'),
       (settings.otam_softness <= 0, 'otam_softness={otam_softness}: use more '
        'than 0.'),
       (settings.distance_scale <= 0, 'distance_scale={distance_scale}: use '

@@ -1,4 +1,4 @@
-"""EV-CLIP's own checkpoints: its prompt generators to our tree and back."""
+"""EV-CLIP's own checkpoints: what makes its prompts, to our tree and back."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,17 +19,18 @@ from evclip_jax.methods.ev_clip.generators import (
 from evclip_jax.weights.table import Converted, Rule, convert
 from evclip_jax.weights.table import to_original as table_to_original
 
-# Where the original keeps the generators, by what `prompt` asks for.
+# Where the original keeps the generators of mask and context prompts.
 _MASK_PREFIX = {'both': 'dec.dec_s.', 'mask': 'dec.'}
 _CONTEXT_PREFIX = {'both': 'dec.dec_t.', 'context': 'dec.'}
 _OUTER = 'image_prompt_learner.'
+_WORDS = 'text_prompt_learner.ctx'
 
 # The rest of a checkpoint: frozen networks and what code derives.
 IGNORE = (
     r'(image_prompt_learner\.)?enc\..*',
     r'image_encoder\..*',
     r'text_encoder\..*',
-    r'text_prompt_learner\..*',
+    r'text_prompt_learner\.token_(prefix|suffix)',
     r'logit_scale',
     r'.*\.relative_position_index',
     r'.*\.attn_mask',
@@ -46,6 +47,7 @@ class PromptSizes:
     num_frames: T, or None for 'context', which fits any.
     embed_dim: E of CLIP, or None for 'mask', which fits any.
     bias: whether the projections have biases.
+    words: shape of CoOp's trained text prompts, or None without them.
   """
 
   prompt: str
@@ -53,11 +55,12 @@ class PromptSizes:
   num_frames: int | None
   embed_dim: int | None
   bias: bool
+  words: tuple[int, ...] | None = None
 
 
 def rules(prompt: str) -> tuple[Rule, ...]:
   """Returns the table of one kind of checkpoint, without the outer prefix."""
-  out: tuple[Rule, ...] = ()
+  out: tuple[Rule, ...] = (Rule(_WORDS.replace('.', r'\.'), 'words'),)
   if prompt in _MASK_PREFIX:
     mask = _MASK_PREFIX[prompt].replace('.', r'\.')
     block = mask + r'(block1|block2)\.(0|1)\.'
@@ -90,25 +93,21 @@ def rules(prompt: str) -> tuple[Rule, ...]:
 
 
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
-  """Converts a checkpoint's prompt generators.
+  """Converts a checkpoint's prompt generators and trained words.
 
   Args:
     tensors: the state dict; names behind 'image_prompt_learner.' or not. Frozen
       networks and derived buffers among them are left out.
 
   Returns:
-    `PromptSizes` and the flat tree 'mask/...', 'context/...'.
+    `PromptSizes` and the flat tree 'mask/...', 'context/...', 'words'.
 
   Raises:
     WeightsError: if the generators are not exactly the original's.
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
   sizes = infer(plain)
-  found = convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
-  if 'text_prompt_learner.ctx' not in plain:
-    return found
-  note = 'its trained words (text_prompt_learner.ctx) are left out'
-  return dataclasses.replace(found, notes=(*found.notes, note))
+  return convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
 
 
 def to_original(
@@ -117,19 +116,20 @@ def to_original(
   """Converts back.
 
   Args:
-    flat: 'mask/...' and 'context/...' leaves, all or some; weights or
+    flat: 'mask/...', 'context/...' and 'words', all or some; weights or
       gradients.
     prompt: 'both', 'mask' or 'context'.
-    outer: put before each name; 'image_prompt_learner.' in a whole checkpoint.
+    outer: put before names of generators; 'image_prompt_learner.' in a whole
+      checkpoint.
   """
   state = table_to_original(flat, rules(prompt))
-  return {outer + name: value for name, value in state.items()}
+  return {n if n == _WORDS else outer + n: x for n, x in state.items()}
 
 
 def _write(flat, notes, clip):
   CHECKPOINT.refuse(clip)
   own = {path.removeprefix('method/'): value for path, value in flat.items()}
-  branches = {path.split('/')[0] for path in own}
+  branches = {path.split('/')[0] for path in own} - {'words'}
   prompt = 'both' if len(branches) == 2 else branches.pop()
   return to_original(own, prompt, _OUTER)
 
@@ -166,7 +166,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
     prompt = 'mask'
   else:
     raise WeightsError(
-        'these are no EV-CLIP prompts: no tensor is called '
+        'these are no mask or context prompts of EV-CLIP: no tensor is called '
         "'image_prompt_learner.dec....' or 'dec....'."
     )
   channels = num_frames = embed_dim = None
@@ -178,7 +178,8 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
   if prefix := _CONTEXT_PREFIX.get(prompt):
     embed_dim, channels = need(prefix + 'feature_adaptation.0.weight').shape
     bias = bias or prefix + 'feature_adaptation.0.bias' in tensors
-  return PromptSizes(prompt, channels, num_frames, embed_dim, bias)
+  words = np.shape(tensors[_WORDS]) if _WORDS in tensors else None
+  return PromptSizes(prompt, channels, num_frames, embed_dim, bias, words)
 
 
 def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
@@ -190,11 +191,12 @@ def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
 
   tree = {}
   if sizes.prompt in _MASK_PREFIX:
-    check_features(sizes.channels, sizes.num_frames)
+    check_features(sizes.channels)
     mask = MaskGenerator(bias=sizes.bias)
     tree['mask'] = init(mask, sizes.num_frames // 2, GRID)
   if sizes.prompt in _CONTEXT_PREFIX:
     context = ContextGenerator(sizes.embed_dim, bias=sizes.bias)
     tree['context'] = init(context, 1, 1)
   flat = flatten_dict(tree, sep='/')
-  return {path: tuple(leaf.shape) for path, leaf in flat.items()}
+  out = {path: tuple(leaf.shape) for path, leaf in flat.items()}
+  return out | ({'words': sizes.words} if sizes.words else {})

@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from data_pipelines.errors import UserError
 from evclip_jax.models import remat
@@ -35,23 +36,30 @@ ACTIVATIONS = {
 }
 
 
-def check_features(channels: int, num_frames: int):
-  """Raises UserError where no mask generator of the original's fits.
-
-  Args:
-    channels: C of the trunk.
-    num_frames: T of the clips.
-  """
+def check_features(channels: int):
+  """Raises UserError where no mask generator fits a trunk of C channels."""
   if channels not in _HIDDEN:
     raise UserError(
         f'encoder.name: a trunk of {channels} channels has no mask generator; '
         f'wanted one of {sorted(_HIDDEN)}, or method.settings.prompt=context.'
     )
-  if num_frames < 2 or num_frames % 2:
-    raise UserError(
-        f'data.num_frames={num_frames}: the mask generator needs an even '
-        'number of frames.'
-    )
+
+
+def to_grid(z: jax.Array) -> jax.Array:
+  """Averages features [B, t, h, w, C] over the areas of 7 x 7 equal cells.
+
+  The mean over the grid stays; features on 7 x 7 stay as they are, as do those
+  of frames that are not square, which fit no mask.
+  """
+  rows, columns = z.shape[2:4]
+  if rows == GRID or rows != columns:
+    return z
+  edges = np.arange(GRID + 1) / GRID
+  cells = np.arange(rows + 1) / rows
+  low = np.maximum(edges[:-1, None], cells[:-1])
+  high = np.minimum(edges[1:, None], cells[1:])
+  shares = (GRID * np.maximum(high - low, 0)).astype(np.float32)
+  return jnp.einsum('jh,iw,bthwc->btjic', shares, shares, z)
 
 
 class MaskGenerator(nn.Module):

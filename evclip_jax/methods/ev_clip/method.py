@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, losses
 from evclip_jax.methods.batch_moments import STATISTICS, BatchMoments, running
+from evclip_jax.methods.class_texts import ClassTexts
 from evclip_jax.methods.ev_clip.generators import (
   ACTIVATIONS,
   GRID,
@@ -21,7 +22,9 @@ from evclip_jax.methods.ev_clip.generators import (
   ContextGenerator,
   MaskGenerator,
   check_features,
+  to_grid,
 )
+from evclip_jax.methods.learned_words import LearnedWords, WordSettings
 
 # `ucf101_video_vifi/omniS_vit_b16` of the original, and what its rows for other
 # backbones (`omniS_vit_l14`, `omniS_vit_b16_16f`) change.
@@ -62,16 +65,19 @@ RECIPE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(WordSettings):
   """What can be chosen.
 
   Attributes:
-    prompt: which generators there are: 'both', 'mask' or 'context'.
+    prompt: which prompts the clip makes: 'both', 'mask' or 'context'.
+    text_prompt: 'templates', or 'coop': trained words in the class texts, which
+      the settings words, words_place, words_per_class, words_init are of.
     templates: class texts; '{}' stands for the class name.
     consistency_weight: lambda, how much the frames of a clip should look alike
       behind the mask; 0 leaves the term out.
     encoder_drop_path: stochastic depth of the frozen trunk while training, an
-      augmentation of its features; the original never turned it off.
+      augmentation of its features; the original never turned it off. Nothing
+      with a trunk that has none.
     activation: inside the projections, 'gelu' or 'relu'.
     bias: whether the projections have biases.
     pixels: colour constants, 'imagenet' (the original, for CLIP too) or 'clip'.
@@ -80,6 +86,7 @@ class Settings:
   """
 
   prompt: str = 'both'
+  text_prompt: str = 'templates'
   templates: tuple[str, ...] = ('A video of {}.',)
   consistency_weight: float = 0.0
   encoder_drop_path: bool = True
@@ -115,38 +122,57 @@ def make(
     UserError: a setting or a trunk that does not fit.
 
   Source: EV-CLIP, trainers/evoclip.py, CustomCLIP, and
-    trainers/prompt_generator.py, EVoPrompt.
+    trainers/prompt_generator.py, EVoPrompt; trainers/coop.py for text_prompt.
   Differs: the class embeddings are computed once; evaluation returns logits
     whatever the loss; CLIP ResNets keep their BatchNorm statistics unless
-    clip_batch_norm says otherwise. With train.bank_views the trunk drops paths
-    once per view, not in every step.
+    clip_batch_norm says otherwise. On another trunk than Omnivore: the area
+    means of its features on 7 x 7 cells, its own number of time steps, frames
+    of its own size and range (made of CLIP's crop), no stochastic depth where
+    it has none; no published numbers, and checkpoints of the original's masks
+    do not fit. With train.bank_views the trunk drops paths once per view, not
+    in every step.
   """
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
   generators = _generators(settings, clip.sizes.embed_dim, clip.dtype)
+  time_steps = 1
+  if 'mask' in generators:
+    time_steps = encoder.steps(backbones.num_frames)
   drifts = settings.clip_batch_norm == 'batch'
+  words = None
+  if settings.text_prompt == 'coop':
+    words = LearnedWords.of(settings, class_names)
+  texts = words or ClassTexts.of(settings)
 
   @jax.jit
   def init(rng):
     # The shapes of parameters depend on no more of the features than this.
     z = jnp.zeros(
-        (1, -(-backbones.num_frames // 2), GRID, GRID, encoder.sizes.channels)
+        (1, time_steps, GRID, GRID, encoder.sizes.channels)
     )
-    return {
+    own = {
         name: module.init(jax.random.fold_in(rng, i), z)['params']
         for i, (name, module) in enumerate(generators.items())
     }
+    if words:
+      key = jax.random.fold_in(rng, len(generators))
+      own['words'] = words.init(key, clip.sizes.text_width)
+    return own
 
   def generate(params, name, z):
     return generators[name].apply({'params': params['method'][name]}, z)
 
   def look(params, pixels, rngs, train):
     drop = train and settings.encoder_drop_path and rngs is not None
-    return jax.lax.stop_gradient(
-        encoder.features(
-            params['encoder'], pixels, rngs['drop_path'] if drop else None
-        )
+    drop = drop and encoder.drops_paths
+    z = base.trunk_features(
+        encoder,
+        params['encoder'],
+        pixels,
+        settings.pixels,
+        rngs['drop_path'] if drop else None,
     )
+    return to_grid(z)
 
   def frozen(params, pixels, rngs, train):
     z = look(params, pixels, rngs, train)
@@ -185,7 +211,14 @@ def make(
 
   score = base.score_by_texts(clip)
 
+  def text(params, tokens):
+    if words:
+      return words.encode(clip, params, tokens)
+    return clip.text(params['clip'], tokens)
+
   def loss(params, features, classes, batch, rngs):
+    if words:
+      classes = text(params, classes)
     logits = score(params, features, classes, batch)
     parts = {
         'cross_entropy': losses.cross_entropy(
@@ -202,11 +235,16 @@ def make(
       init=init,
       pixels=base.plain_pixels(settings),
       video=video,
-      class_texts=lambda names: base.fill_templates(settings.templates, names),
-      text=lambda params, tokens: clip.text(params['clip'], tokens),
+      class_texts=words.class_texts if words else texts,
+      prompt_set=texts.name,
+      start=words.start if words else None,
+      text=text,
+      text_trains=words is not None,
+      texts_in_parts=not settings.words_per_class,
       score=score,
       loss=loss,
       statistics=STATISTICS if drifts else (),
+      differs=encoder.differs,
       frozen=None if drifts or 'mask' in generators else frozen,
   )
 
@@ -225,10 +263,17 @@ def _generators(settings: Settings, width: int, dtype):
 def _check(settings: Settings, backbones: base.Backbones):
   for key, allowed in (
       ('prompt', ('both', 'mask', 'context')),
+      ('text_prompt', ('templates', 'coop')),
       ('activation', tuple(ACTIVATIONS)),
       ('clip_batch_norm', ('frozen', 'batch')),
   ):
     base.check_choice(key, getattr(settings, key), allowed)
+  unused = _unused(settings)
+  if unused:
+    raise UserError(
+        f'method.settings.{unused[0]} has no effect with text_prompt='
+        f'{settings.text_prompt}: leave it out, or set text_prompt.'
+    )
   is_vit = backbones.clip.sizes.vision == 'vit'
   if settings.clip_batch_norm == 'batch' and is_vit:
     raise UserError(
@@ -236,7 +281,15 @@ def _check(settings: Settings, backbones: base.Backbones):
         'batch norms. Use frozen.'
     )
   if settings.prompt != 'context':
-    check_features(backbones.encoder.sizes.channels, backbones.num_frames)
+    check_features(backbones.encoder.sizes.channels)
+
+
+def _unused(settings: Settings) -> list[str]:
+  """Returns settings of the other kind of class texts that were changed."""
+  keys = ['words', 'words_place', 'words_per_class', 'words_init']
+  if settings.text_prompt == 'coop':
+    keys = ['templates']
+  return [k for k in keys if getattr(settings, k) != getattr(Settings, k)]
 
 
 def _check_pixels(pixels: jax.Array):

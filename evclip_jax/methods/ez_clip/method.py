@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, losses
 from evclip_jax.methods.adapters import DROP_UNITS
-from evclip_jax.methods.ez_clip import texts as descriptions
+from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.methods.ez_clip.towers import (
   PROMPTED,
   TEMPORAL,
@@ -63,17 +63,13 @@ _TEMPLATE_STREAM = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
     temporal: how frames see each other: 'deep' (temporal prompts in every
       block), 'shallow' (in the first), 'adapter' (attention over the frames
-      behind an adapter, instead of prompts) or 'none'.
-    descriptions: CSV files (a number, a class name, its description per row),
-      separated by commas. A list of classes takes its texts from the first file
-      that has all of them. '' = `templates`.
-    name_first: whether a class's name comes before its description.
+      behind an adapter, without temporal prompts) or 'none'.
     templates: class texts without descriptions; '{}' stands for the class
       name. Training draws one per clip.
     average: over templates, of class 'probabilities' (the original) or of
@@ -97,8 +93,7 @@ class Settings:
   """
 
   temporal: str = 'deep'
-  descriptions: str = ''
-  name_first: bool = False
+  descriptions_per_class: str = 'last'
   templates: tuple[str, ...] = _TEMPLATES
   average: str = 'probabilities'
   score_scale: float = 100.0
@@ -111,11 +106,6 @@ class Settings:
   resize_prompts: bool = False
   pixels: str = 'clip'
   jitter: str = 'frame'
-
-
-def uses_encoder(settings: Settings) -> bool:
-  """Returns False: there is no video trunk."""
-  return False
 
 
 def make(
@@ -138,6 +128,7 @@ def make(
   """
   _check(settings, backbones)
   clip, num_frames = backbones.clip, backbones.num_frames
+  texts = ClassTexts.of(settings)
   towers = AdaptedTowers(
       clip.sizes,
       num_frames,
@@ -162,15 +153,6 @@ def make(
     hooks = towers.text_hooks(params['method'], rngs)
     return clip.text(params['clip'], tokens, hooks)
 
-  def class_texts(class_names):
-    if not settings.descriptions:
-      return base.fill_templates(settings.templates, class_names)
-    files = {p: descriptions.read(p) for p in _paths(settings.descriptions)}
-    texts = descriptions.find(files, class_names)
-    if settings.name_first:
-      texts = [f'{n}. {t}' for n, t in zip(class_names, texts, strict=True)]
-    return [texts]
-
   def score(params, features, classes, batch):
     scale = settings.score_scale or clip.logit_scale(params['clip'])
     if settings.average == 'embeddings' or len(classes) == 1:
@@ -179,11 +161,11 @@ def make(
 
   def loss(params, features, tokens, batch, rngs):
     label, mask = batch['label'], batch['mask']
-    texts = _texts_of_clips(
+    own = _texts_of_clips(
         lambda rows: text(params, rows, rngs), tokens, label, rngs
     )
     scale = clip.logit_scale(params['clip'])
-    logits = base.cosine_score(scale, features.clip, texts[None])  # [B, B]
+    logits = base.cosine_score(scale, features.clip, own[None])  # [B, B]
     parts = {
         'video_to_text': losses.soft_contrastive(logits, label, mask),
         'text_to_video': losses.soft_contrastive(logits.T, label, mask),
@@ -210,7 +192,8 @@ def make(
       init=jax.jit(towers.init),
       pixels=pixels,
       video=video,
-      class_texts=class_texts,
+      class_texts=texts,
+      prompt_set=texts.name,
       text=text,
       score=score,
       loss=loss,
@@ -241,10 +224,6 @@ def _mean_probability(scale, video, classes) -> jax.Array:
   cosines = jnp.einsum('be,mke->mbk', base.normalise_rows(video), bank)
   each = jax.nn.log_softmax(scale * cosines)
   return jax.nn.logsumexp(each, axis=0) - jnp.log(len(bank))
-
-
-def _paths(text: str) -> list[str]:
-  return [path.strip() for path in text.split(',') if path.strip()]
 
 
 def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
@@ -290,11 +269,6 @@ def _check(settings: Settings, backbones: base.Backbones):
       ('jitter', ('frame', 'clip', 'none')),
   ):
     base.check_choice(key, getattr(settings, key), allowed)
-  if settings.descriptions and not _paths(settings.descriptions):
-    raise UserError(
-        f'method.settings.descriptions={settings.descriptions!r} names no '
-        "file; '' uses method.settings.templates."
-    )
   for key, end, least in (
       ('score_scale', float('inf'), 'use 0 or more'),
       ('motion_weight', float('inf'), 'use 0 or more'),

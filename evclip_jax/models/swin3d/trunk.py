@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines.errors import UserError
 from evclip_jax.models.swin3d.blocks import SwinBlock
 from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.models.torch_like import Norm, linear
@@ -27,6 +28,26 @@ class VideoEncoder:
 
   sizes: VideoEncoderSizes
   dtype: Any = jnp.float32
+
+  # It takes frames of any side, in the colours that the method's pixels have.
+  resolution = None
+  constants = None
+  drops_paths = True
+  differs = ''
+
+  def steps(self, num_frames: int) -> int:
+    """Returns the time steps of the features of so many frames.
+
+    Raises:
+      UserError: an odd number, for which the original's generators have no
+        sizes.
+    """
+    if num_frames < 2 or num_frames % 2:
+      raise UserError(
+          f'data.num_frames={num_frames}: this video trunk takes pairs of '
+          'frames; wanted an even number.'
+      )
+    return num_frames // PATCH[0]
 
   def features(
       self,

@@ -122,9 +122,7 @@ def test_list_may_lie_in_the_data_folder(tmp_path):
 def test_ez_clip_lists(tmp_path):
   listing = read(tmp_path, EZ)
   assert brief(listing) == [
-      ('v_Typing_g10_c04', 0),
-      ('v_Typing_g20_c07', 0),
-      ('v_Punch 1', 1),
+      ('v_Typing_g10_c04', 0), ('v_Typing_g20_c07', 0), ('v_Punch 1', 1)
   ]
   assert listing.items[2].path == '/media/a/my clips/v_Punch 1'
   assert listing.by_name

@@ -28,14 +28,9 @@ def read_numbers(source, indices, *args):
 @pytest.mark.parametrize(
     ('pattern', 'first'),
     [
-        ('frame_{:010d}.jpg', 1),
-        ('frame_{:010d}.jpg', 0),
-        ('img_{:05d}.jpg', 1),
-        ('{:d}.png', 7),
-        ('cam2_{{a}}_{:02d}.jpeg', 95),
-        ('Bild{:03d}.JPG', 1),
-        ('f{:03d}.webp', 1),
-        ('f{:03d}.bmp', 3),
+        ('frame_{:010d}.jpg', 1), ('frame_{:010d}.jpg', 0),
+        ('img_{:05d}.jpg', 1), ('{:d}.png', 7), ('cam2_{{a}}_{:02d}.jpeg', 95),
+        ('Bild{:03d}.JPG', 1), ('f{:03d}.webp', 1), ('f{:03d}.bmp', 3),
     ],
 )
 def test_any_numbering_counts_from_the_first_image(tmp_path, pattern, first):

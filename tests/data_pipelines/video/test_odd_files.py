@@ -92,14 +92,10 @@ def test_a_clock_that_wraps_hides_no_frame(tmp_path, before):
 @pytest.mark.parametrize(
     ('form', 'suffix'),
     [
-        (FORMS['h264_mp4'], '.ts'),
-        (FORMS['h264_mp4'], '.mp4'),
-        (FORMS['hevc_mp4'], '.ts'),
-        (FORMS['h264_avi'], '.avi'),
-        (FORMS['mpeg4_b_mkv'], '.mkv'),
-        (FORMS['vp9_webm'], '.webm'),
-        (MPEG2, '.ts'),
-        (MPEG2, '.mpg'),
+        (FORMS['h264_mp4'], '.ts'), (FORMS['h264_mp4'], '.mp4'),
+        (FORMS['hevc_mp4'], '.ts'), (FORMS['h264_avi'], '.avi'),
+        (FORMS['mpeg4_b_mkv'], '.mkv'), (FORMS['vp9_webm'], '.webm'),
+        (MPEG2, '.ts'), (MPEG2, '.mpg'),
     ],
     ids=lambda x: getattr(x, 'name', x),
 )

@@ -22,14 +22,10 @@ def indices(total, num_frames=8, window=32, **kwargs):
 @pytest.mark.parametrize(
     ('total', 'num_frames', 'expected'),
     [
-        (32, 8, range(0, 32, 4)),
-        (33, 8, range(0, 32, 4)),
-        (34, 8, range(1, 33, 4)),
-        (164, 8, range(66, 98, 4)),
-        (164, 16, range(66, 98, 2)),
-        (20, 8, range(0, 16, 2)),
-        (31, 8, range(0, 24, 3)),
-        (8, 8, range(8)),
+        (32, 8, range(0, 32, 4)), (33, 8, range(0, 32, 4)),
+        (34, 8, range(1, 33, 4)), (164, 8, range(66, 98, 4)),
+        (164, 16, range(66, 98, 2)), (20, 8, range(0, 16, 2)),
+        (31, 8, range(0, 24, 3)), (8, 8, range(8)),
     ],
 )
 def test_centre_window_of_the_specification(total, num_frames, expected):

@@ -5,13 +5,14 @@ from data_pipelines.errors import WeightsError
 from evclip_jax.methods.ev_clip import checkpoint
 
 
-def state(prompt, bias=False):
+def state(prompt, bias=False, words=None):
   sizes = checkpoint.PromptSizes(
       prompt,
       channels=128,
       num_frames=None if prompt == 'context' else 4,
       embed_dim=None if prompt == 'mask' else 16,
       bias=bias,
+      words=words,
   )
   rng = np.random.default_rng(0)
   flat = {
@@ -42,7 +43,7 @@ def test_the_rest_of_a_checkpoint_is_left_out():
       'image_prompt_learner.dec.block1.1.attn.relative_position_index',
       'image_encoder.conv1.weight',
       'text_encoder.ln_final.weight',
-      'text_prompt_learner.ctx',
+      'text_prompt_learner.token_prefix',
       'logit_scale',
   )
   whole = source | {name: np.zeros(2) for name in rest}

@@ -12,9 +12,12 @@ from evclip_jax.methods.ev_clip.generators import (
   MaskGenerator,
   check_features,
   min_max,
+  to_grid,
 )
+from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.training.params import merge
 from tests import spec_numbers
+from tests.methods import tiny
 
 
 def count(module, channels, num_frames):
@@ -103,12 +106,24 @@ def test_a_constant_map_gives_an_empty_mask():
 
 def test_a_trunk_without_a_generator_names_the_key():
   with pytest.raises(UserError, match='encoder.name'):
-    check_features(1536, 8)
+    check_features(1536)
 
 
 def test_an_odd_number_of_frames_names_the_key():
+  trunk = VideoEncoder(tiny.ENCODER)
+  assert trunk.steps(8) == 4
   with pytest.raises(UserError, match='data.num_frames=7'):
-    check_features(768, 7)
+    trunk.steps(7)
+
+
+@pytest.mark.parametrize('side', [4, 7, 14, 16])
+def test_features_are_averaged_over_the_area_of_each_cell(side):
+  z = np.random.default_rng(0).normal(size=(1, 2, side, side, 3))
+  found = to_grid(jnp.asarray(z, jnp.float32))
+  # Cells of a fine grid that both divide.
+  fine = z.repeat(7, axis=2).repeat(7, axis=3)
+  wanted = fine.reshape(1, 2, 7, side, 7, side, 3).mean((3, 5))
+  np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 def test_default_initialisation_is_pytorchs():

@@ -1,0 +1,153 @@
+"""VideoPrism's video encoder: attention in space, then in time."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from data_pipelines.errors import UserError
+from evclip_jax.models.videoprism.layers import Block, norm
+from evclip_jax.models.videoprism.sizes import VideoPrismSizes
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoPrismEncoder:
+  """An encoder without its weights, which every call takes.
+
+  Attributes:
+    sizes: the architecture.
+    dtype: of the computation; norms, softmax, positions and results stay in
+      float32.
+  """
+
+  sizes: VideoPrismSizes
+  dtype: Any = jnp.float32
+
+  # Pixels in 0..1: no mean is taken off. See `Backbones.encoder`.
+  constants = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+  drops_paths = False
+  differs = (
+      'the trunk is VideoPrism, not Omnivore: features averaged over 7 x 7 '
+      'cells, a time step per frame, its frames resized on the device to its '
+      'own side and in 0..1, positions resized to the clip, no stochastic depth'
+  )
+
+  @property
+  def resolution(self) -> int:
+    """Returns the side of the frames it wants, in pixels."""
+    return self.sizes.resolution
+
+  def steps(self, num_frames: int) -> int:
+    """Returns the time steps of the features of so many frames."""
+    return num_frames
+
+  def features(
+      self,
+      params_encoder: dict[str, Any],
+      video: jax.Array,
+      drop_path_rng: jax.Array | None = None,
+  ) -> jax.Array:
+    """Returns float32 [B, T, h, w, D], the features of every patch.
+
+    Args:
+      params_encoder: params['encoder'].
+      video: [B, T, S, S, 3] float in 0..1; S is a multiple of the patch.
+      drop_path_rng: unused: there is no stochastic depth.
+
+    Raises:
+      UserError: frames that are not square or no multiple of the patch.
+
+    Source: VideoPrism, FactorizedEncoder.
+    Differs: statistics of layer norms are float32 whatever the dtype; frame
+      paddings are left out; square clips only.
+    """
+    del drop_path_rng
+    batch, frames, side = video.shape[:3]
+    x = self.both(params_encoder, video)[1]
+    cells = side // self.sizes.patch
+    return x.reshape(batch, frames, cells, cells, -1)
+
+  def both(
+      self, params_encoder: dict[str, Any], video: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns the spatial and the final features, float32 [B, T * N, D]."""
+    module = Encoder(self.sizes, self.dtype)
+    return module.apply({'params': params_encoder}, video)
+
+
+class Encoder(nn.Module):
+  """The network; see `VideoPrismEncoder`.
+
+  Attributes:
+    sizes: the architecture.
+    dtype: of the computation.
+  """
+
+  sizes: VideoPrismSizes
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, video: jax.Array) -> tuple[jax.Array, jax.Array]:
+    sizes, (batch, frames) = self.sizes, video.shape[:2]
+    cells = _cells(video, sizes.patch)
+    x = _patches(video, sizes.patch)  # [B * T, N, 3 * patch^2]
+    x = nn.Dense(sizes.width, dtype=self.dtype, name='patch_projection')(x)
+    table = self._table('spatial', sizes.grid**2)
+    table = table.reshape(sizes.grid, sizes.grid, -1)
+    x = x + _resized(table, (cells, cells)).reshape(cells**2, -1)
+    x = self._blocks(x, 'spatial', sizes.spatial_layers)
+    spatial = norm(jnp.float32, 'spatial_norm')(x)
+    # Each patch sees itself in the other frames.
+    x = spatial.reshape(batch, frames, cells**2, -1).swapaxes(1, 2)
+    x = x.reshape(-1, frames, sizes.width)
+    x = x + _resized(self._table('temporal', sizes.num_frames), (frames,))
+    x = self._blocks(x, 'temporal', sizes.temporal_layers)
+    x = norm(jnp.float32, 'temporal_norm')(x)
+    x = x.reshape(batch, cells**2, frames, -1).swapaxes(1, 2)
+    tokens = batch, frames * cells**2, sizes.width
+    return spatial.reshape(tokens), x.reshape(tokens)
+
+  def _table(self, kind: str, rows: int) -> jax.Array:
+    init = nn.initializers.normal(0.02)
+    shape = (rows, self.sizes.width)
+    return self.param(f'{kind}_position_embedding', init, shape)
+
+  def _blocks(self, x: jax.Array, tower: str, layers: int) -> jax.Array:
+    x = x.astype(self.dtype)
+    for i in range(layers):
+      x = Block(
+          self.sizes.heads,
+          self.sizes.hidden,
+          self.dtype,
+          name=f'{tower}.{i}',
+      )(x)
+    return x
+
+
+def _cells(video: jax.Array, patch: int) -> int:
+  """The patches along each side."""
+  rows, columns = video.shape[2:4]
+  if rows != columns or rows % patch or not rows:
+    raise UserError(
+        f'VideoPrism wants square frames with a side that is a multiple of '
+        f'{patch} pixels, not {rows}x{columns}.'
+    )
+  return rows // patch
+
+
+def _patches(video: jax.Array, patch: int) -> jax.Array:
+  """Makes [B * T, N, patch * patch * 3] of [B, T, S, S, 3], row by row."""
+  batch, frames, side, _, colours = video.shape
+  n = side // patch
+  x = video.reshape(batch * frames, n, patch, n, patch, colours)
+  return x.swapaxes(2, 3).reshape(batch * frames, n * n, -1)
+
+
+def _resized(table: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+  """A table of positions for another grid; antialiased where it shrinks."""
+  shape = (*shape, table.shape[-1])
+  if table.shape == shape:
+    return table
+  return jax.image.resize(table, shape, 'bilinear')

@@ -1,0 +1,147 @@
+"""VideoPrism's layers: attention with capped logits, blocks, the pooler."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+# Attention logits z become CAP * tanh(z / CAP).
+CAP = 50.0
+_EPSILON = 1e-6
+# Of the pooler's softplus, 1 / ln 2: a scale parameter of 0 changes nothing.
+_PER_DIM = 1.442695041
+# Queries at once where nothing masks them: bounds the memory of the logits.
+_CHUNK = 1024
+_LOWEST = -0.7 * float(jnp.finfo(jnp.float32).max)
+
+
+def norm(dtype: Any, name: str) -> nn.LayerNorm:
+  """Makes a layer norm with VideoPrism's epsilon and float32 statistics."""
+  return nn.LayerNorm(_EPSILON, dtype, use_fast_variance=False, name=name)
+
+
+class Attention(nn.Module):
+  """Self-attention with capped logits; the softmax is float32.
+
+  Attributes:
+    heads: that share the width.
+    dtype: of the computation.
+  """
+
+  heads: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Maps [B, N, D] to the same.
+
+    Args:
+      x: tokens.
+      mask: bool [B, N, N], whether a query (row) sees a key; None = all.
+    """
+    width = x.shape[-1]
+    query, key, value = (
+        split(nn.Dense(width, dtype=self.dtype, name=name)(x), self.heads)
+        for name in ('query', 'key', 'value')
+    )
+    query = query * (width // self.heads) ** -0.5
+
+    def attend(query):
+      logits = jnp.einsum(
+          'bqnh,bknh->bnqk', query, key, preferred_element_type=jnp.float32
+      )
+      logits = CAP * jnp.tanh(logits / CAP)
+      if mask is not None:
+        logits = jnp.where(mask[:, None], logits, _LOWEST)
+      shares = jax.nn.softmax(logits).astype(self.dtype)
+      return jnp.einsum('bnqk,bknh->bqnh', shares, value)
+
+    length = x.shape[1]
+    if mask is None and length > _CHUNK and length % _CHUNK == 0:
+      parts = query.reshape(len(x), -1, _CHUNK, *query.shape[2:])
+      out = jax.lax.map(attend, parts.swapaxes(0, 1)).swapaxes(0, 1)
+    else:
+      out = attend(query)
+    out = out.reshape(x.shape)
+    return nn.Dense(width, dtype=self.dtype, name='post')(out)
+
+
+class Block(nn.Module):
+  """A pre-norm transformer block.
+
+  Attributes:
+    heads: of the attention.
+    hidden: width of the MLP.
+    dtype: of the computation.
+    relu: in place of the exact GELU.
+  """
+
+  heads: int
+  hidden: int
+  dtype: Any
+  relu: bool = False
+
+  @nn.compact
+  def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Maps [B, N, D] to the same; `mask` as in `Attention`."""
+    y = norm(self.dtype, 'norm1')(x)
+    x = x + Attention(self.heads, self.dtype, name='attention')(y, mask)
+    y = norm(self.dtype, 'norm2')(x)
+    y = nn.Dense(self.hidden, dtype=self.dtype, name='fc1')(y)
+    y = nn.relu(y) if self.relu else nn.gelu(y, approximate=False)
+    return x + nn.Dense(x.shape[-1], dtype=self.dtype, name='fc2')(y)
+
+
+class AttentionPooler(nn.Module):
+  """Pools tokens by the attention of one learned query, then a layer norm.
+
+  Attributes:
+    heads: of the attention.
+    width: of all heads together: 4 D in the video-text models, D in the
+      classifiers of VideoPrism's authors.
+    dtype: of the computation; the result is float32.
+  """
+
+  heads: int
+  width: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, tokens: jax.Array) -> jax.Array:
+    """Makes float32 [B, D] of [B, N, D]."""
+    size = tokens.shape[-1]
+    query = self.param('query_embedding', nn.initializers.normal(), (1, size))
+
+    def project(x, name):
+      x = nn.Dense(self.width, dtype=self.dtype, name=name)(x)
+      return split(x, self.heads)
+
+    query = project(query, 'query')[0]  # [heads, h]
+    key, value = project(tokens, 'key'), project(tokens, 'value')
+    h = self.width // self.heads
+    scale = self.param('per_dim_scale', nn.initializers.zeros, (h,))
+    query = query * (jax.nn.softplus(scale) * _PER_DIM / math.sqrt(h))
+    logits = jnp.einsum(
+        'nh,bknh->bnk',
+        query.astype(self.dtype),
+        key,
+        preferred_element_type=jnp.float32,
+    )
+    shares = jax.nn.softmax(logits).astype(self.dtype)
+    out = jnp.einsum('bnk,bknh->bnh', shares, value)
+    out = out.reshape(len(tokens), self.width)
+    out = nn.Dense(size, dtype=self.dtype, name='post')(out)
+    return norm(jnp.float32, 'norm')(out)
+
+
+def split(x: jax.Array, heads: int) -> jax.Array:
+  """Makes [..., heads, h] of [..., heads * h]."""
+  return x.reshape(*x.shape[:-1], heads, -1)
+
+
+def normalise(x: jax.Array) -> jax.Array:
+  """Computes x / sqrt(|x|^2 + 1e-12) over the last axis, in float32."""
+  x = x.astype(jnp.float32)
+  return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)

@@ -1,0 +1,129 @@
+"""A video with the answer written under it and the method's map beside it."""
+
+import fractions
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import av
+import numpy as np
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
+
+from data_pipelines.loaders import clips as clip_lib
+from data_pipelines.video import probe, read_frames
+from evclip_jax.evaluation.look import Seen
+from evclip_jax.reporting import pictures, tables
+
+# Of the pictures, those of a GIF, and of the words under them.
+_HEIGHT, _GIF_HEIGHT, _WORDS = 360, 200, 96
+# Read at once: memory does not depend on the video's length.
+_CHUNK = 32
+_BEST = 3
+# A GIF of more would be larger than the video.
+_GIF_RATE = 10
+
+
+def write(
+    path: pathlib.Path,
+    video: str,
+    seen: Seen,
+    names: Sequence[str],
+    spec: clip_lib.Recipe,
+    fill: tuple[float, float, float],
+    least: float = 0.0,
+):
+  """Writes a video, .mp4 or .gif, that says what was seen when.
+
+  On the left the video as it is; on the right, if the method has maps, what it
+  sees of the nearest window: the frames behind the mask, or its attention.
+
+  Args:
+    path: the file; its ending decides.
+    video: path of the video.
+    seen: what the run saw, with `film`, `windows` and `window_maps`.
+    names: of the classes.
+    spec: the recipe that cuts the frames of the run.
+    fill: see `pictures.ClipPicture`.
+    least: a best class that is less probable is called 'none of these'.
+  """
+  film, gif = seen.film, path.suffix == '.gif'
+  rate = film.rate or 25.0
+  high = _GIF_HEIGHT if gif else _HEIGHT
+  step = max(round(rate / _GIF_RATE), 1) if gif else 1
+  exact = fractions.Fraction(rate / step).limit_denominator(1000)
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream('gif' if gif else 'libx264', rate=exact)
+    stream.pix_fmt = 'rgb8' if gif else 'yuv420p'
+    frames = _frames(video, film.total, step)
+    for number, picture in enumerate(
+        _drawn(frames, seen, names, spec, fill, least, step, high)
+    ):
+      if not number:
+        stream.height, stream.width = picture.shape[:2]
+      frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+def _frames(video: str, total: int, step: int) -> Iterator[np.ndarray]:
+  """Yields uint8 [n, H, W, 3], every so many frames of a video."""
+  found = probe(video)
+  for start in range(0, total, _CHUNK * step):
+    stop = min(start + _CHUNK * step, total)
+    yield read_frames(video, np.arange(start, stop, step), found)
+
+
+def _drawn(
+    chunks, seen, names, spec, fill, least, step, high
+) -> Iterator[np.ndarray]:
+  """Yields the pictures of the new video, uint8 [H, W, 3] of even sizes."""
+  middles = np.mean(seen.film.spans, axis=1)
+  number = 0
+  for frames in chunks:
+    # Never twice for the same pixels: a chunk is cut at once.
+    crops = clip_lib.cropped(frames, spec) if seen.window_maps else frames
+    for frame, crop in zip(frames, crops, strict=True):
+      window = int(np.abs(middles - number * step).argmin())
+      parts = [_sized(frame, high)]
+      if seen.window_maps:
+        maps = seen.window_maps[window]
+        parts.append(_sized(_behind(crop, maps, fill), high))
+      picture = np.concatenate(parts, axis=1)
+      words = _words(seen.windows[window], names, picture.shape[1], least)
+      yield np.concatenate([picture, words])
+      number += 1
+
+
+def _behind(crop, maps, fill) -> np.ndarray:
+  """A frame behind the mask, or under the mean of another map."""
+  name = 'mask' if 'mask' in maps else next(iter(maps))
+  heights = maps[name].astype(np.float32) / 255
+  if name == 'mask':
+    return pictures.masked(crop[None], heights, fill)[0]
+  heights = heights if heights.ndim == 2 else heights.mean(axis=0)
+  return pictures.heat(crop[None], heights)[0]
+
+
+def _sized(frame: np.ndarray, high: int) -> np.ndarray:
+  height, width = frame.shape[:2]
+  size = 2 * round(high * width / height / 2), high
+  return np.asarray(Image.fromarray(frame).resize(size))
+
+
+def _words(shares, names, width: int, least: float) -> np.ndarray:
+  """The best classes with their probabilities, uint8 [96, width, 3]."""
+  image = Image.new('RGB', (width, _WORDS), 'white')
+  draw = ImageDraw.Draw(image)
+  font = ImageFont.truetype(font_manager.findfont('DejaVu Sans'), 18)
+  order = np.argsort(-shares, kind='stable')[:_BEST]
+  sure = shares[order[0]] >= least
+  for row, k in enumerate(order):
+    top, share = 4 + 30 * row, float(shares[k])
+    colour = '#2f6db5' if sure and not row else '#c3cad3'
+    draw.rectangle((8, top + 24, 8 + (width - 16) * share, top + 27), colour)
+    said = tables.short(names[k], max((width - 90) // 11, 4))
+    if not row and not sure:
+      said = f'none of these ({said})'
+    draw.text((8, top), said, '#1f2933', font)
+    draw.text((width - 8, top), f'{100 * share:.0f} %', '#1f2933', font, 'ra')
+  return np.asarray(image)

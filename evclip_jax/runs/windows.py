@@ -1,0 +1,197 @@
+"""Where a video is looked at: windows spread over all of it.
+
+A window is as long as what a method was trained on: the window of frames of
+EV-CLIP's recipe, ten seconds for recipes that spread their frames over a clip.
+A video no longer than that is looked at as a clip of an evaluation is.
+"""
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import clips as clip_lib
+from data_pipelines.video import probe
+from evclip_jax.evaluation import look
+
+# A file, or its decoded frames.
+Video = str | os.PathLike | np.ndarray
+Videos = Video | Sequence[Video]
+
+# Of a window, where the recipe has no length of its own.
+_SECONDS = 10.0
+# Of frames that come without a rate.
+_RATE = 30.0
+# Windows of a long video, and of one whose scores are wanted along it.
+_SPREAD, _ALONG = 16, 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Film:
+  """A video and its windows.
+
+  Attributes:
+    total: frames of the video.
+    rate: frames per second; 0 where it is not known.
+    spans: (first, stop) frame of each window, in the order of time.
+    views: functions that read uint8 [T, P, P, 3], as many for each window.
+    seen: frames that they take from it.
+  """
+
+  total: int
+  rate: float
+  spans: list[tuple[int, int]]
+  views: list[Callable[[], np.ndarray]]
+  seen: int
+
+  def seconds(self, window: int) -> tuple[float, float]:
+    """Returns when a window begins and ends."""
+    first, stop = self.spans[window]
+    return first / (self.rate or _RATE), stop / (self.rate or _RATE)
+
+
+def open_film(
+    video: Video, config, clips: int = 0, along: bool = False
+) -> Film:
+  """Finds the windows of a video; reads no frame yet.
+
+  Args:
+    video: a path, or frames uint8 [T, H, W, 3].
+    config: of the run: its recipe, eval.clips and eval.crops.
+    clips: windows; 0 = as many as cover the video, at most 16.
+    along: as many as cover the video, at most 1,000, for scores along it.
+
+  Raises:
+    VideoError: a file that cannot be read.
+  """
+  spec = clip_lib.spec_of(config.data)
+  frames = isinstance(video, np.ndarray)
+  if frames:
+    total, rate = len(video), 0.0
+  else:
+    path = os.path.abspath(video)
+    found = probe(path)
+    source = clip_lib.one_video(path, found)
+    total, rate = source.span(0)[1], found.fps
+  width = getattr(spec, 'window_frames', round(_SECONDS * (rate or _RATE)))
+  most = _ALONG if along else _SPREAD
+  number = clips or min(math.ceil(total / width), most)
+  crops = config.eval.crops
+  if total <= width or number == 1:
+    # The views of an evaluation, which differ in more than their place.
+    inner, spans = clips or config.eval.clips, [(0, total)]
+  else:
+    room = total - width
+    starts = [int(i * room / (number - 1)) for i in range(number)]
+    inner, spans = 1, [(first, first + width) for first in starts]
+  if not frames:
+    source = clip_lib.one_video(path, found, spans)
+  views, seen = [], set()
+  for number, (first, stop) in enumerate(spans):
+    for view in range(inner * crops):
+      place = view, inner, crops
+      if frames:
+        own = functools.partial(
+            clip_lib.eval_pixels, video[first:stop], spec, *place
+        )
+        taken = clip_lib.eval_frames(stop - first, spec, *place) + first
+      else:
+        reading = clip_lib.eval_clip(source, number, spec, *place)
+        own = functools.partial(clip_lib.read, reading, config.data.workers)
+        taken = reading.frames
+      views.append(own)
+      seen.update(taken.tolist())
+  return Film(total, rate, spans, views, len(seen))
+
+
+class Gathered:
+  """What was seen of one video so far."""
+
+  def __init__(self, film: Film | UserError, crops: int, every: bool):
+    """Nothing was seen yet; a film that cannot be opened is complete."""
+    self._film, self._crops, self._every = film, crops, every
+    self._error = film if isinstance(film, UserError) else None
+    self.views = () if self._error else film.views
+    self._count, self._shares, self._features = 0, [], []
+    self._middle, self._maps = None, []
+
+  @property
+  def complete(self) -> bool:
+    """Whether all views have come."""
+    return self._count == len(self.views)
+
+  def add(self, seen: look.Seen | UserError):
+    """Takes the next view."""
+    window, crop = divmod(self._count, self._crops)
+    self._count += 1
+    if isinstance(seen, UserError):
+      self._error = seen
+      return
+    self._shares.append(seen.probabilities)
+    self._features.append(seen.features)
+    if crop != self._crops // 2:
+      return
+    if window == len(self.views) // self._crops // 2:
+      self._middle = seen
+    if self._every:
+      # As bytes, since a long video has many.
+      maps = {k: (255 * m).astype(np.uint8) for k, m in seen.maps.items()}
+      self._maps.append(maps)
+
+  def result(self) -> look.Seen | UserError:
+    """Returns the mean of all views."""
+    if self._error:
+      return self._error
+    shares, number = np.stack(self._shares), len(self._film.spans)
+    return dataclasses.replace(
+        self._middle,
+        probabilities=shares.mean(axis=0),
+        features=np.stack(self._features).mean(axis=0),
+        windows=np.stack([x.mean(0) for x in np.split(shares, number)]),
+        window_maps=self._maps,
+        film=self._film,
+    )
+
+
+def listed(videos: Videos) -> list[Video]:
+  """Returns one or several videos as a list, arrays checked.
+
+  Raises:
+    UserError: arrays that are not uint8 frames.
+  """
+  if isinstance(videos, (str, os.PathLike)):
+    return [videos]
+  if hasattr(videos, 'ndim'):
+    frames = _checked(np.asarray(videos))
+    return list(frames) if frames.ndim == 5 else [frames]
+  if not isinstance(videos, Sequence) or not videos:
+    raise UserError(
+        'wanted a path, uint8 frames [T, H, W, 3], or a list of such videos, '
+        f'but got {videos!r:.60}.'
+    )
+  return [one for video in videos for one in listed(video)]
+
+
+def _checked(frames: np.ndarray) -> np.ndarray:
+  fault = ''
+  if frames.dtype != np.uint8:
+    fault = (
+        f'they are {frames.dtype}. Floats in 0..1 become that by '
+        "(frames * 255).round().astype('uint8')."
+    )
+  elif frames.ndim not in (4, 5) or frames.shape[-1] != 3:
+    fault = f'their shape is {frames.shape}. np.moveaxis moves axes.'
+  elif frames.shape[-4] < 2:
+    fault = f'their shape is {frames.shape}: one frame is no video.'
+  elif not frames.size:
+    fault = f'their shape is {frames.shape}: there is no pixel.'
+  if fault:
+    raise UserError(
+        'wanted uint8 frames [T, H, W, 3] or [B, T, H, W, 3] of 0..255 with T '
+        f'of 2 or more, but {fault}'
+    )
+  return frames

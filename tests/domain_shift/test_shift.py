@@ -1,0 +1,149 @@
+"""The whole analysis of a run on bright clips and their darkened copies."""
+
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+
+import av
+import numpy as np
+import pytest
+
+import evclip_jax
+from configs import folder as folder_config
+from data_pipelines.errors import UserError
+from evclip_jax.runs import run as runs
+
+ROOT = pathlib.Path(__file__).parents[2]
+GAINS = {'bright': 1.0, 'dim': 0.3, 'dark': 0.04}
+NUMBER = 16
+
+
+def write_clip(path, seed, gain):
+  """A square that moves over texture; gain is of linear light."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  rng = np.random.default_rng(seed)
+  image = rng.uniform(20, 230, (6, 8, 3)).repeat(10, axis=0).repeat(10, axis=1)
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream('libx264', rate=25)
+    stream.width, stream.height, stream.pix_fmt = 80, 60, 'yuv420p'
+    for t in range(12):
+      frame = image.copy()
+      frame[20:40, 3 * t : 3 * t + 20] = rng.uniform(0, 255, 3)
+      frame = (255 * (gain * (frame / 255) ** 2.2) ** (1 / 2.2)).round()
+      frame = av.VideoFrame.from_ndarray(frame.astype(np.uint8), format='rgb24')
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """A run that scored three lists and fails on the dark one alone."""
+  root = tmp_path_factory.mktemp('data')
+  for name, gain in GAINS.items():
+    for i in range(NUMBER):
+      path = root / name / f'class_{i % 2}' / f'{i}.mp4'
+      write_clip(path, i, gain)
+  config = folder_config.get_config('zero_shot')
+  config.unlock()
+  config.cache_dir = str(root / 'cache')
+  config.clip.name = config.encoder.name = 'tiny'
+  config.mesh.data, config.data.num_frames = 1, 2
+  config.data.root = str(root / 'bright')
+  config.data.score_own = False
+  for name in GAINS:
+    config.data.others[name] = {'name': 'folder', 'root': str(root / name)}
+  workdir = root / 'run'
+  runs.run(config.lock(), str(workdir), 'evaluate')
+  for name in GAINS:
+    file = workdir / 'evaluation' / f'{name}.npz'
+    with np.load(file) as stored:
+      arrays = dict(stored)
+    answer = arrays['labels'] ^ (name == 'dark')
+    arrays['log_probabilities'] = np.eye(2, dtype=np.float32)[answer]
+    np.savez(file, **arrays)
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def result(finished):
+  return evclip_jax.shift(str(finished), corruptions=['darken'])
+
+
+def test_the_dark_is_what_matters(result):
+  first, *others = result['influence']['zero_shot']['factors']
+  assert first['factor'] == 'luminance' and first['significant']
+  assert not any(x['significant'] for x in others)
+  assert 'mostly in light' in result['sentences'][1]
+  assert 'goes with luminance' in result['sentences'][2]
+
+
+def test_darkened_copies_are_ranked_by_every_distance(result):
+  dim, dark = (result['distances'][n]['clip'] for n in ('dim', 'dark'))
+  for name in ('frechet', 'mmd', 'proxy_a', 'centroid'):
+    assert dim[name]['value'] <= dark[name]['value'], name
+  assert dim['frechet']['value'] < dark['frechet']['value']
+  assert set(result['distances']['dark']) == {'clip', 'trunk', 'words'}
+  assert result['distances']['dark']['words']['texts']['value'] == 0
+
+
+def test_curves_begin_at_the_accuracy_of_the_list(result, finished):
+  card = json.loads((finished / 'run_card.json').read_text())
+  curve = result['corruptions']['kinds']['darken']['zero_shot']
+  assert curve['top1'][0] == pytest.approx(card['final']['bright']['top1'])
+  assert len(curve['top1']) == 6
+  assert min(curve['top1']) <= curve['area']['value'] <= max(curve['top1'])
+
+
+def test_files_hold_every_clip_and_the_sentences(result, finished):
+  with open(finished / 'shift.csv') as file:
+    rows = list(csv.DictReader(file))
+  assert len(rows) == NUMBER * len(GAINS)
+  by_list = {name: [r for r in rows if r['list'] == name] for name in GAINS}
+  light = {n: np.mean([float(r['luminance']) for r in own])
+           for n, own in by_list.items()}  # fmt: skip
+  assert light['dim'] == pytest.approx(0.3 * light['bright'], rel=0.1)
+  assert {r['right zero_shot'] for r in by_list['dark']} == {'0'}
+  assert json.loads((finished / 'shift.json').read_text()) == result
+  page = (finished / 'shift.html').read_text()
+  assert 'not drawn' not in page and page.count('<img') >= 10
+  assert page.index(result['sentences'][0]) < page.index('<h2>')
+
+
+def test_a_second_run_gives_the_same_bytes(result, finished):
+  """With one worker, by the command, and anew where it is not kept."""
+  before = (finished / 'shift.csv').read_bytes()
+  for file in (finished.parent / 'cache/shift').glob('visual*'):
+    file.unlink()
+  config = json.loads((finished / 'config.json').read_text())
+  config['data']['workers'] = 1
+  (finished / 'config.json').write_text(json.dumps(config))
+  command = [sys.executable, '-m', 'evclip_jax.shift', f'--workdir={finished}']
+  subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+  assert (finished / 'shift.csv').read_bytes() == before
+  again = json.loads((finished / 'shift.json').read_text())
+  for key in ('differences', 'distances', 'influence', 'along'):
+    assert again[key] == result[key], key
+
+
+@pytest.mark.parametrize(
+    'values, message',
+    [
+        ({'lists': ['nowhere']}, "no list 'nowhere'"),
+        ({'reference': 'x'}, "no list 'x'"),
+        ({'corruptions': ['darkn']}, "no corruption 'darkn'"),
+        ({'lists': ['bright']}, 'one list only'),
+    ],
+)
+def test_bad_input_is_told(finished, values, message):
+  with pytest.raises(UserError, match=message) as error:
+    evclip_jax.shift(str(finished), **values)
+  assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_run_without_evaluation_is_told(finished, tmp_path):
+  for name in ('config.json', 'run_card.json'):
+    (tmp_path / name).write_bytes((finished / name).read_bytes())
+  with pytest.raises(UserError, match='has no evaluation'):
+    evclip_jax.shift(str(tmp_path))

@@ -1,0 +1,169 @@
+"""Whole models for other programs, loaded where this project is not."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import evclip_jax
+from configs import folder as folder_config
+from data_pipelines import whole_file
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import clips as loaded
+from data_pipelines.video import read_frames
+from evclip_jax.config import identity
+from evclip_jax.evaluation import look
+from evclip_jax.methods import base
+from evclip_jax.runs import export
+from evclip_jax.training import checkpoints, session
+from evclip_jax.training.params import merge
+from tests import clips
+from tests.methods import test_contract, tiny
+
+PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'export.md'
+CLASSES = ['waving', 'drinking a cup', 'jumping']
+FRAMES = 2
+
+
+def a_run(folder, method, **changes):
+  """Writes a run with the weights that its training began from."""
+  config = folder_config.get_config(method)
+  config.update_from_flattened_dict(
+      {'clip.name': 'tiny', 'encoder.name': 'tiny', 'data.num_frames': FRAMES}
+      | changes
+  )
+  whole_file.write_json(folder / 'config.json', identity.to_dict(config))
+  whole_file.write_json(folder / 'classes.json', CLASSES)
+  model = session.build(config, CLASSES)
+  first = session.start(config, model, CLASSES)
+  saver = checkpoints.Checkpoints(folder, model.hashes)
+  if first.trainable:
+    saver.save('last', first.state(optax.sgd(1, momentum=0.9)), {})
+  return folder
+
+
+@pytest.fixture(scope='module')
+def examples(tmp_path_factory):
+  root = clips.write_folder(tmp_path_factory.mktemp('examples'), clips=2)
+  return {d.name: sorted(map(str, d.iterdir())) for d in sorted(root.iterdir())}
+
+
+CASES = [
+    ('stablehlo', 'ev_clip', {}),
+    ('savedmodel', 'zero_shot', {'data.preprocess': 'ez_clip'}),
+    ('orbax', 'clip_fsar', {'method.settings.hidden': 32}),
+]
+
+
+@pytest.mark.parametrize(('kind', 'method', 'changes'), CASES)
+def test_another_process_computes_the_same_logits(
+    kind, method, changes, examples, tmp_path, capsys
+):
+  run = a_run(tmp_path / 'run', method, **changes)
+  support = examples if method == 'clip_fsar' else None
+  out = tmp_path / 'actions' / '1'
+  said = export.save_model(run, out, kind, support=support)
+  assert re.search(r'differ by at most \d', said)
+  about = json.loads((out / 'model.json').read_text())
+  assert about['classes'] == (
+      ['class 0', 'class 1', 'class 2'] if support else CLASSES
+  )
+  assert about['input']['shape'] == ['batch', FRAMES, 224, 224, 3]
+  # Any number of clips, as one of the page's snippets has them.
+  model = evclip_jax.load(run)
+  rng = np.random.default_rng(1)
+  frames = rng.integers(0, 256, (5, FRAMES, 224, 224, 3), np.uint8)
+  np.save(tmp_path / 'clips.npy', frames)
+  code = re.findall(r'```python\n(# --to=.*?)```', PAGE.read_text(), re.S)
+  (code,) = (c for c in code if c.startswith(f'# --to={kind}\n'))
+  code = (
+      "import sys; sys.modules['evclip_jax'] = None\nimport numpy as np\n"
+      f"clips = np.load('clips.npy')\n{code}\nnp.save('logits', logits)"
+  )
+  done = subprocess.run(
+      [sys.executable, '-P', '-c', code],
+      cwd=tmp_path,
+      env=os.environ | {'XLA_FLAGS': ''},
+      capture_output=True,
+      text=True,
+  )
+  assert not done.returncode, done.stderr[-2000:]
+  looker = look.Looker(model.session, model.weights, 5)
+  seen = looker(
+      np.stack(frames),
+      model.names(None, support),
+      looker.examples(model.read_examples(support)) if support else None,
+  )
+  logits = np.load(tmp_path / 'logits.npy')
+  assert logits.shape == (5, 3)
+  found = np.asarray(jax.nn.softmax(logits))
+  wanted = np.stack([s.probabilities for s in seen])
+  np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+
+def test_the_page_makes_clips_as_the_run_does(examples, tmp_path, monkeypatch):
+  (path, *_) = examples['class_0']
+  (tmp_path / 'a.mp4').symlink_to(path)
+  monkeypatch.chdir(tmp_path)
+  (code,) = re.findall(
+      r'```python\n(# a video -> clips\n.*?)```', PAGE.read_text(), re.S
+  )
+  names = {}
+  exec(code, names)
+  spec = loaded.spec_of(folder_config.get_config().data)
+  wanted = loaded.eval_pixels(
+      read_frames(path, np.arange(20)), spec, view=0, clips=1, crops=1
+  )
+  difference = np.abs(names['clips'][0].astype(int) - wanted)
+  assert difference.max() <= 3
+
+
+@pytest.mark.parametrize('name', base.names())
+def test_every_method_takes_any_number_of_clips_anywhere(name):
+  case = test_contract.built(name)
+  seen = jax.ShapeDtypeStruct((tiny.WAY, tiny.CLIP.embed_dim), np.float32)
+  frames = (tiny.WAY, tiny.NUM_FRAMES, tiny.CLIP.embed_dim)
+  scored = {'classes': case.bank}
+  if case.method.episodic:
+    scored['classes'] = case.bank[:, : tiny.WAY]
+    frames = jax.ShapeDtypeStruct(frames, np.float32)
+    scored['examples'] = {'clip': seen, 'frames': frames}
+  tree = merge(case.frozen, case.trainable) | {'scored': scored}
+  shape = *jax.export.symbolic_shape('b'), *tiny.batch(1)['video'].shape[1:]
+  video = jax.ShapeDtypeStruct(shape, np.uint8)
+  program = jax.jit(export.program(case.method))
+  whole = jax.export.export(program, platforms=export.PLATFORMS)(tree, video)
+  classes = scored['classes'].shape[1]
+  assert [str(n) for n in whole.out_avals[0].shape] == ['b', str(classes)]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'out': '.'}, r'--out=\. is there already'),
+        ({'support': {'a': ['x.mp4']}}, 'does not compare with examples'),
+        ({'classes': ['one']}, 'nothing to choose'),
+    ],
+)
+def test_what_cannot_be_exported(options, message, tmp_path):
+  run = a_run(tmp_path / 'run', 'zero_shot')
+  options = {'out': tmp_path / 'out'} | options
+  with pytest.raises(UserError, match=message):
+    export.save_model(run, kind='stablehlo', **options)
+  assert [p.name for p in tmp_path.iterdir()] == ['run']
+
+
+def test_what_differs_is_not_kept(tmp_path, monkeypatch):
+  run = a_run(tmp_path / 'run', 'zero_shot')
+  monkeypatch.setattr(export, '_TOLERANCE', -1.0)
+  with pytest.raises(UserError, match='differs by .* from the run'):
+    export.save_model(run, tmp_path / 'out', 'stablehlo')
+  assert [p.name for p in tmp_path.iterdir()] == ['run']

@@ -1,0 +1,144 @@
+"""Where a video is looked at, and what is written along it."""
+
+import csv
+import types
+
+import ml_collections
+import numpy as np
+import pytest
+
+from data_pipelines.errors import UserError
+from data_pipelines.video import probe
+from evclip_jax.config import experiment
+from evclip_jax.evaluation.look import Seen
+from evclip_jax.runs import overlay, video_files, windows
+from tests import clips
+
+
+def _config(preprocess='ev_clip', **values) -> ml_collections.ConfigDict:
+  config = experiment.new('zero_shot')
+  config.data.preprocess = preprocess
+  config.update_from_flattened_dict(values)
+  return config
+
+
+def _frames(total):
+  return np.zeros((total, 4, 6, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ('total', 'how', 'number', 'first', 'last'),
+    [
+        (20, {}, 1, (0, 20), (0, 20)),
+        (32, {}, 1, (0, 32), (0, 32)),
+        (33, {}, 2, (0, 32), (1, 33)),
+        (320, {}, 10, (0, 32), (288, 320)),
+        # Long ones are looked at here and there, all along if that is asked.
+        (3200, {}, 16, (0, 32), (3168, 3200)),
+        (3200, {'along': True}, 100, (0, 32), (3168, 3200)),
+        (64_000, {'along': True}, 1000, (0, 32), (63_968, 64_000)),
+        (3200, {'clips': 5}, 5, (0, 32), (3168, 3200)),
+        (3200, {'clips': 1}, 1, (0, 3200), (0, 3200)),
+    ],
+)
+def test_windows_reach_from_end_to_end(total, how, number, first, last):
+  film = windows.open_film(_frames(total), _config(), **how)
+  assert len(film.spans) == number
+  assert film.spans[0] == first
+  assert film.spans[-1] == last
+  assert film.total == total
+  assert len(film.views) == number
+
+
+@pytest.mark.parametrize(
+    ('preprocess', 'total', 'number'),
+    [('ez_clip', 300, 1), ('ez_clip', 301, 2), ('clip_fsar', 900, 3)],
+)
+def test_recipes_without_a_length_take_ten_seconds(preprocess, total, number):
+  film = windows.open_film(_frames(total), _config(preprocess))
+  assert len(film.spans) == number
+
+
+def test_a_short_video_has_the_views_of_an_evaluation():
+  values = {'eval.clips': 4, 'eval.crops': 3}
+  config = _config('ez_clip', **values)
+  film = windows.open_film(_frames(100), config)
+  assert (len(film.spans), len(film.views)) == (1, 12)
+  # Four times eight frames between those of the others.
+  assert film.seen == 32
+
+
+def _seen(value):
+  return Seen(np.array([value, 1 - value]), np.ones(3), _frames(1), {})
+
+
+def test_what_was_seen_is_the_mean_and_the_middle():
+  film = windows.Film(96, 25.0, [(0, 32), (32, 64), (64, 96)], [None] * 3, 24)
+  gathered = windows.Gathered(film, 1, every=True)
+  views = [_seen(0.0), _seen(0.5), _seen(1.0)]
+  for one in views:
+    assert not gathered.complete
+    gathered.add(one)
+  found = gathered.result()
+  np.testing.assert_allclose(found.probabilities, [0.5, 0.5])
+  np.testing.assert_array_equal(found.windows[:, 0], [0, 0.5, 1])
+  assert found.frames is views[1].frames
+  assert len(found.window_maps) == 3
+
+
+def test_one_window_that_cannot_be_read_is_the_videos_error():
+  film = windows.Film(64, 25.0, [(0, 32), (32, 64)], [None] * 2, 16)
+  gathered = windows.Gathered(film, 1, every=False)
+  gathered.add(_seen(0.5))
+  gathered.add(UserError('damaged'))
+  assert gathered.complete
+  assert str(gathered.result()) == 'damaged'
+
+
+@pytest.fixture
+def along(tmp_path):
+  """A video of 40 frames whose answer changes, seen in two windows."""
+  path = tmp_path / 'a.mp4'
+  clips.write_clip(path, 3, frames=40)
+  film = windows.Film(40, 25.0, [(0, 20), (20, 40)], [None] * 2, 16)
+  shares = np.array([[0.9, 0.1], [0.2, 0.8]])
+  masks = [{'mask': np.full((224, 224), k, np.uint8)} for k in (255, 0)]
+  return path, Seen(
+      shares.mean(0), np.ones(3), _frames(8), {}, shares, masks, film
+  )
+
+
+def test_the_overlay_says_what_was_seen_when(along, tmp_path):
+  path, seen = along
+  config = _config()
+  spec = windows.clip_lib.spec_of(config.data)
+  file = tmp_path / 'o.mp4'
+  red = (1.0, 0.0, 0.0)
+  overlay.write(file, str(path), seen, ['start', 'start'], spec, red, 0.85)
+  assert (probe(str(file)).num_frames, probe(str(file)).fps) == (40, 25)
+  frames = windows.clip_lib.decode.read_frames(str(file), [5, 35])
+  assert frames.shape[1:] == (360 + 96, 480 + 360, 3)
+  # Behind the second mask nothing is left but the colour that it fades to.
+  right = frames[:, 100:300, 600:750].astype(float).mean(axis=(1, 2))
+  assert np.abs(right[1] - [255, 0, 0]).max() < 12
+  assert np.abs(right[0] - [255, 0, 0]).max() > 40
+  # Its answer is none of these: there is no blue bar.
+  bars = frames[:, 388:391, 20:160].astype(float).mean(axis=(1, 2))
+  assert bars[0, 2] - bars[0, 0] > 80 > bars[1, 2] - bars[1, 0]
+
+
+def test_the_timeline_has_a_row_for_each_window(along, tmp_path):
+  path, seen = along
+  model = types.SimpleNamespace(method=None)
+  wanted = video_files.Wanted(least=0.85, timeline=True)
+  names = ['start', 'answer']
+  own = video_files.VideoFiles(
+      tmp_path, 'a', str(path), seen, names, model, wanted
+  )
+  (section,) = own.write(draw=False)
+  with (tmp_path / 'a.timeline.csv').open(newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert [r['answer'] for r in rows] == ['start', 'none of these']
+  assert [r['p: answer'] for r in rows] == ['0.1', '0.8']
+  assert (rows[1]['start in s'], rows[1]['end in s']) == ('0.8', '1.6')
+  assert section.pictures[0].draw().count('<polyline') == 2
