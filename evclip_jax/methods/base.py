@@ -25,16 +25,8 @@ from evclip_jax.weights.trunks import Trunk
 
 # Files of this folder that are no method.
 _SHARED = (
-    'adapters',
-    'base',
-    'batch_moments',
-    'checkpoint_table',
-    'checkpoints',
-    'class_texts',
-    'heads',
-    'learned_words',
-    'losses',
-    'mixing',
+    'adapters', 'base', 'batch_moments', 'checkpoint_table', 'checkpoints',
+    'class_texts', 'heads', 'learned_words', 'losses', 'mixing',
 )
 
 Params = dict[str, Any]

@@ -231,6 +231,15 @@ def make(
       total += settings.consistency_weight * parts['consistency']
     return total, parts
 
+  def fit(own):
+    if ('words' in own) != (words is not None):
+      kind = 'coop' if 'words' in own else 'templates'
+      raise UserError(
+          f'method.weights {"has" if "words" in own else "lacks"} trained '
+          f'words of class texts: set method.settings.text_prompt={kind}.'
+      )
+    return own
+
   return base.Method(
       init=init,
       pixels=base.plain_pixels(settings),
@@ -240,6 +249,7 @@ def make(
       start=words.start if words else None,
       text=text,
       text_trains=words is not None,
+      fit=fit,
       texts_in_parts=not settings.words_per_class,
       score=score,
       loss=loss,
