@@ -4,6 +4,7 @@ import dataclasses
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, heads
+from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.models.videoprism.video_text import VideoTextModel
 
 # Frames of the side that the published models were trained with.
@@ -21,7 +22,7 @@ _CONSTANTS = 'imagenet'
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
@@ -74,6 +75,8 @@ def make(
         'than 0.'
     )
 
+  texts = ClassTexts.of(settings)
+
   def video(params, pixels, rngs, train):
     frames = base.trunk_pixels(model, pixels, _CONSTANTS)
     return base.VideoFeatures(*model.video(params['encoder'], frames))
@@ -89,7 +92,8 @@ def make(
       init=lambda rng: {},
       pixels=base.pixels_of(_CONSTANTS),
       video=video,
-      class_texts=lambda names: base.fill_templates(settings.templates, names),
+      class_texts=texts,
+      prompt_set=texts.name,
       text=text,
       score=score,
       loss=heads.classify(score),
