@@ -122,9 +122,10 @@ def _curves(result) -> Iterator[str]:
     kept = {k: x[method]['robustness'] for k, x in kinds.items()}
     kept = {k: x['value'] for k, x in kept.items() if x}
     if kept:
-      worst, best = min(kept, key=kept.get), max(kept, key=kept.get)
+      # One kind is its own worst and best: said once.
+      ends = dict.fromkeys((min(kept, key=kept.get), max(kept, key=kept.get)))
+      told = [f'{100 * kept[kind]:.0f} % under {kind}' for kind in ends]
       yield (
-          f'On {result["corruptions"]["list"]} made worse, {method} keeps '
-          f'{100 * kept[worst]:.0f} % of its accuracy under {worst} and '
-          f'{100 * kept[best]:.0f} % under {best} (mean of five severities).'
+          f'On {result["corruptions"]["list"]} made worse, {method} keeps of '
+          f'its accuracy {" and ".join(told)} (mean of five severities).'
       )

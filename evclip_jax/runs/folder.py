@@ -204,7 +204,7 @@ def class_names(workdir: str | os.PathLike) -> list[str]:
   path = pathlib.Path(workdir) / 'classes.json'
   try:
     if path.exists():
-      return list(json.loads(path.read_text()))
+      return list(json.loads(path.read_text('utf-8')))
     return list(load_card(workdir)['class_names'])
   except (UserError, OSError, ValueError, KeyError) as e:
     raise UserError(
@@ -245,6 +245,6 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
         'with python -m evclip_jax.main.'
     )
   try:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text('utf-8'))
   except (OSError, json.JSONDecodeError) as e:
     raise UserError(f'{path} cannot be read: {e}.') from e
