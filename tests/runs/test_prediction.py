@@ -31,10 +31,8 @@ def data_root(tmp_path_factory):
   return clips.write_folder(tmp_path_factory.mktemp('clips'))
 
 
-@pytest.fixture(scope='module')
-def finished(data_root, tmp_path_factory):
-  workdir = str(tmp_path_factory.mktemp('run') / 'run')
-  config = folder_config.get_config()
+def _trained(data_root, workdir, method, mode='train'):
+  config = folder_config.get_config(method)
   config.update_from_flattened_dict({
       'clip.name': 'tiny',
       'encoder.name': 'tiny',
@@ -44,7 +42,13 @@ def finished(data_root, tmp_path_factory):
       'mesh.data': 1,
       'train.epochs': 1,
   })
-  runs.run(config, workdir, 'train')
+  return runs.run(config, str(workdir), mode)
+
+
+@pytest.fixture(scope='module')
+def finished(data_root, tmp_path_factory):
+  workdir = str(tmp_path_factory.mktemp('run') / 'run')
+  _trained(data_root, workdir, 'ev_clip')
   return workdir
 
 
@@ -88,6 +92,24 @@ def test_predictions_are_those_of_the_evaluation(finished, seen, test_clips):
   )
   features = np.stack([seen[path].features for path in test_clips])
   np.testing.assert_allclose(features, scored['features'], rtol=1e-4, atol=1e-5)
+
+
+def test_zero_shot_beside_a_method_is_a_run_of_it(
+    finished, data_root, model, tmp_path
+):
+  card = _trained(data_root, tmp_path / 'plain', 'zero_shot', 'evaluate')
+  assert card['zero_shot'] == {}
+  assert model.card['zero_shot']['test'] == pytest.approx(card['final']['test'])
+  with (
+      np.load(pathlib.Path(finished) / 'evaluation/test.npz') as beside,
+      np.load(tmp_path / 'plain/evaluation/test.npz') as alone,
+  ):
+    np.testing.assert_allclose(
+        beside['zero_shot_log_probabilities'],
+        alone['log_probabilities'],
+        atol=1e-4,
+    )
+    assert (beside['log_probabilities'] != alone['log_probabilities']).any()
 
 
 def test_masks_and_frames_come_with_them(model, test_clips):
