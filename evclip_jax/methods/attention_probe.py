@@ -100,7 +100,7 @@ def make(
     if settings.pooler == 'mean':
       return base.VideoFeatures(frames.mean(1), frames)
     own = {'params': params['method']['pooler']}
-    pooled = pooler.apply(own, z.reshape(len(z), -1, width))
+    pooled = pooler.apply(own, z.reshape(z.shape[0], -1, width))
     return base.VideoFeatures(pooled, frames)
 
   return heads.headed(

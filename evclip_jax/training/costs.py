@@ -116,7 +116,7 @@ def device_bytes(asked_gb: float) -> int | None:
   """
   if asked_gb:
     return int(asked_gb * 1e9)
-  stats = jax.devices()[0].memory_stats() or {}
+  stats = jax.local_devices()[0].memory_stats() or {}
   return stats.get('bytes_limit')
 
 

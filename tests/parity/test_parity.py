@@ -20,7 +20,7 @@ QUICK = 'clip-tiny-vit'
 def test_golden_case(name):
   lines = run_case(GOLDEN / name)
   assert all(line.ok for line in lines), table(lines)
-  assert len(lines) >= 3
+  assert len(lines) >= 2
 
 
 @pytest.fixture

@@ -193,7 +193,9 @@ def test_the_command_lists_names_and_finds_files(command, tmp_path):
   path = folder / 'omnivore_swinT_checkpoint.torch'
   path.write_bytes(b'x')
   done = command('omnivore_swinT')
-  assert done.stdout == f'omnivore_swinT: {path}\n', done.stderr
+  found, licence = done.stdout.splitlines()
+  assert found == f'omnivore_swinT: {path}', done.stderr
+  assert 'CC-BY-NC 4.0' in licence
 
 
 @pytest.mark.parametrize(

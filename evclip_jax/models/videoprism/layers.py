@@ -60,7 +60,7 @@ class Attention(nn.Module):
 
     length = x.shape[1]
     if mask is None and length > _CHUNK and length % _CHUNK == 0:
-      parts = query.reshape(len(x), -1, _CHUNK, *query.shape[2:])
+      parts = query.reshape(x.shape[0], -1, _CHUNK, *query.shape[2:])
       out = jax.lax.map(attend, parts.swapaxes(0, 1)).swapaxes(0, 1)
     else:
       out = attend(query)
@@ -131,7 +131,7 @@ class AttentionPooler(nn.Module):
     )
     shares = jax.nn.softmax(logits).astype(self.dtype)
     out = jnp.einsum('bnk,bknh->bnh', shares, value)
-    out = out.reshape(len(tokens), self.width)
+    out = out.reshape(tokens.shape[0], self.width)
     out = nn.Dense(size, dtype=self.dtype, name='post')(out)
     return norm(jnp.float32, 'norm')(out)
 
