@@ -19,9 +19,10 @@ from evclip_jax.config import experiment
 def get_config(method='ev_clip'):
   """EV-CLIP's recipe, or that of another method where it has one."""
   c = experiment.on_data('arid', method, shots=8)
-  c.data.train_temporal = 'random'
-  c.batch_size = 28
-  if method == 'ev_clip':
+  # CoOp's, too, is what EV-CLIP's repository trains it with.
+  if method in ('ev_clip', 'coop'):
+    c.data.train_temporal = 'random'
+    c.batch_size = 28
     c.optimizer.learning_rate = 2e-4
     c.optimizer.warmup_learning_rate = 1e-5
     c.train.epochs = 400

@@ -20,9 +20,10 @@ from evclip_jax.config import experiment
 def get_config(method='ev_clip'):
   """EV-CLIP's recipe, or that of another method where it has one."""
   c = experiment.on_data('kinetics', method)
-  c.data.train_temporal = 'random'
-  c.batch_size = 256
-  if method == 'ev_clip':
+  # CoOp's, too, is what EV-CLIP's repository trains it with.
+  if method in ('ev_clip', 'coop'):
+    c.data.train_temporal = 'random'
+    c.batch_size = 256
     c.optimizer.learning_rate = 8e-6
     c.optimizer.weight_decay = 0.2
     c.optimizer.warmup_epochs = 5

@@ -6,8 +6,12 @@ The steps run on noise and need no data; without --config.data.root the clips to
 decode are written on the fly. Prints a table and, as the last line, the same as
 JSON; --out=FILE.json writes it to a file as well.
 
+With --memory-only nothing runs: the training step is compiled, and it says
+which batches fit 16, 24, 40 and 80 GB.
+
 --costs, without a config, counts instead what methods train and compute on
-CLIPs of three sizes; it needs neither weights nor data.
+CLIPs of three sizes, --trunk_costs what EV-CLIP does on each video trunk; both
+need neither weights nor data.
 """
 
 import json
@@ -36,6 +40,13 @@ flags.DEFINE_alias('data-only', 'data_only')
 _COSTS = flags.DEFINE_bool(
     'costs', False, 'Count weights and GFLOPs of methods on several CLIPs.'
 )
+_MEMORY_ONLY = flags.DEFINE_bool(
+    'memory_only', False, 'Say which batches fit; compile, run nothing.'
+)
+flags.DEFINE_alias('memory-only', 'memory_only')
+_TRUNK_COSTS = flags.DEFINE_bool(
+    'trunk_costs', False, 'Count those of EV-CLIP on several video trunks.'
+)
 _OUT = flags.DEFINE_string('out', '', 'A file for the JSON.')
 
 
@@ -47,18 +58,22 @@ def main(args: list[str]):
   from evclip_jax.reporting import log, tables
   from evclip_jax.runs import decode_speed, speed
 
-  if _COSTS.value:
+  if _COSTS.value or _TRUNK_COSTS.value:
     from evclip_jax.runs import cost_table
 
-    rows = cost_table.rows(num_classes=_CLASSES.value)
+    count = cost_table.rows if _COSTS.value else cost_table.trunk_rows
+    rows = count(num_classes=_CLASSES.value)
     print(tables.as_text(rows) + '\n')
     _finish(rows)
     return
   config = experiment.from_flag(_CONFIG, alone=True)
   result = speed.describe(config, flags.FLAGS['config'].config_filename)
-  if not _DATA_ONLY.value:
+  if _MEMORY_ONLY.value:
+    result |= speed.memory(config, _CLASSES.value)
+  elif not _DATA_ONLY.value:
     result |= speed.measure(config, _STEPS.value, _CLASSES.value)
-  result['decode'] = decode_speed.measure(config, _SECONDS.value)
+  if not _MEMORY_ONLY.value:
+    result['decode'] = decode_speed.measure(config, _SECONDS.value)
   result['memory'] = log.peak_memory()
   print(speed.as_text(result) + '\n')
   _finish(result)

@@ -85,7 +85,7 @@ def find(folders: list[str]) -> Iterator[Found]:
   Raises:
     UserError: a folder that is not there or holds no finished run.
   """
-  from evclip_jax.config import identity
+  from evclip_jax.config import experiment, identity
   from evclip_jax.runs import folder as run_folder
 
   seen = set()
@@ -101,7 +101,9 @@ def find(folders: list[str]) -> Iterator[Found]:
         continue
       seen.add(place.resolve())
       config = run_folder.load_config(place)
-      values = identity.what_counts(config)
+      # Keys that came after the run have their defaults.
+      values = identity.what_counts(experiment.new(config.method.name))
+      values |= identity.what_counts(config)
       values.pop('seed')
       values = {key: repr(value) for key, value in values.items()}
       card = run_folder.load_card(place)

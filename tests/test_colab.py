@@ -32,11 +32,8 @@ def load(path):
   return nbformat.read(path, as_version=4)
 
 
-@pytest.fixture(scope='module')
-def python(tmp_path_factory):
-  """An environment that has the installed packages and this one's wheel."""
-  folder = tmp_path_factory.mktemp('installed')
-  # Building leaves files beside the sources.
+def copy_source(folder):
+  """Building leaves files beside the sources."""
   source = folder / 'source'
   source.mkdir()
   for name in ('evclip_jax', 'data_pipelines'):
@@ -45,6 +42,14 @@ def python(tmp_path_factory):
     )
   for name in ('pyproject.toml', 'README.md', 'LICENSE'):
     shutil.copy(ROOT / name, source)
+  return source
+
+
+@pytest.fixture(scope='module')
+def python(tmp_path_factory):
+  """An environment that has the installed packages and this one's wheel."""
+  folder = tmp_path_factory.mktemp('installed')
+  source = copy_source(folder)
   pip = [sys.executable, '-m', 'pip', '-q']
   offline = ['--no-deps', '--no-index']
   wheel = [*pip, 'wheel', *offline, '--no-build-isolation', '-w', folder]
@@ -75,6 +80,22 @@ def test_notebooks_are_small_and_carry_no_outputs(path):
 def test_notebooks_run_without_the_repository(
     path, python, tmp_path, monkeypatch
 ):
+  run(path, python, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_notebooks_run_with_every_package_from_the_registry(
+    path, tmp_path, monkeypatch
+):
+  venv.create(tmp_path / 'venv', with_pip=True)
+  python = tmp_path / 'venv/bin/python'
+  wanted = ['-c', ROOT / 'constraints.txt', copy_source(tmp_path), 'ipykernel']
+  subprocess.run([python, '-m', 'pip', '-q', 'install', *wanted], check=True)
+  run(path, python, tmp_path, monkeypatch)
+
+
+def run(path, python, tmp_path, monkeypatch):
+  """Runs a notebook in an environment and looks at what it shows."""
   kernel = tmp_path / 'jupyter/kernels/wheel'
   kernel.mkdir(parents=True)
   command = [os.fspath(python), '-m', 'ipykernel_launcher']

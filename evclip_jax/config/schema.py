@@ -46,6 +46,8 @@ KEYS = {
     'encoder.name': Key('omnivore_swinS',
         'The video trunk, for methods that use one.'),
     'encoder.weights': Key('', 'As clip.weights.'),
+    'encoder.vocab': Key('',
+        "SentencePiece file of VideoPrism's texts; '' = the downloaded one."),
     'method.name': Key('', 'A name in evclip_jax/methods.'),
     'method.weights': Key('',
         "A file of the method's trained weights (ours or the original code's) "
@@ -55,8 +57,11 @@ KEYS = {
         'Of the networks. Parameters, optimizer, losses stay float32.',
         ('float32', 'bfloat16')),
     'compute.remat': Key(False,
-        "Recompute CLIP's blocks in the backward pass: less memory, more time.",
-        ),
+        "Recompute CLIP's blocks whole in the backward pass: less memory, a "
+        'third more time. False = only what costs little.'),
+    'compute.memory_gb': Key(0.0,
+        'Memory of a device: a training step that needs more is refused; 0 = '
+        'what the device says, on CPUs any.', 0),
     'compute.compilation_cache': Key(True,
         'Keep compiled programs in <cache_dir>/compiled, or where '
         'JAX_COMPILATION_CACHE_DIR says.'),

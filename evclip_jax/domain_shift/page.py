@@ -31,6 +31,13 @@ _TITLES = {
     'between': 'spread between classes, more by',
     'texts': 'class texts, 1 - cos',
 }
+# Said on every page.
+_ALWAYS = [
+    'A regression shows what goes together, not what causes what: a factor may '
+    'stand for another one that was not measured.',
+    'What the network makes of a clip (clip and class text, margin) is part of '
+    'the answer and no factor of the regression.',
+]
 
 
 def write(found, clips: dict[str, Any], result: dict[str, Any]) -> pathlib.Path:
@@ -64,18 +71,10 @@ def write(found, clips: dict[str, Any], result: dict[str, Any]) -> pathlib.Path:
       *([Section('Tags of the names', rows=result['tags'])]
         if 'tags' in result else []),
       *(_extremes(n, found, clips) for n in ranked[:_EXTREMES]),
-      Section('Notes', '\n'.join(result['notes'] + _LEFT)),
+      Section('Notes', '\n'.join(result['notes'] + _ALWAYS)),
   ]  # fmt: skip
   path, title = found.folder / 'shift.html', f'Shift: {found.folder.name}'
   return write_page(path, title, first, sections)
-
-
-_LEFT = [
-    'A regression shows what goes together, not what causes what: a factor may '
-    'stand for another one that was not measured.',
-    'What the network makes of a clip (clip and class text, margin) is part of '
-    'the answer and no factor of the regression.',
-]
 
 
 def _ranked(result) -> list[str]:

@@ -20,7 +20,7 @@ from evclip_jax.reporting import log, run_page
 from evclip_jax.reporting.page import CERTAIN
 from evclip_jax.training import params
 from evclip_jax.training.session import Session
-from evclip_jax.weights import published
+from evclip_jax.weights import published, random_init
 
 Weights = dict[str, jax.Array]
 _EXPLAIN = {
@@ -155,6 +155,7 @@ def report(
   model = run.model
   return {
       'method': config.method.name,
+      **({'differs': text} if (text := run.model.method.differs) else {}),
       'config_hash': identity.digest(config),
       'seed': config.seed,
       'split': config.split,
@@ -187,7 +188,7 @@ def report(
           name: {
               'hash': digest,
               'source': model.sources[name],
-              'licence': published.licence(model.sources[name]),
+              'licence': _licence(model.sources[name], config[name].name),
           }
           for name, digest in model.hashes.items()
       },
@@ -200,6 +201,13 @@ def report(
       },
       'environment': log.environment(),
   }, lists
+
+
+def _licence(source: str, name: str) -> str:
+  """The terms of weights; a file that is called a published name has those."""
+  if random_init.is_random(source):
+    return ''
+  return published.licence(source) or published.licence(name)
 
 
 def write(

@@ -25,16 +25,8 @@ from evclip_jax.weights.trunks import Trunk
 
 # Files of this folder that are no method.
 _SHARED = (
-    'adapters',
-    'base',
-    'batch_moments',
-    'checkpoint_table',
-    'checkpoints',
-    'class_texts',
-    'heads',
-    'learned_words',
-    'losses',
-    'mixing',
+    'adapters', 'base', 'batch_moments', 'checkpoint_table', 'checkpoints',
+    'class_texts', 'heads', 'learned_words', 'losses', 'mixing',
 )
 
 Params = dict[str, Any]
@@ -64,7 +56,8 @@ class Backbones:
   """The pretrained networks a method is built on.
 
   Attributes:
-    clip: the CLIP handle; its weights are params['clip'].
+    clip: the CLIP handle; its weights are params['clip']; None where the method
+      uses none.
     encoder: the video trunk, weights in params['encoder'], or None. It says
       how it wants its frames (`resolution`, `constants`; None = as they are),
       what it gives (`sizes.channels`, `steps`) and whether it has stochastic
@@ -73,7 +66,7 @@ class Backbones:
     num_support: support clips of a training episode; 0 without episodes.
   """
 
-  clip: Clip
+  clip: Clip | None
   encoder: Trunk | None
   num_frames: int
   num_support: int = 0
@@ -123,6 +116,7 @@ class Method:
       networks make of clips, where what trains sees no more of them; of the
       method's own leaves it reads none. `video` then takes such a dict in place
       of pixels as well (train.bank_views). None = what trains sees the clips.
+    differs: what the run card says of how this is not the authors' network.
     looks: (params, pixels) -> {name: [B, T, h, w]}, pictures per frame that
       cost a pass of their own, such as attention maps; None = there are none.
   """
@@ -152,6 +146,7 @@ class Method:
       Callable[[Params, jax.Array, dict | None, bool], dict[str, jax.Array]]
       | None
   ) = None
+  differs: str = ''
   looks: Callable[[Params, jax.Array], dict[str, jax.Array]] | None = None
 
 
@@ -173,6 +168,7 @@ def load(name: str) -> ModuleType:
     it, it does not;
   - `RECIPE`: values of a config by key that its authors use;
   - `trains(settings) -> bool`: whether it trains anything; without it, it does;
+  - `uses_clip(settings) -> bool`: whether it needs a CLIP; without it, it does;
   - `SCORING`: names of settings that scores depend on and no trained weight;
   - `EPISODIC = True`: its batches are episodes.
 
@@ -195,6 +191,12 @@ def load(name: str) -> ModuleType:
 def trains(name: str, settings: Any) -> bool:
   """Returns whether a method with these settings trains any weight."""
   says = getattr(load(name), 'trains', None)
+  return says is None or says(settings)
+
+
+def uses_clip(name: str, settings: Any) -> bool:
+  """Returns whether a method with these settings needs a CLIP."""
+  says = getattr(load(name), 'uses_clip', None)
   return says is None or says(settings)
 
 
@@ -273,6 +275,18 @@ def trunk_features(
     constants: by these, a key of `CONSTANTS`.
     drop_path_rng: turns stochastic depth on, where a trunk has any.
 
+  """
+  pixels = trunk_pixels(encoder, pixels, constants)
+  return jax.lax.stop_gradient(
+      encoder.features(params_encoder, pixels, drop_path_rng)
+  )
+
+
+def trunk_pixels(
+    encoder: Trunk, pixels: jax.Array, constants: str
+) -> jax.Array:
+  """Returns clips as a trunk wants them; see `trunk_features`.
+
   Frames get the trunk's own colours (`constants`) and, bilinearly, its own side
   (`resolution`), where it has such.
   """
@@ -284,9 +298,7 @@ def trunk_features(
   if side is not None and pixels.shape[2:4] != (side, side):
     shape = (*pixels.shape[:2], side, side, 3)
     pixels = jax.image.resize(pixels, shape, 'bilinear')
-  return jax.lax.stop_gradient(
-      encoder.features(params_encoder, pixels, drop_path_rng)
-  )
+  return pixels
 
 
 def frozen_frames(encode: Callable) -> dict[str, Callable]:
@@ -316,7 +328,12 @@ def plain_pixels(settings: Any) -> Callable:
     UserError: there are no such constants.
   """
   check_choice('pixels', settings.pixels, tuple(CONSTANTS))
-  return lambda frames, rng: normalise(frames, *CONSTANTS[settings.pixels])
+  return pixels_of(settings.pixels)
+
+
+def pixels_of(constants: str) -> Callable:
+  """Returns a `Method.pixels` that normalises by a key of `CONSTANTS`."""
+  return lambda frames, rng: normalise(frames, *CONSTANTS[constants])
 
 
 def check_vit(clip: Clip, method: str):

@@ -71,7 +71,7 @@ def classify(score: Callable, text: Callable | None = None) -> Callable:
 
 
 def headed(
-    head: LinearHead | None, settings: Any, clip: Clip, **fields
+    head: LinearHead | None, settings: Any, clip: Clip | None, **fields
 ) -> base.Method:
   """Builds a method that ends in a linear head or in class texts.
 
@@ -79,7 +79,7 @@ def headed(
     head: reads `VideoFeatures.clip` by `params['method']['head']`; None =
       cosines with CLIP's class texts.
     settings: with 'template', and 'dropout' before a linear head.
-    clip: CLIP.
+    clip: CLIP, or None with a head.
     **fields: of `Method`, all but those of scores and texts.
 
   Raises:

@@ -21,6 +21,13 @@ from evclip_jax.weights import trunks
 
 METHODS = ('ev_clip', 'ez_clip', 'st_adapter', 'aim', 'vifi_clip')
 CLIPS = ('ViT-B/32', 'ViT-B/16', 'ViT-L/14')
+TRUNKS = (
+    'omnivore_swinT',
+    'omnivore_swinS',
+    'omnivore_swinB',
+    'videoprism_base',
+    'videoprism_large',
+)
 
 
 class Shapes(NamedTuple):
@@ -67,6 +74,27 @@ def rows(
       for row in own:
         times = row['trained weights'] / reference['trained weights']
         out.append(row | {f'times {reference["CLIP"]}': times})
+  return out
+
+
+def trunk_rows(
+    names: Sequence[str] = TRUNKS, num_frames: int = 8, num_classes: int = 101
+) -> list[dict[str, Any]]:
+  """Returns what EV-CLIP on ViT-B/16 costs on each video trunk; see `rows`."""
+  out = []
+  with log.progress(len(names), 'trunks', unit='program') as bar:
+    for name in names:
+      config = experiment.on_data('ucf101', 'ev_clip')
+      config.encoder.name, config.data.num_frames = name, num_frames
+      sizes = trunks.shapes(trunks.TABLE[name]).values()
+      count = sum(int(np.prod(shape)) for shape in sizes)
+      out.append({
+          'trunk': name,
+          'weights of the trunk': count,
+          'their float32 MB': count * 4 / 1e6,
+          **_row(config, num_classes),
+      })
+      bar.update(1)
   return out
 
 

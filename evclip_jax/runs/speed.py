@@ -9,6 +9,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from data_pipelines.errors import UserError
 from evclip_jax.reporting import log, tables
 from evclip_jax.training import batch as batches
 from evclip_jax.training import (
@@ -23,6 +24,8 @@ from evclip_jax.training import (
 _LEAST_STEPS = 3
 # A slow machine does not have to wait for all the steps asked for.
 _MOST_SECONDS = 15.0
+# Memory of usual devices, in GB.
+_CARDS = (16, 24, 40, 80)
 # What the JSON says and the text does not.
 _ABOUT = ('command', 'commit', 'platform', 'versions', 'devices')
 
@@ -77,7 +80,7 @@ def measure(
   """
   names = [f'class {k}' for k in range(num_classes)]
   run = session.start(config, session.build(config, names), names)
-  method, weights = run.model.method, run.initial()
+  weights = run.initial()
   classes = run.classes(weights)
   limits = num_steps, config.compute.dtype
   out = {
@@ -89,23 +92,74 @@ def measure(
       },
   }
   if run.trainable:
-    schedule = optimizer.make_schedule(
-        config.optimizer, config.train.epochs, 1
-    )
-    update = optimizer.make_optimizer(config.optimizer, schedule)
-    step = steps.make_train_step(
-        method, update, schedule, run.mesh, run.shardings, config.seed
-    )
-    batch = _noise(config, run, config.batch_size)
-    text = classes
-    if method.text_trains:
-      text = devices.put(run.mesh, run.tokens)
-    given = run.state(update), run.frozen, text, batch
+    step, given = _train_step(config, run)
+    given = *given, _noise(config, run, config.batch_size)
     out['train'] = _time(step, given, lambda out: out[0], *limits)
   batch = _noise(config, run, config.eval.batch_size or config.batch_size)
   given = weights, run.frozen, classes, batch
   out['evaluate'] = _time(run.eval_step, given, lambda out: weights, *limits)
   return out
+
+
+def memory(
+    config: ml_collections.ConfigDict, num_classes: int
+) -> dict[str, Any]:
+  """Says which batches fit devices of several sizes; runs nothing.
+
+  The training step is compiled for one and for two rows (clips or episodes) on
+  each device; memory grows by the same for each further one.
+
+  Args:
+    config: as `measure`.
+    num_classes: classes in the batches.
+
+  Returns:
+    'gigabytes_first' and 'gigabytes_per_row' of a device, 'gflops_per_clip',
+    and 'rows_that_fit': {'16 GB': the most rows on each device, ...}, 5 % being
+    left free.
+
+  Raises:
+    UserError: the method trains nothing.
+  """
+  names = [f'class {k}' for k in range(num_classes)]
+  run = session.start(config, session.build(config, names), names)
+  if not run.trainable:
+    raise UserError(
+        f'--memory-only: the method {config.method.name!r} trains nothing.'
+    )
+  step, given = _train_step(config, run)
+  size, sharding = run.mesh.shape['data'], devices.batched(run.mesh)
+  one = noise(config, num_classes, 1, run.model.method.episodic)
+  need = {}
+  for rows in (1, 2):
+    batch = batches.shapes(one, rows * size, sharding)
+    compiled = step.lower(*given, batch).compile()
+    need[rows] = costs.program_bytes(compiled)
+  each = max(need[2] - need[1], 1)
+  flops = costs.flops_of(compiled, size) / batches.count(batch)
+  return {
+      'devices_used': int(size),
+      'gigabytes_first': need[1] / 1e9,
+      'gigabytes_per_row': each / 1e9,
+      'gflops_per_clip': flops / 1e9,
+      'rows_that_fit': {
+          f'{gb} GB': max(int((0.95e9 * gb - need[1]) // each) + 1, 0)
+          for gb in _CARDS
+      },
+  }
+
+
+def _train_step(config, run: session.Session) -> tuple[Callable, tuple]:
+  """The training step, and what it takes before the batch."""
+  schedule = optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
+  update = optimizer.make_optimizer(config.optimizer, schedule)
+  step = steps.make_train_step(
+      run.model.method, update, schedule, run.mesh, run.shardings, config.seed
+  )
+  text = devices.put(run.mesh, run.tokens)
+  if not run.model.method.text_trains:
+    text = run.classes(run.initial())
+  return step, (run.state(update), run.frozen, text)
 
 
 def describe(config: ml_collections.ConfigDict, file: str) -> dict[str, Any]:
@@ -139,23 +193,33 @@ def _flat(tree: dict[str, Any], above: str = ''):
       yield name, tables.cell(value)
 
 
-def _noise(config, run: session.Session, rows: int) -> dict[str, jax.Array]:
-  """A batch of noise on the devices."""
+def noise(
+    config: ml_collections.ConfigDict,
+    num_classes: int,
+    rows: int,
+    episodic: bool,
+) -> dict[str, np.ndarray]:
+  """Returns `rows` clips, or episodes, of noise for a training step."""
   data, episodes = config.data, config.episodes
   size = {
       'num_frames': data.num_frames,
       'pixels': data.crop_pixels,
-      'num_classes': len(run.class_names),
+      'num_classes': num_classes,
       'seed': config.seed,
   }
-  if run.model.method.episodic:
-    rows = episodes.per_step
-    devices.check_batch_size(run.mesh, rows, 'episodes.per_step')
-    shape = episodes.way, episodes.shot, episodes.query
-    batch = batches.synthetic_episodes(rows, *shape, **size)
-  else:
-    devices.check_batch_size(run.mesh, rows)
-    batch = batches.synthetic(rows, **size)
+  if not episodic:
+    return batches.synthetic(rows, **size)
+  shape = episodes.way, episodes.shot, episodes.query
+  return batches.synthetic_episodes(rows, *shape, **size)
+
+
+def _noise(config, run: session.Session, rows: int) -> dict[str, jax.Array]:
+  """A batch of noise on the devices."""
+  episodic, key = run.model.method.episodic, 'batch_size'
+  if episodic:
+    rows, key = config.episodes.per_step, 'episodes.per_step'
+  devices.check_batch_size(run.mesh, rows, key)
+  batch = noise(config, len(run.class_names), rows, episodic)
   return devices.put_batch(run.mesh, batch)
 
 

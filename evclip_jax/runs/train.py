@@ -13,7 +13,7 @@ import ml_collections
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import bank, run_card
 from evclip_jax.reporting import log
-from evclip_jax.runs import folder
+from evclip_jax.runs import folder, speed
 from evclip_jax.runs.stopping import Stoppable, Stopped, Stopping
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import costs, devices, params, session, steps
@@ -112,6 +112,9 @@ def train_and_evaluate(
       checkpoints.save('last', now, {})
     if first_step < total_steps:
       log.log('compiling the training step; the first step takes longer')
+      if config.train.bank_views == 0:
+        given = now, run.frozen, tokens if classes is None else classes
+        check_memory(config, run, train_step, given, data)
       batches = stack.enter_context(_open(config, run, data, first_step))
     for done in range(first_step + 1, total_steps + 1):
       batch = next(batches)
@@ -174,6 +177,54 @@ def train_and_evaluate(
   }
   run_card.write(workdir, card, shown)
   return card
+
+
+def check_memory(
+    config: ml_collections.ConfigDict,
+    run: session.Session,
+    step: costs.Measured,
+    given: tuple,
+    data: 'Pipeline',
+):
+  """Raises UserError if the training step does not fit into the device.
+
+  It is compiled for this, and what is compiled is used. Where no limit is
+  known, as on CPUs, nothing happens.
+
+  Args:
+    config, run, data: of the run.
+    step: the training step.
+    given: its arguments before the batch.
+  """
+  limit = costs.device_bytes(config.compute.memory_gb)
+  if limit is None:
+    return
+  devices_used, total = run.mesh.shape['data'], data.batch_size
+  batch = batch_lib.shapes(
+      speed.noise(config, len(data.class_names), 1, run.model.method.episodic),
+      total,
+      devices.batched(run.mesh),
+  )
+  compiled = step.compile(*given, batch)
+  need = costs.program_bytes(compiled)
+  if need is None or need <= limit:
+    return
+  share, parts = total // devices_used, config.train.accumulate
+  # The temporaries are those of one part.
+  fits = costs.rows_that_fit(compiled, share // parts, limit)
+  fit = fits * parts * devices_used
+  ways = [f'{data.batch_key}={fit}'] if fits else []
+  if run.model.method.loss_is_a_mean and fits:
+    divisors = [n for n in range(1, share + 1) if share % n == 0]
+    ways.append(
+        f'train.accumulate={next(n for n in divisors if share // n <= fits)}'
+    )
+  advice = f'Use {" or ".join(ways)}' if ways else 'Use a smaller clip.name'
+  raise UserError(
+      f'a training step of {data.batch_key}={total} needs {need / 1e9:.1f} GB '
+      f'on each device, which has {limit / 1e9:.1f} GB.\n  {advice}, or '
+      'compute.dtype=bfloat16, or compute.remat=True.'
+  )
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ and queries an episode has follows from the shapes alone.
 import math
 from typing import Any
 
+import jax
 import numpy as np
 
 from data_pipelines.errors import UserError
@@ -65,6 +66,16 @@ def count(batch: dict[str, Any]) -> int:
     return math.prod(batch['video'].shape[:-4])
   leaf = next(iter(batch['frozen'].values()))
   return math.prod(leaf.shape[: 2 if 'way' in batch else 1])
+
+
+def shapes(batch: dict[str, Any], rows: int, sharding: Any) -> dict[str, Any]:
+  """Returns a batch of `rows` like one of another size, without contents."""
+  return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(
+          (rows, *x.shape[1:]), x.dtype, sharding=sharding
+      ),
+      batch,
+  )
 
 
 def synthetic(

@@ -29,22 +29,29 @@ class Measured:
         counts once (train.accumulate).
     """
     self._step, self._alone, self._parts = step, alone, parts
-    self._shapes, self._last = None, None
+    self._shapes, self._last, self._compiled = None, None, None
     self._seconds = collections.deque(maxlen=1000)
 
   def __call__(self, *given: Any) -> Any:
     """Calls the step."""
     if self._shapes is None:
       self._shapes = jax.tree.map(_shape, given)
+    step = self._compiled or self._step
     began = time.perf_counter()
     if not self._alone:
       if self._last is not None:
         self._seconds.append(began - self._last)
       self._last = began
-      return self._step(*given)
-    out = jax.block_until_ready(self._step(*given))
+      return step(*given)
+    out = jax.block_until_ready(step(*given))
     self._seconds.append(time.perf_counter() - began)
     return out
+
+  def compile(self, *given: Any) -> jax.stages.Compiled:
+    """Compiles for arrays or their shapes; all calls then run the result."""
+    shapes = jax.tree.map(_shape, given)
+    self._compiled = self._step.lower(*shapes).compile()
+    return self._compiled
 
   def lower(self, *given: Any) -> jax.stages.Lowered:
     """Lowers the step, as `jax.jit` does."""
@@ -62,7 +69,7 @@ class Measured:
       return {}
     batch = self._shapes[-1]
     clips = batches.count(batch)
-    compiled = self._step.lower(*self._shapes).compile()
+    compiled = self._compiled or self._step.lower(*self._shapes).compile()
     devices = batch['mask'].sharding.num_devices
     flops = flops_of(compiled, devices) * self._parts
     times = list(self._seconds)[1:]
@@ -99,6 +106,33 @@ def program_bytes(compiled: jax.stages.Compiled) -> int | None:
       # Outputs that take over the memory of donated arguments.
       - sizes.alias_size_in_bytes
   )
+
+
+def device_bytes(asked_gb: float) -> int | None:
+  """Returns the memory of a device in bytes, None where there is no limit.
+
+  Args:
+    asked_gb: compute.memory_gb; 0 = what the device says it may use.
+  """
+  if asked_gb:
+    return int(asked_gb * 1e9)
+  stats = jax.devices()[0].memory_stats() or {}
+  return stats.get('bytes_limit')
+
+
+def rows_that_fit(compiled: jax.stages.Compiled, rows: int, size: int) -> int:
+  """Estimates the rows of a batch on one device whose step fits.
+
+  Args:
+    compiled: a step.
+    rows: of its batch on each device; temporaries grow with them.
+    size: of the device's memory in bytes.
+  """
+  sizes = compiled.memory_analysis()
+  each = sizes.temp_size_in_bytes / rows
+  # Some is always lost between the pieces.
+  fixed = program_bytes(compiled) - sizes.temp_size_in_bytes
+  return max(int((0.95 * size - fixed) / each), 0)
 
 
 def _shape(value: Any) -> jax.ShapeDtypeStruct:

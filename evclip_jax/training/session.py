@@ -25,6 +25,8 @@ from evclip_jax.methods import base, checkpoints
 from evclip_jax.models import corruptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
+from evclip_jax.models.videoprism.tokenizer import SentenceTokenizer
+from evclip_jax.models.videoprism.video_text import VideoTextModel
 from evclip_jax.training import costs, devices, params, steps
 from evclip_jax.weights import load, trunks, vocabulary
 
@@ -36,22 +38,24 @@ class Model:
   Attributes:
     method: the pure functions.
     params: {'clip', 'encoder', 'method'}, nested dicts of numpy float32.
-    tokenizer: texts -> ids.
-    clip: the CLIP handle; its weights are params['clip'].
+    tokenizer: texts -> ids; None where the method reads no texts.
+    clip: the CLIP handle; its weights are params['clip']; or None.
     hashes: network name -> hash of its frozen weights.
     sources: network name -> where the weights came from.
   """
 
   method: base.Method
   params: dict[str, Any]
-  tokenizer: Tokenizer
-  clip: Clip
+  tokenizer: Tokenizer | SentenceTokenizer | None
+  clip: Clip | None
   hashes: dict[str, str]
   sources: dict[str, str]
 
   def tokens(self, class_names: Sequence[str]) -> np.ndarray:
     """Returns the class texts as ids [M, K, L] int32."""
     lists = self.method.class_texts(list(class_names))
+    if self.tokenizer is None:
+      return np.zeros((len(lists), len(class_names), 1), np.int32)
     return np.stack([self.tokenizer.encode(texts) for texts in lists])
 
 
@@ -72,12 +76,10 @@ def build(
     UserError: weights that are missing, broken, or of another architecture.
   """
   method, loaded, backbones = make_method(config, class_names, shared)
-  clip, tree = loaded['clip'], {n: x.params for n, x in loaded.items()}
-  tokenizer = vocabulary.load_tokenizer(
-      config.clip.vocab, config.cache_dir, clip.source, clip.sizes
-  )
+  tree = {name: x.params for name, x in loaded.items()}
+  tokenizer = _tokenizer(config, loaded, backbones.encoder)
   own = method.init(steps.init_rng(config.seed))
-  if method.start:
+  if method.start and tokenizer is not None:
     own = method.start(own, tree, tokenizer.encode)
   if own:
     tree['method'] = jax.tree.map(np.asarray, own)
@@ -115,15 +117,23 @@ def make_method(
       shared[function, given] = function(*given)
     return shared[function, given]
 
-  clip = loaded_once(
-      load.load_clip,
-      config.clip.name,
-      config.clip.weights,
-      config.cache_dir,
-      config.clip.activation,
-      config.clip.vision_heads,
-  )
-  loaded, encoder = {'clip': clip}, None
+  loaded, clip, encoder = {}, None, None
+  if base.uses_clip(config.method.name, settings):
+    found = loaded_once(
+        load.load_clip,
+        config.clip.name,
+        config.clip.weights,
+        config.cache_dir,
+        config.clip.activation,
+        config.clip.vision_heads,
+    )
+    loaded['clip'] = found
+    clip = Clip(found.sizes, dtype, config.compute.remat)
+    if found.sizes.image_resolution != config.data.crop_pixels:
+      raise UserError(
+          f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
+          f'{config.clip.name} sees {found.sizes.image_resolution} pixels.'
+      )
   if module.uses_encoder(settings):
     trunk = loaded_once(
         load.load_encoder,
@@ -133,13 +143,8 @@ def make_method(
     )
     loaded['encoder'] = trunk
     encoder = trunks.network(trunk.sizes, dtype)
-  if clip.sizes.image_resolution != config.data.crop_pixels:
-    raise UserError(
-        f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
-        f'{config.clip.name} sees {clip.sizes.image_resolution} pixels.'
-    )
   backbones = base.Backbones(
-      clip=Clip(clip.sizes, dtype, config.compute.remat),
+      clip=clip,
       encoder=encoder,
       num_frames=config.data.num_frames,
       num_support=config.episodes.way * config.episodes.shot,
@@ -149,6 +154,25 @@ def make_method(
     worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
     method = dataclasses.replace(method, pixels=worse)
   return method, loaded, backbones
+
+
+def _tokenizer(
+    config: ml_collections.ConfigDict,
+    loaded: dict[str, load.Loaded],
+    encoder: trunks.Trunk | None,
+) -> Tokenizer | SentenceTokenizer | None:
+  if clip := loaded.get('clip'):
+    return vocabulary.load_tokenizer(
+        config.clip.vocab, config.cache_dir, clip.source, clip.sizes
+    )
+  if isinstance(encoder, VideoTextModel):
+    return vocabulary.load_sentences(
+        config.encoder.vocab,
+        config.cache_dir,
+        loaded['encoder'].source,
+        encoder.sizes.vocab_size,
+    )
+  return None
 
 
 @dataclasses.dataclass

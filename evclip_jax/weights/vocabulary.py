@@ -1,4 +1,4 @@
-"""Loads the tokenizer that belongs to CLIP weights."""
+"""Loads the tokenizer that belongs to weights."""
 
 import pathlib
 
@@ -6,6 +6,7 @@ from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip import tokenizer
+from evclip_jax.models.videoprism import tokenizer as sentences
 from evclip_jax.weights import published, random_init
 
 _PACKAGED = 'tiny_vocab.json'
@@ -62,3 +63,38 @@ def load_tokenizer(
     )
   length = sizes.context_length if sizes else clip_sizes.CONTEXT_LENGTH
   return tokenizer.Tokenizer(found, length)
+
+
+def load_sentences(
+    vocab: str, cache_dir: str, weights: str, vocab_size: int
+) -> sentences.SentenceTokenizer:
+  """Loads the tokenizer of a VideoPrism video-text model.
+
+  Args:
+    vocab: a SentencePiece file; '' = the downloaded one.
+    cache_dir: the cache folder; '' = the default one.
+    weights: the weights as a user names them.
+    vocab_size: the ids that they know.
+
+  Raises:
+    UserError: no vocabulary, a broken one, or one that is not of the weights.
+  """
+  name = published.VIDEOPRISM_VOCABULARY
+  path = cache_folder(cache_dir) / published.find(name).filename
+  if vocab:
+    path = pathlib.Path(vocab).expanduser()
+  elif not path.is_file():
+    raise UserError(
+        f'there is no VideoPrism vocabulary at {path}.\n  Get it with '
+        f'"{published.command(name, cache_dir)}", or set encoder.vocab to its '
+        'SentencePiece file.'
+    )
+  found = sentences.read(path)
+  random = random_init.is_random(weights)
+  if len(found) > vocab_size or (len(found) < vocab_size and not random):
+    raise UserError(
+        f'the vocabulary {path} has {len(found):,} ids, the weights {weights} '
+        f'know {vocab_size:,}.\n  Set encoder.vocab to the vocabulary that the '
+        'weights were trained with.'
+    )
+  return found

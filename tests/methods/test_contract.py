@@ -58,10 +58,11 @@ def built(name: str) -> Built:
   module = base.load(name)
   settings = module.Settings()
   names = tuple(f'class {i}' for i in range(tiny.NUM_CLASSES))
-  networks = tiny.backbones(module.uses_encoder(settings))
+  trunk = tiny.VIDEO_TEXT if name == 'video_text' else tiny.ENCODER
+  networks = tiny.backbones(module.uses_encoder(settings), trunk)
   method = module.make(settings, networks, names)
   # On devices, as a session has them: traced indices need it.
-  params = jax.device_put(tiny.params(module.uses_encoder(settings)))
+  params = jax.device_put(tiny.params(module.uses_encoder(settings), trunk))
   own = method.init(jax.random.key(0))
   if own:
     params['method'] = own

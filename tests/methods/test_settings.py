@@ -105,3 +105,13 @@ def test_heads_know_the_classes_of_training_only(method, settings):
     built.class_texts(['a', 'c'])
   with pytest.raises(UserError, match='in another order'):
     built.class_texts(['b', 'a'])
+
+
+@pytest.mark.parametrize('kind', ['coop', 'templates'])
+def test_weights_of_the_other_kind_of_class_texts_name_the_key(kind):
+  other = {'coop': {}, 'templates': {'words': 1}}[kind]
+  with pytest.raises(UserError, match='text_prompt='):
+    make('ev_clip', {'text_prompt': kind}).fit(other)
+  built = make('ev_clip', {'text_prompt': kind})
+  own = {'words': 1} if kind == 'coop' else {}
+  assert built.fit(own) == own

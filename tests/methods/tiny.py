@@ -9,11 +9,10 @@ from evclip_jax.methods import base
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
 from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
-from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.models.videoprism.sizes import VideoPrismSizes
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import random_init
-from evclip_jax.weights import swin3d_names as encoder_convert
+from evclip_jax.weights import random_init, trunks
 
 NUM_FRAMES = 2
 NUM_CLASSES = 3
@@ -38,24 +37,28 @@ CLIP = dataclasses.replace(
 ENCODER = VideoEncoderSizes(
     16, (1, 1, 1, 1), (1, 1, 1, 1), (2, 7, 7), drop_path=0.5
 )
+VIDEO_TEXT = VideoPrismSizes(
+    16, 2, 32, 1, 1, patch=8, grid=2, num_frames=3, auxiliary_layers=1,
+    text_layers=1, text_hidden=32, vocab_size=32, pooler_width=32,
+)
 
 
-def backbones(uses_encoder: bool, **clip_fields) -> base.Backbones:
+def backbones(uses_encoder: bool, trunk=ENCODER, **clip_fields):
   """Handles of the two networks."""
   return base.Backbones(
       clip=Clip(CLIP, **clip_fields),
-      encoder=VideoEncoder(ENCODER) if uses_encoder else None,
+      encoder=trunks.network(trunk) if uses_encoder else None,
       num_frames=NUM_FRAMES,
       num_support=WAY,
   )
 
 
-def params(uses_encoder: bool) -> dict:
+def params(uses_encoder: bool, trunk=ENCODER) -> dict:
   """Random weights of the two networks, nested."""
   flat = random_init.draw(clip_convert.shapes(CLIP), 0)
   out = {'clip': unflatten_dict(flat, sep='/')}
   if uses_encoder:
-    shapes = encoder_convert.shapes(ENCODER)
+    shapes = trunks.shapes(trunk)
     out['encoder'] = unflatten_dict(random_init.draw(shapes, 1), sep='/')
   return out
 

@@ -114,7 +114,7 @@ def test_embed_comes_before_the_first_norm():
 
 
 @TOWERS
-@pytest.mark.parametrize('remat', [False, True])
+@pytest.mark.parametrize('remat', [None, False, True])
 def test_gradients_reach_what_a_hook_closes_over(tower, remat):
   clip, params = small.model(remat=remat)
   width = 128 if tower == 'images' else 32

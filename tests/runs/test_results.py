@@ -141,6 +141,15 @@ def test_runs_are_averaged_over_seeds(two_seeds, capsys, tmp_path):
   assert r'\$c\_0\$' in (tmp_path / 'a.tex').read_text()
 
 
+def test_a_key_that_came_later_makes_no_row(two_seeds, capsys):
+  for name in ('base', 'EV_CLIP'):
+    path = two_seeds / 's1' / name / 'config.json'
+    values = json.loads(path.read_text())
+    del values['train']['rates'], values['data']['val_shots']
+    path.write_text(json.dumps(values))
+  assert '75.0 ± 11.8' in collected(capsys, two_seeds)
+
+
 def test_settings_that_differ_make_rows(tmp_path, capsys):
   for prompt in ('mask', 'context'):
     write_run(

@@ -4,6 +4,7 @@ One makes the mask prompt, a soft mask over the pixels of all frames; the other
 the context prompt, one token that joins CLIP's frame features.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.errors import UserError
+from evclip_jax.models import remat
 from evclip_jax.models.swin3d.blocks import SwinBlock
 from evclip_jax.models.torch_like import Norm, layer_norm, linear
 
@@ -106,14 +108,14 @@ class MaskGenerator(nn.Module):
   def _blocks(self, x: jax.Array, name: str) -> jax.Array:
     x = x[:, None]  # an image is a map of depth 1
     for i in range(2):
-      block = SwinBlock(
+      block = functools.partial(
+          SwinBlock,
           _HEADS,
           (1, GRID, GRID),
           shifted=bool(i),
           dtype=self.dtype,
-          name=f'{name}.{i}',
       )
-      x = block(x)
+      x = remat.apply(self, block, f'{name}.{i}', False, x)
     return x[:, 0]
 
 

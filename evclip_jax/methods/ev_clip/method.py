@@ -129,8 +129,8 @@ def make(
     means of its features on 7 x 7 cells, its own number of time steps, frames
     of its own size and range (made of CLIP's crop), no stochastic depth where
     it has none; no published numbers, and checkpoints of the original's masks
-    do not fit. With
-    train.bank_views the trunk drops paths once per view, not in every step.
+    do not fit. With train.bank_views the trunk drops paths once per view, not
+    in every step.
   """
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
@@ -231,6 +231,15 @@ def make(
       total += settings.consistency_weight * parts['consistency']
     return total, parts
 
+  def fit(own):
+    if ('words' in own) != (words is not None):
+      kind = 'coop' if 'words' in own else 'templates'
+      raise UserError(
+          f'method.weights {"has" if "words" in own else "lacks"} trained '
+          f'words of class texts: set method.settings.text_prompt={kind}.'
+      )
+    return own
+
   return base.Method(
       init=init,
       pixels=base.plain_pixels(settings),
@@ -240,10 +249,12 @@ def make(
       start=words.start if words else None,
       text=text,
       text_trains=words is not None,
+      fit=fit,
       texts_in_parts=not settings.words_per_class,
       score=score,
       loss=loss,
       statistics=STATISTICS if drifts else (),
+      differs=encoder.differs,
       frozen=None if drifts or 'mask' in generators else frozen,
   )
 

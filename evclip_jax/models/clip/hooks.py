@@ -48,9 +48,9 @@ class Hooks:
   `layer` is a Python int counted from 0, x is [n, N, D]: n images or texts,
   N tokens (class token first). A hook may add tokens before attention and drop
   them after it. What a hook trains lives in the method's own tree and reaches
-  it as a closure, never in CLIP's. With `Clip.remat` the hooks of a block run
-  again in the backward pass, so they must give the same result twice: random
-  masks come from keys that depend on the layer only.
+  it as a closure, never in CLIP's. Unless `Clip.remat` is None the hooks of a
+  block run again in the backward pass, so they must give the same result
+  twice: random masks come from keys that depend on the layer only.
 
   The last two are for looking and recording: they may keep what they are
   given (in a dict of the caller's, under the same trace), therefore towers

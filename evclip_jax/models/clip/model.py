@@ -23,13 +23,14 @@ class Clip:
     sizes: the architecture.
     dtype: of the computation, float32 or bfloat16; norms, softmax and results
       stay in float32, and so do the parameters.
-    remat: whether the backward pass recomputes each block instead of keeping
-      what happened inside it: less memory, a third more time.
+    remat: whether the backward pass recomputes all of a block (True: less
+      memory, a third more time), what costs little (False: hooks run again, as
+      with True), or nothing (None).
   """
 
   sizes: ClipSizes
   dtype: Any = jnp.float32
-  remat: bool = False
+  remat: bool | None = None
 
   def images(
       self,
@@ -187,7 +188,7 @@ class VisionTransformer(nn.Module):
   Attributes:
     sizes: the architecture.
     hooks: what a method adds.
-    remat: whether the backward pass recomputes each block.
+    remat: see `Clip`.
     dtype: of the computation.
 
   Source: openai/CLIP, clip/model.py, VisionTransformer.
@@ -196,7 +197,7 @@ class VisionTransformer(nn.Module):
 
   sizes: ClipSizes
   hooks: Hooks
-  remat: bool
+  remat: bool | None
   dtype: Any
 
   def setup(self):
@@ -266,13 +267,13 @@ class TextTransformer(nn.Module):
   Attributes:
     sizes: the architecture.
     hooks: what a method adds.
-    remat: whether the backward pass recomputes each block.
+    remat: see `Clip`.
     dtype: of the computation.
   """
 
   sizes: ClipSizes
   hooks: Hooks
-  remat: bool
+  remat: bool | None
   dtype: Any
 
   @nn.compact

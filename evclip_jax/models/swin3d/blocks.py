@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evclip_jax.models.remat import kept
 from evclip_jax.models.torch_like import Norm, linear
 
 Extent = tuple[int, int, int]
@@ -251,7 +252,7 @@ class WindowAttention(nn.Module):
         (rows, self.heads),
     )
     depth = width // self.heads
-    qkv = linear(3 * width, width, True, 'qkv', self.dtype)(x)
+    qkv = kept(linear(3 * width, width, True, 'qkv', self.dtype)(x))
     # The output axis holds q, k, v, each as [heads, depth]. Heads go before
     # tokens here: XLA's products are several times slower otherwise on CPUs.
     qkv = qkv.reshape(batch * count, tokens, 3, self.heads, depth)
@@ -270,7 +271,7 @@ class Mlp(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     width = x.shape[-1]
-    x = linear(4 * width, width, True, 'fc1', self.dtype)(x)
+    x = kept(linear(4 * width, width, True, 'fc1', self.dtype)(x))
     x = nn.gelu(x, approximate=False)
     return linear(width, 4 * width, True, 'fc2', self.dtype)(x)
 
@@ -306,7 +307,7 @@ class SwinBlock(nn.Module):
         self.heads, self.window, self.dtype, name='attn'
     )
     y = from_windows(attention(y, region_labels(windows)), windows)
-    x = x + self._drop(y, keys[0])
+    x = kept(x + self._drop(y, keys[0]))
     y = Mlp(self.dtype, name='mlp')(Norm(self.dtype, name='norm2')(x))
     return x + self._drop(y, keys[1])
 

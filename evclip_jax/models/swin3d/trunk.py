@@ -33,6 +33,7 @@ class VideoEncoder:
   resolution = None
   constants = None
   drops_paths = True
+  differs = ''
 
   def steps(self, num_frames: int) -> int:
     """Returns the time steps of the features of so many frames.

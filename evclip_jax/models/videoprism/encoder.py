@@ -28,6 +28,11 @@ class VideoPrismEncoder:
   # Pixels in 0..1: no mean is taken off. See `Backbones.encoder`.
   constants = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
   drops_paths = False
+  differs = (
+      'the trunk is VideoPrism, not Omnivore: features averaged over 7 x 7 '
+      'cells, a time step per frame, its frames resized on the device to its '
+      'own side and in 0..1, positions resized to the clip, no stochastic depth'
+  )
 
   @property
   def resolution(self) -> int:
