@@ -120,16 +120,13 @@ def test_remat_changes_no_gradient(wanted):
     np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(a).max() + 1e-7)
 
 
-def test_remat_of_whole_blocks_does_more_and_keeps_less():
-  def cost(remat):
+def test_remat_of_whole_blocks_keeps_less():
+  def kept(remat):
     clip, params = small.model(remat=remat)
-    gradient = jax.jit(jax.grad(lambda x: clip.images(params, x).sum()))
-    compiled = gradient.lower(small.images(8)).compile()
-    memory = compiled.memory_analysis().temp_size_in_bytes
-    return compiled.cost_analysis()['flops'], memory
+    backward = jax.vjp(lambda x: clip.images(params, x), small.images(8))[1]
+    return sum(x.size for x in jax.tree.leaves(backward))
 
-  (flops, memory), (more_flops, less_memory) = cost(False), cost(True)
-  assert more_flops > flops and less_memory < memory
+  assert kept(True) < kept(False)
 
 
 def test_ids_behind_the_end_do_not_matter():
