@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines.views.view import squares
 from evclip_jax.evaluation import scores
 from evclip_jax.methods.base import Method, VideoFeatures
 from evclip_jax.reporting.pictures import ClipPicture
@@ -119,6 +120,9 @@ class Looker:
     """
     run, weights = self._run, self._weights
     classes = run.classes(weights, class_names) if score else None
+    shown = clips
+    if run.model.clip:
+      shown = squares(clips, run.model.clip.sizes.image_resolution)[0]
     out = []
     for start, (seen, maps) in zip(
         range(0, len(clips), self._rows), self._parts(clips), strict=True
@@ -130,7 +134,7 @@ class Looker:
       shares = logits.astype(np.float64)
       shares = scores.softmax(shares) if score else shares
       # Rows of padding come last.
-      for row, frames in enumerate(clips[start : start + self._rows]):
+      for row, frames in enumerate(shown[start : start + self._rows]):
         own = {name: m[row] for name, m in maps.items()}
         features_of = features[row].astype(np.float32)
         out.append(Seen(shares[row], features_of, frames, own))

@@ -14,6 +14,7 @@ import numpy as np
 
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
+from data_pipelines.views.view import squares
 
 SEVERITIES = (1, 2, 3, 4, 5)
 # Sizes below are of frames of so many pixels, as CLIP gets.
@@ -32,7 +33,11 @@ _JPEG = np.float32([
 
 
 def apply(
-    kind: str, frames: jax.Array, severity: jax.Array | int, seed: int
+    kind: str,
+    frames: jax.Array,
+    severity: jax.Array | int,
+    seed: int,
+    side: int = 0,
 ) -> jax.Array:
   """Corrupts clips.
 
@@ -42,10 +47,17 @@ def apply(
     severity: int scalar, 1 .. 5; 0 leaves the frames as they are. It may be
       traced.
     seed: of what is drawn.
+    side: of CLIP's square where frames hold two, see `views.view.squares`.
 
   Returns:
     uint8, the same shape.
   """
+  if side and frames.shape[-3] > frames.shape[-2]:
+    for own, place in zip(squares(frames, side), (0, side), strict=True):
+      worse = apply(kind, own, severity, seed)
+      start = *(0,) * (frames.ndim - 3), place, 0, 0
+      frames = jax.lax.dynamic_update_slice(frames, worse, start)
+    return frames
   corrupt = KINDS[kind]
   key = jax.random.key(randomness.fold(seed, f'corrupt/{kind}'))
   clips = frames.reshape(-1, *frames.shape[-4:])
@@ -87,10 +99,11 @@ def check_kind(kind: str, given: str):
     )
 
 
-def before(pixels: Callable, text: str, seed: int) -> Callable:
+def before(pixels: Callable, text: str, seed: int, side: int = 0) -> Callable:
   """Returns a `Method.pixels` that corrupts what is scored, as 'darken:3' says.
 
-  In training, where it gets a key, it leaves the frames alone.
+  In training, where it gets a key, it leaves the frames alone. Frames with two
+  squares, CLIP's of `side` pixels, have both corrupted.
 
   Raises:
     UserError: as `parse`.
@@ -99,7 +112,7 @@ def before(pixels: Callable, text: str, seed: int) -> Callable:
 
   def worse(frames, rng):
     if rng is None:
-      frames = apply(kind, frames, severity, seed)
+      frames = apply(kind, frames, severity, seed, side)
     return pixels(frames, rng)
 
   return worse
