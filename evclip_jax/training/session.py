@@ -152,7 +152,7 @@ def make_method(
   )
   method = module.make(settings, backbones, tuple(class_names))
   if config.data.corrupt:
-    worse = corruptions.before(
+    worse = corruptions.Corrupted(
         method.pixels,
         config.data.corrupt,
         config.seed,
