@@ -60,11 +60,11 @@ _DEMO = {
 }
 _RATES = {
     'coop': 2e-2,
-    'ivlp': 2e-2,
+    'ivlp': 2e-4,
     'vifi_clip': 2e-4,
     'st_adapter': 2e-3,
-    'aim': 2e-3,
-    'ez_clip': 2e-2,
+    'aim': 2e-4,
+    'ez_clip': 2e-3,
     'ev_clip': 2e-2,
 }
 

@@ -60,7 +60,7 @@ def _ez_clip(c):
   }
   c.method.settings.update(own)
   c.data.others = _unseen()
-  c.optimizer.learning_rate = 1.5e-2
+  c.optimizer.learning_rate = 2e-3
   c.optimizer.weight_decay = 0.2
   c.optimizer.b2 = 0.98
   c.optimizer.schedule = 'warmup_cosine'
