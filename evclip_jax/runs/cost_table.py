@@ -87,6 +87,7 @@ def trunk_rows(
     for name in names:
       config = experiment.on_data('ucf101', 'ev_clip')
       config.encoder.name, config.data.num_frames = name, num_frames
+      config = experiment.choose_variant(config)
       sizes = trunks.shapes(trunks.TABLE[name]).values()
       count = sum(int(np.prod(shape)) for shape in sizes)
       out.append({
