@@ -1,6 +1,7 @@
 """Parameter trees, and where they lie on eight fake devices."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
