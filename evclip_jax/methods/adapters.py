@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from evclip_jax.models.clip.hooks import Attend, Hooks, Reweigh
 from evclip_jax.models.pixels import unfold_time
-from evclip_jax.models.torch_like import linear
+from evclip_jax.models.torch_like import gelu, linear
 
 # What one Bernoulli of a drop path decides on.
 DROP_UNITS = ('token', 'sample')
@@ -55,7 +55,7 @@ class Adapter(nn.Module):
           narrow, kernel_init=normal, dtype=self.dtype, name='D_fc1'
       )
     y = first(x)
-    y = nn.gelu(y, approximate=False)
+    y = gelu(y)
     y = nn.Dense(
         width,
         kernel_init=nn.initializers.zeros,

@@ -9,6 +9,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 Flat = dict[str, Any]
 
+# Of the frozen networks, what layers cast to the compute dtype; a ResNet's last
+# projection stays in float32.
+_CAST = re.compile(r'(clip|encoder)/(?!.*attnpool/c_proj/).*/kernel')
+
 
 def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
   """Splits a tree into what trains and what is frozen.
@@ -45,6 +49,14 @@ def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
 def merge(*halves: Flat) -> dict[str, Any]:
   """Returns the nested tree of flat dicts with disjoint paths."""
   return unflatten_dict({p: v for h in halves for p, v in h.items()}, sep='/')
+
+
+def in_dtype(frozen: Flat, dtype: Any) -> Flat:
+  """Casts once, and holds in fewer bytes, what each step would cast anyway."""
+  return {
+      path: leaf.astype(dtype) if _CAST.fullmatch(path) else leaf
+      for path, leaf in frozen.items()
+  }
 
 
 def count(leaves: Mapping[str, Any]) -> int:

@@ -261,6 +261,7 @@ def start(
   mesh = devices.make_mesh(config.mesh.data)
   trainable, rest = params.split(model.params, model.method.trainable)
   statistics, frozen = params.split(rest, model.method.statistics)
+  frozen = params.in_dtype(frozen, jnp.dtype(config.compute.dtype))
   folder = None
   if config.train.bank_views:
     folder = cache_folder(config.cache_dir) / 'features'

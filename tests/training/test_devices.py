@@ -1,6 +1,7 @@
 """Parameter trees, and where they lie on eight fake devices."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
@@ -85,3 +86,17 @@ def test_what_jax_runs_on_and_does_not_see(tmp_path, monkeypatch):
   assert any('TPU' in x and '[tpu]' in x for x in devices.unseen())
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
   assert all('JAX_PLATFORMS=cpu' in x for x in devices.unseen())
+
+
+def test_kernels_of_frozen_networks_are_held_in_the_compute_dtype():
+  paths = {
+      'clip/visual/conv1/kernel': 'bfloat16',
+      'encoder/layers.0/blocks.0/mlp/fc1/kernel': 'bfloat16',
+      'clip/visual/attnpool/c_proj/kernel': 'float32',
+      'clip/visual/ln_pre/scale': 'float32',
+      'clip/visual/proj': 'float32',
+      'method/mask/upsample1/expand/kernel': 'float32',
+  }
+  frozen = {path: np.ones(1, np.float32) for path in paths}
+  held = params.in_dtype(frozen, jnp.dtype('bfloat16'))
+  assert {path: x.dtype.name for path, x in held.items()} == paths

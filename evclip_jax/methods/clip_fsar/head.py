@@ -18,7 +18,7 @@ from evclip_jax.methods.clip_fsar.relation import (
   Relation,
   self_attention,
 )
-from evclip_jax.models.torch_like import Norm, linear
+from evclip_jax.models.torch_like import Norm, gelu, linear
 
 Tree = dict[str, Any]
 
@@ -82,7 +82,7 @@ class TemporalLayer(nn.Module):
     x = x.astype(jnp.float32)
     y = self_attention(Norm(name='norm')(x), bias=True)
     x = x + drop(self.dropout, y)
-    y = jax.nn.gelu(dense(self.hidden, x, 'net.0'), approximate=False)
+    y = gelu(dense(self.hidden, x, 'net.0'))
     y = dense(x.shape[-1], drop(self.mlp_dropout, y), 'net.3')
     return x + drop(self.mlp_dropout, y)
 

@@ -15,7 +15,13 @@ import numpy as np
 from data_pipelines.errors import UserError
 from evclip_jax.models import remat
 from evclip_jax.models.swin3d.blocks import SwinBlock
-from evclip_jax.models.torch_like import Norm, layer_norm, linear
+from evclip_jax.models.torch_like import (
+  Norm,
+  gelu,
+  layer_norm,
+  linear,
+  torch_uniform,
+)
 
 # The side of the trunk's last feature map, and of the mask made from it.
 GRID = 7
@@ -30,10 +36,7 @@ _FIRST_CONTEXT_SCALE = 1e-3
 # softmax over 50,176 pixels is about as small as 3e-5 at its maximum.
 _RANGE_EPSILON = 1e-8
 
-ACTIVATIONS = {
-    'gelu': lambda x: nn.gelu(x, approximate=False),
-    'relu': nn.relu,
-}
+ACTIVATIONS = {'gelu': gelu, 'relu': nn.relu}
 
 
 def check_features(channels: int):
@@ -94,10 +97,11 @@ class MaskGenerator(nn.Module):
     x = self._blocks(x, 'block1')
     x = PatchExpand(4, width // 8, self.dtype, name='upsample2')(x)
     x = self._blocks(x, 'block2')
-    x = PatchExpand(4, width // 32, self.dtype, name='upsample3')(x)
-    hidden, exact = _HIDDEN[width], jnp.float32
-    x = act(self._dense(hidden, width // 32, 'channel_projection.0', exact)(x))
-    x = self._dense(1, hidden, 'channel_projection.2', exact)(x)
+    x = PatchExpand(4, width // 32, self.dtype, True, name='upsample3')(x)
+    x = x.astype(jnp.float32)
+    hidden = PlaneDense(_HIDDEN[width], self.bias, name='channel_projection.0')
+    x = PlaneDense(1, self.bias, name='channel_projection.2')(act(hidden(x)))
+    x = x[0].transpose(2, 3, 0, 4, 1)  # [B, 56, 4, 56, 4]
     scale = self.param('logit_scale', nn.initializers.ones, ())
     logits = x.reshape(batch, SIDE * SIDE) * scale
     return min_max(jax.nn.softmax(logits)).reshape(batch, SIDE, SIDE)
@@ -181,22 +185,51 @@ class PatchExpand(nn.Module):
     factor: how much longer both sides become.
     width: channels of the result.
     dtype: of the computation.
+    planes: whether channels come first and positions stay unshuffled: few
+      channels behind many positions are slow on every kind of device.
   """
 
   factor: int
   width: int
   dtype: Any
+  planes: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Makes [B, H * factor, W * factor, width] of [B, H, W, C]."""
+    """Makes [B, H * factor, W * factor, width] of [B, H, W, C].
+
+    With `planes` [width, factor, factor, B, H, W] of offsets and places.
+    """
     batch, rows, columns, channels = x.shape
     s = self.factor
+    # The layer's output holds row offset, column offset and channel.
+    if self.planes:
+      x = jnp.moveaxis(x, -1, 0)
+      x = PlaneDense(s * s * self.width, False, self.dtype, name='expand')(x)
+      x = x.reshape(s, s, self.width, batch, rows, columns)
+      return Norm(self.dtype, True, name='norm')(jnp.moveaxis(x, 2, 0))
     x = linear(
         s * s * self.width, channels, False, 'expand', self.dtype
     )(x)
-    # The output axis holds row offset, column offset and channel.
     x = x.reshape(batch, rows, columns, s, s, self.width)
     x = x.transpose(0, 1, 3, 2, 4, 5)
     x = x.reshape(batch, rows * s, columns * s, self.width)
     return Norm(self.dtype, name='norm')(x)
+
+
+class PlaneDense(nn.Module):
+  """A dense layer over the first axis, with PyTorch's initialisation."""
+
+  features: int
+  bias: bool
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    init = torch_uniform(len(x))
+    kernel = self.param('kernel', init, (len(x), self.features))
+    x = jnp.tensordot(kernel.T.astype(self.dtype), x.astype(self.dtype), 1)
+    if not self.bias:
+      return x
+    bias = self.param('bias', init, (self.features,)).astype(self.dtype)
+    return x + bias.reshape(-1, *(1,) * (x.ndim - 1))

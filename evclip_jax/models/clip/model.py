@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
+from evclip_jax.models.clip.attention import normal
 from evclip_jax.models.clip.hooks import PLAIN, Hooks
 from evclip_jax.models.clip.resnet import ModifiedResNet
 from evclip_jax.models.clip.sizes import ClipSizes
-from evclip_jax.models.clip.transformer import Transformer, layer_norm, normal
+from evclip_jax.models.clip.transformer import Transformer, layer_norm
 
 
 @dataclasses.dataclass(frozen=True)

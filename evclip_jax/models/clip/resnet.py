@@ -7,9 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from evclip_jax.models.clip.attention import normal
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.sizes import ClipSizes
-from evclip_jax.models.clip.transformer import normal
 
 BATCH_NORM_EPSILON = 1e-5
 # Output channels of a bottleneck, in widths of its narrow part.

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from evclip_jax.models import remat
+from evclip_jax.models.clip.attention import Attention, normal
 from evclip_jax.models.clip.hooks import PLAIN, Hooks, Reweigh
+from evclip_jax.models.torch_like import gelu
 
 # PyTorch's; Flax has 1e-6.
 EPSILON = 1e-5
@@ -22,82 +24,14 @@ def layer_norm(name: str | None, dtype: Any) -> nn.LayerNorm:
   return nn.LayerNorm(EPSILON, dtype, use_fast_variance=False, name=name)
 
 
-def normal(std: float):
-  """Initialises with a normal distribution of mean 0."""
-  return nn.initializers.normal(std)
-
-
 def quick_gelu(x: jax.Array) -> jax.Array:
   """Computes x sigmoid(1.702 x), the activation of OpenAI's CLIP."""
   return x * jax.nn.sigmoid(1.702 * x)
 
 
-class Attention(nn.Module):
-  """Self-attention; query, key and value come from one fused projection.
-
-  Attributes:
-    heads: number of heads.
-    causal: whether a token sees only itself and those before it.
-    std_out: of the initial output projection.
-    dtype: of the computation; the softmax is in float32.
-  """
-
-  heads: int
-  causal: bool
-  std_out: float
-  dtype: Any
-
-  @nn.compact
-  def __call__(
-      self,
-      x: jax.Array,
-      reweigh: Reweigh | None = None,
-      queries: int | None = None,
-  ) -> jax.Array:
-    """Attends.
-
-    Args:
-      x: [..., N, D].
-      reweigh: probabilities [..., h, N, N] -> what is used in their place.
-      queries: how many of the first tokens ask; None for all.
-
-    Returns:
-      [..., N or queries, D].
-    """
-    width = x.shape[-1]
-    qkv = nn.Dense(
-        3 * width,
-        dtype=self.dtype,
-        kernel_init=normal(width**-0.5),
-        name='in_proj',
-    )(x)
-    qkv = qkv.reshape(*x.shape[:-1], 3, self.heads, width // self.heads)
-    # Heads before tokens from the start: plain matrix products, which are
-    # faster on CPUs than contractions over axes in between.
-    q, k, v = jnp.moveaxis(remat.kept(qkv), -3, 0).swapaxes(-2, -3)
-    q = q[..., :queries, :] * (width // self.heads) ** -0.5
-    scores = jnp.matmul(
-        q, k.swapaxes(-1, -2), preferred_element_type=jnp.float32
-    )
-    if self.causal:
-      seen = jnp.tril(jnp.ones(scores.shape[-2:], bool))
-      scores = jnp.where(seen, scores, -jnp.inf)
-    weights = jax.nn.softmax(scores)
-    if reweigh is not None:
-      weights = reweigh(weights)
-    y = (weights.astype(self.dtype) @ v).swapaxes(-2, -3)  # [..., N, h, D/h]
-    y = y.reshape(*y.shape[:-2], width)
-    return nn.Dense(
-        width,
-        dtype=self.dtype,
-        kernel_init=normal(self.std_out),
-        name='out_proj',
-    )(y)
-
-
 ACTIVATIONS = {
     'quick_gelu': quick_gelu,
-    'gelu': functools.partial(jax.nn.gelu, approximate=False),
+    'gelu': gelu,
     'gelu_tanh': functools.partial(jax.nn.gelu, approximate=True),
 }
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evclip_jax.models.remat import kept
-from evclip_jax.models.torch_like import Norm, linear
+from evclip_jax.models.torch_like import Norm, gelu, linear
 
 Extent = tuple[int, int, int]
 
@@ -23,6 +23,8 @@ Extent = tuple[int, int, int]
 _FAR = -100.0
 # Largest table of pairs times rows for which the bias is a matrix product.
 _DENSE = 1 << 20
+# Widest head whose gradients are sums instead of products.
+_NARROW = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,8 +181,10 @@ def attend(
 ) -> jax.Array:
   """Computes softmax(q k' + bias + far) v in each window and head.
 
-  Its gradient is written out because the products that JAX would derive are
-  several times slower on CPUs, as is the sum over windows for the bias.
+  It is written such that compilers never store a window's scores: what is far
+  belongs to the first product, and the sum of the exponentials divides behind
+  the last. So is its gradient, whose derived products and sums over windows
+  are several times slower on CPUs.
 
   Args:
     q: [n, heads, tokens, d], scaled; n = windows of all maps.
@@ -194,38 +198,64 @@ def attend(
   """
   exact = {'preferred_element_type': jnp.float32}
 
-  def weigh(q, k, bias):
-    scores = jnp.einsum('nhqd,nhkd->nhqk', q, k, **exact) + bias
+  def score(q, k, bias):
     if labels is not None:
-      part = jnp.asarray(labels)
-      far = jnp.where(part[:, None, :, None] != part[:, None, None], _FAR, 0.0)
-      shape = scores.shape
-      scores = scores.reshape(-1, len(part), *shape[1:]) + far
-      scores = scores.reshape(shape)
-    return jax.nn.softmax(scores).astype(v.dtype)
+      q, k = _with_labels(q, k, labels)
+    return jnp.einsum('nhqd,nhkd->nhqk', q, k, **exact) + bias
 
-  @jax.custom_vjp
-  def run(q, k, v, bias):
-    return jnp.einsum('nhqk,nhkd->nhqd', weigh(q, k, bias), v)
+  def compute(q, k, v, bias):
+    scores = score(q, k, bias)
+    weights = jnp.exp(scores - scores.max(-1, keepdims=True))
+    y = jnp.einsum('nhqk,nhkd->nhqd', weights.astype(v.dtype), v, **exact)
+    return kept((y / weights.sum(-1, keepdims=True)).astype(v.dtype))
 
-  def forward(q, k, v, bias):
-    weights = weigh(q, k, bias)
-    return jnp.einsum('nhqk,nhkd->nhqd', weights, v), (q, k, v, weights)
+  def forward(*given):
+    y = compute(*given)
+    return y, (*given, y)
 
-  def backward(kept, dy):
-    q, k, v, weights = kept
+  def backward(found, dy):
+    q, k, v, bias, y = found
+    weights = jax.nn.softmax(score(q, k, bias))
     dw = jnp.einsum('nhqd,nhkd->nhqk', dy, v, **exact)
-    dv = jnp.einsum('nhdq,nhqk->nhdk', dy.swapaxes(2, 3), weights)
-    ds = weights * (dw - (weights * dw).sum(-1, keepdims=True))
+    own = jnp.einsum('nhqd,nhqd->nhq', dy, y, **exact)
+    ds = weights * (dw - own[..., None])
     ones = jnp.ones(len(q), ds.dtype)
     dbias = jnp.einsum('n,nhqk->hqk', ones, ds, precision='highest')
-    ds = ds.astype(q.dtype)
+    weights, ds = weights.astype(v.dtype), ds.astype(q.dtype)
     dq = jnp.einsum('nhqk,nhkd->nhqd', ds, k)
-    dk = jnp.einsum('nhdq,nhqk->nhdk', q.swapaxes(2, 3), ds)
-    return dq, dk.swapaxes(2, 3), dv.swapaxes(2, 3), dbias
+    return dq, _over_queries(ds, q), _over_queries(weights, dy), dbias
 
+  run = jax.custom_vjp(compute)
   run.defvjp(forward, backward)
   return run(q, k, v, bias)
+
+
+def _with_labels(q, k, labels: np.ndarray):
+  """Lengthens q and k so that their product has what is far in it, exactly."""
+  # A window has few labels: they are numbered anew in each.
+  part = np.stack([np.unique(x, return_inverse=True)[1] for x in labels])
+  part = part[..., None] == np.arange(part.max() + 1)  # [windows, tokens, R]
+  n, heads, tokens, depth = q.shape
+  # GPUs multiply rows of whole 16 bytes faster.
+  spare = -(depth + part.shape[-1]) % 8
+
+  def extend(x, more):
+    more = np.pad(more, ((0, 0), (0, 0), (0, spare)))[None, :, None]
+    shape = n // len(labels), len(labels), heads, *more.shape[-2:]
+    more = jnp.broadcast_to(jnp.asarray(more, x.dtype), shape)
+    return jnp.concatenate([x, more.reshape(n, heads, tokens, -1)], -1)
+
+  return extend(q, _FAR * part), extend(k, ~part)
+
+
+def _over_queries(weights: jax.Array, x: jax.Array) -> jax.Array:
+  """Sums [n, h, q, k] times [n, h, q, d] over queries: [n, h, k, d]."""
+  if x.shape[-1] > _NARROW:
+    x = jnp.einsum('nhdq,nhqk->nhdk', x.swapaxes(2, 3), weights)
+    return x.swapaxes(2, 3)
+  # Sums are faster than products that narrow.
+  sums = [(weights * x[..., i : i + 1]).sum(2) for i in range(x.shape[-1])]
+  return jnp.stack(sums, -1)
 
 
 class WindowAttention(nn.Module):
@@ -272,7 +302,7 @@ class Mlp(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     width = x.shape[-1]
     x = kept(linear(4 * width, width, True, 'fc1', self.dtype)(x))
-    x = nn.gelu(x, approximate=False)
+    x = gelu(x)
     return linear(width, 4 * width, True, 'fc2', self.dtype)(x)
 
 
