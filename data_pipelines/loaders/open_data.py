@@ -130,11 +130,9 @@ def open_data(
   own = [(x, collection.own_names.get(x.name, names)) for x in asked]
   sources, skipped = examine(collection.store, own)
   if not evaluate_only:
-    clips = few_shot.without_broken(
-        train, sources[0].clips, skipped['train'], data.shots,
-        data.few_shot_short, names, workdir,
+    sources[0] = broken_clips.without_broken(
+        train, sources[0], skipped['train'], data, workdir
     )
-    sources[0] = dataclasses.replace(sources[0], clips=clips)
   others = {}
   for other in other_data.read(data, read):
     if not evaluate_only:

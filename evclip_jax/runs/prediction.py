@@ -12,8 +12,9 @@ from data_pipelines.errors import UserError
 from data_pipelines.stores import files
 from evclip_jax.evaluation import look
 from evclip_jax.reporting import log, page, tables
+from evclip_jax.runs import video_files
 from evclip_jax.runs.trained_model import TrainedModel
-from evclip_jax.runs.video_files import NONE, VideoFiles, Wanted
+from evclip_jax.runs.video_files import NONE, Wanted
 
 # Classes named of each video.
 _BEST = 5
@@ -94,8 +95,8 @@ def _predict(model, videos, out, names, asked, wanted, tell) -> list[Row]:
       # What was computed is safe before anything is drawn.
       lines.flush()
       if not isinstance(found, UserError):
-        own = VideoFiles(out, stem, path, found, names, model, wanted)
-        shown += own.write(len(rows) <= _DRAWN)
+        own = out, stem, path, found, names, model, wanted
+        shown += video_files.write(*own, len(rows) <= _DRAWN)
   if out:
     lines.close()
     whole_file.write(out / 'predictions.csv', tables.as_csv(_flat(rows)))
