@@ -1,6 +1,5 @@
 """What is written of one predicted video: picture, timeline, overlay."""
 
-import dataclasses
 import functools
 import os
 import pathlib
@@ -18,23 +17,6 @@ NONE = 'none of these'
 _LINES = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-  """What is wanted of a prediction beside the best classes.
-
-  Attributes:
-    clips: windows of each video; 0 = as many as cover it.
-    least: answers that are less probable are 'none of these'.
-    timeline: whether to write the scores along each video.
-    overlays: '.mp4' and '.gif', for videos with words and map.
-  """
-
-  clips: int = 0
-  least: float = 0.0
-  timeline: bool = False
-  overlays: tuple[str, ...] = ()
-
-
 def write(
     out: pathlib.Path,
     stem: str,
@@ -42,8 +24,10 @@ def write(
     seen: look.Seen,
     names: Sequence[str],
     model: TrainedModel,
-    wanted: Wanted,
     draw: bool,
+    least: float = 0.0,
+    timeline: bool = False,
+    overlays: Sequence[str] = (),
 ) -> list[page.Section]:
   """Writes the files of one video; what fails costs its own file only.
 
@@ -54,8 +38,8 @@ def write(
     seen: what the model saw in it.
     names: of the classes.
     model: the run.
-    wanted: which files there are.
     draw: whether to draw a picture.
+    least, timeline, overlays: see `prediction.predict`.
 
   Returns:
     Their places on the page.
@@ -70,17 +54,17 @@ def write(
   def overlaid(ending: str) -> page.Picture:
     file, spec = f'{stem}.overlay{ending}', one_clip.spec_of(model.config.data)
     fill = look.fill_colour(model.method)
-    overlay.write(out / file, path, seen, names, spec, fill, wanted.least)
+    overlay.write(out / file, path, seen, names, spec, fill, least)
     return page.Picture(caption=f'{file}: what was answered when', file=file)
 
   makers: list[tuple[str, Callable[[], page.Picture]]] = []
-  if wanted.timeline:
+  if timeline:
     file = f'{stem}.timeline.csv'
-    make = functools.partial(_timeline, out / file, path, seen, names, wanted)
+    make = functools.partial(_timeline, out / file, path, seen, names, least)
     makers.append(('timeline', make))
   if draw:
     makers.append(('picture', picture))
-  for ending in wanted.overlays:
+  for ending in overlays:
     makers.append(('overlay', functools.partial(overlaid, ending)))
   sections = []
   for what, make in makers:
@@ -94,7 +78,7 @@ def write(
   return sections
 
 
-def _timeline(file, path, seen, names, wanted: Wanted) -> page.Picture:
+def _timeline(file, path, seen, names, least: float) -> page.Picture:
   """Writes the scores along a video; returns a chart of the highest."""
   film, windows = seen.film, seen.windows
   times = [film.seconds(i) for i in range(len(film.spans))]
@@ -105,7 +89,7 @@ def _timeline(file, path, seen, names, wanted: Wanted) -> page.Picture:
     rows.append({
         'start in s': round(start, 3),
         'end in s': round(end, 3),
-        'answer': names[best] if shares[best] >= wanted.least else NONE,
+        'answer': names[best] if shares[best] >= least else NONE,
         **{f'p: {name}': round(float(p), 6) for name, p in chances},
     })
   whole_file.write(file, tables.as_csv(rows))

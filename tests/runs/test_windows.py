@@ -130,10 +130,9 @@ def test_the_overlay_says_what_was_seen_when(along, tmp_path):
 def test_the_timeline_has_a_row_for_each_window(along, tmp_path):
   path, seen = along
   model = types.SimpleNamespace(method=None)
-  wanted = video_files.Wanted(least=0.85, timeline=True)
   names = ['start', 'answer']
   (section,) = video_files.write(
-      tmp_path, 'a', str(path), seen, names, model, wanted, draw=False
+      tmp_path, 'a', str(path), seen, names, model, False, 0.85, True
   )
   with (tmp_path / 'a.timeline.csv').open(newline='') as file:
     rows = list(csv.DictReader(file))
