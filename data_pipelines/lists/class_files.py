@@ -16,6 +16,7 @@ _NUMBERED = re.compile(
     r'"?([0-9]+)(?:\.0+)?"?(?:\s*[,;\t:|]|[.)]|\s+-(?=\s))\s*(\S.*)'
 )
 _WORDS = re.compile(r'([0-9]+)\s+(\S.*)')
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 # <name>, <number>
 _TURNED = re.compile(r'(\S.*?)\s*[,;\t:|]\s*"?([0-9]+)(?:\.0+)?"?')
 
@@ -38,6 +39,8 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
   """
   path = pathlib.Path(path).expanduser()
   names = [line.strip() for _, line in text.lines(path, _KEY)]
+  if all(_QUOTED.fullmatch(name) for name in names):
+    names = [_unquoted(name) for name in names]
   header = bool(names) and re.fullmatch(r'id\s*,\s*name', names[0].lower())
   for form in (_NUMBERED, _TURNED, _WORDS):
     found = [form.fullmatch(line) for line in names]
@@ -65,11 +68,15 @@ def _pair(form: re.Pattern, line: str) -> tuple[str, str]:
   number, name = found.groups()
   if form is _TURNED:
     number, name = name, number
-  # A cell in quotes, and columns after it, as they are.
-  quoted = re.match(r'"((?:[^"]|"")*)"', name)
-  if quoted:
-    name = quoted[1].replace('""', '"') + name[quoted.end() :]
-  return number, name
+  return number, _unquoted(name)
+
+
+def _unquoted(name: str) -> str:
+  """A cell in quotes, and columns after it, as they are."""
+  quoted = _QUOTED.match(name)
+  if not quoted:
+    return name
+  return quoted[1].replace('""', '"') + name[quoted.end() :]
 
 
 def _by_id(path, pairs, usual: int, gaps: bool) -> list[str]:

@@ -41,7 +41,9 @@ def curves(
   source, seed = study.lists[name], study.config.seed
   out = {kind: {} for kind in kinds}
   for method, folder in study.methods.items():
-    hits = _hits(TrainedModel(folder), source, kinds, f'{method} on {name}')
+    # Also of a run that was scored on worse frames (data.corrupt).
+    model = TrainedModel(folder, corrupt='')
+    hits = _hits(model, source, kinds, f'{method} on {name}')
     for kind, right in hits.items():
       out[kind][method] = curve(right, seed)
   return out

@@ -6,6 +6,7 @@ same noise in every list, batch and severity, so curves over severities compare
 like with like.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -87,22 +88,30 @@ def check_kind(kind: str, given: str):
     )
 
 
-def before(pixels: Callable, text: str, seed: int) -> Callable:
-  """Returns a `Method.pixels` that corrupts what is scored, as 'darken:3' says.
+@dataclasses.dataclass(frozen=True)
+class Corrupted:
+  """A `Method.pixels` that corrupts what is scored.
 
   In training, where it gets a key, it leaves the frames alone.
 
-  Raises:
-    UserError: as `parse`.
+  Attributes:
+    pixels: the method's own.
+    corruption: as 'darken:3' says; `parse` has checked it.
+    seed: of what is drawn.
   """
-  kind, severity = parse(text)
 
-  def worse(frames, rng):
-    if rng is None:
-      frames = apply(kind, frames, severity, seed)
-    return pixels(frames, rng)
+  pixels: Callable
+  corruption: str
+  seed: int
 
-  return worse
+  def __call__(self, frames, rng):
+    """Returns the pixels of corrupted frames."""
+    return self.pixels(self.frames(frames) if rng is None else frames, rng)
+
+  def frames(self, frames: jax.Array) -> jax.Array:
+    """Returns the frames that are scored, uint8 [B, T, H, W, 3]."""
+    kind, severity = parse(self.corruption)
+    return apply(kind, frames, severity, self.seed)
 
 
 def darken(x, severity, key):

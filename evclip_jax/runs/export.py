@@ -65,7 +65,8 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
   Raises:
     UserError: nothing trained in the run, or the file cannot be written.
   """
-  run = TrainedModel(workdir)
+  # Other programs bring frames of their own, worse or not.
+  run = TrainedModel(workdir, corrupt='')
   if not run.weights:
     raise UserError(f'{workdir} is a run without trained weights.')
   leaves = {
@@ -121,7 +122,8 @@ def save_model(
   out = pathlib.Path(out)
   if out.exists():
     raise UserError(f'--out={out} is there already. Choose another folder.')
-  run = TrainedModel(workdir)
+  # Other programs bring frames of their own, worse or not.
+  run = TrainedModel(workdir, corrupt='')
   names = run.names(classes, support)
   shape = one_clip.spec_of(run.config.data).shape
   rows = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)

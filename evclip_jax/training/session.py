@@ -151,7 +151,9 @@ def make_method(
   )
   method = module.make(settings, backbones, tuple(class_names))
   if config.data.corrupt:
-    worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
+    worse = corruptions.Corrupted(
+        method.pixels, config.data.corrupt, config.seed
+    )
     method = dataclasses.replace(method, pixels=worse)
   return method, loaded, backbones
 

@@ -92,6 +92,6 @@ def test_unknown_kinds_and_severities_are_refused(text):
 
 
 def test_training_is_left_alone(clips):
-  pixels = corruptions.before(lambda frames, rng: frames, 'darken:5', 1)
+  pixels = corruptions.Corrupted(lambda frames, rng: frames, 'darken:5', 1)
   assert pixels(clips, 'a key') is clips
   assert np.asarray(pixels(clips, None)).mean() < clips.mean() / 2
