@@ -105,7 +105,13 @@ def _hits(
 
     def step(weights, frozen, classes, severity, batch):
       params = merge(frozen, weights)
-      worse = corruptions.apply(kind, batch['video'], severity, config.seed)
+      worse = corruptions.apply(
+          kind,
+          batch['video'],
+          severity,
+          config.seed,
+          config.data.crop_pixels,
+      )
       seen = method.video(params, method.pixels(worse, None), None, False)
       logits = method.score(params, seen, classes, batch)
       # A lower class wins a draw, as in evaluation.

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines.views.view import squares
 from evclip_jax.evaluation import scores
 from evclip_jax.methods.base import Method, VideoFeatures
 from evclip_jax.models import corruptions
@@ -135,6 +136,8 @@ class Looker:
       shown = clips[start : start + self._rows]
       if worse is not None:
         shown = worse[: len(shown)]
+      if run.model.clip:
+        shown, _ = squares(shown, run.model.clip.sizes.image_resolution)
       # Rows of padding come last.
       for row, frames in enumerate(shown):
         own = {name: m[row] for name, m in maps.items()}

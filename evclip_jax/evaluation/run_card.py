@@ -128,7 +128,9 @@ def report(
     for name, listed in data.evals.items():
       how = {}
       if rule == select:
-        small = report_clips.Thumbnails(listed.num_clips, listed.num_views)
+        small = report_clips.Thumbnails(
+            listed.num_clips, listed.num_views, config.data.crop_pixels
+        )
         how = {'beside': beside, 'watch': small.watch}
       summary, details = evaluate_list(run, weights, listed, **how)
       metrics_log.add(

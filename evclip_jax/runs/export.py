@@ -39,7 +39,9 @@ _OUTSIDE = {
     'ev_clip': 'Take the window_frames in the middle of the video, and of them '
     'every k-th, k = window_frames // num_frames. Resize them (OpenCV, '
     'bicubic) to resize_width x resize_height pixels, or with short_side their '
-    'shorter side to resize_height. Cut out the middle square of crop_pixels.',
+    'shorter side to resize_height. Cut out the middle square of crop_pixels. '
+    'With trunk_pixels, put the same part of the frame, resized to such a '
+    'square, under it, and zeros beside the smaller square.',
     'ez_clip': 'Take the middle frame of each of num_frames equal parts. '
     'Resize the shorter side (Pillow, bicubic) to 256 / 224 of crop_pixels. '
     'Cut out the middle square.',

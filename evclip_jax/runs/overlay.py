@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data_pipelines.loaders import one_clip
 from data_pipelines.video import probe, read_frames
+from data_pipelines.views.view import squares
 from evclip_jax.evaluation.look import Seen
 from evclip_jax.reporting import pictures, tables
 
@@ -84,6 +85,7 @@ def _drawn(
     crops = frames
     if seen.window_maps:
       crops = one_clip.eval_view(spec, len(frames)).pixels(frames)
+      crops = squares(crops, spec.crop_pixels)[0]
     for frame, crop in zip(frames, crops, strict=True):
       window = int(np.abs(middles - number * step).argmin())
       parts = [_sized(frame, high)]

@@ -143,6 +143,8 @@ def make_method(
     )
     loaded['encoder'] = trunk
     encoder = trunks.network(trunk.sizes, dtype)
+    key = 'trunk_pixels' if clip else 'crop_pixels'
+    encoder.grid(config.data[key] or config.data.crop_pixels, f'data.{key}')
   backbones = base.Backbones(
       clip=clip,
       encoder=encoder,
@@ -152,7 +154,10 @@ def make_method(
   method = module.make(settings, backbones, tuple(class_names))
   if config.data.corrupt:
     worse = corruptions.Corrupted(
-        method.pixels, config.data.corrupt, config.seed
+        method.pixels,
+        config.data.corrupt,
+        config.seed,
+        config.data.crop_pixels,
     )
     method = dataclasses.replace(method, pixels=worse)
   return method, loaded, backbones

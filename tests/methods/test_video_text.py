@@ -6,9 +6,13 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError
+from evclip_jax.config import experiment
 from evclip_jax.methods import attention_probe, video_text
+from evclip_jax.models.videoprism import tokenizer
 from evclip_jax.models.videoprism.video_text import VideoTextModel
+from evclip_jax.training import session
 from tests.methods import tiny
+from tests.models.test_sentences import VOCABULARY
 
 
 def test_scores_are_cosines_over_the_temperature():
@@ -27,10 +31,8 @@ def test_scores_are_cosines_over_the_temperature():
 
   logits, classes = run(params)
   model = VideoTextModel(tiny.VIDEO_TEXT)
-  side = tiny.VIDEO_TEXT.resolution
-  shape = (*video.shape[:2], side, side, 3)
-  small = jax.image.resize(video / np.float32(255), shape, 'bilinear')
-  clips = np.array(jax.jit(model.video)(params['encoder'], small)[0])
+  frames = video / np.float32(255)
+  clips = np.array(jax.jit(model.video)(params['encoder'], frames)[0])
   texts = np.array(classes)
   texts /= np.linalg.norm(texts, axis=-1, keepdims=True)
   texts = texts.mean(0)
@@ -59,3 +61,19 @@ def test_a_linear_probe_of_the_trunk_has_a_head_only():
     attention_probe.make(
         attention_probe.Settings(heads=3), tiny.backbones(True), ()
     )
+
+
+def test_texts_are_read_by_the_models_own_tokenizer():
+  config = experiment.new('video_text')
+  changes = {'name': 'videoprism_lvt_tiny', 'weights': 'random:0'}
+  changes |= {'vocab': str(VOCABULARY)}
+  config.encoder.update(changes)
+  config.data.crop_pixels = 72
+  names = ['walking', 'opening a door']
+  model = session.build(config, names)
+  texts = ['a video of walking.', 'a video of opening a door.']
+  ids = tokenizer.read(VOCABULARY).encode(texts)
+  np.testing.assert_array_equal(model.tokens(names), ids[None])
+  config.data.crop_pixels = 70
+  with pytest.raises(UserError, match='crop_pixels=70: .* 36 pixels'):
+    session.build(config, names)

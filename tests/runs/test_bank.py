@@ -69,9 +69,10 @@ def pixels(config, run, data, first_step):
         (
             'ev_clip',
             {
-                'encoder.name': 'tiny',
+                'encoder.name': 'videoprism_tiny',
+                'encoder.weights': 'random:0',
+                'data.trunk_pixels': 72,
                 'method.settings.prompt': 'context',
-                'method.settings.encoder_drop_path': False,
             },
         ),
         ('linear_probe', {}),
