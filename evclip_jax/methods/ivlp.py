@@ -125,7 +125,7 @@ def make(
 
     return words.encode(clip, params, tokens, before_attn=before_attn)
 
-  score = base.score_by_texts(clip)
+  score = heads.score_by_texts(clip)
   pixels, targets = mixing.augmentation(settings, clip.sizes.image_resolution)
   return base.Method(
       init=init,
