@@ -24,6 +24,10 @@ RESULTS = {
     '03': (3, r'right: [1-9](?s:.*)one example: [1-9]'),
     '04': (2, r'zero-shot +top-1 +[1-9].*\ncontext +top-1 +[1-9]'),
 }
+# Names of the notebook before; %reset would take the process's own as well.
+FORGET = """kept = globals().get('kept', {*globals(), 'kept'})
+_ = [globals().pop(n) for n in {*globals()} - kept if n[0] != '_']
+"""
 
 
 def load(path):
@@ -114,7 +118,7 @@ def run(python, tmp_path, monkeypatch):
   for path in NOTEBOOKS:
     (tmp_path / path.stem).mkdir()
     own[path.stem] = [
-        nbformat.v4.new_code_cell(f'%reset -f\n%cd -q {tmp_path / path.stem}'),
+        nbformat.v4.new_code_cell(f'{FORGET}%cd -q {tmp_path / path.stem}'),
         *load(path).cells,
         nbformat.v4.new_code_cell(
             'import evclip_jax; print(evclip_jax.__file__)'

@@ -38,6 +38,7 @@ def _trained(data_root, workdir, method, mode='train'):
       'encoder.name': 'tiny',
       'data.root': str(data_root),
       'data.shots': 4,
+      'data.num_frames': 4,
       'batch_size': 4,
       'mesh.data': 1,
       'train.epochs': 1,
@@ -114,7 +115,7 @@ def test_zero_shot_beside_a_method_is_a_run_of_it(
 
 def test_masks_and_frames_come_with_them(model, test_clips):
   for one in model.looks(test_clips[:2]):
-    assert one.frames.shape == (8, 224, 224, 3)
+    assert one.frames.shape == (4, 224, 224, 3)
     assert one.maps['mask'].shape == (224, 224)
     # The mask generator stretches every mask to 0 .. 1.
     assert one.maps['mask'].min() == pytest.approx(0, abs=1e-6)
@@ -226,7 +227,7 @@ def test_good_videos_are_predicted_beside_bad_ones(
     rows = list(csv.DictReader(file))
   assert [r['class'] for r in rows][1] == ''
   assert rows[0]['answer'] == rows[0]['class']
-  assert rows[0]['looked at'] == '8 of 20 frames'
+  assert rows[0]['looked at'] == '4 of 20 frames'
   assert rows[2]['class 2'] == lines[2]['top5'][1]['class']
   drawn = sorted(p.name for p in out.iterdir() if p.suffix == '.png')
   assert len(drawn) == 3

@@ -36,6 +36,7 @@ def tiny(root, **changes):
           'encoder.name': 'tiny',
           'data.root': str(root),
           'data.shots': 4,
+          'data.num_frames': 2,
           'batch_size': 4,
           'mesh.data': 1,
           # The mask takes longest to compile; test_predict.py has it.
@@ -198,6 +199,7 @@ def command(root, workdir, *more):
       '--config.encoder.name=tiny',
       f'--config.data.root={root}',
       '--config.data.shots=4',
+      '--config.data.num_frames=2',
       '--config.batch_size=4',
       '--config.mesh.data=1',
       '--config.method.settings.prompt=context',
