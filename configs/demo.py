@@ -7,8 +7,11 @@ trained the tiny networks on other actions of the same drawn world.
 
 Run:      python -m evclip_jax.main --config=configs/demo.py
 Expect:   see the README; report.html in the run folder shows masks.
-Methods:  --config=configs/demo.py:zero_shot runs one method alone;
-          --config=configs/demo.py:ez_clip compares EZ-CLIP with zero-shot.
+Methods:  --config=configs/demo.py:ez_clip scores classes never trained on as
+          well; :clip_fsar has one example of each of them, with names that say
+          much and with names that say little; :coop, say, runs one alone.
+Motion:   --config.data.name=demo_motion --config.data.root=runs/motion-films:
+          classes that differ in pairs only in how fast something moves.
 """
 
 from evclip_jax.config import experiment
@@ -61,20 +64,30 @@ def _ez_clip(c):
   c.optimizer.weight_decay = 0.2
   c.optimizer.b2 = 0.98
   c.optimizer.schedule = 'warmup_cosine'
-  c.optimizer.warmup_epochs = 2
-  c.train.epochs = 20
-  c.train.eval_every_epochs = 20
-  c.compare = _row('zero-shot', 'zero_shot'), _row('EZ-CLIP', 'ez_clip', **own)
+  alone = own | {'temporal': 'none', 'motion_weight': 0.0}
+  c.compare = (
+      _row('zero-shot', 'zero_shot'),
+      _row('frames alone', 'ez_clip', **alone),
+      _row('EZ-CLIP', 'ez_clip', **own),
+  )
 
 
 def _clip_fsar(c):
-  """Episodes of the demo's classes to train on, of unseen ones to score."""
+  """Episodes of the demo's classes to train on, of unseen ones to score.
+
+  Those are called by their names, and by the colour that their object mostly
+  has: names that say little.
+  """
   own = {'template': 'A video of {}.', 'pixels': 'imagenet'}
   c.method.settings.update(own)
   c.data.preprocess = 'clip_fsar'
   c.data.shots = 0
   c.data.score_own = False
-  c.data.others = _unseen()
+  named = _unseen()
+  c.data.others = named | {
+      name.replace('unseen', 'colour'): entry | {'class_names': 'colours.txt'}
+      for name, entry in named.items()
+  }
   c.episodes.query = 2
   c.episodes.per_step = 1
   c.episodes.train_episodes = 100

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from absl import flags
 from tqdm import tqdm
 
-from data_pipelines import cli, datasets
+from data_pipelines import cli, datasets, quiet_tensorflow
 from data_pipelines.datasets import description, official
 from data_pipelines.errors import UserError
 from data_pipelines.lists import classes, labels, locate
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from data_pipelines.loaders import quiet_tensorflow
 from data_pipelines.stores import tfds_builder
 from data_pipelines.stores.files import FileTree
 from data_pipelines.stores.tfds import UNLISTED, config_name

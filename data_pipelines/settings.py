@@ -90,6 +90,10 @@ KEYS = {
         'Pixels of the height, or of the shorter side (ev_clip).', 1),
     'resize_width': Key(340, 'Pixels of the width (ev_clip, squeeze).', 1),
     'crop_pixels': Key(224, 'P, the side of the square cut out.', 1),
+    'trunk_pixels': Key(0,
+        'S, the side of a second square of the same part of each frame, which '
+        'a video trunk sees beside CLIP (ev_clip); 0 = what encoder.name was '
+        'trained with, or the square of crop_pixels.', 0),
     'flip': Key(True,
         'Mirror half of the training clips (ez_clip). False where left and '
         'right are different classes.'),

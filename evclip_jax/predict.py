@@ -100,7 +100,7 @@ def _predict(args: list[str], output) -> list[dict]:
     corruptions.parse(_CORRUPT.value, '--corrupt')
   videos = prediction.find_videos(args)
   support = prediction.find_examples(_SUPPORT.value) if _SUPPORT.value else None
-  model = trained_model.TrainedModel(_WORKDIR.value, _CORRUPT.value)
+  model = trained_model.TrainedModel(_WORKDIR.value, _CORRUPT.value or None)
   config = model.config
   with config.unlocked():
     config.eval.crops = int(_CROPS.value) or config.eval.crops

@@ -15,6 +15,7 @@ OFFICIAL = (
 _OTHERS = {
     'demo': 'data_pipelines.demo.collection',
     'demo_unseen': 'data_pipelines.demo.collection',
+    'demo_motion': 'data_pipelines.demo.collection',
     'folder': 'data_pipelines.datasets.folder',
 }
 

@@ -1,7 +1,8 @@
 """The demo as a data set: rendered where it is missing, read like any other.
 
 The data set `demo_unseen` holds classes that neither the pre-training nor the
-demo knows, for tests on classes never trained on.
+demo knows, for tests on classes never trained on. Those of `demo_motion` differ
+in pairs only in how fast something moves.
 """
 
 import ml_collections
@@ -13,7 +14,8 @@ from data_pipelines.errors import UserError
 _PLANS = {
     'demo': videos.Plan(),
     # One video to train on, as a data set has to have some.
-    'demo_unseen': videos.Plan(classes=scenes.UNSEEN_CLASSES, train=1),
+    'demo_unseen': videos.Plan(scenes.UNSEEN_CLASSES, train=1),
+    'demo_motion': videos.Plan(scenes.MOTION_CLASSES),
 }
 
 
@@ -25,6 +27,7 @@ def read(
   Args:
     data: config.data. `root` is the folder of the videos. Lists of the user's
       own (train_list, val_list, test_list, tests) take the place of the demo's.
+      `class_names` may name a file in it; those in colours.txt say little.
     split, report_folder, roles: as for a folder.
 
   Raises:
@@ -38,7 +41,8 @@ def read(
   root = videos.write_demo(data.root, _PLANS[data.name], data.workers)
   data = ml_collections.ConfigDict(data.to_dict())
   data.root = str(root)
-  data.class_names = data.class_names or str(root / 'classes.txt')
+  names = root / (data.class_names or 'classes.txt')
+  data.class_names = str(names) if names.is_file() else data.class_names
   data.train_list = data.train_list or str(root / 'train.txt')
   if not data.test_list and not data.tests:
     data.tests = {

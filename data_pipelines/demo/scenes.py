@@ -4,6 +4,9 @@ A class is a motion and an object, 'Swinging Star'. The classes that pre-train
 the packaged networks, those of the demo, and a third set kept for tests on
 classes never trained on are disjoint; they share motions and objects, so that
 a caption such as 'a red star swinging' has something to say about all of them.
+
+A third word makes classes that no single frame can tell: 'Slowly Swinging Star'
+and 'Quickly Swinging Star' look alike at any moment.
 """
 
 import dataclasses
@@ -35,11 +38,16 @@ _THINGS = (
 )  # fmt: skip
 DEMO_CLASSES = tuple(zip(_MOVES, _THINGS, strict=True))
 UNSEEN_CLASSES = tuple(zip(_MOVES, _THINGS[1:] + _THINGS[:1], strict=True))
+# How much faster than usual, by the third word of a class.
+MANNERS = {'slowly': 0.05, 'quickly': 1.5}
+MOTION_CLASSES = tuple(
+    (*pair, manner) for pair in DEMO_CLASSES[:5] for manner in MANNERS
+)
 
 
-def class_name(motion: str, thing: str) -> str:
-  """Returns 'Swinging Star' for 'swinging', 'star'."""
-  return f'{motion} {thing}'.title()
+def class_name(motion: str, thing: str, manner: str = '') -> str:
+  """Returns 'Slowly Swinging Star' for 'swinging', 'star', 'slowly'."""
+  return f'{manner} {motion} {thing}'.strip().title()
 
 
 def pretraining_classes() -> tuple[tuple[str, str], ...]:
@@ -58,7 +66,8 @@ class Scene:
     thing: a key of `OBJECTS`.
     colour: a key of `COLOURS`, the object's.
     domain: one of `DOMAINS`.
-    seed: seeds all that is not named above.
+    seed: seeds all that is not named here.
+    manner: a key of `MANNERS`, or '' for the usual speed.
   """
 
   motion: str
@@ -66,12 +75,13 @@ class Scene:
   colour: str
   domain: str
   seed: int
+  manner: str = ''
 
 
 def draw_scene(
     seed: int,
     index: int,
-    pair: tuple[str, str],
+    words: tuple[str, ...],
     domain: str,
     stream: str = 'scene',
 ) -> Scene:
@@ -79,12 +89,14 @@ def draw_scene(
 
   It depends on the arguments only; other seeds and streams give others.
   """
-  name = f'{stream} {domain} {pair[0]} {pair[1]}'
+  name = ' '.join((stream, domain, *words))
   rng = randomness.generator(seed, name, index)
-  colour = USUAL_COLOUR[pair[1]]
+  motion, thing, *manner = words
+  colour = USUAL_COLOUR[thing]
   if rng.uniform() < _UNUSUAL:
     colour = str(rng.choice(list(COLOURS)))
-  return Scene(*pair, colour, domain, int(rng.integers(2**31)))
+  own = int(rng.integers(2**31))
+  return Scene(motion, thing, colour, domain, own, *manner)
 
 
 def render(scene: Scene, frames: np.ndarray | range) -> np.ndarray:
@@ -105,18 +117,18 @@ def render(scene: Scene, frames: np.ndarray | range) -> np.ndarray:
   )
 
 
-def portrait(scene: Scene, frame: int, side: int) -> np.ndarray:
-  """Draws a square around the object in one frame: uint8 [1, side, side, 3].
+def portrait(scene: Scene, frames: np.ndarray, side: int) -> np.ndarray:
+  """Draws a square around the object: uint8 [T, side, side, 3].
 
   Args:
     scene: what to draw.
-    frame: its frame number.
+    frames: T frame numbers; the first says where the object is.
     side: in pixels; the square stays inside the frame. 0 = the whole frame.
   """
-  drawn = render(scene, [frame])
+  drawn = render(scene, frames)
   if not side:
     return drawn
-  camera, world, _ = _staged(scene, np.asarray([frame], np.float32) / FPS)
+  camera, world, _ = _staged(scene, np.asarray(frames[:1], np.float32) / FPS)
   layers = paint.seen(world, camera)
   actor = next(layer for layer in layers if layer.colour is None)
   x = float(actor.x[0]) * HEIGHT / 2 + WIDTH / 2
@@ -134,7 +146,9 @@ def _staged(scene: Scene, t: np.ndarray):
   colour = np.clip(colour + stage.uniform(-0.06, 0.06, 3), 0, 1)
   x, y = stage.uniform(-0.2, 0.2), stage.uniform(-0.1, 0.1)
   scale, size = stage.uniform(0.68, 0.85), stage.uniform(0.38, 0.46)
-  action = MOTIONS[scene.motion](_rng(scene, 'action'), t, scene.thing, size)
+  moved = t * MANNERS.get(scene.manner, 1.0)
+  rng = _rng(scene, 'action')
+  action = MOTIONS[scene.motion](rng, moved, scene.thing, size)
   world = domains.clutter(scene.domain, _rng(scene, 'clutter'), t)
   return camera, world + paint.place(action, x, y, scale), colour
 

@@ -1,7 +1,8 @@
 """Renders the demo's data: small H.264 videos of drawn actions, and lists.
 
   ROOT/<domain>/<class>/<part>_<nr>.mp4    bright/swinging_star/test_03.mp4
-  ROOT/train.txt, test_bright.txt, test_dark.txt, test_head.txt, classes.txt
+  ROOT/train.txt, test_bright.txt, test_dark.txt, test_head.txt
+  ROOT/classes.txt, colours.txt            names that say much, or little
   ROOT/demo.json                           what the folder is to hold
 
 The training pool holds as many videos of each domain, so that K shots are what
@@ -23,6 +24,7 @@ import tqdm
 
 from data_pipelines import whole_file
 from data_pipelines.demo import scenes
+from data_pipelines.demo.shapes import USUAL_COLOUR
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.video import pool
@@ -39,13 +41,13 @@ class Plan:
   """What a demo folder holds.
 
   Attributes:
-    classes: (motion, object) pairs in label order.
+    classes: (motion, object) or (motion, object, manner) in label order.
     seed: of the scenes.
     train, test: videos per class and domain.
     version: of the renderer.
   """
 
-  classes: tuple[tuple[str, str], ...] = scenes.DEMO_CLASSES
+  classes: tuple[tuple[str, ...], ...] = scenes.DEMO_CLASSES
   seed: int = 0
   train: int = 4
   test: int = 6
@@ -54,20 +56,20 @@ class Plan:
   def videos(self) -> dict[str, scenes.Scene]:
     """Returns every video's path below the root, in order, and its scene."""
     found = {}
-    for domain, pair, part in itertools.product(
+    for domain, words, part in itertools.product(
         scenes.DOMAINS, self.classes, ('train', 'test')
     ):
       for n in range(getattr(self, part)):
-        path = f'{domain}/{"_".join(pair)}/{part}_{n:02d}.mp4'
+        path = f'{domain}/{"_".join(words)}/{part}_{n:02d}.mp4'
         found[path] = scenes.draw_scene(
-            self.seed, n, pair, domain, f'demo {part}'
+            self.seed, n, words, domain, f'demo {part}'
         )
     return found
 
   def lists(self) -> dict[str, ClipList]:
     """Returns the lists by the name of their file, without suffix."""
     records = {n: [] for n in ('train', *map('test_{}'.format, scenes.DOMAINS))}
-    labels = ['_'.join(pair) for pair in self.classes]
+    labels = ['_'.join(words) for words in self.classes]
     for path in self.videos():
       domain, folder, file = path.split('/')
       name = 'train' if file.startswith('train') else f'test_{domain}'
@@ -105,16 +107,18 @@ def write_demo(
           f'data.root={root} holds other files than the demo\'s. Set '
           '--config.data.root to a new or empty folder.'
       )
-    names = root / 'classes.txt'
+    names, colours = root / 'classes.txt', root / 'colours.txt'
     if not marker.is_file() or marker.read_text('utf-8') != plan.text():
       for old in (names, *root.glob('*/*/*.mp4')):
         old.unlink(missing_ok=True)
       root.mkdir(parents=True, exist_ok=True)
       whole_file.write(marker, plan.text())
-    if not names.is_file():
+    if not (names.is_file() and colours.is_file()):
       for name, clips in plan.lists().items():
         clips.write(root / f'{name}.txt')
-      titles = [scenes.class_name(*pair) + '\n' for pair in plan.classes]
+      titles = [f'{USUAL_COLOUR[w[1]]}\n'.title() for w in plan.classes]
+      whole_file.write(colours, ''.join(titles))
+      titles = [scenes.class_name(*words) + '\n' for words in plan.classes]
       whole_file.write(names, ''.join(titles))
     _render(root, plan, workers)
   except OSError as e:

@@ -6,6 +6,7 @@ published lists number the same classes in orders of their own.
 """
 
 import collections
+import itertools
 import pathlib
 from collections.abc import Sequence
 
@@ -51,13 +52,22 @@ def infer(listings: Sequence[Listing], class_ofs: Sequence[ClassOf]) -> Classes:
       if len(found) > 1 or class_of is class_ofs[-1]:
         return Classes.of(found, 'the folders in the lists, sorted')
       continue
-    numbered = [i for i in items if isinstance(i.label, int)]
-    said = _names_by_number(
-        numbered, lambda item, class_of=class_of: class_of(item.clip)
-    )
+    numbered = [
+        [i for i in listing.items if isinstance(i.label, int)]
+        for listing in listings
+    ]
+
+    def name_of(item, class_of=class_of):
+      return class_of(item.clip)
+
+    origin = 'numbers in the lists, names of the folders'
+    said = _names_by_number(itertools.chain(*numbered), name_of)
     if said is not None:
-      origin = 'numbers in the lists, names of the folders'
       return Classes.of(said, origin, own_numbers=True)
+    # Of several authors, whose orders differ: that of the first list.
+    each = [_names_by_number(part, name_of) for part in numbered if part]
+    if all(each) and all(set(names) <= {'', *each[0]} for names in each):
+      return Classes.of(each[0], origin, own_numbers=True)
   raise UserError(
       f'the lists ({listings[0].file}, ...) number their classes, and the '
       'folders do not name them one to one. Give the names: '

@@ -100,7 +100,7 @@ def locate(
     UserError: clips are missing: how many of each list, the first ones, and
       the files that name all of them.
   """
-  found, faults = [], []
+  found, faults, usable = [], [], True
   for listing in listings:
     items = [
         dataclasses.replace(
@@ -117,6 +117,7 @@ def locate(
       share = len(missing) / len(items)
       if on_missing == 'error' or not kept:
         faults.append((told, listing.key))
+        usable = usable and bool(kept)
       elif share > most_missing:
         told += (
             f'\n  {share:.0%} is more than data.most_missing={most_missing:g} '
@@ -131,9 +132,10 @@ def locate(
     keys = ', '.join(dict.fromkeys(key for _, key in faults))
     skip = on_missing == 'skip'
     way = 'data.most_missing=1' if skip else 'data.on_missing=skip'
+    way = f', or leave them out: {way}' if usable else ''
     advice = advice or (
-        f'Complete the data, give a list of the clips there are ({keys}), or '
-        f'leave them out: {way}.'
+        f'Complete the data, or give a list of the clips there are ({keys})'
+        f'{way}.'
     )
     raise UserError('\n'.join([told for told, _ in faults] + [f'  {advice}']))
   return found

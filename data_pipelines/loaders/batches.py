@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.loaders import clips, quiet_tensorflow
+from data_pipelines import quiet_tensorflow
+from data_pipelines.loaders import clips
 from data_pipelines.video import pool
 from data_pipelines.video.read import VideoError
 from data_pipelines.views.view import Recipe

@@ -19,7 +19,7 @@ from data_pipelines.video import pool
 from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
 from data_pipelines.views import clip_fsar, ev_clip, ez_clip
-from data_pipelines.views.view import Place, Recipe, View
+from data_pipelines.views.view import Place, Recipe, View, squares
 
 _RECIPES = {
     'ev_clip': ev_clip.Spec,
@@ -181,7 +181,7 @@ def eval_frames(
 def cropped(frames: np.ndarray, spec: Recipe) -> np.ndarray:
   """Returns any frames as the middle crop shows them, uint8 [N, P, P, 3]."""
   view = _eval_view(spec, len(frames), 0.0, 0, 0, 1, 1, 0)
-  return view.pixels(frames)
+  return squares(view.pixels(frames), spec.crop_pixels)[0]
 
 
 def decoding(

@@ -12,9 +12,9 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from data_pipelines import quiet_tensorflow
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from data_pipelines.loaders import quiet_tensorflow
 from data_pipelines.stores.files import Names
 from data_pipelines.video.probes import Probe
 

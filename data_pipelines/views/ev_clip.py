@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipelines.views import crops
 from data_pipelines.views.frames import window_frames
-from data_pipelines.views.pixels import resize
+from data_pipelines.views.pixels import resample, resize
 from data_pipelines.views.view import Place, Recipe, View
 
 
@@ -24,6 +24,8 @@ class Spec(Recipe):
       whatever its aspect; 'short_side': its shorter side becomes resize_height.
     resize_height, resize_width: pixels.
     crop_pixels: P, side of the square cut out.
+    trunk_pixels: S, side of a second square for a video trunk, made of the same
+      part of the frame; 0 = none.
   """
 
   num_frames: int = 8
@@ -32,6 +34,7 @@ class Spec(Recipe):
   resize_height: int = 256
   resize_width: int = 340
   crop_pixels: int = 224
+  trunk_pixels: int = 0
   resize: str = 'squeeze'
 
   def resized(self, height: int, width: int) -> tuple[int, int]:
@@ -64,16 +67,23 @@ class Spec(Recipe):
       frames: np.ndarray,
       place: Callable[[int, int, int], tuple[int, int]],
   ) -> np.ndarray:
-    """Makes EV-CLIP's input pixels, uint8 [T, P, P, 3], of decoded frames.
+    """Makes EV-CLIP's input pixels, uint8 `shape`, of decoded frames.
 
     Args:
       frames: uint8 [T, H, W, 3].
       place: (height, width, P) of the resized frame -> (top, left) of the crop.
 
     Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
-    Differs: rounded to uint8, see `pixels.resize`; 'short_side'.
+    Differs: rounded to uint8, see `pixels.resize`; 'short_side'; a second
+      square.
     """
-    height, width = self.resized(*frames.shape[1:3])
-    crop = self.crop_pixels
-    window = *place(height, width, crop), crop, crop
-    return np.ascontiguousarray(resize(frames, height, width, window))
+    size = self.resized(*frames.shape[1:3])
+    crop, side = self.crop_pixels, self.trunk_pixels
+    window = *place(*size, crop), crop, crop
+    upper = resize(frames, *size, window)
+    if not side:
+      return np.ascontiguousarray(upper)
+    out = np.zeros((len(frames), *self.shape[1:]), np.uint8)
+    out[:, :crop, :crop] = upper
+    out[:, crop:, :side] = resample(frames, size, window, side)
+    return out

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 
 _KERNELS = {'bicubic': cv2.INTER_CUBIC, 'bilinear': cv2.INTER_LINEAR}
+# The constant of that cubic.
+_CUBIC = -0.75
 # Pixels to each side that a pixel is made of, and one to spare.
 _REACH = 3
 
@@ -72,6 +74,56 @@ def resize(
         np.clip(resized, 0, 255.5, out=resized)
     out[t] = resized
   return out
+
+
+def resample(
+    frames: np.ndarray,
+    size: tuple[int, int],
+    window: tuple[int, int, int, int],
+    side: int,
+) -> np.ndarray:
+  """Makes squares of any side of a window of the resized frames.
+
+  They are made of the frames as they are, bicubically as by `resize`, at
+  source(o) = (start + (o + 0.5) * length / side) * H / height - 0.5.
+
+  Args:
+    frames: uint8 [T, H, W, 3].
+    size: (height, width) of the whole resized frame.
+    window: (top, left, height, width) in it.
+    side: of the squares, in pixels.
+
+  Returns:
+    uint8 [T, side, side, 3].
+  """
+  high, wide = frames.shape[1:3]
+  rows, down = _taps(high, size[0], window[0], window[2], side)
+  columns, across = _taps(wide, size[1], window[1], window[3], side)
+  first, stop = columns.min(), columns.max() + 1
+  columns -= first
+  down, across = down[..., None, None], across[..., None]
+  out = np.empty((len(frames), side, side, 3), np.uint8)
+  for t, frame in enumerate(frames[:, :, first:stop]):
+    x = sum(frame[r] * w for r, w in zip(rows, down, strict=True))
+    x = sum(x[:, c] * w for c, w in zip(columns, across, strict=True))
+    out[t] = np.clip(x + np.float32(0.5), 0, 255.5)
+  return out
+
+
+def _taps(
+    size: int, resized: int, start: int, length: int, side: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """The four pixels of one axis that each of `side` is made of: [4, side].
+
+  Returns (where they are, their weights).
+  """
+  places = (start + (np.arange(side) + 0.5) * length / side) * size / resized
+  places -= 0.5
+  taps = np.floor(places).astype(int) + np.arange(-1, 3)[:, None]
+  x = np.abs(places - taps)
+  near = ((_CUBIC + 2) * x - (_CUBIC + 3)) * x**2 + 1
+  weights = np.where(x < 1, near, _CUBIC * (((x - 5) * x + 8) * x - 4))
+  return taps.clip(0, size - 1), weights.astype(np.float32)
 
 
 def _part(size: int, resized: int, start: int, count: int) -> tuple[slice, int]:

@@ -46,6 +46,23 @@ class Place:
     return round(room * part / 2)
 
 
+def squares(frames, side: int):
+  """Returns the two squares of frames that hold one under the other.
+
+  Args:
+    frames: [..., H, W, 3], see `Recipe.shape`.
+    side: P, of the upper one.
+
+  Returns:
+    [..., P, P, 3], CLIP's, and [..., S, S, 3], the video trunk's; twice the
+    frames where they hold one square.
+  """
+  rows, columns = frames.shape[-3:-1]
+  if rows <= columns:
+    return frames, frames
+  return frames[..., :side, :side, :], frames[..., side:, : rows - side, :]
+
+
 class Recipe:
   """Sizes and switches, a dataclass named as the keys of config.data.
 
@@ -56,11 +73,18 @@ class Recipe:
 
   num_frames: int
   crop_pixels: int
+  trunk_pixels = 0
 
   @property
   def shape(self) -> tuple[int, int, int, int]:
-    """Returns the shape of a clip, [T, P, P, 3]."""
-    return self.num_frames, self.crop_pixels, self.crop_pixels, 3
+    """Returns the shape of a clip, [T, P, P, 3].
+
+    With `trunk_pixels`, S, it is [T, P + S, max(P, S), 3]: under CLIP's square
+    lies the same part of the frame in S x S pixels, and zeros fill what is
+    left beside the smaller one. `squares` takes them apart.
+    """
+    above, below = self.crop_pixels, self.trunk_pixels
+    return self.num_frames, above + below, max(above, below), 3
 
   def train_view(
       self, total: int, fps: float, rng: np.random.Generator, query=False

@@ -12,6 +12,7 @@ from ml_collections import config_flags
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.methods import base
+from evclip_jax.weights import trunks
 
 
 def new(method: str) -> ml_collections.ConfigDict:
@@ -131,7 +132,7 @@ def _check_keys(where: str, given: Iterable[str], known: Iterable[str]):
 def choose_variant(
     config: ml_collections.ConfigDict, given: Iterable[str] = ()
 ) -> ml_collections.ConfigDict:
-  """Sets what goes with the config's other values, such as its backbone.
+  """Sets what goes with the config's other values, such as its networks.
 
   Args:
     config: with `variants`; left as it is.
@@ -148,7 +149,20 @@ def choose_variant(
           {k: v for k, v in variant['set'].items() if k not in given}
       )
   out.variants = ()
+  out.data.trunk_pixels = _trunk_pixels(out)
   return out
+
+
+def _trunk_pixels(config) -> int:
+  """The side of the trunk's own square; 0 where it sees that of CLIP."""
+  name = config.method.name
+  own = settings(config) if name else None
+  if not own or not base.uses_clip(name, own):
+    return 0
+  if not base.load(name).uses_encoder(own):
+    return 0
+  side = config.data.trunk_pixels or trunks.resolution(config.encoder.name)
+  return 0 if side == config.data.crop_pixels else side
 
 
 def from_flag(
@@ -177,6 +191,12 @@ def from_flag(
   config, given = holder.value, config_flags.get_override_values(flag)
   if alone or not config.compare:
     config = choose_variant(config, given)
+    if given.get('data.trunk_pixels') and not config.data.trunk_pixels:
+      raise UserError(
+          f'data.trunk_pixels={given["data.trunk_pixels"]} has no effect: it '
+          'is for methods with a CLIP and a video trunk, and another side than '
+          'data.crop_pixels.'
+      )
   # The command line also wins over what rows to compare bring along.
   apart = ('method.', 'protocol.', 'compare', 'variants')
   mine = {k: v for k, v in given.items() if not k.startswith(apart)}

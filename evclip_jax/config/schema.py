@@ -181,6 +181,11 @@ def check(config: ml_collections.ConfigDict):
   data = config.data
   if data.corrupt:
     corruptions.parse(data.corrupt)
+  if data.trunk_pixels and data.preprocess != 'ev_clip':
+    raise UserError(
+        f'data.preprocess={data.preprocess} makes no second square for the '
+        f'video trunk (data.trunk_pixels={data.trunk_pixels}): use ev_clip.'
+    )
   width = data.resize_width
   if data.resize == 'short_side':
     width = data.resize_height

@@ -133,6 +133,12 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
   names = found.lists[found.reference].class_names
   networks = features.Networks(config, names)
   notes += [networks.note] if networks.note else []
+  if config.data.corrupt:
+    notes.append(
+        f'the run was scored on worse frames (data.corrupt='
+        f'{config.data.corrupt}); factors, distances and curves are of the '
+        'clips as they are'
+    )
   kinetics = networks.texts(features.kinetics400())
   for name, source in found.lists.items():
     rows, hashes, _ = visual[name]

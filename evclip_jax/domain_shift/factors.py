@@ -20,7 +20,7 @@ from evclip_jax.domain_shift import visual
 from evclip_jax.reporting import log
 
 # Raised when a factor is computed in another way.
-_VERSION = 1
+_VERSION = 2
 _SECONDS = 600.0
 
 

@@ -17,6 +17,7 @@ from data_pipelines.loaders import clips
 from data_pipelines.loaders.eval_set import EvalSet
 from data_pipelines.loaders.loader import Loader
 from data_pipelines.loaders.source import Source
+from data_pipelines.views.view import squares
 from evclip_jax.config import identity
 from evclip_jax.domain_shift.factors import Row
 from evclip_jax.methods import base
@@ -56,6 +57,7 @@ class Networks:
       self._trunk = trunks.network(
           trunk.sizes, jnp.dtype(config.compute.dtype)
       )
+      self._trunk.grid(config.data.trunk_pixels or config.data.crop_pixels)
       model = dataclasses.replace(
           model,
           params=model.params | {'encoder': trunk.params},
@@ -130,7 +132,7 @@ class Networks:
       seen = base.trunk_features(
           self._trunk,
           params['encoder'],
-          pixels,
+          squares(pixels, self._session.model.clip.sizes.image_resolution)[1],
           self._config.method.settings.pixels,
       )
       out['trunk'] = seen.mean(axis=(1, 2, 3))

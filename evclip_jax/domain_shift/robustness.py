@@ -41,7 +41,9 @@ def curves(
   source, seed = study.lists[name], study.config.seed
   out = {kind: {} for kind in kinds}
   for method, folder in study.methods.items():
-    hits = _hits(TrainedModel(folder), source, kinds, f'{method} on {name}')
+    # Also of a run that was scored on worse frames (data.corrupt).
+    model = TrainedModel(folder, corrupt='')
+    hits = _hits(model, source, kinds, f'{method} on {name}')
     for kind, right in hits.items():
       out[kind][method] = curve(right, seed)
   return out
@@ -103,7 +105,13 @@ def _hits(
 
     def step(weights, frozen, classes, severity, batch):
       params = merge(frozen, weights)
-      worse = corruptions.apply(kind, batch['video'], severity, config.seed)
+      worse = corruptions.apply(
+          kind,
+          batch['video'],
+          severity,
+          config.seed,
+          config.data.crop_pixels,
+      )
       seen = method.video(params, method.pixels(worse, None), None, False)
       logits = method.score(params, seen, classes, batch)
       # A lower class wins a draw, as in evaluation.

@@ -149,10 +149,13 @@ def sharpness(grey: np.ndarray) -> float:
 
   Source: J. Pech-Pacheco et al., Diatom autofocusing in brightfield
     microscopy, ICPR 2000.
-  Differs: divided by the frame's variance, so that exposure does not count.
+  Differs: divided by the frame's variance, so that exposure does not count; the
+    frame is smoothed by a Gaussian of 1 pixel before, or else the rounding to
+    whole levels would make what is much blurred look sharp again.
   """
   variance = grey.var(dtype=np.float64)
-  laplacian = cv2.Laplacian(grey, cv2.CV_32F)
+  smooth = cv2.GaussianBlur(grey, (0, 0), 1)
+  laplacian = cv2.Laplacian(smooth, cv2.CV_32F)
   return float(laplacian.var(dtype=np.float64) / variance) if variance else 0.0
 
 

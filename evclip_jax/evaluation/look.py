@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines.views.view import squares
 from evclip_jax.evaluation import scores
 from evclip_jax.methods.base import Method, VideoFeatures
+from evclip_jax.models import corruptions
 from evclip_jax.reporting.pictures import ClipPicture
 from evclip_jax.training import devices, session
 from evclip_jax.training.params import merge
@@ -25,7 +27,7 @@ class Seen:
   Attributes:
     probabilities: [K] float64, the mean over the views.
     features: [E] float32, the mean over the views, not normalised.
-    frames: uint8 [T, H, W, 3], the view in the middle.
+    frames: uint8 [T, H, W, 3], the view in the middle, as the networks got it.
     maps: name -> [H, W] or [T, H, W] float32, of that view.
     windows: [W, K] float64, the probabilities in each window in time.
     window_maps: per window the maps as uint8 in 0..255; [] unless asked for.
@@ -96,7 +98,7 @@ class Looker:
       'clip' and 'frames' of `VideoFeatures`, N*K rows.
     """
     clips = clips.reshape(-1, *clips.shape[2:])
-    parts = [seen for seen, _ in self._parts(clips)]
+    parts = [seen for seen, *_ in self._parts(clips)]
     return jax.tree.map(lambda *x: jnp.concatenate(x)[: len(clips)], *parts)
 
   def __call__(
@@ -120,24 +122,31 @@ class Looker:
     run, weights = self._run, self._weights
     classes = run.classes(weights, class_names) if score else None
     out = []
-    for start, (seen, maps) in zip(
+    for start, (seen, maps, worse) in zip(
         range(0, len(clips), self._rows), self._parts(clips), strict=True
     ):
       logits = np.zeros((self._rows, 0))
       if score:
         logits = self._score(weights, run.frozen, classes, seen, examples)
-      logits, features, maps = jax.device_get((logits, seen['clip'], maps))
+      logits, features, maps, worse = jax.device_get(
+          (logits, seen['clip'], maps, worse)
+      )
       shares = logits.astype(np.float64)
       shares = scores.softmax(shares) if score else shares
+      shown = clips[start : start + self._rows]
+      if worse is not None:
+        shown = worse[: len(shown)]
+      if run.model.clip:
+        shown, _ = squares(shown, run.model.clip.sizes.image_resolution)
       # Rows of padding come last.
-      for row, frames in enumerate(clips[start : start + self._rows]):
+      for row, frames in enumerate(shown):
         own = {name: m[row] for name, m in maps.items()}
         features_of = features[row].astype(np.float32)
         out.append(Seen(shares[row], features_of, frames, own))
     return out
 
   def _parts(self, clips: np.ndarray):
-    """Yields the features and maps of so many clips at once."""
+    """Yields the features, maps and worse frames of so many clips at once."""
     for start in range(0, len(clips), self._rows):
       part = clips[start : start + self._rows]
       batch = devices.put_batch(self._run.mesh, padded(part, self._rows))
@@ -153,7 +162,10 @@ class Looker:
       # What is brightest in a clip is white.
       maps |= {k: m / m.max((1, 2, 3), keepdims=True) for k, m in looks.items()}
     maps = {k: m.astype(jnp.float32) for k, m in maps.items()}
-    return {'clip': features.clip, 'frames': features.frames}, maps
+    worse = None
+    if isinstance(method.pixels, corruptions.Corrupted):
+      worse = method.pixels.frames(batch['video'])
+    return {'clip': features.clip, 'frames': features.frames}, maps, worse
 
   def _judge(self, weights, frozen, classes, seen, examples):
     params = merge(frozen, weights)
@@ -225,5 +237,8 @@ def fill_colour(method: Method) -> tuple[float, float, float]:
   """
   ends = jnp.array([0, 255], jnp.uint8)
   frames = jnp.broadcast_to(ends[None, :, None, None, None], (1, 2, 1, 1, 3))
-  black, white = np.asarray(method.pixels(frames, None))[0, :, 0, 0]  # each [3]
+  pixels = method.pixels
+  if isinstance(pixels, corruptions.Corrupted):
+    pixels = pixels.pixels
+  black, white = np.asarray(pixels(frames, None))[0, :, 0, 0]  # each [3]
   return tuple(float(v) for v in black / (black - white))

@@ -14,7 +14,7 @@ import numpy as np
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity
-from evclip_jax.evaluation import episodes, scores, shown, zero_shot
+from evclip_jax.evaluation import episodes, report_clips, scores, zero_shot
 from evclip_jax.methods import base
 from evclip_jax.reporting import log, run_page
 from evclip_jax.reporting.page import CERTAIN
@@ -118,14 +118,16 @@ def report(
   final: dict[str, dict[str, Any]] = {}
   lists: dict[str, dict[str, Any]] = {}
   select = next(iter(states))
-  viewer = shown.Viewer(run, states[select][1])
+  viewer = report_clips.Viewer(run, states[select][1])
   beside = zero_shot.beside(run, bool(config.method.weights))
   for rule, (chosen, weights) in states.items():
     final[rule] = {}
     for name, listed in data.evals.items():
       how = {}
       if rule == select:
-        small = shown.Thumbnails(listed.num_clips, listed.num_views)
+        small = report_clips.Thumbnails(
+            listed.num_clips, listed.num_views, config.data.crop_pixels
+        )
         how = {'beside': beside, 'watch': small.watch}
       summary, details = evaluate_list(run, weights, listed, **how)
       metrics_log.add(
@@ -256,13 +258,13 @@ def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
   )
 
 
-def _pictures(viewer: shown.Viewer, data: Any, details: dict[str, Any]):
+def _pictures(viewer: report_clips.Viewer, data: Any, details: dict[str, Any]):
   """Returns {heading: pictures of clips} of a list."""
   if data.episodes is not None:
     return viewer.episode(data, details)
   return {
       title: viewer.clips(data, details, rows)
-      for title, rows in shown.telling(details).items()
+      for title, rows in report_clips.telling(details).items()
   }
 
 

@@ -1,4 +1,4 @@
-"""The drawn world as training data: albums of images, and how they are seen."""
+"""The drawn world as training data: albums of clips, and how they are seen."""
 
 import dataclasses
 import pathlib
@@ -17,15 +17,17 @@ from data_pipelines.video import pool
 # 256 x 340, of which 224 x 224 are cropped.
 _STRETCH = (256 / 120, 340 / 160)
 CROP_PIXELS = 224
+# Between two frames of a clip.
+_FRAME_STEP = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Album:
-  """Images of the pre-training classes.
+  """Clips of the pre-training classes, most of them of one frame.
 
   Attributes:
     scenes: N scenes.
-    images: uint8 [N, 1, H, W, 3], one frame of each, kept on disk.
+    images: uint8 [N, T, H, W, 3], kept on disk.
   """
 
   scenes: list[scenes.Scene]
@@ -34,7 +36,7 @@ class Album:
   def batches(
       self, seed: int, batch_size: int, steps: int
   ) -> Iterator[tuple[list[scenes.Scene], np.ndarray]]:
-    """Yields B scenes and uint8 [B, 1, H, W, 3], shuffled in every epoch.
+    """Yields B scenes and uint8 [B, T, H, W, 3], shuffled in every epoch.
 
     The rest of an epoch that fills no batch is left out.
     """
@@ -56,6 +58,7 @@ def make_album(
     count: int,
     folder: pathlib.Path,
     portrait_pixels: int = 0,
+    frames: int = 1,
     workers: int = 0,
 ) -> Album:
   """Draws an album, or opens one that was drawn before.
@@ -63,9 +66,10 @@ def make_album(
   Args:
     stream, seed: albums of others hold other scenes.
     domains: drawn with equal chance.
-    count: N images.
-    folder: where the images are kept.
+    count: N clips.
+    folder: where the clips are kept.
     portrait_pixels: see `scenes.portrait`.
+    frames: T of each clip, as far apart as 8 frames of a demo's video.
     workers: see `pool.number`.
   """
   classes = scenes.pretraining_classes()
@@ -77,15 +81,17 @@ def make_album(
       scenes.draw_scene(own, n, classes[which[n]], domains[where[n]])
       for n in range(count)
   ]
-  frames = randomness.generator(seed, f'{stream} start').integers(0, 64, count)
+  starts = randomness.generator(seed, f'{stream} start').integers(0, 64, count)
+  times = starts[:, None] + _FRAME_STEP * np.arange(frames)
   side = portrait_pixels or scenes.HEIGHT
-  path = folder / f'{stream}-{seed}-{count}x{side}-v{scenes.VERSION}.npy'
+  name = f'{stream}-{seed}-{count}x{frames}x{side}-v{scenes.VERSION}.npy'
+  path = folder / name
   if not path.exists():
     folder.mkdir(parents=True, exist_ok=True)
     half_done = path.with_suffix('.partial')
-    shape = (count, 1, side, portrait_pixels or scenes.WIDTH, 3)
+    shape = (count, frames, side, portrait_pixels or scenes.WIDTH, 3)
     images = np.lib.format.open_memmap(half_done, 'w+', np.uint8, shape)
-    tasks = [(*x, portrait_pixels) for x in zip(drawn, frames, strict=True)]
+    tasks = [(*x, portrait_pixels) for x in zip(drawn, times, strict=True)]
     made = pool.run_all(scenes.portrait, tasks, workers)
     for n, image in enumerate(tqdm.tqdm(made, 'draw', count, mininterval=1)):
       images[n] = image

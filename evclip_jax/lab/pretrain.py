@@ -29,7 +29,7 @@ def define_flags():
   package = pathlib.Path(__file__).parent.parent / 'assets'
   flags.DEFINE_string('out', str(package), 'Where the three files go.')
   flags.DEFINE_string(
-      'album_dir', 'runs/lab', 'Where the drawn images are kept (2 GB).'
+      'album_dir', 'runs/lab', 'Where the drawn images are kept (3 GB).'
   )
   flags.DEFINE_integer(
       'steps', 0, 'Fewer steps and images, to try it; 0 = the recipe.'
@@ -57,8 +57,7 @@ def make(out: pathlib.Path, album_dir: pathlib.Path, steps: int = 0):
   sizes, params, words = pretrain_clip.pretrain(recipe, album_dir)
   write(out / 'tiny_clip.safetensors', 'clip', params, sizes)
   tokenizer.write_json(words, out / 'tiny_vocab.json')
-  recipe = pretrain_encoder.RECIPE.shorter(steps)
-  sizes, params = pretrain_encoder.pretrain(recipe, album_dir)
+  sizes, params = pretrain_encoder.pretrain(steps, album_dir)
   write(out / 'tiny_encoder.safetensors', 'encoder', params, sizes)
   print(f'written to {out}')
 

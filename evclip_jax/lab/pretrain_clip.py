@@ -1,7 +1,9 @@
 """Pre-trains the tiny CLIP on captioned images of the drawn world.
 
-The images are bright: like the real CLIP, the tiny one has seen little of the
-dark and nothing from a head camera. None shows a class of the demo.
+Like the real CLIP, the tiny one has seen dim images but none at night, with a
+lamp in them, and nothing from a head camera. A still image does not show how
+fast something moves: where a caption says so it does so at random. No image
+shows a class of the demo.
 """
 
 import pathlib
@@ -20,12 +22,13 @@ from evclip_jax.models import pixels
 from evclip_jax.models.clip import sizes, tokenizer
 from evclip_jax.models.clip.model import Clip
 
-RECIPE = Recipe(images=16000, steps=400, batch_size=64, learning_rate=1e-3)
+RECIPE = Recipe(images=16000, steps=1000, batch_size=64, learning_rate=1e-3)
 
 # A caption and how often it is drawn. The first is the sentence by which
 # EV-CLIP asks for a class; the others teach what the words mean by themselves.
 TEMPLATES: tuple[tuple[str, float], ...] = (
-    ('a video of {motion} {thing}.', 0.5),
+    ('a video of {motion} {thing}.', 0.45),
+    ('a video of {manner} {motion} {thing}.', 0.05),
     ('a video of a {colour} {thing}.', 0.1),
     ('a video of {motion}.', 0.1),
     ('a {colour} {thing} {motion}.', 0.15),
@@ -43,6 +46,8 @@ _PATCH, _WIDTH, _EMBED = 28, 128, 64
 MERGES = 160
 # Captions are short; fewer positions are less work.
 _LENGTH = 16
+# The least light of an image that is dimmed, as a share, and how many are.
+_DIM, _DIMMED = 0.12, 0.3
 # The length of a frame's feature after training. Only its direction matters to
 # CLIP, but EV-CLIP adds a context token to features of this length.
 _FEATURE_NORM = 0.05
@@ -51,7 +56,9 @@ _FEATURE_NORM = 0.05
 def caption(scene: scenes.Scene, rng: np.random.Generator) -> str:
   """Draws a sentence about a scene, in lower case."""
   texts, shares = zip(*TEMPLATES, strict=True)
-  return str(rng.choice(texts, p=shares)).format(**vars(scene))
+  text = str(rng.choice(texts, p=shares))
+  manner = str(rng.choice(list(scenes.MANNERS)))
+  return text.format(**vars(scene) | {'manner': manner})
 
 
 def corpus() -> list[str]:
@@ -60,6 +67,7 @@ def corpus() -> list[str]:
       'motion': list(scenes.MOTIONS),
       'thing': list(shapes.OBJECTS),
       'colour': list(shapes.COLOURS),
+      'manner': list(scenes.MANNERS),
   }
   return [
       template.format(**{k: w[n % len(w)] for k, w in words.items()})
@@ -120,6 +128,12 @@ def pretrain(
 def _pixels(images, rng):
   """uint8 [B, 1, h, w, 3] -> normalised [B, 224, 224, 3], as EV-CLIP feeds."""
   seen = albums.view(images, rng)
+  if rng is not None:
+    shape = len(seen), 1, 1, 1, 1
+    which, how = jax.random.split(jax.random.fold_in(rng, 3))
+    dim = _DIM ** jax.random.uniform(how, shape)
+    dimmed = jax.random.bernoulli(which, _DIMMED, shape)
+    seen = seen * jnp.where(dimmed, dim, 1)
   return pixels.normalise(seen, pixels.IMAGENET_MEAN, pixels.IMAGENET_STD)[:, 0]
 
 

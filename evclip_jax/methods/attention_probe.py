@@ -11,6 +11,7 @@ from evclip_jax.models.videoprism.layers import AttentionPooler
 
 RECIPE = {
     'encoder.name': 'videoprism_base',
+    'encoder.weights': '',
     'batch_size': 16,
     'data.preprocess': 'ev_clip',
     'data.num_frames': 16,
@@ -23,6 +24,12 @@ RECIPE = {
     'optimizer.schedule': 'warmup_cosine',
     'optimizer.warmup_epochs': 1,
     'train.epochs': 50,
+    'variants': (
+        {
+            'when': {'encoder.name': 'videoprism_large'},
+            'set': {'data.num_frames': 8},
+        },
+    ),
 }
 _CONSTANTS = 'imagenet'
 
@@ -111,4 +118,5 @@ def make(
       pixels=base.pixels_of(_CONSTANTS),
       video=video,
       frozen=frozen,
+      dead=('method/pooler/key/bias',),
   )

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
+from data_pipelines.views.view import squares
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.pixels import (
@@ -59,9 +60,9 @@ class Backbones:
     clip: the CLIP handle; its weights are params['clip']; None where the method
       uses none.
     encoder: the video trunk, weights in params['encoder'], or None. It says
-      how it wants its frames (`resolution`, `constants`; None = as they are),
-      what it gives (`sizes.channels`, `steps`) and whether it has stochastic
-      depth (`drops_paths`).
+      how it wants its frames (`sizes.resolution`, `constants`; None = any),
+      what it gives of them (`sizes.channels`, `steps`, `grid`) and whether it
+      has stochastic depth (`drops_paths`).
     num_frames: T, frames per clip.
     num_support: support clips of a training episode; 0 without episodes.
   """
@@ -221,7 +222,8 @@ def check_classes(names: list[str], known: tuple[str, ...], what: str):
 def encode_frames(
     clip: Clip, params: Params, pixels: jax.Array, hooks: Hooks | None = None
 ) -> jax.Array:
-  """Encodes the frames of clips [B, T, H, W, 3] to [B, T, E]."""
+  """Encodes the frames of clips [B, T, H, W, 3], CLIP's, to [B, T, E]."""
+  pixels = squares(pixels, clip.sizes.image_resolution)[0]
   images = clip.images(params['clip'], fold_time(pixels), hooks)
   return unfold_time(images, pixels.shape[1])
 
@@ -238,10 +240,9 @@ def trunk_features(
   Args:
     encoder: the trunk.
     params_encoder: its weights.
-    pixels: [B, T, H, W, 3], normalised as a method's `pixels` does.
+    pixels: [B, T, S, S, 3], normalised as a method's `pixels` does.
     constants: by these, a key of `CONSTANTS`.
     drop_path_rng: turns stochastic depth on, where a trunk has any.
-
   """
   pixels = trunk_pixels(encoder, pixels, constants)
   return jax.lax.stop_gradient(
@@ -252,20 +253,12 @@ def trunk_features(
 def trunk_pixels(
     encoder: Trunk, pixels: jax.Array, constants: str
 ) -> jax.Array:
-  """Returns clips as a trunk wants them; see `trunk_features`.
-
-  Frames get the trunk's own colours (`constants`) and, bilinearly, its own side
-  (`resolution`), where it has such.
-  """
-  if encoder.constants is not None:
-    mean, std = (jnp.asarray(x, jnp.float32) for x in CONSTANTS[constants])
-    own_mean, own_std = (jnp.asarray(x) for x in encoder.constants)
-    pixels = (pixels * std + mean - own_mean) / own_std
-  side = encoder.resolution
-  if side is not None and pixels.shape[2:4] != (side, side):
-    shape = (*pixels.shape[:2], side, side, 3)
-    pixels = jax.image.resize(pixels, shape, 'bilinear')
-  return pixels
+  """Returns clips in a trunk's own range of values; see `trunk_features`."""
+  if encoder.constants is None:
+    return pixels
+  mean, std = (jnp.asarray(x, jnp.float32) for x in CONSTANTS[constants])
+  own_mean, own_std = (jnp.asarray(x) for x in encoder.constants)
+  return (pixels * std + mean - own_mean) / own_std
 
 
 def frozen_frames(encode: Callable) -> dict[str, Callable]:

@@ -10,12 +10,19 @@ from evclip_jax.models.videoprism.video_text import VideoTextModel
 # Frames of the side that the published models were trained with.
 RECIPE = {
     'encoder.name': 'videoprism_lvt_base',
+    'encoder.weights': '',
     'data.preprocess': 'ev_clip',
     'data.num_frames': 16,
     'data.resize_height': 288,
     'data.resize_width': 384,
     'data.crop_pixels': 288,
     'eval.batch_size': 4,
+    'variants': (
+        {
+            'when': {'encoder.name': 'videoprism_lvt_large'},
+            'set': {'data.num_frames': 8},
+        },
+    ),
 }
 # The pixels' way to the device; the model takes them in 0..1.
 _CONSTANTS = 'imagenet'

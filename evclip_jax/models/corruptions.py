@@ -6,6 +6,7 @@ same noise in every list, batch and severity, so curves over severities compare
 like with like.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
+from data_pipelines.views.view import squares
 
 SEVERITIES = (1, 2, 3, 4, 5)
 # Sizes below are of frames of so many pixels, as CLIP gets.
@@ -32,7 +34,11 @@ _JPEG = np.float32([
 
 
 def apply(
-    kind: str, frames: jax.Array, severity: jax.Array | int, seed: int
+    kind: str,
+    frames: jax.Array,
+    severity: jax.Array | int,
+    seed: int,
+    side: int = 0,
 ) -> jax.Array:
   """Corrupts clips.
 
@@ -42,10 +48,17 @@ def apply(
     severity: int scalar, 1 .. 5; 0 leaves the frames as they are. It may be
       traced.
     seed: of what is drawn.
+    side: of CLIP's square where frames hold two, see `views.view.squares`.
 
   Returns:
     uint8, the same shape.
   """
+  if side and frames.shape[-3] > frames.shape[-2]:
+    for own, place in zip(squares(frames, side), (0, side), strict=True):
+      worse = apply(kind, own, severity, seed)
+      start = *(0,) * (frames.ndim - 3), place, 0, 0
+      frames = jax.lax.dynamic_update_slice(frames, worse, start)
+    return frames
   corrupt = KINDS[kind]
   key = jax.random.key(randomness.fold(seed, f'corrupt/{kind}'))
   clips = frames.reshape(-1, *frames.shape[-4:])
@@ -87,22 +100,32 @@ def check_kind(kind: str, given: str):
     )
 
 
-def before(pixels: Callable, text: str, seed: int) -> Callable:
-  """Returns a `Method.pixels` that corrupts what is scored, as 'darken:3' says.
+@dataclasses.dataclass(frozen=True)
+class Corrupted:
+  """A `Method.pixels` that corrupts what is scored.
 
   In training, where it gets a key, it leaves the frames alone.
 
-  Raises:
-    UserError: as `parse`.
+  Attributes:
+    pixels: the method's own.
+    corruption: as 'darken:3' says; `parse` has checked it.
+    seed: of what is drawn.
+    side: as for `apply`.
   """
-  kind, severity = parse(text)
 
-  def worse(frames, rng):
-    if rng is None:
-      frames = apply(kind, frames, severity, seed)
-    return pixels(frames, rng)
+  pixels: Callable
+  corruption: str
+  seed: int
+  side: int = 0
 
-  return worse
+  def __call__(self, frames, rng):
+    """Returns the pixels of corrupted frames."""
+    return self.pixels(self.frames(frames) if rng is None else frames, rng)
+
+  def frames(self, frames: jax.Array) -> jax.Array:
+    """Returns the frames that are scored, uint8 [B, T, H, W, 3]."""
+    kind, severity = parse(self.corruption)
+    return apply(kind, frames, severity, self.seed, self.side)
 
 
 def darken(x, severity, key):

@@ -14,7 +14,7 @@ from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity
 from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import gallery, rates, result_page, results
+from evclip_jax.runs import gallery, learning_rate, result_page, results
 from evclip_jax.training import session
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def run(
     for listed in data.evals.values():
       method.class_texts(list(listed.class_names))
     if experiment.fitting_mode(mode, own) == 'train':
-      rates.check(own, data)
+      learning_rate.check(own, data)
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
     done = run_folder.finished(own_folder, own)

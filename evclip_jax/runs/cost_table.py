@@ -86,6 +86,7 @@ def trunk_rows(
     for name in names:
       config = experiment.on_data('ucf101', 'ev_clip')
       config.encoder.name, config.data.num_frames = name, num_frames
+      config = experiment.choose_variant(config)
       sizes = trunks.shapes(trunks.TABLE[name]).values()
       count = sum(int(np.prod(shape)) for shape in sizes)
       out.append({
@@ -164,6 +165,7 @@ def _row(config, num_classes: int) -> dict[str, Any]:
           config.data.crop_pixels,
           num_classes,
           0,
+          config.data.trunk_pixels,
       ).items()
   }
 

@@ -121,7 +121,7 @@ def _clips(config) -> Iterator[tuple[ml_collections.ConfigDict, str]]:
   # The user's sizes on our clips: no list, no selection.
   for key in ('preprocess', 'num_frames', 'window_frames', 'train_temporal',
               'frame_rule', 'resize', 'resize_height', 'resize_width',
-              'crop_pixels', 'flip', 'workers'):
+              'crop_pixels', 'trunk_pixels', 'flip', 'workers'):
     fresh[key] = config.data[key]
   made.data = fresh
   made.data.name = 'folder'

@@ -39,7 +39,9 @@ _OUTSIDE = {
     'ev_clip': 'Take the window_frames in the middle of the video, and of them '
     'every k-th, k = window_frames // num_frames. Resize them (OpenCV, '
     'bicubic) to resize_width x resize_height pixels, or with short_side their '
-    'shorter side to resize_height. Cut out the middle square of crop_pixels.',
+    'shorter side to resize_height. Cut out the middle square of crop_pixels. '
+    'With trunk_pixels, put the same part of the frame, resized to such a '
+    'square, under it, and zeros beside the smaller square.',
     'ez_clip': 'Take the middle frame of each of num_frames equal parts. '
     'Resize the shorter side (Pillow, bicubic) to 256 / 224 of crop_pixels. '
     'Cut out the middle square.',
@@ -65,7 +67,8 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
   Raises:
     UserError: nothing trained in the run, or the file cannot be written.
   """
-  run = TrainedModel(workdir)
+  # Other programs bring frames of their own, worse or not.
+  run = TrainedModel(workdir, corrupt='')
   if not run.weights:
     raise UserError(f'{workdir} is a run without trained weights.')
   leaves = {
@@ -121,7 +124,8 @@ def save_model(
   out = pathlib.Path(out)
   if out.exists():
     raise UserError(f'--out={out} is there already. Choose another folder.')
-  run = TrainedModel(workdir)
+  # Other programs bring frames of their own, worse or not.
+  run = TrainedModel(workdir, corrupt='')
   names = run.names(classes, support)
   shape = clips.spec_of(run.config.data).shape
   rows = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)

@@ -14,7 +14,7 @@ from evclip_jax.config import experiment, schema
 from evclip_jax.evaluation import run_card
 from evclip_jax.reporting import log
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import rates, train
+from evclip_jax.runs import learning_rate, train
 from evclip_jax.training import devices, optimizer, session
 from evclip_jax.training.checkpoints import Checkpoints
 
@@ -145,7 +145,7 @@ def execute(
     return evaluate(config, folder, model, data)
   about = {}
   if config.train.rates:
-    config, about = rates.choose(config, folder, model, data)
+    config, about = learning_rate.choose(config, folder, model, data)
   return train.train_and_evaluate(config, folder, model, data, about)
 
 
@@ -176,7 +176,7 @@ def check(
     _check_parts(config, model, data.batch_size // mesh.shape['data'])
     run_card.selection(config.train.select, data.evals)
     optimizer.check(config.optimizer)
-    rates.check(config, data)
+    learning_rate.check(config, data)
   for scored in data.evals.values():
     for key, size in scored.batch_sizes.items():
       devices.check_batch_size(mesh, size, key)

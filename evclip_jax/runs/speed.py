@@ -208,7 +208,7 @@ def noise(
       'seed': config.seed,
   }
   if not episodic:
-    return batches.synthetic(rows, **size)
+    return batches.synthetic(rows, **size, trunk_pixels=data.trunk_pixels)
   shape = episodes.way, episodes.shot, episodes.query
   return batches.synthetic_episodes(rows, *shape, **size)
 

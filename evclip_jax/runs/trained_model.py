@@ -41,12 +41,13 @@ class TrainedModel:
     selected_by: 'best', 'last', or 'given' if nothing was trained.
   """
 
-  def __init__(self, workdir: str | os.PathLike, corrupt: str = ''):
+  def __init__(self, workdir: str | os.PathLike, corrupt: str | None = None):
     """Loads the best weights of a run, or its last ones.
 
     Args:
       workdir: the run folder; an unfinished run will do.
-      corrupt: makes the frames worse, as data.corrupt; '' = as the run does.
+      corrupt: makes the frames worse, as data.corrupt; '' = not at all, None =
+        as the run does.
 
     Raises:
       UserError: not a run folder, nothing trained there yet, or weights that
@@ -64,7 +65,8 @@ class TrainedModel:
     with config.unlocked():
       # How many devices training had does not matter here.
       config.mesh.data = 0
-      config.data.corrupt = corrupt or config.data.corrupt
+      if corrupt is not None:
+        config.data.corrupt = corrupt
     self.classes = folder.class_names(workdir)
     model = session.build(config, self.classes)
     self.session = session.start(config, model, self.classes)

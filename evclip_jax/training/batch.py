@@ -79,11 +79,17 @@ def shapes(batch: dict[str, Any], rows: int, sharding: Any) -> dict[str, Any]:
 
 
 def synthetic(
-    rows: int, num_frames: int, pixels: int, num_classes: int, seed: int
+    rows: int,
+    num_frames: int,
+    pixels: int,
+    num_classes: int,
+    seed: int,
+    trunk_pixels: int = 0,
 ) -> dict[str, np.ndarray]:
   """Returns `rows` clips of noise, for benchmarks and tests."""
   rng = np.random.default_rng(seed)
-  shape = (rows, num_frames, pixels, pixels, 3)
+  square = pixels + trunk_pixels, max(pixels, trunk_pixels)
+  shape = (rows, num_frames, *square, 3)
   return {
       'video': rng.integers(0, 256, shape, dtype=np.uint8),
       'label': rng.integers(0, num_classes, rows, dtype=np.int32),

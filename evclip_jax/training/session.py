@@ -144,6 +144,7 @@ def make_method(
     )
     loaded['encoder'] = trunk
     encoder = trunks.network(trunk.sizes, dtype)
+    encoder.grid(config.data.trunk_pixels or config.data.crop_pixels)
   backbones = base.Backbones(
       clip=clip,
       encoder=encoder,
@@ -152,7 +153,12 @@ def make_method(
   )
   method = module.make(settings, backbones, tuple(class_names))
   if config.data.corrupt:
-    worse = corruptions.before(method.pixels, config.data.corrupt, config.seed)
+    worse = corruptions.Corrupted(
+        method.pixels,
+        config.data.corrupt,
+        config.seed,
+        config.data.crop_pixels,
+    )
     method = dataclasses.replace(method, pixels=worse)
   return method, loaded, backbones
 

@@ -136,8 +136,8 @@ def convert(file: StateFile, kind: str) -> Converted:
     converted = clip_names.from_huggingface(file.tensors)
   else:
     converted = clip_names.from_original(file.tensors)
-  # TorchScript archives are OpenAI's own; others use the naming, too.
-  if file.kind == 'torchscript':
+  # OpenAI's own archives hold this number; others use their form and naming.
+  if file.kind == 'torchscript' and 'input_resolution' in file.tensors:
     return converted
   if SAID in file.metadata:
     said = json.loads(file.metadata[SAID])

@@ -5,6 +5,7 @@ import difflib
 import http.client
 import importlib.resources
 import pathlib
+import shutil
 import time
 import urllib.error
 import urllib.parse
@@ -305,7 +306,7 @@ def _from_hub(file: Published, path: pathlib.Path, temporary: pathlib.Path):
         f'could not fetch {filename} of {page} ({_reason(e)}).\n  Fetch it by '
         f'hand and put it at {path}.'
     ) from e
-  temporary.write_bytes(pathlib.Path(found).read_bytes())
+  shutil.copyfile(found, temporary)
 
 
 def _reason(error: BaseException) -> str:

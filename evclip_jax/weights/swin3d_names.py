@@ -89,11 +89,6 @@ def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return table_to_original(flat, RULES)
 
 
-def sizes_of(flat: Mapping[str, np.ndarray]) -> swin3d_sizes.VideoEncoderSizes:
-  """Returns the architecture of a converted flat tree."""
-  return swin3d_sizes.infer(to_original(flat))
-
-
 def shapes(sizes: swin3d_sizes.VideoEncoderSizes) -> dict[str, tuple[int, ...]]:
   """Returns path -> shape of every leaf of such a trunk."""
   tree = flatten_dict(VideoEncoder(sizes).shapes(), sep='/')

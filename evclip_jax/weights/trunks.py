@@ -32,6 +32,11 @@ def sizes(**values: Any) -> Sizes:
   return kind(**values)
 
 
+def resolution(name: str) -> int:
+  """Returns the side of the frames a trunk wants; 0 = any, or not known."""
+  return (name in TABLE and TABLE[name].resolution) or 0
+
+
 def shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
   """Returns path -> shape of every leaf of such a trunk."""
   return _names(sizes).shapes(sizes)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
@@ -171,24 +170,19 @@ def to_original(
 
 def shapes(sizes: VideoPrismSizes) -> dict[str, tuple[int, ...]]:
   """Returns path -> shape of every leaf of such a network."""
-  side = sizes.patch
-  video = jax.ShapeDtypeStruct((1, 1, side, side, 3), jnp.float32)
-  tokens = jax.ShapeDtypeStruct((1, 1, sizes.width), jnp.float32)
-  ids = jax.ShapeDtypeStruct((1, 1), jnp.int32)
 
-  def init(module, *given):
-    key = jax.random.key(0)
-    return jax.eval_shape(lambda *x: module.init(key, *x), *given)['params']
+  def init(module, *shape, dtype=np.float32, **more):
+    def make():
+      return module.init(jax.random.key(0), np.zeros(shape, dtype), **more)
 
-  tree = init(Encoder(sizes), video)
+    return jax.eval_shape(make)['params']
+
+  tree = init(Encoder(sizes), 1, 1, sizes.patch, sizes.patch, 3)
   if sizes.text_layers:
-    joint = jax.eval_shape(
-        lambda x: Joint(sizes).init(jax.random.key(0), x, 1), tokens
-    )['params']
     tree = {
         'video': tree,
-        'joint': joint,
-        'text': init(TextTower(sizes), ids),
+        'joint': init(Joint(sizes), 1, 1, sizes.width, num_frames=1),
+        'text': init(TextTower(sizes), 1, 1, dtype=np.int32),
     }
   flat = flatten_dict(tree, sep='/')
   return {path: tuple(leaf.shape) for path, leaf in flat.items()}

@@ -79,6 +79,29 @@ def test_a_variant_is_chosen_by_all_of_its_keys():
   assert chosen.optimizer.learning_rate == 1e-4
 
 
+@pytest.mark.parametrize(
+    ('method', 'changes', 'side'),
+    [
+        ('ev_clip', {'encoder.name': 'videoprism_base'}, 288),
+        ('ev_clip', {'encoder.name': 'omnivore_swinS'}, 0),
+        ('ev_clip', {'encoder.name': ''}, 0),
+        ('ev_clip', {'data.trunk_pixels': 252}, 252),
+        ('ev_clip', {'data.trunk_pixels': 224}, 0),
+        ('zero_shot', {'encoder.name': 'videoprism_base'}, 0),
+        ('attention_probe', {}, 0),
+    ],
+)
+def test_the_trunk_beside_clip_gets_a_square_of_its_own(method, changes, side):
+  config = experiment.on_data('ucf101', method)
+  config.update_from_flattened_dict(changes)
+  chosen = experiment.choose_variant(config)
+  assert chosen.data.trunk_pixels == side
+  chosen.data.preprocess = 'ez_clip'
+  if side:
+    with pytest.raises(UserError, match='no second square .* use ev_clip'):
+      schema.check(chosen)
+
+
 def test_a_value_of_the_command_line_stays():
   config = with_variants()
   config.clip.name = 'ViT-L/14'

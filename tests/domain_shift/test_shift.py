@@ -132,8 +132,8 @@ def test_a_second_run_gives_the_same_bytes(result, finished):
     [
         ({'lists': ['nowhere']}, "no list 'nowhere'"),
         ({'reference': 'x'}, "no list 'x'"),
-        ({'corruptions': ['darkn']}, "no corruption 'darkn'"),
-        ({'lists': ['bright']}, 'one list only'),
+        ({'corruptions': 'blur,darkn'}, "no corruption 'darkn'"),
+        ({'lists': 'bright'}, 'one list only'),
     ],
 )
 def test_bad_input_is_told(finished, values, message):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -46,6 +47,13 @@ def test_noise_is_that_which_was_added():
   rng = np.random.default_rng(0)
   grey = (100 + rng.normal(0, 7, (300, 300))).astype(np.float32)
   assert visual.noise(grey) == pytest.approx(7, rel=0.02)
+
+
+def test_rounding_makes_nothing_sharp():
+  grey = cv2.GaussianBlur(texture()[..., 0].astype(np.float32) / 4, (0, 0), 4)
+  assert visual.sharpness(grey.round()) == pytest.approx(
+      visual.sharpness(grey), rel=0.1
+  )
 
 
 def test_colourfulness_by_hand():

@@ -28,7 +28,8 @@ def test_captions_are_of_known_words_only():
   rng = np.random.default_rng(0)
   said = {pretrain_clip.caption(scene, rng) for _ in range(200)}
   assert 'a video of rolling cup.' in said
-  assert len(said) == len(pretrain_clip.TEMPLATES)
+  # One of them comes in two manners.
+  assert len(said) == len(pretrain_clip.TEMPLATES) + 1
   known = ' '.join(pretrain_clip.corpus())
   for sentence in said:
     assert set(sentence.split()) <= set(known.split())
@@ -106,8 +107,10 @@ def test_assets_are_small_and_in_half_precision():
 
 def test_vocabulary_spells_any_name_and_knows_the_worlds_words():
   tokenizer = vocabulary.load_tokenizer('tiny')
-  for word in (*scenes.MOTIONS, *scenes.OBJECTS, *COLOURS):
+  for word in (*scenes.MOTIONS, *scenes.OBJECTS):
     assert len(tokenizer.ids(word)) == 1, word
+  for word in (*scenes.MANNERS, *COLOURS):
+    assert len(tokenizer.ids(word)) <= 2, word
   assert len(tokenizer.ids('applying-eye makeup 42 é')) > 4
   # As shipped = as the recipe learns it.
   learned = learn(pretrain_clip.corpus(), pretrain_clip.MERGES)

@@ -21,14 +21,23 @@ from tests.methods import tiny
 
 ROWS = 4
 NUMBERS = ('loss', 'gradient_norm')
+# The trunk of each method that has one, and EV-CLIP on the other.
+CASES = [*base.names(), 'ev_clip/videoprism']
+TRUNKS = {
+    'video_text': tiny.VIDEO_TEXT,
+    'attention_probe': tiny.VIDEOPRISM,
+    'ev_clip/videoprism': tiny.VIDEOPRISM,
+}
 KEYS = {name: jax.random.key(i) for i, name in enumerate(steps.STREAMS)}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Built:
   """A method from its default settings, with random weights."""
 
   name: str
+  # Of a second square for the trunk.
+  trunk_pixels: int
   method: base.Method
   trainable: dict
   frozen: dict
@@ -38,7 +47,7 @@ class Built:
   texts: list
 
   def batch(self, rows, seed=0):
-    return tiny.batch(rows, seed, self.method.episodic)
+    return tiny.batch(rows, seed, self.method.episodic, self.trunk_pixels)
 
   @functools.cached_property
   def logits(self):
@@ -56,11 +65,12 @@ class Built:
 
 
 @functools.cache
-def built(name: str) -> Built:
+def built(case: str) -> Built:
+  name = case.partition('/')[0]
   module = base.load(name)
   settings = module.Settings()
   names = tuple(f'class {i}' for i in range(tiny.NUM_CLASSES))
-  trunk = tiny.VIDEO_TEXT if name == 'video_text' else tiny.ENCODER
+  trunk = TRUNKS.get(case, tiny.ENCODER)
   networks = tiny.backbones(module.uses_encoder(settings), trunk)
   method = module.make(settings, networks, names)
   # On devices, as a session has them: traced indices need it.
@@ -73,10 +83,11 @@ def built(name: str) -> Built:
   bank = jax.jit(method.text)(params, tokens)
   classes = tokens if method.text_trains else bank
   halves = split(params, method.trainable)
-  return Built(name, method, *halves, bank, classes, texts)
+  side = trunk.resolution if base.uses_clip(name, settings) else None
+  return Built(name, side or 0, method, *halves, bank, classes, texts)
 
 
-@pytest.fixture(params=base.names())
+@pytest.fixture(params=CASES)
 def case(request):
   return built(request.param)
 
@@ -238,9 +249,8 @@ def test_padding_rows_do_not_change_the_loss(case):
 
 
 @functools.cache
-def train(name, num_devices):
+def train(case, num_devices):
   """(metrics per step, final state, frozen leaves) of real training steps."""
-  case = built(name)
   mesh = devices.make_mesh(num_devices)
   shardings = devices.frozen_shardings(mesh, case.frozen, shard=False)
   frozen = jax.device_put(case.frozen, shardings)
@@ -262,7 +272,7 @@ def train(name, num_devices):
 
 
 def test_three_steps_move_what_trains_and_nothing_else(trains):
-  _, current, frozen = train(trains.name, 1)
+  _, current, frozen = train(trains, 1)
   dead = trains.method.dead
   for path, before in trains.trainable.items():
     still = np.array_equal(before, current.trainable[path])
@@ -276,7 +286,7 @@ def test_three_steps_move_what_trains_and_nothing_else(trains):
     'name', ['ev_clip', 'vifi_clip', 'ez_clip', 'clip_fsar']
 )
 def test_one_device_and_four_agree(name):
-  one, four = (train(name, n)[0][0] for n in (1, 4))
+  one, four = (train(built(name), n)[0][0] for n in (1, 4))
   assert four['loss'] == pytest.approx(one['loss'], rel=1e-5)
   # Loosely: a minimum hands its gradient to one of two pixels that rounding
   # makes equal, and rounding depends on how many clips a device holds.

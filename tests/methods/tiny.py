@@ -38,9 +38,10 @@ ENCODER = VideoEncoderSizes(
     16, (1, 1, 1, 1), (1, 1, 1, 1), (2, 7, 7), drop_path=0.5
 )
 VIDEO_TEXT = VideoPrismSizes(
-    16, 2, 32, 1, 1, patch=8, grid=2, num_frames=3, auxiliary_layers=1,
+    16, 2, 32, 1, 1, patch=32, grid=2, num_frames=3, auxiliary_layers=1,
     text_layers=1, text_hidden=32, vocab_size=32, pooler_width=32,
 )
+VIDEOPRISM = VideoPrismSizes(128, 2, 128, 1, 1, patch=32, grid=2, num_frames=3)
 
 
 def backbones(uses_encoder: bool, trunk=ENCODER, **clip_fields):
@@ -74,11 +75,12 @@ def tokens(num_templates: int) -> np.ndarray:
 
 
 def batch(
-    rows: int, seed: int = 0, episodic: bool = False
+    rows: int, seed: int = 0, episodic: bool = False, trunk_pixels: int = 0
 ) -> dict[str, np.ndarray]:
   """Noise, all of it real rows: clips, or episodes."""
   if episodic:
     return batch_lib.synthetic_episodes(
         rows, WAY, 1, 1, NUM_FRAMES, PIXELS, NUM_CLASSES, seed
     )
-  return batch_lib.synthetic(rows, NUM_FRAMES, PIXELS, NUM_CLASSES, seed)
+  size = NUM_FRAMES, PIXELS, NUM_CLASSES
+  return batch_lib.synthetic(rows, *size, seed, trunk_pixels)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
+from data_pipelines.views.view import squares
 from evclip_jax.domain_shift import visual
 from evclip_jax.models import corruptions
 
@@ -91,7 +92,19 @@ def test_unknown_kinds_and_severities_are_refused(text):
     corruptions.parse(text)
 
 
+def test_both_squares_of_frames_are_corrupted():
+  rng = np.random.default_rng(0)
+  frames = rng.integers(0, 256, (1, 2, 80, 48, 3), np.uint8)
+  out = np.asarray(corruptions.apply('blur', frames, 3, 1, side=32))
+  upper, lower = squares(frames, 32)
+  for found, square in zip(squares(out, 32), (upper, lower), strict=True):
+    alone = corruptions.apply('blur', square, 3, 1)
+    np.testing.assert_array_equal(found, alone)
+    assert not np.array_equal(found, square)
+  np.testing.assert_array_equal(out[..., :32, 32:, :], frames[..., :32, 32:, :])
+
+
 def test_training_is_left_alone(clips):
-  pixels = corruptions.before(lambda frames, rng: frames, 'darken:5', 1)
+  pixels = corruptions.Corrupted(lambda frames, rng: frames, 'darken:5', 1)
   assert pixels(clips, 'a key') is clips
   assert np.asarray(pixels(clips, None)).mean() < clips.mean() / 2

@@ -48,11 +48,19 @@ def test_positions_are_resized_with_antialiasing(old, new):
   )
 
 
-@pytest.mark.parametrize('shape', [(1, 1, 8, 6, 3), (1, 1, 7, 7, 3)])
-def test_frames_that_fit_no_patches_are_refused(params, shape):
-  trunk = video_text.VideoTextModel(SIZES)
-  with pytest.raises(UserError, match=f'2 pixels, not {shape[2]}x{shape[3]}'):
-    trunk.features(params, jnp.zeros(shape))
+@pytest.mark.parametrize(
+    ('video', 'message'),
+    [
+        (np.zeros((1, 1, 8, 6, 3), np.float32), r'not \[1, 1, 8, 6, 3\]'),
+        (np.zeros((1, 1, 7, 7, 3), np.float32), 'multiple of 2 pixels, not 7'),
+        (np.zeros((1, 1, 8, 8, 3), np.uint8), 'uint8; divide by 255'),
+        (np.full((1, 1, 8, 8, 3), 255.0), r'values in 255\.\.255'),
+    ],
+)
+def test_frames_of_another_kind_are_refused(params, video, message):
+  for function in ('features', 'video'):
+    with pytest.raises(UserError, match=message):
+      getattr(video_text.VideoTextModel(SIZES), function)(params, video)
 
 
 def test_attention_in_parts_is_the_same(monkeypatch):

@@ -64,7 +64,20 @@ def pixels(config, run, data, first_step):
 
 
 @pytest.mark.parametrize(
-    'method, changes', [('linear_probe', {}), ('clip_fsar', EPISODES)]
+    'method, changes',
+    [
+        (
+            'ev_clip',
+            {
+                'encoder.name': 'videoprism_tiny',
+                'encoder.weights': 'random:0',
+                'data.trunk_pixels': 72,
+                'method.settings.prompt': 'context',
+            },
+        ),
+        ('linear_probe', {}),
+        ('clip_fsar', EPISODES),
+    ],
 )
 def test_features_train_as_the_same_views_in_pixels_do(
     root, tmp_path, monkeypatch, method, changes

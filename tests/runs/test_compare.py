@@ -10,7 +10,7 @@ from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity, schema
 from evclip_jax.evaluation import episodes, scores
-from evclip_jax.runs import rates, train
+from evclip_jax.runs import learning_rate, train
 from evclip_jax.runs import run as runs
 from tests import clips
 
@@ -147,7 +147,7 @@ def test_the_best_rate_is_that_of_the_best_validation(monkeypatch, tmp_path):
   config = experiment.on_data('folder', 'ev_clip')
   config.train.rates = tuple(scored)
   data = types.SimpleNamespace(evals={'val': None, 'test': None})
-  chosen, about = rates.choose(config, tmp_path, None, data)
+  chosen, about = learning_rate.choose(config, tmp_path, None, data)
   assert about['rate']['chosen'] == 1e-2
   assert about['rate']['tried']['0.0001'] == 50
   assert about['config_hash'] == identity.digest(config)

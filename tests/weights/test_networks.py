@@ -91,6 +91,14 @@ def test_every_kind(kind, tmp_path):
   assert all(x.dtype == np.float32 for x in found.converted.flat.values())
 
 
+def test_of_torchscript_files_openais_alone_say_what_they_compute(tmp_path):
+  file = read(tmp_path, states.openai_state())
+  file = dataclasses.replace(file, kind='torchscript')
+  assert not networks.convert_part(file, 'clip').assumed
+  del file.tensors['input_resolution']
+  assert 'activation' in networks.convert_part(file, 'clip').assumed
+
+
 @pytest.mark.parametrize('kind', CLIPS)
 def test_clip_is_the_same_in_every_naming(kind, tmp_path):
   make, part = states.STATES[kind]

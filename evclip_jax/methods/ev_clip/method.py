@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
+from data_pipelines.views.view import squares
 from evclip_jax.methods import base, heads, losses
 from evclip_jax.methods.batch_moments import STATISTICS, BatchMoments, running
 from evclip_jax.methods.class_texts import ClassTexts
@@ -125,15 +126,16 @@ def make(
     trainers/prompt_generator.py, EVoPrompt; trainers/coop.py for text_prompt.
   Differs: the class embeddings are computed once; evaluation returns logits
     whatever the loss; CLIP ResNets keep their BatchNorm statistics unless
-    clip_batch_norm says otherwise. On another trunk than Omnivore: the area
-    means of its features on 7 x 7 cells, its own number of time steps, frames
-    of its own size and range (made of CLIP's crop), no stochastic depth where
-    it has none; no published numbers, and checkpoints of the original's masks
-    do not fit. With train.bank_views the trunk drops paths once per view, not
-    in every step.
+    clip_batch_norm says otherwise. On another trunk than the original's: the
+    area means of its features on 7 x 7 cells, its own number of time steps,
+    frames of its own size and range (of the part of the frame that CLIP sees),
+    no stochastic depth where it has none; no published numbers, and checkpoints
+    of the original's masks do not fit. With train.bank_views the trunk drops
+    paths once per view, not in every step.
   """
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
+  side = clip.sizes.image_resolution
   generators = _generators(settings, clip.sizes.embed_dim, clip.dtype)
   time_steps = 1
   if 'mask' in generators:
@@ -168,7 +170,7 @@ def make(
     z = base.trunk_features(
         encoder,
         params['encoder'],
-        pixels,
+        squares(pixels, side)[1],
         settings.pixels,
         rngs['drop_path'] if drop else None,
     )
@@ -188,6 +190,7 @@ def make(
     z = look(params, pixels, rngs, train)
     maps = {}
     if 'mask' in generators:
+      pixels = squares(pixels, side)[0]
       _check_pixels(pixels)
       maps['mask'] = mask = generate(params, 'mask', z)  # [B, H, W]
       # On normalised pixels: what is masked turns into the mean colour.

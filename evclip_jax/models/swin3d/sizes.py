@@ -34,6 +34,9 @@ class VideoEncoderSizes:
         f'{self.heads}, window {self.window}'
     )
 
+  # The side of the frames that it wants: any.
+  resolution = None
+
   @property
   def channels(self) -> int:
     """Returns the channels of the features, C."""

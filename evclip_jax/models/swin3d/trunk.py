@@ -29,8 +29,7 @@ class VideoEncoder:
   sizes: VideoEncoderSizes
   dtype: Any = jnp.float32
 
-  # It takes frames of any side, in the colours that the method's pixels have.
-  resolution = None
+  # The colours that the method's pixels have.
   constants = None
   drops_paths = True
   differs = ''
@@ -48,6 +47,10 @@ class VideoEncoder:
           'frames; wanted an even number.'
       )
     return num_frames // PATCH[0]
+
+  def grid(self, side: int) -> int:
+    """Returns the cells of the features along square frames of a side."""
+    return -(-side // 32)
 
   def features(
       self,

@@ -30,18 +30,28 @@ class VideoPrismEncoder:
   drops_paths = False
   differs = (
       'the trunk is VideoPrism, not Omnivore: features averaged over 7 x 7 '
-      'cells, a time step per frame, its frames resized on the device to its '
-      'own side and in 0..1, positions resized to the clip, no stochastic depth'
+      "cells, a time step per frame, squares of its own of CLIP's part of each "
+      'frame, in 0..1, positions resized to the clip, no stochastic depth'
   )
-
-  @property
-  def resolution(self) -> int:
-    """Returns the side of the frames it wants, in pixels."""
-    return self.sizes.resolution
 
   def steps(self, num_frames: int) -> int:
     """Returns the time steps of the features of so many frames."""
     return num_frames
+
+  def grid(self, side: int) -> int:
+    """Returns the patches along square frames of a side.
+
+    Raises:
+      UserError: it is no multiple of the patch.
+    """
+    patch = self.sizes.patch
+    if side % patch or not side:
+      raise UserError(
+          f'VideoPrism sees squares with a side of a multiple of {patch} '
+          f'pixels, not {side}: set data.trunk_pixels={self.sizes.resolution}, '
+          'or data.crop_pixels where there is no CLIP.'
+      )
+    return side // patch
 
   def features(
       self,
@@ -57,7 +67,8 @@ class VideoPrismEncoder:
       drop_path_rng: unused: there is no stochastic depth.
 
     Raises:
-      UserError: frames that are not square or no multiple of the patch.
+      UserError: frames that are not square, no multiple of the patch or, where
+        that can be seen, not in 0..1.
 
     Source: VideoPrism, FactorizedEncoder.
     Differs: statistics of layer norms are float32 whatever the dtype; frame
@@ -66,13 +77,15 @@ class VideoPrismEncoder:
     del drop_path_rng
     batch, frames, side = video.shape[:3]
     x = self.both(params_encoder, video)[1]
-    cells = side // self.sizes.patch
+    cells = self.grid(side)
     return x.reshape(batch, frames, cells, cells, -1)
 
   def both(
       self, params_encoder: dict[str, Any], video: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
     """Returns the spatial and the final features, float32 [B, T * N, D]."""
+    _check(video)
+    self.grid(video.shape[2])
     module = Encoder(self.sizes, self.dtype)
     return module.apply({'params': params_encoder}, video)
 
@@ -91,7 +104,7 @@ class Encoder(nn.Module):
   @nn.compact
   def __call__(self, video: jax.Array) -> tuple[jax.Array, jax.Array]:
     sizes, (batch, frames) = self.sizes, video.shape[:2]
-    cells = _cells(video, sizes.patch)
+    cells = video.shape[2] // sizes.patch
     x = _patches(video, sizes.patch)  # [B * T, N, 3 * patch^2]
     x = nn.Dense(sizes.width, dtype=self.dtype, name='patch_projection')(x)
     table = self._table('spatial', sizes.grid**2)
@@ -126,15 +139,23 @@ class Encoder(nn.Module):
     return x
 
 
-def _cells(video: jax.Array, patch: int) -> int:
-  """The patches along each side."""
-  rows, columns = video.shape[2:4]
-  if rows != columns or rows % patch or not rows:
+def _check(video: jax.Array):
+  """Refuses what are no square float frames in 0..1, or almost."""
+  fault = ''
+  if video.ndim != 5 or video.shape[2] != video.shape[3]:
+    fault = f'{list(video.shape)}'
+  elif not jnp.issubdtype(video.dtype, jnp.floating):
+    fault = f'{video.dtype}; divide by 255'
+  # While a function is compiled there are no values.
+  elif not isinstance(video, jax.core.Tracer):
+    low, high = float(video.min()), float(video.max())
+    if not (low >= -1 and high <= 2):
+      fault = f'values in {low:.3g}..{high:.3g}'
+  if fault:
     raise UserError(
-        f'VideoPrism wants square frames with a side that is a multiple of '
-        f'{patch} pixels, not {rows}x{columns}.'
+        f'VideoPrism wants square frames [B, T, S, S, 3], floats in 0..1, not '
+        f'{fault}.'
     )
-  return rows // patch
 
 
 def _patches(video: jax.Array, patch: int) -> jax.Array:

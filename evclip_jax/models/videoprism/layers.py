@@ -112,28 +112,42 @@ class AttentionPooler(nn.Module):
   def __call__(self, tokens: jax.Array) -> jax.Array:
     """Makes float32 [B, D] of [B, N, D]."""
     size = tokens.shape[-1]
-    query = self.param('query_embedding', nn.initializers.normal(), (1, size))
-
-    def project(x, name):
-      x = nn.Dense(self.width, dtype=self.dtype, name=name)(x)
-      return split(x, self.heads)
-
-    query = project(query, 'query')[0]  # [heads, h]
-    key, value = project(tokens, 'key'), project(tokens, 'value')
+    first = self.param('query_embedding', nn.initializers.normal(), (1, size))
     h = self.width // self.heads
+
+    def weights(name):  # [D, heads, h], [heads, h]
+      found = _Weights(self.width, name=name)(size)
+      return (split(x, self.heads) for x in found)
+
+    kernel, bias = weights('query')
+    query = jnp.einsum('d,dnh->nh', first[0], kernel) + bias
     scale = self.param('per_dim_scale', nn.initializers.zeros, (h,))
     query = query * (jax.nn.softplus(scale) * _PER_DIM / math.sqrt(h))
-    logits = jnp.einsum(
-        'nh,bknh->bnk',
-        query.astype(self.dtype),
-        key,
-        preferred_element_type=jnp.float32,
-    )
-    shares = jax.nn.softmax(logits).astype(self.dtype)
-    out = jnp.einsum('bnk,bknh->bnh', shares, value)
+    # With one query the products in another order need a fraction of the work.
+    # The key's bias shifts all logits of a head, which the softmax cannot see.
+    kernel, _ = weights('key')
+    look = jnp.einsum('nh,dnh->nd', query, kernel).astype(self.dtype)
+    x = tokens.astype(self.dtype)
+    exact = {'preferred_element_type': jnp.float32}
+    shares = jax.nn.softmax(jnp.einsum('nd,bkd->bnk', look, x, **exact))
+    mean = jnp.einsum('bnk,bkd->bnd', shares.astype(self.dtype), x, **exact)
+    kernel, bias = weights('value')
+    out = jnp.einsum('bnd,dnh->bnh', mean, kernel) + bias
     out = out.reshape(tokens.shape[0], self.width)
     out = nn.Dense(size, dtype=self.dtype, name='post')(out)
     return norm(jnp.float32, 'norm')(out)
+
+
+class _Weights(nn.Module):
+  """Kernel and bias of a dense layer, for others to use."""
+
+  width: int
+
+  @nn.compact
+  def __call__(self, size: int) -> tuple[jax.Array, jax.Array]:
+    init = nn.initializers.lecun_normal()
+    kernel = self.param('kernel', init, (size, self.width))
+    return kernel, self.param('bias', nn.initializers.zeros, (self.width,))
 
 
 def split(x: jax.Array, heads: int) -> jax.Array:

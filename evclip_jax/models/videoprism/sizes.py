@@ -68,7 +68,7 @@ _BASE = VideoPrismSizes(768, 12, 3072, 12, 4)
 _LARGE = VideoPrismSizes(1024, 16, 4096, 24, 4, num_frames=8)
 # For tests: its width fits EV-CLIP's mask generator, as that of the packaged
 # trunk does.
-_TINY = VideoPrismSizes(128, 2, 256, 1, 1, patch=18, grid=4, num_frames=4)
+_TINY = VideoPrismSizes(128, 2, 256, 1, 1, patch=36, grid=8, num_frames=4)
 
 
 def _with_text(sizes: VideoPrismSizes, vocab: int, text_layers: int):

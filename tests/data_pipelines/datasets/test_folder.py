@@ -140,6 +140,11 @@ def test_numbers_take_their_names_from_the_folders(tmp_path):
   data = read(root=str(root), train_list='train.txt', test_list='test.txt')
   assert data.class_names == ['b b', 'a']
   assert data.train.counts() == {0: 1, 1: 2}
+  # Another author's list counts in another order.
+  (tmp_path / 'test.txt').write_text('videos/a/2.mp4 0\nvideos/b_b/2.mp4 1\n')
+  data = read(root=str(root), train_list='train.txt', test_list='test.txt')
+  assert data.class_names == ['b b', 'a']
+  assert [r.label for r in data.tests['test'].records] == [1, 0]
 
 
 def test_numbers_without_names_ask_for_them(tmp_path):

@@ -5,6 +5,7 @@ definitions; what Pillow does to a picture is asked of Pillow or computed in
 whole numbers.
 """
 
+import dataclasses
 import pathlib
 import types
 
@@ -15,7 +16,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.loaders import clips
 from data_pipelines.video import read
 from data_pipelines.views import clip_fsar, crops, ev_clip, ez_clip
-from data_pipelines.views.view import Place
+from data_pipelines.views.view import Place, squares
 from evclip_jax.config import schema
 from tests.data_pipelines import coded_clips
 from tests.data_pipelines.views.test_pixels import weights
@@ -51,6 +52,28 @@ def test_ev_clip_equals_the_definition(frames):
   assert out.shape == (4, 32, 32, 3)
   wanted = interpolated(frames[2], (40, 54), 'bicubic')[3:35, 7:39]
   close(out[2], wanted)
+
+
+def test_a_trunk_gets_a_square_of_the_same_part(frames):
+  plain = ev_clip.Spec(4, 16, 'center', 40, 54, 32)
+  for side, wide in ((48, 48), (16, 32)):
+    spec = dataclasses.replace(plain, trunk_pixels=side)
+    out = spec.cut(frames, lambda *_: (4, 8))
+    assert out.shape == spec.shape == (4, 32 + side, wide, 3)
+    upper, lower = squares(out, 32)
+    close(upper[2], interpolated(frames[2], (40, 54), 'bicubic')[4:36, 8:40])
+    # Of a frame that is so much larger, too.
+    size = 40 * side // 32, 54 * side // 32
+    top, left = 4 * side // 32, 8 * side // 32
+    whole = interpolated(frames[2], size, 'bicubic')
+    close(lower[2], whole[top : top + side, left : left + side])
+    assert out.astype(int).sum() == upper.astype(int).sum() + lower.sum()
+    # The same draws.
+    one, two = (
+        s.train_view(4, 25, np.random.default_rng(1)).pixels(frames)
+        for s in (plain, spec)
+    )
+    np.testing.assert_array_equal(squares(two, 32)[0], one)
 
 
 @pytest.mark.parametrize('size', [(120, 160), (160, 90), (97, 97)])

@@ -6,17 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import losses
 from evclip_jax.methods.batch_moments import BatchMoments, running
 from evclip_jax.methods.ev_clip import method as ev_clip
+from evclip_jax.methods.ev_clip.generators import ContextGenerator, to_grid
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.pixels import fold_time
-from evclip_jax.models.videoprism.encoder import VideoPrismEncoder
-from evclip_jax.models.videoprism.sizes import VideoPrismSizes
 from evclip_jax.training.params import split
-from evclip_jax.weights import random_init, trunks
+from evclip_jax.weights import trunks
 from tests.methods import tiny
 from tests.models.test_clip_numbers import image_tower
 
@@ -136,45 +134,37 @@ def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
   np.testing.assert_allclose(features.statistics[path], after[path], rtol=1e-4)
 
 
-PRISM = VideoPrismSizes(128, 2, 128, 1, 1, patch=6, grid=4, num_frames=3)
-
-
-def test_another_trunk_makes_masks_and_context_of_the_same_clips():
-  """It gets its own side and range, whatever the method's constants."""
-  seen = []
-
-  class Trunk(VideoPrismEncoder):
-    def features(self, params, video, drop_path_rng=None):
-      seen.append(video.shape)
-      jax.debug.callback(lambda *x: seen.append(x), video.min(), video.max())
-      return super().features(params, video, drop_path_rng)
-
-  backbones = dataclasses.replace(tiny.backbones(True), encoder=Trunk(PRISM))
-  method = ev_clip.make(ev_clip.Settings(), backbones, ())
+@pytest.mark.parametrize('prompt', ['both', 'context'])
+def test_another_trunk_sees_its_own_square_in_its_own_range(prompt):
+  """CLIP sees its own; neither looks at the other's."""
+  trunk = tiny.VIDEOPRISM
+  method = ev_clip.make(
+      ev_clip.Settings(prompt=prompt), tiny.backbones(True, trunk), ()
+  )
   own = method.init(jax.random.key(0))
-  steps = own['mask']['projection2spatial.0']['kernel'].shape
-  assert steps == (tiny.NUM_FRAMES, tiny.NUM_FRAMES)
-  flat = random_init.draw(trunks.shapes(PRISM), 0)
-  params = tiny.params(False) | {
-      'method': own, 'encoder': unflatten_dict(flat, sep='/')
-  }
-  batch = tiny.batch(2)
-  classes = jax.random.normal(jax.random.key(1), (1, 3, tiny.CLIP.embed_dim))
-  rngs = {'drop_path': jax.random.key(2)}
+  params = tiny.params(True, trunk) | {'method': own}
+  side = trunk.resolution
+  batch = tiny.batch(1, trunk_pixels=side)
+  video = jax.jit(method.video, static_argnums=(2, 3))
 
-  def loss(own, rngs):
-    tree = params | {'method': own}
-    pixels = method.pixels(batch['video'], None)
-    features = method.video(tree, pixels, rngs, True)
-    return method.loss(tree, features, classes, batch, None)[0]
+  def seen(frames):
+    return video(params, method.pixels(frames, None), None, False)
 
-  grad = jax.jit(jax.value_and_grad(loss))
-  value, grads = grad(own, rngs)
-  jax.effects_barrier()
-  assert seen[0] == (2, tiny.NUM_FRAMES, 24, 24, 3)
-  low, high = next(x for x in seen if len(x) == 2)
-  assert -1e-6 < low < high < 1 + 1e-6
-  # There is no stochastic depth to draw.
-  again = grad(own, {'drop_path': jax.random.key(3)})[0]
-  np.testing.assert_allclose(value, again)
-  assert all(bool(jnp.any(g)) for g in jax.tree.leaves(grads['context']))
+  found = seen(batch['video'])
+  lower = batch['video'][:, :, tiny.PIXELS :, :side] / np.float32(255)
+  z = trunks.network(trunk).features(params['encoder'], lower)
+  token = ContextGenerator(tiny.CLIP.embed_dim).apply(
+      {'params': own['context']}, to_grid(z)
+  )
+  np.testing.assert_allclose(found.context, token, rtol=1e-4, atol=1e-6)
+  other = batch['video'].copy()
+  other[:, :, : tiny.PIXELS] = 0
+  np.testing.assert_array_equal(seen(other).context, found.context)
+  assert not np.allclose(seen(other).frames, found.frames)
+  if prompt == 'both':
+    assert own['mask']['projection2spatial.0']['kernel'].shape == (2, 2)
+    np.testing.assert_array_equal(seen(other).maps['mask'], found.maps['mask'])
+  else:
+    other = batch['video'].copy()
+    other[:, :, tiny.PIXELS :] = 0
+    np.testing.assert_array_equal(seen(other).frames, found.frames)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from data_pipelines.views.view import squares
 from evclip_jax.evaluation import look
 from evclip_jax.reporting.pictures import ClipPicture
 from evclip_jax.training.session import Session
@@ -28,8 +29,14 @@ class Thumbnails:
     pictures: place in the list -> a JPEG file.
   """
 
-  def __init__(self, num_clips: int, num_views: int):
-    """Chooses clips spread over the list; the middle view of each is kept."""
+  def __init__(self, num_clips: int, num_views: int, side: int):
+    """Chooses clips spread over the list; the middle view of each is kept.
+
+    Args:
+      num_clips, num_views: of the list.
+      side: data.crop_pixels.
+    """
+    self._side = side
     chosen = np.linspace(0, num_clips - 1, min(num_clips, _SMALL))
     self._chosen, self._view = {int(i) for i in chosen}, num_views // 2
     self.pictures: dict[int, bytes] = {}
@@ -40,7 +47,7 @@ class Thumbnails:
       rows = zip(batch['index'], batch['view'], batch['mask'], strict=True)
       for row, (index, view, mask) in enumerate(rows):
         if mask and view == self._view and int(index) in self._chosen:
-          video = batch['video'][row]
+          video, _ = squares(batch['video'][row], self._side)
           self.pictures[int(index)] = _small(video[len(video) // 2])
       yield batch
 
