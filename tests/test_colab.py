@@ -24,10 +24,8 @@ RESULTS = {
     '03': (3, r'right: [1-9](?s:.*)one example: [1-9]'),
     '04': (2, r'zero-shot +top-1 +[1-9].*\ncontext +top-1 +[1-9]'),
 }
-# Names of the notebook before; %reset would take the process's own as well.
-FORGET = """kept = globals().get('kept', {*globals(), 'kept'})
-_ = [globals().pop(n) for n in {*globals()} - kept if n[0] != '_']
-"""
+
+pytestmark = pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 
 
 def load(path):
@@ -68,7 +66,6 @@ def python(tmp_path_factory):
   return folder / 'venv/bin/python'
 
 
-@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_are_small_and_carry_no_outputs(path):
   notebook = load(path)
   nbformat.validate(notebook)
@@ -80,27 +77,25 @@ def test_notebooks_are_small_and_carry_no_outputs(path):
   assert [c.source for c in cells[:2]] == first[:2]
 
 
-def test_notebooks_run_without_the_repository(python, tmp_path, monkeypatch):
-  run(python, tmp_path, monkeypatch)
+def test_notebooks_run_without_the_repository(
+    path, python, tmp_path, monkeypatch
+):
+  run(path, python, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
 def test_notebooks_run_with_every_package_from_the_registry(
-    tmp_path, monkeypatch
+    path, tmp_path, monkeypatch
 ):
   venv.create(tmp_path / 'venv', with_pip=True)
   python = tmp_path / 'venv/bin/python'
   wanted = ['-c', ROOT / 'constraints.txt', copy_source(tmp_path), 'ipykernel']
   subprocess.run([python, '-m', 'pip', '-q', 'install', *wanted], check=True)
-  run(python, tmp_path, monkeypatch)
+  run(path, python, tmp_path, monkeypatch)
 
 
-def run(python, tmp_path, monkeypatch):
-  """Runs the notebooks in an environment and looks at what they show.
-
-  One process runs them all, so that packages are imported once; each has a
-  folder of its own and finds no name of the one before.
-  """
+def run(path, python, tmp_path, monkeypatch):
+  """Runs a notebook in an environment and looks at what it shows."""
   kernel = tmp_path / 'jupyter/kernels/wheel'
   kernel.mkdir(parents=True)
   command = [os.fspath(python), '-m', 'ipykernel_launcher']
@@ -114,26 +109,24 @@ def run(python, tmp_path, monkeypatch):
   flags = os.environ['XLA_FLAGS'].replace('device_count=8', 'device_count=1')
   monkeypatch.setenv('XLA_FLAGS', flags)
   monkeypatch.delenv('PYTHONPATH', raising=False)
-  together, own = nbformat.v4.new_notebook(), {}
-  for path in NOTEBOOKS:
-    (tmp_path / path.stem).mkdir()
-    own[path.stem] = [
-        nbformat.v4.new_code_cell(f'{FORGET}%cd -q {tmp_path / path.stem}'),
-        *load(path).cells,
-        nbformat.v4.new_code_cell(
-            'import evclip_jax; print(evclip_jax.__file__)'
-        ),
-    ]
-    together.cells += own[path.stem]
-  NotebookClient(together, timeout=600, kernel_name='wheel').execute()
-  for name, cells in own.items():
-    outputs = [o for c in cells for o in c.get('outputs', [])]
-    text = ''.join(o.get('text', '') for o in outputs)
-    assert str(ROOT) not in text.splitlines()[-1]
-    assert 'Traceback' not in text
-    assert not re.search(r'top-1 +0\.0', text)
-    pictures, printed = RESULTS[name[:2]]
-    assert sum('image/png' in o.get('data', {}) for o in outputs) >= pictures
-    assert re.search(printed, text), text[-3000:]
-  with zipfile.ZipFile(tmp_path / NOTEBOOKS[0].stem / 'my_clips_run.zip') as z:
-    assert any(n.startswith('checkpoints/last/') for n in z.namelist())
+  notebook = load(path)
+  check = 'import evclip_jax; print(evclip_jax.__file__)'
+  notebook.cells.append(nbformat.v4.new_code_cell(check))
+  NotebookClient(
+      notebook,
+      timeout=600,
+      kernel_name='wheel',
+      resources={'metadata': {'path': str(tmp_path)}},
+  ).execute()
+  outputs = [o for c in notebook.cells for o in c.get('outputs', [])]
+  text = ''.join(o.get('text', '') for o in outputs)
+  assert str(ROOT) not in text.splitlines()[-1]
+  assert 'Traceback' not in text
+  assert not re.search(r'top-1 +0\.0', text)
+  pictures, printed = RESULTS[path.stem[:2]]
+  assert sum('image/png' in o.get('data', {}) for o in outputs) >= pictures
+  assert re.search(printed, text), text[-3000:]
+  if path.stem.startswith('01'):
+    with zipfile.ZipFile(tmp_path / 'my_clips_run.zip') as archive:
+      names = archive.namelist()
+    assert any(n.startswith('checkpoints/last/') for n in names)

@@ -18,7 +18,7 @@ from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from data_pipelines.video import read
 from evclip_jax.reporting import pictures
-from evclip_jax.runs import export, prediction, video_files, windows
+from evclip_jax.runs import export, prediction, windows
 from evclip_jax.runs import run as runs
 from evclip_jax.training import params, session
 from tests import clips
@@ -38,7 +38,6 @@ def _trained(data_root, workdir, method, mode='train'):
       'encoder.name': 'tiny',
       'data.root': str(data_root),
       'data.shots': 4,
-      'data.num_frames': 4,
       'batch_size': 4,
       'mesh.data': 1,
       'train.epochs': 1,
@@ -115,7 +114,7 @@ def test_zero_shot_beside_a_method_is_a_run_of_it(
 
 def test_masks_and_frames_come_with_them(model, test_clips):
   for one in model.looks(test_clips[:2]):
-    assert one.frames.shape == (4, 224, 224, 3)
+    assert one.frames.shape == (8, 224, 224, 3)
     assert one.maps['mask'].shape == (224, 224)
     # The mask generator stretches every mask to 0 .. 1.
     assert one.maps['mask'].min() == pytest.approx(0, abs=1e-6)
@@ -166,8 +165,8 @@ def test_the_page_about_python_runs(
   monkeypatch.chdir(tmp_path)
   text = (ROOT / 'docs/python.md').read_text()
   blocks = re.findall(r'```python\n(.*?)```', text, re.S)
-  # test_episodic_run.py runs the one about examples, test_shift.py another.
-  blocks = [b for b in blocks if 'clip_fsar' not in b and '.shift(' not in b]
+  # tests/runs/test_episodic_run.py runs the one about examples.
+  blocks = [b for b in blocks if 'clip_fsar' not in b]
   names = {}
   for block in blocks:
     exec(block, names)
@@ -227,7 +226,7 @@ def test_good_videos_are_predicted_beside_bad_ones(
     rows = list(csv.DictReader(file))
   assert [r['class'] for r in rows][1] == ''
   assert rows[0]['answer'] == rows[0]['class']
-  assert rows[0]['looked at'] == '4 of 20 frames'
+  assert rows[0]['looked at'] == '8 of 20 frames'
   assert rows[2]['class 2'] == lines[2]['top5'][1]['class']
   drawn = sorted(p.name for p in out.iterdir() if p.suffix == '.png')
   assert len(drawn) == 3
@@ -259,11 +258,11 @@ def test_a_long_video_is_looked_at_in_windows(model, tmp_path):
 def test_a_doubtful_answer_is_none_and_the_folder_says_so(
     model, test_clips, tmp_path
 ):
-  wanted = video_files.Wanted(least=1.0, overlays=('.gif',))
   told = []
   (row,) = prediction.predict(
-      model, test_clips[:1], tmp_path, wanted=wanted, tell=told.append
-  )
+      model, test_clips[:1], tmp_path, tell=told.append, least=1.0,
+      overlays=('.gif',),
+  )  # fmt: skip
   assert told == [row]
   assert row['answer'] is None
   assert row['top5'][0]['probability'] < 1
