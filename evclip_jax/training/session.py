@@ -144,7 +144,8 @@ def make_method(
     )
     loaded['encoder'] = trunk
     encoder = trunks.network(trunk.sizes, dtype)
-    encoder.grid(config.data.trunk_pixels or config.data.crop_pixels)
+    key = 'trunk_pixels' if clip else 'crop_pixels'
+    encoder.grid(config.data[key] or config.data.crop_pixels, f'data.{key}')
   backbones = base.Backbones(
       clip=clip,
       encoder=encoder,
