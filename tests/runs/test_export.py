@@ -56,7 +56,7 @@ def examples(tmp_path_factory):
 
 
 CASES = [
-    ('stablehlo', 'ev_clip', {}),
+    ('stablehlo', 'ev_clip', {'method.settings.prompt': 'context'}),
     ('savedmodel', 'zero_shot', {'data.preprocess': 'ez_clip'}),
     ('orbax', 'clip_fsar', {'method.settings.hidden': 32}),
 ]

@@ -244,7 +244,7 @@ def tiny(root, method, **changes):
           'encoder.name': 'tiny',
           'data.root': str(root),
           'data.shots': 2,
-          'data.num_frames': 4,
+          'data.num_frames': 2,
           'batch_size': 4,
           'mesh.data': 1,
           'train.epochs': 1,
