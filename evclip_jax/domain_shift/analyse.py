@@ -162,13 +162,13 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
   return out, notes
 
 
-def _column(clips: Clips, name: str) -> np.ndarray:
-  values = [row.get(name) for row in clips.rows]
+def _column(rows: Sequence[factors.Row], name: str) -> np.ndarray:
+  values = [row.get(name) for row in rows]
   return np.array([math.nan if v is None else v for v in values], np.float64)
 
 
 def _about(clips: Clips) -> dict[str, Any]:
-  means = {n: _column(clips, n) for n in FACTORS}
+  means = {n: _column(clips.rows, n) for n in FACTORS}
   return {
       'clips': len(clips.keys),
       'classes': len({*clips.classes}),
@@ -188,7 +188,7 @@ def _differences(ours: Clips, theirs: Clips) -> dict[str, Any]:
   """
   out = {}
   for name, factor in FACTORS.items():
-    x, y = (_column(c, name) for c in (ours, theirs))
+    x, y = (_column(c.rows, name) for c in (ours, theirs))
     x, y = x[np.isfinite(x)], y[np.isfinite(y)]
     n, m = len(x), len(y)
     if min(n, m) < 2:
@@ -261,9 +261,7 @@ def _explain(clips: dict[str, Clips], found: study.Study, result):
     log.log(f'what {name} depends on')
     result['influence'][name] = influence.explain(rows, hits, seed)
   for name in FACTORS:
-    values = np.array([
-        math.nan if (v := row.get(name)) is None else v for row in rows
-    ])  # fmt: skip
+    values = _column(rows, name)
     if np.unique(values[np.isfinite(values)]).size > 1:
       result['along'][name] = influence.along(values, right)
   tags = [tag for c in used for tag in c.tags]
@@ -279,15 +277,12 @@ def _save(found: study.Study, clips: dict[str, Clips], result):
   rows = []
   for name, own in clips.items():
     for i, (key, row) in enumerate(zip(own.keys, own.rows, strict=True)):
+      told = {m: x[i] for m, x in own.right.items() if not math.isnan(x[i])}
+      right = {m: int(told[m]) if m in told else None for m in found.methods}
       rows.append(
           {'list': name, 'clip': key, 'class': own.classes[i]}
           | {factor: row.get(factor) for factor in FACTORS}
-          | {f'right {m}': _answer(own.right, m, i) for m in found.methods}
+          | {f'right {m}': value for m, value in right.items()}
           | {'tags': ', '.join(own.tags[i])}
       )
   whole_file.write(found.folder / 'shift.csv', tables.as_csv(rows))
-
-
-def _answer(right, method: str, place: int) -> int | None:
-  value = right[method][place] if method in right else math.nan
-  return None if math.isnan(value) else int(value)

@@ -131,8 +131,9 @@ def make_method(
     clip = Clip(found.sizes, dtype, config.compute.remat)
     if found.sizes.image_resolution != config.data.crop_pixels:
       raise UserError(
-          f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
-          f'{config.clip.name} sees {found.sizes.image_resolution} pixels.'
+          f'data.crop_pixels={config.data.crop_pixels}, but CLIP '
+          f'{config.clip.name or config.clip.weights} sees '
+          f'{found.sizes.image_resolution} pixels: use that number.'
       )
   if module.uses_encoder(settings):
     trunk = loaded_once(
