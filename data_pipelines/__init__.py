@@ -56,15 +56,14 @@ def dataset(
   from data_pipelines import settings as all_settings
   from data_pipelines.errors import UserError
   from data_pipelines.loaders import batches as batch_lib
-  from data_pipelines.loaders import clips as clip_lib
-  from data_pipelines.loaders import eval_set, loader, open_data
+  from data_pipelines.loaders import eval_set, loader, one_clip, open_data
 
   data = all_settings.make(name=name, root=root, **settings)
   sets = open_data.open_data(
       data, seed, split, cache_dir=cache_dir, evaluate_only=not training
   )
   ways = process_index, process_count, data.workers, data.prefetch
-  read = loader.Loader(clip_lib.spec_of(data), seed, *ways)
+  read = loader.Loader(one_clip.spec_of(data), seed, *ways)
   if training:
     source = sets.train
     rows = read.train_rows(source, batch_size, start_step)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from absl import flags
 from tqdm import tqdm
 
-from data_pipelines import cli, datasets, quiet_tensorflow
+from data_pipelines import cli, datasets, quiet_tensorflow, settings
 from data_pipelines.datasets import description, official
 from data_pipelines.errors import UserError
 from data_pipelines.lists import classes, labels, locate
@@ -93,9 +93,9 @@ def build(
     raise UserError(f'wanted one data set of {known}, found {name}.')
   what = datasets.describe(name, kind)
   out_dir = pathlib.Path(out).expanduser().absolute()
-  layout = description.find_layout(what, root, rule)
-  store = what.open_store(layout.videos)
-  plans = _plans(what, layout, store, on_missing, rule, splits, out_dir)
+  videos, lists = description.find_parts(what, root, rule)
+  store = what.open_store(videos)
+  plans = _plans(what, lists, store, on_missing, rule, splits, out_dir)
   quiet_tensorflow.load()
   import tensorflow as tf
   import tensorflow_datasets as tfds
@@ -134,7 +134,7 @@ def build(
 
 
 def _plans(
-    what, layout, store, on_missing, rule, splits, report_folder
+    what, lists_folder, store, on_missing, rule, splits, report_folder
 ) -> tfds_builder.Plans:
   """Reads the lists of all splits."""
   rewrite = locate.path_rule(rule, '--path_rule')
@@ -142,8 +142,8 @@ def _plans(
   for split in splits or what.splits:
     description.check_split(what, split)
     found = []
-    for role in what.roles if layout.lists else ():
-      listing = description.official_listing(what, layout.lists, role, split)
+    for role in what.roles if lists_folder else ():
+      listing = description.official_listing(what, lists_folder, role, split)
       if listing is None:
         print(f'note: there is no {what.list_title(role, split)}.')
       else:
@@ -154,12 +154,12 @@ def _plans(
         found,
         store,
         what.class_of,
+        settings.make(on_missing=on_missing, most_missing=1.0),
         report_folder,
-        on_missing,
         advice='Complete the download, or build what is there: '
         '--on_missing=skip.',
     )
-    table = what.read_classes(layout.lists) or official.infer(what, found)
+    table = what.read_classes(lists_folder) or official.infer(what, found)
     lists = labels.number(found, table, what.class_of, what.repeats)
     _check_whole(store, lists)
     if not what.only_listed:
@@ -168,7 +168,7 @@ def _plans(
   if not plans:
     raise UserError(
         f'the official lists of {what.title} were not found near '
-        f'{layout.videos}.\n  {what.wanted}'
+        f'{store}.\n  {what.wanted}'
     )
   return plans
 

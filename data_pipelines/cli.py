@@ -83,7 +83,9 @@ def _explain(error: Exception, argv: Sequence[str]) -> str:
     frames = traceback.extract_tb(cause.__traceback__)
     lines = [f.lineno for f in frames if file and f.filename.endswith(file)]
     if lines:
-      text = ' '.join(str(cause).split())[:300]
+      # ConfigDict's message goes on with the whole config.
+      text = str(cause).split(' Other fields present')[0]
+      text = ' '.join(text.split())[:300]
       return f'{file}, line {lines[-1]}: {type(cause).__name__}: {text}'
   if "no attribute 'get_config'" in str(error):
     return f'{file} defines no get_config().'

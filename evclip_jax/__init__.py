@@ -27,8 +27,8 @@ def load(workdir: str):
 def shift(
     workdir: str,
     reference: str = '',
-    lists: Sequence[str] = (),
-    corruptions: Sequence[str] = (),
+    lists: str | Sequence[str] = (),
+    corruptions: str | Sequence[str] = (),
 ) -> dict[str, Any]:
   """Analyses how the lists of a finished run differ, and why clips are wrong.
 
@@ -36,8 +36,9 @@ def shift(
     workdir: the folder of a run or a comparison; it gets shift.json, shift.csv
       and shift.html.
     reference: a list that was scored, or 'train'; '' = the first one.
-    lists: what to compare with it; () = all others that were scored.
-    corruptions: kinds that the reference is scored under, or ('all',).
+    lists: what to compare with it, one or several; () = all others that were
+      scored.
+    corruptions: kinds that the reference is scored under, or 'all'.
 
   Returns:
     What shift.json holds, see docs/shift.md.
@@ -47,4 +48,8 @@ def shift(
   """
   from evclip_jax.domain_shift import analyse
 
-  return analyse.analyse(workdir, reference, lists, corruptions)
+  lists, kinds = (
+      x.split(',') if x and isinstance(x, str) else x
+      for x in (lists, corruptions)
+  )
+  return analyse.analyse(workdir, reference, lists, kinds)

@@ -94,7 +94,6 @@ def _predict(args: list[str], output) -> list[dict]:
   # Not at the top: a wrong flag is answered before JAX is there.
   from evclip_jax.models import corruptions
   from evclip_jax.runs import prediction, trained_model
-  from evclip_jax.runs.video_files import Wanted
 
   if _CORRUPT.value:
     corruptions.parse(_CORRUPT.value, '--corrupt')
@@ -116,13 +115,11 @@ def _predict(args: list[str], output) -> list[dict]:
       _OUT.value or None,
       _CLASSES.value or None,
       support,
-      Wanted(
-          _CLIPS.value,
-          _LEAST.value,
-          _TIMELINE.value,
-          tuple(filter(None, overlays)),
-      ),
       tell,
+      _CLIPS.value,
+      _LEAST.value,
+      _TIMELINE.value,
+      tuple(filter(None, overlays)),
   )
 
 

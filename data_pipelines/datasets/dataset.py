@@ -1,7 +1,6 @@
 """What a data set hands over: its lists with class numbers, checked."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Iterable, Sequence
 
 from data_pipelines.errors import UserError
@@ -9,7 +8,6 @@ from data_pipelines.lists import class_files, classes, grammars, labels, locate
 from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import (
   ClipList,
-  Item,
   Listing,
   check_disjoint,
   overlaps,
@@ -88,22 +86,6 @@ def read_given(
   return found
 
 
-def locate_in(
-    store: Store,
-    listings: Sequence[Listing],
-    class_of: ClassOf,
-    data,
-    report_folder: str | None,
-    roles: Sequence[str],
-) -> list[Listing]:
-  """Finds the clips as config.data says; see `locate.locate`."""
-  limits = data.on_missing, data.most_missing
-  unread = () if 'train' in roles else ('train',)
-  return locate.locate(
-      listings, store, class_of, report_folder, *limits, unread
-  )
-
-
 def _check_scope(listing: Listing, scope: str):
   numbers = any(isinstance(i.label, int) for i in listing.items)
   if listing.split and numbers and scope != 'per_list':
@@ -112,12 +94,6 @@ def _check_scope(listing: Listing, scope: str):
         f'classes anew for each split, and this one is of {listing.split!r}: '
         'set data.class_scope=per_list.'
     )
-
-
-def whole(role: str, origin: str | pathlib.Path, keys: list[str]) -> Listing:
-  """Makes a list of a folder's clips, whose labels the folders tell."""
-  items = tuple(Item(key, clip=key) for key in keys)
-  return Listing(pathlib.Path(origin), 'data.root', items, role)
 
 
 def number(

@@ -96,23 +96,15 @@ class Description:
     return self.list_files(role, split)[0].rsplit('/', 1)[-1]
 
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-  """Where the parts of a download lie.
-
-  Attributes:
-    videos: the folder that keys are relative to.
-    lists: the folder of the official lists; None if there is none.
-  """
-
-  videos: pathlib.Path
-  lists: pathlib.Path | None
-
-
-def find_layout(what: Description, root: str, path_rule: str = '') -> Layout:
+def find_parts(
+    what: Description, root: str, path_rule: str = ''
+) -> tuple[pathlib.Path, pathlib.Path | None]:
   """Finds the videos and lists below a folder, or in a folder below it.
 
   With a `path_rule`, clips in no usual place are named from `root` on.
+
+  Returns:
+    (the folder that keys are relative to; that of the official lists or None).
 
   Raises:
     UserError: no folder, or no videos where they usually lie.
@@ -128,7 +120,7 @@ def find_layout(what: Description, root: str, path_rule: str = '') -> Layout:
         f'{", ".join(places)}. If they lie elsewhere in it, say how lists '
         f'name them: data.path_rule.\n  {what.wanted}'
     )
-  return Layout(videos, find_lists(what, root))
+  return videos, find_lists(what, root)
 
 
 def find_lists(what: Description, root: str) -> pathlib.Path | None:
@@ -195,17 +187,11 @@ def official_listing(
     what: Description, lists: pathlib.Path, role: str, split: int
 ) -> Listing | None:
   """Reads an official list; None if there is no such file."""
-  key = list_key(role)
+  key = f'data.{role}_list'
   if what.read_list:
     listing = what.read_list(lists, role, split)
   else:
-    names = (lists / name for name in what.list_files(role, split))
-    file = next((name for name in names if name.is_file()), None)
+    file = text_files.first(lists, what.list_files(role, split))
     listing = file and _open(what, file, key, lists)
   values = {'key': key, 'role': role, 'first_number': what.first_number}
   return listing and dataclasses.replace(listing, **values, official=True)
-
-
-def list_key(role: str) -> str:
-  """Returns the config key that replaces an official list."""
-  return f'data.{role}_list'

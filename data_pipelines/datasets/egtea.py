@@ -36,10 +36,9 @@ _CLASSES = 106
 
 def _read_classes(folder: pathlib.Path | None) -> Classes | None:
   """The names by number; see `Differs`."""
-  places = [p for p in _CLASS_FILES if folder and (folder / p).is_file()]
-  if not places:
+  if not (file := text.first(folder, _CLASS_FILES)):
     return None
-  (parse, wanted), file = _CLASS_FILES[places[0]], folder / places[0]
+  parse, wanted = _CLASS_FILES[file.relative_to(folder).as_posix()]
   names = {}
   for number, line in text.lines(file):
     label, name = parse(line)

@@ -18,8 +18,8 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import class_files, labels
 from data_pipelines.lists import classes as class_names
 from data_pipelines.lists.classes import Classes
-from data_pipelines.lists.clips import ClipList, Listing
-from data_pipelines.lists.locate import ClassOf, folder_of
+from data_pipelines.lists.clips import ClipList, Item, Listing
+from data_pipelines.lists.locate import ClassOf, folder_of, locate
 from data_pipelines.stores import files
 
 _WANTED = (
@@ -60,9 +60,7 @@ def read(
   # A list may give paths such as videos/cooking/a.mp4.
   class_ofs = [_component(1 if parts else 0), folder_of]
   listings = dataset.read_given(data, str(root), train_list=train_list)
-  listings = dataset.locate_in(
-      store, listings, folder_of, data, report_folder, roles
-  )
+  listings = locate(listings, store, folder_of, data, report_folder, roles)
   given = {listing.role for listing in listings}
   if not listings:
     class_ofs.pop()
@@ -75,7 +73,13 @@ def read(
     pool = [] if train_list else _pool(store, listings, needed)
     folders = {'train': pool} if pool else {}
   wholes = [
-      dataset.whole(name, root / parts.get(name, ''), keys)
+      # The folders tell the labels.
+      Listing(
+          root / parts.get(name, ''),
+          'data.root',
+          tuple(Item(key, clip=key) for key in keys),
+          name,
+      )
       for name, keys in folders.items()
       if name not in given
   ]

@@ -172,15 +172,11 @@ def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
 
 def _read_classes(folder: pathlib.Path | None) -> Classes | None:
   """The numbered names if they are there, else those in the lists, sorted."""
-  if folder is None:
-    return None
-  for name in _CLASS_FILES:
-    if (folder / name).is_file():
-      return Classes.of(class_files.read(folder / name), name)
+  if file := text.first(folder, _CLASS_FILES):
+    return Classes.of(class_files.read(file), file.name)
   names = set()
   for role in _WORDS:
-    places = [folder / name for name in _list_files(role, 1)]
-    file = next((place for place in places if place.is_file()), None)
+    file = text.first(folder, _list_files(role, 1))
     if file and (columns := text.lines(file)):
       listing = _parse(file, columns[0][1], f'data.{role}_list', folder)
       names |= {i.label for i in listing.items} if listing else set()

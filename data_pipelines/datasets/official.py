@@ -15,8 +15,7 @@ from data_pipelines.datasets.dataset import ROLES, DataSet
 from data_pipelines.datasets.description import (
   Description,
   check_split,
-  find_layout,
-  list_key,
+  find_parts,
   official_listing,
   open_list,
 )
@@ -48,33 +47,34 @@ def read(
   Raises:
     UserError: the data or lists are missing or do not fit.
   """
+  lists_folder = None
   if data.tfds_dir:
-    layout = None
     check_split(what, split)
     store = tfds.TfdsStore(data.tfds_dir, what.archive_name, split)
   else:
-    layout = find_layout(what, data.root, data.path_rule)
-    store = what.open_store(layout.videos)
+    videos, lists_folder = find_parts(what, data.root, data.path_rule)
+    store = what.open_store(videos)
   read_one = functools.partial(open_list, what)
   found = dataset.read_given(data, data.root, read_one)
   given = {listing.role for listing in found}
   for role in what.roles:
     if role in roles and not _is_given(role, data):
-      if layout is None:
-        listing = _stored_list(what, data, store, role, split)
+      where = what, data, store, role, split
+      if data.tfds_dir:
+        listing = _stored_list(*where)
       else:
-        listing = _official_list(what, data, layout, role, split)
+        listing = _official_list(*where, lists_folder)
       found += [listing] if listing else []
   # The order of the lists in messages and reports does not depend on which of
   # them are official.
   found.sort(key=lambda x: ('train', 'val', x.role).index(x.role))
-  found = dataset.locate_in(
-      store, found, what.class_of, data, report_folder, roles
+  found = locate.locate(
+      found, store, what.class_of, data, report_folder, roles
   )
   trained = any(x.role == 'train' for x in found)
 
   def table(listings):
-    classes = _table(what, data, layout, store, listings, trained)
+    classes = _table(what, data, lists_folder, store, listings, trained)
     return classes, what.class_of
 
   lists, classes = dataset.number(
@@ -118,10 +118,10 @@ def _is_given(role: str, data) -> bool:
   return bool(data[f'{role}_list'])
 
 
-def _official_list(what, data, layout, role, split) -> Listing | None:
+def _official_list(what, data, store, role, split, folder) -> Listing | None:
   """The list of a download; None for a validation list that is not there."""
   check_split(what, split)
-  listing = layout.lists and official_listing(what, layout.lists, role, split)
+  listing = folder and official_listing(what, folder, role, split)
   if listing:
     return locate.rewrite(listing, locate.path_rule(data.path_rule))
   if role == 'val':
@@ -130,8 +130,8 @@ def _official_list(what, data, layout, role, split) -> Listing | None:
   places = ', '.join(p for p in what.list_places if not p.startswith('.'))
   raise UserError(
       f'the official {what.list_title(role, split)} was not found near '
-      f'{layout.videos} (in {layout.lists or places}). Unpack the lists '
-      f'there, or give {list_key(role)}.\n  {what.wanted}'
+      f'{store} (in {folder or places}). Unpack the lists '
+      f'there, or give data.{role}_list.\n  {what.wanted}'
   )
 
 
@@ -142,7 +142,7 @@ def _stored_list(what, data, store, role, split) -> Listing | None:
       return None
     raise UserError(
         f'{store} was built without {what.list_title(role, split)}. Give '
-        f'{list_key(role)}, or build it again with the official lists.'
+        f'data.{role}_list, or build it again with the official lists.'
     )
   kept, gone = len(clips.records), len(clips.missing)
   text = (
@@ -153,7 +153,7 @@ def _stored_list(what, data, store, role, split) -> Listing | None:
   if gone and (data.on_missing == 'error' or few):
     way = 'data.most_missing=1' if few else 'data.on_missing=skip'
     raise UserError(
-        f'{text}. Give {list_key(role)} with the clips there are, build it '
+        f'{text}. Give data.{role}_list with the clips there are, build it '
         f'again, or leave them out: {way}.'
     )
   if gone:
@@ -162,18 +162,18 @@ def _stored_list(what, data, store, role, split) -> Listing | None:
       Item(**vars(r), line=line, clip=r.path)
       for line, r in enumerate(clips.records, 1)
   )
-  file, key = pathlib.Path(clips.origin), list_key(role)
+  file, key = pathlib.Path(clips.origin), f'data.{role}_list'
   listing = Listing(file, key, items, role, first_number=0, official=True)
   return dataclasses.replace(listing, missing=clips.missing)
 
 
-def _table(what, data, layout, store, listings, trained) -> Classes:
+def _table(what, data, folder, store, listings, trained) -> Classes:
   """The classes by number, as far as anything tells them."""
-  if layout is None:
+  if data.tfds_dir:
     names = store.class_names
     official = Classes.of(names, str(store)) if names else None
   else:
-    official = what.read_classes(layout.lists)
+    official = what.read_classes(folder)
   if official and (what.all_classes or not trained):
     official = dataclasses.replace(official, fixed=True)
   if not data.class_names or class_files.is_per_list(data.class_names):

@@ -22,7 +22,7 @@ import ml_collections
 from data_pipelines.datasets.dataset import DataSet
 from data_pipelines.errors import UserError
 from data_pipelines.lists import locate
-from data_pipelines.lists.clips import ClipList, check_disjoint
+from data_pipelines.lists.clips import ClipList
 
 _DEFAULTS = dict.fromkeys(('name', 'root'), '') | {
     'splits': (1,), 'test_list': '', 'class_names': '',
@@ -32,29 +32,18 @@ _SPLIT = '{split}'
 _RESERVED = ('train', 'val', 'test', 'base', 'novel')
 
 
-@dataclasses.dataclass(frozen=True)
-class Other:
-  """A list of another data set.
-
-  Attributes:
-    clips: the list, under its name in reports.
-    class_names: what its labels mean.
-    store: where its clips are.
-    about: the data set and the split, for the run card.
-  """
-
-  clips: ClipList
-  class_names: list[str]
-  store: locate.Store
-  about: dict[str, Any]
-
-
-def read(data, read_one: Callable[[Any, int], DataSet]) -> Iterator[Other]:
+def read(
+    data, read_one: Callable[[Any, int], DataSet]
+) -> Iterator[tuple[ClipList, list[str], locate.Store, dict[str, Any]]]:
   """Yields the lists that data.others names.
 
   Args:
     data: config.data.
     read_one: (config.data of another data set, split) -> its lists.
+
+  Yields:
+    (a list under its name in reports, what its labels mean, where its clips
+    are, for the run card: the data set and the split).
 
   Raises:
     UserError: an entry with unknown keys or without data; what the data set
@@ -73,19 +62,10 @@ def read(data, read_one: Callable[[Any, int], DataSet]) -> Iterator[Other]:
         raise UserError(f'data.others.{key}: {e}') from e
       bare = values['name'] == 'folder'
       clips = _everything(found) if bare else found.tests['test']
-      yield Other(
-          dataclasses.replace(clips, name=name),
-          found.own_names.get('test', found.class_names),
-          found.store,
-          {'data_set': values['name'], 'split': split},
-      )
-
-
-def check_apart(train: ClipList, store: locate.Store, other: Other):
-  """Raises UserError if a clip to score is also trained on."""
-  if str(store) == str(other.store):
-    advice = 'Score splits that share no clip with the training list '
-    check_disjoint(train, other.clips, advice + '(data.others).')
+      clips = dataclasses.replace(clips, name=name)
+      names = found.own_names.get('test', found.class_names)
+      about = {'data_set': values['name'], 'split': split}
+      yield clips, names, found.store, about
 
 
 def _values(key: str, entry) -> dict[str, Any]:

@@ -74,9 +74,7 @@ def _answers(file: pathlib.Path, key: str) -> Listing:
 
 
 def _read_classes(folder: pathlib.Path | None) -> Classes | None:
-  places = [folder / name for name in _LABELS] if folder else []
-  file = next((place for place in places if place.is_file()), None)
-  if file is None:
+  if not (file := text.first(folder, _LABELS)):
     return None
   numbers, wanted = _json(file), f'{file}: wanted classes with numbers from 0'
   try:

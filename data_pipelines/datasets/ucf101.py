@@ -9,7 +9,7 @@ import pathlib
 import re
 
 from data_pipelines.datasets.description import Description
-from data_pipelines.lists import class_files, grammars
+from data_pipelines.lists import class_files, grammars, text
 from data_pipelines.lists.classes import Classes, letters
 from data_pipelines.lists.clips import Listing
 from data_pipelines.lists.locate import folder_of
@@ -38,8 +38,7 @@ def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
 
 
 def _read_classes(folder: pathlib.Path | None) -> Classes | None:
-  file = folder and folder / _CLASS_FILE
-  if not file or not file.is_file():
+  if not (file := text.first(folder, [_CLASS_FILE])):
     return None
   return Classes.of(class_files.read(file, gaps=True), _CLASS_FILE)
 

@@ -1,5 +1,6 @@
 """Reads class names from files: one list of names, or one for each list."""
 
+import csv
 import json
 import pathlib
 import re
@@ -17,6 +18,8 @@ _NUMBERED = re.compile(
 )
 _WORDS = re.compile(r'([0-9]+)\s+(\S.*)')
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+# What a column of names is called, if it is not the second one.
+_NAMES = ('name', 'class', 'class_name', 'class name')
 # <name>, <number>
 _TURNED = re.compile(r'(\S.*?)\s*[,;\t:|]\s*"?([0-9]+)(?:\.0+)?"?')
 
@@ -25,8 +28,8 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
   """Reads names in label order, from one of four forms of file.
 
   One name per line; or lines `id,name` with ids from 0 (or from 1), perhaps
-  below a header (the ViFi-CLIP label files); the same turned, `name,id`; or
-  `<1-based id> <name>` (the classInd.txt of UCF-101).
+  below a header (the ViFi-CLIP label files), which may name more columns; the
+  same turned, `name,id`; or `<1-based id> <name>`, as UCF-101 has them.
 
   Args:
     path: the file (data.class_names).
@@ -41,6 +44,7 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
   names = [line.strip() for _, line in text.lines(path, _KEY)]
   if all(_QUOTED.fullmatch(name) for name in names):
     names = [_unquoted(name) for name in names]
+  names = _narrow(names)
   header = bool(names) and re.fullmatch(r'id\s*,\s*name', names[0].lower())
   for form in (_NUMBERED, _TURNED, _WORDS):
     found = [form.fullmatch(line) for line in names]
@@ -58,6 +62,19 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
     raise UserError(f'{path} has no class names: write one per line.')
   check_distinct(names, str(path))
   return names
+
+
+def _narrow(lines: list[str]) -> list[str]:
+  """Cuts a table of more columns, below their names, to number and name."""
+  for mark in ',;\t':
+    head, *rows = csv.reader(lines, delimiter=mark) if lines else [[]]
+    wide = len(head) > 2 and {len(row) for row in rows} == {len(head)}
+    first = [row[0].isdecimal() for row in (head, *rows) if row]
+    if wide and not first[0] and all(first[1:]):
+      known = [k for k, word in enumerate(head) if word.lower() in _NAMES]
+      place = known[0] if known else 1
+      return [f'{row[0]}{mark}{row[place]}' for row in rows]
+  return lines
 
 
 def _pair(form: re.Pattern, line: str) -> tuple[str, str]:

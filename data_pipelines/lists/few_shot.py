@@ -1,12 +1,9 @@
 """Draws K clips per class as the original draws them."""
 
 import dataclasses
-import os
-import pathlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord, overlaps
 
@@ -42,7 +39,7 @@ def select(
   few = [label for label, n in counts.items() if n < shots]
   if few and short == 'error':
     raise UserError(
-        f'{_too_few(few, counts, counts, shots, class_names)} in '
+        f'{too_few(few, counts, counts, shots, class_names)} in '
         f'{clips.origin}.\n  Use fewer shots, or data.few_shot_short=keep to '
         'train with what there is.'
     )
@@ -98,54 +95,8 @@ def held_out(
   )
 
 
-def without_broken(
-    chosen: ClipList,
-    kept: ClipList,
-    broken: Sequence[tuple[ClipRecord, str]],
-    shots: int,
-    short: str = 'error',
-    class_names: list[str] | None = None,
-    report_folder: str | os.PathLike | None = None,
-) -> ClipList:
-  """Returns a selection without its broken clips (data.on_broken=skip).
-
-  No other clips are drawn in their place: a selection depends on the list and
-  the seed, not on the state of the files.
-
-  Args:
-    chosen: what `select` gave.
-    kept: the same without the broken clips.
-    broken: these, and why.
-    shots, short, class_names: as for `select`.
-    report_folder: where 'broken.txt' goes if there are more than a few.
-
-  Raises:
-    UserError: a class has fewer than `shots` clips now, and `short` is
-      'error'.
-  """
-  if shots == 0 or not broken:
-    return kept
-  before, after = chosen.counts(), kept.counts()
-  few = [k for k, n in before.items() if after.get(k, 0) < min(n, shots)]
-  if few and short == 'error':
-    names = [record.key for record, _ in broken]
-    shown = ', '.join(names[:3]) + (', ...' if names[3:] else '')
-    if names[3:] and report_folder is not None:
-      report = pathlib.Path(report_folder) / 'broken.txt'
-      lines = (f'{record.key}\t{why}\n' for record, why in broken)
-      whole_file.write(report, ''.join(lines))
-      shown += f' (all in {report})'
-    raise UserError(
-        f'{_too_few(few, before, after, shots, class_names)} without the '
-        f'broken ones: {shown}.\n  Replace these clips, use another seed or '
-        'fewer shots, or data.few_shot_short=keep to train with what there is.'
-    )
-  clips = 'clip' if len(broken) == 1 else 'clips'
-  origin = f'{kept.origin}; {len(broken)} broken {clips} left out'
-  return dataclasses.replace(kept, origin=origin)
-
-
-def _too_few(few, before, after, shots, class_names) -> str:
+def too_few(few, before, after, shots: int, class_names) -> str:
+  """Says that labels `few` have fewer than `shots` of the clips `after`."""
   name = class_names[few[0]] if class_names else f'label {few[0]}'
   return (
       f'{len(few)} of {len(before)} classes have fewer than data.shots={shots} '

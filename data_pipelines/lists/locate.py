@@ -73,11 +73,10 @@ def rewrite(listing: Listing, rule: Callable[[str], str]) -> Listing:
 def locate(
     listings: Sequence[Listing],
     store: Store,
-    class_of: ClassOf = lambda key: '',
+    class_of: ClassOf,
+    data,
     report_folder: str | pathlib.Path | None = None,
-    on_missing: str = 'error',
-    most_missing: float = 1.0,
-    unread: Sequence[str] = (),
+    roles: Sequence[str] = ('train',),
     advice: str = '',
 ) -> list[Listing]:
   """Finds every clip of the lists.
@@ -86,11 +85,10 @@ def locate(
     listings: the lists.
     store: where the clips are.
     class_of: names the classes that have lost all clips.
+    data: config.data: on_missing and most_missing.
     report_folder: where 'missing-<role>.txt' goes if any are missing.
-    on_missing: 'error', or 'skip' to leave them out (data.on_missing).
-    most_missing: the share of a list that may be left out
-      (data.most_missing).
-    unread: roles whose clips nobody will read; they may be missing.
+    roles: without 'train', nobody reads the training clips: they may be
+      missing.
     advice: what to do about missing clips, if not to set config keys.
 
   Returns:
@@ -108,20 +106,20 @@ def locate(
         )
         for i in listing.items
     ]
-    if listing.role in unread:
+    if listing.role == 'train' and 'train' not in roles:
       items = [dataclasses.replace(i, clip=i.clip or i.path) for i in items]
     kept = tuple(item for item in items if item.clip)
     missing = [item for item in items if not item.clip]
     if missing:
       told = _tell_missing(listing, missing, store, report_folder)
       share = len(missing) / len(items)
-      if on_missing == 'error' or not kept:
+      if data.on_missing == 'error' or not kept:
         faults.append((told, listing.key))
         usable = usable and bool(kept)
-      elif share > most_missing:
+      elif share > data.most_missing:
         told += (
-            f'\n  {share:.0%} is more than data.most_missing={most_missing:g} '
-            'allows.'
+            f'\n  {share:.0%} is more than data.most_missing='
+            f'{data.most_missing:g} allows.'
         )
         faults.append((told, listing.key))
       else:
@@ -130,7 +128,7 @@ def locate(
     found.append(dataclasses.replace(listing, items=kept, missing=gone))
   if faults:
     keys = ', '.join(dict.fromkeys(key for _, key in faults))
-    skip = on_missing == 'skip'
+    skip = data.on_missing == 'skip'
     way = 'data.most_missing=1' if skip else 'data.on_missing=skip'
     way = f', or leave them out: {way}' if usable else ''
     advice = advice or (

@@ -8,7 +8,7 @@ import functools
 import io
 import pathlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from data_pipelines.errors import UserError
 
@@ -30,6 +30,14 @@ def find(
     below = pathlib.Path(root).expanduser() / path
     path = below if below.is_file() else path
   return path
+
+
+def first(
+    folder: pathlib.Path | None, names: Iterable[str]
+) -> pathlib.Path | None:
+  """Returns the first of some files that a folder has, if any."""
+  places = (folder / name for name in names) if folder else ()
+  return next((place for place in places if place.is_file()), None)
 
 
 def read(file: pathlib.Path, key: str = '') -> str:

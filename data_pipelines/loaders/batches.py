@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import quiet_tensorflow
-from data_pipelines.loaders import clips
+from data_pipelines.loaders import one_clip
 from data_pipelines.video import pool
 from data_pipelines.video.read import VideoError
 from data_pipelines.views.view import Recipe
@@ -39,7 +39,7 @@ class Row:
     label, index, view: as in a batch.
   """
 
-  reading: clips.Reading | None = None
+  reading: one_clip.Reading | None = None
   label: int = 0
   index: int = 0
   view: int = 0
@@ -148,7 +148,7 @@ class Work:
         # What failed once is not tried again: it may take its time.
         if row.index in self._unread:
           raise self._unread[row.index]
-        return row, clips.read(row.reading, self._rows.workers)
+        return row, one_clip.read(row.reading, self._rows.workers)
       except VideoError as e:
         if self._rows.instead is None:
           raise

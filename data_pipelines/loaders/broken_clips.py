@@ -6,6 +6,7 @@ looked at, `Loader.instead` replaces or leaves out (data.on_broken=skip).
 
 import collections
 import contextlib
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from data_pipelines import whole_file
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
+from data_pipelines.lists import few_shot
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders.source import Source, Store, frames_of
 from data_pipelines.stores.files import FileTree
@@ -75,6 +77,51 @@ def examine(
   if any(broken.values()):
     _check(asked, sources, broken, data.on_broken, report_folder)
   return sources, broken
+
+
+def without_broken(
+    chosen: ClipList,
+    kept: Source,
+    broken: Sequence[tuple[ClipRecord, str]],
+    data: Any,
+    report_folder: str | os.PathLike | None,
+) -> Source:
+  """Returns a few-shot selection without its broken clips.
+
+  No other clips are drawn in their place: a selection depends on the list and
+  the seed, not on the state of the files.
+
+  Args:
+    chosen: what `few_shot.select` gave.
+    kept: the same without the broken clips.
+    broken: these, and why.
+    data, report_folder: as for `examine`.
+
+  Raises:
+    UserError: a class has fewer than data.shots clips now, and
+      data.few_shot_short is 'error'.
+  """
+  if data.shots == 0 or not broken:
+    return kept
+  before, after = chosen.counts(), kept.clips.counts()
+  few = [k for k, n in before.items() if after.get(k, 0) < min(n, data.shots)]
+  if few and data.few_shot_short == 'error':
+    faults = {record.key: why for record, why in broken}
+    shown = ', '.join(list(faults)[:_SHOWN])
+    shown += ', ...' * (len(faults) > _SHOWN)
+    if report := _report(faults, report_folder):
+      shown += f' (all in {report})'
+    said = few_shot.too_few(few, before, after, data.shots, kept.class_names)
+    raise UserError(
+        f'{said} without the broken ones: {shown}.\n  Replace these clips, use '
+        'another seed or fewer shots, or data.few_shot_short=keep to train '
+        'with what there is.'
+    )
+  clips = 'clip' if len(broken) == 1 else 'clips'
+  origin = f'{kept.clips.origin}; {len(broken)} broken {clips} left out'
+  return dataclasses.replace(
+      kept, clips=dataclasses.replace(kept.clips, origin=origin)
+  )
 
 
 def probe_clips(
@@ -144,12 +191,8 @@ def _check(asked, sources, broken: Broken, on_broken: str, report_folder):
   text = f'{len(faults)} of {total} clips cannot be decoded'
   first = ' '.join(list(faults.values())[:_SHOWN])
   if on_broken == 'error':
-    where = ''
-    if len(faults) > _SHOWN and report_folder is not None:
-      report = pathlib.Path(report_folder) / 'broken.txt'
-      lines = (f'{k}\t{why}\n' for k, why in faults.items())
-      whole_file.write(report, ''.join(lines))
-      where = f' All are named in {report}.'
+    report = _report(faults, report_folder)
+    where = f' All are named in {report}.' if report else ''
     raise UserError(
         f'{text}: {first}{where}\n  Replace them, or leave them out with '
         '--config.data.on_broken=skip.'
@@ -167,3 +210,13 @@ def _check(asked, sources, broken: Broken, on_broken: str, report_folder):
           f'no clip of the {before.name} list ({before.origin}) can be '
           f'decoded: {first}'
       )
+
+
+def _report(faults: dict[str, str], folder) -> pathlib.Path | None:
+  """Writes what is wrong with more than a few clips into 'broken.txt'."""
+  if len(faults) <= _SHOWN or folder is None:
+    return None
+  report = pathlib.Path(folder) / 'broken.txt'
+  lines = (f'{key}\t{why}\n' for key, why in faults.items())
+  whole_file.write(report, ''.join(lines))
+  return report

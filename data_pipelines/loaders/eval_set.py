@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips as clip_lib
+from data_pipelines.loaders import one_clip
 from data_pipelines.loaders.batches import Batch, Batches, Row, Rows
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.loader import Loader
@@ -144,13 +144,6 @@ class EvalSet:
         taken.add(other)
     return clips
 
-  def examples(self, most: int) -> Iterator[tuple[np.ndarray, str]]:
-    """Yields (uint8 [T, P, P, 3], class name) of clips spread over the list."""
-    chosen = np.linspace(0, self.num_clips - 1, min(most, self.num_clips))
-    for index in dict.fromkeys(int(i) for i in chosen):
-      pixels, label, _ = self.clip(index)
-      yield pixels, self.class_names[label]
-
   def keys(self) -> list[str]:
     """Returns the keys of the clips, which name their files."""
     return [record.key for record in self._source.records]
@@ -158,14 +151,14 @@ class EvalSet:
   def clip(self, index: int) -> tuple[np.ndarray, int, str]:
     """Reads the middle view of a clip: (uint8 [T, P, P, 3], label, its key)."""
     record, loader = self._source.records[index], self._loader
-    reading = clip_lib.eval_clip(
+    reading = one_clip.eval_clip(
         self._source, index, loader.spec, seed=loader.seed
     )
-    pixels = clip_lib.read(reading, loader.workers)
+    pixels = one_clip.read(reading, loader.workers)
     return pixels, record.label, record.key
 
-  def _reading(self, index: int, view: int = 0) -> clip_lib.Reading:
+  def _reading(self, index: int, view: int = 0) -> one_clip.Reading:
     loader = self._loader
-    return clip_lib.eval_clip(
+    return one_clip.eval_clip(
         self._source, index, loader.spec, view, *self._views, loader.seed
     )

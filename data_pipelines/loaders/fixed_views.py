@@ -33,12 +33,8 @@ class FixedViews:
 
   name = 'train'
   num_views = 1
-  training = True
-
-  @property
-  def skips(self) -> bool:
-    """Returns False: another clip takes the place of one that is broken."""
-    return False
+  # Another clip takes the place of one that is broken.
+  skips = False
 
   @property
   def num_clips(self) -> int:

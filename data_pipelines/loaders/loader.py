@@ -15,7 +15,7 @@ import numpy as np
 
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips as clip_lib
+from data_pipelines.loaders import one_clip
 from data_pipelines.loaders.batches import Batch, Batches, Row, Rows
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.source import Source
@@ -113,11 +113,11 @@ class Loader:
   def train_view(
       self, source: Source, index: int, turn: int, stream: str = 'clip',
       query: bool = False,
-  ) -> clip_lib.Reading:
+  ) -> one_clip.Reading:
     """Draws how a training clip looks in an epoch, or in an episode."""
     turn = turn % self.views if self.views else turn
     generator = randomness.generator(self.seed, stream, turn, index)
-    return clip_lib.train_clip(source, index, self.spec, generator, query)
+    return one_clip.train_clip(source, index, self.spec, generator, query)
 
   def train_episodes(
       self,
@@ -135,7 +135,7 @@ class Loader:
     Differs: there all processes train on the same episodes.
     """
 
-    def reading(episode: int, slot: int, clip: int) -> clip_lib.Reading:
+    def reading(episode: int, slot: int, clip: int) -> one_clip.Reading:
       query = slot >= episodes.num_support
       return self.train_view(source, clip, episode, 'episode clip', query)
 
@@ -146,7 +146,7 @@ class Loader:
       source: Source,
       episodes: EpisodeList,
       per_batch: int,
-      reading: Callable[[int, int, int], clip_lib.Reading],
+      reading: Callable[[int, int, int], one_clip.Reading],
       **range_of_batches: int,
   ) -> Batches:
     """Returns batches of episodes with their pixels.

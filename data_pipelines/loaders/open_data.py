@@ -12,6 +12,7 @@ from data_pipelines.datasets import others as other_data
 from data_pipelines.datasets.dataset import ROLES
 from data_pipelines.errors import UserError
 from data_pipelines.lists import few_shot
+from data_pipelines.lists.clips import check_disjoint
 from data_pipelines.loaders import broken_clips
 from data_pipelines.loaders.source import Source
 
@@ -130,21 +131,18 @@ def open_data(
   own = [(x, collection.own_names.get(x.name, names)) for x in asked]
   sources, skipped = examine(collection.store, own)
   if not evaluate_only:
-    clips = few_shot.without_broken(
-        train, sources[0].clips, skipped['train'], data.shots,
-        data.few_shot_short, names, workdir,
+    sources[0] = broken_clips.without_broken(
+        train, sources[0], skipped['train'], data, workdir
     )
-    sources[0] = dataclasses.replace(sources[0], clips=clips)
   others = {}
-  for other in other_data.read(data, read):
-    if not evaluate_only:
-      other_data.check_apart(train, collection.store, other)
-    if other.clips.name in skipped:
-      raise UserError(
-          f'data.others: there is a list {other.clips.name!r} already.'
-      )
-    others[other.clips.name] = other.about
-    found = examine(other.store, [(other.clips, other.class_names)])
+  for clips, its_names, store, about in other_data.read(data, read):
+    if not evaluate_only and str(store) == str(collection.store):
+      advice = 'Score splits that share no clip with the training list '
+      check_disjoint(train, clips, advice + '(data.others).')
+    if clips.name in skipped:
+      raise UserError(f'data.others: there is a list {clips.name!r} already.')
+    others[clips.name] = about
+    found = examine(store, [(clips, its_names)])
     sources, skipped = sources + found[0], skipped | found[1]
   by_name = {source.name: source for source in sources}
   return DataSets(

@@ -9,7 +9,7 @@ from typing import Any
 
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips, loader, open_data
+from data_pipelines.loaders import loader, one_clip, open_data
 from data_pipelines.loaders.batches import Batches
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.eval_set import EvalSet
@@ -63,7 +63,7 @@ class Pipeline:
     self._config, self._folder, self._episodes = config, None, None
     self._lock = threading.Lock()
     self._read = Loader(
-        clips.spec_of(config.data),
+        one_clip.spec_of(config.data),
         config.seed,
         process_index,
         process_count,

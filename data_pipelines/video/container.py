@@ -22,7 +22,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-Source = str | bytes
+Media = str | bytes
 
 # Only real video containers: not text as "ANSI art", not images, and above
 # all not playlists, which could name other files or addresses.
@@ -56,7 +56,7 @@ class Unreadable(Exception):
 
 
 @contextlib.contextmanager
-def open_video(source: Source):
+def open_video(source: Media):
   """Opens the first true video stream of a file's path or contents.
 
   Yields (file, stream), with one decoding thread: callers run in parallel.

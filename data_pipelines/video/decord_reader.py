@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.video import pyav_reader
-from data_pipelines.video.container import Source, rgb
+from data_pipelines.video.container import Media, rgb
 from data_pipelines.video.packets import Packets
 
 # decord is wrong in these even where the timestamps look right.
@@ -28,7 +28,7 @@ def available() -> bool:
   return True
 
 
-def read(source: Source, wanted: Sequence[int]) -> np.ndarray:
+def read(source: Media, wanted: Sequence[int]) -> np.ndarray:
   """Reads frames uint8 [T, H, W, 3], RGB, of sorted frame numbers.
 
   Raises:
@@ -38,7 +38,7 @@ def read(source: Source, wanted: Sequence[int]) -> np.ndarray:
 
 
 def is_exact(
-    source: Source, packets: Packets, times: np.ndarray | None
+    source: Media, packets: Packets, times: np.ndarray | None
 ) -> bool:
   """Compares decord's frames, read forwards and in leaps, with PyAV's.
 
@@ -78,7 +78,7 @@ def is_exact(
     return False
 
 
-def _open(source: Source) -> Any:
+def _open(source: Media) -> Any:
   """Open, read, forget: an idle reader decodes ahead without bound."""
   import decord
 

@@ -22,7 +22,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from data_pipelines.video import container, decord_reader, image_folder, packets
-from data_pipelines.video.container import Source, Unreadable, decode
+from data_pipelines.video.container import Media, Unreadable, decode
 from data_pipelines.video.packets import Packets
 from data_pipelines.video.pyav_reader import SEEK_GAP, SeekMissed, pick
 
@@ -71,7 +71,7 @@ class _Frames:
     self.bidirectional.append(frame.pict_type == PictureType.B)
 
 
-def examine(source: Source, decoder: str = 'pyav') -> dict[str, Any]:
+def examine(source: Media, decoder: str = 'pyav') -> dict[str, Any]:
   """Examines a file, whatever is in it.
 
   Args:
@@ -95,7 +95,7 @@ def examine(source: Source, decoder: str = 'pyav') -> dict[str, Any]:
 
 
 def look(
-    source: Source, times: np.ndarray, keyframes: Sequence[int], wanted: range
+    source: Media, times: np.ndarray, keyframes: Sequence[int], wanted: range
 ) -> tuple[int, str] | None:
   """Decodes some frames of a film, with its `times` and `keyframes`.
 
@@ -114,7 +114,7 @@ def look(
   return fault
 
 
-def _examine(source: Source, decoder: str) -> dict[str, Any]:
+def _examine(source: Media, decoder: str) -> dict[str, Any]:
   found = packets.read(source)
   if len(found.times) > FILM_FRAMES and not found.hidden:
     film = _look_at_places(source, found)

@@ -8,7 +8,7 @@ import struct
 import av
 
 from data_pipelines.video import container
-from data_pipelines.video.container import Source, Unreadable
+from data_pipelines.video.container import Media, Unreadable
 
 _MAX_FRAMES = 2_000_000
 # A header may promise a few frames more than there are (many real AVI files
@@ -45,7 +45,7 @@ class Packets:
   reached: float = 0.0
 
 
-def read(source: Source) -> Packets:
+def read(source: Media) -> Packets:
   """Goes through a file without decoding.
 
   Raises:
@@ -62,7 +62,7 @@ def read(source: Source) -> Packets:
   return packets
 
 
-def missing_bytes(source: Source) -> int:
+def missing_bytes(source: Media) -> int:
   """Returns how many bytes a cut-off AVI, MP4, MOV, MKV or WebM file lacks.
 
   Reads the lengths of the outermost pieces only. 0 stands for a complete file,

@@ -81,7 +81,8 @@ def run(
     RuntimeError: any other error, with its traceback.
   """
   for attempt in (1, 2):
-    future = _pool(number(workers)).schedule(_work, args=(function, args))
+    task = function, args, _folder()
+    future = _pool(number(workers)).schedule(_work, args=task)
     try:
       result, process, used = _wait(future, timeout)
     except pebble.ProcessExpired as e:
@@ -258,7 +259,19 @@ def _prepare():
   os.dup2(nowhere, 2)
 
 
-def _work(function: Callable, args: tuple) -> tuple[Any, int, float]:
+def _folder() -> str:
+  try:
+    return os.getcwd()
+  except OSError:
+    return ''  # It was deleted.
+
+
+def _work(
+    function: Callable, args: tuple, folder: str
+) -> tuple[Any, int, float]:
+  # Paths may be relative, and a notebook may have moved since the start.
+  with contextlib.suppress(OSError):
+    os.chdir(folder)
   try:
     result = function(*args)
   except UserError:

@@ -25,7 +25,7 @@ from data_pipelines import whole_file
 from data_pipelines.video import examine, pool
 from data_pipelines.video.container import AS_STORED
 
-Source = str | os.PathLike | bytes
+Media = str | os.PathLike | bytes
 # Says which of a file's frames will be read: (place, probe) -> (first, stop)s.
 Pieces = Callable[[int, 'Probe'], Iterable[tuple[int, int]]]
 
@@ -109,7 +109,7 @@ class Probe:
 
 
 def probe(
-    source: Source,
+    source: Media,
     name: str | None = None,
     seconds: float | None = None,
     decoder: str = 'pyav',
@@ -203,7 +203,7 @@ def probe_many(
       _save(cache_file, decoder, known)
 
 
-def file_key(path: Source) -> str:
+def file_key(path: Media) -> str:
   """Returns the `Probe.key` of a file as it is now; '' if there is none."""
   return _stat(os.path.abspath(os.fspath(path)))[0]
 

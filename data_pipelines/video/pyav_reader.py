@@ -7,7 +7,7 @@ import av
 import numpy as np
 
 from data_pipelines.video import container
-from data_pipelines.video.container import Source, Unreadable, decode
+from data_pipelines.video.container import Media, Unreadable, decode
 
 # Frames that are rather decoded than jumped over.
 SEEK_GAP = 24
@@ -17,7 +17,7 @@ class SeekMissed(Exception):
   """Jumping to a key frame did not lead to the frame wanted."""
 
 
-def read(source: Source, wanted: Sequence[int], probe) -> list[np.ndarray]:
+def read(source: Media, wanted: Sequence[int], probe) -> list[np.ndarray]:
   """Reads frames uint8 [H, W, 3] as they are shown.
 
   Args:
@@ -46,7 +46,7 @@ def read(source: Source, wanted: Sequence[int], probe) -> list[np.ndarray]:
 
 
 def pick(
-    source: Source,
+    source: Media,
     wanted: Sequence[int],
     times: np.ndarray | None,
     keyframes: Sequence[int] = (),

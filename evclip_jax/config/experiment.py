@@ -22,14 +22,19 @@ def new(method: str) -> ml_collections.ConfigDict:
     method: a file name in `evclip_jax/methods`, such as 'ev_clip'.
 
   Returns:
-    A config locked against new keys; values may be assigned.
+    A config locked against new keys but those of data.others and data.tests;
+    values may be assigned.
 
   Raises:
     UserError: if there is no such method.
   """
   config = schema.base()
   _set_method(config, method)
-  return config.lock()
+  config.lock()
+  # Their keys are names that the user gives.
+  for named in (config.data.others, config.data.tests):
+    named.unlock()
+  return config
 
 
 def on_data(

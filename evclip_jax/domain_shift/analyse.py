@@ -91,7 +91,7 @@ class Clips:
   """A list with all that is known of its clips.
 
   Attributes:
-    keys, classes: of each clip.
+    keys, classes, hashes: of each clip; hashes are of what it holds.
     rows: its factors by name; None where unknown.
     features: network -> [N, D]; NaN for clips that cannot be read.
     texts: [K, E] of its classes.
@@ -101,6 +101,7 @@ class Clips:
 
   keys: list[str]
   classes: list[str]
+  hashes: list[str]
   rows: list[factors.Row]
   features: dict[str, np.ndarray]
   texts: np.ndarray
@@ -133,6 +134,12 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
   names = found.lists[found.reference].class_names
   networks = features.Networks(config, names)
   notes += [networks.note] if networks.note else []
+  if config.data.corrupt:
+    notes.append(
+        f'the run was scored on worse frames (data.corrupt='
+        f'{config.data.corrupt}); factors, distances and curves are of the '
+        'clips as they are'
+    )
   kinetics = networks.texts(features.kinetics400())
   for name, source in found.lists.items():
     rows, hashes, _ = visual[name]
@@ -145,6 +152,7 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
     out[name] = Clips(
         keys=keys,
         classes=[source.class_names[k] for k in labels],
+        hashes=hashes,
         rows=[(row or {}) | w for row, w in zip(rows, words, strict=True)],
         features=seen,
         texts=own,
@@ -154,13 +162,13 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
   return out, notes
 
 
-def _column(clips: Clips, name: str) -> np.ndarray:
-  values = [row.get(name) for row in clips.rows]
+def _column(rows: Sequence[factors.Row], name: str) -> np.ndarray:
+  values = [row.get(name) for row in rows]
   return np.array([math.nan if v is None else v for v in values], np.float64)
 
 
 def _about(clips: Clips) -> dict[str, Any]:
-  means = {n: _column(clips, n) for n in FACTORS}
+  means = {n: _column(clips.rows, n) for n in FACTORS}
   return {
       'clips': len(clips.keys),
       'classes': len({*clips.classes}),
@@ -180,7 +188,7 @@ def _differences(ours: Clips, theirs: Clips) -> dict[str, Any]:
   """
   out = {}
   for name, factor in FACTORS.items():
-    x, y = (_column(c, name) for c in (ours, theirs))
+    x, y = (_column(c.rows, name) for c in (ours, theirs))
     x, y = x[np.isfinite(x)], y[np.isfinite(y)]
     n, m = len(x), len(y)
     if min(n, m) < 2:
@@ -235,7 +243,15 @@ def _explain(clips: dict[str, Clips], found: study.Study, result):
       m: np.concatenate([c.right[m] for c in used]) for m in found.methods
   }
   visible = np.array(['luminance' in row for row in rows])
-  there = visible & np.isfinite(np.stack(list(right.values()))).all(axis=0)
+  hashes = [h for c in used for h in c.hashes]
+  first = np.isin(np.arange(len(rows)), np.unique(hashes, return_index=True)[1])
+  if repeated := int((~first).sum()):
+    result['notes'].append(
+        f'{repeated} clips are copies of others; what right and wrong go with '
+        'counts each once'
+    )
+  there = visible & first
+  there &= np.isfinite(np.stack(list(right.values()))).all(axis=0)
   rows = [row for row, ok in zip(rows, there, strict=True) if ok]
   right = {m: x[there] == 1 for m, x in right.items()}
   if not rows:
@@ -245,9 +261,7 @@ def _explain(clips: dict[str, Clips], found: study.Study, result):
     log.log(f'what {name} depends on')
     result['influence'][name] = influence.explain(rows, hits, seed)
   for name in FACTORS:
-    values = np.array([
-        math.nan if (v := row.get(name)) is None else v for row in rows
-    ])  # fmt: skip
+    values = _column(rows, name)
     if np.unique(values[np.isfinite(values)]).size > 1:
       result['along'][name] = influence.along(values, right)
   tags = [tag for c in used for tag in c.tags]
@@ -263,15 +277,12 @@ def _save(found: study.Study, clips: dict[str, Clips], result):
   rows = []
   for name, own in clips.items():
     for i, (key, row) in enumerate(zip(own.keys, own.rows, strict=True)):
+      told = {m: x[i] for m, x in own.right.items() if not math.isnan(x[i])}
+      right = {m: int(told[m]) if m in told else None for m in found.methods}
       rows.append(
           {'list': name, 'clip': key, 'class': own.classes[i]}
           | {factor: row.get(factor) for factor in FACTORS}
-          | {f'right {m}': _answer(own.right, m, i) for m in found.methods}
+          | {f'right {m}': value for m, value in right.items()}
           | {'tags': ', '.join(own.tags[i])}
       )
   whole_file.write(found.folder / 'shift.csv', tables.as_csv(rows))
-
-
-def _answer(right, method: str, place: int) -> int | None:
-  value = right[method][place] if method in right else math.nan
-  return None if math.isnan(value) else int(value)

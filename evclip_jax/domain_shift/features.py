@@ -1,6 +1,7 @@
 """What the frozen networks make of clips and words, kept per list."""
 
 import dataclasses
+import functools
 import hashlib
 import importlib.resources
 from collections.abc import Sequence
@@ -13,13 +14,14 @@ import numpy as np
 from data_pipelines import whole_file
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips
+from data_pipelines.loaders import one_clip
 from data_pipelines.loaders.eval_set import EvalSet
 from data_pipelines.loaders.loader import Loader
 from data_pipelines.loaders.source import Source
 from data_pipelines.views.view import squares
 from evclip_jax.config import identity
 from evclip_jax.domain_shift.factors import Row
+from evclip_jax.evaluation import bank
 from evclip_jax.methods import base
 from evclip_jax.reporting import log
 from evclip_jax.training import devices, session
@@ -90,7 +92,7 @@ class Networks:
       hashes: of the contents of its clips.
     """
     config, model = self._config, self._session.model
-    spec = clips.spec_of(config.data)
+    spec = one_clip.spec_of(config.data)
     told = [repr(spec), config.seed, config.compute.dtype, model.hashes]
     told += [config.method.settings.pixels, *hashes]
     key = hashlib.sha256('\n'.join(map(str, told)).encode()).hexdigest()[:32]
@@ -111,16 +113,14 @@ class Networks:
   def _compute(self, source) -> dict[str, np.ndarray]:
     mesh, out = self._session.mesh, {}
     with log.progress(len(source), f'features {source.name}', unit='clip') as b:
-      for batch in one_view(self._config, source, mesh).batches():
-        placed = devices.put_batch(mesh, batch)
-        found = jax.device_get(self._step({}, self._session.frozen, placed))
-        valid = batch['mask'] > 0
-        for name, values in found.items():
+      batches = one_view(self._config, source, mesh).batches()
+      step = functools.partial(self._step, {}, self._session.frozen)
+      for rows in bank.rows_of(batches, step, mesh, b.update):
+        for name, values in rows['features'].items():
           if name not in out:
             shape = len(source), values.shape[1]
             out[name] = np.full(shape, np.nan, np.float32)
-          out[name][batch['index'][valid]] = values[valid]
-        b.update(int(valid.sum()))
+          out[name][rows['index']] = values
     return out
 
   def _see(self, weights, frozen, batch):
@@ -136,7 +136,8 @@ class Networks:
           self._config.method.settings.pixels,
       )
       out['trunk'] = seen.mean(axis=(1, 2, 3))
-    return {name: x.astype(jnp.float32) for name, x in out.items()}
+    out = {name: x.astype(jnp.float32) for name, x in out.items()}
+    return {'features': out, 'mask': batch['mask'], 'index': batch['index']}
 
 
 def one_view(config, source: Source, mesh: jax.sharding.Mesh) -> EvalSet:
@@ -146,7 +147,7 @@ def one_view(config, source: Source, mesh: jax.sharding.Mesh) -> EvalSet:
   size = mesh.shape['data']
   rows = config.eval.batch_size or config.batch_size
   read = Loader(
-      clips.spec_of(config.data),
+      one_clip.spec_of(config.data),
       config.seed,
       workers=config.data.workers,
       prefetch=config.data.prefetch,

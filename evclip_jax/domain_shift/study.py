@@ -65,7 +65,7 @@ def read(
   methods = {config.method.name: root}
   if config.compare:
     rows = experiment.rows(config)
-    methods = {name: root / name.replace(' ', '_') for name in rows}
+    methods = {name: root / folder.of_row(name) for name in rows}
     config = next(iter(rows.values()))
   scored = _scored(methods)
   sets = _open(config, reference == 'train' or len(scored) == 1)

@@ -12,11 +12,12 @@ import os
 import pathlib
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from data_pipelines.errors import UserError
 from evclip_jax.reporting import log
@@ -121,15 +122,16 @@ def _of_list(run: Session, data: Any, seed: int | None) -> Bank:
       number = devices.put(run.mesh, np.int32(number))
       if not parts:
         program = step.lower(number, run.frozen, placed).as_text()
-        key = _key(run, data, seed, program)
+        what = data.digest, seed, sorted(run.model.hashes.items()), program
+        key = hashlib.sha256(repr(what).encode()).hexdigest()[:32]
         folder = run.bank_folder / key
         if alone and (found := _read(folder)):
           given.close()
           return Bank(key, *found, computed=False)
       rows = jax.device_get(step(number, run.frozen, placed))
-      parts.append(_valid(rows))
+      parts.append(valid(rows))
       bar.update(len(parts[-1]['index']))
-  rows = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+  rows = joined(parts)
   frozen = rows.pop('frozen')
   if len(rows['index']) < total and not data.skips:
     raise ValueError(f'not every clip of {data.name} came once.')
@@ -138,14 +140,36 @@ def _of_list(run: Session, data: Any, seed: int | None) -> Bank:
   return Bank(key, rows, frozen, computed=True)
 
 
-def _key(run: Session, data: Any, seed: int | None, program: str) -> str:
-  what = data.digest, seed, sorted(run.model.hashes.items()), program
-  return hashlib.sha256(repr(what).encode()).hexdigest()[:32]
+def rows_of(
+    batches: Iterable[dict[str, Any]],
+    step: Callable[[dict[str, Any]], dict[str, Any]],
+    mesh: Mesh,
+    on_rows: Callable[[int], Any] = lambda number: None,
+) -> Iterator[dict[str, Any]]:
+  """Yields the rows that a step gives of each batch, on the host.
+
+  Args:
+    batches: of this process.
+    step: batch on the devices -> rows with 'mask'; those that only fill up a
+      batch (mask 0) are left out.
+    mesh: the devices.
+    on_rows: told the number of rows, for a progress bar.
+  """
+  for batch in batches:
+    rows = valid(jax.device_get(step(devices.put_batch(mesh, batch))))
+    on_rows(len(rows['mask']))
+    yield rows
 
 
-def _valid(rows: dict[str, Any]) -> dict[str, Any]:
-  valid = rows['mask'] > 0
-  return jax.tree.map(lambda x: x[valid], rows)
+def valid(rows: dict[str, Any]) -> dict[str, Any]:
+  """Returns the rows of a batch that do not only fill it up."""
+  there = rows['mask'] > 0
+  return jax.tree.map(lambda x: x[there], rows)
+
+
+def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+  """Returns the rows of several batches as one."""
+  return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
 def _write(folder: pathlib.Path, fields: Arrays, frozen: Arrays):

@@ -1,5 +1,6 @@
 """Scores a list in episodes: accuracy with its interval."""
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -50,16 +51,19 @@ def evaluate(
   if not run.model.method.episodic:
     find = _from_scores
   rows, others, clips = find(run, weights, data, beside, watch)
+  confusion = _confusion(rows, data)
   details = {
       'class_names': list(data.class_names),
-      'per_class': _per_class(rows, data),
-      'confusion': _confusion(rows, data).tolist(),
+      'per_class': scores.per_class(confusion, data.class_names),
+      'confusion': confusion.tolist(),
       'losses': rows['loss'],
       'arrays': clips | {k: rows[k] for k in ('answer', 'label', 'way')},
   }
   if others:
     details['zero_shot'] = _summary(others)
-    details['zero_shot_per_class'] = _per_class(others, data)
+    details['zero_shot_per_class'] = scores.per_class(
+        _confusion(others, data), data.class_names
+    )
   return _summary(rows), details
 
 
@@ -84,58 +88,36 @@ def _confusion(rows: Arrays, data) -> np.ndarray:
   return matrix
 
 
-def _per_class(rows: Arrays, data) -> dict[str, float]:
-  matrix = _confusion(rows, data)
-  counts = matrix.sum(axis=1)
-  return {
-      data.class_names[k]: float(100 * matrix[k, k] / counts[k])
-      for k in np.flatnonzero(counts)
-  }
-
-
-def make_episode_step(
-    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
+def make_step(
+    method: Method, mesh: Mesh, shardings: dict[str, Any], from_bank: bool
 ) -> Callable:
-  """Builds (weights, frozen, classes, batch of episodes) -> rows."""
+  """Builds (weights, frozen, classes[, bank], batch of episodes) -> rows.
 
-  def step(weights, frozen, classes, batch):
-    params = merge(frozen, weights)
-    pixels = method.pixels(batch['video'], None)
-    features = method.video(params, pixels, None, False)
-    rows = {k: v for k, v in batch.items() if k != 'video'}
-    return _judged(method, params, features, classes, rows)
-
-  return devices.jit(step, mesh, frozen_shardings, 4)
-
-
-def make_bank_step(
-    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
-) -> Callable:
-  """Builds (weights, frozen, classes, bank, batch of episodes) -> rows.
-
-  `bank` holds 'clip' and 'frames' of every clip of the list; in place of
-  'video' the batch has 'clips': int32 [E, V], positions in it.
+  Rows have each query's 'answer' [E, NQ] and each episode's 'loss' [E]. A bank
+  holds 'clip' and 'frames' of every clip of the list; then the batch has, in
+  place of 'video', 'clips': int32 [E, V], positions in it.
   """
 
-  def step(weights, frozen, classes, bank, batch):
-    own = {name: x[batch['clips']] for name, x in bank.items()}
-    features = VideoFeatures(own['clip'], own['frames'])
-    rows = {k: v for k, v in batch.items() if k != 'clips'}
-    return _judged(method, merge(frozen, weights), features, classes, rows)
+  def step(weights, frozen, classes, *given):
+    *bank, batch = given
+    params = merge(frozen, weights)
+    if from_bank:
+      own = {name: x[batch['clips']] for name, x in bank[0].items()}
+      features = VideoFeatures(**own)
+    else:
+      pixels = method.pixels(batch['video'], None)
+      features = method.video(params, pixels, None, False)
+    rows = {k: v for k, v in batch.items() if k not in ('video', 'clips')}
+    logits = method.score(params, features, classes, rows).astype(jnp.float32)
+    losses = optax.softmax_cross_entropy_with_integer_labels(
+        logits, rows['label']
+    )
+    return rows | {
+        'answer': logits.argmax(axis=-1).astype(jnp.int32),
+        'loss': losses.mean(axis=-1),
+    }
 
-  return devices.jit(step, mesh, frozen_shardings, 5)
-
-
-def _judged(method, params, features, classes, rows) -> dict[str, jax.Array]:
-  """Adds each query's answer [E, NQ] and each episode's loss [E]."""
-  logits = method.score(params, features, classes, rows).astype(jnp.float32)
-  losses = optax.softmax_cross_entropy_with_integer_labels(
-      logits, rows['label']
-  )
-  return rows | {
-      'answer': logits.argmax(axis=-1).astype(jnp.int32),
-      'loss': losses.mean(axis=-1),
-  }
+  return devices.jit(step, mesh, shardings, 5 if from_bank else 4)
 
 
 def _bank(
@@ -147,22 +129,22 @@ def _bank(
     'clip' and 'frames' of every clip, and 'beside' (logits) if that is asked
     for; which of them cannot be read; what is worth keeping of the others.
   """
-  parts = []
-  title = f'features {data.name}'
   if beside:
     other, its = beside
     classes = other.classes(its, data.class_names)
+
+  def step(batch):
+    rows = run.feature_step(weights, run.frozen, batch)
+    if beside:
+      seen = other.eval_step(its, other.frozen, classes, batch)
+      rows['beside'] = seen['logits']
+    return rows
+
+  title = f'features {data.name}'
   with log.progress(data.num_clips, title, unit='clip') as bar:
     given = watch(data.batches()) if watch else bank_lib.batches(run, data)
-    for batch in given:
-      placed = devices.put_batch(run.mesh, batch)
-      rows = run.feature_step(weights, run.frozen, placed)
-      if beside:
-        seen = other.eval_step(its, other.frozen, classes, placed)
-        rows['beside'] = seen['logits']
-      parts.append(_valid(jax.device_get(rows)))
-      bar.update(len(parts[-1]['index']))
-  rows = _join(parts)
+    parts = list(bank_lib.rows_of(given, step, run.mesh, bar.update))
+  rows = bank_lib.joined(parts)
   # Back into the order of the list, each clip once.
   found, order = np.unique(rows['index'], return_index=True)
   unread = set(range(data.num_clips)) - set(found.tolist())
@@ -189,7 +171,7 @@ def _from_bank(run: Session, weights, data, beside, watch):
     logs = np.log(scores.softmax(bank.pop('beside').astype(np.float64)))
     others = _answers(logs, data, unread)
   bank = devices.put(run.mesh, bank)
-  step = make_bank_step(run.model.method, run.mesh, run.shardings)
+  step = make_step(run.model.method, run.mesh, run.shardings, True)
   size = run.mesh.shape['data']
   rows = -(-_AT_ONCE // size) * size
   own = rows // jax.process_count()
@@ -240,7 +222,7 @@ def _answers(logs: np.ndarray, data, unread: set[int]) -> Arrays:
 def _from_pixels(run: Session, weights, data, beside, watch):
   """Scores all episodes, each from its own pixels."""
   del beside, watch
-  step = make_episode_step(run.model.method, run.mesh, run.shardings)
+  step = make_step(run.model.method, run.mesh, run.shardings, False)
   batches = data.episode_batches()
   return _score(run, weights, data, batches, step), None, {}
 
@@ -248,22 +230,10 @@ def _from_pixels(run: Session, weights, data, beside, watch):
 def _score(run: Session, weights, data, batches, step, *bank) -> Arrays:
   """Goes through the episodes."""
   classes = run.classes(weights, data.class_names)
-  parts = []
-  title = f'evaluate {data.name}'
+  title, parts = f'evaluate {data.name}', []
+  score = functools.partial(step, weights, run.frozen, classes, *bank)
   with log.progress(data.episodes.num, title, unit='episode') as bar:
-    for batch in batches:
-      placed = devices.put_batch(run.mesh, batch)
-      rows = step(weights, run.frozen, classes, *bank, placed)
-      parts.append(_valid(jax.device_get(rows)))
-      scores.check_finite(parts[-1]['loss'])
-      bar.update(len(parts[-1]['index']))
-  return _join(parts)
-
-
-def _valid(rows: Arrays) -> Arrays:
-  valid = rows['mask'] > 0
-  return {k: v[valid] for k, v in rows.items()}
-
-
-def _join(parts: list[Arrays]) -> Arrays:
-  return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    for rows in bank_lib.rows_of(batches, score, run.mesh, bar.update):
+      scores.check_finite(rows['loss'])
+      parts.append(rows)
+  return bank_lib.joined(parts)

@@ -149,7 +149,7 @@ class Looker:
     """Yields the features, maps and worse frames of so many clips at once."""
     for start in range(0, len(clips), self._rows):
       part = clips[start : start + self._rows]
-      batch = devices.put_batch(self._run.mesh, padded(part, self._rows))
+      batch = devices.put_batch(self._run.mesh, _padded(part, self._rows))
       yield self._features(self._weights, self._run.frozen, batch)
 
   def _see(self, weights, frozen, batch):
@@ -214,13 +214,8 @@ def judge(
   return logits.astype(jnp.float32)
 
 
-def padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:
-  """Returns a batch of unlabelled clips, the last one repeated with mask 0.
-
-  Args:
-    clips: uint8 [n, T, H, W, 3], n at most `rows`.
-    rows: of the batch.
-  """
+def _padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:
+  """A batch of unlabelled clips [n, ...], the last one repeated with mask 0."""
   pad = np.repeat(clips[-1:], rows - len(clips), axis=0)
   return {
       'video': np.concatenate([clips, pad]),

@@ -115,7 +115,6 @@ class Viewer:
       )
     return out
 
-
   def episode(
       self, data: Any, details: dict[str, Any]
   ) -> dict[str, list[ClipPicture]]:
@@ -125,34 +124,56 @@ class Viewer:
       data, details: as for `clips`, of a list that was scored in episodes.
     """
     number = int(details['losses'].argmax())
-    batch = data.episodes.batch(number, 1)
-    names = [details['class_names'][k] for k in batch['way'][0]]
-    labels = batch['label'][0]
-    read = [data.clip(int(i)) for i in batch['clips'][0]]
-    support, queries = read[: -len(labels)], read[-len(labels) :]
+    labels = data.episodes.batch(number, 1)['label'][0]
     wrong = details['arrays']['answer'][number] != labels
     chosen = {
         'mistakes of the worst episode': np.flatnonzero(wrong)[:_OF_EACH],
         'hits of the worst episode': np.flatnonzero(~wrong)[:_OF_EACH],
     }
-    examples = None
+    return {
+        title: self._queries(data, number, rows)
+        for title, rows in chosen.items()
+        if len(rows)
+    }
+
+  def some(self, data: Any, most: int = 4) -> list[ClipPicture]:
+    """Returns clips spread over a list, or over its first episode's queries.
+
+    Args:
+      data: the list; its first episode for a method that compares.
+      most: how many clips, about.
+    """
+    method = self._run.model.method
+    if method.episodic:
+      queries = data.episodes.way * data.episodes.query
+      rows = np.arange(0, queries, max(queries // most, 1))
+      return self._queries(data, 0, rows)
+    rows = np.linspace(0, data.num_clips - 1, min(most, data.num_clips))
+    return self._look([data.clip(int(i)) for i in rows], data.class_names)
+
+  def _queries(self, data: Any, number: int, rows: np.ndarray):
+    """Pictures of some queries of an episode, as compared with its support."""
+    batch = data.episodes.batch(number, 1)
+    names = [data.class_names[k] for k in batch['way'][0]]
+    labels, examples = batch['label'][0], None
+    clips = batch['clips'][0]
     if self._run.model.method.episodic:
-      clips = np.stack([clip for clip, *_ in support])
-      clips = clips.reshape(len(names), -1, *clips.shape[1:])
-      examples = self._looker.examples(clips)
-    out = {}
-    for title, rows in chosen.items():
-      if not len(rows):
-        continue
-      clips = np.stack([queries[i][0] for i in rows])
-      seen = self._looker(clips, names, examples)
-      out[title] = [
-          one.picture(
-              queries[i][2], names, self._run.model.method, names[labels[i]]
-          )
-          for i, one in zip(rows, seen, strict=True)
-      ]
-    return out
+      support = [data.clip(int(i))[0] for i in clips[: -len(labels)]]
+      support = np.stack(support)
+      support = support.reshape(len(names), -1, *support.shape[1:])
+      examples = self._looker.examples(support)
+    read = [data.clip(int(clips[i - len(labels)])) for i in rows]
+    read = [(c, labels[i], k) for i, (c, _, k) in zip(rows, read, strict=True)]
+    return self._look(read, names, examples)
+
+  def _look(self, read, names, examples=None) -> list[ClipPicture]:
+    """Pictures of (clip, label, key) with the scores of a single view."""
+    seen = self._looker(np.stack([clip for clip, *_ in read]), names, examples)
+    method = self._run.model.method
+    return [
+        one.picture(key, names, method, names[label])
+        for (_, label, key), one in zip(read, seen, strict=True)
+    ]
 
 
 def _small(frame: np.ndarray) -> bytes:

@@ -76,10 +76,11 @@ def evaluate_list(
   scored = scores.score(run, weights, data, beside, **how)
   names = list(data.class_names)
   logs, labels = scored.log_probabilities, scored.labels
+  confusion = scores.confusion(logs, labels)
   details = {
       'class_names': names,
-      'per_class': scores.per_class(logs, labels, names),
-      'confusion': scores.confusion(logs, labels).tolist(),
+      'per_class': scores.per_class(confusion, names),
+      'confusion': confusion.tolist(),
       'arrays': {
           'log_probabilities': logs.astype(np.float32),
           'labels': labels,
@@ -89,7 +90,9 @@ def evaluate_list(
   }
   if (other := scored.beside) is not None:
     details['zero_shot'] = scores.summarise(other, labels)
-    details['zero_shot_per_class'] = scores.per_class(other, labels, names)
+    details['zero_shot_per_class'] = scores.per_class(
+        scores.confusion(other, labels), names
+    )
     details['arrays']['zero_shot_log_probabilities'] = other.astype(np.float32)
   return scores.summarise(logs, labels), details
 
@@ -237,18 +240,12 @@ def prompts_hash(method: base.Method, class_names: list[str]) -> str:
   return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
-def accuracy(summary: dict[str, float]) -> float | str:
-  """Returns top-1 with a decimal, and its interval where there is one."""
-  top1 = round(summary['top1'], 1)
-  if 'interval' not in summary:
-    return top1
-  return f'{top1} ± {summary["interval"]:.1f}'
-
-
 def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
   """Returns 'title: top-1 81.2, top-5 95.0, ...'; no top-5 that is certain."""
-  start, loss = f'{title}: top-1 {accuracy(summary)}', f'{summary["loss"]:.4f}'
+  start = f'{title}: top-1 {round(summary["top1"], 1)}'
+  loss = f'{summary["loss"]:.4f}'
   if 'episodes' in summary:
+    start += f' ± {summary["interval"]:.1f}'
     return f'{start}, loss {loss} on {summary["episodes"]} episodes'
   if num_classes > CERTAIN:
     start += f', top-5 {summary["top5"]:.1f}'

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,6 @@ from jax.sharding import Mesh
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import bank
 from evclip_jax.reporting import log
-from evclip_jax.training import devices
 from evclip_jax.training.session import Session
 
 
@@ -42,7 +41,7 @@ def collect(
     mesh: Mesh,
     num_clips: int,
     num_views: int,
-    on_batch: Callable[[int], Any] = lambda rows: None,
+    on_rows: Callable[[int], Any] = lambda rows: None,
     skips: bool = False,
 ) -> Scored:
   """Averages class probabilities of every clip over its views.
@@ -54,7 +53,7 @@ def collect(
     mesh: where batches go.
     num_clips: clips in the list.
     num_views: views per clip.
-    on_batch: called with the number of rows done, for a progress bar.
+    on_rows: see `bank.rows_of`.
     skips: whether the loader may leave out views of clips, and so the clips.
 
   Raises:
@@ -63,21 +62,18 @@ def collect(
   """
   totals, labels = {}, np.full(num_clips, -1, np.int64)
   seen = np.zeros(num_clips, np.int64)
-  for batch in batches:
-    rows = jax.device_get(run_step(devices.put_batch(mesh, batch)))
-    valid = rows['mask'] > 0
-    index = rows['index'][valid]
+  for rows in bank.rows_of(batches, run_step, mesh, on_rows):
+    index = rows['index']
     for name in ('logits', 'beside'):
       if name in rows:
-        probabilities = softmax(rows[name][valid].astype(np.float64))
+        probabilities = softmax(rows[name].astype(np.float64))
         empty = np.zeros((num_clips, probabilities.shape[1]))
         np.add.at(totals.setdefault(name, empty), index, probabilities)
     if not seen.any():
       features = np.zeros((num_clips, rows['features'].shape[1]), np.float32)
-    np.add.at(features, index, rows['features'][valid] / num_views)
+    np.add.at(features, index, rows['features'] / num_views)
     np.add.at(seen, index, 1)
-    labels[index] = rows['label'][valid]
-    on_batch(int(valid.sum()))
+    labels[index] = rows['label']
   index = np.flatnonzero(seen == num_views)
   if not skips and len(index) < num_clips or (seen > num_views).any():
     raise ValueError(
@@ -188,11 +184,8 @@ def wilson(share: float, number: int) -> tuple[float, float]:
   return min(low, share), max(high, share)
 
 
-def per_class(
-    log_probabilities: np.ndarray, labels: np.ndarray, names: list[str]
-) -> dict[str, float]:
-  """Computes top-1 in percent of each class that occurs in `labels`."""
-  matrix = confusion(log_probabilities, labels)
+def per_class(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+  """Computes top-1 in percent of each class that has a clip, of a confusion."""
   counts = matrix.sum(axis=1)
   return {
       names[k]: float(100 * matrix[k, k] / counts[k])

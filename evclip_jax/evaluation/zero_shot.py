@@ -6,6 +6,7 @@ import jax
 
 from evclip_jax.methods import base
 from evclip_jax.methods import zero_shot as plain
+from evclip_jax.methods.class_texts import fill_templates
 from evclip_jax.training.session import Session
 
 Weights = dict[str, jax.Array]
@@ -46,7 +47,7 @@ def _method(run: Session) -> base.Method:
       texts = own.class_texts(names)
       if texts[0] != list(names):
         return texts
-    return base.fill_templates(_TEMPLATES, names)
+    return fill_templates(_TEMPLATES, names)
 
   return dataclasses.replace(
       other, pixels=own.pixels, class_texts=class_texts

@@ -219,39 +219,6 @@ def check_classes(names: list[str], known: tuple[str, ...], what: str):
     )
 
 
-def normalise_rows(x: jax.Array) -> jax.Array:
-  """x / |x| over the last axis, without an epsilon, as the originals do."""
-  return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
-
-
-def cosine_score(scale: jax.Array, video: jax.Array, classes: jax.Array):
-  """Scaled cosine of clips and classes.
-
-  Args:
-    scale: scalar, the exponential of CLIP's logit_scale.
-    video: [B, E], not normalised.
-    classes: [M, K, E], not normalised. With several templates the normalised
-      embeddings are averaged and normalised again, as CLIP's authors do.
-
-  Returns:
-    Logits [B, K].
-  """
-  bank = normalise_rows(classes)
-  if bank.shape[0] > 1:
-    bank = normalise_rows(bank.mean(axis=0, keepdims=True))
-  return scale * normalise_rows(video) @ bank[0].T
-
-
-def score_by_texts(clip: Clip) -> Callable:
-  """Returns a `Method.score`: cosines of clips and class texts, scaled."""
-
-  def score(params, features, classes, batch):
-    scale = clip.logit_scale(params['clip'])
-    return cosine_score(scale, features.clip, classes)
-
-  return score
-
-
 def encode_frames(
     clip: Clip, params: Params, pixels: jax.Array, hooks: Hooks | None = None
 ) -> jax.Array:
@@ -336,24 +303,6 @@ def check_vit(clip: Clip, method: str):
         f'{method} reaches into transformer blocks, which a ResNet does not '
         'have: set clip.name to a ViT.'
     )
-
-
-def fill_templates(
-    templates: tuple[str, ...], class_names: list[str]
-) -> list[list[str]]:
-  """One list of texts per template, with '{}' replaced by each class name.
-
-  Raises:
-    UserError: no template, or one without '{}'.
-  """
-  if isinstance(templates, str):
-    templates = (templates,)
-  if not templates or not all('{}' in t for t in templates):
-    raise UserError(
-        f'method.settings.templates={tuple(templates)!r}: wanted at least one, '
-        'each with a {} where the class name goes.'
-    )
-  return [[t.replace('{}', name) for name in class_names] for t in templates]
 
 
 def check_choice(setting: str, value: str, allowed: tuple[str, ...]):

@@ -52,7 +52,7 @@ class ClassTexts:
     """
     if not templates:
       templates = getattr(settings, 'templates', None) or settings.template
-    base.fill_templates(templates, [])
+    fill_templates(templates, [])
     base.check_choice(
         'descriptions_per_class', settings.descriptions_per_class,
         ('all', 'last'),
@@ -82,7 +82,7 @@ class ClassTexts:
     """
     own = self.settings
     if not own.descriptions:
-      return base.fill_templates(self.templates, class_names)
+      return fill_templates(self.templates, class_names)
     files = {path: read(path) for path in _paths(own.descriptions)}
     found = find(files, class_names)
     if own.descriptions_per_class == 'last':
@@ -92,6 +92,24 @@ class ClassTexts:
       found = [[f'{name}. {text}' for text in texts] for name, texts in pairs]
     most = max(map(len, found), default=0)
     return [[texts[m % len(texts)] for texts in found] for m in range(most)]
+
+
+def fill_templates(
+    templates: tuple[str, ...], class_names: list[str]
+) -> list[list[str]]:
+  """One list of texts per template, with '{}' replaced by each class name.
+
+  Raises:
+    UserError: no template, or one without '{}'.
+  """
+  if isinstance(templates, str):
+    templates = (templates,)
+  if not templates or not all('{}' in t for t in templates):
+    raise UserError(
+        f'method.settings.templates={tuple(templates)!r}: wanted at least one, '
+        'each with a {} where the class name goes.'
+    )
+  return [[t.replace('{}', name) for name in class_names] for t in templates]
 
 
 def read(path: str | Path) -> dict[str, list[str]]:

@@ -59,7 +59,7 @@ def make(
   """
   clip = backbones.clip
   words = LearnedWords.of(settings, class_names)
-  score = base.score_by_texts(clip)
+  score = heads.score_by_texts(clip)
 
   def text(params, tokens):
     return words.encode(clip, params, tokens)

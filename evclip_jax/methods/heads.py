@@ -1,4 +1,4 @@
-"""What turns features of clips into logits: linear heads, and class texts."""
+"""What turns features of clips into logits: class texts, or linear heads."""
 
 import dataclasses
 from collections.abc import Callable
@@ -51,6 +51,39 @@ class LinearHead:
     return jnp.zeros((*tokens.shape[:-1], 1))
 
 
+def normalise_rows(x: jax.Array) -> jax.Array:
+  """x / |x| over the last axis, without an epsilon, as the originals do."""
+  return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def cosine_score(scale: jax.Array, video: jax.Array, classes: jax.Array):
+  """Scaled cosine of clips and classes.
+
+  Args:
+    scale: scalar, the exponential of CLIP's logit_scale.
+    video: [B, E], not normalised.
+    classes: [M, K, E], not normalised. With several templates the normalised
+      embeddings are averaged and normalised again, as CLIP's authors do.
+
+  Returns:
+    Logits [B, K].
+  """
+  bank = normalise_rows(classes)
+  if bank.shape[0] > 1:
+    bank = normalise_rows(bank.mean(axis=0, keepdims=True))
+  return scale * normalise_rows(video) @ bank[0].T
+
+
+def score_by_texts(clip: Clip) -> Callable:
+  """Returns a `Method.score`: cosines of clips and class texts, scaled."""
+
+  def score(params, features, classes, batch):
+    scale = clip.logit_scale(params['clip'])
+    return cosine_score(scale, features.clip, classes)
+
+  return score
+
+
 def classify(score: Callable, text: Callable | None = None) -> Callable:
   """Returns a `Method.loss`: the cross-entropy of what `score` gives.
 
@@ -86,7 +119,7 @@ def headed(
     UserError: settings of texts that cannot be, or that nothing reads.
   """
   if head is None:
-    score = base.score_by_texts(clip)
+    score = score_by_texts(clip)
     texts = ClassTexts.of(settings)
     return base.Method(
         class_texts=texts,

@@ -78,8 +78,7 @@ def make(
   Source: ViFi-CLIP, clip/model.py, ResidualAttentionBlock_IVLP, and
     trainers/vificlip.py, VLPromptLearner.
   Differs: no prompt is rounded to half precision, no text prompt begins as
-    words; see
-    vifi_clip for the recipe.
+    words; see vifi_clip for the recipe.
   """
   mixing.check(settings)
   clip = backbones.clip
@@ -88,6 +87,11 @@ def make(
     raise UserError(
         f'method.settings.vision_depth={settings.vision_depth}, text_depth='
         f'{settings.text_depth}: use 0 or more, and 1 or more.'
+    )
+  if settings.vision_depth and settings.vision_prompts < 1:
+    raise UserError(
+        f'method.settings.vision_prompts={settings.vision_prompts}: use 1 or '
+        'more, or vision_depth=0 for none.'
     )
   words = LearnedWords.of(settings, class_names)
   image_depth = min(settings.vision_depth, clip.sizes.vision_layers)
@@ -125,7 +129,7 @@ def make(
 
     return words.encode(clip, params, tokens, before_attn=before_attn)
 
-  score = base.score_by_texts(clip)
+  score = heads.score_by_texts(clip)
   pixels, targets = mixing.augmentation(settings, clip.sizes.image_resolution)
   return base.Method(
       init=init,

@@ -93,7 +93,7 @@ def make(
     return rows.reshape(*tokens.shape[:2], -1)
 
   def score(params, features, classes, batch):
-    return base.cosine_score(1 / settings.temperature, features.clip, classes)
+    return heads.cosine_score(1 / settings.temperature, features.clip, classes)
 
   return base.Method(
       init=lambda rng: {},

@@ -83,7 +83,7 @@ def make(
   clip = backbones.clip
   base.check_vit(clip, 'vifi_clip')
   text_trains = settings.train != 'image'
-  score = base.score_by_texts(clip)
+  score = heads.score_by_texts(clip)
   texts = ClassTexts.of(settings)
 
   def video(params, pixels, rngs, train):

@@ -40,7 +40,7 @@ def make(
     frames more in spite of its name.
   """
   clip = backbones.clip
-  score = base.score_by_texts(clip)
+  score = heads.score_by_texts(clip)
   texts = ClassTexts.of(settings)
 
   return base.Method(

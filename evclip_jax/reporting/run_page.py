@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from evclip_jax.reporting import charts, maps, page
+from evclip_jax.reporting import charts, maps, page, tables
 from evclip_jax.reporting.page import Picture, Section
 
 # Beside the method's own name.
@@ -87,7 +87,7 @@ def _results(card, lists, interval) -> Section:
         'Zero-shot CLIP is the same CLIP before any training, on the same '
         f'clips, with texts such as "{card["zero_shot_prompts"][0][0]}".'
     )
-  return Section('Result', text, _without_empty(rows))
+  return Section('Result', text, tables.without_empty(rows))
 
 
 def _clips(card) -> Section:
@@ -106,7 +106,7 @@ def _clips(card) -> Section:
         'data set': about.get('data_set', card['data'].get('name')),
     }
     rows.append(row)
-  return Section('Clips', rows=_without_empty(rows))
+  return Section('Clips', rows=tables.without_empty(rows))
 
 
 def _training(folder: pathlib.Path, card) -> list[Section]:
@@ -263,12 +263,6 @@ def _means(points: list[tuple[int, float]]) -> list[tuple[float, float]]:
       tuple(np.mean(points[i : i + size], axis=0))
       for i in range(0, len(points), size)
   ]
-
-
-def _without_empty(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-  """Rows without the columns that hold nothing."""
-  kept = dict.fromkeys(c for row in rows for c in row if row[c] is not None)
-  return [{c: row[c] for c in kept} for row in rows]
 
 
 def _seconds(value: float | None) -> str:

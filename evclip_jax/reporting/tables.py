@@ -4,7 +4,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # Texts that a page may break into lines.
@@ -41,6 +41,21 @@ def cell(value: Any) -> str:
   if isinstance(value, float):
     return str(round(value, 2))
   return f'{value:,}' if isinstance(value, int) else printable(value)
+
+
+def same_columns(
+    rows: Iterable[Mapping[str, Any]], missing: Any = ''
+) -> list[dict[str, Any]]:
+  """Returns rows that all have the columns of any, in order of appearance."""
+  rows = list(rows)
+  columns = dict.fromkeys(c for row in rows for c in row)
+  return [{c: row.get(c, missing) for c in columns} for row in rows]
+
+
+def without_empty(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+  """Returns rows without the columns that hold nothing."""
+  held = {c for row in rows for c in row if row[c] not in (None, '')}
+  return [{c: x for c, x in row.items() if c in held} for row in rows]
 
 
 def as_text(rows: Sequence[Mapping[str, Any]], header: bool = True) -> str:

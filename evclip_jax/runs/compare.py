@@ -3,6 +3,7 @@
 What a row is made of is in `config/experiment.py`.
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable
@@ -12,9 +13,11 @@ import ml_collections
 
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity
+from evclip_jax.evaluation import report_clips
 from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import gallery, learning_rate, result_page, results
+from evclip_jax.runs import learning_rate, result_page, results
+from evclip_jax.runs.trained_model import TrainedModel
 from evclip_jax.training import session
 
 if TYPE_CHECKING:
@@ -101,7 +104,7 @@ def run(
   }
   summary = results.summarise(runs, results.tests, config.seed)
   log.log('\n' + result_page.as_text(summary))
-  pictures = gallery.sections(own_folder, lambda: data_of(own))
+  pictures = _pictures(own_folder, lambda: data_of(own))
   kind = 'compare' if mode == 'train' else f'{mode}_compare'
   path = result_page.write(
       folder, kind, 'Comparison', runs, summary, [*pictures, about(rows)]
@@ -133,6 +136,34 @@ def differ(
 def about(rows: dict[str, ml_collections.ConfigDict]) -> page.Section:
   """Returns the section of a page that says what its rows differ in."""
   return page.Section('What the rows differ in', rows=differ(rows))
+
+
+def _pictures(
+    variant: pathlib.Path, open_data: Callable[[], 'Pipeline']
+) -> list[page.Section]:
+  """Sections with a few clips of each list, as the run in a folder sees them.
+
+  What goes wrong costs its own section only: the numbers are worth having.
+  """
+
+  def section(listed) -> page.Section:
+    title, about = f'List: {listed.name}', 'Clips spread over it'
+    if run.method.episodic:
+      way, shot = listed.episodes.way, listed.episodes.shot
+      about = f'Its first episode: {way} classes, {shot} examples of each'
+    try:
+      clips = viewer.some(listed)
+    except Exception as e:
+      return page.Section(title, f'no pictures, {type(e).__name__}: {e}')
+    shown = [page.Picture(functools.partial(page.clip, c)) for c in clips]
+    return page.Section(title, f'{about}; run {run.name!r}.', pictures=shown)
+
+  try:
+    run, data = TrainedModel(variant), open_data()
+    viewer = report_clips.Viewer(run.session, run.weights)
+    return [section(listed) for listed in data.evals.values()]
+  except Exception as e:
+    return [page.Section('Pictures', f'not drawn, {type(e).__name__}: {e}')]
 
 
 def _data_key(config: ml_collections.ConfigDict) -> str:

@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 
 from data_pipelines.demo import videos
-from data_pipelines.loaders import clips, loader, open_data
+from data_pipelines.loaders import loader, one_clip, open_data
 from data_pipelines.video import pool
 from evclip_jax.config import identity, schema
 
@@ -41,7 +41,7 @@ def measure(
   Returns:
     'clips' (where they come from), 'workers' (processes, always as many), and
     clips per second, by the clock and per core, of 'bare' (the decoder called
-    plainly, see `clips.decoding`), 'frames' (the same frames as the
+    plainly, see `one_clip.decoding`), 'frames' (the same frames as the
     loader reads them) and 'loader' (which also resizes, crops and batches);
     and the loader's per core as a share of that of 'bare' and of 'frames'.
   """
@@ -53,7 +53,7 @@ def _measure(config, seconds: float) -> dict[str, Any]:
   source = open_data.open_data(
       config.data, config.seed, config.split, cache_dir=config.cache_dir
   ).train
-  spec = clips.spec_of(config.data)
+  spec = one_clip.spec_of(config.data)
   workers = pool.number(config.data.workers)
   order = np.random.default_rng(config.seed).permutation(len(source))
   place = itertools.count()
@@ -62,7 +62,7 @@ def _measure(config, seconds: float) -> dict[str, Any]:
 
   def decoded(plainly: bool) -> int:
     index = int(order[next(place) % len(order)])
-    clips.read(clips.decoding(source, index, spec, plainly), workers)
+    one_clip.read(one_clip.decoding(source, index, spec, plainly), workers)
     return 1
 
   def used() -> float:
@@ -82,10 +82,11 @@ def _measure(config, seconds: float) -> dict[str, Any]:
     passed = time.perf_counter() - clock, used() - processors
     totals[name] += done, *passed
 
-  first = clips.eval_clip(source, 0, spec)
+  first = one_clip.eval_clip(source, 0, spec)
   with futures.ThreadPoolExecutor(workers) as at_once:
     # The processes start.
-    list(at_once.map(lambda _: clips.read(first, workers), range(4 * workers)))
+    some = [first] * 4 * workers
+    list(at_once.map(lambda clip: one_clip.read(clip, workers), some))
   # By turns, so that all meet the same load of the machine; in the same
   # processes, since threads would slow each other down.
   for turn in range(_TURNS):

@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips
+from data_pipelines.loaders import one_clip
 from evclip_jax import __version__
 from evclip_jax.evaluation import look
 from evclip_jax.methods.base import Method
@@ -127,7 +127,7 @@ def save_model(
   # Other programs bring frames of their own, worse or not.
   run = TrainedModel(workdir, corrupt='')
   names = run.names(classes, support)
-  shape = clips.spec_of(run.config.data).shape
+  shape = one_clip.spec_of(run.config.data).shape
   rows = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
   tree = params.merge(run.session.frozen, run.weights)
   tree['scored'] = {'classes': run.session.classes(run.weights, names)}
@@ -273,7 +273,7 @@ def _about(
 ) -> dict[str, Any]:
   """Returns what model.json says."""
   data, config = run.config.data, run.config
-  spec = clips.spec_of(data)
+  spec = one_clip.spec_of(data)
   settings = {
       name: value
       for name, value in dataclasses.asdict(spec).items()

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from data_pipelines.loaders import clips as clip_lib
+from data_pipelines.loaders import one_clip
 from data_pipelines.video import probe, read_frames
+from data_pipelines.views.view import squares
 from evclip_jax.evaluation.look import Seen
 from evclip_jax.reporting import pictures, tables
 
@@ -28,7 +29,7 @@ def write(
     video: str,
     seen: Seen,
     names: Sequence[str],
-    spec: clip_lib.Recipe,
+    spec: one_clip.Recipe,
     fill: tuple[float, float, float],
     least: float = 0.0,
 ):
@@ -81,7 +82,10 @@ def _drawn(
   number = 0
   for frames in chunks:
     # Never twice for the same pixels: a chunk is cut at once.
-    crops = clip_lib.cropped(frames, spec) if seen.window_maps else frames
+    crops = frames
+    if seen.window_maps:
+      crops = one_clip.eval_view(spec, len(frames)).pixels(frames)
+      crops = squares(crops, spec.crop_pixels)[0]
     for frame, crop in zip(frames, crops, strict=True):
       window = int(np.abs(middles - number * step).argmin())
       parts = [_sized(frame, high)]

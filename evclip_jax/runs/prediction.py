@@ -12,8 +12,9 @@ from data_pipelines.errors import UserError
 from data_pipelines.stores import files
 from evclip_jax.evaluation import look
 from evclip_jax.reporting import log, page, tables
+from evclip_jax.runs import video_files
 from evclip_jax.runs.trained_model import TrainedModel
-from evclip_jax.runs.video_files import NONE, VideoFiles, Wanted
+from evclip_jax.runs.video_files import NONE
 
 # Classes named of each video.
 _BEST = 5
@@ -31,8 +32,11 @@ def predict(
     out: str | os.PathLike | None = None,
     classes: Sequence[str] | None = None,
     support: dict[str, list[str]] | None = None,
-    wanted: Wanted | None = None,
     tell: Callable[[Row], Any] = lambda row: None,
+    clips: int = 0,
+    least: float = 0.0,
+    timeline: bool = False,
+    overlays: Sequence[str] = (),
 ) -> list[Row]:
   """Predicts videos, in their order.
 
@@ -40,10 +44,13 @@ def predict(
     model: of `evclip_jax.load`.
     videos: paths.
     out: a folder for predictions.jsonl, predictions.csv, index.html, a picture
-      of each video and what else is wanted; None = for nothing.
+      of each video, and what is named below; None = for nothing.
     classes, support: as for `TrainedModel.predict`.
-    wanted: see `Wanted`; None = nothing more.
     tell: called with each row when it is known.
+    clips: windows of each video; 0 = as many as cover it.
+    least: answers that are less probable are 'none of these'.
+    timeline: whether to write the scores along each video.
+    overlays: '.mp4' and '.gif', for videos with words and map.
 
   Returns:
     A row per video: 'video', then 'answer' (None = none of these), 'top5'
@@ -55,11 +62,14 @@ def predict(
       not fit the method. A video that cannot be read costs its row only.
   """
   names = model.names(classes, support)
-  folder, asked = pathlib.Path(out) if out else None, wanted or Wanted()
+  folder = pathlib.Path(out) if out else None
+  seen = model.see(
+      videos, classes, support, closely=bool(out), every=bool(overlays),
+      clips=clips, along=timeline,
+  )  # fmt: skip
+  how = {'least': least, 'timeline': timeline, 'overlays': overlays}
   try:
-    return _predict(
-        model, videos, folder, names, (classes, support), asked, tell
-    )
+    return _predict(model, videos, folder, names, seen, tell, how)
   except OSError as e:
     if not out:
       raise
@@ -69,23 +79,15 @@ def predict(
     ) from e
 
 
-def _predict(model, videos, out, names, asked, wanted, tell) -> list[Row]:
+def _predict(model, videos, out, names, seen, tell, how) -> list[Row]:
   rows, shown, lines = [], [], None
   if out:
     out.mkdir(parents=True, exist_ok=True)
     lines = (out / 'predictions.jsonl').open('w', encoding='utf-8')
-  seen = model.see(
-      videos,
-      *asked,
-      closely=bool(out),
-      every=bool(wanted.overlays),
-      clips=wanted.clips,
-      along=wanted.timeline,
-  )
   stems = _file_names(videos)
   with log.progress(len(videos), 'predict', unit='video') as bar:
     for path, stem, found in zip(videos, stems, seen, strict=True):
-      rows.append(_row(path, found, names, model, wanted.least))
+      rows.append(_row(path, found, names, model, how['least']))
       tell(rows[-1])
       bar.update(1)
       if not out:
@@ -94,8 +96,8 @@ def _predict(model, videos, out, names, asked, wanted, tell) -> list[Row]:
       # What was computed is safe before anything is drawn.
       lines.flush()
       if not isinstance(found, UserError):
-        own = VideoFiles(out, stem, path, found, names, model, wanted)
-        shown += own.write(len(rows) <= _DRAWN)
+        own = out, stem, path, found, names, model, len(rows) <= _DRAWN
+        shown += video_files.write(*own, **how)
   if out:
     lines.close()
     whole_file.write(out / 'predictions.csv', tables.as_csv(_flat(rows)))

@@ -79,7 +79,8 @@ def run(
     )
     # Not before a part: a mistake in the config should leave no folder.
     run_folder.prepare(workdir, config, log.is_first())
-  out = summary(config, cards, folder)
+  runs = side_by_side(config, cards, folder)
+  out = summary(config, runs)
   log.log(f'\n{config.protocol.name}: {out["about"]}')
   log.log(result_page.as_text(out))
   if log.is_first():
@@ -88,27 +89,9 @@ def run(
     if config.compare:
       sections = [compare.about(experiment.rows(next(iter(parts.values()))))]
     title = f'{folder.name}: {config.protocol.name}'
-    runs = side_by_side(config, cards, folder)
     path = result_page.write(folder, name, title, runs, out, sections)
     log.log(f'\nreport: {path}')
   return out
-
-
-def find(config: ml_collections.ConfigDict) -> Protocol:
-  """Returns the protocol of a config.
-
-  Raises:
-    UserError: there is no such protocol, or the config lacks what it needs.
-  """
-  name = config.protocol.name
-  if name not in PROTOCOLS:
-    raise UserError(
-        f'protocol.name={name!r}: use one of {", ".join(PROTOCOLS)}, or '
-        "'' for one ordinary run."
-    )
-  if needs := _needs(config):
-    raise UserError(f'protocol.name={name!r} {needs}.')
-  return PROTOCOLS[name]
 
 
 def expand(
@@ -117,11 +100,18 @@ def expand(
   """Returns the runs of a protocol in order: name of a sub-folder -> config.
 
   Raises:
-    UserError: the config lacks what the protocol needs, or sets what has no
-      effect in it.
+    UserError: there is no such protocol, or the config lacks what it needs, or
+      sets what has no effect in it.
   """
   own = config.protocol
-  protocol = find(config)
+  if own.name not in PROTOCOLS:
+    raise UserError(
+        f'protocol.name={own.name!r}: use one of {", ".join(PROTOCOLS)}, or '
+        "'' for one ordinary run."
+    )
+  protocol = PROTOCOLS[own.name]
+  if needs := _needs(config):
+    raise UserError(f'protocol.name={own.name!r} {needs}.')
   for key in ('shots', 'splits'):
     default = schema.KEYS[f'protocol.{key}'].default
     if key != protocol.varies and tuple(own[key]) != default:
@@ -191,13 +181,10 @@ def side_by_side(
 
 
 def summary(
-    config: ml_collections.ConfigDict,
-    cards: dict[str, Any],
-    folder: pathlib.Path,
+    config: ml_collections.ConfigDict, runs: results.Runs
 ) -> dict[str, Any]:
-  """Returns the contents of protocol.json of {part: what its run gave}."""
+  """Returns the contents of protocol.json of what `side_by_side` returns."""
   protocol = PROTOCOLS[config.protocol.name]
-  runs = side_by_side(config, cards, folder)
   return {
       'protocol': config.protocol.name,
       'about': protocol.about,

@@ -18,17 +18,15 @@ def table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
   for result in summary['results']:
     row = rows.setdefault(result['variant'], {'variant': result['variant']})
     row[result['quantity']] = cell(result)
-  columns = dict.fromkeys(c for row in rows.values() for c in row)
   rules = {n['variant']: n['selected_by'] for n in summary['numbers']}
-  out = []
-  for own in summary['costs']:
-    row = rows[own['variant']]
-    shown = {c: row.get(c, '') for c in columns} | own
-    rate = {'learning rate': summary['rates'][own['variant']]}
-    out.append(shown | rate | {'selected by': rules[own['variant']]})
+  costs = {own['variant']: own for own in summary['costs']}
   # A cost that no row knows has no column.
-  empty = [c for c in out[0] if all(row[c] in (None, '') for row in out)]
-  return [{c: x for c, x in r.items() if c not in empty} for r in out]
+  return tables.without_empty([
+      row
+      | costs[name := row['variant']]
+      | {'learning rate': summary['rates'][name], 'selected by': rules[name]}
+      for row in tables.same_columns(rows.values())
+  ])
 
 
 def cell(result: Mapping[str, Any]) -> str:
@@ -48,8 +46,7 @@ def difference_table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     row[found['quantity']] = (
         f'{found["difference"]:+.1f} [{low:+.1f}, {high:+.1f}]'
     )
-  columns = dict.fromkeys(c for row in rows.values() for c in row)
-  return [{c: row.get(c, '') for c in columns} for row in rows.values()]
+  return tables.same_columns(rows.values())
 
 
 def as_text(summary: Mapping[str, Any]) -> str:
@@ -93,13 +90,11 @@ def _plain_numbers(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         f'{name} high': high,
         f'{name} runs': len(result['values']),
     }
-  columns = dict.fromkeys(c for row in rows.values() for c in row)
+  even = tables.same_columns(rows.values(), None)
   return [
-      {'variant': own['variant']}
-      | {c: rows[own['variant']].get(c) for c in columns}
-      | own
+      {'variant': own['variant'], **row, **own}
       | {'learning rate': summary['rates'][own['variant']]}
-      for own in summary['costs']
+      for own, row in zip(summary['costs'], even, strict=True)
   ]
 
 

@@ -1,13 +1,12 @@
 """What is written of one predicted video: picture, timeline, overlay."""
 
-import dataclasses
 import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
 
 from data_pipelines import whole_file
-from data_pipelines.loaders import clips as clip_lib
+from data_pipelines.loaders import one_clip
 from evclip_jax.evaluation import look
 from evclip_jax.reporting import charts, log, page, pictures, tables
 from evclip_jax.runs import overlay
@@ -18,116 +17,91 @@ NONE = 'none of these'
 _LINES = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-  """What is wanted of a prediction beside the best classes.
+def write(
+    out: pathlib.Path,
+    stem: str,
+    path: str,
+    seen: look.Seen,
+    names: Sequence[str],
+    model: TrainedModel,
+    draw: bool,
+    least: float = 0.0,
+    timeline: bool = False,
+    overlays: Sequence[str] = (),
+) -> list[page.Section]:
+  """Writes the files of one video; what fails costs its own file only.
 
-  Attributes:
-    clips: windows of each video; 0 = as many as cover it.
-    least: answers that are less probable are 'none of these'.
-    timeline: whether to write the scores along each video.
-    overlays: '.mp4' and '.gif', for videos with words and map.
-  """
-
-  clips: int = 0
-  least: float = 0.0
-  timeline: bool = False
-  overlays: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoFiles:
-  """The files of one video; what fails costs its own file only.
-
-  Attributes:
+  Args:
     out: the folder.
     stem: how the names of the files begin.
     path: of the video.
     seen: what the model saw in it.
     names: of the classes.
     model: the run.
-    wanted: which files there are.
+    draw: whether to draw a picture.
+    least, timeline, overlays: see `prediction.predict`.
+
+  Returns:
+    Their places on the page.
   """
+  title = tables.printable(os.path.basename(path))
 
-  out: pathlib.Path
-  stem: str
-  path: str
-  seen: look.Seen
-  names: Sequence[str]
-  model: TrainedModel
-  wanted: Wanted
+  def picture() -> page.Picture:
+    file = f'{stem}.png'
+    pictures.draw(seen.picture(title, names, model.method)).save(out / file)
+    return page.Picture(file=file)
 
-  def write(self, draw: bool) -> list[page.Section]:
-    """Writes the files and returns their places on the page."""
-    out = []
-    if self.wanted.timeline:
-      out += self._tried(self._timeline, 'timeline')
-    if draw:
-      out += self._tried(self._picture, 'picture')
-    for ending in self.wanted.overlays:
-      write = functools.partial(self._overlay, ending)
-      out += self._tried(write, 'overlay')
-    return out
+  def overlaid(ending: str) -> page.Picture:
+    file, spec = f'{stem}.overlay{ending}', one_clip.spec_of(model.config.data)
+    fill = look.fill_colour(model.method)
+    overlay.write(out / file, path, seen, names, spec, fill, least)
+    return page.Picture(caption=f'{file}: what was answered when', file=file)
 
-  def _tried(self, function: Callable, what: str) -> list[page.Section]:
+  makers: list[tuple[str, Callable[[], page.Picture]]] = []
+  if timeline:
+    file = f'{stem}.timeline.csv'
+    make = functools.partial(_timeline, out / file, path, seen, names, least)
+    makers.append(('timeline', make))
+  if draw:
+    makers.append(('picture', picture))
+  for ending in overlays:
+    makers.append(('overlay', functools.partial(overlaid, ending)))
+  sections = []
+  for what, make in makers:
     try:
-      return [function()]
+      sections.append(page.Section(pictures=[make()]))
     # No picture is worth the predictions that are still to come.
     except Exception as e:
-      title = tables.printable(os.path.basename(self.path))
       reason = f'{title}: no {what}, {type(e).__name__}: {e}'
       log.log(reason)
-      return [page.Section(text=reason)]
+      sections.append(page.Section(text=reason))
+  return sections
 
-  def _picture(self) -> page.Section:
-    title = tables.printable(os.path.basename(self.path))
-    drawn = self.seen.picture(title, self.names, self.model.method)
-    file = f'{self.stem}.png'
-    pictures.draw(drawn).save(self.out / file)
-    return page.Section(pictures=[page.Picture(file=file)])
 
-  def _timeline(self) -> page.Section:
-    film, windows = self.seen.film, self.seen.windows
-    times = [film.seconds(i) for i in range(len(film.spans))]
-    rows = []
-    for (start, end), shares in zip(times, windows, strict=True):
-      best = shares.argmax()
-      sure = shares[best] >= self.wanted.least
-      rows.append({
-          'start in s': round(start, 3),
-          'end in s': round(end, 3),
-          'answer': self.names[best] if sure else NONE,
-          **{
-              f'p: {name}': round(float(p), 6)
-              for name, p in zip(self.names, shares, strict=True)
-          },
-      })
-    file = f'{self.stem}.timeline.csv'
-    whole_file.write(self.out / file, tables.as_csv(rows))
-    lines = {
-        name: [
-            ((a + b) / 2, 100 * float(p))
-            for (a, b), p in zip(times, windows[:, k], strict=True)
-        ]
-        for k in (-windows.max(axis=0)).argsort(kind='stable')[:_LINES]
-        for name in [self.names[k]]
-    }
-    chart = functools.partial(
-        charts.curves, lines, 'seconds', 'probability in percent'
-    )
-    caption = f'{self.path}: the classes that score highest; {file} has all'
-    return page.Section(pictures=[page.Picture(chart, caption)])
-
-  def _overlay(self, ending: str) -> page.Section:
-    file = f'{self.stem}.overlay{ending}'
-    overlay.write(
-        self.out / file,
-        self.path,
-        self.seen,
-        self.names,
-        clip_lib.spec_of(self.model.config.data),
-        look.fill_colour(self.model.method),
-        self.wanted.least,
-    )
-    caption = f'{file}: what was answered when'
-    return page.Section(pictures=[page.Picture(caption=caption, file=file)])
+def _timeline(file, path, seen, names, least: float) -> page.Picture:
+  """Writes the scores along a video; returns a chart of the highest."""
+  film, windows = seen.film, seen.windows
+  times = [film.seconds(i) for i in range(len(film.spans))]
+  rows = []
+  for (start, end), shares in zip(times, windows, strict=True):
+    best = shares.argmax()
+    chances = zip(names, shares, strict=True)
+    rows.append({
+        'start in s': round(start, 3),
+        'end in s': round(end, 3),
+        'answer': names[best] if shares[best] >= least else NONE,
+        **{f'p: {name}': round(float(p), 6) for name, p in chances},
+    })
+  whole_file.write(file, tables.as_csv(rows))
+  lines = {
+      names[k]: [
+          ((a + b) / 2, 100 * float(p))
+          for (a, b), p in zip(times, windows[:, k], strict=True)
+      ]
+      for k in (-windows.max(axis=0)).argsort(kind='stable')[:_LINES]
+  }
+  chart = functools.partial(
+      charts.curves, lines, 'seconds', 'probability in percent'
+  )
+  caption = f'{path}: the classes that score highest; {file.name} has all'
+  return page.Picture(chart, caption)

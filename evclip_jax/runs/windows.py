@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips as clip_lib
+from data_pipelines.loaders import one_clip
 from data_pipelines.video import probe
+from data_pipelines.views.view import View
 from evclip_jax.evaluation import look
 
 # A file, or its decoded frames.
@@ -68,14 +69,14 @@ def open_film(
   Raises:
     VideoError: a file that cannot be read.
   """
-  spec = clip_lib.spec_of(config.data)
+  spec = one_clip.spec_of(config.data)
   frames = isinstance(video, np.ndarray)
   if frames:
     total, rate = len(video), 0.0
   else:
     path = os.path.abspath(video)
     found = probe(path)
-    source = clip_lib.one_video(path, found)
+    source = one_clip.one_video(path, found)
     total, rate = source.span(0)[1], found.fps
   width = getattr(spec, 'window_frames', round(_SECONDS * (rate or _RATE)))
   most = _ALONG if along else _SPREAD
@@ -89,23 +90,26 @@ def open_film(
     starts = [int(i * room / (number - 1)) for i in range(number)]
     inner, spans = 1, [(first, first + width) for first in starts]
   if not frames:
-    source = clip_lib.one_video(path, found, spans)
+    source = one_clip.one_video(path, found, spans)
   views, seen = [], set()
   for number, (first, stop) in enumerate(spans):
     for view in range(inner * crops):
       place = view, inner, crops
       if frames:
-        own = functools.partial(
-            clip_lib.eval_pixels, video[first:stop], spec, *place
-        )
-        taken = clip_lib.eval_frames(stop - first, spec, *place) + first
+        chosen = one_clip.eval_view(spec, stop - first, 0.0, 0, *place)
+        taken = first + chosen.frames
+        own = functools.partial(_cut, video, taken, chosen)
       else:
-        reading = clip_lib.eval_clip(source, number, spec, *place)
-        own = functools.partial(clip_lib.read, reading, config.data.workers)
+        reading = one_clip.eval_clip(source, number, spec, *place)
+        own = functools.partial(one_clip.read, reading, config.data.workers)
         taken = reading.frames
       views.append(own)
       seen.update(taken.tolist())
   return Film(total, rate, spans, views, len(seen))
+
+
+def _cut(video: np.ndarray, frames: np.ndarray, view: View) -> np.ndarray:
+  return view.pixels(video[frames])
 
 
 class Gathered:

@@ -10,6 +10,7 @@ folder named by a step is complete.
 import logging
 import os
 import pathlib
+import re
 import shutil
 from typing import Any
 
@@ -168,5 +169,12 @@ def _tidy(folder: pathlib.Path, step: int | None):
 def _reason(error: Exception) -> str:
   if 'No space left' in str(error):
     return 'the disk is full'
+  # Orbax names what one tree alone has in two ways.
+  differ = re.findall(r'^(\S+):\n +- Source: ', str(error), re.M)
+  for path in re.findall(r'Target path \((.*?)\) not found', str(error)):
+    differ.append('.'.join(re.findall("'(.*?)'", path)))
+  if differ:
+    more = ' and more' if len(differ) > 4 else ''
+    return f'it and this config differ in {", ".join(differ[:4])}{more}'
   lines = str(error).strip().splitlines()
   return (lines[0] if lines else type(error).__name__)[:300].rstrip('.')

@@ -131,8 +131,9 @@ def make_method(
     clip = Clip(found.sizes, dtype, config.compute.remat)
     if found.sizes.image_resolution != config.data.crop_pixels:
       raise UserError(
-          f'data.crop_pixels={config.data.crop_pixels}, but clip.name='
-          f'{config.clip.name} sees {found.sizes.image_resolution} pixels.'
+          f'data.crop_pixels={config.data.crop_pixels}, but CLIP '
+          f'{config.clip.name or config.clip.weights} sees '
+          f'{found.sizes.image_resolution} pixels: use that number.'
       )
   if module.uses_encoder(settings):
     trunk = loaded_once(
@@ -143,7 +144,8 @@ def make_method(
     )
     loaded['encoder'] = trunk
     encoder = trunks.network(trunk.sizes, dtype)
-    encoder.grid(config.data.trunk_pixels or config.data.crop_pixels)
+    key = 'trunk_pixels' if clip else 'crop_pixels'
+    encoder.grid(config.data[key] or config.data.crop_pixels, f'data.{key}')
   backbones = base.Backbones(
       clip=clip,
       encoder=encoder,

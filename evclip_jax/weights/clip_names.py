@@ -20,7 +20,7 @@ from evclip_jax.weights.table import (
 from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
-VERSION = 2
+VERSION = 3
 
 
 def _block(name: str, path: str) -> tuple[Rule, ...]:

@@ -13,6 +13,18 @@ def test_unknown_key_names_the_nearest():
     config.train.epoch = 3
 
 
+def test_a_config_file_names_lists_of_its_own():
+  config = experiment.new('zero_shot')
+  other = {'name': 'ucf101_ds', 'root': 'UCF101-DS'}
+  config.data.others.ds = other
+  config.data.tests.dark = 'dark.txt'
+  data = identity.to_dict(config)['data']
+  assert data['others'] == {'ds': other}
+  assert data['tests'] == {'dark': 'dark.txt'}
+  with pytest.raises(AttributeError):
+    config.data.nothing = 1
+
+
 def test_json_round_trip():
   config = schema.base()
   config.data.tests = {'dark': 'dark.txt'}

@@ -121,7 +121,8 @@ def test_packaged_trunk_has_the_demos_geometry():
   loaded = load_encoder('tiny')
   assert loaded.sizes.channels == 128
   clip = np.zeros((1, 8, 224, 224, 3), np.float32)
-  z = VideoEncoder(loaded.sizes).features(loaded.params, clip)
+  features = VideoEncoder(loaded.sizes).features
+  z = jax.eval_shape(features, loaded.params, clip)
   assert z.shape == (1, 4, 7, 7, 128)
 
 
@@ -130,7 +131,7 @@ def test_zero_shot_names_bright_scenes_of_classes_never_trained_on():
   clip, params = Clip(loaded.sizes), loaded.params
   tokenizer = vocabulary.load_tokenizer('tiny')
   names = [scenes.class_name(*pair) for pair in scenes.DEMO_CLASSES]
-  texts = clip.text(
+  texts = jax.jit(clip.text)(
       params, tokenizer.encode([f'A video of {name}.' for name in names])
   )
   drawn = [
@@ -141,7 +142,8 @@ def test_zero_shot_names_bright_scenes_of_classes_never_trained_on():
   drawn = np.stack([scenes.render(scene, [6]) for scene in drawn])
   images = albums.view(drawn, None)[:, 0]
   pixels = video.normalise(images, video.IMAGENET_MEAN, video.IMAGENET_STD)
-  scores = np.asarray(_unit(clip.images(params, pixels)) @ _unit(texts).T)
+  seen = jax.jit(clip.images)(params, pixels)
+  scores = np.asarray(_unit(seen) @ _unit(texts).T)
   right = scores.argmax(axis=1) == np.repeat(np.arange(10), 4)
   # Chance is 10 %; for 40 draws 30 % is already beyond three deviations.
   assert right.mean() > 0.3

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import importlib
+import pathlib
 import re
 
 import jax
@@ -12,7 +14,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from evclip_jax.config import experiment, schema
-from evclip_jax.methods import base
+from evclip_jax.methods import base, linear_probe
 from evclip_jax.training import devices, steps
 from evclip_jax.training.params import merge, split
 from tests.methods import tiny
@@ -145,13 +147,17 @@ def test_soft_targets_are_what_the_loss_takes(case):
   assert target.shape == (ROWS, tiny.NUM_CLASSES)
   np.testing.assert_allclose(target.sum(1), 1, rtol=1e-5)
   assert target.min() >= 0
-  params = merge(case.frozen, case.trainable)
-  features = _features(case, params, batch)
   one_hot = jax.nn.one_hot(batch['label'], tiny.NUM_CLASSES)
-  values = [
-      float(method.loss(params, features, case.classes, batch | soft, None)[0])
-      for soft in ({}, {'target': one_hot}, {'target': target})
-  ]
+
+  @jax.jit
+  def run(params):
+    features = _features(case, params, batch)
+    return [
+        method.loss(params, features, case.classes, batch | soft, None)[0]
+        for soft in ({}, {'target': one_hot}, {'target': target})
+    ]
+
+  values = list(map(float, run(merge(case.frozen, case.trainable))))
   assert values[0] == pytest.approx(values[1], rel=1e-5)
   assert values[2] != values[0]
 
@@ -194,6 +200,22 @@ def test_clips_alone_have_the_features_they_have_in_episodes(case):
     np.testing.assert_allclose(
         getattr(alone, name).reshape(shape), getattr(together, name), atol=1e-5
     )
+
+
+def test_features_of_frozen_networks_stand_in_for_clips(case):
+  method = case.method
+  if method.frozen is None:
+    pytest.skip('what trains sees the clips')
+
+  @jax.jit
+  def both(params):
+    pixels = method.pixels(case.batch(2)['video'], None)
+    kept = method.frozen(params, pixels, None, True)
+    return [method.video(params, x, None, True) for x in (kept, pixels)]
+
+  kept, seen = both(merge(case.frozen, case.trainable))
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5),
+               kept, seen)  # fmt: skip
 
 
 def test_evaluation_ignores_the_random_keys(case):
@@ -270,6 +292,20 @@ def test_one_device_and_four_agree(name):
   # makes equal, and rounding depends on how many clips a device holds.
   norms = one['gradient_norm'], four['gradient_norm']
   assert norms[1] == pytest.approx(norms[0], rel=0.05)
+
+
+def test_a_file_of_a_method_is_all_that_a_row_needs(tmp_path, monkeypatch):
+  (tmp_path / 'own_probe.py').write_bytes(
+      pathlib.Path(linear_probe.__file__).read_bytes()
+  )
+  package = importlib.import_module('evclip_jax.methods')
+  monkeypatch.setattr(package, '__path__', [*package.__path__, str(tmp_path)])
+  config = experiment.new('zero_shot')
+  config.compare = ({'method': 'zero_shot'}, {'method': 'own_probe'})
+  row = experiment.rows(config)['own_probe']
+  settings, networks = experiment.settings(row), tiny.backbones(False)
+  method = base.load('own_probe').make(settings, networks, ('a', 'b'))
+  assert method.init(jax.random.key(0))['head']['kernel'].shape[1] == 2
 
 
 @pytest.mark.parametrize('name', base.names())

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import base, coop
+from evclip_jax.methods import coop, heads
 from evclip_jax.weights import vocabulary
 from tests.methods import tiny
 
@@ -45,8 +45,8 @@ def test_texts_of_a_class_are_encoded_one_by_one():
     np.testing.assert_allclose(both[m], alone, atol=1e-5)
   # Their normalised embeddings are averaged.
   video = jax.random.normal(jax.random.key(1), (2, tiny.CLIP.embed_dim))
-  rows = base.normalise_rows(both).mean(0)
+  rows = heads.normalise_rows(both).mean(0)
   rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
   units = video / np.linalg.norm(video, axis=-1, keepdims=True)
-  found = base.cosine_score(2.0, video, both)
+  found = heads.cosine_score(2.0, video, both)
   np.testing.assert_allclose(found, 2 * units @ rows.T, atol=1e-5)

@@ -56,6 +56,7 @@ def make(method, settings, clip='ViT-B/32', num_frames=8):
         ('zero_shot', {'descriptions_per_class': 'first'}, 'per_class'),
         ('coop', {'words_place': 'behind'}, 'method.settings.words_place'),
         ('ivlp', {'text_depth': 0}, 'text_depth=0'),
+        ('ivlp', {'vision_prompts': 0}, 'vision_prompts=0'),
         ('vifi_clip', {'train': 'all'}, 'method.settings.train'),
         ('vifi_clip', {'smoothing': 1.0}, 'smoothing=1.0'),
         ('st_adapter', {'kernel': (2, 1, 1)}, 'kernel=.*three odd numbers'),

@@ -6,9 +6,13 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError
+from evclip_jax.config import experiment
 from evclip_jax.methods import attention_probe, video_text
+from evclip_jax.models.videoprism import tokenizer
 from evclip_jax.models.videoprism.video_text import VideoTextModel
+from evclip_jax.training import session
 from tests.methods import tiny
+from tests.models.test_sentences import VOCABULARY
 
 
 def test_scores_are_cosines_over_the_temperature():
@@ -57,3 +61,19 @@ def test_a_linear_probe_of_the_trunk_has_a_head_only():
     attention_probe.make(
         attention_probe.Settings(heads=3), tiny.backbones(True), ()
     )
+
+
+def test_texts_are_read_by_the_models_own_tokenizer():
+  config = experiment.new('video_text')
+  changes = {'name': 'videoprism_lvt_tiny', 'weights': 'random:0'}
+  changes |= {'vocab': str(VOCABULARY)}
+  config.encoder.update(changes)
+  config.data.crop_pixels = 72
+  names = ['walking', 'opening a door']
+  model = session.build(config, names)
+  texts = ['a video of walking.', 'a video of opening a door.']
+  ids = tokenizer.read(VOCABULARY).encode(texts)
+  np.testing.assert_array_equal(model.tokens(names), ids[None])
+  config.data.crop_pixels = 70
+  with pytest.raises(UserError, match='crop_pixels=70: .* 36 pixels'):
+    session.build(config, names)

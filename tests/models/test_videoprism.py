@@ -52,7 +52,7 @@ def test_positions_are_resized_with_antialiasing(old, new):
     ('video', 'message'),
     [
         (np.zeros((1, 1, 8, 6, 3), np.float32), r'not \[1, 1, 8, 6, 3\]'),
-        (np.zeros((1, 1, 7, 7, 3), np.float32), 'multiple of 2 pixels, not 7'),
+        (np.zeros((1, 1, 7, 7, 3), np.float32), 'pixels=7: .* multiple of 2'),
         (np.zeros((1, 1, 8, 8, 3), np.uint8), 'uint8; divide by 255'),
         (np.full((1, 1, 8, 8, 3), 255.0), r'values in 255\.\.255'),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from flax.traverse_util import unflatten_dict
 
-from evclip_jax.methods.base import normalise_rows
+from evclip_jax.methods.heads import normalise_rows
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names

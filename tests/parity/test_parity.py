@@ -14,9 +14,19 @@ GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 CASES = sorted(p.name for p in GOLDEN.iterdir() if p.is_dir())
 # The fastest one; what is spoilt below fails in code all kinds share.
 QUICK = 'clip-tiny-vit'
+# Other cases hold all that these compare.
+CONTAINED = (
+    'ev-tiny-mask', 'fsar-1shot', 'omnivore-tiny-t8', 'videoprism-tiny-a'
+)
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in CONTAINED))
+        for name in CASES
+    ],
+)
 def test_golden_case(name):
   lines = run_case(GOLDEN / name)
   assert all(line.ok for line in lines), table(lines)

@@ -52,7 +52,7 @@ def _report(folder, classes, pictures=None):
   }
   details = {
       'class_names': names,
-      'per_class': scores.per_class(logs, labels, names),
+      'per_class': scores.per_class(scores.confusion(logs, labels), names),
       'zero_shot_per_class': dict.fromkeys(names, 50.0),
       'confusion': scores.confusion(logs, labels).tolist(),
       'arrays': {

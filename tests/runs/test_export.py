@@ -16,7 +16,7 @@ import evclip_jax
 from configs import folder as folder_config
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips as loaded
+from data_pipelines.loaders import one_clip
 from data_pipelines.video import read_frames
 from evclip_jax.config import identity
 from evclip_jax.evaluation import look
@@ -56,7 +56,7 @@ def examples(tmp_path_factory):
 
 
 CASES = [
-    ('stablehlo', 'ev_clip', {}),
+    ('stablehlo', 'ev_clip', {'method.settings.prompt': 'context'}),
     ('savedmodel', 'zero_shot', {'data.preprocess': 'ez_clip'}),
     ('orbax', 'clip_fsar', {'method.settings.hidden': 32}),
 ]
@@ -118,10 +118,9 @@ def test_the_page_makes_clips_as_the_run_does(examples, tmp_path, monkeypatch):
   )
   names = {}
   exec(code, names)
-  spec = loaded.spec_of(folder_config.get_config().data)
-  wanted = loaded.eval_pixels(
-      read_frames(path, np.arange(20)), spec, view=0, clips=1, crops=1
-  )
+  spec = one_clip.spec_of(folder_config.get_config().data)
+  view = one_clip.eval_view(spec, 20)
+  wanted = view.pixels(read_frames(path, view.frames))
   difference = np.abs(names['clips'][0].astype(int) - wanted)
   assert difference.max() <= 3
 

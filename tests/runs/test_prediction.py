@@ -18,7 +18,7 @@ from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from data_pipelines.video import read
 from evclip_jax.reporting import pictures
-from evclip_jax.runs import export, prediction, video_files, windows
+from evclip_jax.runs import export, prediction, windows
 from evclip_jax.runs import run as runs
 from evclip_jax.training import params, session
 from tests import clips
@@ -258,11 +258,11 @@ def test_a_long_video_is_looked_at_in_windows(model, tmp_path):
 def test_a_doubtful_answer_is_none_and_the_folder_says_so(
     model, test_clips, tmp_path
 ):
-  wanted = video_files.Wanted(least=1.0, overlays=('.gif',))
   told = []
   (row,) = prediction.predict(
-      model, test_clips[:1], tmp_path, wanted=wanted, tell=told.append
-  )
+      model, test_clips[:1], tmp_path, tell=told.append, least=1.0,
+      overlays=('.gif',),
+  )  # fmt: skip
   assert told == [row]
   assert row['answer'] is None
   assert row['top5'][0]['probability'] < 1

@@ -183,11 +183,9 @@ def test_few_shot_has_a_column_for_each_k():
 
 def test_protocol_json_says_what_made_each_number():
   c = config(**{'protocol.name': 'few_shot'})
-  out = protocols.summary(
-      c,
-      {'shots-2': card({'val': 5, 'test': 1}, shots=2, seed=7)},
-      pathlib.Path('nowhere'),
-  )
+  cards = {'shots-2': card({'val': 5, 'test': 1}, shots=2, seed=7)}
+  runs = protocols.side_by_side(c, cards, pathlib.Path('nowhere'))
+  out = protocols.summary(c, runs)
   json.dumps(out)
   number = out['numbers'][1]
   assert number == {
@@ -210,7 +208,8 @@ def test_a_comparison_within_a_protocol_has_a_row_per_variant():
       }
       for s in (1, 3)
   }
-  out = protocols.summary(c, cards, pathlib.Path('nowhere'))
+  runs = protocols.side_by_side(c, cards, pathlib.Path('nowhere'))
+  out = protocols.summary(c, runs)
   rows = result_page.table(out)
   assert [row['variant'] for row in rows] == ['a', 'b']
   assert rows[0]['novel'] == '52.0 ± 1.4 [39.3, 64.7]'
@@ -245,7 +244,7 @@ def tiny(root, method, **changes):
           'encoder.name': 'tiny',
           'data.root': str(root),
           'data.shots': 2,
-          'data.num_frames': 4,
+          'data.num_frames': 2,
           'batch_size': 4,
           'mesh.data': 1,
           'train.epochs': 1,

@@ -111,12 +111,12 @@ def along(tmp_path):
 def test_the_overlay_says_what_was_seen_when(along, tmp_path):
   path, seen = along
   config = _config()
-  spec = windows.clip_lib.spec_of(config.data)
+  spec = windows.one_clip.spec_of(config.data)
   file = tmp_path / 'o.mp4'
   red = (1.0, 0.0, 0.0)
   overlay.write(file, str(path), seen, ['start', 'start'], spec, red, 0.85)
   assert (probe(str(file)).num_frames, probe(str(file)).fps) == (40, 25)
-  frames = windows.clip_lib.decode.read_frames(str(file), [5, 35])
+  frames = windows.one_clip.decode.read_frames(str(file), [5, 35])
   assert frames.shape[1:] == (360 + 96, 480 + 360, 3)
   # Behind the second mask nothing is left but the colour that it fades to.
   right = frames[:, 100:300, 600:750].astype(float).mean(axis=(1, 2))
@@ -130,12 +130,10 @@ def test_the_overlay_says_what_was_seen_when(along, tmp_path):
 def test_the_timeline_has_a_row_for_each_window(along, tmp_path):
   path, seen = along
   model = types.SimpleNamespace(method=None)
-  wanted = video_files.Wanted(least=0.85, timeline=True)
   names = ['start', 'answer']
-  own = video_files.VideoFiles(
-      tmp_path, 'a', str(path), seen, names, model, wanted
+  (section,) = video_files.write(
+      tmp_path, 'a', str(path), seen, names, model, False, 0.85, True
   )
-  (section,) = own.write(draw=False)
   with (tmp_path / 'a.timeline.csv').open(newline='') as file:
     rows = list(csv.DictReader(file))
   assert [r['answer'] for r in rows] == ['start', 'none of these']

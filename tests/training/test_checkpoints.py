@@ -51,6 +51,9 @@ def test_another_model_is_refused(tmp_path):
     checkpoints.Checkpoints(tmp_path, WEIGHTS).restore(
         'last', make_state(shape=(4,))
     )
+  more = make_state().weights | {'clip/proj': np.ones(3, np.float32)}
+  with pytest.raises(UserError, match='it and this config differ in clip.proj'):
+    checkpoints.Checkpoints(tmp_path, WEIGHTS).weights('last', more)
 
 
 def test_a_half_written_checkpoint_is_not_seen(tmp_path):

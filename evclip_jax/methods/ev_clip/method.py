@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from data_pipelines.views.view import squares
-from evclip_jax.methods import base, losses
+from evclip_jax.methods import base, heads, losses
 from evclip_jax.methods.batch_moments import STATISTICS, BatchMoments, running
 from evclip_jax.methods.class_texts import ClassTexts
 from evclip_jax.methods.ev_clip.generators import (
@@ -212,7 +212,7 @@ def make(
     frames = base.encode_frames(clip, params, pixels, moments.hooks)
     return frames, running(params['clip']['visual'], [moments])
 
-  score = base.score_by_texts(clip)
+  score = heads.score_by_texts(clip)
 
   def text(params, tokens):
     if words:

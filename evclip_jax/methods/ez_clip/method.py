@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import base, losses
+from evclip_jax.methods import base, heads, losses
 from evclip_jax.methods.adapters import DROP_UNITS
 from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.methods.ez_clip.towers import (
@@ -156,7 +156,7 @@ def make(
   def score(params, features, classes, batch):
     scale = settings.score_scale or clip.logit_scale(params['clip'])
     if settings.average == 'embeddings' or len(classes) == 1:
-      return base.cosine_score(scale, features.clip, classes)
+      return heads.cosine_score(scale, features.clip, classes)
     return _mean_probability(scale, features.clip, classes)
 
   def loss(params, features, tokens, batch, rngs):
@@ -165,7 +165,7 @@ def make(
         lambda rows: text(params, rows, rngs), tokens, label, rngs
     )
     scale = clip.logit_scale(params['clip'])
-    logits = base.cosine_score(scale, features.clip, own[None])  # [B, B]
+    logits = heads.cosine_score(scale, features.clip, own[None])  # [B, B]
     parts = {
         'video_to_text': losses.soft_contrastive(logits, label, mask),
         'text_to_video': losses.soft_contrastive(logits.T, label, mask),
@@ -220,8 +220,8 @@ def _texts_of_clips(encode, tokens, label, rngs) -> jax.Array:
 
 def _mean_probability(scale, video, classes) -> jax.Array:
   """Returns logs of class probabilities, averaged over templates, [B, K]."""
-  bank = base.normalise_rows(classes)
-  cosines = jnp.einsum('be,mke->mbk', base.normalise_rows(video), bank)
+  bank = heads.normalise_rows(classes)
+  cosines = jnp.einsum('be,mke->mbk', heads.normalise_rows(video), bank)
   each = jax.nn.log_softmax(scale * cosines)
   return jax.nn.logsumexp(each, axis=0) - jnp.log(len(bank))
 

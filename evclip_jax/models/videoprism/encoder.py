@@ -38,18 +38,17 @@ class VideoPrismEncoder:
     """Returns the time steps of the features of so many frames."""
     return num_frames
 
-  def grid(self, side: int) -> int:
+  def grid(self, side: int, key: str = 'data.crop_pixels') -> int:
     """Returns the patches along square frames of a side.
 
     Raises:
-      UserError: it is no multiple of the patch.
+      UserError: it is no multiple of the patch; `key` is what to change.
     """
     patch = self.sizes.patch
     if side % patch or not side:
       raise UserError(
-          f'VideoPrism sees squares with a side of a multiple of {patch} '
-          f'pixels, not {side}: set data.trunk_pixels={self.sizes.resolution}, '
-          'or data.crop_pixels where there is no CLIP.'
+          f'{key}={side}: VideoPrism takes squares with a side of a multiple '
+          f'of {patch} pixels; it was trained on {self.sizes.resolution}.'
       )
     return side // patch
 

@@ -33,6 +33,8 @@ def test_class_names_become_words(raw, clean):
     [
         'run fast\nYoYo\n',
         '"run fast"\n"YoYo"\n',
+        'id,key,instances\n0,run fast,"[\'run\', \'race\']"\n1,YoYo,[]\n',
+        ',id,name\n0,0,run fast\n1,1,YoYo\n',
         'id,name\r\n0,run fast\r\n1,YoYo\r\n',
         '1 run fast\n2 YoYo\n',
         '0 run fast\n1 YoYo\n',

@@ -10,7 +10,7 @@ import pytest
 
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips, open_data, pipeline
+from data_pipelines.loaders import one_clip, open_data, pipeline
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.eval_set import EvalSet
 from data_pipelines.loaders.loader import Loader, steps_per_epoch
@@ -146,7 +146,7 @@ def test_rows_are_what_the_clip_functions_give(sets):
   (one,) = clip_batches(sets.train, 1, start=5)
   for row, index in enumerate(one['index']):
     generator = randomness.generator(3, 'clip', 2, int(index))
-    wanted = clips.train_clip(sets.train, int(index), SPEC, generator)
+    wanted = one_clip.train_clip(sets.train, int(index), SPEC, generator)
     np.testing.assert_array_equal(one['video'][row], wanted.read())
 
 
@@ -156,7 +156,7 @@ def test_rows_of_episodes_are_other_views_each_time(sets):
     for row, episode in enumerate((2 * step, 2 * step + 1)):
       for slot, clip in enumerate(episodes.episode(episode)):
         generator = randomness.generator(3, 'episode clip', episode, clip)
-        wanted = clips.train_clip(
+        wanted = one_clip.train_clip(
             sets.train, int(clip), EPISODIC, generator, query=slot >= 2
         ).read()
         np.testing.assert_array_equal(one['video'][row, slot], wanted)
@@ -201,7 +201,7 @@ def test_frames_are_those_of_the_window(sets):
   """Decoded frames spell their own number."""
   spec = dataclasses.replace(SPEC, crop_pixels=48)
   source = sets.tests['test']
-  video = clips.eval_clip(source, 1, spec).read()
+  video = one_clip.eval_clip(source, 1, spec).read()
   start = (source.probe(1).num_frames - 16) // 2
   wanted = read.read_frames(
       source.media(1), start + np.arange(0, 16, 4), source.probe(1)
@@ -281,13 +281,6 @@ def test_scoring_gives_every_episode_once(sets):
   ]  # fmt: skip
   for step, one in enumerate(rows):
     same(one, joined([s[step] for s in shares]))
-
-
-def test_examples_are_spread_over_the_list(sets):
-  shown = list(EvalSet(loader(), sets.train, 4).examples(3))
-  assert [name for _, name in shown] == sets.class_names
-  wanted = clips.eval_clip(sets.train, 4, SPEC, seed=3).read()
-  np.testing.assert_array_equal(shown[1][0], wanted)
 
 
 def folder_of(tmp_path, lines, **lengths):

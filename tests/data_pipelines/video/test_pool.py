@@ -82,6 +82,12 @@ def test_the_processes_know_nothing_of_models():
   assert pool.run(imported) == []
 
 
+def test_relative_paths_are_those_of_the_program_now(tmp_path, monkeypatch):
+  pool.run(pid)
+  monkeypatch.chdir(tmp_path)
+  assert pool.run(os.getcwd) == os.getcwd()
+
+
 @pytest.mark.parametrize(
     ('function', 'kind', 'message'),
     [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import clips
+from data_pipelines.loaders import one_clip
 from data_pipelines.video import read
 from data_pipelines.views import clip_fsar, crops, ev_clip, ez_clip
 from data_pipelines.views.view import Place, squares
@@ -210,7 +210,7 @@ def test_recipes_are_found_by_name():
     config = schema.base()
     config.data.preprocess = name
     schema.check(config)
-    spec = clips.spec_of(config.data)
+    spec = one_clip.spec_of(config.data)
     assert type(spec) is kind and spec.shape == (8, 224, 224, 3)
   with pytest.raises(UserError, match='ev_clip, ez_clip, clip_fsar'):
-    clips.spec_of(types.SimpleNamespace(preprocess='resnet'))
+    one_clip.spec_of(types.SimpleNamespace(preprocess='resnet'))

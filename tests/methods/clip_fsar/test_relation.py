@@ -101,18 +101,24 @@ def test_scores_are_the_slow_ones(shot, prototypes):
   }
   features = base.VideoFeatures(frames.mean(2), frames)
   classes = np.ones((1, WAY, D), np.float32)
-  params = {'method': own, 'clip': {}}
-  found = method.score(params, features, classes, batch)
+
+  @jax.jit
+  def run(own):
+    def loss(own, rngs):
+      params = {'method': own, 'clip': {}}
+      return method.loss(params, features, classes, batch, rngs)[0]
+
+    trained = jax.value_and_grad(loss)(own, {'dropout': jax.random.key(1)})
+    params = {'method': own, 'clip': {}}
+    return method.score(params, features, classes, batch), *trained, loss(
+        own, None
+    )
+
+  found, value, grads, plain = run(own)
   leaves = jax.tree.map(np.asarray, own['relation'])
   for e in range(2):
     expected = slow(frames[e], leaves, shot, prototypes)
     np.testing.assert_allclose(found[e], expected, atol=2e-5)
-
-  def loss(own, rngs):
-    params = {'method': own, 'clip': {}}
-    return method.loss(params, features, classes, batch, rngs)[0]
-
-  rngs = {'dropout': jax.random.key(1)}
-  grads = jax.grad(loss)(own, rngs)['relation']
-  assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
-  assert loss(own, rngs) != loss(own, None)
+  grads = jax.tree.leaves(grads['relation'])
+  assert all(np.abs(g).max() > 0 for g in grads)
+  assert value != plain

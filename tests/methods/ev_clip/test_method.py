@@ -30,24 +30,30 @@ def run_tiny(settings, rngs=None, train=False):
   def run(params):
     pixels = method.pixels(batch['video'], None)
     features = method.video(params, pixels, rngs, train)
-    return features, method.loss(params, features, classes, batch, None)
+    kept = method.frozen and method.video(
+        params, method.frozen(params, pixels, rngs, train), rngs, train
+    )
+    return features, kept, method.loss(params, features, classes, batch, None)
 
   return run(params)
 
 
 def test_context_alone_masks_nothing():
-  features, _ = run_tiny(ev_clip.Settings(prompt='context'))
+  features, kept, _ = run_tiny(ev_clip.Settings(prompt='context'))
   assert not features.maps
   tokens = jnp.concatenate([features.context, features.frames], axis=1)
   assert tokens.shape[1] == tiny.NUM_FRAMES + 1
   np.testing.assert_allclose(
       features.clip, tokens.mean(1), rtol=1e-5, atol=1e-6
   )
+  # From features of the frozen networks.
+  np.testing.assert_allclose(kept.clip, features.clip, rtol=1e-5, atol=1e-6)
 
 
 def test_mask_alone_adds_no_token():
   settings = ev_clip.Settings(prompt='mask', consistency_weight=2.0)
-  features, (total, parts) = run_tiny(settings)
+  features, kept, (total, parts) = run_tiny(settings)
+  assert kept is None
   assert features.context is None
   np.testing.assert_allclose(
       features.clip, features.frames.mean(1), rtol=1e-5, atol=1e-6

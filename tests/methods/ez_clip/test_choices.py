@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import adapters, base
+from evclip_jax.methods import adapters, base, heads
 from evclip_jax.methods.ez_clip import method as ez_clip
 from evclip_jax.methods.ez_clip import towers
 from evclip_jax.models.clip import sizes as clip_sizes
@@ -141,7 +141,7 @@ def test_probabilities_are_averaged_over_templates():
   classes = jax.random.normal(jax.random.key(0), (3, 4, 64))
   clip = jax.random.normal(jax.random.key(1), (2, 64))
   features = base.VideoFeatures(clip, clip[:, None])
-  unit = base.normalise_rows
+  unit = heads.normalise_rows
   each = jax.nn.softmax(5 * unit(clip) @ unit(classes).swapaxes(1, 2))
   found = jax.nn.softmax(method.score(params, features, classes, {}))
   np.testing.assert_allclose(found, each.mean(0), rtol=1e-5)

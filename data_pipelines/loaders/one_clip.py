@@ -19,7 +19,7 @@ from data_pipelines.video import pool
 from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
 from data_pipelines.views import clip_fsar, ev_clip, ez_clip
-from data_pipelines.views.view import Place, Recipe, View, squares
+from data_pipelines.views.view import Place, Recipe, View
 
 _RECIPES = {
     'ev_clip': ev_clip.Spec,
@@ -134,8 +134,27 @@ def eval_clip(
       window it decides them, so that a clip always looks the same.
   """
   total, fps = source.span(index)[1], source.probe(index).fps
-  chosen = _eval_view(spec, total, fps, index, view, clips, crops, seed)
+  chosen = eval_view(spec, total, fps, index, view, clips, crops, seed)
   return _reading(source, index, spec, chosen)
+
+
+def eval_view(
+    spec: Recipe,
+    total: int,
+    fps: float = 0.0,
+    index: int = 0,
+    view: int = 0,
+    clips: int = 1,
+    crops: int = 1,
+    seed: int = 0,
+) -> View:
+  """Returns the view of `eval_clip`, of a clip of `total` frames.
+
+  Frames alone have no frames per second, as pictures.
+  """
+  clip, crop = divmod(view, crops)
+  generator = randomness.generator(seed, 'view', index, clip)
+  return spec.eval_view(total, fps, Place(clip, clips, crop, crops), generator)
 
 
 def one_video(
@@ -159,31 +178,6 @@ def one_video(
   )
 
 
-def eval_pixels(
-    frames: np.ndarray, spec: Recipe, view: int, clips: int, crops: int
-) -> np.ndarray:
-  """Returns the pixels of `eval_clip`, uint8 [T, P, P, 3], of decoded frames.
-
-  `frames` are uint8 [N, H, W, 3], all of a video in their order.
-  """
-  # Frames alone have no frames per second, as pictures.
-  chosen = _eval_view(spec, len(frames), 0.0, 0, view, clips, crops, 0)
-  return chosen.pixels(frames[chosen.frames])
-
-
-def eval_frames(
-    total: int, spec: Recipe, view: int, clips: int, crops: int
-) -> np.ndarray:
-  """Returns the numbers of the frames that `eval_pixels` takes, int64 [T]."""
-  return _eval_view(spec, total, 0.0, 0, view, clips, crops, 0).frames
-
-
-def cropped(frames: np.ndarray, spec: Recipe) -> np.ndarray:
-  """Returns any frames as the middle crop shows them, uint8 [N, P, P, 3]."""
-  view = _eval_view(spec, len(frames), 0.0, 0, 0, 1, 1, 0)
-  return squares(view.pixels(frames), spec.crop_pixels)[0]
-
-
 def decoding(
     source: Source, index: int, spec: Recipe, plainly: bool = False
 ) -> Reading:
@@ -197,13 +191,6 @@ def decoding(
   probe = dataclasses.replace(clip.probe, spare='') if plainly else clip.probe
   shape = 0, *clip.shape[1:]
   return dataclasses.replace(clip, probe=probe, pixels=_no_pixels, shape=shape)
-
-
-def _eval_view(spec, total, fps, index, view, clips, crops, seed) -> View:
-  clip, crop = divmod(view, crops)
-  generator = randomness.generator(seed, 'view', index, clip)
-  place = Place(clip, clips, crop, crops)
-  return spec.eval_view(total, fps, place, generator)
 
 
 def _reading(source: Source, index: int, spec: Recipe, view: View) -> Reading:
