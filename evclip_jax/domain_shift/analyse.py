@@ -91,7 +91,7 @@ class Clips:
   """A list with all that is known of its clips.
 
   Attributes:
-    keys, classes: of each clip.
+    keys, classes, hashes: of each clip; hashes are of what it holds.
     rows: its factors by name; None where unknown.
     features: network -> [N, D]; NaN for clips that cannot be read.
     texts: [K, E] of its classes.
@@ -101,6 +101,7 @@ class Clips:
 
   keys: list[str]
   classes: list[str]
+  hashes: list[str]
   rows: list[factors.Row]
   features: dict[str, np.ndarray]
   texts: np.ndarray
@@ -151,6 +152,7 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
     out[name] = Clips(
         keys=keys,
         classes=[source.class_names[k] for k in labels],
+        hashes=hashes,
         rows=[(row or {}) | w for row, w in zip(rows, words, strict=True)],
         features=seen,
         texts=own,
@@ -241,7 +243,15 @@ def _explain(clips: dict[str, Clips], found: study.Study, result):
       m: np.concatenate([c.right[m] for c in used]) for m in found.methods
   }
   visible = np.array(['luminance' in row for row in rows])
-  there = visible & np.isfinite(np.stack(list(right.values()))).all(axis=0)
+  hashes = [h for c in used for h in c.hashes]
+  first = np.isin(np.arange(len(rows)), np.unique(hashes, return_index=True)[1])
+  if repeated := int((~first).sum()):
+    result['notes'].append(
+        f'{repeated} clips are copies of others; what right and wrong go with '
+        'counts each once'
+    )
+  there = visible & first
+  there &= np.isfinite(np.stack(list(right.values()))).all(axis=0)
   rows = [row for row, ok in zip(rows, there, strict=True) if ok]
   right = {m: x[there] == 1 for m, x in right.items()}
   if not rows:

@@ -318,23 +318,3 @@ def test_costs_of_a_method_are_counted_without_weights():
   assert 2 * 2 * 4.3 < large['inference GFLOPs per clip'] < 2 * 2 * 5
   ratio = large['training GFLOPs per clip'] / large['inference GFLOPs per clip']
   assert 1.8 < ratio < 2.3
-
-
-@pytest.mark.parametrize('method', ['ev_clip', 'clip_fsar'])
-def test_devices_share_the_work(method):
-  config = load(ROOT / 'configs' / 'demo.py', method)
-  config.unlock()
-  config.compare = ()
-  config.batch_size = config.episodes.per_step = 4
-  config.episodes.way, config.episodes.query = 2, 1
-  config.data.num_frames = 2
-  rows = cost_table.device_rows(config, (1, 4), 3)
-  assert [row['devices'] for row in rows] == [1, 4, 4]
-  one, copied, split = rows
-  assert one['MB exchanged'] == 0
-  for row in copied, split:
-    assert row['of one device'] == pytest.approx(1, abs=0.02)
-    assert row['GB per device'] < one['GB per device']
-  trained = params.count(cost_table.shapes(config, ('a',) * 3).trainable)
-  # Gradients, and little else.
-  assert trained * 4e-6 <= copied['MB exchanged'] < trained * 4e-6 * 1.1 + 0.1

@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import evclip_jax
 from configs import folder as folder_config
 from data_pipelines.errors import UserError
+from evclip_jax.domain_shift import analyse
 from evclip_jax.runs import run as runs
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -140,6 +142,30 @@ def test_bad_input_is_told(finished, values, message):
   with pytest.raises(UserError, match=message) as error:
     evclip_jax.shift(str(finished), **values)
   assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_clip_in_several_lists_counts_once():
+  rng = np.random.default_rng(0)
+  own = analyse.Clips(
+      keys=[''] * 40,
+      classes=[''] * 40,
+      hashes=[str(i) for i in range(40)],
+      rows=[{'luminance': v, 'clutter': v**2} for v in rng.uniform(size=40)],
+      features={},
+      texts=np.zeros((1, 1)),
+      right={'m': (rng.uniform(size=40) < 0.5).astype(float)},
+      tags=[()] * 40,
+  )
+  found = SimpleNamespace(methods=['m'], config=SimpleNamespace(seed=1))
+  results = []
+  for lists in ({'a': own}, {'a': own, 'b': own}):
+    results.append({'influence': {}, 'along': {}, 'notes': []})
+    analyse._explain(lists, found, results[-1])
+  once, twice = results
+  assert twice['influence'] == once['influence']
+  assert twice['along'] == once['along']
+  assert once['notes'] == []
+  assert '40 clips are copies' in twice['notes'][0]
 
 
 def test_a_run_without_evaluation_is_told(finished, tmp_path):
