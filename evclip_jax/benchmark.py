@@ -11,7 +11,9 @@ which batches fit 16, 24, 40 and 80 GB.
 
 --costs, without a config, counts instead what methods train and compute on
 CLIPs of three sizes, --trunk_costs what EV-CLIP does on each video trunk; both
-need neither weights nor data.
+need neither weights nor data. --devices=1,2,4,8, with a config of published
+networks, counts what one of so many devices computes, keeps and sends in a
+training step; the devices need not be there.
 """
 
 import json
@@ -47,6 +49,9 @@ flags.DEFINE_alias('memory-only', 'memory_only')
 _TRUNK_COSTS = flags.DEFINE_bool(
     'trunk_costs', False, 'Count those of EV-CLIP on several video trunks.'
 )
+_DEVICES = flags.DEFINE_list(
+    'devices', [], 'Count what a step costs on so many devices: 1,2,4,8.'
+)
 _OUT = flags.DEFINE_string('out', '', 'A file for the JSON.')
 
 
@@ -67,6 +72,9 @@ def main(args: list[str]):
     _finish(rows)
     return
   config = experiment.from_flag(_CONFIG, alone=True)
+  if _DEVICES.value:
+    _finish(_on_devices(config))
+    return
   result = speed.describe(config, flags.FLAGS['config'].config_filename)
   if _MEMORY_ONLY.value:
     result |= speed.memory(config, _CLASSES.value)
@@ -77,6 +85,25 @@ def main(args: list[str]):
   result['memory'] = log.peak_memory()
   print(speed.as_text(result) + '\n')
   _finish(result)
+
+
+def _on_devices(config) -> list[dict[str, Any]]:
+  """Prints the table of --devices, compiled for the CPU's fake devices."""
+  import jax
+
+  from evclip_jax.reporting import tables
+  from evclip_jax.runs import cost_table
+
+  if not all(n.isdecimal() and int(n) for n in _DEVICES.value):
+    raise UserError(
+        f'--devices={",".join(_DEVICES.value)}: wanted numbers such as 1,2,4,8.'
+    )
+  counts = [int(n) for n in _DEVICES.value]
+  jax.config.update('jax_platforms', 'cpu')
+  jax.config.update('jax_num_cpu_devices', max(counts))
+  rows = cost_table.device_rows(config, counts, _CLASSES.value)
+  print(tables.as_text(rows) + '\n')
+  return rows
 
 
 def _finish(result: Any):

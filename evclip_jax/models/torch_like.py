@@ -56,8 +56,9 @@ class Norm(nn.Module):
     scale = self.param('scale', nn.initializers.ones, shape)
     bias = self.param('bias', nn.initializers.zeros, shape)
     if self.first:
-      planes = x.astype(jnp.float32).reshape(len(x), -1)
-      y = _norm_of_planes(planes, scale, bias).reshape(x.shape)
+      planes = (-1, *(1,) * (x.ndim - 1))
+      scale, bias = scale.reshape(planes), bias.reshape(planes)
+      y = _norm_of_planes(x.astype(jnp.float32), scale, bias)
     else:
       y = layer_norm(x, scale, bias, 1)
     return y.astype(self.dtype)
@@ -74,12 +75,13 @@ def layer_norm(x: jax.Array, scale, bias, axes: int) -> jax.Array:
 
 @jax.custom_vjp
 def _norm_of_planes(x: jax.Array, scale, bias) -> jax.Array:
-  """LayerNorm over the first axis of [C, N], C being few.
+  """LayerNorm over the first axis of [C, ...], C being few.
 
   Sums over it are written out, and so is the gradient: compilers make one loop
-  of that, and several slow ones of reductions.
+  of that, and several slow ones of reductions. The other axes stay apart:
+  devices share the clips, which are not the first of them.
   """
-  return _normed(x)[0] * scale[:, None] + bias[:, None]
+  return _normed(x)[0] * scale + bias
 
 
 def _normed(x):
@@ -91,9 +93,11 @@ def _normed(x):
 def _norm_gradient(given, dy):
   x, scale, _ = given
   y, rate = _normed(x)
-  g = dy * scale[:, None]
+  g = dy * scale
   dx = rate * (g - sum(g) / len(x) - y * (sum(g * y) / len(x)))
-  return dx, (dy * y).sum(1), dy.sum(1)
+  others = tuple(range(1, x.ndim))
+  dscale, dbias = (z.sum(others, keepdims=True) for z in (dy * y, dy))
+  return dx, dscale, dbias
 
 
 _norm_of_planes.defvjp(

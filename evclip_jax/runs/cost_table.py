@@ -1,6 +1,6 @@
 """What methods cost on CLIPs of several sizes: shapes only, no weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,11 +10,12 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from data_pipelines.errors import UserError
-from evclip_jax.config import experiment
+from evclip_jax.config import experiment, identity
 from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.reporting import log
+from evclip_jax.runs import speed
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import costs, devices, optimizer, params, steps
 from evclip_jax.weights import trunks
@@ -129,7 +130,9 @@ def shapes(
   if own := jax.eval_shape(method.init, jax.random.key(0)):
     tree['method'] = own
   trainable, rest = params.split(tree, method.trainable)
-  return Shapes(method, trainable, *params.split(rest, method.statistics))
+  statistics, frozen = params.split(rest, method.statistics)
+  frozen = jax.eval_shape(lambda x: params.in_dtype(x, dtype), frozen)
+  return Shapes(method, trainable, statistics, frozen)
 
 
 def _sizes(table, name: str, key: str) -> Any:
@@ -142,11 +145,34 @@ def _sizes(table, name: str, key: str) -> Any:
 
 
 def _row(config, num_classes: int) -> dict[str, Any]:
+  found, programs = programs_of(config, num_classes, 1)
+
+  def count(kind):
+    flops = costs.flops_of(programs[kind](), 1)
+    return flops / config.batch_size / 1e9 or None
+
+  return {
+      'trained weights': params.count(found.trainable),
+      'training GFLOPs per clip': count('training'),
+      'inference GFLOPs per clip': count('inference'),
+  }
+
+
+def programs_of(
+    config: ml_collections.ConfigDict, num_classes: int, num_devices: int
+) -> tuple[Shapes, dict[str, Callable[[], jax.stages.Lowered]]]:
+  """Returns the shapes of a config's weights, and what lowers its steps.
+
+  Args:
+    config: batch_size (episodes.per_step), data.*, mesh.shard_frozen.
+    num_classes: of the batches.
+    num_devices: that share a batch.
+  """
   names = [f'class {k}' for k in range(num_classes)]
   found = shapes(config, names)
   method, frozen = found.method, found.frozen
-  mesh = devices.make_mesh(1)
-  placed = devices.frozen_shardings(mesh, frozen, shard=False)
+  mesh = devices.make_mesh(num_devices)
+  placed = devices.frozen_shardings(mesh, frozen, config.mesh.shard_frozen)
   texts = method.class_texts(names)
   length = clip_sizes.TABLE[config.clip.name].context_length
   tokens = jax.ShapeDtypeStruct((len(texts), len(names), length), jnp.int32)
@@ -157,22 +183,9 @@ def _row(config, num_classes: int) -> dict[str, Any]:
       frozen,
       tokens,
   )
-  batch = {
-      name: jax.ShapeDtypeStruct(np.shape(x), x.dtype)
-      for name, x in batch_lib.synthetic(
-          config.batch_size,
-          config.data.num_frames,
-          config.data.crop_pixels,
-          num_classes,
-          0,
-          config.data.trunk_pixels,
-      ).items()
-  }
-
-  def count(step, *given):
-    flops = costs.flops_of(step.lower(*given), 1)
-    return flops / config.batch_size / 1e9 or None
-
+  rows = config.episodes.per_step if method.episodic else config.batch_size
+  one = speed.noise(config, num_classes, 1, method.episodic)
+  batch = batch_lib.shapes(one, rows, None)
   schedule = optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
   update = optimizer.make_optimizer(config.optimizer, schedule)
   state = jax.eval_shape(
@@ -185,10 +198,50 @@ def _row(config, num_classes: int) -> dict[str, Any]:
   )
   evaluate = steps.make_eval_step(method, mesh, placed)
   text = tokens if method.text_trains else classes
-  return {
-      'trained weights': params.count(found.trainable),
-      'training GFLOPs per clip': count(train, state, frozen, text, batch),
-      'inference GFLOPs per clip': count(
-          evaluate, weights, frozen, classes, batch
-      ),
+  return found, {
+      'training': lambda: train.lower(state, frozen, text, batch),
+      'inference': lambda: evaluate.lower(weights, frozen, classes, batch),
   }
+
+
+def device_rows(
+    config: ml_collections.ConfigDict,
+    counts: Sequence[int],
+    num_classes: int = 101,
+) -> list[dict[str, Any]]:
+  """Returns what a training step costs when devices share its batch.
+
+  The step is compiled for each number of devices, with and without
+  mesh.shard_frozen; nothing runs, so that the devices of a CPU do.
+
+  Args:
+    config: as `programs_of`; CLIPs or episodes.
+    counts: numbers of devices.
+    num_classes: of the batches.
+
+  Returns:
+    A dict each: FLOPs and memory of one device, FLOPs of all of them in those
+    of the first row, and how many bytes of weights and gradients all of them
+    exchange in one step: each result of a collective counts once.
+  """
+  out = []
+  config = identity.from_dict(identity.to_dict(config)).unlock()
+  with log.progress(2 * len(counts), 'devices', unit='program') as bar:
+    for split in (False, True):
+      config.mesh.shard_frozen = split
+      for number in counts:
+        if number > 1 or not split:
+          compiled = programs_of(config, num_classes, number)[1]['training']()
+          compiled = compiled.compile()
+          flops = costs.flops_of(compiled, 1)
+          first = out[0]['GFLOPs per device'] if out else flops / 1e9
+          out.append({
+              'devices': number,
+              'frozen weights': 'split' if split else 'copied',
+              'GFLOPs per device': flops / 1e9,
+              'of one device': flops * number / 1e9 / first,
+              'GB per device': costs.program_bytes(compiled) / 1e9,
+              'MB exchanged': costs.exchanged_bytes(compiled) / 1e6,
+          })
+        bar.update(1)
+  return out

@@ -1,6 +1,8 @@
 """What a compiled step costs: operations, memory, clips per second."""
 
 import collections
+import math
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +12,13 @@ import numpy as np
 
 from evclip_jax.training import batch as batches
 
+# In a compiled program: results of what devices do together, and of these the
+# bits of a number (none for a boolean) and the shape.
+_COLLECTIVE = re.compile(
+    r'= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|'
+    r'collective-permute)(?:-start)?\('
+)
+_ARRAY = re.compile(r'[a-z]+(\d*)\[([\d,]*)\]')
 
 class Measured:
   """A jitted step that is called as ever and notes what it costs.
@@ -106,6 +115,20 @@ def program_bytes(compiled: jax.stages.Compiled) -> int | None:
       # Outputs that take over the memory of donated arguments.
       - sizes.alias_size_in_bytes
   )
+
+
+def exchanged_bytes(compiled: jax.stages.Compiled) -> int:
+  """Returns the bytes that devices send each other in one call of a program.
+
+  Each result of a collective operation counts once, as large as it is on one
+  device.
+  """
+  total = 0
+  for results, _ in _COLLECTIVE.findall(compiled.as_text()):
+    for bits, shape in _ARRAY.findall(results):
+      sizes = [int(n) for n in shape.split(',') if n]
+      total += math.prod(sizes) * int(bits or 8) // 8
+  return total
 
 
 def device_bytes(asked_gb: float) -> int | None:

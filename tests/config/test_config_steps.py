@@ -318,3 +318,25 @@ def test_costs_of_a_method_are_counted_without_weights():
   assert 2 * 2 * 4.3 < large['inference GFLOPs per clip'] < 2 * 2 * 5
   ratio = large['training GFLOPs per clip'] / large['inference GFLOPs per clip']
   assert 1.8 < ratio < 2.3
+
+
+@pytest.mark.parametrize('method', ['ev_clip', 'clip_fsar'])
+def test_devices_share_the_work(method):
+  config = load(ROOT / 'configs' / 'demo.py', method)
+  config.unlock()
+  config.compare = ()
+  config.batch_size = config.episodes.per_step = 4
+  config.episodes.way, config.episodes.query = 2, 1
+  config.data.num_frames = 2
+  rows = cost_table.device_rows(config, (1, 4), 3)
+  assert [row['devices'] for row in rows] == [1, 4, 4]
+  one, copied, split = rows
+  assert one['MB exchanged'] == 0
+  for row in copied, split:
+    # Texts and tables of positions, which each device makes for itself, are
+    # much beside tiny networks; with ViT-B/16 it is less than 0.1 %.
+    assert 0.99 < row['of one device'] < 1.2
+    assert row['GB per device'] < one['GB per device']
+  trained = params.count(cost_table.shapes(config, ('a',) * 3).trainable)
+  # Gradients, and no picture: two frames of one clip have 1.2 MB.
+  assert trained * 4e-6 <= copied['MB exchanged'] < trained * 4e-6 + 0.5
