@@ -16,7 +16,6 @@ TINY = (
     '--config.encoder.name=tiny',
     '--config.batch_size=2',
     '--config.data.num_frames=4',
-    '--config.method.settings.prompt=context',
     '--config.mesh.data=1',
     '--classes=5',
     '--steps=2',
