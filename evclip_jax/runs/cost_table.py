@@ -215,7 +215,7 @@ def device_rows(
   mesh.shard_frozen; nothing runs, so that the devices of a CPU do.
 
   Args:
-    config: as `programs_of`; CLIPs or episodes.
+    config: as `programs_of`; for clips or for episodes.
     counts: numbers of devices.
     num_classes: of the batches.
 
