@@ -18,12 +18,7 @@ class FixedViews:
   The views are those that `Loader.train` and `Loader.train_episodes` go
   through. They are counted clip by clip: all clips in the first view, then all
   in the next; where queries of episodes look different, then all as queries.
-
-  Attributes:
-    loader: with a number of `views`.
-    source: the training clips.
-    batch_size: clips, or episodes, of a batch over all processes.
-    episodes: what batches are made of, or None.
+  `batch_size` is clips, or episodes, of a batch over all processes.
   """
 
   loader: Loader
@@ -50,39 +45,31 @@ class FixedViews:
 
   def batches(self) -> Iterator[Batch]:
     """Gives every view once, in order: 'video', 'label', 'mask', 'index'."""
-    loader, clips = self.loader, len(self.source)
     # Episodes have more clips than a step of single ones.
-    size = self.batch_size
+    loader, size = self.loader, self.batch_size
     share = loader.share(size)
-
-    def first(batch: int) -> int:
-      return batch * size + loader.process_index * share
 
     def row(number: int, clip: int | None = None) -> Row:
       batch, place = divmod(number, share)
-      position = first(batch) + place
+      position = loader.first(batch, size) + place
       if position >= self.num_clips:
         return Row()
-      turn, index = divmod(position, clips)
-      if clip is not None:
-        index = clip
+      turn, index = divmod(position, len(self.source))
+      index = index if clip is None else clip
       query, view = divmod(turn, loader.views)
       reading = loader.train_view(
           self.source, index, view, self._stream, bool(query)
       )
       return Row(reading, self.source.records[index].label, index)
 
-    def instead(number: int, unread: list[int], error) -> Row | None:
-      clip = loader.instead(self.source, unread, error)
-      return None if clip is None else row(number, clip)
-
     def finish(batch: int, rows: Batch) -> Batch:
       # Of the view, also where another clip stands in for the one meant.
-      return rows | {'index': first(batch) + np.arange(share, dtype=np.int32)}
+      index = loader.first(batch, size) + np.arange(share, dtype=np.int32)
+      return rows | {'index': index}
 
     stop = -(-self.num_clips // size)
-    rows = loader.rows(row, share, instead, stop=stop)
-    with Batches(rows, finish) as batches:
+    rows = loader.rows(self.source, row, share, stop=stop, finish=finish)
+    with Batches(rows) as batches:
       yield from batches
 
   def train(self, start_step: int) -> Iterator[Batch]:
@@ -116,7 +103,7 @@ class FixedViews:
     share = self.loader.share(
         self.batch_size, 'episodes', 'episodes.per_step'
     )
-    start = step * self.batch_size + self.loader.process_index * share
+    start = self.loader.first(step, self.batch_size)
     batch = self.episodes.batch(start, share)
     turn = (start + np.arange(share)) % views  # [e]
     batch['clips'] = batch['clips'] + (count * turn[:, None]).astype(np.int32)

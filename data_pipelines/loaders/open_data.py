@@ -77,14 +77,10 @@ def open_data(
   Args:
     data: config.data.
     seed: chooses the shots and nothing else.
-    split: which official split, where the data set has several.
     workdir: run folder, for reports of many missing or broken clips; None =
       messages only. Nothing is written if all is well (`write_lists` does).
     cache_dir: where what is known of clips is kept (config.cache_dir).
     evaluate_only: neither the training clips nor their list are needed.
-
-  Returns:
-    The lists, ready to read.
 
   Raises:
     UserError: missing data, a wrong list, overlapping lists, too few clips,

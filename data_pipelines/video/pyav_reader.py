@@ -20,10 +20,7 @@ class SeekMissed(Exception):
 def read(source: Media, wanted: Sequence[int], probe) -> list[np.ndarray]:
   """Reads frames uint8 [H, W, 3] as they are shown.
 
-  Args:
-    source: path or contents.
-    wanted: frame numbers, sorted, each once.
-    probe: of the file.
+  The frame numbers wanted are sorted, each once.
 
   Raises:
     Unreadable: the file cannot be decoded that far.
@@ -56,7 +53,6 @@ def pick(
   """Yields (number, frame) of the frames wanted, as they are decoded.
 
   Args:
-    source: path or contents.
     wanted: frame numbers, sorted, each once.
     times: what `timeline` gave for the whole file.
     keyframes: frame numbers where decoding may start; () = only at the

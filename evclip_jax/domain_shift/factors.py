@@ -1,10 +1,8 @@
 """The factors of all clips of a list, each measured once in its life."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,15 +24,12 @@ _SECONDS = 600.0
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
-  """Says what a factor is called.
+  """Says what a factor is called, and what it belongs to, in one word or two.
 
   Attributes:
-    title: for people.
-    unit: likewise; '' for none.
     log: whether its logarithm is compared, as it has a long tail.
     cause: whether it may explain right and wrong. What the network itself
       makes of a clip is a part of the answer, no cause of it.
-    about: what it belongs to in one word, for sentences.
   """
 
   title: str
@@ -92,11 +87,6 @@ def visual_factors(
   that a copy under another name is not measured again. The numbers do not
   depend on the number of processes.
 
-  Args:
-    source: the list.
-    cache_dir: as config.cache_dir.
-    workers: processes, as data.workers.
-
   Returns:
     (a row per clip, None for a clip that cannot be read; the hash of each
     clip's contents; why clips cannot be read).
@@ -124,20 +114,19 @@ def visual_factors(
 
 
 def content_hash(
-    media: str | os.PathLike | bytes, first: int, count: int
+    media: str | bytes | tuple[bytes, ...], first: int, count: int
 ) -> str:
-  """Hashes what a clip is: its file's bytes and which frames of it.
+  """Hashes what a clip is: the bytes of its file or images, which frames.
 
   Raises:
     UserError: the file has gone.
   """
-  digest = hashlib.sha256()
-  if isinstance(media, bytes):
-    digest.update(media)
-    files = []
-  else:
+  files, digest = [], hashlib.sha256()
+  if isinstance(media, str):
     path = pathlib.Path(media)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
+  else:
+    digest.update(media if isinstance(media, bytes) else b''.join(media))
   for file in files:
     try:
       with file.open('rb') as opened:
@@ -163,15 +152,14 @@ def _all(function: Callable, tasks: Iterable[tuple], workers: int):
 
 
 def _load(file: pathlib.Path) -> dict[str, Row]:
-  with contextlib.suppress(OSError, ValueError):
-    known = json.loads(file.read_text())
-    return known if isinstance(known, dict) else {}
-  return {}
+  try:
+    return dict(json.loads(file.read_text()))
+  except (OSError, ValueError, TypeError):
+    return {}
 
 
 def _save(file: pathlib.Path, known: dict[str, Row]):
   try:
-    file.parent.mkdir(parents=True, exist_ok=True)
     # What another program wrote meanwhile stays.
     whole_file.write(file, json.dumps(_load(file) | known))
   except OSError as e:

@@ -14,12 +14,6 @@ from tests.data_pipelines import trees
 SIZES = {'resize_height': 48, 'resize_width': 64, 'crop_pixels': 32}
 
 
-@pytest.fixture(scope='module')
-def root(tmp_path_factory):
-  """Three classes of three clips to train on, and one clip each to score."""
-  return trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
-
-
 def open_it(root, **values):
   values = {'name': 'ucf101', 'batch_size': 4, 'num_frames': 4} | values
   cache = str(root.parent / 'cache')
@@ -86,12 +80,12 @@ def test_what_cannot_be_is_said(root, values, message):
     open_it(root, **values)
 
 
-def test_an_error_names_the_clip(tmp_path):
-  root = trees.make_ucf(tmp_path / 'ucf')
-  batches = open_it(root)
-  (root / 'UCF-101' / trees.clip_key('YoYo', 3)).unlink()
+def test_an_error_names_the_clip(root):
+  batches, clip = open_it(root), root / 'UCF-101' / trees.clip_key('YoYo', 3)
+  clip.rename(root / 'gone')
   with pytest.raises(Exception, match=r'v_YoYo_g03_c01.avi: there is no such'):
     list(batches.take(3))
+  (root / 'gone').rename(clip)
 
 
 def test_a_program_that_closes_nothing_ends(root):
@@ -108,11 +102,7 @@ def test_a_program_that_closes_nothing_ends(root):
       'stream = Batches(Rows(row, 4, ev_clip.Spec(1, crop_pixels=8)))\n'
       'print(batch["video"].shape, next(stream)["index"])\n'
   )
-  done = subprocess.run(
-      [sys.executable, '-c', code, str(root), str(root.parent / 'cache')],
-      capture_output=True,
-      text=True,
-      timeout=100,
-  )
+  command = [sys.executable, '-c', code, root, root.parent / 'cache']
+  done = subprocess.run(command, capture_output=True, text=True, timeout=100)
   assert done.stdout == '(4, 8, 224, 224, 3) [0 1 2 3]\n', done.stderr
   assert (done.returncode, done.stderr) == (0, '')

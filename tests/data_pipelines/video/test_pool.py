@@ -78,12 +78,10 @@ def test_as_many_work_at_once_as_were_asked_for():
   assert pool.number(3) == 3 and 1 <= pool.number(0) <= 16
 
 
-def test_the_processes_know_nothing_of_models():
+def test_a_process_knows_the_folder_and_nothing_of_models(
+    tmp_path, monkeypatch
+):
   assert pool.run(imported) == []
-
-
-def test_relative_paths_are_those_of_the_program_now(tmp_path, monkeypatch):
-  pool.run(pid)
   monkeypatch.chdir(tmp_path)
   assert pool.run(os.getcwd) == os.getcwd()
 
