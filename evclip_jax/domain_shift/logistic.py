@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize
 
 from data_pipelines import randomness
 
@@ -89,13 +88,19 @@ def _bound(table, right, full: Fit, k: int, side: int) -> float:
     return 2 * (full.value - near.value) - _CHI_SQUARE
 
   inside, step = full.at[k], side * 1.96 * full.spread[k]
+  outside = inside + step
   for _ in range(8):
-    outside = inside + step
     if excess(outside) > 0:
-      exact = 1e-3 * full.spread[k]
-      return float(optimize.brentq(excess, inside, outside, xtol=exact))
+      break
     inside, step = outside, 2 * step
-  return float(inside)
+    outside = inside + step
+  for _ in range(12):
+    middle = (inside + outside) / 2
+    if excess(middle) > 0:
+      outside = middle
+    else:
+      inside = middle
+  return float((inside + outside) / 2)
 
 
 def shares(table, right, seed: int) -> tuple[np.ndarray, float]:

@@ -96,7 +96,7 @@ def test_a_process_knows_the_folder_and_nothing_of_models(
 )
 def test_what_goes_wrong_costs_its_task_only(function, kind, message):
   with concurrent.futures.ThreadPoolExecutor(1) as thread:
-    others = thread.submit(at_once, 3, pid, 1.0)
+    others = thread.submit(at_once, 3, pid, 0.4)
     with pytest.raises(kind, match=message):
       pool.run(function)
     assert all(others.result())
@@ -128,12 +128,12 @@ def test_time_in_which_the_program_is_stopped_does_not_count():
       f'from {HERE} import pid, pool\n'
       'pool.run(pid)\n'
       'print("asked", flush=True)\n'
-      'print(pool.run(pid, 1.0, timeout=2) > 0)\n'
+      'print(pool.run(pid, 0.5, timeout=1) > 0)\n'
   )
   with program(code) as running:
     assert running.stdout.readline() == 'asked\n'
     running.send_signal(signal.SIGSTOP)
-    time.sleep(3)
+    time.sleep(1.5)
     running.send_signal(signal.SIGCONT)
     assert running.stdout.readline() == 'True\n', running.stderr.read()
 
