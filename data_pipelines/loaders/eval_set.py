@@ -75,8 +75,7 @@ class EvalSet:
     share = loader.share(size)
 
     def row(number: int) -> Row:
-      batch, place = divmod(number, share)
-      position = loader.first(batch, size) + place
+      position = loader.place(number, size)
       if position >= self.num_clips * self.num_views:
         return Row()
       index, view = divmod(position, self.num_views)

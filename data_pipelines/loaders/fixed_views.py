@@ -1,6 +1,7 @@
 """Training clips in a fixed number of views, whose features can be kept."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -50,8 +51,7 @@ class FixedViews:
     share = loader.share(size)
 
     def row(number: int, clip: int | None = None) -> Row:
-      batch, place = divmod(number, share)
-      position = loader.first(batch, size) + place
+      position = loader.place(number, size)
       if position >= self.num_clips:
         return Row()
       turn, index = divmod(position, len(self.source))
@@ -64,8 +64,8 @@ class FixedViews:
 
     def finish(batch: int, rows: Batch) -> Batch:
       # Of the view, also where another clip stands in for the one meant.
-      index = loader.first(batch, size) + np.arange(share, dtype=np.int32)
-      return rows | {'index': index}
+      first = loader.place(batch * share, size)
+      return rows | {'index': first + np.arange(share, dtype=np.int32)}
 
     stop = -(-self.num_clips // size)
     rows = loader.rows(self.source, row, share, stop=stop, finish=finish)
@@ -79,23 +79,20 @@ class FixedViews:
       Batches of clips or episodes, with 'clips' int32 [b] or [e, V], numbers of
       views, in place of 'video'.
     """
-    step, count = start_step, len(self.source)
+    steps = itertools.count(start_step)
+    if self.episodes:
+      yield from map(self._episodes, steps)
+    count = len(self.source)
     labels = np.asarray([r.label for r in self.source.records], np.int32)
-    if not self.episodes:
-      share, clips_of = self.loader.train_clips(self.source, self.batch_size)
-    while True:
-      if self.episodes:
-        yield self._episodes(step)
-      else:
-        epoch, clips = clips_of(step)
-        clips = clips.astype(np.int32)
-        yield {
-            'clips': clips + count * (epoch % self.loader.views),
-            'label': labels[clips],
-            'mask': np.ones(share, np.float32),
-            'index': clips,
-        }
-      step += 1
+    share, clips_of = self.loader.train_clips(self.source, self.batch_size)
+    for epoch, clips in map(clips_of, steps):
+      clips = clips.astype(np.int32)
+      yield {
+          'clips': clips + count * (epoch % self.loader.views),
+          'label': labels[clips],
+          'mask': np.ones(share, np.float32),
+          'index': clips,
+      }
 
   def _episodes(self, step: int) -> Batch:
     """The episodes of a step, each in its own view."""
@@ -103,7 +100,7 @@ class FixedViews:
     share = self.loader.share(
         self.batch_size, 'episodes', 'episodes.per_step'
     )
-    start = self.loader.first(step, self.batch_size)
+    start = self.loader.place(step * share, self.batch_size)
     batch = self.episodes.batch(start, share)
     turn = (start + np.arange(share)) % views  # [e]
     batch['clips'] = batch['clips'] + (count * turn[:, None]).astype(np.int32)

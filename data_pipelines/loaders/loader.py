@@ -88,7 +88,7 @@ class Loader:
 
     def clips_of(step: int) -> tuple[int, np.ndarray]:
       epoch, in_epoch = divmod(step, steps)
-      first = self.first(in_epoch, batch_size)
+      first = self.place(in_epoch * share, batch_size)
       return epoch, order(epoch)[first : first + share]
 
     return share, clips_of
@@ -143,8 +143,7 @@ class Loader:
 
     def place(number: int) -> tuple[int, int]:
       number, slot = divmod(number, size)
-      batch, inside = divmod(number, share)
-      return self.first(batch, per_batch) + inside, slot
+      return self.place(number, per_batch), slot
 
     def row(number: int, clip: int | None = None) -> Row:
       episode, slot = place(number)
@@ -154,7 +153,7 @@ class Loader:
       return Row(reading(episode, slot, clip), index=clip)
 
     def finish(batch: int, rows: Batch) -> Batch:
-      fields = episodes.batch(self.first(batch, per_batch), share)
+      fields = episodes.batch(self.place(batch * share, per_batch), share)
       shape = fields.pop('clips').shape
       video = rows['video'].reshape(*shape, *self.spec.shape)
       return {'video': video} | fields
@@ -192,10 +191,11 @@ class Loader:
       values['instead'] = None
     return Rows(row, size, self.spec, self.workers, self.prefetch, **values)
 
-  def first(self, batch: int, size: int) -> int:
-    """Returns where this process's share of a batch begins in all batches."""
+  def place(self, row: int, size: int) -> int:
+    """Returns where a row of this process stands in batches of all of them."""
     share = size // self.process_count
-    return batch * size + self.process_index * share
+    batch, inside = divmod(row, share)
+    return batch * size + self.process_index * share + inside
 
   def share(
       self, rows: int, what: str = 'clips', key: str = 'batch_size'

@@ -121,19 +121,6 @@ def test_portrait_shows_the_object():
   assert red(cut) > 0.9 * red(whole) > 100
 
 
-def test_no_test_scene_is_trained_on():
-  plan = videos.Plan()
-  drawn = list(plan.videos().values())
-  assert len({s.seed for s in drawn}) == len(drawn)
-  lists = plan.lists()
-  paths = [r.path for clips in lists.values() for r in clips.records]
-  assert len(set(paths)) == len(paths) == len(drawn)
-  # Enough to draw 8 shots from, with the three domains alike.
-  assert set(lists['train'].counts().values()) == {12}
-  for domain in scenes.DOMAINS:
-    assert set(lists[f'test_{domain}'].counts()) == set(range(10))
-
-
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
   root = tmp_path_factory.mktemp('demo') / 'videos'

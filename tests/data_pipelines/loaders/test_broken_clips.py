@@ -141,13 +141,3 @@ def test_of_very_many_pieces_some_are_looked_at(tmp_path, monkeypatch, capsys):
   broken_clips.probe_clips(FileTree(tmp_path), lists, str(tmp_path))
   assert asked == [(0, 25), (75, 100), (150, 175), (225, 250)]
   assert '4 of 10 pieces of videos are looked at' in capsys.readouterr().out
-
-
-def test_files_are_examined_once(root, monkeypatch):
-  (root / BAD).unlink()
-  open_it(root)
-  monkeypatch.setattr(probes, '_memory', probes.collections.OrderedDict())
-  monkeypatch.setattr(
-      probes.pool, 'run', lambda *_, **__: pytest.fail('asked again')
-  )
-  open_it(root)
