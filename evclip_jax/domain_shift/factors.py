@@ -24,10 +24,11 @@ _SECONDS = 600.0
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
-  """Says what a factor is called, and what it belongs to, in one word or two.
+  """Says what a factor is called and how it is used.
 
   Attributes:
     log: whether its logarithm is compared, as it has a long tail.
+    about: what it belongs to, for sentences; '' = its title.
     cause: whether it may explain right and wrong. What the network itself
       makes of a clip is a part of the answer, no cause of it.
   """
@@ -35,42 +36,33 @@ class Factor:
   title: str
   unit: str
   log: bool = False
-  cause: bool = True
   about: str = ''
+  cause: bool = True
 
   def scaled(self, values: np.ndarray) -> np.ndarray:
     """Returns values on the scale on which they are compared."""
     return np.log(values + 1e-3) if self.log else values
 
 
+_WORDS = 'the words of classes'
 # In this order the first of two that go together stands for both.
 FACTORS = {
-    'luminance': Factor('luminance', 'share of white', True, about='light'),
-    'camera_motion': Factor(
-        'camera motion', '% of width / s', True, about='camera motion'
-    ),
-    'subject_motion': Factor(
-        'subject motion', 'sd / s', True, about='subject motion'
-    ),
-    'clutter': Factor('clutter', '% of pixels', about='clutter'),
-    'sharpness': Factor('sharpness', '', True, about='sharpness'),
-    'contrast': Factor('contrast', '', True, about='light'),
+    'luminance': Factor('luminance', 'share of white', True, 'light'),
+    'camera_motion': Factor('camera motion', '% of width / s', True),
+    'subject_motion': Factor('subject motion', 'sd / s', True),
+    'clutter': Factor('clutter', '% of pixels'),
+    'sharpness': Factor('sharpness', '', True),
+    'contrast': Factor('contrast', '', True, 'light'),
     'colourfulness': Factor('colourfulness', 'levels', about='colour'),
-    'noise': Factor('noise', 'levels', True, about='noise'),
-    'cut_rate': Factor('cuts', '1 / s', about='cuts'),
-    'resolution': Factor('shorter side', 'pixels', True, about='resolution'),
-    'bits_per_pixel': Factor('bits per pixel', '', True, about='compression'),
-    'confusability': Factor(
-        'nearest other class', 'cosine', about='the words of classes'
-    ),
-    'kinetics': Factor(
-        'nearest Kinetics-400 class', 'cosine', about='the words of classes'
-    ),
+    'noise': Factor('noise', 'levels', True),
+    'cut_rate': Factor('cuts', '1 / s'),
+    'resolution': Factor('shorter side', 'pixels', True, 'resolution'),
+    'bits_per_pixel': Factor('bits per pixel', '', True, 'compression'),
+    'confusability': Factor('nearest other class', 'cosine', about=_WORDS),
+    'kinetics': Factor('nearest Kinetics-400 class', 'cosine', about=_WORDS),
     'dark': Factor('dark pixels', '%', about='light'),
     'clipped': Factor('clipped pixels', '%', about='light'),
-    'camera_jerk': Factor(
-        'camera jerk', 'widths / s^3', True, about='camera motion'
-    ),
+    'camera_jerk': Factor('camera jerk', 'widths / s^3', True, 'camera motion'),
     'alignment': Factor('clip and class text', 'cosine', cause=False),
     'margin': Factor('margin of the class text', 'cosine', cause=False),
 }

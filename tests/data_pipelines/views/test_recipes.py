@@ -44,14 +44,6 @@ def close(pixels, wanted):
   assert np.abs(pixels - np.clip(wanted, 0, 255)).max() < 0.501
 
 
-def test_ev_clip_equals_the_definition(frames):
-  spec = ev_clip.Spec(4, 16, 'center', 40, 54, 32)
-  out = spec.cut(frames, lambda *_: (3, 7))
-  assert out.shape == (4, 32, 32, 3)
-  wanted = interpolated(frames[2], (40, 54), 'bicubic')[3:35, 7:39]
-  close(out[2], wanted)
-
-
 def test_a_trunk_gets_a_square_of_the_same_part(frames):
   plain = ev_clip.Spec(4, 16, 'center', 40, 54, 32)
   for side, wide in ((48, 48), (16, 32)):
@@ -66,7 +58,7 @@ def test_a_trunk_gets_a_square_of_the_same_part(frames):
     whole = interpolated(frames[2], size, 'bicubic')
     close(lower[2], whole[top : top + side, left : left + side])
     assert out.astype(int).sum() == upper.astype(int).sum() + lower.sum()
-    # The same draws.
+    # The same draws, and one square alone is the upper one.
     one, two = (
         s.train_view(4, 25, np.random.default_rng(1)).pixels(frames)
         for s in (plain, spec)
