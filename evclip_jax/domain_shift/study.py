@@ -118,7 +118,8 @@ def _file(path, name: str) -> pathlib.Path:
 
 def _open(config, with_train: bool) -> open_data.DataSets:
   """The lists as the run had them, with that of the training where wanted."""
-  trains = base.trains(config.method.name, experiment.settings(config))
+  method = base.load(config.method.name)
+  trains = method.trains(experiment.settings(config))
 
   own = config.data, config.seed, config.split, None, config.cache_dir
   if not (trains or with_train):

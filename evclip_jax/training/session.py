@@ -90,6 +90,7 @@ def build(
         tree,
         (*method.trainable, *method.statistics),
         method.fit,
+        loaded['encoder'].hash if 'encoder' in loaded else None,
     )
   return Model(
       method=method,
@@ -118,7 +119,7 @@ def make_method(
     return shared[function, given]
 
   loaded, clip, encoder = {}, None, None
-  if base.uses_clip(config.method.name, settings):
+  if module.uses_clip(settings):
     found = loaded_once(
         load.load_clip,
         config.clip.name,
