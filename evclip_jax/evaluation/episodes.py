@@ -30,17 +30,13 @@ def evaluate(
     beside: tuple[Session, dict[str, jax.Array]] | None = None,
     watch: Callable[[Iterable], Iterable] | None = None,
 ) -> tuple[dict[str, float], dict[str, Any]]:
-  """Computes the accuracy of a run on episodes.
+  """Computes the accuracy of a run on a list's episodes.
 
-  Args:
-    run: the session.
-    weights: what training changed, on the devices.
-    data: a list of the data pipeline and its episodes. `data.from_bank` says
-      whether the features of each clip are computed once; else every episode's
-      clips go through the network again. A method that does not learn from
-      episodes scores each clip once: a query's answer is the best of its
-      episode's classes, and the support clips are not looked at.
-    beside, watch: see `scores.score`; both need clips that are seen once.
+  `data.from_bank` says whether the features of each clip are computed once;
+  else every episode's clips go through the network again. A method that does
+  not learn from episodes scores each clip once: a query's answer is the best of
+  its episode's classes, and the support clips are not looked at. `beside` and
+  `watch`, see `scores.score`, need clips that are seen once.
 
   Returns:
     (summary, details): top1 in percent, interval (half the width of its 95 %

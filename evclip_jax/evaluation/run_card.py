@@ -62,9 +62,7 @@ def evaluate_list(
 ) -> tuple[dict[str, float], dict[str, Any]]:
   """Scores one list of the data pipeline, clip by clip or in episodes.
 
-  Args:
-    run, weights, data: what scores, and the list.
-    beside: see `scores.score`; **how as well.
+  `beside` and `how` are those of `scores.score`.
 
   Returns:
     (summary, details): numbers by name; 'class_names', 'per_class' top-1,
@@ -108,11 +106,9 @@ def report(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Scores every list with each of some states.
 
-  Args:
-    config, workdir, run, data: of the run.
-    states: rule of selection -> (step, weights); the first one is reported.
-    step: how far training went.
-    metrics_log: gets a line per list and state.
+  `states` are {rule of selection: (step, weights)}, of which the first one is
+  reported; training went to `step`. `metrics_log` gets a line per list and
+  state.
 
   Returns:
     (run card with 'final' = {list: summary} of the reported state, its
@@ -128,10 +124,14 @@ def report(
     for name, listed in data.evals.items():
       how = {}
       if rule == select:
-        small = report_clips.Thumbnails(
-            listed.num_clips, listed.num_views, config.data.crop_pixels
+        small = {}
+        watch = functools.partial(
+            report_clips.watched,
+            data=listed,
+            side=config.data.crop_pixels,
+            kept=small,
         )
-        how = {'beside': beside, 'watch': small.watch}
+        how = {'beside': beside, 'watch': watch}
       summary, details = evaluate_list(run, weights, listed, **how)
       metrics_log.add(
           step,
@@ -149,7 +149,7 @@ def report(
         _save_details(workdir, file_name(name, config.data.corrupt), details)
         lists[name] = details | {
             'keys': listed.keys(),
-            'thumbnails': small.pictures,
+            'thumbnails': small,
             'pictures': (
                 # One process alone cannot run what all of them compiled.
                 jax.process_count() == 1

@@ -32,8 +32,7 @@ def write(
 
   Args:
     folder: the run folder, with metrics.jsonl.
-    card: the run card.
-    lists: list name -> what `run_card.report` gave beside the card.
+    card, lists: what `run_card.report` gave.
     interval: (share of hits, clips) -> ends of the interval of an accuracy.
   """
   counts, selection = card['parameters'], card['selection']

@@ -165,8 +165,7 @@ def make_batch(config):
     classes = rng.standard_normal(shape, dtype=np.float32)
   end = (NUM_FRAMES, PIXELS, NUM_CLASSES, 0)
   if config.method.name == 'clip_fsar':
-    start = (1, *episode_shape(config))
-    return classes, batch_lib.synthetic_episodes(*start, *end)
+    return classes, batch_lib.synthetic(1, *end, episode=episode_shape(config))
   return classes, batch_lib.synthetic(4, *end)
 
 

@@ -33,30 +33,18 @@ def load(path, *method):
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
-def test_a_config_is_valid_and_locked(path):
+def test_a_config_is_valid_locked_and_explained(path):
   config = load(path)
   schema.check(config)
   assert config.is_locked
   with pytest.raises(AttributeError, match='Did you mean'):
     config.batch_sizes = 3
-
-
-@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
-def test_a_config_survives_its_own_json(path):
-  config = load(path)
   again = identity.from_dict(identity.to_dict(config))
   assert identity.digest(again) == identity.digest(config)
-
-
-@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
-def test_the_docstring_has_the_command_and_what_to_expect(path):
   text = ast.get_docstring(ast.parse(path.read_text()))
   assert f'--config=configs/{path.name}' in text
   assert 'Expect:' in text
-
-
-@pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
-def test_the_method_can_be_chosen(path):
+  # The method can be chosen.
   config = load(path, 'zero_shot')
   assert config.method.name == 'zero_shot'
   experiment.settings(config)
@@ -181,13 +169,8 @@ EV_CLIP = [
 @pytest.mark.parametrize(('file', 'encoder', 'clip', 'frames', 'row'), EV_CLIP)
 def test_ev_clip_has_the_originals_numbers(file, encoder, clip, frames, row):
   config = load(ROOT / 'configs' / f'{file}.py')
-  config.update_from_flattened_dict(
-      {
-          'encoder.name': encoder,
-          'clip.name': clip,
-          'data.num_frames': frames,
-      }
-  )
+  config.encoder.name, config.clip.name = encoder, clip
+  config.data.num_frames = frames
   chosen = experiment.choose_variant(config)
   schema.check(chosen)
   optimizer = chosen.optimizer

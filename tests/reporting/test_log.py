@@ -16,7 +16,7 @@ def lines(folder):
 
 
 def write(folder, resume, steps):
-  log = reporting.MetricsLog(folder, resume, write=True)
+  log = reporting.MetricsLog(folder, resume)
   for step in steps:
     log.add(step, 'train', loss=1 / step)
   return log
@@ -39,13 +39,14 @@ def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path):
 def test_final_lines_are_written_anew(tmp_path):
   log = write(tmp_path, 0, [1])
   log.add(1, 'test', top1=50.0, final=True)
-  log = reporting.MetricsLog(tmp_path, 1, write=True)
+  log = reporting.MetricsLog(tmp_path, 1)
   log.add(1, 'test', top1=50.0, final=True)
   assert [x['split'] for x in lines(tmp_path)] == ['train', 'test']
 
 
-def test_only_one_process_writes(tmp_path):
-  reporting.MetricsLog(tmp_path, 0, write=False).add(1, 'train', loss=1.0)
+def test_only_one_process_writes(tmp_path, monkeypatch):
+  monkeypatch.setattr(reporting, 'is_first', lambda: False)
+  reporting.MetricsLog(tmp_path, 0).add(1, 'train', loss=1.0)
   assert not (tmp_path / 'metrics.jsonl').exists()
 
 

@@ -6,13 +6,13 @@ import types
 import numpy as np
 import pytest
 
-from configs import folder as folder_config
 from data_pipelines.errors import UserError
-from evclip_jax.config import experiment, identity, schema
+from evclip_jax.config import experiment, identity
 from evclip_jax.evaluation import episodes, scores
 from evclip_jax.runs import learning_rate, train
 from evclip_jax.runs import run as runs
 from tests import clips
+from tests.runs import tiny_run
 
 TEXT = {'template': 'A video of {}.'}
 PLAIN = TEXT | {
@@ -45,27 +45,19 @@ def data_root(tmp_path_factory):
   return clips.write_folder(tmp_path_factory.mktemp('clips'), 3, 10)
 
 
+CHANGES = {
+    'compare': ROWS,
+    'data.shots': 4,
+    'data.val_shots': 2,
+    'episodes.way': 2,
+    'episodes.query': 1,
+    'episodes.test_episodes': 70,
+    'protocol.seeds': (1, 2),
+}
+
+
 def tiny(root, **changes):
-  config = folder_config.get_config('clip_fsar')
-  values = {
-      'batch_size': 4,
-      'clip.name': 'tiny',
-      'encoder.name': 'tiny',
-      'compare': ROWS,
-      'data.num_frames': 2,
-      'data.root': str(root),
-      'data.shots': 4,
-      'data.val_shots': 2,
-      'data.workers': 1,
-      'episodes.way': 2,
-      'episodes.query': 1,
-      'episodes.test_episodes': 70,
-      'mesh.data': 1,
-      'protocol.seeds': (1, 2),
-  }
-  config.update_from_flattened_dict(values | changes)
-  schema.check(config)
-  return config
+  return tiny_run.config('clip_fsar', root, CHANGES, changes)
 
 
 @pytest.fixture(scope='module')

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 import evclip_jax
-from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from data_pipelines.video import read
 from evclip_jax.reporting import pictures
@@ -22,33 +21,16 @@ from evclip_jax.runs import export, prediction, windows
 from evclip_jax.runs import run as runs
 from evclip_jax.training import params, session
 from tests import clips
+from tests.runs import tiny_run
+from tests.runs.tiny_run import ROOT, called
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory):
-  return clips.write_folder(tmp_path_factory.mktemp('clips'))
-
-
-def _trained(data_root, workdir, method, mode='train'):
-  config = folder_config.get_config(method)
-  config.update_from_flattened_dict({
-      'clip.name': 'tiny',
-      'encoder.name': 'tiny',
-      'data.root': str(data_root),
-      'data.shots': 4,
-      'batch_size': 4,
-      'mesh.data': 1,
-      'train.epochs': 1,
-  })
-  return runs.run(config, str(workdir), mode)
+CHANGES = {'data.num_frames': 8, 'data.shots': 4, 'train.epochs': 1}
 
 
 @pytest.fixture(scope='module')
 def finished(data_root, tmp_path_factory):
   workdir = str(tmp_path_factory.mktemp('run') / 'run')
-  _trained(data_root, workdir, 'ev_clip')
+  runs.run(tiny_run.config('ev_clip', data_root, CHANGES), workdir)
   return workdir
 
 
@@ -72,18 +54,6 @@ def seen(model, test_clips):
   return dict(zip(test_clips, model.see(test_clips), strict=True))
 
 
-def command(*arguments):
-  flags = os.environ['XLA_FLAGS'].replace('device_count=8', 'device_count=1')
-  environment = os.environ | {'XLA_FLAGS': flags}
-  return subprocess.run(
-      [sys.executable, '-m', 'evclip_jax.predict', *map(os.fspath, arguments)],
-      cwd=ROOT,
-      env=environment,
-      capture_output=True,
-      text=True,
-  )
-
-
 def test_predictions_are_those_of_the_evaluation(finished, seen, test_clips):
   scored = np.load(pathlib.Path(finished) / 'evaluation/test.npz')
   got = np.stack([seen[path].probabilities for path in test_clips])
@@ -97,7 +67,8 @@ def test_predictions_are_those_of_the_evaluation(finished, seen, test_clips):
 def test_zero_shot_beside_a_method_is_a_run_of_it(
     finished, data_root, model, tmp_path
 ):
-  card = _trained(data_root, tmp_path / 'plain', 'zero_shot', 'evaluate')
+  config = tiny_run.config('zero_shot', data_root, CHANGES)
+  card = runs.run(config, str(tmp_path / 'plain'), 'evaluate')
   assert card['zero_shot'] == {}
   assert model.card['zero_shot']['test'] == pytest.approx(card['final']['test'])
   with (
@@ -204,7 +175,7 @@ def test_good_videos_are_predicted_beside_bad_ones(
   out = tmp_path / 'out'
   videos = [test_clips[0], bad, test_clips[-1], os.fsdecode(odd)]
   asked = f'--out={out}', '--timeline', '--overlay'
-  done = command(f'--workdir={finished}', *videos, *asked)
+  done = called('predict', f'--workdir={finished}', *videos, *asked)
   assert done.returncode == 2, done.stderr
   assert str(bad) in done.stderr
   assert 'Traceback' not in done.stderr
@@ -274,18 +245,30 @@ def test_a_doubtful_answer_is_none_and_the_folder_says_so(
     assert image.height == 200 + 96
 
 
-def test_what_writes_files_asks_where():
-  for flag in ('--timeline', '--overlay', '--gif'):
-    done = command('--workdir=gone', 'a.mp4', flag)
-    assert done.returncode == 2
-    assert f'{flag} writes files: say where with --out' in done.stderr
+@pytest.mark.parametrize(
+    ('asked', 'message'),
+    [
+        (['a.mp4'], 'config.json does not exist'),
+        (['a.mp4', '--timeline'], '--timeline writes files: say where with'),
+        (['a.mp4', '--overlay'], '--overlay writes files'),
+        (['a.mp4', '--gif'], '--gif writes files'),
+    ],
+)
+def test_what_is_asked_wrongly_exits_with_2(asked, message, tmp_path):
+  (tmp_path / 'a.mp4').write_text('')
+  asked = [tmp_path / asked[0], *asked[1:]]
+  done = called('predict', f'--workdir={tmp_path}', *asked)
+  assert done.returncode == 2
+  assert message in done.stderr
+  assert 'Traceback' not in done.stderr
 
 
 def test_json_prints_nothing_else_and_other_classes_can_be_named(
     finished, test_clips
 ):
   folder = os.path.dirname(test_clips[0])
-  done = command(f'--workdir={finished}', folder, '--json', '--classes=a,b')
+  asked = folder, '--json', '--classes=a,b'
+  done = called('predict', f'--workdir={finished}', *asked)
   assert done.returncode == 0, done.stderr
   lines = [json.loads(line) for line in done.stdout.splitlines()]
   assert len(lines) == len(os.listdir(folder))
@@ -305,26 +288,18 @@ def test_a_picture_that_fails_costs_nothing_else(
 
 
 def test_the_trained_weights_can_be_exported(finished, model, tmp_path):
-  run = model
   file = tmp_path / 'trained.safetensors'
   said = export.save_trained(finished, file)
-  config = run.config.copy_and_resolve_references()
+  config = model.config.copy_and_resolve_references()
   with config.unlocked():
     config.method.weights = str(file)
   built = session.build(config, model.classes)
   count = sum(x.size for x in jax.tree.leaves(built.params['method']))
   assert f'{count:,} trained weights of ev_clip' in said
   back = params.split(built.params, built.method.trainable)[0]
-  assert set(back) == set(run.weights)
-  for name, value in run.weights.items():
+  assert set(back) == set(model.weights)
+  for name, value in model.weights.items():
     np.testing.assert_array_equal(back[name], value)
-
-
-def test_a_folder_that_is_no_run_exits_with_2(test_clips, tmp_path):
-  done = command(f'--workdir={tmp_path}', test_clips[0])
-  assert done.returncode == 2
-  assert 'config.json does not exist' in done.stderr
-  assert 'Traceback' not in done.stderr
 
 
 def test_a_folder_stands_for_its_videos(data_root, tmp_path):
@@ -352,9 +327,7 @@ def test_a_folder_stands_for_its_videos(data_root, tmp_path):
 def test_classes_that_do_not_fit_are_told(model, asked, message):
   with pytest.raises(UserError, match=message):
     model.names(**asked)
-
-
-def test_names_are_cleaned_as_those_of_a_data_set(model):
+  # As those of a data set.
   assert model.names(['brush_hair', 'YoYo']) == ['brush hair', 'Yo Yo']
   assert model.names() == model.classes
 
@@ -380,13 +353,10 @@ def test_of_many_videos_only_the_best_class_is_shown():
   ]
 
 
-def test_importing_and_asking_wrongly_are_cheap(tmp_path):
-  code = (
-      'import sys, evclip_jax, evclip_jax.predict, evclip_jax.export\n'
-      "assert not {'jax', 'tensorflow', 'matplotlib'} & set(sys.modules)"
-  )
+def test_importing_is_cheap():
   for module in ('predict', 'export'):
-    code_one = code.replace(
-        'evclip_jax.predict, evclip_jax.export', f'evclip_jax.{module}'
+    code = (
+        f'import sys, evclip_jax, evclip_jax.{module}\n'
+        "assert not {'jax', 'tensorflow', 'matplotlib'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, '-c', code_one], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)

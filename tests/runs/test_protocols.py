@@ -12,6 +12,7 @@ from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import protocols, result_page, results
 from evclip_jax.runs import run as runs
 from tests import clips
+from tests.runs import tiny_run
 
 
 def config(method='ev_clip', **changes):
@@ -125,21 +126,16 @@ def test_what_a_protocol_lacks_is_said_before_any_work(
   assert not (tmp_path / 'run').exists()
 
 
-def test_harmonic_mean():
-  assert protocols.harmonic_mean(60, 30) == pytest.approx(40)
-  assert protocols.harmonic_mean(50, 50) == pytest.approx(50)
-  assert protocols.harmonic_mean(0, 0) == 0
-
-
 def test_the_harmonic_mean_is_taken_per_seed():
   got = combine(
       'base_to_novel',
       card({'base': 60, 'novel': 30}),
       card({'base': 30, 'novel': 60}),
+      card({'base': 0, 'novel': 0}),
   )
-  assert got['base'] == [60, 30]
-  # Of the means it would be 45.
-  assert got['harmonic mean'] == pytest.approx([40, 40])
+  assert got['base'] == [60, 30, 0]
+  # Of the first two means it would be 45.
+  assert got['harmonic mean'] == pytest.approx([40, 40, 0])
 
 
 def test_halves_of_several_lists_count_alike():
@@ -236,27 +232,19 @@ def data_root(tmp_path_factory):
   )
 
 
+CHANGES = {
+    'data.shots': 2,
+    'train.epochs': 1,
+    'train.eval_every_epochs': 1,
+    'train.checkpoint_every_epochs': 1,
+    'protocol.name': 'base_to_novel',
+    'protocol.seeds': (1, 2),
+    'data.novel_classes': 'half',
+}
+
+
 def tiny(root, method, **changes):
-  return config(
-      method,
-      **{
-          'clip.name': 'tiny',
-          'encoder.name': 'tiny',
-          'data.root': str(root),
-          'data.shots': 2,
-          'data.num_frames': 2,
-          'batch_size': 4,
-          'mesh.data': 1,
-          'train.epochs': 1,
-          'train.eval_every_epochs': 1,
-          'train.checkpoint_every_epochs': 1,
-          'optimizer.warmup_epochs': 1,
-          'protocol.name': 'base_to_novel',
-          'protocol.seeds': (1, 2),
-          'data.novel_classes': 'half',
-      }
-      | changes,
-  )
+  return tiny_run.config(method, root, CHANGES, changes)
 
 
 def test_base_to_novel_from_films_to_one_table(data_root, tmp_path, capsys):

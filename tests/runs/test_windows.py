@@ -74,12 +74,8 @@ def _seen(value):
 
 def test_what_was_seen_is_the_mean_and_the_middle():
   film = windows.Film(96, 25.0, [(0, 32), (32, 64), (64, 96)], [None] * 3, 24)
-  gathered = windows.Gathered(film, 1, every=True)
   views = [_seen(0.0), _seen(0.5), _seen(1.0)]
-  for one in views:
-    assert not gathered.complete
-    gathered.add(one)
-  found = gathered.result()
+  found = windows.gathered(film, views, 1, every=True)
   np.testing.assert_allclose(found.probabilities, [0.5, 0.5])
   np.testing.assert_array_equal(found.windows[:, 0], [0, 0.5, 1])
   assert found.frames is views[1].frames
@@ -88,11 +84,8 @@ def test_what_was_seen_is_the_mean_and_the_middle():
 
 def test_one_window_that_cannot_be_read_is_the_videos_error():
   film = windows.Film(64, 25.0, [(0, 32), (32, 64)], [None] * 2, 16)
-  gathered = windows.Gathered(film, 1, every=False)
-  gathered.add(_seen(0.5))
-  gathered.add(UserError('damaged'))
-  assert gathered.complete
-  assert str(gathered.result()) == 'damaged'
+  found = windows.gathered(film, [_seen(0.5), UserError('damaged')], 1)
+  assert str(found) == 'damaged'
 
 
 @pytest.fixture
