@@ -158,39 +158,33 @@ def test_the_same_command_runs_nothing_again(finished, data_root):
 
 
 @pytest.mark.parametrize(
-    ('changes', 'message'),
+    ('row', 'changes', 'message'),
     [
-        ({'data.val_shots': 0}, 'set data.val_list, or data.val_shots'),
-        ({'data.val_shots': 5}, "data.val_shots=5: beside .* 'class 0' has 4"),
-        ({'train.select': 'best_on_test'}, 'never looks at test lists'),
-    ],
-)
-def test_rates_that_cannot_be_chosen(data_root, tmp_path, changes, message):
-  rows = {'compare': ROWS[2:], 'protocol.seeds': ()}
-  with pytest.raises(UserError, match=message):
-    runs.run(tiny(data_root, **rows, **changes), str(tmp_path / 'a'), 'train')
-  assert not (tmp_path / 'a').exists()
-
-
-@pytest.mark.parametrize(
-    ('row', 'message'),
-    [
-        ({'method': 'nothing'}, "method.name='nothing'"),
-        ({'method': 'coop', 'settings': {'words_place': 'x'}}, 'words_place='),
-        ({'method': 'clip_fsar', 'settings': {'metric': 'x'}}, 'metric='),
+        (ROWS[2], {'data.val_shots': 0}, 'set data.val_list'),
+        (ROWS[2], {'data.val_shots': 5}, "beside .* 'class 0' has 4"),
+        (ROWS[2], {'train.select': 'best_on_test'}, 'never looks at test'),
+        ({'method': 'nothing'}, {}, "method.name='nothing'"),
+        (
+            {'method': 'coop', 'settings': {'words_place': 'x'}},
+            {},
+            'words_place=',
+        ),
+        ({'method': 'clip_fsar', 'settings': {'metric': 'x'}}, {}, 'metric='),
         # A head of the training's classes, beside a list of others.
-        ({'method': 'linear_probe'}, 'linear head'),
+        (
+            {'method': 'linear_probe'},
+            {'data.novel_classes': 'half', 'data.val_shots': 0},
+            'linear head',
+        ),
     ],
 )
 def test_a_row_that_cannot_be_is_found_before_any_runs(
-    data_root, tmp_path, row, message
+    data_root, tmp_path, row, changes, message
 ):
-  rows = ROWS[:1], ({'name': 'wrong', **row},)
-  changes = {'protocol.seeds': (), 'clip.weights': 'random:0'}
-  config = tiny(data_root, compare=sum(rows, ()), **changes)
-  if row['method'] == 'linear_probe':
-    config.data.novel_classes, config.data.val_shots = 'half', 0
+  rows = ROWS[0], {**row, 'name': 'wrong'}
+  changes = changes | {'protocol.seeds': (), 'clip.weights': 'random:0'}
   with pytest.raises(UserError, match=message):
+    config = tiny(data_root, compare=rows, **changes)
     runs.run(config, str(tmp_path / 'a'), 'train')
   assert not (tmp_path / 'a').exists()
 

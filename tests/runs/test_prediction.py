@@ -245,22 +245,19 @@ def test_a_doubtful_answer_is_none_and_the_folder_says_so(
     assert image.height == 200 + 96
 
 
-@pytest.mark.parametrize(
-    ('asked', 'message'),
-    [
-        (['a.mp4'], 'config.json does not exist'),
-        (['a.mp4', '--timeline'], '--timeline writes files: say where with'),
-        (['a.mp4', '--overlay'], '--overlay writes files'),
-        (['a.mp4', '--gif'], '--gif writes files'),
-    ],
-)
-def test_what_is_asked_wrongly_exits_with_2(asked, message, tmp_path):
+def test_what_is_asked_wrongly_exits_with_2(tmp_path):
   (tmp_path / 'a.mp4').write_text('')
-  asked = [tmp_path / asked[0], *asked[1:]]
-  done = called('predict', f'--workdir={tmp_path}', *asked)
-  assert done.returncode == 2
-  assert message in done.stderr
-  assert 'Traceback' not in done.stderr
+  given = f'--workdir={tmp_path}', tmp_path / 'a.mp4'
+  flags = '--timeline', '--overlay', '--gif'
+  found = tiny_run.failures(
+      'predict', given, *((*given, flag) for flag in flags)
+  )
+  messages = [f'{flag} writes files: say where with --out' for flag in flags]
+  messages.insert(0, 'config.json does not exist')
+  for (status, said), message in zip(found, messages, strict=True):
+    assert status == 2
+    assert message in said
+    assert 'Traceback' not in said
 
 
 def test_json_prints_nothing_else_and_other_classes_can_be_named(

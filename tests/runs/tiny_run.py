@@ -61,6 +61,40 @@ def called(module, *arguments):
   )
 
 
+def failures(module, *cases):
+  """Calls a command with several arguments: [(status, its errors), ...].
+
+  One process imports what it needs, and each call is a fork of it.
+  """
+  code = f"""if True:
+    import json, os, sys, tempfile
+    from data_pipelines import cli
+    from evclip_jax import {module}
+    from evclip_jax.runs import run, trained_model
+    found = []
+    for arguments in json.loads(sys.argv[1]):
+      errors = tempfile.TemporaryFile()
+      if not (child := os.fork()):
+        os.dup2(errors.fileno(), 2)
+        cli.run({module}.main, ['command', *arguments])
+        os._exit(0)
+      status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+      errors.seek(0)
+      found.append((status, errors.read().decode()))
+    sys.__stdout__.write(json.dumps(found))
+  """
+  given = json.dumps([[*map(str, arguments)] for arguments in cases])
+  done = subprocess.run(
+      [sys.executable, '-c', code, given],
+      cwd=ROOT,
+      env=environment(1),
+      capture_output=True,
+      text=True,
+  )
+  assert not done.returncode, done.stderr
+  return json.loads(done.stdout.splitlines()[-1])
+
+
 def rows(workdir):
   text = (pathlib.Path(workdir) / 'metrics.jsonl').read_text()
   return [json.loads(line) for line in text.splitlines()]
