@@ -1,7 +1,6 @@
 """Whole models for other programs, loaded where this project is not."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -26,6 +25,7 @@ from evclip_jax.training import checkpoints, session
 from evclip_jax.training.params import merge
 from tests import clips
 from tests.methods import test_contract, tiny
+from tests.runs import tiny_run
 
 PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'export.md'
 CLASSES = ['waving', 'drinking a cup', 'jumping']
@@ -95,7 +95,7 @@ def test_another_process_computes_the_same_logits(
   done = subprocess.run(
       [sys.executable, '-P', '-c', code],
       cwd=tmp_path,
-      env=os.environ | {'XLA_FLAGS': ''},
+      env=tiny_run.environment(1),
       capture_output=True,
       text=True,
   )

@@ -55,7 +55,7 @@ def called(module, *arguments):
   return subprocess.run(
       [sys.executable, '-m', f'evclip_jax.{module}', *map(str, arguments)],
       cwd=ROOT,
-      env=environment(1),
+      env=environment(),
       capture_output=True,
       text=True,
   )
@@ -87,7 +87,7 @@ def failures(module, *cases):
   done = subprocess.run(
       [sys.executable, '-c', code, given],
       cwd=ROOT,
-      env=environment(1),
+      env=environment(),
       capture_output=True,
       text=True,
   )
