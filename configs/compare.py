@@ -29,43 +29,21 @@ _DATA = {
     'kinetics': 'kinetics',
     'ssv2': 'ssv2',
 }
-_NAMES = {
-    'zero_shot': 'zero-shot',
-    'coop': 'CoOp',
-    'ivlp': 'IVLP',
-    'vifi_clip': 'ViFi-CLIP',
-    'st_adapter': 'ST-Adapter',
-    'aim': 'AIM',
-    'ez_clip': 'EZ-CLIP',
-    'ev_clip': 'EV-CLIP',
-}
-# For tiny networks: the texts and colours that the tiny CLIP knows, bottlenecks
-# of its size, and nothing that only long trainings need.
+# The texts and colours that the tiny CLIP of the demo knows.
 _TEXT = {'template': 'A video of {}.', 'pixels': 'imagenet'}
-_DEMO = {
-    'zero_shot': {},
-    'coop': {'words': 4},
-    'ivlp': {'words': 4, 'mixing': False},
-    'vifi_clip': {**_TEXT, 'mixing': False},
-    'st_adapter': {**_TEXT, 'head': 'text', 'width': 32},
-    'aim': {**_TEXT, 'head': 'text', 'drop_path': 0.0},
-    'ez_clip': {
-        'templates': ('A video of {}.',),
-        'pixels': 'imagenet',
-        'score_scale': 0.0,
-        'drop_path': 0.0,
-        'attention_dropout': 0.0,
-    },
-    'ev_clip': {},
-}
-_RATES = {
-    'coop': 2e-2,
-    'ivlp': 2e-4,
-    'vifi_clip': 2e-4,
-    'st_adapter': 2e-3,
-    'aim': 2e-4,
-    'ez_clip': 2e-3,
-    'ev_clip': 2e-2,
+_EZ_TEXT = {'templates': ('A video of {}.',), 'pixels': 'imagenet'}
+_NO_DROPS = {'score_scale': 0.0, 'drop_path': 0.0, 'attention_dropout': 0.0}
+# Of each method its name, and for the demo's tiny networks a rate and settings:
+# bottlenecks of their size, and nothing that only long trainings need.
+_METHODS = {
+    'zero_shot': ('zero-shot', 2e-3, {}),
+    'coop': ('CoOp', 2e-2, {'words': 4}),
+    'ivlp': ('IVLP', 2e-4, {'words': 4, 'mixing': False}),
+    'vifi_clip': ('ViFi-CLIP', 2e-4, {**_TEXT, 'mixing': False}),
+    'st_adapter': ('ST-Adapter', 2e-3, {**_TEXT, 'head': 'text', 'width': 32}),
+    'aim': ('AIM', 2e-4, {**_TEXT, 'head': 'text', 'drop_path': 0.0}),
+    'ez_clip': ('EZ-CLIP', 2e-3, {**_EZ_TEXT, **_NO_DROPS}),
+    'ev_clip': ('EV-CLIP', 2e-2, {}),
 }
 
 
@@ -76,15 +54,16 @@ def get_config(which='demo'):
     c.data.few_shot_short = 'keep'
     # Of Something-Something, where left is not right.
     c.data.flip = which != 'ssv2'
-    rows = [{'name': _NAMES[m], 'method': m} for m in _NAMES]
+    rows = [{'name': x[0], 'method': m} for m, x in _METHODS.items()]
   else:
     c = experiment.new('ev_clip' if which == 'demo' else which)
     c.data.name, c.data.root, c.data.shots = 'demo', 'runs/demo-films', 8
     c.clip.name = c.encoder.name = 'tiny'
-    rows = [_demo_row(method) for method in _NAMES]
+    rows = [_demo_row(method) for method in _METHODS]
     if which != 'demo':
-      c.update_from_flattened_dict(_demo(which))
-      c.method.settings.update(_DEMO.get(which, {}))
+      row = _demo_row(which)
+      c.update_from_flattened_dict(row['config'])
+      c.method.settings.update(row['settings'])
       return c
   c.protocol.seeds = (1, 2, 3)
   c.train.select = 'last'
@@ -93,19 +72,9 @@ def get_config(which='demo'):
 
 
 def _demo_row(method):
-  settings = _DEMO[method]
-  return {
-      'name': _NAMES[method],
-      'method': method,
-      'settings': settings,
-      'config': _demo(method),
-  }
-
-
-def _demo(method):
   """The same number of steps for all."""
-  rate = _RATES.get(method, 2e-3)
-  return {
+  name, rate, settings = _METHODS.get(method, (method, 2e-3, {}))
+  config = {
       'batch_size': 16,
       'data.num_frames': 8,
       'optimizer.learning_rate': rate,
@@ -114,3 +83,5 @@ def _demo(method):
       'train.epochs': 10,
       'train.eval_every_epochs': 10,
   }
+  row = {'name': name, 'method': method}
+  return row | {'settings': settings, 'config': config}

@@ -18,7 +18,7 @@ from data_pipelines import cli, datasets, quiet_tensorflow, settings
 from data_pipelines.datasets import description, official
 from data_pipelines.errors import UserError
 from data_pipelines.lists import classes, labels, locate
-from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.lists.clips import ClipList, ClipRecord, Listing
 from data_pipelines.stores import tfds_builder
 from data_pipelines.stores.files import FileTree
 from data_pipelines.stores.tfds import UNLISTED, config_name
@@ -49,15 +49,9 @@ def main(args: list[str]):
     )
   if not all(split.isdigit() for split in values.splits):
     raise UserError(f'--splits={values.splits}: wanted numbers such as 1,3.')
-  build(
-      args[0],
-      values.root,
-      values.out,
-      values.on_missing,
-      values.path_rule,
-      [int(split) for split in values.splits],
-      values.kind,
-  )
+  splits = [int(split) for split in values.splits]
+  ways = values.on_missing, values.path_rule, splits, values.kind
+  build(args[0], values.root, values.out, *ways)
 
 
 def build(
@@ -71,13 +65,8 @@ def build(
 ) -> list[pathlib.Path]:
   """Builds official splits of a data set; those that are there stay.
 
-  Args:
-    name: such as 'ucf101'.
-    root, out: folder of the download, and folder to write to.
-    on_missing: 'error', or 'skip' for clips of lists that are not there.
-    rule: rewrites the paths in the lists (data.path_rule).
-    splits: which ones; () = all whose lists are there.
-    kind: what EPIC-Kitchens-100 is labelled by: 'verb', 'noun' or 'action'.
+  The arguments are those of the command; without `splits`, all whose lists are
+  there.
 
   Returns:
     The folders with the shards, one for each split.
@@ -93,9 +82,26 @@ def build(
     raise UserError(f'wanted one data set of {known}, found {name}.')
   what = datasets.describe(name, kind)
   out_dir = pathlib.Path(out).expanduser().absolute()
-  videos, lists = description.find_parts(what, root, rule)
-  store = what.open_store(videos)
-  plans = _plans(what, lists, store, on_missing, rule, splits, out_dir)
+  store = what.open_store(description.find_videos(what, root, rule))
+  plans, folder = {}, description.find_lists(what, root)
+  for split in splits or what.splits:
+    description.check_split(what, split)
+    if found := _listings(what, folder, split, rule):
+      found = locate.locate(
+          found,
+          store,
+          what.class_of,
+          settings.make(on_missing=on_missing, most_missing=1.0),
+          out_dir,
+          advice='Complete the download, or build what is there: '
+          '--on_missing=skip.',
+      )
+      plans[config_name(split)] = _plan(what, folder, store, found)
+  if not plans:
+    raise UserError(
+        f'the official lists of {what.title} were not found near '
+        f'{store}.\n  {what.wanted}'
+    )
   quiet_tensorflow.load()
   import tensorflow as tf
   import tensorflow_datasets as tfds
@@ -104,23 +110,16 @@ def build(
   make, folders = tfds_builder.make(what, store, plans, probes), []
   for config in plans:
     try:
-      builder = make(
-          data_dir=out_dir,
-          config=config,
-          file_format=tfds.core.FileFormat.ARRAY_RECORD,
-      )
+      form = tfds.core.FileFormat.ARRAY_RECORD
+      builder = make(data_dir=out_dir, config=config, file_format=form)
       folders.append(pathlib.Path(builder.data_dir))
       if folders[-1].is_dir():
         print(f'{folders[-1]} is there already; delete it to build anew.')
         continue
       # TFDS wants a folder for downloads, of which there are none.
       with tempfile.TemporaryDirectory() as unused:
-        builder.download_and_prepare(
-            download_dir=unused,
-            download_config=tfds.download.DownloadConfig(
-                try_download_gcs=False
-            ),
-        )
+        how = tfds.download.DownloadConfig(try_download_gcs=False)
+        builder.download_and_prepare(download_dir=unused, download_config=how)
     except (OSError, tf.errors.OpError) as e:
       raise UserError(f'cannot write to --out={out}: {e}.') from e
   broken = [p.name for p in probes.values() if p.error]
@@ -133,48 +132,25 @@ def build(
   return folders
 
 
-def _plans(
-    what, lists_folder, store, on_missing, rule, splits, report_folder
-) -> tfds_builder.Plans:
-  """Reads the lists of all splits."""
-  rewrite = locate.path_rule(rule, '--path_rule')
-  plans = {}
-  for split in splits or what.splits:
-    description.check_split(what, split)
-    found = []
-    for role in what.roles if lists_folder else ():
-      listing = description.official_listing(what, lists_folder, role, split)
-      if listing is None:
-        print(f'note: there is no {what.list_title(role, split)}.')
-      else:
-        found.append(locate.rewrite(listing, rewrite))
-    if not found:
-      continue
-    found = locate.locate(
-        found,
-        store,
-        what.class_of,
-        settings.make(on_missing=on_missing, most_missing=1.0),
-        report_folder,
-        advice='Complete the download, or build what is there: '
-        '--on_missing=skip.',
-    )
-    table = what.read_classes(lists_folder) or official.infer(what, found)
-    lists = labels.number(found, table, what.class_of, what.repeats)
-    _check_whole(store, lists)
-    if not what.only_listed:
-      lists += _unlisted(what, store, table, lists)
-    plans[config_name(split)] = table.raw, lists
-  if not plans:
-    raise UserError(
-        f'the official lists of {what.title} were not found near '
-        f'{store}.\n  {what.wanted}'
-    )
-  return plans
+def _listings(what, folder, split: int, rule: str) -> list[Listing]:
+  """Reads the official lists of a split, as far as they are there."""
+  rewrite, found = locate.path_rule(rule, '--path_rule'), []
+  for role in what.roles if folder else ():
+    if listing := description.official_listing(what, folder, role, split):
+      found.append(locate.rewrite(listing, rewrite))
+    else:
+      print(f'note: there is no {what.list_title(role, split)}.')
+  return found
 
 
-def _check_whole(store: FileTree, lists: list[ClipList]):
-  for record in (r for clips in lists for r in clips.records):
+def _plan(
+    what, folder, store: FileTree, listings: list[Listing]
+) -> tuple[Sequence[str], list[ClipList]]:
+  """Returns the raw class names, and the clips of the lists and of no list."""
+  table = what.read_classes(folder) or official.infer(what, listings)
+  lists = labels.number(listings, table, what.class_of, what.repeats)
+  records = [record for clips in lists for record in clips.records]
+  for record in records:
     piece = record.key != record.path
     if piece and not os.path.isdir(store.media(record.path)):
       raise UserError(
@@ -182,15 +158,13 @@ def _check_whole(store: FileTree, lists: list[ClipList]):
           'pieces are stored from folders of images only (rgb_frames). Read '
           'the videos themselves: data.root.'
       )
-
-
-def _unlisted(what, store, table, lists) -> list[ClipList]:
-  """The clips that lists of others may name, if any."""
-  listed = {r.path for clips in lists for r in clips.records}
-  rest = [path for path in store.keys if path not in listed]
+  # Lists of others may name more clips.
+  listed = {record.path for record in records}
+  keys = () if what.only_listed else store.keys
+  rest = [key for key in keys if key not in listed]
   known = classes.match(map(what.class_of, rest), table.raw)
-  records = [ClipRecord(p, known.get(what.class_of(p), -1)) for p in rest]
-  return [ClipList(UNLISTED, tuple(records))] if records else []
+  rest = tuple(ClipRecord(k, known.get(what.class_of(k), -1)) for k in rest)
+  return table.raw, lists + ([ClipList(UNLISTED, rest)] if rest else [])
 
 
 def _probe(store: FileTree, plans: tfds_builder.Plans) -> dict[str, Probe]:

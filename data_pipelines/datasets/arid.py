@@ -13,6 +13,7 @@ from data_pipelines.datasets.description import Description
 from data_pipelines.lists import grammars, text
 from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import Item, Listing
+from data_pipelines.lists.locate import folder_of
 
 CLASSES = (
     ('Drink', 'Jump', 'Pick', 'Pour', 'Push', 'Run')
@@ -25,12 +26,8 @@ _GRAMMAR = 'columns with tabs between them, the last two <label> and <path>'
 
 def class_of(key: str) -> str:
   """Returns the class of a clip: its folder's; in a flat folder, its file's."""
-  folder, _, name = key.rpartition('/')
-  folder = folder.rsplit('/', 1)[-1]
-  if folder in CLASSES:
-    return folder
-  own = name.split('_', 1)[0]
-  return own if own in CLASSES else folder
+  folder, own = folder_of(key), key.rsplit('/', 1)[-1].split('_', 1)[0]
+  return own if own in CLASSES and folder not in CLASSES else folder
 
 
 def _list_files(role: str, split: int) -> list[str]:
@@ -79,15 +76,9 @@ DESCRIPTION = Description(
     ),
     splits=(1, 2),
     roles=('train', 'val', 'test'),
-    video_places=(
-        'clips_v1.5', 'ARID_v1_5_211015/clips_v1.5',
-        'arid/ARID_v1_5_211015/clips_v1.5', 'clips', 'videos', '.',
-    ),  # fmt: skip
-    list_places=(
-        'list_cvt', 'ARID_v1_5_211015/list_cvt',
-        'arid/ARID_v1_5_211015/list_cvt', 'lists', 'splits', '.',
-        '../list_cvt',
-    ),  # fmt: skip
+    folders=('ARID_v1_5_211015', 'arid/ARID_v1_5_211015'),
+    video_places=('clips_v1.5', 'clips', 'videos', '.'),
+    list_places=('list_cvt', 'lists', 'splits', '.', '../list_cvt'),
     list_files=_list_files,
     read_classes=lambda _: Classes.of(CLASSES, 'the published order of ARID'),
     class_of=class_of,

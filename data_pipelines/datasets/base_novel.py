@@ -8,8 +8,6 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import class_files, classes
 from data_pipelines.lists.clips import ClipList
 
-_HALVES = ('half', 'first_half')
-
 
 def split(data: DataSet, choice: str) -> DataSet:
   """Takes the novel classes out of training.
@@ -19,9 +17,7 @@ def split(data: DataSet, choice: str) -> DataSet:
   classes. Novel lists have their own class names, so that a clip is scored
   against the novel classes only.
 
-  Args:
-    data: the whole data set.
-    choice: data.novel_classes; '' changes nothing.
+  `choice` is data.novel_classes; '' changes nothing.
 
   Raises:
     UserError: an unknown class, nothing left on one side, or lists that have
@@ -47,19 +43,19 @@ def split(data: DataSet, choice: str) -> DataSet:
         f'data.novel_classes={choice}: {len(base)} of {len(names)} classes are '
         f'left for training and {len(novel)} are novel; both need one at least.'
     )
-  tests, own_names = {}, {}
+  novel, tests, own_names = sorted(novel), {}, {}
   for name, clips in data.tests.items():
     prefix = '' if name == 'test' else f'{name}_'
-    for part, labels in (('base', base), ('novel', sorted(novel))):
+    for part, labels in (('base', base), ('novel', novel)):
       tests[prefix + part] = _only(clips, labels, prefix + part)
-    own_names[f'{prefix}novel'] = [names[k] for k in sorted(novel)]
-  return dataclasses.replace(
-      data,
-      train=_only(data.train, base, 'train') if data.train else None,
-      val=_only(data.val, base, 'val') if data.val else None,
-      tests=tests,
-      class_names=[names[k] for k in base],
-      own_names=own_names,
+    own_names[f'{prefix}novel'] = [names[k] for k in novel]
+  return DataSet(
+      data.store,
+      data.train and _only(data.train, base, 'train'),
+      data.val and _only(data.val, base, 'val'),
+      tests,
+      [names[k] for k in base],
+      own_names,
   )
 
 
@@ -70,8 +66,8 @@ def _novel(names: list[str], choice: str) -> set[int]:
     return set(range(len(names) // 2))
   if not pathlib.Path(choice).expanduser().is_file():
     raise UserError(
-        f'data.novel_classes={choice!r}: use {" or ".join(map(repr, _HALVES))},'
-        ' or a file with one class name per line.'
+        f"data.novel_classes={choice!r}: use 'half' or 'first_half', or a file "
+        'with one class name per line.'
     )
   wanted = class_files.read(choice)
   known = classes.match(wanted, names)

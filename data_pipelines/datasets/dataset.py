@@ -1,18 +1,16 @@
 """What a data set hands over: its lists with class numbers, checked."""
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Iterable, Sequence
 
 from data_pipelines.errors import UserError
-from data_pipelines.lists import class_files, classes, grammars, labels, locate
+from data_pipelines.lists import class_files, classes, grammars, labels, text
+from data_pipelines.lists import clips as clip_lists
 from data_pipelines.lists.classes import Classes
-from data_pipelines.lists.clips import (
-  ClipList,
-  Listing,
-  check_disjoint,
-  overlaps,
-)
-from data_pipelines.lists.locate import ClassOf, Store
+from data_pipelines.lists.clips import ClipList, Listing
+from data_pipelines.lists.locate import ClassOf, path_rule, rewrite
+from data_pipelines.stores.tfds import Store
 
 # What lists are for; the test lists are one role.
 ROLES = ('train', 'val', 'test')
@@ -44,16 +42,12 @@ class DataSet:
 def read_given(
     data,
     root: str,
-    read: Callable[[str, str, str], Listing] = grammars.read,
+    read: Callable[[pathlib.Path, str], Listing] = grammars.read,
     train_list: str = '',
 ) -> list[Listing]:
   """Reads the list files that the config names.
 
-  Args:
-    data: config.data.
-    root: folder that list files may be relative to.
-    read: reads a list file from (file, config key, root).
-    train_list: in place of data.train_list.
+  They may be relative to `root`; `read` reads one from (file, config key).
 
   Raises:
     UserError: two kinds of test list, a test list named 'train' or 'val', or
@@ -69,31 +63,27 @@ def read_given(
     if name in ('train', 'val'):
       raise UserError(f'data.tests.{name}: give this test list another name.')
     files[name] = file, f'data.tests.{name}'
-  rule = locate.path_rule(data.path_rule)
-  found = []
+  rule, found = path_rule(data.path_rule), []
+  per_list = data.class_scope == 'per_list'
   for role, (file, key) in files.items():
-    if file:
-      listing = dataclasses.replace(read(file, key, root), role=role)
-      _check_scope(listing, data.class_scope)
-      found.append(locate.rewrite(listing, rule))
-  if data.class_scope != 'per_list' and class_files.is_per_list(
-      data.class_names
-  ):
+    if not file:
+      continue
+    listing = read(text.find(file, root), key)
+    numbers = any(isinstance(i.label, int) for i in listing.items)
+    if listing.split and numbers and not per_list:
+      raise UserError(
+          f'{listing.file} ({key}): lists of CLIP-FSAR number their classes '
+          f'anew for each split, and this one is of {listing.split!r}: set '
+          'data.class_scope=per_list.'
+      )
+    listing = dataclasses.replace(listing, role=role)
+    found.append(rewrite(listing, rule))
+  if class_files.is_per_list(data.class_names) and not per_list:
     raise UserError(
         f'data.class_names={data.class_names} has names for each list: set '
         'data.class_scope=per_list.'
     )
   return found
-
-
-def _check_scope(listing: Listing, scope: str):
-  numbers = any(isinstance(i.label, int) for i in listing.items)
-  if listing.split and numbers and scope != 'per_list':
-    raise UserError(
-        f'{listing.file} ({listing.key}): lists of CLIP-FSAR number their '
-        f'classes anew for each split, and this one is of {listing.split!r}: '
-        'set data.class_scope=per_list.'
-    )
 
 
 def number(
@@ -105,12 +95,8 @@ def number(
 ) -> tuple[dict[str, ClipList], Classes | None]:
   """Turns the labels of all lists into class numbers.
 
-  Args:
-    data: config.data.
-    listings: all lists, located.
-    table: tells the classes that lists share, and how a clip tells its own.
-    class_ofs: ways to tell the class of a clip by its key.
-    repeats: whether a clip may be listed twice.
+  `table` tells the classes that lists share, and how a clip tells its own;
+  `class_ofs` are ways to tell the class of a clip by its key.
 
   Returns:
     (lists by name, the shared classes or None). Those named in the config have
@@ -141,33 +127,26 @@ def assemble(
 ) -> DataSet:
   """Numbers the classes and refuses lists that overlap.
 
-  Args:
-    store: where clips are.
-    shared: the classes of lists without their own.
-    lists: all lists by name; without 'train' there is something to score.
-    official: names of the lists that come with the data set.
+  `shared` are the classes of lists without their own, `official` the names of
+  the lists that come with the data set.
 
   Raises:
     UserError: a clip to score is also trained on, or its class never is
       (unless lists have classes of their own).
   """
-  lists = dict(lists)
   if 'train' in lists and not lists['train'].records:
     raise UserError(f'there are no training clips in {lists["train"].origin}.')
   _check_apart(store, lists, official)
-  train, val = lists.pop('train', None), lists.pop('val', None)
-  others = ([val] if val else []) + list(lists.values())
-  own_names = {}
-  if any(clips.classes for clips in (train, *others) if clips):
-    train = classes.own(shared, train) if train else None
-    others = [classes.own(shared, x) for x in others]
-    names = list((train or others[0]).classes)
-    own_names = {clips.name: list(clips.classes) for clips in others}
+  if any(clips.classes for clips in lists.values()):
+    lists = {name: classes.own(shared, x) for name, x in lists.items()}
+    own = {name: list(clips.classes) for name, clips in lists.items()}
+    names = own.pop('train', None) or own.get('val') or next(iter(own.values()))
   else:
-    names, train, others = classes.compact(shared, train, others)
-  val = others.pop(0) if val else None
-  tests = dict(zip(lists, others, strict=True))
-  return DataSet(store, train, val, tests, names, own_names)
+    (names, lists), own = classes.compact(shared, lists), {}
+  tests = {n: x for n, x in lists.items() if n not in ('train', 'val')}
+  return DataSet(
+      store, lists.get('train'), lists.get('val'), tests, names, own
+  )
 
 
 def _check_apart(store: Store, lists: dict[str, ClipList], official):
@@ -181,12 +160,12 @@ def _check_apart(store: Store, lists: dict[str, ClipList], official):
   pairs = [(train, other) for other in [val, *tests] if train and other]
   pairs += [(val, other) for other in tests if val]
   for one, other in pairs:
-    check_disjoint(one, other, advice[one.name])
+    clip_lists.check_disjoint(one, other, advice[one.name])
   keys = [r.path for clips in lists.values() for r in clips.records]
   first = store.originals(keys) if pairs else {}
   _tell_two_classes(lists.values() if pairs else (), first)
   for one, other in pairs:
-    if not (shared := overlaps(one, other, first.__getitem__)):
+    if not (shared := clip_lists.overlaps(one, other, first.__getitem__)):
       continue
     text = (
         f'{len(shared)} of {len(other.records)} clips of the {other.name} list '

@@ -37,6 +37,8 @@ class Description:
     video_places: folders below data.root where the videos may lie; '.' is
       data.root itself, '..' its parent.
     list_places: the same for the folder of lists.
+    folders: what a folder of the whole data set may be called. Places may lie
+      in such a folder as well.
     list_files: (role, split) -> names that the official list may have in that
       folder; the first one is used in messages.
     read_classes: folder of lists or None -> the classes in label order, or
@@ -70,6 +72,7 @@ class Description:
   list_places: tuple[str, ...]
   list_files: Callable[[str, int], Sequence[str]]
   read_classes: Callable[[pathlib.Path | None], Classes | None]
+  folders: tuple[str, ...] = ()
   class_of: Callable[[str], str] = lambda key: ''
   parse: Callable[
       [pathlib.Path, str, str, pathlib.Path | None], Listing | None
@@ -96,61 +99,53 @@ class Description:
     return self.list_files(role, split)[0].rsplit('/', 1)[-1]
 
 
-def find_parts(
+def find_videos(
     what: Description, root: str, path_rule: str = ''
-) -> tuple[pathlib.Path, pathlib.Path | None]:
-  """Finds the videos and lists below a folder, or in a folder below it.
+) -> pathlib.Path:
+  """Returns the folder of the videos, which keys are relative to.
 
   With a `path_rule`, clips in no usual place are named from `root` on.
-
-  Returns:
-    (the folder that keys are relative to; that of the official lists or None).
 
   Raises:
     UserError: no folder, or no videos where they usually lie.
   """
   base = files.check_root(root, what.wanted)
-  videos = _first(base, what.video_places, what.has_videos)
-  if videos is None and path_rule and files.has_any(base):
-    videos = base.resolve()
-  if videos is None:
-    places = [p for p in what.video_places if p != '.']
-    raise UserError(
-        f'data.root={root}: no videos of {what.title} were found in it or in '
-        f'{", ".join(places)}. If they lie elsewhere in it, say how lists '
-        f'name them: data.path_rule.\n  {what.wanted}'
-    )
-  return videos, find_lists(what, root)
+  if videos := _first(what, base, what.video_places, what.has_videos):
+    return videos
+  if path_rule and files.has_any(base):
+    return base.resolve()
+  places = [p for p in (*what.folders, *what.video_places) if p != '.']
+  raise UserError(
+      f'data.root={root}: no videos of {what.title} were found in it or in '
+      f'{", ".join(places)}. If they lie elsewhere in it, say how lists '
+      f'name them: data.path_rule.\n  {what.wanted}'
+  )
 
 
 def find_lists(what: Description, root: str) -> pathlib.Path | None:
   """Returns the folder of the official lists near data.root, if any."""
-  if not root:
-    return None
-  base = pathlib.Path(root).expanduser()
-  return _first(base, what.list_places, functools.partial(_has_lists, what))
-
-
-def _has_lists(what: Description, folder: pathlib.Path) -> bool:
-  names = itertools.chain(
-      what.class_files,
-      *(what.list_files(r, s) for r in what.roles for s in what.splits),
+  names = set(what.class_files).union(
+      *(what.list_files(r, s) for r in what.roles for s in what.splits)
   )
-  return any(any(folder.glob(name)) for name in names)
+
+  def has_lists(folder: pathlib.Path) -> bool:
+    return any(any(folder.glob(name)) for name in names)
+
+  base = pathlib.Path(root).expanduser()
+  return _first(what, base, what.list_places, has_lists) if root else None
 
 
-def _first(base: pathlib.Path, places, fits) -> pathlib.Path | None:
+def _first(what, base: pathlib.Path, places, fits) -> pathlib.Path | None:
   """The first place that fits, in `base` or in a folder directly in it."""
   below = files.folders(base)
   # A folder of downloads has few folders, one of classes or clips has many.
   below = below if len(below) <= _FEW else []
-  for top in (base, *(base / name for name in below)):
-    for place in places:
-      if top != base and place.startswith('..'):
-        continue
-      folder = top / place
-      if folder.is_dir() and fits(folder):
-        return folder.resolve()
+  for top in ('', *below):
+    for place, folder in itertools.product(places, ('', *what.folders)):
+      found = base / top / folder / place
+      outside = place.startswith('..') and (top or folder)
+      if not outside and found.is_dir() and fits(found):
+        return found.resolve()
   return None
 
 
@@ -163,24 +158,19 @@ def check_split(what: Description, split: int):
 
 
 def open_list(
-    what: Description, file: str, key: str, root: str = ''
+    what: Description, file: pathlib.Path, key: str, lists: pathlib.Path | None
 ) -> Listing:
-  """Reads a list of the config, in the data set's own grammar or any other.
+  """Reads a list, in the data set's own grammar or any other.
 
-  Arguments and errors are those of `grammars.read`.
+  Arguments are those of `Description.parse`, errors those of `grammars.read`.
   """
-  path = text_files.find(file, root)
-  return _open(what, path, key, find_lists(what, root))
-
-
-def _open(what, path: pathlib.Path, key: str, lists) -> Listing:
   found = None
-  if path.is_file():
-    with open(path, 'rb') as opened:
+  if file.is_file():
+    with open(file, 'rb') as opened:
       line = opened.readline(2**16)
-    head = text_files.decode(line, str(path), quiet=True) or ''
-    found = what.parse(path, head, key, lists)
-  return found or grammars.read(path, key)
+    head = text_files.decode(line, str(file), quiet=True) or ''
+    found = what.parse(file, head, key, lists)
+  return found or grammars.read(file, key)
 
 
 def official_listing(
@@ -192,6 +182,6 @@ def official_listing(
     listing = what.read_list(lists, role, split)
   else:
     file = text_files.first(lists, what.list_files(role, split))
-    listing = file and _open(what, file, key, lists)
+    listing = file and open_list(what, file, key, lists)
   values = {'key': key, 'role': role, 'first_number': what.first_number}
   return listing and dataclasses.replace(listing, **values, official=True)

@@ -53,12 +53,9 @@ def _read_classes(folder: pathlib.Path | None) -> Classes | None:
       # The first line is a header.
       raise text.wrong(file, number, wanted, line)
   lowest, highest = min(names, default=0), max(names, default=0)
-  first = None
-  if lowest == 0 and highest < _CLASSES:
-    first = 0
-  elif highest == _CLASSES or lowest == 1 and len(names) == highest:
-    first = 1
-  if not names or first is None or first > lowest:
+  last = highest == _CLASSES or lowest == 1 and len(names) == highest
+  first = int(lowest > 0 or highest >= _CLASSES)
+  if not names or first > lowest or first and not last:
     raise UserError(
         f'{file}: wanted class numbers from 0 or from 1, found {len(names)} '
         f'numbers, {lowest}..{highest}. If some are left out, keep the first '
@@ -81,10 +78,10 @@ DESCRIPTION = Description(
     ),
     splits=(1, 2, 3),
     roles=('train', 'test'),
-    video_places=('cropped_clips', 'egtea/cropped_clips', 'videos', '.'),
+    folders=('egtea',),
+    video_places=('cropped_clips', 'videos', '.'),
     list_places=(
-        'action_annotation', 'egtea/action_annotation', 'splits', 'lists', '.',
-        '../action_annotation',
+        'action_annotation', 'splits', 'lists', '.', '../action_annotation',
     ),  # fmt: skip
     list_files=lambda role, split: (f'{role}_split{split}.txt',),
     read_classes=_read_classes,

@@ -38,8 +38,8 @@ _TIME = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
 # Published images per second: of the earlier videos (P01_01), of the later
 # ones (P01_101).
 _RATES = {2: 60, 3: 50}
-# (file, line, its pair of numbers) -> what the list says of the class.
-_Labeller = Callable[[pathlib.Path, int, tuple[int, int]], int | str]
+# (file, line, row) -> what the list says of the class.
+_Labeller = Callable[[pathlib.Path, int, dict[str, str]], int | str]
 
 
 class Videos(files.FileTree):
@@ -62,32 +62,26 @@ class Videos(files.FileTree):
     Raises:
       UserError: its images are there, but in a tar file.
     """
-    # A list of one's own may want the file, or know another place.
     if path not in self._known:
-      self._known[path] = super().find(path)
-    if self._known[path]:
-      return self._known[path]
-    video = path.rstrip('/').rsplit('/', 1)[-1]
-    if pathlib.PurePosixPath(video).suffix in _SUFFIXES:
-      video = pathlib.PurePosixPath(video).stem
-    if not self._known.get(video):
-      self._known[video] = self._look(video)
-    return self._known[video]
+      self._known[path] = self._look(path)
+    return self._known[path]
 
-  def _look(self, video: str) -> str | None:
+  def _look(self, path: str) -> str | None:
+    # A list of one's own may want the file, or know another place.
+    video = pathlib.PurePosixPath(path)
+    video = video.stem if video.suffix in _SUFFIXES else video.name
     frames = f'{video[:3]}/rgb_frames/{video}'
     places = (f'{video[:3]}/videos/', f'{video[:3]}/', '')
-    videos = [f'{p}{video}{s}' for p in places for s in _SUFFIXES]
-    for key in (frames, *videos):
-      found = super().find(key)
-      if found:
+    videos = (f'{p}{video}{s}' for p in places for s in _SUFFIXES)
+    for key in (path, frames, *videos):
+      if found := super().find(key):
         return found
-    tar = pathlib.Path(self.root) / f'{frames}.tar'
+    tar = self.root / f'{frames}.tar'
     if tar.is_file():
+      folder = tar.with_suffix('')
       raise UserError(
           f'{tar} is not unpacked. Unpack it into a folder of its name: '
-          f'mkdir {tar.with_suffix("")} && tar -xf {tar} -C '
-          f'{tar.with_suffix("")}'
+          f'mkdir {folder} && tar -xf {tar} -C {folder}'
       )
     return None
 
@@ -107,9 +101,6 @@ def describe(kind: str) -> Description:
   """Returns the data set with the classes of a kind (`KINDS`)."""
   if kind not in KINDS:
     raise UserError(f'data.label_kind={kind!r}: use one of {", ".join(KINDS)}.')
-  places = '.', 'EPIC-KITCHENS', 'EPIC_KITCHENS', 'epic-kitchens-100', 'epic'
-  below = ('epic-kitchens-100-annotations', 'annotations')
-  lists = [f'{p}/{b}' for b in below for p in places]
   suffix = '' if kind == 'verb' else f'_{kind}'
   return Description(
       name=f'epic_kitchens100{suffix}',
@@ -125,8 +116,11 @@ def describe(kind: str) -> Description:
       ),
       splits=(1,),
       roles=('train', 'test'),
-      video_places=places,
-      list_places=(*places, *lists, '../annotations'),
+      folders=('EPIC-KITCHENS', 'EPIC_KITCHENS', 'epic-kitchens-100', 'epic'),
+      video_places=('.',),
+      list_places=(
+          '.', 'epic-kitchens-100-annotations', 'annotations', '../annotations',
+      ),  # fmt: skip
       list_files=lambda role, split: (_FILES[role],),
       read_classes=functools.partial(_read_classes, kind),
       parse=functools.partial(_parse, kind),
@@ -145,9 +139,7 @@ def _parse(
   """An official list, or any other, whose pieces get times."""
   if head.startswith('narration_id,'):
     return _official(kind, file, key, lists)
-  with open(file, 'rb') as opened:
-    is_pickle = selections.is_pickle(opened.read(1))
-  if is_pickle and kind != 'verb':
+  if kind != 'verb' and selections.is_pickle(file.read_bytes()):
     raise UserError(
         f'{file} ({key}): the labels of EV-CLIP\'s selections are verbs, '
         f'and data.label_kind is {kind}: use data.label_kind=verb.'
@@ -171,10 +163,15 @@ def _with_times(item: Item) -> Item:
 
 def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
   """A list in the official form (one line per piece)."""
-  label = _labeller(kind, lists, file, key)
-  items = []
+  label, items = _labeller(kind, (lists, file.parent)), []
+  if not label:
+    raise UserError(
+        f'{file} ({key}): to tell actions (data.label_kind=action), put '
+        f'{" and ".join(_class_files(kind))} beside it, or set data.root to '
+        'the folder with the official lists.'
+    )
   for line, row in text.rows(file, _COLUMNS):
-    name = label(file, line, _pair_of(file, line, row))
+    name = label(file, line, row)
     path = f'{row["participant_id"]}/rgb_frames/{row["video_id"]}'
     try:
       times = map(_seconds, (row['start_timestamp'], row['stop_timestamp']))
@@ -195,7 +192,7 @@ def _seconds(time: str) -> float:
 
 
 def _class_files(kind: str) -> tuple[str, ...]:
-  """Returns the files that name the classes of a kind; actions need two."""
+  """The files that name the classes of a kind; actions need two."""
   kinds = ('verb', 'noun') if kind == 'action' else (kind,)
   return tuple(f'EPIC_100_{kind}_classes.csv' for kind in kinds)
 
@@ -204,16 +201,31 @@ def _read_classes(kind: str, folder: pathlib.Path | None) -> Classes | None:
   """Reads classes by number under their official names, the column `key`."""
   if folder is None:
     return None
-  names, origin = _names(folder, kind), _class_files(kind)[0]
-  if kind == 'action':
+  if kind != 'action':
+    names, origin = _names(folder, kind), _class_files(kind)[0]
+  else:
+    names = _actions(folder)
     origin = 'the pairs of verb and noun in the official lists, by number'
   return Classes.of(names, origin) if names else None
 
 
-def _pair_of(
-    file: pathlib.Path, line: int, row: dict[str, str]
-) -> tuple[int, int]:
-  """Returns the numbers of verb and noun in a row of a list."""
+def _labeller(kind: str, folders) -> _Labeller | None:
+  """Makes a function that tells what a row of a list means.
+
+  Actions go by name, so that a TFDS folder, which stores names only, can tell
+  them as well; None if no folder has the names of verbs and nouns.
+  """
+  if kind != 'action':
+    return lambda *where: _pair(*where)[KINDS.index(kind)]
+  for folder in filter(None, folders):
+    verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
+    if verbs and nouns:
+      return lambda *where: _action(verbs, nouns, *where)
+  return None
+
+
+def _pair(file: pathlib.Path, line: int, row: dict) -> tuple[int, int]:
+  """The numbers of verb and noun in a row."""
   cells = [row[column] for column in _PAIR]
   if not all(c.isdecimal() for c in cells):
     raise UserError(
@@ -223,30 +235,8 @@ def _pair_of(
   return tuple(map(int, cells))
 
 
-def _labeller(
-    kind: str, official: pathlib.Path | None, file: pathlib.Path, key: str
-) -> _Labeller:
-  """Makes a function that tells what the pairs of a list mean.
-
-  Actions go by name, so that a TFDS folder, which stores names only, can tell
-  them as well.
-  """
-  if kind != 'action':
-    return lambda file, line, pair: pair[KINDS.index(kind)]
-  for folder in filter(None, (official, file.parent)):
-    verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
-    if verbs and nouns:
-      return lambda *where: _action(verbs, nouns, *where)
-  raise UserError(
-      f'{file} ({key}): to tell actions (data.label_kind=action), put '
-      f'{" and ".join(_class_files(kind))} beside it, or set data.root to the '
-      'folder with the official lists.'
-  )
-
-
-def _action(verbs, nouns, file, line, pair) -> str:
-  """The name of a pair."""
-  verb, noun = pair
+def _action(verbs, nouns, file, line, row) -> str:
+  verb, noun = _pair(file, line, row)
   if verb >= len(verbs) or noun >= len(nouns):
     raise UserError(
         f'{file}, line {line}: wanted a verb of 0..{len(verbs) - 1} and a '
@@ -256,16 +246,9 @@ def _action(verbs, nouns, file, line, pair) -> str:
 
 
 def _names(folder: pathlib.Path, kind: str) -> list[str]:
-  """The names of a kind by number; [] if files of them are not there."""
-  if kind == 'action':
-    parts = _names(folder, 'verb'), _names(folder, 'noun')
-    pairs = _actions(folder).items() if all(parts) else ()
-    return [_action(*parts, *where, pair) for pair, where in pairs]
-  file = folder / _class_files(kind)[0]
-  if not file.is_file():
-    return []
-  found = []
-  for line, row in text.rows(file, ('id', 'key')):
+  """The names of verbs or nouns by number; [] without their file."""
+  (file,), found = (folder / name for name in _class_files(kind)), []
+  for line, row in text.rows(file, ('id', 'key')) if file.is_file() else ():
     if row['id'] != str(len(found)) or not row['key']:
       raise UserError(
           f'{file}, line {line}: wanted the columns id and key with ids '
@@ -275,12 +258,12 @@ def _names(folder: pathlib.Path, kind: str) -> list[str]:
   return found
 
 
-def _actions(
-    folder: pathlib.Path,
-) -> dict[tuple[int, int], tuple[pathlib.Path, int]]:
-  """The pairs in the official lists in order, and where each is first."""
-  found = {}
+def _actions(folder: pathlib.Path) -> list[str]:
+  """The names of the pairs in the official lists, by number."""
+  if not (label := _labeller('action', [folder])):
+    return []
+  first = {}
   for file in (folder / name for name in _FILES.values()):
     for line, row in text.rows(file, _PAIR) if file.is_file() else ():
-      found.setdefault(_pair_of(file, line, row), (file, line))
-  return dict(sorted(found.items()))
+      first.setdefault(_pair(file, line, row), (file, line, row))
+  return [label(*first[pair]) for pair in sorted(first)]

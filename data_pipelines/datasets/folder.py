@@ -62,27 +62,26 @@ def read(
   listings = dataset.read_given(data, str(root), train_list=train_list)
   listings = locate(listings, store, folder_of, data, report_folder, roles)
   given = {listing.role for listing in listings}
+  tests = given - {'train', 'val'}
   if not listings:
     class_ofs.pop()
   if parts:
-    folders = {n: _below(store, folder) for n, folder in parts.items()}
-    if given - {'train', 'val'}:
-      folders.pop('test', None)
+    folders = {name: [] for name in parts if name != 'test' or not tests}
+    for key in store.keys:
+      for name in folders:
+        if key.startswith(f'{parts[name]}/') and key.count('/') > 1:
+          folders[name].append(key)
   else:
-    needed = 'train' in roles or not given - {'train', 'val'}
+    needed = 'train' in roles or not tests
     pool = [] if train_list else _pool(store, listings, needed)
     folders = {'train': pool} if pool else {}
-  wholes = [
+  wholes = []
+  for name, keys in folders.items():
+    if name not in given:
       # The folders tell the labels.
-      Listing(
-          root / parts.get(name, ''),
-          'data.root',
-          tuple(Item(key, clip=key) for key in keys),
-          name,
-      )
-      for name, keys in folders.items()
-      if name not in given
-  ]
+      items = tuple(Item(key, clip=key) for key in keys)
+      part = root / parts.get(name, '')
+      wholes.append(Listing(part, 'data.root', items, name))
   _check_folders(store, parts, wholes)
 
   def table(listings):
@@ -111,41 +110,41 @@ def hold_out(
   SHA-256 of '<split>/<path>', unless fewer than `shots` (or 1) training clips
   of a class would be left. Pieces and copies of one video stay together.
 
-  Args:
-    pool: all clips.
-    shots: data.shots.
-    split: 1, 2, 3, ...; each holds out other clips.
-    copies: path -> the path that stands for all copies of that video.
+  Each split (1, 2, 3, ...) holds out other clips. `copies` gives for a path the
+  one that stands for all copies of that video.
 
   Returns:
     (training list, test list), both in the order of the pool.
   """
-  left = collections.Counter(pool.counts())
-  wanted = {label: max(1, n // _HELD_OUT) for label, n in left.items()}
-  wanted = collections.Counter(wanted)
-  copies, videos = copies or {}, collections.defaultdict(list)
-  for record in pool.records:
-    videos[copies.get(record.path, record.path)].append(record.label)
+
+  def video(record):
+    return (copies or {}).get(record.path, record.path)
 
   def rank(path):
     name = f'{split}/{path}'.encode(errors='surrogateescape')
     return hashlib.sha256(name).digest()
 
+  left = collections.Counter(pool.counts())
+  wanted = {label: max(1, n // _HELD_OUT) for label, n in left.items()}
+  wanted, videos = collections.Counter(wanted), {}
+  for record in pool.records:
+    pieces = videos.setdefault(video(record), collections.Counter())
+    pieces[record.label] += 1
   held = set()
   for path in sorted(videos, key=rank):
-    pieces = collections.Counter(videos[path])
+    pieces = videos[path]
     if any(wanted[k] > 0 for k in pieces) and all(
         left[k] - n >= max(shots, 1) for k, n in pieces.items()
     ):
       held.add(path)
       left.subtract(pieces)
       wanted.subtract(pieces)
-  parts = [], []
-  for record in pool.records:
-    parts[copies.get(record.path, record.path) in held].append(record)
   origin = f'1 in {_HELD_OUT} clips of {pool.origin}, split {split}'
   test = dataclasses.replace(pool, name='test', origin=origin)
-  return pool.replace(parts[False]), test.replace(parts[True])
+  return (
+      pool.replace(r for r in pool.records if video(r) not in held),
+      test.replace(r for r in pool.records if video(r) in held),
+  )
 
 
 def _root(data) -> tuple[pathlib.Path, str]:
@@ -176,12 +175,6 @@ def _parts(store: files.FileTree) -> dict[str, str]:
   return parts if whole and len(parts) == len(folders) else {}
 
 
-def _below(store: files.FileTree, folder: str) -> list[str]:
-  return [
-      k for k in store.keys if k.startswith(folder + '/') and k.count('/') > 1
-  ]
-
-
 def _pool(
     store: files.FileTree, listings: Sequence[Listing], needed: bool
 ) -> list[str]:
@@ -197,31 +190,28 @@ def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
   """Says what is not used; refuses two names of one folder."""
   for listing in wholes:
     part = parts.get(listing.role, '')
-    top, depth = store.root / part, bool(part)
+    top = store.root / part
     if unused := store.unused(part):
       print(
           f'note: {len(unused)} files in {top} are not known as videos and not '
           f'used, such as {unused[0]}.'
       )
-    there = {item.clip.split('/')[depth] for item in listing.items}
     if bare := [k for k in store.keys if k.rpartition('/')[0] == part]:
       print(
           f'note: {len(bare)} videos lie in {top} itself, in no folder of a '
           f'class, and are not used, such as {bare[0]}.'
       )
-    real, empty = {}, []
-    for name in files.folders(top):
-      if name not in there:
-        empty.append(name)
-        continue
+    there = {item.clip.split('/')[bool(part)] for item in listing.items}
+    names, real = files.folders(top), {}
+    for name in filter(there.__contains__, names):
       other = real.setdefault(os.path.realpath(top / name), name)
       if other != name:
         raise UserError(
             f'{top}: the class folders {other!r} and {name!r} are one and the '
             'same folder. Remove one of the links.'
         )
-    if empty:
-      shown = ', '.join(map(repr, empty[:5])) + (', ...' if empty[5:] else '')
+    if empty := [name for name in names if name not in there]:
+      shown = ', '.join(map(repr, empty[:5])) + ', ...' * (len(empty) > 5)
       print(
           f'note: {len(empty)} folders in {top} hold no videos and are no '
           f'classes: {shown}.'
@@ -232,22 +222,21 @@ def _classes(
     names: str, listings: Sequence[Listing], class_ofs: Sequence[ClassOf]
 ) -> tuple[Classes, ClassOf]:
   """The classes, and how a clip without a label tells its own."""
-  if class_files.is_per_list(names):
-    # These are for the lists that were given; folders name themselves.
-    names = ''
-  if not names:
-    table = labels.infer(listings, class_ofs)
-  else:
+  # Names for each list are for those that were given; folders name themselves.
+  given = names and not class_files.is_per_list(names)
+  if given:
     table = Classes.given(class_files.read(names), names)
+  else:
+    table = labels.infer(listings, class_ofs)
   items = [item for listing in listings for item in listing.items]
   bare = [item.clip for item in items if item.label is None]
   numbered = [item.clip for item in items if isinstance(item.label, int)]
   for candidate in class_ofs:
-    folders = sorted({candidate(key) for key in bare or numbered})
-    known = class_names.match(folders, table.raw)
+    folders = {candidate(key) for key in bare or numbered}
+    known = class_names.match(sorted(folders), table.raw)
     if bare and len(known) == len(folders) or not bare and known:
       return table, candidate
-  if bare and names:
+  if bare and given:
     table = _by_position(table, sorted({class_ofs[0](key) for key in bare}))
   return table, class_ofs[0]
 

@@ -25,7 +25,7 @@ _CLASSES = (
     'talk throw turn walk wave'
 )
 CLASSES = tuple(_CLASSES.split())
-_SAME = frozenset(letters(name) for name in CLASSES)
+_SAME = frozenset(map(letters, CLASSES))
 # 'draw_sword' before 'sword'.
 _LONGEST_FIRST = sorted(CLASSES, key=len, reverse=True)
 _FLAGS = {'train': '1', 'test': '2'}
@@ -41,31 +41,19 @@ def class_of(key: str) -> str:
   folder, _, name = key.rpartition('/')
   folder = folder.rsplit('/', 1)[-1]
   match = _CLIP_NAME.fullmatch(name)
-  if not match or _known(folder):
+  if not match or letters(folder) in _SAME:
     return folder
-  for known in _LONGEST_FIRST:
-    if f'_{match.group(1)}'.casefold().endswith(f'_{known}'):
-      return known
-  return folder
-
-
-def _known(folder: str) -> bool:
-  return letters(folder) in _SAME
-
-
-def _suffix(split: int) -> str:
-  return f'_test_split{split}.txt'
+  title = f'_{match[1]}'.casefold()
+  return next((c for c in _LONGEST_FIRST if title.endswith(f'_{c}')), folder)
 
 
 def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
   """The clips of one role out of the 51 files of a split."""
-  files = sorted(folder.glob(f'*{_suffix(split)}'))
-  if not files:
-    return None
-  items = []
+  suffix, items = f'_test_split{split}.txt', []
+  files = sorted(folder.glob(f'*{suffix}'))
   for file in files:
-    raw = file.name.removesuffix(_suffix(split))
-    if not _known(raw):
+    raw = file.name.removesuffix(suffix)
+    if letters(raw) not in _SAME:
       raise UserError(f'{file}: {raw!r} is not a class of HMDB51.')
     for number, line in text.lines(file):
       # Names hold all sorts of characters.
@@ -76,14 +64,15 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
       if flag == _FLAGS[role]:
         items.append(Item(f'{raw}/{name}', raw, line=number))
   names = {letters(item.label) for item in items}
-  if absent := [name for name in CLASSES if letters(name) not in names]:
+  absent = [name for name in CLASSES if letters(name) not in names]
+  if files and absent:
     print(
         f'note: {folder} has {len(files)} of the {len(CLASSES)} files '
-        f'*{_suffix(split)}; no clip of {", ".join(absent[:3])}'
+        f'*{suffix}; no clip of {", ".join(absent[:3])}'
         f'{", ..." * (len(absent) > 3)} is in the {role} list.'
     )
-  title = f'*{_suffix(split)} ({role})'
-  return Listing(folder / title, 'official list', tuple(items))
+  place = folder / f'*{suffix} ({role})'
+  return Listing(place, 'official list', tuple(items)) if files else None
 
 
 DESCRIPTION = Description(
@@ -99,17 +88,16 @@ DESCRIPTION = Description(
     ),
     splits=(1, 2, 3),
     roles=('train', 'test'),
+    folders=('hmdb51', 'HMDB51'),
     video_places=(
-        'videos', 'video_data', 'hmdb51_org', 'HMDB51', 'hmdb51',
-        'hmdb51/video_data', 'hmdb51/videos', 'frames', 'rawframes', '.',
+        'videos', 'video_data', 'hmdb51_org', 'frames', 'rawframes', '.',
     ),  # fmt: skip
     list_places=(
         'test_train_splits', 'testTrainMulti_7030_splits',
-        'test_train_splits/testTrainMulti_7030_splits',
-        'hmdb51/test_train_splits', 'splits', 'lists', '.',
+        'test_train_splits/testTrainMulti_7030_splits', 'splits', 'lists', '.',
         '../test_train_splits', '../testTrainMulti_7030_splits',
     ),  # fmt: skip
-    list_files=lambda role, split: (f'*{_suffix(split)}',),
+    list_files=lambda role, split: (f'*_test_split{split}.txt',),
     read_list=_read_list,
     read_classes=lambda _: Classes.of(CLASSES, 'the published order of HMDB51'),
     class_of=class_of,

@@ -21,7 +21,6 @@ from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import Item, Listing
 from data_pipelines.lists.locate import folder_of
 from data_pipelines.stores import files
-from data_pipelines.video import SUFFIXES, image_folder
 
 _HOMEPAGE = 'https://github.com/cvdfoundation/kinetics-dataset'
 _KINDS = 400, 600, 700
@@ -34,7 +33,7 @@ _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
 _CLASS_FILES = tuple(f'kinetics_{n}_labels.csv' for n in _KINDS)
 _ID = 11
 # A folder of images is called as its clip.
-_FRAMES = re.compile(r'[\w-]{11}(_\d+_\d+)?')
+_FRAMES = r'[\w-]{11}(_\d+_\d+)?'
 _REPLACEMENT = 'replacement'
 # A folder with one of these words in it does not name a class.
 _NO_CLASS = re.compile(
@@ -68,35 +67,35 @@ class Videos(files.FileTree):
     """
     if '/' in path and (exact := super().find(path)):
       return exact
-    found = self._by_id.get(_stem(path)[:_ID], [])
-    return self._best(path, found)
-
-  def _best(self, path: str, found: list[str]) -> str | None:
     wanted = _clip(path)
-    # Other times of the same video are another clip.
-    same = wanted, wanted[:1]
-    fitting = [k for k in found if _clip(k) in same or _REPLACEMENT in k]
-    if len(wanted) == 1:
-      fitting = found
+    found = self._by_id.get(wanted[0], [])
+    if len(wanted) > 1:
+      # Other times of the same video are another clip.
+      same = wanted, wanted[:1]
+      found = [k for k in found if _clip(k) in same or _REPLACEMENT in k]
     for prefers in (
         lambda k: _REPLACEMENT in k,
         lambda k: k.endswith('/' + path),
         lambda k: _clip(k) == wanted,
     ):
-      fitting = [k for k in fitting if prefers(k)] or fitting
-    if len({_stem(k) for k in fitting}) > 1:
+      found = [k for k in found if prefers(k)] or found
+    if len({_stem(k) for k in found}) > 1:
       raise UserError(
-          f'a list names {path!r}, which could be {fitting[0]!r} or '
-          f'{fitting[1]!r}. Write the path relative to data.root.'
+          f'a list names {path!r}, which could be {found[0]!r} or '
+          f'{found[1]!r}. Write the path relative to data.root.'
       )
-    return fitting[0] if fitting else None
+    return found[0] if found else None
 
   @functools.cached_property
   def _by_id(self) -> dict[str, list[str]]:
     out = collections.defaultdict(list)
     for key in self.keys:
       out[_stem(key)[:_ID]].append(key)
-    return dict(out)
+    return out
+
+
+def _stem(path: str) -> str:
+  return files.stem(path.rsplit('/', 1)[-1])
 
 
 def _clip(path: str) -> tuple[str | int, ...]:
@@ -105,32 +104,7 @@ def _clip(path: str) -> tuple[str | int, ...]:
   return stem[:_ID], *map(int, re.findall('[0-9]+', stem[_ID:]))
 
 
-def _stem(path: str) -> str:
-  name = path.rsplit('/', 1)[-1]
-  stem, dot, suffix = name.rpartition('.')
-  return stem if dot and f'.{suffix.lower()}' in SUFFIXES else name
-
-
-def _has_videos(folder: pathlib.Path) -> bool:
-  """Clips up to two folders down: train/<class>/<clip>."""
-  level = [folder]
-  for _ in range(3):
-    for place in level:
-      if any(_is_clip(p) for p in place.iterdir()):
-        return True
-    level = [p / n for p in level for n in files.folders(p)]
-  return False
-
-
-def _is_clip(path: pathlib.Path) -> bool:
-  return files.is_clip(path.name) or (
-      _FRAMES.fullmatch(path.name) is not None
-      and image_folder.is_frame_folder(path)
-  )
-
-
-def _list_files(role: str, split: int) -> list[str]:
-  del split
+def _list_files(role: str, _: int = 1) -> list[str]:
   return [
       f'{stem}{word}{ending}'
       for ending in _ENDINGS
@@ -176,17 +150,13 @@ def _read_classes(folder: pathlib.Path | None) -> Classes | None:
     return Classes.of(class_files.read(file), file.name)
   names = set()
   for role in _WORDS:
-    file = text.first(folder, _list_files(role, 1))
+    file = text.first(folder, _list_files(role))
     if file and (columns := text.lines(file)):
       listing = _parse(file, columns[0][1], f'data.{role}_list', folder)
       names |= {i.label for i in listing.items} if listing else set()
   if not names:
     return None
   return Classes.of(sorted(names), 'the names in the lists, sorted')
-
-
-def _places(*forms: str) -> list[str]:
-  return [form.format(n) for form in forms for n in _KINDS]
 
 
 DESCRIPTION = Description(
@@ -201,21 +171,21 @@ DESCRIPTION = Description(
     ),
     splits=(1,),
     roles=('train', 'test'),
-    video_places=(
-        '.',
-        *_places('k{}', 'kinetics{}', 'kinetics-dataset/k{}'),
-        *('videos', 'frames', 'rawframes'),
+    folders=tuple(
+        f'{name}{n}'
+        for name in ('k', 'kinetics', 'kinetics-dataset/k')
+        for n in _KINDS
     ),
-    list_places=(
-        *('annotations', '.', *_places('k{}/annotations', 'kinetics{}')),
-        *_places('kinetics-dataset/k{}/annotations'),
-        '../annotations',
-    ),
+    video_places=('.', 'videos', 'frames', 'rawframes'),
+    list_places=('annotations', '.', '../annotations'),
     list_files=_list_files,
     read_classes=_read_classes,
     class_of=class_of,
     parse=_parse,
-    has_videos=_has_videos,
+    # Up to train/<class>/<clip>.
+    has_videos=functools.partial(
+        files.has_clips, first=0, last=2, frames=_FRAMES
+    ),
     open_store=Videos,
     class_files=_CLASS_FILES,
     only_listed=True,

@@ -7,18 +7,11 @@ the files of a download or mirror or from a prepared TFDS folder;
 """
 
 import dataclasses
-import functools
 import pathlib
 
-from data_pipelines.datasets import dataset
+from data_pipelines.datasets import dataset, description
 from data_pipelines.datasets.dataset import ROLES, DataSet
-from data_pipelines.datasets.description import (
-  Description,
-  check_split,
-  find_parts,
-  official_listing,
-  open_list,
-)
+from data_pipelines.datasets.description import Description
 from data_pipelines.errors import UserError
 from data_pipelines.lists import class_files, labels, locate
 from data_pipelines.lists import classes as class_names
@@ -47,15 +40,18 @@ def read(
   Raises:
     UserError: the data or lists are missing or do not fit.
   """
-  lists_folder = None
   if data.tfds_dir:
-    check_split(what, split)
+    description.check_split(what, split)
     store = tfds.TfdsStore(data.tfds_dir, what.archive_name, split)
   else:
-    videos, lists_folder = find_parts(what, data.root, data.path_rule)
+    videos = description.find_videos(what, data.root, data.path_rule)
     store = what.open_store(videos)
-  read_one = functools.partial(open_list, what)
-  found = dataset.read_given(data, data.root, read_one)
+  folder = description.find_lists(what, data.root)
+  found = dataset.read_given(
+      data,
+      data.root,
+      lambda file, key: description.open_list(what, file, key, folder),
+  )
   given = {listing.role for listing in found}
   for role in what.roles:
     if role in roles and not _is_given(role, data):
@@ -63,7 +59,7 @@ def read(
       if data.tfds_dir:
         listing = _stored_list(*where)
       else:
-        listing = _official_list(*where, lists_folder)
+        listing = _official_list(*where, folder)
       found += [listing] if listing else []
   # The order of the lists in messages and reports does not depend on which of
   # them are official.
@@ -74,7 +70,7 @@ def read(
   trained = any(x.role == 'train' for x in found)
 
   def table(listings):
-    classes = _table(what, data, lists_folder, store, listings, trained)
+    classes = _table(what, data, folder, store, listings, trained)
     return classes, what.class_of
 
   lists, classes = dataset.number(
@@ -91,14 +87,9 @@ def _with_untrained(classes: Classes, lists) -> Classes:
   train = lists.get('train')
   if train is None or train.classes:
     return classes
-  trained = train.counts()
-  untrained = {
-      classes.raw[label]
-      for clips in lists.values()
-      if not clips.classes
-      for label in clips.counts()
-      if label not in trained
-  }
+  shared = (clips.counts() for clips in lists.values() if not clips.classes)
+  untrained = set().union(*shared) - train.counts().keys()
+  untrained = {classes.raw[label] for label in untrained}
   if not untrained or not all(untrained):
     return classes
   print(
@@ -120,8 +111,8 @@ def _is_given(role: str, data) -> bool:
 
 def _official_list(what, data, store, role, split, folder) -> Listing | None:
   """The list of a download; None for a validation list that is not there."""
-  check_split(what, split)
-  listing = folder and official_listing(what, folder, role, split)
+  description.check_split(what, split)
+  listing = folder and description.official_listing(what, folder, role, split)
   if listing:
     return locate.rewrite(listing, locate.path_rule(data.path_rule))
   if role == 'val':
@@ -136,35 +127,19 @@ def _official_list(what, data, store, role, split, folder) -> Listing | None:
 
 
 def _stored_list(what, data, store, role, split) -> Listing | None:
-  clips = store.official(role)
-  if clips is None:
-    if role == 'val':
-      return None
+  if role == 'val' and role not in store.lists:
+    return None
+  if role not in store.lists:
     raise UserError(
         f'{store} was built without {what.list_title(role, split)}. Give '
         f'data.{role}_list, or build it again with the official lists.'
     )
-  kept, gone = len(clips.records), len(clips.missing)
-  text = (
-      f'{store} was built from an incomplete download: it has {kept} of the '
-      f'{kept + gone} clips of the official {role} list {split}'
-  )
-  few = gone > data.most_missing * (kept + gone)
-  if gone and (data.on_missing == 'error' or few):
-    way = 'data.most_missing=1' if few else 'data.on_missing=skip'
-    raise UserError(
-        f'{text}. Give data.{role}_list with the clips there are, build it '
-        f'again, or leave them out: {way}.'
-    )
-  if gone:
-    print(f'note: {text}.')
-  items = tuple(
-      Item(**vars(r), line=line, clip=r.path)
-      for line, r in enumerate(clips.records, 1)
-  )
+  clips = store.lists[role]
+  items = [Item(**vars(r), clip=r.path) for r in clips.records]
+  # Of an incomplete download; `locate` decides on them.
+  items += [Item(path) for path in clips.missing]
   file, key = pathlib.Path(clips.origin), f'data.{role}_list'
-  listing = Listing(file, key, items, role, first_number=0, official=True)
-  return dataclasses.replace(listing, missing=clips.missing)
+  return Listing(file, key, tuple(items), role, 0, official=True)
 
 
 def _table(what, data, folder, store, listings, trained) -> Classes:

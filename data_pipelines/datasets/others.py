@@ -21,12 +21,12 @@ import ml_collections
 
 from data_pipelines.datasets.dataset import DataSet
 from data_pipelines.errors import UserError
-from data_pipelines.lists import locate
 from data_pipelines.lists.clips import ClipList
+from data_pipelines.stores.tfds import Store
 
-_DEFAULTS = dict.fromkeys(('name', 'root'), '') | {
-    'splits': (1,), 'test_list': '', 'class_names': '',
-    'class_scope': 'shared', 'tfds_dir': '',
+_DEFAULTS = {
+    'name': '', 'root': '', 'tfds_dir': '', 'class_names': '', 'splits': (1,),
+    'test_list': '', 'class_scope': 'shared',
 }  # fmt: skip
 _SPLIT = '{split}'
 _RESERVED = ('train', 'val', 'test', 'base', 'novel')
@@ -34,12 +34,10 @@ _RESERVED = ('train', 'val', 'test', 'base', 'novel')
 
 def read(
     data, read_one: Callable[[Any, int], DataSet]
-) -> Iterator[tuple[ClipList, list[str], locate.Store, dict[str, Any]]]:
+) -> Iterator[tuple[ClipList, list[str], Store, dict[str, Any]]]:
   """Yields the lists that data.others names.
 
-  Args:
-    data: config.data.
-    read_one: (config.data of another data set, split) -> its lists.
+  `read_one` makes lists from (config.data of another data set, split).
 
   Yields:
     (a list under its name in reports, what its labels mean, where its clips
@@ -71,14 +69,13 @@ def read(
 def _values(key: str, entry) -> dict[str, Any]:
   if key in _RESERVED:
     raise UserError(f'data.others.{key}: give this data set another name.')
-  entry = dict(entry)
-  unknown = [k for k in entry if k not in _DEFAULTS]
-  if unknown:
-    raise UserError(
-        f'data.others.{key}: unknown key {unknown[0]!r}; it takes '
-        f'{", ".join(_DEFAULTS)}.'
-    )
-  values = _DEFAULTS | entry
+  for name in entry:
+    if name not in _DEFAULTS:
+      raise UserError(
+          f'data.others.{key}: unknown key {name!r}; it takes '
+          f'{", ".join(_DEFAULTS)}.'
+      )
+  values = _DEFAULTS | dict(entry)
   values['name'] = values['name'] or key
   if not values['splits']:
     raise UserError(f'data.others.{key}.splits is empty: use (1,).')
@@ -92,8 +89,7 @@ def _config(data, values: dict[str, Any], split: int):
     out[key] = values[key]
   out.shots, out.novel_classes = 0, ''
   out.train_list = out.val_list = out.test_list = ''
-  out.others = ml_collections.ConfigDict()
-  out.tests = ml_collections.ConfigDict()
+  out.others, out.tests = {}, {}
   # All clips of a folder are scored. It has no training list to go with a given
   # one: the clips are only read, split in any way, and joined again.
   key = 'train_list' if values['name'] == 'folder' else 'test_list'

@@ -5,6 +5,7 @@ ViFi-CLIP, datasets_splits/ssv2_splits (lists of `<id>.webm label`).
 Differs: EV-CLIP's reader does not know `.webm`; here any suffix will do.
 """
 
+import functools
 import json
 import pathlib
 
@@ -14,7 +15,6 @@ from data_pipelines.lists import classes, grammars, text
 from data_pipelines.lists.classes import Classes
 from data_pipelines.lists.clips import Item, Listing
 from data_pipelines.stores import files
-from data_pipelines.video import image_folder
 
 _HOMEPAGE = 'https://www.qualcomm.com/developer/software/something-something-v-2-dataset'
 # Qualcomm's names and 20BN's older ones.
@@ -28,15 +28,6 @@ _FILES = {
 def template(sentence: str) -> str:
   """Returns 'Holding [something] next to [something]' without brackets."""
   return ' '.join(sentence.replace('[', '').replace(']', '').split())
-
-
-def _has_videos(folder: pathlib.Path) -> bool:
-  return any(
-      files.is_clip(path.name)
-      or path.name.isdigit()
-      and image_folder.is_frame_folder(path)
-      for path in folder.iterdir()
-  )
 
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
@@ -106,16 +97,18 @@ DESCRIPTION = Description(
     ),
     splits=(1,),
     roles=('train', 'test'),
+    folders=('SSv2',),
     video_places=(
-        '20bn-something-something-v2', 'something-something-v2',
-        'SSv2/20bn-something-something-v2', 'videos', 'clips', 'frames',
-        'rawframes', '.',
+        '20bn-something-something-v2', 'something-something-v2', 'videos',
+        'clips', 'frames', 'rawframes', '.',
     ),  # fmt: skip
     list_places=('labels', 'annotations', '.', '../labels', '../annotations'),
     list_files=lambda role, split: _FILES[role],
     read_classes=_read_classes,
     parse=_parse,
-    has_videos=_has_videos,
+    has_videos=functools.partial(
+        files.has_clips, first=0, last=0, frames=r'\d+'
+    ),
     class_files=_LABELS,
     only_listed=True,
     untrained_classes=True,

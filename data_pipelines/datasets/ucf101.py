@@ -20,13 +20,10 @@ _CLIP_NAME = re.compile(r'v_(.+)_g\d+_c\d+', re.IGNORECASE)
 
 def class_of(key: str) -> str:
   """Returns a clip's class: its folder's, unless the file says another."""
-  folder = folder_of(key)
-  match = _CLIP_NAME.match(key.rsplit('/', 1)[-1])
-  own = match.group(1) if match else ''
-  if own and letters(own) != letters(folder):
-    return own
-  # The folder's spelling: v_HandStandPushups_* lie in HandstandPushups.
-  return folder
+  folder, match = folder_of(key), _CLIP_NAME.match(key.rsplit('/', 1)[-1])
+  # v_HandStandPushups_* lie in HandstandPushups, which is the class's spelling.
+  other = match and letters(match[1]) != letters(folder)
+  return match[1] if other else folder
 
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
@@ -55,16 +52,14 @@ DESCRIPTION = Description(
     ),
     splits=(1, 2, 3),
     roles=('train', 'test'),
+    folders=('ucf101_video', 'UCF101'),
     video_places=(
-        'UCF-101', 'UCF-101-video', 'UCF101', 'ucf101_video/UCF-101-video',
-        'ucf101_video/UCF-101', 'UCF101/UCF-101', 'videos', 'frames',
-        'rawframes', '.',
+        'UCF-101', 'UCF-101-video', 'videos', 'frames', 'rawframes', '.',
     ),  # fmt: skip
     list_places=(
-        'ucfTrainTestlist', 'ucf101_video/ucfTrainTestlist',
-        'UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist',
-        'UCF101/ucfTrainTestlist', 'splits', 'lists', '.',
-        '../ucfTrainTestlist',
+        'ucfTrainTestlist',
+        'UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist', 'splits',
+        'lists', '.', '../ucfTrainTestlist',
         '../UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist',
     ),  # fmt: skip
     list_files=lambda role, split: (f'{role}list{split:02d}.txt',),

@@ -11,7 +11,7 @@ import re
 
 from data_pipelines.datasets.description import Description
 from data_pipelines.lists.classes import Classes, letters
-from data_pipelines.stores import files
+from data_pipelines.lists.locate import folder_of
 
 # In the order of UCF-101, whose 101 classes a clip is told from.
 _CLASSES = (
@@ -62,9 +62,8 @@ _KIND = {tag: kind for kind, tags in _ABOUT.items() for tag in tags.split()}
 
 def class_of(key: str) -> str:
   """Returns the class of a clip: its folder's, else that of its name."""
-  folder, _, name = key.rpartition('/')
-  known = _FOLDERS.get(letters(folder.rsplit('/', 1)[-1]))
-  return known or _class_in(name)
+  known = _FOLDERS.get(letters(folder_of(key)))
+  return known or _class_in(key.rsplit('/', 1)[-1])
 
 
 def tags_of(key: str) -> tuple[str, ...]:
@@ -87,8 +86,7 @@ def tags_of(key: str) -> tuple[str, ...]:
 
 def _class_in(name: str) -> str:
   own = letters(name)
-  found = (c for c in _LONGEST_FIRST if own.startswith(letters(c)))
-  return next(found, '')
+  return next((c for c in _LONGEST_FIRST if own.startswith(letters(c))), '')
 
 
 DESCRIPTION = Description(
@@ -103,15 +101,9 @@ DESCRIPTION = Description(
     ),
     splits=(1,),
     roles=('train', 'test'),
-    video_places=(
-        'UCF101-DS', 'UCF_101-DS', 'UCF101-DS/UCF101-DS', 'videos', 'frames',
-        '.',
-    ),  # fmt: skip
-    list_places=(
-        '.', 'lists', 'splits', 'UCF101-DS', 'dataset_splits/UCF/Zero_shot',
-        '..',
-    ),  # fmt: skip
-    has_videos=files.has_clips,
+    folders=('UCF101-DS',),
+    video_places=('UCF101-DS', 'UCF_101-DS', 'videos', 'frames', '.'),
+    list_places=('.', 'lists', 'splits', 'dataset_splits/UCF/Zero_shot', '..'),
     # There is nothing to train on.
     list_files=lambda role, split: (f'{role}_DS.txt',),
     read_classes=lambda folder: Classes.of(CLASSES, 'the order of UCF-101'),

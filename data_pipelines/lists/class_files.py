@@ -14,14 +14,17 @@ _PREFIX = 'clip_fsar/'
 _KEY = 'data.class_names'
 # <number>, <name> or 1. <name>; pandas writes numbers with a gap as 0.0, 1.0.
 _NUMBERED = re.compile(
-    r'"?([0-9]+)(?:\.0+)?"?(?:\s*[,;\t:|]|[.)]|\s+-(?=\s))\s*(\S.*)'
+    r'"?(?P<id>[0-9]+)(?:\.0+)?"?(?:\s*[,;\t:|]|[.)]|\s+-(?=\s))\s*'
+    r'(?P<name>\S.*)'
 )
-_WORDS = re.compile(r'([0-9]+)\s+(\S.*)')
+_WORDS = re.compile(r'(?P<id>[0-9]+)\s+(?P<name>\S.*)')
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 # What a column of names is called, if it is not the second one.
 _NAMES = ('name', 'class', 'class_name', 'class name')
 # <name>, <number>
-_TURNED = re.compile(r'(\S.*?)\s*[,;\t:|]\s*"?([0-9]+)(?:\.0+)?"?')
+_TURNED = re.compile(
+    r'(?P<name>\S.*?)\s*[,;\t:|]\s*"?(?P<id>[0-9]+)(?:\.0+)?"?'
+)
 
 
 def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
@@ -29,12 +32,9 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
 
   One name per line; or lines `id,name` with ids from 0 (or from 1), perhaps
   below a header (the ViFi-CLIP label files), which may name more columns; the
-  same turned, `name,id`; or `<1-based id> <name>`, as UCF-101 has them.
-
-  Args:
-    path: the file (data.class_names).
-    gaps: whether ids may be left out, as in an official file cut to the
-      classes there are; their names are ''.
+  same turned, `name,id`; or `<1-based id> <name>`, as UCF-101 has them. With
+  `gaps`, ids may be left out, as in an official file cut to the classes there
+  are; their names are ''.
 
   Raises:
     UserError: the file is missing, empty, has a gap in its ids, or names a
@@ -51,10 +51,13 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
     headed = form is not _WORDS and len(found) > 1 and all(found[1:])
     if not (found and all(found) or headed or header):
       continue
-    rows = names if all(found) else names[1:]
-    pairs = [_pair(form, row) for row in rows]
+    pairs = [
+        (row['id'], _unquoted(row['name'])) if row else (line, '')
+        for row, line in zip(found, names, strict=True)
+    ]
+    pairs = pairs if all(found) else pairs[1:]
     # '2 fingers' and '3 fingers' are names.
-    if form is _WORDS and len(dict(map(reversed, pairs))) < len(pairs):
+    if form is _WORDS and len({name for _, name in pairs}) < len(pairs):
       break
     names = _by_id(path, pairs, int(form is _WORDS), gaps)
     break
@@ -77,21 +80,9 @@ def _narrow(lines: list[str]) -> list[str]:
   return lines
 
 
-def _pair(form: re.Pattern, line: str) -> tuple[str, str]:
-  """(number, name) of a line."""
-  found = form.fullmatch(line)
-  if not found:
-    return line, ''
-  number, name = found.groups()
-  if form is _TURNED:
-    number, name = name, number
-  return number, _unquoted(name)
-
-
 def _unquoted(name: str) -> str:
   """A cell in quotes, and columns after it, as they are."""
-  quoted = _QUOTED.match(name)
-  if not quoted:
+  if not (quoted := _QUOTED.match(name)):
     return name
   return quoted[1].replace('""', '"') + name[quoted.end() :]
 
@@ -131,11 +122,10 @@ def is_per_list(source: str) -> bool:
 def read_per_list(source: str) -> dict[str, list[str]]:
   """Reads class names for each list, from data.class_names.
 
-  Args:
-    source: '' = none; or parts with commas between them, of which a later one
-      wins: 'clip_fsar/<data set>' (the published names of CLIP-FSAR's lists);
-      FILE.json with {"train": [names], "test": [names], ...}; LIST=FILE, a file
-      of `read` for one list; FILE alone serves every other list.
+  It is '', or parts with commas between them, of which a later one wins:
+  'clip_fsar/<data set>' (the published names of CLIP-FSAR's lists); FILE.json
+  with {"train": [names], "test": [names], ...}; LIST=FILE, a file of `read` for
+  one list; FILE alone serves every other list.
 
   Returns:
     List name or split -> names in the order of the list's numbers; the key ''
@@ -162,12 +152,13 @@ def read_per_list(source: str) -> dict[str, list[str]]:
 
 def _published(source: str) -> dict[str, list[str]]:
   known = json.loads(_PUBLISHED.read_text(encoding='utf-8'))
-  if source.removeprefix(_PREFIX) not in known:
+  known = {_PREFIX + name: lists for name, lists in known.items()}
+  if source not in known:
     raise UserError(
         f'data.class_names={source!r}: the published names are '
-        f'{", ".join(_PREFIX + k for k in known)}.'
+        f'{", ".join(known)}.'
     )
-  return known[source.removeprefix(_PREFIX)]
+  return known[source]
 
 
 def _read_json(source: str) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ Unicode form) is taken for a class only where it can mean no other (`match`).
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists import text
@@ -156,33 +156,30 @@ def with_gaps(names: dict[int, str], first: int) -> list[str]:
 
 
 def compact(
-    classes: Classes, train: ClipList | None, others: Sequence[ClipList]
-) -> tuple[list[str], ClipList | None, list[ClipList]]:
+    classes: Classes, lists: Mapping[str, ClipList]
+) -> tuple[list[str], dict[str, ClipList]]:
   """Keeps the classes that have training clips and numbers them anew.
 
   Classes that the user gave stay as they are, but for numbers without a name.
-
-  Without a training list, the classes stay that the lists to score have.
+  Without a list 'train', the classes stay that the lists to score have.
 
   Returns:
-    (names as prompts say them, training list, other lists).
+    (names as prompts say them, the lists).
 
   Raises:
     UserError: clips to score of a class that has no training clip, or no name.
   """
-  lists = [x for x in (train, *others) if x is not None]
-  there = {k for clips in lists for k in clips.counts()}
-  used = set(train.counts()) if train else set()
-  if train is None and not classes.fixed:
-    used = there
+  there = {k for clips in lists.values() for k in clips.counts()}
+  used = set(lists['train'].counts()) if 'train' in lists else there
   if classes.fixed:
-    used |= {k for k, name in enumerate(classes.raw) if name}
+    named = {k for k, name in enumerate(classes.raw) if name}
+    used = named | (used if 'train' in lists else set())
     if idle := [classes.raw[k] for k in sorted(used - there)]:
       print(
           f'note: {len(idle)} of {len(used)} classes ({classes.origin}) have '
           f'no clip in any list, such as {idle[0]!r}.'
       )
-  for clips in others:
+  for clips in lists.values():
     strange = [r for r in clips.records if r.label not in used]
     if strange and classes.fixed:
       raise UserError(
@@ -203,13 +200,12 @@ def compact(
   names = [classes.shown[old] or f'class {old}' for old in new]
   raw = [classes.raw[old] or name for old, name in zip(new, names, strict=True)]
   check_distinct(names, classes.origin, raw)
-  train = train.numbered(new) if train else None
-  return names, train, [clips.numbered(new) for clips in others]
+  return names, {name: clips.numbered(new) for name, clips in lists.items()}
 
 
 def own(classes: Classes, clips: ClipList) -> ClipList:
   """Returns a list with classes of its own: those it has clips of."""
   if clips.classes:
     return clips
-  names, alone, _ = compact(classes, clips, [])
-  return dataclasses.replace(alone, classes=tuple(names))
+  names, lists = compact(classes, {'train': clips})
+  return dataclasses.replace(lists['train'], classes=tuple(names))

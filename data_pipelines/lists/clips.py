@@ -115,23 +115,24 @@ class ClipRecord:
     return self.first is not None or self.stop is not None
 
   @property
+  def _piece(self) -> list[str]:
+    """Its ends as texts; [] for a whole clip."""
+    ends = (self.first, self.stop) if self.by_frames else (self.start, self.end)
+    return [] if ends == (None, None) else list(map(_shown, ends))
+
+  @property
   def key(self) -> str:
     """Names the clip: its path, with '@start-end' or '@first:stop'."""
-    if self.by_frames:
-      return f'{self.path}@{frame_range(self.first, self.stop)}'
-    if self.start is None and self.end is None:
-      return self.path
-    return f'{self.path}@{seconds(self.start)}-{seconds(self.end)}'
+    piece = (':' if self.by_frames else '-').join(self._piece)
+    return f'{self.path}@{piece}' if piece else self.path
 
   @property
   def line(self) -> str:
     """The clip's line in the plain form."""
-    fields = [self.path, str(self.label)]
+    piece = self._piece
     if self.by_frames:
-      fields += [f'frames {frame_range(self.first, self.stop)}']
-    elif self.start is not None or self.end is not None:
-      fields += [seconds(self.start), seconds(self.end)]
-    return '\t'.join(fields)
+      piece = ['frames ' + ':'.join(piece)]
+    return '\t'.join([self.path, str(self.label), *piece])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,34 +172,30 @@ class ClipList:
 
   def numbered(self, new: Mapping[int, int]) -> 'ClipList':
     """Returns the list with new labels, without clips of other labels."""
-    records = (r for r in self.records if r.label in new)
     return self.replace(
-        dataclasses.replace(r, label=new[r.label]) for r in records
+        dataclasses.replace(r, label=new[r.label])
+        for r in self.records
+        if r.label in new
     )
 
   def write(self, path: str | pathlib.Path):
     """Writes the plain form; `grammars.read` takes it back unchanged."""
-    head = [
+    lines = [
         HEADER,
         f'# name: {self.name}, {len(self.records)} clips',
         f'# from: {self.origin}',
         f'# sha256 of the lines below: {self.hash}',
+        *([SELECTED] if self.selected else []),
+        *(r.line for r in self.records),
     ]
-    head += [SELECTED] if self.selected else []
-    text = '\n'.join(head + [r.line for r in self.records]) + '\n'
-    whole_file.write(path, text)
+    whole_file.write(path, '\n'.join(lines) + '\n')
 
 
-def seconds(value: float | None) -> str:
-  """Returns the shortest decimal that reads back the same; '' for None."""
+def _shown(value: float | None) -> str:
+  """The shortest decimal that reads back the same; '' for None."""
   if value is None:
     return ''
   return str(int(value)) if value == int(value) else repr(float(value))
-
-
-def frame_range(first: int | None, stop: int | None) -> str:
-  """Returns '120:240'; nothing for None."""
-  return ':'.join('' if n is None else str(n) for n in (first, stop))
 
 
 def without_repeats(clips: ClipList) -> ClipList:
@@ -207,7 +204,7 @@ def without_repeats(clips: ClipList) -> ClipList:
   Raises:
     UserError: a clip is there twice with two classes.
   """
-  kept: dict[str, ClipRecord] = {}
+  kept = {}
   for record in clips.records:
     other = kept.setdefault(record.key, record)
     if other.label != record.label:
@@ -245,26 +242,19 @@ def overlaps(
   and one by frame numbers cannot be told apart and count as overlapping.
   `video` tells what stands for all copies of the video at a path.
   """
-  by_video = collections.defaultdict(list)
+  by_video, out = collections.defaultdict(list), []
   for record in train.records:
     by_video[video(record.path)].append(record)
-  return [
-      (double, record)
-      for record in other.records
-      for double in [r for r in by_video[video(record.path)]
-                     if _meet(r, record)][:1]
-  ]  # fmt: skip
+  for record in other.records:
+    same = by_video[video(record.path)]
+    if double := next((r for r in same if _meet(r, record)), None):
+      out.append((double, record))
+  return out
 
 
 def _meet(one: ClipRecord, other: ClipRecord) -> bool:
-  if one.by_frames != other.by_frames:
-    return True
-  (a, b), (c, d) = _span(one), _span(other)
-  return a < d and c < b
-
-
-def _span(record: ClipRecord) -> tuple[float, float]:
-  start, end = record.start, record.end
-  if record.by_frames:
-    start, end = record.first, record.stop
-  return start or 0, float('inf') if end is None else end
+  (a, b), (c, d) = (
+      (x.start or x.first or 0, x.end or x.stop or float('inf'))
+      for x in (one, other)
+  )
+  return one.by_frames != other.by_frames or a < d and c < b

@@ -26,8 +26,7 @@ def select(
     clips: the whole training list; its order matters.
     shots: clips per class (data.shots); 0 = all of them.
     seed: the run's seed.
-    short: what to do with a class that has fewer: 'error', or 'keep' what
-      there is (data.few_shot_short).
+    short: what to do with a class that has fewer (data.few_shot_short).
     class_names: for messages.
 
   Raises:
@@ -45,11 +44,8 @@ def select(
     )
   if clips.selected and max(counts.values(), default=0) <= shots:
     return clips
-  drawn = draw(clips.records, shots, seed)
-  origin = f'{shots} clips per class of {clips.origin}, seed {seed}'
-  return dataclasses.replace(
-      clips, records=tuple(drawn), origin=origin, selected=True
-  )
+  origin = f'{shots} clips per class of {clips.origin}'
+  return _selection(clips, shots, seed, origin)
 
 
 def held_out(
@@ -62,23 +58,17 @@ def held_out(
 ) -> ClipList:
   """Returns clips of the training list to choose by, none of which trains.
 
-  Neither do copies of them, or pieces of a video that overlap.
-
-  Args:
-    clips: the whole training list.
-    train: what was selected of it.
-    shots: clips per class (data.val_shots).
-    seed: the run's seed.
-    names: of the classes, for messages.
-    video: what stands for all copies of the video at a path.
+  Neither do copies of them, or pieces of a video that overlap. `train` is what
+  was selected of `clips`; `video` tells what stands for all copies of the video
+  at a path.
 
   Raises:
     UserError: a class has too few clips left.
   """
   taken = {record for _, record in overlaps(train, clips, video)}
-  left = [record for record in clips.records if record not in taken]
+  left = clips.replace(r for r in clips.records if r not in taken)
   for label in clips.counts():
-    there = sum(record.label == label for record in left)
+    there = left.counts().get(label, 0)
     if there < shots:
       raise UserError(
           f'data.val_shots={shots}: beside those that train, class '
@@ -86,13 +76,14 @@ def held_out(
           'fewer, a smaller data.shots, or data.val_list.'
       )
   origin = f'{shots} clips per class of {clips.origin} that do not train'
-  return dataclasses.replace(
-      clips,
-      name='val',
-      records=tuple(draw(tuple(left), shots, seed)),
-      origin=f'{origin}, seed {seed}',
-      selected=True,
-  )
+  val = _selection(left, shots, seed, origin)
+  return dataclasses.replace(val, name='val')
+
+
+def _selection(clips: ClipList, shots: int, seed: int, origin: str) -> ClipList:
+  drawn = tuple(draw(clips.records, shots, seed))
+  origin = f'{origin}, seed {seed}'
+  return dataclasses.replace(clips, records=drawn, origin=origin, selected=True)
 
 
 def too_few(few, before, after, shots: int, class_names) -> str:

@@ -50,27 +50,14 @@ _EGTEA = re.compile(
 _EGTEA_LINE = re.compile(r'\s*(\S+)\s+(\d+)(?:\s+\d+)*\s*')
 
 
-def read(file: str | pathlib.Path, key: str, root: str = '') -> Listing:
-  """Reads a list file, whatever its grammar.
-
-  Args:
-    file: the list, relative to the current folder or to `root`.
-    key: the config key it came from.
-    root: the data set's folder.
+def read(path: pathlib.Path, key: str) -> Listing:
+  """Reads a list file, whatever its grammar; `key` is what names it.
 
   Raises:
     UserError: no such file, not a text, no clips in it, or a line that does
       not follow the grammar of the others (named with its number).
   """
-  path = text.find(file, root)
-  try:
-    contents = path.read_bytes()
-  except FileNotFoundError as e:
-    raise UserError(f'the list {file} ({key}) does not exist.') from e
-  except OSError as e:
-    raise UserError(
-        f'the list {path} ({key}) cannot be read: {e.strerror or e}.'
-    ) from e
+  contents = text.contents(path, f'the list {path} ({key})')
   if selections.is_pickle(contents):
     items = tuple(selections.read(path, contents))
     return listing(path, key, items, by_name=True, selected=True)

@@ -29,45 +29,40 @@ def infer(listings: Sequence[Listing], class_ofs: Sequence[ClassOf]) -> Classes:
   Names in the lists are sorted. Numbers take their names from the lists or
   from the folders, if each number always comes with the same one.
 
-  Args:
-    listings: lists that share their classes, located.
-    class_ofs: ways to tell the class from a key; the first that agrees with
-      the lists is used.
+  `class_ofs` are ways to tell the class from a key; the first that agrees with
+  the lists is used.
 
   Raises:
     UserError: if numbers and folders do not agree (give data.class_names).
   """
   items = [item for listing in listings for item in listing.items]
   said = _names_by_number(items, lambda item: item.class_name)
-  if said is not None:
+  if said:
     origin = 'numbers and names in the lists'
     return Classes.of(said, origin, own_numbers=True)
+  numbered = [list(filter(_has_number, x.items)) for x in listings]
+  numbered = [part for part in numbered if part]
   named = {i.label for i in items if isinstance(i.label, str)}
-  numbers = any(isinstance(i.label, int) for i in items)
-  if named and not numbers:
+  if named and not numbered:
     return Classes.of(sorted(named), 'the names in the lists, sorted')
+  if not numbered:
+    folders = [sorted({tell(i.clip) for i in items}) for tell in class_ofs]
+    found = next((x for x in folders if len(x) > 1), folders[-1])
+    return Classes.of(found, 'the folders in the lists, sorted')
   for class_of in class_ofs:
-    if not numbers:
-      found = sorted({class_of(item.clip) for item in items})
-      if len(found) > 1 or class_of is class_ofs[-1]:
-        return Classes.of(found, 'the folders in the lists, sorted')
-      continue
-    numbered = [
-        [i for i in listing.items if isinstance(i.label, int)]
-        for listing in listings
-    ]
 
     def name_of(item, class_of=class_of):
       return class_of(item.clip)
 
-    origin = 'numbers in the lists, names of the folders'
     said = _names_by_number(itertools.chain(*numbered), name_of)
-    if said is not None:
+    if not said:
+      # Of several authors, whose orders differ: that of the first list.
+      each = [_names_by_number(part, name_of) for part in numbered]
+      if all(each) and all(set(names) <= {'', *each[0]} for names in each):
+        said = each[0]
+    if said:
+      origin = 'numbers in the lists, names of the folders'
       return Classes.of(said, origin, own_numbers=True)
-    # Of several authors, whose orders differ: that of the first list.
-    each = [_names_by_number(part, name_of) for part in numbered if part]
-    if all(each) and all(set(names) <= {'', *each[0]} for names in each):
-      return Classes.of(each[0], origin, own_numbers=True)
   raise UserError(
       f'the lists ({listings[0].file}, ...) number their classes, and the '
       'folders do not name them one to one. Give the names: '
@@ -75,16 +70,20 @@ def infer(listings: Sequence[Listing], class_ofs: Sequence[ClassOf]) -> Classes:
   )
 
 
+def _has_number(item: Item) -> bool:
+  return isinstance(item.label, int)
+
+
 def _names_by_number(items, name_of) -> list[str] | None:
   """Names by number, if every number has one name of its own."""
   names = {}
   for item in items:
-    if not isinstance(item.label, int) or not name_of(item):
+    if not _has_number(item) or not (name := name_of(item)):
       return None
-    known = names.setdefault(item.label, name_of(item))
-    if class_names.clean(known) != class_names.clean(name_of(item)):
+    known = names.setdefault(item.label, name)
+    if class_names.clean(known) != class_names.clean(name):
       return None
-  if not names or len(set(names.values())) < len(names):
+  if len(set(names.values())) < len(names):
     return None
   return class_names.with_gaps(names, 0)
 
@@ -138,7 +137,7 @@ def number(
   items = [item for listing in listings for item in listing.items]
   said = (_name(item, class_of) for item in items)
   named = class_names.match(filter(None, said), classes.raw, tell=True)
-  folders = {class_of(i.clip) for i in items if isinstance(i.label, int)}
+  folders = {class_of(i.clip) for i in items if _has_number(i)}
   folders = class_names.match(folders, classes.raw, tell=True)
   out = []
   for listing in listings:
@@ -148,7 +147,13 @@ def number(
       name = _name(item, class_of)
       label = named.get(name) if name is not None else numbers[item.label]
       if label is None:
-        raise _unknown(listing, item, name, classes)
+        same = class_names.letters(name)
+        alike = [n for n in classes.raw if class_names.letters(n) == same != '']
+        hint = f' Write it as {alike[0]!r} everywhere.' if alike else ''
+        raise UserError(
+            f'{listing.where(item)}: the class {name!r} is not one of the '
+            f'{len(classes.raw)} classes ({classes.origin}).{hint}'
+        )
       records.append(record_of(item, label))
     clips = ClipList(
         listing.role,
@@ -163,19 +168,9 @@ def number(
 
 def _name(item: Item, class_of: ClassOf) -> str | None:
   """The class's name as the list or the folder has it; None for a number."""
-  if isinstance(item.label, int):
+  if _has_number(item):
     return None
   return class_of(item.clip) if item.label is None else item.label
-
-
-def _unknown(listing, item, name, classes: Classes) -> UserError:
-  same = class_names.letters(name)
-  alike = [n for n in classes.raw if n and class_names.letters(n) == same]
-  hint = f' Write it as {alike[0]!r} everywhere.' if alike and same else ''
-  return UserError(
-      f'{listing.where(item)}: the class {name!r} is not one of the '
-      f'{len(classes.raw)} classes ({classes.origin}).{hint}'
-  )
 
 
 def _meaning(
@@ -185,30 +180,27 @@ def _meaning(
     folders: dict[str, int],
 ) -> dict[int, int]:
   """What each number of a list stands for by the folders of its clips."""
-  numbered = [i for i in listing.items if isinstance(i.label, int)]
+  numbered = list(filter(_has_number, listing.items))
   votes = collections.defaultdict(dict)
   for item in numbered:
     label = folders.get(class_of(item.clip))
     if label is not None:
       votes[item.label].setdefault(label, []).append(item)
-  learned: dict[int, int] = {}
+  learned, meant = {}, {}
   for value, found in votes.items():
-    most = sorted(found.items(), key=lambda pair: -len(pair[1]))
-    if len(most) > 1:
-      usual, odd = most[0][1][0], most[1][1][0]
+    (label, items), *others = sorted(found.items(), key=lambda x: -len(x[1]))
+    if others:
+      odd = others[0][1][0]
       raise UserError(
           f'{listing.where(odd)}: the number {value} stands for '
-          f'{class_of(usual.clip)!r} elsewhere in the list (line '
-          f'{usual.line}), but this clip lies in {class_of(odd.clip)!r}.'
+          f'{class_of(items[0].clip)!r} elsewhere in the list (line '
+          f'{items[0].line}), but this clip lies in {class_of(odd.clip)!r}.'
       )
-    learned[value] = most[0][0]
-  for value, label in learned.items():
-    twin = next(v for v, k in learned.items() if k == label)
+    learned[value], twin = label, meant.setdefault(label, value)
     if twin != value:
-      odd = votes[value][label][0]
       raise UserError(
-          f'{listing.where(odd)}: the numbers {twin} and {value} both stand '
-          f'for {class_of(odd.clip)!r}.'
+          f'{listing.where(items[0])}: the numbers {twin} and {value} both '
+          f'stand for {class_of(items[0].clip)!r}.'
       )
   return _by_order(listing, classes, numbered, learned)
 
@@ -222,37 +214,34 @@ def _by_order(listing, classes, numbered, learned) -> dict[int, int]:
       if all(label == value - first for value, label in learned.items())
   ]
   rest = numbers - learned.keys()
-  if not rest and fitting or not numbers:
-    return learned
   if not rest:
-    value, label = next(
-        (v, k) for v, k in learned.items() if v - (min(numbers) > 0) != k
-    )
-    print(
-        f'note: {listing.file} numbers its classes in another order than '
-        f'{classes.origin} ({value} is {classes.raw[label]!r}); the folders '
-        'of its clips decide.'
-    )
+    if not fitting:
+      first = int(min(numbers) > 0)
+      value = next(v for v, k in learned.items() if v - first != k)
+      print(
+          f'note: {listing.file} numbers its classes in another order than '
+          f'{classes.origin} ({value} is {classes.raw[learned[value]]!r}); the '
+          'folders of its clips decide.'
+      )
     return learned
-  item = next(i for i in numbered if i.label in rest)
+  untold = [item for item in numbered if item.label in rest]
   if not fitting:
     raise UserError(
-        f'{listing.where(item)}: nothing tells the class of the number '
-        f'{item.label}: the list numbers its classes in another order than '
-        f'{classes.origin}, and no folder names this one.'
+        f'{listing.where(untold[0])}: nothing tells the class of the number '
+        f'{untold[0].label}: the list numbers its classes in another order '
+        f'than {classes.origin}, and no folder names this one.'
     )
-  first = fitting[0]
+  first, last = fitting[0], len(classes.raw) - 1
   if not learned and not classes.own_numbers:
     # A 0, or a number as high as there are classes, tells where they begin.
-    highest = len(classes.raw)
     usual = listing.first_number or 0
-    first = 0 if 0 in numbers else 1 if highest in numbers else usual
-  for item in numbered:
-    if item.label in rest and not 0 <= item.label - first < len(classes.raw):
+    first = 0 if 0 in numbers else 1 if last + 1 in numbers else usual
+  for item in untold:
+    if not 0 <= item.label - first <= last:
       raise UserError(
           f'{listing.where(item)}: the label {item.label} is out of range: '
-          f'there are {len(classes.raw)} classes, numbered '
-          f'{first}..{len(classes.raw) - 1 + first} ({classes.origin}).'
+          f'there are {last + 1} classes, numbered {first}..{last + first} '
+          f'({classes.origin}).'
       )
   return learned | {value: value - first for value in rest}
 

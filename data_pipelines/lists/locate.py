@@ -4,31 +4,16 @@ import dataclasses
 import pathlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import Listing
+from data_pipelines.stores.tfds import Store
 
 # Tells a clip's class by its key; '' if the key does not say it.
 ClassOf = Callable[[str], str]
 # How many missing clips or lost classes a message names.
 _SHOWN = 3
-
-
-class Store(Protocol):
-  """Where clips are: a folder of files or a prepared TFDS folder."""
-
-  keys: list[str]
-
-  def find(self, path: str, by_name: bool = False) -> str | None:
-    """Returns the key of the clip a list means by `path`, or None.
-
-    With `by_name`, the path may be of another machine: its end decides.
-    """
-
-  def originals(self, keys: Sequence[str]) -> dict[str, str]:
-    """Tells copies: key -> the first of the keys that holds the same."""
 
 
 def folder_of(key: str) -> str:
@@ -85,10 +70,9 @@ def locate(
     listings: the lists.
     store: where the clips are.
     class_of: names the classes that have lost all clips.
-    data: config.data: on_missing and most_missing.
+    data: config.data.
     report_folder: where 'missing-<role>.txt' goes if any are missing.
-    roles: without 'train', nobody reads the training clips: they may be
-      missing.
+    roles: without 'train', training clips may be missing: nobody reads them.
     advice: what to do about missing clips, if not to set config keys.
 
   Returns:
@@ -98,59 +82,56 @@ def locate(
     UserError: clips are missing: how many of each list, the first ones, and
       the files that name all of them.
   """
-  found, faults, usable = [], [], True
+  found, faults, keys, usable = [], [], {}, True
   for listing in listings:
-    items = [
-        dataclasses.replace(
-            i, clip=i.clip or store.find(i.path, listing.by_name) or ''
-        )
-        for i in listing.items
-    ]
-    if listing.role == 'train' and 'train' not in roles:
-      items = [dataclasses.replace(i, clip=i.clip or i.path) for i in items]
-    kept = tuple(item for item in items if item.clip)
-    missing = [item for item in items if not item.clip]
+    unread = listing.role == 'train' and 'train' not in roles
+    kept, missing = [], []
+    for item in listing.items:
+      clip = item.clip or store.find(item.path, listing.by_name)
+      clip = clip or (item.path if unread else '')
+      (kept if clip else missing).append(dataclasses.replace(item, clip=clip))
     if missing:
       told = _tell_missing(listing, missing, store, report_folder)
-      share = len(missing) / len(items)
-      if data.on_missing == 'error' or not kept:
-        faults.append((told, listing.key))
-        usable = usable and bool(kept)
-      elif share > data.most_missing:
-        told += (
-            f'\n  {share:.0%} is more than data.most_missing='
-            f'{data.most_missing:g} allows.'
-        )
-        faults.append((told, listing.key))
-      else:
+      share = len(missing) / len(listing.items)
+      allowed = kept and share <= data.most_missing
+      if data.on_missing != 'error' and allowed:
         print(f'note: {told}{_lost_classes(kept, missing, class_of)}')
+      else:
+        if data.on_missing != 'error' and kept:
+          told += (
+              f'\n  {share:.0%} is more than data.most_missing='
+              f'{data.most_missing:g} allows.'
+          )
+        faults.append(told)
+        keys[listing.key] = None
+        usable = usable and bool(kept)
     gone = (*listing.missing, *(item.path for item in missing))
-    found.append(dataclasses.replace(listing, items=kept, missing=gone))
+    found.append(dataclasses.replace(listing, items=tuple(kept), missing=gone))
   if faults:
-    keys = ', '.join(dict.fromkeys(key for _, key in faults))
     skip = data.on_missing == 'skip'
     way = 'data.most_missing=1' if skip else 'data.on_missing=skip'
     way = f', or leave them out: {way}' if usable else ''
     advice = advice or (
-        f'Complete the data, or give a list of the clips there are ({keys})'
-        f'{way}.'
+        'Complete the data, or give a list of the clips there are '
+        f'({", ".join(keys)}){way}.'
     )
-    raise UserError('\n'.join([told for told, _ in faults] + [f'  {advice}']))
+    raise UserError('\n'.join([*faults, f'  {advice}']))
   return found
 
 
 def _tell_missing(listing, missing, store, report_folder) -> str:
-  total = len(listing.items)
-  shown = ', '.join(f'{i.path} (line {i.line})' for i in missing[:_SHOWN])
-  if len(missing) > _SHOWN:
-    shown += ', ...'
+  shown = ', '.join(
+      item.path + f' (line {item.line})' * (item.line > 0)
+      for item in missing[:_SHOWN]
+  )
+  shown += ', ...' * (len(missing) > _SHOWN)
   if report_folder is not None:
     report = pathlib.Path(report_folder) / f'missing-{listing.role}.txt'
     whole_file.write(report, ''.join(f'{item.path}\n' for item in missing))
     shown += f' (all in {report})'
   return (
-      f'{len(missing)} of {total} clips of the {listing.role} list '
-      f'{listing.file} are not in {store}: {shown}.'
+      f'{len(missing)} of {len(listing.items)} clips of the {listing.role} '
+      f'list {listing.file} are not in {store}: {shown}.'
   )
 
 
@@ -163,10 +144,9 @@ def _lost_classes(kept, missing, class_of: ClassOf) -> str:
     name = item.class_name or class_of(item.clip or item.path)
     return name or ('' if item.label is None else f'number {item.label}')
 
-  lost = list(dict.fromkeys(map(said, missing)))
-  there = set(map(said, kept)) | {''}
-  lost = [name for name in lost if name not in there]
+  there = {'', *map(said, kept)}
+  lost = [n for n in dict.fromkeys(map(said, missing)) if n not in there]
   if not lost:
     return ''
-  shown = ', '.join(lost[:10]) + (', ...' if len(lost) > 10 else '')
+  shown = ', '.join(lost[:10]) + ', ...' * (len(lost) > 10)
   return f'\n  Classes that have lost all their clips ({len(lost)}): {shown}.'

@@ -40,19 +40,24 @@ def first(
   return next((place for place in places if place.is_file()), None)
 
 
+def contents(file: pathlib.Path, name: str) -> bytes:
+  """Returns a file's bytes; raises UserError, which calls it by `name`."""
+  try:
+    return file.read_bytes()
+  except FileNotFoundError as e:
+    raise UserError(f'{name} does not exist.') from e
+  except OSError as e:
+    raise UserError(f'{name} cannot be read: {e.strerror or e}.') from e
+
+
 def read(file: pathlib.Path, key: str = '') -> str:
   """Returns a whole file as text, lines ended by newlines.
 
   Raises:
     UserError: the file cannot be read, or is not text.
   """
-  name = f'{file} ({key})' if key else f'{file}'
-  try:
-    text = decode(pathlib.Path(file).read_bytes(), str(file))
-  except FileNotFoundError as e:
-    raise UserError(f'the file {name} does not exist.') from e
-  except OSError as e:
-    raise UserError(f'{name} cannot be read: {e.strerror or e}.') from e
+  name = f'the file {file} ({key})' if key else f'the file {file}'
+  text = decode(contents(file, name), str(file))
   if text is None:
     raise UserError(
         f'{name} cannot be read: it is not a text file. Save it in UTF-8.'

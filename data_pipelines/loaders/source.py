@@ -6,13 +6,9 @@ from collections.abc import Container
 
 from data_pipelines import randomness
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from data_pipelines.stores.files import FileTree
-from data_pipelines.stores.tfds import TfdsStore
+from data_pipelines.stores.tfds import Store
 from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
-
-# Where encoded clips are.
-Store = FileTree | TfdsStore
 
 # Pictures are taken from a film at a rate of their own. Lists may count one
 # or two more at its end.

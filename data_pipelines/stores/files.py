@@ -3,9 +3,9 @@
 import collections
 import functools
 import hashlib
-import itertools
 import os
 import pathlib
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
@@ -32,15 +32,11 @@ class Names:
     """Indexes the paths of clips; `real` tells links to one file."""
     self._keys = set(keys)
     self._real = real
-    self._by_path = collections.defaultdict(list)
-    self._by_name = collections.defaultdict(list)
-    self._by_stem = collections.defaultdict(list)
+    # By path, by file name, by name without suffix.
+    self._tables = [collections.defaultdict(list) for _ in range(3)]
     for key in sorted(self._keys):
-      path = _folded(key)
-      name = path.rsplit('/', 1)[-1]
-      self._by_path[path].append(key)
-      self._by_name[name].append(key)
-      self._by_stem[_stem(name)].append(key)
+      for table, form in zip(self._tables, _forms(_folded(key)), strict=True):
+        table[form].append(key)
 
   def find(self, path: str, by_name: bool = True) -> str | None:
     """Returns the key a list means by `path`, or None.
@@ -53,10 +49,9 @@ class Names:
     if path in self._keys:
       return path
     folded = _folded(path)
-    keys = self._by_path.get(folded, [])
-    if by_name and not keys:
-      name = folded.rsplit('/', 1)[-1]
-      keys = self._by_name.get(name) or self._by_stem.get(_stem(name)) or []
+    tables = self._tables if by_name else self._tables[:1]
+    found = (t.get(f) for t, f in zip(tables, _forms(folded), strict=False))
+    keys = next(filter(None, found), [])
     if len(keys) > 1:
       # Folders that the list gives may settle it.
       alike = [_common_end(_folded(k), folded) for k in keys]
@@ -111,18 +106,15 @@ class FileTree:
     """
     full = os.path.normpath(os.path.join(self.root, path))
     if os.path.isfile(full) or image_folder.is_frame_folder(full):
-      return self.key(full)
+      # Below the folder relative, else absolute.
+      inside = os.path.relpath(full, self.root)
+      outside = inside.split(os.sep)[0] == '..'
+      return (full if outside else inside).replace(os.sep, '/')
     by_name = by_name or self._by_name
     if not by_name and path.isascii():
       return None
     # Beyond ASCII a name has several Unicode forms.
     return self._names.find(path, by_name)
-
-  def key(self, full: str) -> str:
-    """Returns the key of a file: below the folder relative, else absolute."""
-    inside = os.path.relpath(full, self.root)
-    outside = inside == '..' or inside.startswith('..' + os.sep)
-    return (full if outside else inside).replace(os.sep, '/')
 
   def media(self, key: str) -> str:
     """Returns the file or folder of a key."""
@@ -233,25 +225,38 @@ def is_clip(name: str) -> bool:
   return suffix in SUFFIXES and not name.startswith('.')
 
 
-def has_clips(root: pathlib.Path) -> bool:
-  """Returns whether a folder in `root` holds a clip or is one, of images."""
-  places = [root / folder for folder in folders(root)]
-  return any(
-      is_clip(name) or image_folder.is_frame_folder(place / name)
-      for place in places
-      for name in os.listdir(place)
-  ) or any(map(image_folder.is_frame_folder, places))
+def stem(name: str) -> str:
+  """Returns a file name without the suffix of a video, if it has one."""
+  stem, suffix = os.path.splitext(name)
+  return stem if suffix.lower() in SUFFIXES else name
+
+
+def has_clips(
+    root: pathlib.Path, first: int = 1, last: int = 1, frames: str = '[^.].*'
+) -> bool:
+  """Returns whether there are clips in `root`.
+
+  Videos count `first` to `last` folders down, folders of images from `root`
+  itself on if they are called as `frames` says.
+  """
+  level = [root]
+  for depth in range(last + 1):
+    for path in (path for place in level for path in place.iterdir()):
+      if depth >= first and is_clip(path.name) or (
+          re.fullmatch(frames, path.name) and image_folder.is_frame_folder(path)
+      ):
+        return True
+    level = [place / name for place in level for name in folders(place)]
+  return False
 
 
 def folders(root: pathlib.Path) -> list[str]:
   """Returns the names of the visible folders directly below `root`, sorted."""
   try:
-    entries = list(os.scandir(root))
+    found = [entry.name for entry in os.scandir(root) if entry.is_dir()]
   except OSError:
     return []
-  return sorted(
-      e.name for e in entries if e.is_dir() and not e.name.startswith('.')
-  )
+  return sorted(name for name in found if not name.startswith('.'))
 
 
 def check_root(root: str, wanted: str) -> pathlib.Path:
@@ -274,12 +279,13 @@ def _folded(path: str) -> str:
   return unicodedata.normalize('NFC', text.readable(path)).casefold()
 
 
+def _forms(path: str) -> tuple[str, str, str]:
+  """A path, its file name, and that without suffix."""
+  name = path.rsplit('/', 1)[-1]
+  return path, name, stem(name)
+
+
 def _common_end(one: str, other: str) -> int:
   """How many folders right before the file name two paths share."""
-  pairs = zip(one.split('/')[-2::-1], other.split('/')[-2::-1], strict=False)
-  return sum(1 for _ in itertools.takewhile(lambda p: p[0] == p[1], pairs))
-
-
-def _stem(name: str) -> str:
-  stem, suffix = os.path.splitext(name)
-  return stem if suffix in SUFFIXES else name
+  ends = [path.split('/')[-2::-1] for path in (one, other)]
+  return len(os.path.commonprefix(ends))

@@ -15,7 +15,7 @@ from typing import Any
 from data_pipelines import quiet_tensorflow
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from data_pipelines.stores.files import Names
+from data_pipelines.stores.files import FileTree, Names
 from data_pipelines.video.probes import Probe
 
 # The clips that are in no official list of the split.
@@ -30,6 +30,8 @@ class TfdsStore:
     folder: where the shards are.
     keys: paths of all clips; pieces of one video have one path.
     class_names: raw names in label order.
+    lists: the official lists that were there in building, as far as their clips
+      are stored, by role; labels are places in `class_names`.
     counts_from: as in `files.FileTree`; pieces count from their first frame.
   """
 
@@ -38,11 +40,8 @@ class TfdsStore:
   def __init__(self, folder: str, name: str, split: int):
     """Reads what is known of the clips, but no clip.
 
-    Args:
-      folder: data.tfds_dir: what --out was in building, or the folder in it
-        with the shards.
-      name: of the TFDS data set, such as 'ucf101_clips'.
-      split: the official split.
+    `folder` is data.tfds_dir (what --out was in building, or the folder in it
+    with the shards), `name` that of the TFDS data set, such as 'ucf101_clips'.
 
     Raises:
       UserError: no such folder, or nothing of that name and split in it.
@@ -50,22 +49,19 @@ class TfdsStore:
     self.folder = _find(folder, name, split)
     stored = json.loads((self.folder / _METADATA).read_text(encoding='utf-8'))
     self.class_names: list[str] = stored['class_names']
-    self._lists: dict[str, ClipList] = {}
-    # Where each clip is: (TFDS split, row).
+    self.lists: dict[str, ClipList] = {}
+    # Of each clip by its key: (TFDS split, row), and what is said of it.
     self._rows: dict[str, tuple[str, int]] = {}
-    self._probes: dict[str, dict[str, Any]] = {}
-    self._hashes: dict[str, str] = {}
+    self._about: dict[str, dict[str, Any]] = {}
     for role, about in stored['lists'].items():
       records = [ClipRecord(**clip['record']) for clip in about['clips']]
-      self._lists[role] = ClipList(
+      self.lists[role] = ClipList(
           role, tuple(records), about['from'], missing=tuple(about['missing'])
       )
       for row, record in enumerate(records):
         self._rows[record.key] = role, row
-        self._probes[record.key] = about['clips'][row]['probe']
-        # Folders that older versions built have none.
-        self._hashes[record.key] = about['clips'][row].get('sha256', '')
-    self._paths = {r.path for x in self._lists.values() for r in x.records}
+        self._about[record.key] = about['clips'][row]
+    self._paths = {r.path for x in self.lists.values() for r in x.records}
     self.keys = sorted(self._paths)
 
   def __str__(self) -> str:
@@ -101,19 +97,14 @@ class TfdsStore:
 
   def probes(self, keys: Sequence[str]) -> dict[str, Probe]:
     """Returns what was found out about the files in building."""
-    return {k: Probe.from_dict(self._probes[k]) for k in keys}
+    return {k: Probe.from_dict(self._about[k]['probe']) for k in keys}
 
   def originals(self, keys: Sequence[str]) -> dict[str, str]:
     """Tells copies of whole clips by their hashes."""
-    first = {}
-    return {k: first.setdefault(self._hashes.get(k) or k, k) for k in keys}
-
-  def official(self, role: str) -> ClipList | None:
-    """Returns the official list of a role, as far as its clips are stored.
-
-    Labels are places in `class_names`. None if it was not there in building.
-    """
-    return self._lists.get(role)
+    first, about = {}, self._about
+    # Folders that older versions built have no hashes.
+    hashes = {k: about.get(k, {}).get('sha256') or k for k in keys}
+    return {k: first.setdefault(content, k) for k, content in hashes.items()}
 
   @functools.cached_property
   def _names(self) -> Names:
@@ -125,6 +116,10 @@ class TfdsStore:
     import tensorflow_datasets as tfds
 
     return tfds.builder_from_directory(self.folder).as_data_source()
+
+
+# Where encoded clips are.
+Store = FileTree | TfdsStore
 
 
 def describe(
@@ -163,8 +158,8 @@ def _find(folder: str, name: str, split: int) -> pathlib.Path:
           f'{name}/{config}.'
       )
     return place
-  others = base.glob(f'{name}/*/*/{_INFO}')
-  others = sorted(file.parents[1].name for file in others)
+  there = base.glob(f'{name}/*/*/{_INFO}')
+  others = sorted(file.parents[1].name for file in there)
   raise UserError(
       f'data.tfds_dir={folder} holds no finished {name}/{config}'
       + (f' (but {", ".join(others)})' if others else '')

@@ -21,8 +21,11 @@ from data_pipelines.video.probes import Probe
 from data_pipelines.video.read import VideoError
 
 VERSION = '3.0.0'
-
-
+# What is stored of a clip's probe.
+_NUMBERS = {
+    'num_frames': np.int32, 'fps': np.float32, 'width': np.int32,
+    'height': np.int32,
+}  # fmt: skip
 # Of each config by its name: the raw class names in label order, and the clips
 # of each TFDS split (label -1 = nothing tells the class).
 Plans = dict[str, tuple[Sequence[str], list[ClipList]]]
@@ -33,11 +36,7 @@ def make(
 ):
   """Makes the `tfds.core.GeneratorBasedBuilder` class of a data set.
 
-  Args:
-    what: the data set.
-    store: its files.
-    plans: what the configs will hold.
-    probes: of all files, by their paths in the store.
+  `probes` are those of all files by their paths in the store.
   """
   import tensorflow_datasets as tfds
 
@@ -62,12 +61,9 @@ def make(
           'images': tfds.features.Sequence(encoded),
           'label': tfds.features.ClassLabel(names=names),
           'path': tfds.features.Text(),
-          'num_frames': np.int32,
-          'fps': np.float32,
-          'width': np.int32,
-          'height': np.int32,
           # Why it cannot be decoded; '' if it can.
           'error': tfds.features.Text(),
+          **_NUMBERS,
       }
       return tfds.core.DatasetInfo(
           builder=self,
@@ -91,16 +87,13 @@ def make(
       for place, record in enumerate(clips.records):
         video, images, probe = _contents(store, record, probes[record.path])
         stored.append((probe, _digest((video, *images))))
-        example = {
+        yield place * step, {
             'video': video,
             'images': images,
             'label': record.label,
             'path': record.path,
             'error': probe.error or '',
-        }
-        for field in ('num_frames', 'fps', 'width', 'height'):
-          example[field] = getattr(probe, field)
-        yield place * step, example
+        } | {name: getattr(probe, name) for name in _NUMBERS}
       about = store_lib.describe(clips, stored)
       self.info.metadata['lists'][clips.name] = about
 
@@ -110,10 +103,8 @@ def make(
 def _digest(parts: Sequence[bytes]) -> str:
   if sum(map(len, parts)) < LEAST_BYTES:
     return ''
-  total = hashlib.sha256()
-  for part in parts:
-    total.update(hashlib.sha256(part).digest())
-  return total.hexdigest()
+  digests = (hashlib.sha256(part).digest() for part in parts)
+  return hashlib.sha256(b''.join(digests)).hexdigest()
 
 
 def _contents(

@@ -16,8 +16,7 @@ def test_a_config_file_names_lists_of_its_own():
   assert values['data']['others'] == {'ds': other}
   assert values['data']['tests'] == {'dark': 'dark.txt'}
   back = identity.from_dict(values)
-  assert identity.to_dict(back) == values
-  assert back.is_locked
+  assert identity.to_dict(back) == values and back.is_locked
   with pytest.raises(AttributeError):
     config.data.nothing = 1
   with pytest.raises(AttributeError, match='Did you mean "epochs"'):
@@ -49,8 +48,7 @@ def test_watching_differently_is_the_same_run():
 )
 def test_values_no_run_could_use(key, value, message):
   config = schema.base()
-  with config.unlocked():
-    config.update_from_flattened_dict({key: value})
+  config.update_from_flattened_dict({key: value})
   with pytest.raises(UserError, match=message):
     schema.check(config)
 
@@ -109,18 +107,25 @@ def test_a_value_of_the_command_line_stays():
   config = with_variants()
   config.clip.name = 'ViT-L/14'
   config.batch_size = 24
-  before = identity.to_dict(config)
   chosen = experiment.choose_variant(config, given=['clip.name', 'batch_size'])
   assert chosen.batch_size == 24
   assert chosen.optimizer.learning_rate == 1e-4
-  # Nothing is left to choose, so that a run's own config gives the same run.
-  assert chosen.is_locked and chosen.variants == ()
-  assert experiment.choose_variant(chosen) == chosen
-  assert identity.to_dict(config) == before
   # Also one that says what the file says anyway.
   config.batch_size = 64
   assert experiment.choose_variant(config, ['batch_size']).batch_size == 64
   assert experiment.choose_variant(config).batch_size == 16
+
+
+def test_choosing_a_variant_leaves_the_config_as_it_is():
+  config = with_variants()
+  config.clip.name = 'ViT-L/14'
+  before = identity.to_dict(config)
+  chosen = experiment.choose_variant(config)
+  assert identity.to_dict(config) == before
+  assert chosen.is_locked
+  assert chosen.variants == ()
+  # Nothing is left to choose, so that a run's own config gives the same run.
+  assert experiment.choose_variant(chosen) == chosen
   config.variants = ({'when': {}, 'set': {'optimizer.rate': 1.0}},)
   with pytest.raises((AttributeError, KeyError), match='rate'):
     experiment.choose_variant(config)
@@ -129,6 +134,13 @@ def test_a_value_of_the_command_line_stays():
 def rows(config, *specs):
   config.compare = specs
   return experiment.rows(config)
+
+
+def test_a_row_of_a_comparison_may_have_settings_of_its_own():
+  config = experiment.new('clip_fsar')
+  own = rows(config, {'name': 'a', 'settings': {'backbone': 'frozen'}})['a']
+  assert own.method.settings.backbone == 'frozen'
+  assert config.method.settings.backbone == 'trained'
 
 
 def test_a_row_of_another_method_has_its_own_recipe():
@@ -194,11 +206,8 @@ def test_a_row_starts_from_a_clean_optimizer():
 
 def test_rows_beside_episodes_are_scored_in_them():
   config = experiment.new('clip_fsar')
-  own = {'method': 'clip_fsar', 'settings': {'backbone': 'frozen'}}
-  found = rows(config, {'method': 'zero_shot'}, own)
+  found = rows(config, {'method': 'zero_shot'}, {'method': 'clip_fsar'})
   assert [own.episodes.score for own in found.values()] == [True, False]
-  assert found['clip_fsar'].method.settings.backbone == 'frozen'
-  assert config.method.settings.backbone == 'trained'
   alone = rows(config, {'method': 'zero_shot'}, {'method': 'coop'})
   assert not any(own.episodes.score for own in alone.values())
 

@@ -31,42 +31,29 @@ class Format:
 
 X264 = (('preset', 'ultrafast'), ('bf', '2'), ('b-adapt', '0'))
 VPX = (('deadline', 'realtime'), ('g', '12'))
+_SHORT, _MPEG4 = X264 + (('g', '12'),), (('g', '12'),)
+_X265 = 'bframes=2:keyint=12:log-level=none:pools=1'
 FORMATS = (
-    Format('h264_mp4', '.mp4', 'libx264', X264 + (('g', '12'),)),
+    Format('h264_mp4', '.mp4', 'libx264', _SHORT),
     Format('h264_long_gop', '.mp4', 'libx264', X264 + (('g', '250'),)),
-    Format(
-        'h264_pyramid',
-        '.mp4',
-        'libx264',
-        (('preset', 'veryfast'), ('x264-params', 'bframes=5:b-pyramid=normal')),
-    ),
-    Format('h264_mkv', '.mkv', 'libx264', X264 + (('g', '12'),)),
-    Format('h264_mov', '.mov', 'libx264', X264 + (('g', '12'),)),
-    Format('h264_avi', '.avi', 'libx264', X264 + (('g', '12'),)),
-    Format(
-        'hevc_mp4',
-        '.mp4',
-        'libx265',
-        (
-            ('preset', 'ultrafast'),
-            ('x265-params', 'bframes=2:keyint=12:log-level=none:pools=1'),
-        ),
-    ),
+    Format('h264_pyramid', '.mp4', 'libx264', (
+        ('preset', 'veryfast'), ('x264-params', 'bframes=5:b-pyramid=normal'))),
+    Format('h264_mkv', '.mkv', 'libx264', _SHORT),
+    Format('h264_mov', '.mov', 'libx264', _SHORT),
+    Format('h264_avi', '.avi', 'libx264', _SHORT),
+    Format('hevc_mp4', '.mp4', 'libx265', (
+        ('preset', 'ultrafast'), ('x265-params', _X265))),
     Format('vp9_webm', '.webm', 'libvpx-vp9', VPX),
     Format('vp8_webm', '.webm', 'libvpx', VPX),
-    Format(
-        'av1_mp4',
-        '.mp4',
-        'libsvtav1',
-        (('preset', '10'), ('g', '12'), ('crf', '30')),
-    ),
-    Format('mpeg4_avi', '.avi', 'mpeg4', (('g', '12'),), 0),
-    Format('mpeg4_b_avi', '.avi', 'mpeg4', (('g', '12'),), 2),
-    Format('xvid_tag_b_avi', '.avi', 'mpeg4', (('g', '12'),), 2, tag='XVID'),
-    Format('mpeg4_b_mp4', '.mp4', 'mpeg4', (('g', '12'),), 2),
-    Format('mpeg4_b_mkv', '.mkv', 'mpeg4', (('g', '12'),), 2),
+    Format('av1_mp4', '.mp4', 'libsvtav1', (
+        ('preset', '10'), ('g', '12'), ('crf', '30'))),
+    Format('mpeg4_avi', '.avi', 'mpeg4', _MPEG4, 0),
+    Format('mpeg4_b_avi', '.avi', 'mpeg4', _MPEG4, 2),
+    Format('xvid_tag_b_avi', '.avi', 'mpeg4', _MPEG4, 2, tag='XVID'),
+    Format('mpeg4_b_mp4', '.mp4', 'mpeg4', _MPEG4, 2),
+    Format('mpeg4_b_mkv', '.mkv', 'mpeg4', _MPEG4, 2),
     Format('mjpeg_avi', '.avi', 'mjpeg', (), None, 'yuvj420p'),
-)
+)  # fmt: skip
 
 
 def available(form: Format) -> bool:

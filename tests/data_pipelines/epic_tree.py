@@ -3,6 +3,7 @@
 import pathlib
 
 from tests.data_pipelines import coded_clips, pictures
+from tests.data_pipelines.trees import write_lines
 
 _HEAD = (
     'narration_id,participant_id,video_id,narration_timestamp,start_timestamp,'
@@ -38,16 +39,15 @@ def _line(number, row):
 
 def write_lists(folder: pathlib.Path, train=TRAIN, test=TEST):
   """The official CSVs with these pieces."""
-  folder.mkdir(parents=True, exist_ok=True)
   for name, rows in (('train', train), ('validation', test)):
-    lines = [_HEAD, *(_line(n, row) for n, row in enumerate(rows))]
-    (folder / f'EPIC_100_{name}.csv').write_text('\n'.join(lines) + '\n')
+    lines = (_line(n, row) for n, row in enumerate(rows))
+    write_lines(folder / f'EPIC_100_{name}.csv', _HEAD, *lines)
   for kind, names in (('verb', VERBS), ('noun', NOUNS)):
-    lines = ['id,key,instances,category'] + [
-        f"{k},{name},\"['{name}', 'x-{name}']\",c"
-        for k, name in enumerate(names)
-    ]
-    (folder / f'EPIC_100_{kind}_classes.csv').write_text('\n'.join(lines))
+    write_lines(
+        folder / f'EPIC_100_{kind}_classes.csv',
+        'id,key,instances,category',
+        *(f"{k},{n},\"['{n}', 'x-{n}']\",c" for k, n in enumerate(names)),
+    )
 
 
 def write_frames(root: pathlib.Path, video: str, first: int = 1) -> str:

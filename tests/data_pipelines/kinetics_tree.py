@@ -2,7 +2,8 @@
 
 import pathlib
 
-from tests.data_pipelines import coded_clips
+from tests.data_pipelines import coded_clips, trees
+from tests.data_pipelines.trees import write_lines
 
 CLASSES = ('playing guitar', 'air drumming', 'shaking hands')
 # (id, start, class): ids hold dashes and underscores.
@@ -28,13 +29,12 @@ def write_lists(
     folder: pathlib.Path, test: str = 'val', form: str = '{}', rows=ROWS
 ):
   """train.csv and val.csv, or other names of them."""
-  folder.mkdir(parents=True, exist_ok=True)
   for name, own in zip(('train', test), rows, strict=True):
-    lines = ['label,youtube_id,time_start,time_end,split'] + [
-        f'{CLASSES[k]},{video},{start},{start + 10},{name}'
-        for video, start, k in own
-    ]
-    (folder / f'{form.format(name)}.csv').write_text('\n'.join(lines) + '\n')
+    write_lines(
+        folder / f'{form.format(name)}.csv',
+        'label,youtube_id,time_start,time_end,split',
+        *(f'{CLASSES[k]},{v},{s},{s + 10},{name}' for v, s, k in own),
+    )
 
 
 def write_clips(
@@ -50,9 +50,7 @@ def write_clips(
   """
   for role, own in zip(('train', 'val'), rows, strict=True):
     for video, start, k in own:
-      path = root / place(role, CLASSES[k], video, start)
-      path.parent.mkdir(parents=True, exist_ok=True)
+      name = place(role, CLASSES[k], video, start)
+      trees.write_clips(root, name)
       if real:
-        coded_clips.write(path, num_frames=12)
-      else:
-        path.write_bytes(b'clip')
+        coded_clips.write(root / name, num_frames=12)

@@ -1,11 +1,14 @@
 """Miniature official downloads of HMDB51, ARID and EGTEA Gaze+.
 
 Each has 3 classes of 4 clips. In split N clip N of every class is tested on.
+`videos` and `lists` are folders below `root`, which becomes data.root; `real`
+clips can be decoded.
 """
 
 import pathlib
 
 from tests.data_pipelines import coded_clips
+from tests.data_pipelines.trees import write_clips, write_lines
 
 _AVI = next(f for f in coded_clips.FORMATS if f.name == 'mpeg4_avi')
 _MP4 = coded_clips.FORMATS[0]
@@ -36,13 +39,19 @@ EGTEA_CLASSES = ('Inspect/Read recipe', 'Open fridge', 'Take bowl')
 _SESSIONS = ('OP01-R01-PastaSalad', 'P02-R05-Cheeseburger')
 
 
-def _write(path: pathlib.Path, real: bool, frames: int):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  if real:
-    form = _AVI if path.suffix == '.avi' else _MP4
-    coded_clips.write(path, form, num_frames=frames)
-  else:
-    path.write_bytes(b'clip')
+def _write(folder: pathlib.Path, key, classes, real: bool):
+  """Clips 1..4 of each class, of different length."""
+  for name in classes:
+    for number in range(1, 5):
+      path = write_clips(folder, key(name, number)) / key(name, number)
+      if real:
+        form = _AVI if path.suffix == '.avi' else _MP4
+        coded_clips.write(path, form, num_frames=20 + number)
+
+
+def hmdb_key(name: str, number: int) -> str:
+  """Clip 1..4 of a class."""
+  return f'{name}/{HMDB_CLIPS[name][number - 1]}'
 
 
 def make_hmdb(
@@ -51,25 +60,14 @@ def make_hmdb(
     lists: str = 'test_train_splits',
     real: bool = False,
 ) -> pathlib.Path:
-  """<videos>/<class>/<clip>.avi and <lists>/<class>_test_splitN.txt.
-
-  In split N the clip after clip N is unused, the other two are trained on.
-  """
-  folder = root / lists
-  folder.mkdir(parents=True, exist_ok=True)
+  """In split N the clip after clip N is unused, the other two train."""
+  _write(root / videos, hmdb_key, HMDB_CLIPS, real)
   for name, clips in HMDB_CLIPS.items():
-    for number, clip in enumerate(clips):
-      _write(root / videos / name / clip, real, 20 + number)
     for split in (1, 2, 3):
       flags = {split - 1: 2, split % 4: 0}
-      lines = [f'{c} {flags.get(k, 1)} \n' for k, c in enumerate(clips)]
-      (folder / f'{name}_test_split{split}.txt').write_text(''.join(lines))
+      lines = [f'{c} {flags.get(k, 1)} ' for k, c in enumerate(clips)]
+      write_lines(root / lists / f'{name}_test_split{split}.txt', *lines)
   return root
-
-
-def hmdb_key(name: str, number: int) -> str:
-  """Clip 1..4 of a class."""
-  return f'{name}/{HMDB_CLIPS[name][number - 1]}'
 
 
 def arid_key(name: str, number: int) -> str:
@@ -84,32 +82,20 @@ def make_arid(
     real: bool = False,
     index: bool = True,
 ) -> pathlib.Path:
-  """Lists with tabs; in split N clip N is tested on, clip 4 is 'others'.
-
-  Args:
-    root: becomes data.root.
-    videos, lists: folders below it.
-    real: whether clips can be decoded.
-    index: whether lists have a first column with a running number.
-  """
-  for name in ARID_CLASSES.values():
-    for number in range(1, 5):
-      _write(root / videos / arid_key(name, number), real, 20 + number)
+  """Clip 4 is 'others'; lists may begin with a column of numbers (`index`)."""
+  _write(root / videos, arid_key, ARID_CLASSES.values(), real)
   for split in (1, 2):
     rest = {'train': [3 - split, 3], 'test': [split]}
     rest['others' if split == 1 else 'other'] = [4]
     for part, numbers in rest.items():
       rows = [
-          (str(label), arid_key(name, number))
+          f'{label}\t{arid_key(name, number)}'
           for label, name in ARID_CLASSES.items()
           for number in numbers
       ]
-      if index:
-        rows = [(str(k), *row) for k, row in enumerate(rows)]
+      rows = [f'{k}\t{row}' if index else row for k, row in enumerate(rows)]
       name = f'split_{split - 1}/split{split - 1}_{part}.txt'
-      file = root / lists / name
-      file.parent.mkdir(parents=True, exist_ok=True)
-      file.write_text(''.join('\t'.join(row) + '\n' for row in rows))
+      write_lines(root / lists / name, *rows)
   return root
 
 
@@ -133,43 +119,24 @@ def make_egtea(
     videos: str = 'cropped_clips',
     lists: str = 'action_annotation',
     real: bool = False,
-    first: int = 1,
 ) -> pathlib.Path:
-  """Lists of names and numbers; class names with ';' and leading spaces.
-
-  Args:
-    root: becomes data.root.
-    videos, lists: folders below it.
-    real: whether clips can be decoded.
-    first: number of the first class in the table of names.
-  """
-  for label in range(3):
-    for number in range(1, 5):
-      _write(root / videos / egtea_key(label, number), real, 20 + number)
+  """Lists of names and numbers; class names with ';' and leading spaces."""
+  _write(root / videos, egtea_key, range(3), real)
   for split in (1, 2, 3):
     for part in ('train', 'test'):
       lines = [
-          f'{egtea_clip(label, number)} {label + 1} {label + 7} 3 12 \n'
+          f'{egtea_clip(label, number)} {label + 1} {label + 7} 3 12 '
           for label in range(3)
           for number in range(1, 5)
           if (number == split) == (part == 'test')
       ]
-      file = root / lists / f'{part}_split{split}.txt'
-      file.parent.mkdir(parents=True, exist_ok=True)
-      file.write_text(''.join(lines))
-  table = root / lists / 'raw_annotations' / 'cls_label_index.csv'
-  table.parent.mkdir(parents=True, exist_ok=True)
-  table.write_text(
-      '# Action ID; Action Label; Verb Label; Noun Label(s)\n'
-      + ''.join(
-          f'{k}; {name}; {name.split()[0]}; {name.split()[1]}\n'
-          for k, name in enumerate(EGTEA_CLASSES, first)
-      )
+      write_lines(root / lists / f'{part}_split{split}.txt', *lines)
+  write_lines(
+      root / lists / 'raw_annotations' / 'cls_label_index.csv',
+      '# Action ID; Action Label; Verb Label; Noun Label(s)',
+      *(
+          f'{k}; {name}; {name.split()[0]}; {name.split()[1]}'
+          for k, name in enumerate(EGTEA_CLASSES, 1)
+      ),
   )
   return root
-
-
-def write_lines(path: pathlib.Path, lines: list[str]) -> str:
-  """A text file; its path as the config wants it."""
-  path.write_text(''.join(line + '\n' for line in lines))
-  return str(path)

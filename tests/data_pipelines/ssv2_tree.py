@@ -5,6 +5,7 @@ import pathlib
 
 from data_pipelines.datasets import ssv2
 from tests.data_pipelines import coded_clips
+from tests.data_pipelines.trees import write_lines
 
 TEMPLATES = (
     'Holding [something] next to [something]',
@@ -32,17 +33,14 @@ def write_labels(
     folder: pathlib.Path, prefix: str = '', train=TRAIN, test=TEST
 ):
   """labels.json and the official lists; classes are not in the file's order."""
-  folder.mkdir(parents=True, exist_ok=True)
-  names = {
-      ssv2.template(t): str(k) for k, t in reversed(list(enumerate(TEMPLATES)))
-  }
-  (folder / f'{prefix}labels.json').write_text(json.dumps(names))
+  names = list(map(ssv2.template, TEMPLATES))
+  numbers = {name: str(k) for k, name in reversed(list(enumerate(names)))}
+  write_lines(folder / f'{prefix}labels.json', json.dumps(numbers))
   for name, pairs in (('train', train), ('validation', test)):
-    entries = [entry(*pair) for pair in pairs]
-    (folder / f'{prefix}{name}.json').write_text(json.dumps(entries))
-  (folder / 'test-answers.csv').write_text(
-      ''.join(f'{n};{ssv2.template(TEMPLATES[k])}\n' for n, k in test)
-  )
+    entries = json.dumps([entry(*pair) for pair in pairs])
+    write_lines(folder / f'{prefix}{name}.json', entries)
+  answers = (f'{number};{names[k]}' for number, k in test)
+  write_lines(folder / 'test-answers.csv', *answers)
 
 
 def make(root: pathlib.Path, train=TRAIN, test=TEST) -> pathlib.Path:

@@ -1,7 +1,10 @@
 """TFDS builders: a built folder gives the lists and frames of the files."""
 
+import contextlib
+import io
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -52,16 +55,11 @@ def built(root):
   return out
 
 
-def open_both(root, built, split=1, seed=1, **values):
-  return [
-      open_data.open_data(
-          trees.data_config(**place, **values),
-          seed,
-          split,
-          cache_dir=str(root.parent / 'c'),
-      )
-      for place in ({'root': str(root)}, {'tfds_dir': str(built)})
-  ]
+def open_both(root, built, split=1, **values):
+  places = {'root': str(root)}, {'tfds_dir': str(built)}
+  configs = [trees.data_config(**place, **values) for place in places]
+  cache = str(root.parent / 'c')
+  return [open_data.open_data(c, 1, split, None, cache) for c in configs]
 
 
 def check_same_batches(files, packed):
@@ -103,27 +101,11 @@ def test_other_lists_choose_among_the_same_clips(root, built, tmp_path):
     open_both(root, built, train_list=str(tmp_path / 'bad.txt'))
 
 
-def test_copies_in_two_lists_are_noticed(root, tmp_path, capsys):
-  copy = tmp_path / 'ucf'
-  shutil.copytree(root, copy)
-  one, other = (copy / 'UCF-101' / trees.clip_key('YoYo', g) for g in (1, 2))
-  one.write_bytes(other.read_bytes())
-  build.build('ucf101', str(copy), str(tmp_path / 'out'), splits=[1])
-  values = {'tfds_dir': str(tmp_path / 'out')}
-  open_data.open_data(trees.data_config(**values), 1, 1)
-  text = '1 of 3 clips of the test list (testlist01.txt) are the same files'
-  # Of official lists it is said, others are refused.
-  assert text in capsys.readouterr().out
-  values['test_list'] = trees.write_vifi(tmp_path / 'test.txt', (1,))
-  with pytest.raises(UserError, match='same files'):
-    open_data.open_data(trees.data_config(**values), 1, 1)
-
-
 def test_clips_of_no_list_are_stored_too(tmp_path):
   root = official_trees.make_hmdb(tmp_path / 'hmdb', real=True)
   build.build('hmdb51', str(root), str(tmp_path / 'out'), splits=[1])
   stored = TfdsStore(str(tmp_path / 'out'), 'hmdb51_clips', 1)
-  unlisted = stored.official('unlisted')
+  unlisted = stored.lists['unlisted']
   assert [r.path for r in unlisted.records] == [
       official_trees.hmdb_key(name, 2) for name in official_trees.HMDB_CLIPS
   ]
@@ -173,37 +155,59 @@ def test_a_killed_build_begins_anew(root, tmp_path):
   assert len(TfdsStore(out, 'ucf101_clips', 1).keys) == 12
 
 
-def test_broken_clips_are_stored_and_decided_on_later(root, tmp_path, capsys):
-  copy = tmp_path / 'ucf'
+COPY, BAD, GONE = (
+    trees.clip_key(name, group)
+    for name, group in (('YoYo', 1), ('ApplyEyeMakeup', 3), ('YoYo', 3))
+)
+
+
+@pytest.fixture(scope='module')
+def damaged(root, tmp_path_factory):
+  """What is said of a tree with a copy, a broken clip and one less; a build."""
+  folder = tmp_path_factory.mktemp('damaged')
+  copy, out, told = folder / 'ucf', folder / 'out', io.StringIO()
   shutil.copytree(root, copy)
-  bad = trees.clip_key('YoYo', 3)
-  (copy / 'UCF-101' / bad).write_bytes(b'no video')
-  build.build('ucf101', str(copy), str(tmp_path / 'out'))
-  assert f'1 clips cannot be decoded, such as {bad}' in capsys.readouterr().out
-  where = {'tfds_dir': str(tmp_path / 'out')}
+  videos = copy / 'UCF-101'
+  other = videos / trees.clip_key('YoYo', 2)
+  (videos / COPY).write_bytes(other.read_bytes())
+  (videos / BAD).write_bytes(b'no video')
+  (videos / GONE).unlink()
+  with pytest.raises(UserError) as error:
+    build.build('ucf101', str(copy), str(out), splits=[1])
+  # Before any work.
+  assert [path.name for path in out.iterdir()] == ['missing-train.txt']
+  assert (out / 'missing-train.txt').read_text() == GONE + '\n'
+  with contextlib.redirect_stdout(told):
+    build.build('ucf101', str(copy), str(out), 'skip', splits=[1])
+  return out, str(error.value) + told.getvalue()
+
+
+def open_damaged(damaged, **values):
+  data = trees.data_config(tfds_dir=str(damaged[0]), **values)
+  return open_data.open_data(data, 1, 1)
+
+
+def test_what_is_missing_or_broken_is_decided_on_later(damaged):
+  assert re.search(f'1 of 9 clips .*: {GONE}', damaged[1])
+  assert f'1 clips cannot be decoded, such as {BAD}' in damaged[1]
+  with pytest.raises(UserError, match=f'1 of 9 clips of the train.*{GONE}'):
+    open_damaged(damaged)
   with pytest.raises(UserError, match='data.on_broken=skip') as error:
-    open_data.open_data(trees.data_config(**where), 1, 1)
-  assert bad in str(error.value)
-  sets = open_data.open_data(trees.data_config(on_broken='skip', **where), 1, 1)
-  assert len(sets.train) == 8
+    open_damaged(damaged, on_missing='skip')
+  assert BAD in str(error.value)
+  sets = open_damaged(damaged, on_missing='skip', on_broken='skip')
+  assert len(sets.train) == 7 and sets.train.clips.missing == (GONE,)
 
 
-def test_missing_clips_are_told_before_any_work(root, tmp_path):
-  copy = tmp_path / 'ucf'
-  shutil.copytree(root, copy)
-  gone = trees.clip_key('YoYo', 3)
-  (copy / 'UCF-101' / gone).unlink()
-  out = tmp_path / 'out'
-  with pytest.raises(UserError, match=f'1 of 9 clips .*: {gone}'):
-    build.build('ucf101', str(copy), str(out))
-  assert (out / 'missing-train.txt').read_text() == gone + '\n'
-  assert len(list(out.iterdir())) == 1
-  build.build('ucf101', str(copy), str(out), on_missing='skip')
-  where = {'tfds_dir': str(out)}
-  with pytest.raises(UserError, match='8 of the 9 clips of the official train'):
-    open_data.open_data(trees.data_config(**where), 1, 1)
-  data = trees.data_config(on_missing='skip', **where)
-  assert open_data.open_data(data, 1, 1).train.clips.missing == (gone,)
+def test_copies_in_two_lists_are_noticed(damaged, tmp_path, capsys):
+  skip = {'on_missing': 'skip', 'on_broken': 'skip'}
+  open_damaged(damaged, **skip)
+  text = '1 of 3 clips of the test list (testlist01.txt) are the same files'
+  # Of official lists it is said, others are refused.
+  assert text in capsys.readouterr().out
+  test = trees.write_vifi(tmp_path / 'test.txt', (1,))
+  with pytest.raises(UserError, match='same files'):
+    open_damaged(damaged, test_list=test, **skip)
 
 
 def test_command(root, tmp_path, capsys):

@@ -26,6 +26,29 @@ def data_config(**values) -> ml_collections.ConfigDict:
   return data.lock()
 
 
+def write_lines(path: pathlib.Path, *lines: str) -> str:
+  """A text file; its path as the config wants it."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(''.join(line + '\n' for line in lines))
+  return str(path)
+
+
+def write_clips(root: pathlib.Path, *names: str) -> pathlib.Path:
+  """Files of 4 bytes."""
+  for name in names:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(b'clip')
+  return root
+
+
+def make_folder(root: pathlib.Path, counts: dict[str, int]) -> pathlib.Path:
+  """DIR/<class>/<number>.mp4 with files of 4 bytes."""
+  for name in counts:
+    (root / name).mkdir(parents=True, exist_ok=True)
+  clips = (f'{name}/{k}.mp4' for name, n in counts.items() for k in range(n))
+  return write_clips(root, *clips)
+
+
 def clip_key(class_name: str, group: int, clip: int = 1) -> str:
   """Class/v_Class_g01_c01.avi."""
   name = _FILE_NAMES.get(class_name, class_name)
@@ -38,7 +61,7 @@ def make_ucf(
     lists: str = 'ucfTrainTestlist',
     real: bool = True,
 ) -> pathlib.Path:
-  """UCF-101 with 3 classes of 4 groups; group 1 is the test set of split 1.
+  """UCF-101 with 3 classes of 4 groups; group N is the test set of split N.
 
   Args:
     root: becomes data.root.
@@ -48,20 +71,16 @@ def make_ucf(
   """
   for number, name in enumerate(CLASSES):
     for group in range(1, GROUPS + 1):
-      path = root / videos / clip_key(name, group)
-      path.parent.mkdir(parents=True, exist_ok=True)
+      write_clips(root / videos, key := clip_key(name, group))
       if real:
-        coded_clips.write(path, _AVI, num_frames=20 + 8 * number + group)
-      else:
-        path.write_bytes(b'RIFF')
+        length = 20 + 8 * number + group
+        coded_clips.write(root / videos / key, _AVI, num_frames=length)
   if lists:
-    folder = root / lists
-    folder.mkdir(parents=True, exist_ok=True)
     # Real files have Windows line ends here and there.
-    lines = [f'{number} {name}\r\n' for number, name in enumerate(CLASSES, 1)]
-    (folder / 'classInd.txt').write_bytes(''.join(lines).encode())
+    lines = [f'{number} {name}\r' for number, name in enumerate(CLASSES, 1)]
+    write_lines(root / lists / 'classInd.txt', *lines)
     for split in (1, 2, 3):
-      write_official(folder, split)
+      write_official(root / lists, split)
   return root
 
 
@@ -71,29 +90,16 @@ def write_official(folder: pathlib.Path, split: int):
   for number, name in enumerate(CLASSES, 1):
     for group in range(1, GROUPS + 1):
       key = clip_key(name, group)
-      if group == split:
-        test.append(key)
-      else:
-        train.append(f'{key} {number}')
-  (folder / f'trainlist0{split}.txt').write_text('\n'.join(train) + '\n')
-  (folder / f'testlist0{split}.txt').write_text('\n'.join(test) + '\n')
+      test += [key] if group == split else []
+      train += [f'{key} {number}'] if group != split else []
+  write_lines(folder / f'trainlist0{split}.txt', *train)
+  write_lines(folder / f'testlist0{split}.txt', *test)
 
 
 def write_vifi(path: pathlib.Path, groups, classes=CLASSES) -> str:
   """A ViFi-CLIP list: file names without folders, classes from 0."""
-  lines = [
+  return write_lines(path, *(
       f'{clip_key(name, group).split("/")[1]} {CLASSES.index(name)}'
       for name in classes
       for group in groups
-  ]
-  path.write_text('\n'.join(lines) + '\n')
-  return str(path)
-
-
-def make_folder(root: pathlib.Path, counts: dict[str, int]) -> pathlib.Path:
-  """DIR/<class>/<number>.mp4 with files of 4 bytes."""
-  for name, count in counts.items():
-    (root / name).mkdir(parents=True, exist_ok=True)
-    for k in range(count):
-      (root / name / f'{k}.mp4').write_bytes(b'clip')
-  return root
+  ))  # fmt: skip

@@ -9,38 +9,48 @@ from data_pipelines.datasets import base_novel, folder
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
 from tests.data_pipelines import trees
+from tests.data_pipelines.trees import write_lines
 
 CLASSES = ('kick', 'run', 'sit', 'talk', 'wave')
 
 
 def make(tmp_path):
   """5 classes of 3 files of 4 bytes, and CLIP-FSAR's lists of them."""
-  root = trees.make_folder(tmp_path / 'data', dict.fromkeys(CLASSES, 3))
-  for split, own in (
-      ('train', ('wave', 'run')), ('val', ('sit',)), ('test', ('talk', 'kick'))
-  ):  # fmt: skip
-    lines = [
-        f'{split}{label}//{name}/{n}.mp4\n'
+  trees.make_folder(tmp_path / 'data', dict.fromkeys(CLASSES, 3))
+  lists = {'train': ('wave', 'run'), 'val': ('sit',), 'test': ('talk', 'kick')}
+  for split, own in lists.items():
+    write_lines(tmp_path / f'{split}_few_shot.txt', *(
+        f'{split}{label}//{name}/{n}.mp4'
         for label, name in enumerate(own)
         for n in range(3)
-    ]
-    (tmp_path / f'{split}_few_shot.txt').write_text(''.join(lines))
-  return root
+    ))  # fmt: skip
+  return tmp_path
 
 
-def episodes(tmp_path, **values):
-  lists = {
-      f'{s}_list': str(tmp_path / f'{s}_few_shot.txt')
-      for s in ('train', 'val', 'test')
-  }
-  values = {'class_scope': 'per_list', **lists, **values}
+@pytest.fixture
+def episodes(tmp_path):
+  make(tmp_path)
+
+  def read(names=None, **values):
+    for split in ('train', 'val', 'test'):
+      file = str(tmp_path / f'{split}_few_shot.txt')
+      values.setdefault(f'{split}_list', file)
+    if names is not None:
+      text = names if isinstance(names, str) else json.dumps(names)
+      values['class_names'] = write_lines(tmp_path / 'names.json', text)
+    values = {'class_scope': 'per_list', **values}
+    return whole(tmp_path, **values)
+
+  return read
+
+
+def whole(tmp_path, **values):
   root = str(tmp_path / 'data')
   return folder.read(trees.data_config(name='folder', root=root, **values), 1)
 
 
-def test_each_list_numbers_its_own_classes(tmp_path):
-  make(tmp_path)
-  got = episodes(tmp_path)
+def test_each_list_numbers_its_own_classes(episodes):
+  got = episodes()
   assert got.class_names == ['wave', 'run']
   assert got.own_names == {'val': ['sit'], 'test': ['talk', 'kick']}
   assert got.train.records[3].path == 'run/0.mp4'
@@ -48,43 +58,35 @@ def test_each_list_numbers_its_own_classes(tmp_path):
   assert [r.label for r in got.tests['test'].records] == [0, 0, 0, 1, 1, 1]
 
 
-def test_numbers_in_the_shared_scope_are_refused(tmp_path):
-  make(tmp_path)
+def test_the_shared_scope_is_refused(episodes):
   with pytest.raises(UserError, match='number their classes'):
-    episodes(tmp_path, class_scope='shared')
+    episodes(class_scope='shared')
+  values = {'class_scope': 'shared', 'val_list': '', 'test_list': ''}
+  with pytest.raises(UserError, match='data.class_scope=per_list'):
+    episodes({'train': ['a', 'b']}, train_list='', **values)
 
 
-def test_names_of_a_file_for_each_list(tmp_path):
-  make(tmp_path)
-  names = tmp_path / 'names.json'
-  names.write_text(
-      json.dumps({'train': ['W', 'R', 'no clip'], 'test': ['[some], T', 'K']})
-  )
-  got = episodes(tmp_path, class_names=str(names))
+def test_names_of_a_file_for_each_list(episodes, tmp_path):
+  names = {'train': ['W', 'R', 'no clip'], 'test': ['[some], T', 'K']}
+  got = episodes(names)
   assert got.class_names == ['W', 'R', 'no clip']
   assert got.own_names['test'] == ['[some], T', 'K']
   assert got.own_names['val'] == ['sit']
   # The list says 'val', wherever it is given.
   val = str(tmp_path / 'val_few_shot.txt')
-  names.write_text(json.dumps({'val': ['V'], 'test': ['A', 'B']}))
-  got = episodes(tmp_path, class_names=str(names), test_list=val, val_list='')
+  names = {'val': ['V'], 'test': ['A', 'B']}
+  got = episodes(names, test_list=val, val_list='')
   assert got.own_names == {'test': ['V']}
 
 
-def test_a_number_without_a_name_is_refused(tmp_path):
-  make(tmp_path)
-  names = tmp_path / 'names.json'
-  names.write_text(json.dumps({'train': ['W']}))
+def test_a_number_without_a_name_is_refused(episodes, tmp_path):
   with pytest.raises(UserError, match='label 1 is out of range.*names'):
-    episodes(tmp_path, class_names=str(names))
-  (tmp_path / 'data' / '7.webm').write_bytes(b'clip')
-  (tmp_path / 'data' / '8.webm').write_bytes(b'clip')
-  ids = tmp_path / 'ids.txt'
-  ids.write_text('train0/7\ntrain1/8\n')
+    episodes({'train': ['W']})
+  trees.write_clips(tmp_path / 'data', '7.webm', '8.webm')
+  ids = write_lines(tmp_path / 'ids.txt', 'train0/7', 'train1/8')
   with pytest.raises(UserError, match='neither the list nor the folders'):
-    episodes(tmp_path, train_list=str(ids))
-  names.write_text(json.dumps({'train': ['Holding [something]', 'B']}))
-  got = episodes(tmp_path, train_list=str(ids), class_names=str(names))
+    episodes(train_list=ids)
+  got = episodes({'train': ['Holding [something]', 'B']}, train_list=ids)
   assert got.class_names == ['Holding [something]', 'B']
   assert [r.path for r in got.train.records] == ['7.webm', '8.webm']
 
@@ -93,35 +95,21 @@ def test_a_number_without_a_name_is_refused(tmp_path):
     ('text', 'message'),
     [('[', 'cannot read'), ('["a"]', 'wanted'), ('{"train": "a"}', 'wanted')],
 )
-def test_wrong_files_of_names(tmp_path, text, message):
-  make(tmp_path)
-  (tmp_path / 'names.json').write_text(text)
+def test_wrong_files_of_names(episodes, text, message):
   with pytest.raises(UserError, match=message):
-    episodes(tmp_path, class_names=str(tmp_path / 'names.json'))
-
-
-def test_names_per_list_need_the_scope(tmp_path):
-  make(tmp_path)
-  (tmp_path / 'names.json').write_text('{"train": ["a", "b"]}')
-  with pytest.raises(UserError, match='data.class_scope=per_list'):
-    episodes(
-        tmp_path, class_scope='shared', class_names=str(tmp_path / 'names.json')
-    )
+    episodes(text)
 
 
 def test_base_and_novel_lists_of_ez_clip(tmp_path):
   root = trees.make_ucf(tmp_path / 'ucf', real=False)
   # EZ-CLIP numbers the base classes in an order of its own.
-  lines = {'train': (2, 3), 'base': (1,)}
-  for name, groups in lines.items():
-    (tmp_path / name).write_text(
-        ''.join(
-            f'/x/{trees.clip_key(c, g).split("/")[1][:-4]} 40 {label}\n'
-            for label, c in enumerate(('YoYo', 'ApplyEyeMakeup'))
-            for g in groups
-        )
-    )
-  (tmp_path / 'novel').write_text('/y/v_HandStandPushups_g01_c01 40 0\n')
+  for name, groups in (('train', (2, 3)), ('base', (1,))):
+    write_lines(tmp_path / name, *(
+        f'/x/{trees.clip_key(c, g).split("/")[1][:-4]} 40 {label}'
+        for label, c in enumerate(('YoYo', 'ApplyEyeMakeup'))
+        for g in groups
+    ))  # fmt: skip
+  write_lines(tmp_path / 'novel', '/y/v_HandStandPushups_g01_c01 40 0')
   data = trees.data_config(
       root=str(root),
       class_scope='per_list',
@@ -138,15 +126,6 @@ def test_base_and_novel_lists_of_ez_clip(tmp_path):
   assert got.tests['novel'].records[0].path.startswith('HandstandPushups/')
 
 
-def whole(tmp_path, counts=None, **values):
-  root = trees.make_folder(
-      tmp_path / 'data', counts or dict.fromkeys(CLASSES, 5)
-  )
-  return folder.read(
-      trees.data_config(name='folder', root=str(root), **values), 1
-  )
-
-
 @pytest.mark.parametrize(
     ('choice', 'base', 'novel'),
     [
@@ -156,9 +135,9 @@ def whole(tmp_path, counts=None, **values):
     ],
 )
 def test_novel_classes(tmp_path, choice, base, novel):
+  trees.make_folder(tmp_path / 'data', dict.fromkeys(CLASSES, 5))
   if choice == 'file':
-    choice = str(tmp_path / 'novel.txt')
-    (tmp_path / 'novel.txt').write_text('wave\nrun\n')
+    choice = write_lines(tmp_path / 'novel.txt', 'wave', 'run')
   got = base_novel.split(whole(tmp_path), choice)
   assert got.class_names == base
   assert got.own_names == {'novel': novel}
@@ -179,17 +158,16 @@ def test_novel_classes(tmp_path, choice, base, novel):
     ],
 )
 def test_wrong_novel_classes(tmp_path, text, message):
-  file = tmp_path / 'novel.txt'
+  trees.make_folder(tmp_path / 'data', dict.fromkeys(CLASSES, 5))
   if text is not None:
-    file.write_text(text)
+    write_lines(tmp_path / 'novel.txt', text)
   with pytest.raises(UserError, match=message):
-    base_novel.split(whole(tmp_path), str(file))
+    base_novel.split(whole(tmp_path), str(tmp_path / 'novel.txt'))
 
 
-def test_novel_classes_of_lists_with_their_own_are_refused(tmp_path):
-  make(tmp_path)
+def test_novel_classes_of_lists_with_their_own_are_refused(episodes):
   with pytest.raises(UserError, match='data.tests instead'):
-    base_novel.split(episodes(tmp_path), 'half')
+    base_novel.split(episodes(), 'half')
 
 
 @pytest.fixture(scope='module')
@@ -209,9 +187,9 @@ def other(root, **values):
 
 def test_other_data_sets_are_scored_against_their_own_classes(ucf, tmp_path):
   copy = trees.make_ucf(tmp_path / 'copy')
-  names = tmp_path / 'names'
-  names.write_text('Make Up\nStand on Hands\nToy on a String\n')
-  entry = other(copy, splits=(1, 2), class_names=str(names))
+  names = 'Make Up', 'Stand on Hands', 'Toy on a String'
+  names = write_lines(tmp_path / 'names', *names)
+  entry = other(copy, splits=(1, 2), class_names=names)
   bare = {'name': 'folder', 'root': str(copy / 'UCF-101')}
   sets = open_it(ucf, {'more': entry, 'bare': bare}, novel_classes='half')
   assert list(sets.tests) == [

@@ -11,6 +11,8 @@ from data_pipelines.loaders import open_data
 from data_pipelines.video import read as decode
 from tests.data_pipelines import coded_clips, epic_tree, trees
 
+VIDEOS = ('P01_01', 'P01_02', 'P02_101')
+
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
@@ -23,9 +25,9 @@ def root(tmp_path_factory):
   return root
 
 
-def read(root, report=None, **values):
+def read(root, **values):
   data = trees.data_config(name='epic_kitchens100', root=str(root), **values)
-  return datasets.read(data, 1, report)
+  return datasets.read(data, 1)
 
 
 def test_pieces_of_pictures_and_films(root):
@@ -69,14 +71,16 @@ def frames(source, index):
   return decode.read_frames(media, range(first, first + total), probe)
 
 
+def check_frames(source, *ranges):
+  for index, wanted in enumerate(ranges):
+    found = coded_clips.read_indices(frames(source, index))
+    assert found == list(range(*wanted))
+
+
 def test_the_frames_are_those_of_the_piece(root, tmp_path):
   sets = open_it({'root': str(root)}, tmp_path)
-  numbers = [coded_clips.read_indices(frames(sets.train, n)) for n in range(4)]
   # The folder of P01_02 begins with picture 0.
-  assert numbers == [
-      list(range(5, 20)), list(range(20, 40)), list(range(1, 26)),
-      list(range(10, 30)),
-  ]  # fmt: skip
+  check_frames(sets.train, (5, 20), (20, 40), (1, 26), (10, 30))
 
 
 @pytest.mark.parametrize('packed', [False, True])
@@ -100,9 +104,7 @@ def test_a_folder_with_the_pictures_of_its_pieces_only(tmp_path, packed):
     build.build('epic_kitchens100', str(root), str(tmp_path / 'out'))
     where = {'tfds_dir': str(tmp_path / 'out')}
   sets = open_it(where, tmp_path)
-  assert [
-      coded_clips.read_indices(frames(sets.train, n)) for n in range(2)
-  ] == [list(range(5, 10)), list(range(30, 40))]
+  check_frames(sets.train, (5, 10), (30, 40))
   if not packed:
     for k in (6, 7):
       (folder / f'frame_{k:010d}.jpg').unlink()
@@ -111,13 +113,6 @@ def test_a_folder_with_the_pictures_of_its_pieces_only(tmp_path, packed):
     (folder / 'frame_0000000033.jpg').unlink()
     with pytest.raises(UserError, match='0000000033.jpg is missing'):
       open_it(where, tmp_path)
-
-
-def images_only(root):
-  epic_tree.write_lists(root / 'epic-kitchens-100-annotations')
-  for video in ('P01_01', 'P01_02', 'P02_101'):
-    epic_tree.write_frames(root, video)
-  return root
 
 
 def test_pieces_of_long_videos_are_not_stored(root, tmp_path):
@@ -130,7 +125,10 @@ def actions(tmp_path_factory):
   """(files, TFDS folder) of a data set of images, by action."""
   pytest.importorskip('array_record')
   folder = tmp_path_factory.mktemp('actions')
-  root, out = images_only(folder / 'data'), folder / 'out'
+  root, out = folder / 'data', folder / 'out'
+  epic_tree.write_lists(root / 'epic-kitchens-100-annotations')
+  for video in VIDEOS:
+    epic_tree.write_frames(root, video)
   build.build('epic_kitchens100', str(root), str(out), kind='action')
   return root, out
 
@@ -176,10 +174,8 @@ def test_videos_in_one_flat_folder(tmp_path, rule):
   page = pathlib.Path('docs/data/epic_kitchens100.md').read_text()
   assert not rule or rule in page
   epic_tree.write_lists(tmp_path)
-  below = tmp_path / 'all' if rule else tmp_path
-  below.mkdir(exist_ok=True)
-  for video in ('P01_01', 'P01_02', 'P02_101'):
-    (below / f'{video}.MP4').write_bytes(b'clip')
+  folder = tmp_path / 'all' if rule else tmp_path
+  trees.write_clips(folder, *(f'{video}.MP4' for video in VIDEOS))
   data = read(tmp_path, path_rule=rule)
   names = [r.path.removeprefix('all/') for r in data.train.records]
   assert names == [f'{row[0]}.MP4' for row in epic_tree.TRAIN]
@@ -197,8 +193,7 @@ def test_a_selection_of_verbs_is_refused_for_nouns(root, tmp_path):
 def test_a_tar_that_is_not_unpacked_is_named(root, tmp_path):
   epic_tree.write_lists(tmp_path / 'annotations')
   epic_tree.write_frames(tmp_path, 'P01_01')
-  tar = tmp_path / 'P01' / 'rgb_frames' / 'P01_02.tar'
-  tar.write_bytes(b'tar')
+  trees.write_clips(tmp_path, 'P01/rgb_frames/P01_02.tar')
   with pytest.raises(UserError, match=r'P01_02\.tar is not unpacked.*mkdir'):
     read(tmp_path)
 
@@ -206,31 +201,28 @@ def test_a_tar_that_is_not_unpacked_is_named(root, tmp_path):
 def test_numbers_of_published_pictures_hold_for_films(root, tmp_path):
   # As EV-CLIP's selections give them: 50 pictures per second of P02_101; the
   # film itself has 25.
-  own = tmp_path / 'own.txt'
-  own.write_text(
-      '/data/P01/rgb_frames/P01_01\t0\tframes 5:20\n'
-      '/data/P02/rgb_frames/P02_101\t2\tframes 24:50\n'
+  own = trees.write_lines(
+      tmp_path / 'own.txt',
+      '/data/P01/rgb_frames/P01_01\t0\tframes 5:20',
+      '/data/P02/rgb_frames/P02_101\t2\tframes 24:50',
   )
-  data = read(root, train_list=str(own))
+  data = read(root, train_list=own)
   assert [r.line for r in data.train.records] == [
       'P01/rgb_frames/P01_01\t0\tframes 5:20',
       'P02/videos/P02_101.MP4\t2\t0.5\t1',
   ]
   # Frame numbers of a film itself stay.
-  own.write_text('P02/videos/P02_101.MP4\t0\tframes 3:9\n')
-  test = tmp_path / 'test.txt'
-  test.write_text('P02/videos/P02_101.MP4\t0\tframes 9:12\n')
-  data = read(root, train_list=str(own), test_list=str(test))
+  film = 'P02/videos/P02_101.MP4\t0\tframes'
+  own = trees.write_lines(tmp_path / 'own.txt', f'{film} 3:9')
+  test = trees.write_lines(tmp_path / 'test.txt', f'{film} 9:12')
+  data = read(root, train_list=own, test_list=test)
   assert data.train.records[0].first == 3
 
 
 def write_cut(folder, rows, name='my_train.csv'):
-  """The first rows of the training list alone in another folder."""
-  epic_tree.write_lists(folder, rows)
-  for file in folder.iterdir():
-    if file.name != 'EPIC_100_train.csv':
-      file.unlink()
-  (folder / 'EPIC_100_train.csv').rename(folder / name)
+  """Some rows as a training list alone in another folder."""
+  epic_tree.write_lists(folder / 'all', rows)
+  (folder / 'all' / 'EPIC_100_train.csv').rename(folder / name)
   return str(folder / name)
 
 
@@ -274,14 +266,10 @@ def test_actions_of_a_cut_list_with_a_built_folder(actions, tmp_path):
 
 
 def test_numbers_without_a_class(root, tmp_path):
-  lists = root / 'epic-kitchens-100-annotations'
-  folder = tmp_path / 'annotations'
-  folder.mkdir()
-  for file in lists.iterdir():
-    (folder / file.name).write_bytes(file.read_bytes())
+  epic_tree.write_lists(tmp_path / 'annotations')
   for name in ('P01', 'P02'):
     (tmp_path / name).symlink_to(root / name)
-  classes = folder / 'EPIC_100_verb_classes.csv'
+  classes = tmp_path / 'annotations' / 'EPIC_100_verb_classes.csv'
   whole = classes.read_text()
   classes.write_text('\n'.join(whole.splitlines()[:-1]))
   with pytest.raises(

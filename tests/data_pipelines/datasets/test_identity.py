@@ -4,24 +4,28 @@ Names that differ in a sign only, links, copies, other Unicode forms, files
 that are not used, and clips that are not there.
 """
 
-import json
 import os
 import unicodedata
 
 import pytest
 
-from data_pipelines import datasets
 from data_pipelines.datasets import base_novel
 from data_pipelines.errors import UserError
-from tests.data_pipelines import kinetics_tree, pictures, ssv2_tree, trees
+from tests.data_pipelines import kinetics_tree, pictures, ssv2_tree
+from tests.data_pipelines.datasets import test_contract
+from tests.data_pipelines.trees import make_folder, write_clips, write_lines
 
 SIGNS = ('still', 'turn_+90', 'turn_-90')
 LANGUAGES = ('C', 'C#', 'C++')
+LISTS = {'train_list': 'train.txt', 'test_list': 'test.txt'}
 
 
 def read(root, name='folder', **values):
-  data = trees.data_config(name=name, root=str(root), **values)
-  return datasets.read(data, 1)
+  return test_contract.read(name, root, **values)
+
+
+def records(data):
+  return [r for x in (data.train, *data.tests.values()) for r in x.records]
 
 
 def clip(path, number):
@@ -30,112 +34,97 @@ def clip(path, number):
   path.write_bytes(number.to_bytes(2, 'big') * 400)
 
 
-def check(data, names):
-  """Every clip has the class of its folder."""
-  lists = [data.train, *data.tests.values()]
-  for record in (r for clips in lists for r in clips.records):
-    assert names[record.label] == record.path.split('/')[0]
+def folders(clips):
+  return {r.path.split('/')[0] for r in clips.records}
 
 
 @pytest.mark.parametrize('classes', [SIGNS, LANGUAGES])
 @pytest.mark.parametrize('turned', [False, True])
 def test_names_that_differ_in_a_sign(tmp_path, classes, turned):
-  root = trees.make_folder(tmp_path / 'data', dict.fromkeys(classes, 5))
+  root = make_folder(tmp_path / 'data', dict.fromkeys(classes, 5))
   order = list(reversed(classes)) if turned else list(classes)
-  names = tmp_path / 'names.txt'
-  names.write_text('\n'.join(order))
-  data = read(root, class_names=str(names))
-  assert data.class_names == order
-  assert data.train.counts() == dict.fromkeys(range(3), 4)
-  check(data, order)
+  names = write_lines(tmp_path / 'names.txt', *order)
+  assert read(root, class_names=names).train.counts() == dict.fromkeys(
+      range(3), 4
+  )
   # The same with a list that numbers its own, and with its numbers turned.
   lines = [f'{c}/{k}.mp4 {n}' for n, c in enumerate(classes) for k in range(4)]
-  (root / 'train.txt').write_text('\n'.join(lines))
-  (root / 'test.txt').write_text('\n'.join(f'{c}/4.mp4' for c in classes))
-  lists = {'train_list': 'train.txt', 'test_list': 'test.txt'}
-  for scope in ('shared', 'per_list'):
-    data = read(root, class_names=str(names), class_scope=scope, **lists)
+  write_lines(root / 'train.txt', *lines)
+  write_lines(root / 'test.txt', *(f'{c}/4.mp4' for c in classes))
+  for values in ({}, LISTS, LISTS | {'class_scope': 'per_list'}):
+    data = read(root, class_names=names, **values)
     assert data.class_names == order
-    check(data, order)
-  (tmp_path / 'novel.txt').write_text(classes[1])
-  data = base_novel.split(read(root), str(tmp_path / 'novel.txt'))
-  kept = {r.path.split('/')[0] for r in data.train.records}
-  assert kept == {classes[0], classes[2]}
-  paths = [r.path for r in data.tests['novel'].records]
-  assert {path.split('/')[0] for path in paths} == {classes[1]}
+    for record in records(data):
+      assert order[record.label] == record.path.split('/')[0]
+  novel = write_lines(tmp_path / 'novel.txt', classes[1])
+  data = base_novel.split(read(root), novel)
+  assert folders(data.train) == {classes[0], classes[2]}
+  assert folders(data.tests['novel']) == {classes[1]}
 
 
 def test_a_loose_name_of_two_folders_names_both(tmp_path):
-  root = trees.make_folder(tmp_path / 'data', dict.fromkeys(SIGNS, 2))
-  (tmp_path / 'names').write_text('still\nturn 90\nother\n')
+  root = make_folder(tmp_path / 'data', dict.fromkeys(SIGNS, 2))
+  names = write_lines(tmp_path / 'names', 'still', 'turn 90', 'other')
   with pytest.raises(UserError, match=r"turn_\+90.*turn_-90.*'turn 90'"):
-    read(root, class_names=str(tmp_path / 'names'))
+    read(root, class_names=names)
 
 
 @pytest.mark.parametrize('form', ['NFC', 'NFD'])
 def test_a_folder_and_a_list_in_two_unicode_forms(tmp_path, form):
   other = {'NFC': 'NFD', 'NFD': 'NFC'}[form]
   names = [unicodedata.normalize(form, 'caf\u00e9'), 'run']
-  root = trees.make_folder(tmp_path / 'data', dict.fromkeys(names, 3))
+  root = make_folder(tmp_path / 'data', dict.fromkeys(names, 3))
   lines = [f'{n}/{k}.mp4,{n}' for n in names for k in range(2)]
-  text = unicodedata.normalize(other, '\n'.join(['path,label', *lines]))
-  (root / 'train.csv').write_text(text)
-  names_file = tmp_path / 'names'
-  names_file.write_text(unicodedata.normalize(other, 'caf\u00e9\nrun'))
-  data = read(root, train_list='train.csv', class_names=str(names_file))
-  found = [r for x in (data.train, data.tests['test']) for r in x.records]
-  assert {r.path: r.label for r in found} == {
+  lines = [unicodedata.normalize(other, x) for x in ('path,label', *lines)]
+  write_lines(root / 'train.csv', *lines)
+  own = [unicodedata.normalize(other, name) for name in names]
+  own = write_lines(tmp_path / 'names', *own)
+  data = read(root, train_list='train.csv', class_names=own)
+  assert {r.path: r.label for r in records(data)} == {
       f'{name}/{k}.mp4': names.index(name) for name in names for k in range(2)
   }
 
 
 def test_pandas_labels_and_numbered_names(tmp_path):
-  root = trees.make_folder(tmp_path / 'data', {'clips': 6})
+  root = make_folder(tmp_path / 'data', {'clips': 6})
   rows = [f'clips/{k}.mp4,{k % 2}.0' for k in range(6)]
-  (root / 'all.csv').write_text('\n'.join(['path,label', *rows]))
-  (root / 'names.csv').write_text('0,falling\n1,sitting\n')
-  data = read(root, train_list='all.csv', class_names=str(root / 'names.csv'))
+  write_lines(root / 'all.csv', 'path,label', *rows)
+  names = write_lines(root / 'names.csv', '0,falling', '1,sitting')
+  data = read(root, train_list='all.csv', class_names=names)
   assert data.class_names == ['falling', 'sitting']
   assert set(data.train.counts()) == {0, 1}
 
 
-@pytest.mark.parametrize('how', ['symbolic', 'hard', 'copy'])
-def test_a_file_in_two_lists_under_two_names(tmp_path, how):
-  for number, name in enumerate(('a/0', 'a/1', 'b/0', 'b/1')):
-    clip(tmp_path / f'{name}.mp4', number)
-  twin = tmp_path / 'b' / 'twin.mp4'
-  if how == 'symbolic':
-    twin.symlink_to(tmp_path / 'a' / '0.mp4')
-  elif how == 'hard':
-    os.link(tmp_path / 'a' / '0.mp4', twin)
+@pytest.mark.parametrize('how', ['symbolic', 'hard', 'copy', 'images'])
+def test_a_clip_in_two_lists_under_two_names(tmp_path, how):
+  names = ['a/0', 'a/1', 'b/0', 'b/1']
+  if how == 'images':
+    for number, name in enumerate(names):
+      pictures.write(tmp_path / name, 3, width=48 + 8 * number)
+    # Under other names of its images.
+    pictures.write(tmp_path / 'b' / 'twin', 3, 'img_{:03d}.jpg', width=48)
+    suffix = ''
   else:
-    twin.write_bytes((tmp_path / 'a' / '0.mp4').read_bytes())
-  (tmp_path / 'train.txt').write_text('a/0.mp4\nb/0.mp4\n')
-  (tmp_path / 'test.txt').write_text('a/1.mp4\nb/1.mp4\n')
-  lists = {'train_list': 'train.txt', 'test_list': 'test.txt'}
-  assert len(read(tmp_path, **lists).train.records) == 2
-  (tmp_path / 'test.txt').write_text('a/1.mp4\nb/twin.mp4\n')
-  with pytest.raises(UserError, match=r'same files.*b/twin\.mp4 and a/0\.mp4'):
-    read(tmp_path, **lists)
-
-
-def test_copies_of_folders_of_images_are_noticed(tmp_path):
-  for number, name in enumerate(('a/0', 'a/1', 'b/0', 'b/1', 'b/2')):
-    # The last is the first under other names of its images.
-    pattern = 'frame_{:05d}.jpg' if number < 4 else 'img_{:03d}.jpg'
-    side = 48 + 8 * (number % 4)
-    pictures.write(tmp_path / name, 3, pattern, width=side)
-  (tmp_path / 'train.txt').write_text('a/0\nb/0\n')
-  lists = {'train_list': 'train.txt', 'test_list': 'test.txt'}
-  (tmp_path / 'test.txt').write_text('a/1\nb/1\n')
-  read(tmp_path, **lists)
-  (tmp_path / 'test.txt').write_text('a/1\nb/2\n')
-  with pytest.raises(UserError, match=r'same files.*b/2 and a/0'):
-    read(tmp_path, **lists)
+    suffix = '.mp4'
+    for number, name in enumerate(names):
+      clip(tmp_path / f'{name}.mp4', number)
+    one, twin = tmp_path / 'a' / '0.mp4', tmp_path / 'b' / 'twin.mp4'
+    if how == 'copy':
+      twin.write_bytes(one.read_bytes())
+    else:
+      (os.link if how == 'hard' else os.symlink)(one, twin)
+  write_lines(tmp_path / 'train.txt', f'a/0{suffix}', f'b/0{suffix}')
+  write_lines(tmp_path / 'test.txt', f'a/1{suffix}', f'b/1{suffix}')
+  assert len(read(tmp_path, **LISTS).train.records) == 2
+  write_lines(tmp_path / 'test.txt', f'a/1{suffix}', f'b/twin{suffix}')
+  with pytest.raises(
+      UserError, match=rf'same files.*b/twin{suffix} and a/0{suffix}'
+  ):
+    read(tmp_path, **LISTS)
   data = read(tmp_path)
   for clips in (data.train, data.tests['test']):
-    there = {r.path for r in clips.records}
-    assert ('a/0' in there) == ('b/2' in there)
+    there = {r.path.removesuffix('.mp4') for r in clips.records}
+    assert ('a/0' in there) == ('b/twin' in there)
 
 
 def test_copies_of_a_clip_are_held_out_together(tmp_path):
@@ -159,32 +148,28 @@ def test_a_file_in_two_classes_is_said(tmp_path, capsys):
 
 
 def test_two_links_to_one_folder_are_refused(tmp_path):
-  root = trees.make_folder(tmp_path / 'data', {'a': 3, 'b': 3})
+  root = make_folder(tmp_path / 'data', {'a': 3, 'b': 3})
   (root / 'c').symlink_to(root / 'a')
   with pytest.raises(UserError, match="'a' and 'c' are one and the same"):
     read(root)
 
 
 def test_what_is_seen_and_not_used_is_said(tmp_path, capsys):
-  suffixes = ('.mts', '.m2ts', '.3g2', '.f4v', '.qt', '.vob', '.asf', '.gif')
-  root = trees.make_folder(tmp_path, {'a': 2, 'empty': 0, 'notes': 0})
-  (root / 'notes' / 'list.xyz').write_text('no video')
-  for suffix in suffixes:
-    (root / 'b').mkdir(exist_ok=True)
-    (root / 'b' / f'clip{suffix}').write_bytes(b'clip')
+  suffixes = ('mts', 'm2ts', '3g2', 'f4v', 'qt', 'vob', 'asf', 'gif')
+  root = make_folder(tmp_path, {'a': 2, 'empty': 0})
+  write_clips(root, 'notes/list.xyz', *(f'b/clip.{x}' for x in suffixes))
   data = read(root)
   assert data.class_names == ['a', 'b']
-  found = sum(len(x.records) for x in (data.train, data.tests['test']))
-  assert found == 2 + len(suffixes)
+  assert len(records(data)) == 2 + len(suffixes)
   told = capsys.readouterr().out
   assert '1 files' in told and 'such as notes/list.xyz' in told
   assert "hold no videos and are no classes: 'empty', 'notes'" in told
 
 
 def test_much_that_is_missing_is_an_error_unless_allowed(tmp_path, capsys):
-  root = trees.make_folder(tmp_path, {f'c{k:02d}': 1 for k in range(4)})
+  root = make_folder(tmp_path, {f'c{k:02d}': 1 for k in range(4)})
   lines = [f'c{k:02d}/0.mp4,class {k:02d}' for k in range(101)]
-  (root / 'all.csv').write_text('\n'.join(['path,label', *lines]))
+  write_lines(root / 'all.csv', 'path,label', *lines)
   values = {'train_list': 'all.csv', 'on_missing': 'skip'}
   with pytest.raises(UserError, match='97 of 101 .*\n.*96% is more than'):
     read(root, most_missing=0.2, **values)
@@ -194,21 +179,18 @@ def test_much_that_is_missing_is_an_error_unless_allowed(tmp_path, capsys):
   assert 'lost all their clips (97): class 04, class 05' in told
 
 
-def make_kinetics(root, place=kinetics_tree.official):
-  kinetics_tree.write_clips(root, place)
-  kinetics_tree.write_lists(root / 'annotations')
-  return root
+@pytest.fixture
+def kinetics(tmp_path):
+  return test_contract.make(test_contract.CASES['kinetics'], tmp_path)
 
 
-def test_the_test_list_of_kinetics_has_no_labels(tmp_path):
-  root = make_kinetics(tmp_path)
-  file = root / 'annotations' / 'test.csv'
-  for text in ('youtube_id,time_start,time_end,split\nccccccccccc,0,10,test\n',
-               'label,youtube_id,time_start,time_end,split\n'
-               ',ccccccccccc,0,10,test\n'):  # fmt: skip
-    file.write_text(text)
+def test_the_test_list_of_kinetics_has_no_labels(kinetics):
+  head = 'youtube_id,time_start,time_end,split'
+  for lines in ((head, 'ccccccccccc,0,10,test'),
+                (f'label,{head}', ',ccccccccccc,0,10,test')):  # fmt: skip
+    write_lines(kinetics / 'annotations' / 'test.csv', *lines)
     with pytest.raises(UserError, match=r'label.*val\.csv'):
-      read(root, 'kinetics', test_list='annotations/test.csv')
+      read(kinetics, 'kinetics', test_list='annotations/test.csv')
 
 
 def test_text_lists_beside_the_tables_of_kinetics(tmp_path):
@@ -216,13 +198,10 @@ def test_text_lists_beside_the_tables_of_kinetics(tmp_path):
     return f'{role}_256/{name}/{kinetics_tree.file_name(video, start)}'
 
   kinetics_tree.write_clips(tmp_path / 'mirror', place)
-  (tmp_path / 'mirror' / 'annotations').mkdir()
   for role, rows in zip(('train', 'val'), kinetics_tree.ROWS, strict=True):
-    text = ''.join(
-        f'{place(role, kinetics_tree.CLASSES[k], v, s)} {k}\n'
-        for v, s, k in rows
-    )
-    (tmp_path / 'mirror' / 'annotations' / f'{role}.txt').write_text(text)
+    write_lines(tmp_path / 'mirror' / 'annotations' / f'{role}.txt', *(
+        f'{place(role, kinetics_tree.CLASSES[k], v, s)} {k}' for v, s, k in rows
+    ))  # fmt: skip
   # The root is one level up.
   data = read(tmp_path, 'kinetics')
   assert data.class_names == list(kinetics_tree.CLASSES)
@@ -230,75 +209,70 @@ def test_text_lists_beside_the_tables_of_kinetics(tmp_path):
   assert data.tests['test'].origin == 'val.txt'
 
 
-def test_flat_clips_in_base_and_novel_lists_of_kinetics(tmp_path):
-  root = make_kinetics(tmp_path)
+def test_flat_clips_in_base_and_novel_lists_of_kinetics(kinetics):
   rows = {'base': kinetics_tree.TRAIN[:2], 'novel': kinetics_tree.TEST[1:]}
   for name, own in rows.items():
     numbers = {k: n for n, k in enumerate(dict.fromkeys(k for *_, k in own))}
-    text = ''.join(
-        f'/x/train/{kinetics_tree.file_name(v, s)[:-4]} 300 {numbers[k]}\n'
+    write_lines(kinetics / f'{name}.txt', *(
+        f'/x/train/{kinetics_tree.file_name(v, s)[:-4]} 300 {numbers[k]}'
         for v, s, k in own
-    )
-    (root / f'{name}.txt').write_text(text)
-    classes = [f'{n},{kinetics_tree.CLASSES[k]}' for k, n in numbers.items()]
-    (root / f'{name}.csv').write_text('\n'.join(['id,name', *classes]))
+    ))  # fmt: skip
+    classes = (f'{n},{kinetics_tree.CLASSES[k]}' for k, n in numbers.items())
+    write_lines(kinetics / f'{name}.csv', 'id,name', *classes)
   values = {
       'class_scope': 'per_list',
       'train_list': 'base.txt',
       'tests': {'novel': 'novel.txt'},
   }
   with pytest.raises(UserError, match='neither the list nor the folders'):
-    read(root, 'kinetics', **values)
-  names = f'{root}/base.csv,novel={root}/novel.csv'
-  data = read(root, 'kinetics', class_names=names, **values)
+    read(kinetics, 'kinetics', **values)
+  names = f'{kinetics}/base.csv,novel={kinetics}/novel.csv'
+  data = read(kinetics, 'kinetics', class_names=names, **values)
   assert data.class_names == list(kinetics_tree.CLASSES[:2])
   assert data.own_names == {'novel': [kinetics_tree.CLASSES[2]]}
 
 
-def test_names_of_more_classes_than_the_lists_have_are_said(tmp_path, capsys):
-  root = make_kinetics(tmp_path)
-  names = [*kinetics_tree.CLASSES, 'zumba', 'yoga']
-  file = root / 'annotations' / 'kinetics_600_labels.csv'
-  file.write_text(
-      'id,name\n' + ''.join(f'{k},{n}\n' for k, n in enumerate(names))
-  )
-  assert len(read(root, 'kinetics').class_names) == 5
+def test_names_of_more_classes_than_the_lists_have_are_said(kinetics, capsys):
+  names = enumerate([*kinetics_tree.CLASSES, 'zumba', 'yoga'])
+  file = kinetics / 'annotations' / 'kinetics_600_labels.csv'
+  write_lines(file, 'id,name', *(f'{k},{name}' for k, name in names))
+  assert len(read(kinetics, 'kinetics').class_names) == 5
   told = capsys.readouterr().out
   assert '2 of 5 classes (kinetics_600_labels.csv) have no clip' in told
 
 
-def make_ssv2(root, lists):
-  ssv2_tree.write_labels(root / 'labels')
-  (root / 'videos').mkdir(parents=True)
-  for number, _ in ssv2_tree.TRAIN + ssv2_tree.TEST:
-    (root / 'videos' / f'{number}.webm').write_bytes(b'clip')
-  for name, lines in lists.items():
-    (root / name).write_text('\n'.join(lines))
-  return root
+@pytest.fixture
+def ssv2(tmp_path):
+  ssv2_tree.write_labels(tmp_path / 'labels')
+  numbers = dict(ssv2_tree.TRAIN + ssv2_tree.TEST)
+  write_clips(tmp_path / 'videos', *(f'{number}.webm' for number in numbers))
+  return tmp_path
 
 
-def test_ssv2_cut_to_some_classes_keeps_what_is_tested(tmp_path, capsys):
-  lists = {'train.txt': ['1.webm 0', '20.webm 1'], 'test.txt': ['6.webm 2']}
-  root = make_ssv2(tmp_path / 'data', lists)
-  data = read(root, 'ssv2', train_list='train.txt', test_list='test.txt')
+def test_ssv2_cut_to_some_classes_keeps_what_is_tested(ssv2, capsys):
+  write_lines(ssv2 / 'train.txt', '1.webm 0', '20.webm 1')
+  write_lines(ssv2 / 'test.txt', '6.webm 2')
+  data = read(ssv2, 'ssv2', **LISTS)
   assert len(data.class_names) == 3
   assert [r.label for r in data.tests['test'].records] == [2]
   assert '1 classes have clips to score and none to train' in (
       capsys.readouterr().out
   )
-  (root / 'own.txt').write_text('50.webm 1')
-  data = read(root, 'ssv2', train_list='train.txt', test_list='own.txt')
-  assert len(data.class_names) == 2
+  write_lines(ssv2 / 'test.txt', '50.webm 1')
+  assert len(read(ssv2, 'ssv2', **LISTS).class_names) == 2
 
 
-def test_lines_that_ez_clip_holds_several_times(tmp_path, capsys):
+def test_lines_that_ez_clip_holds_several_times(ssv2, capsys):
   lines = ['/x/1 30 0', '/x/20 30 1', '/x/1 30 0', '/x/1 30 0']
-  bad = [*lines, '/x/1 9 2']
-  root = make_ssv2(tmp_path / 'data', {'train.txt': lines, 'bad.txt': bad})
-  values = {'class_scope': 'per_list', 'class_names': str(root / 'names.json')}
-  (root / 'names.json').write_text(json.dumps({'train': ['a', 'b', 'c']}))
-  data = read(root, 'ssv2', train_list='train.txt', **values)
+  names = write_lines(ssv2 / 'names.json', '{"train": ["a", "b", "c"]}')
+  values = {
+      'class_scope': 'per_list',
+      'class_names': names,
+      'train_list': write_lines(ssv2 / 'train.txt', *lines),
+  }
+  data = read(ssv2, 'ssv2', **values)
   assert [r.line for r in data.train.records] == ['1.webm\t0', '20.webm\t1']
   assert '2 lines of the train list' in capsys.readouterr().out
+  write_lines(ssv2 / 'train.txt', *lines, '/x/1 9 2')
   with pytest.raises(UserError, match=r"'1\.webm' twice.*labels 0 and 2"):
-    read(root, 'ssv2', train_list='bad.txt', **values)
+    read(ssv2, 'ssv2', **values)

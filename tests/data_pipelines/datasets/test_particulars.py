@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from data_pipelines import datasets
 from data_pipelines.datasets import hmdb51, kinetics, ssv2
 from data_pipelines.errors import UserError
 from tests.data_pipelines import (
@@ -15,7 +14,13 @@ from tests.data_pipelines import (
   ssv2_tree,
   trees,
 )
-from tests.data_pipelines.datasets.test_contract import CASES, check, make
+from tests.data_pipelines.datasets.test_contract import (
+  CASES,
+  check,
+  make,
+  read,
+)
+from tests.data_pipelines.trees import write_lines
 
 ARID = 'list_cvt/split_0/split0_train.txt'
 EGTEA = 'action_annotation/train_split1.txt'
@@ -27,13 +32,12 @@ SSV2, SSV2_NAMES = 'labels/train.json', 'labels/labels.json'
 HEAD = '# Action ID; Action Label\n'
 
 
-def read(name, root, roles=None, **values):
-  data = trees.data_config(name=name, root=str(root), **values)
-  return datasets.read(data, 1, None, *([roles] if roles else []))
-
-
 def paths(clips):
   return [r.path for r in clips.records]
+
+
+def labels(clips):
+  return [r.label for r in clips.records]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def paths(clips):
          lambda t: 'label,youtube_id,time_start,time_end\nx,y,a,b\n',
          "line 2: wanted times .* 'a' and 'b'"),
         ('ssv2', SSV2, lambda t: '[{', 'cannot be read as JSON'),
-        ('ssv2', SSV2, lambda t: t[:-1] + ', {"id": "20"}]',
+        ('ssv2', SSV2, lambda t: t.rstrip()[:-1] + ', {"id": "20"}]',
          'entry 5: wanted an id and a template'),
         ('ssv2', SSV2_NAMES, lambda t: json.dumps(
             dict.fromkeys(json.loads(t), '1')), 'each of them once'),
@@ -90,16 +94,11 @@ def test_damaged_files_are_named(tmp_path, name, file, change, message):
   assert file.rsplit('/', 1)[-1] in str(error.value)
 
 
-def _old_lines(text):
-  return 'index\tlabel\tpath\n'.replace('\n', '\r\n') + text.replace(
-      '\n', '\r\n'
-  )
-
-
 @pytest.mark.parametrize(
     ('name', 'file', 'change'),
     [
-        ('arid', ARID, _old_lines),
+        ('arid', ARID,
+         lambda t: ('index\tlabel\tpath\n' + t).replace('\n', '\r\n')),
         ('ucf101', 'ucfTrainTestlist/trainlist01.txt',
          lambda t: t.replace('\n', '\r\n')),
         ('kinetics', KINETICS, lambda t: t + '   \n'),
@@ -117,7 +116,7 @@ def test_files_that_are_a_little_otherwise(tmp_path, name, file, change):
   (root / file).write_bytes(change(text).encode())
   data = read(name, root)
   assert data.class_names == case.names
-  check(case, data.train, case.keys('train', 1))
+  check(data.train, case.lists('train', 1))
 
 
 @pytest.mark.parametrize('below', ['{parent}', 'frames', 'rawframes'])
@@ -127,21 +126,19 @@ def test_folders_of_images(tmp_path, name, below):
   case = CASES[name]
   root = make(case, tmp_path)
   videos = root / case.places[0][0]
-  stems = {}
   for file in list(videos.rglob('*')):
     if file.suffix in ('.avi', '.mp4', '.webm'):
       folder = root / below if below != '{parent}' else file.parent
       pictures.write(folder / file.stem, 2, 'img_{:05d}.jpg')
-      stems[file.stem] = file
       file.unlink()
   if below != '{parent}' and videos != root:
     shutil.rmtree(videos)
   data = read(name, root)
   assert data.class_names == case.names
-  wanted = case.keys('train', 1)
+  wanted = case.lists('train', 1)
   found = [p.rsplit('/', 1)[-1] for p in paths(data.train)]
   assert found == [k.rsplit('/', 1)[-1].rsplit('.', 1)[0] for k in wanted]
-  assert [r.label for r in data.train.records] == list(map(case.label, wanted))
+  assert labels(data.train) == list(wanted.values())
 
 
 @pytest.mark.parametrize('name', ['ucf101', 'hmdb51', 'arid'])
@@ -150,14 +147,12 @@ def test_one_flat_folder_of_videos(tmp_path, name):
   case = CASES[name]
   root = make(case, tmp_path)
   videos = root / case.places[0][0]
-  flat = videos / 'all'
-  flat.mkdir()
+  (videos / 'all').mkdir()
   for file in list(videos.glob('*/*.*')):
-    file.rename(flat / f'{file.stem}.mkv')
+    file.rename(videos / 'all' / f'{file.stem}.mkv')
   data = read(name, root)
   assert data.class_names == case.names
-  wanted = list(map(case.label, case.keys('train', 1)))
-  assert [r.label for r in data.train.records] == wanted
+  assert labels(data.train) == list(case.lists('train', 1).values())
 
 
 # ---- UCF-101
@@ -174,27 +169,24 @@ def test_few_classes_are_numbered_anew(tmp_path):
   everything = trees.write_vifi(tmp_path / 'all.txt', (1,))
   with pytest.raises(UserError, match="without a .*'HandstandPushups'"):
     read('ucf101', root, train_list=train, test_list=everything)
-  names = official_trees.write_lines(tmp_path / 'n', list(trees.CLASSES))
+  names = write_lines(tmp_path / 'n', *trees.CLASSES)
   data = read('ucf101', root, train_list=train, class_names=names)
   assert (len(data.class_names), data.train.counts()) == (3, {0: 2, 2: 2})
 
 
 def test_other_words_for_the_same_classes(tmp_path):
   root = make(CASES['ucf101'], tmp_path / 'ucf')
-  names = tmp_path / 'names'
-  names.write_text('putting on eye shadow\npushing up upside down\nyo-yoing\n')
-  data = read('ucf101', root, class_names=str(names))
-  assert data.class_names[0] == 'putting on eye shadow'
-  names.write_text('a\nb\n')
+  words = 'putting on eye shadow', 'pushing up upside down', 'yo-yoing'
+  names = write_lines(tmp_path / 'names', *words)
+  assert read('ucf101', root, class_names=names).class_names == list(words)
+  write_lines(tmp_path / 'names', 'a', 'b')
   with pytest.raises(UserError, match="'a' is not a class of UCF-101"):
-    read('ucf101', root, class_names=str(names))
+    read('ucf101', root, class_names=names)
 
 
 def test_a_name_that_fits_two_clips_is_refused(tmp_path):
   root = make(CASES['ucf101'], tmp_path / 'ucf')
-  twin = root / 'UCF-101' / 'copies' / 'v_YoYo_g02_c01.avi'
-  twin.parent.mkdir()
-  twin.touch()
+  trees.write_clips(root / 'UCF-101' / 'copies', 'v_YoYo_g02_c01.avi')
   train = trees.write_vifi(tmp_path / 'train.txt', (2,))
   with pytest.raises(UserError, match=r'could be .*YoYo.* or .*copies'):
     read('ucf101', root, train_list=train)
@@ -203,12 +195,12 @@ def test_a_name_that_fits_two_clips_is_refused(tmp_path):
 def test_a_class_file_cut_to_some_classes(tmp_path):
   root = make(CASES['ucf101'], tmp_path)
   folder = root / 'ucfTrainTestlist'
-  (folder / 'classInd.txt').write_text('1 ApplyEyeMakeup\n3 YoYo\n')
+  write_lines(folder / 'classInd.txt', '1 ApplyEyeMakeup', '3 YoYo')
   for file in folder.glob('t*list01.txt'):
     lines = [x for x in file.read_text().splitlines() if 'Handst' not in x]
-    file.write_text('\n'.join(lines))
+    write_lines(file, *lines)
   for roles in (None, ('test',)):
-    data = read('ucf101', root, roles)
+    data = read('ucf101', root, roles=roles)
     assert data.class_names == ['Apply Eye Makeup', 'Yo Yo']
 
 
@@ -240,13 +232,12 @@ def test_a_split_file_of_no_class_of_hmdb51(tmp_path):
 def test_arid_without_a_validation_list_or_with_a_cut_list(tmp_path):
   root = make(CASES['arid'], tmp_path / 'arid')
   cut = (root / ARID).read_text().splitlines()[::2]
-  train = official_trees.write_lines(tmp_path / 'few.txt', cut)
-  data = read('arid', root, train_list=train)
-  assert len(data.train.records) == 3 and len(data.val.records) == 3
+  data = read('arid', root, train_list=write_lines(tmp_path / 'few.txt', *cut))
+  assert len(data.train.records) == len(data.val.records) == 3
   (root / 'list_cvt' / 'split_0' / 'split0_others.txt').unlink()
   assert read('arid', root).val is None
-  make_arid = official_trees.make_arid(tmp_path / 'other', index=False)
-  assert paths(read('arid', make_arid).train)[0] == 'Drink/Drink_1_2.mp4'
+  other = official_trees.make_arid(tmp_path / 'other', index=False)
+  assert paths(read('arid', other).train)[0] == 'Drink/Drink_1_2.mp4'
 
 
 def test_names_of_egtea_in_the_other_file(tmp_path):
@@ -255,7 +246,7 @@ def test_names_of_egtea_in_the_other_file(tmp_path):
   with pytest.raises(UserError, match='cls_label_index.csv with the'):
     read('egtea', root)
   names = [f'{n} {k}' for k, n in enumerate(CASES['egtea'].names, 1)]
-  official_trees.write_lines(root / 'action_annotation/action_idx.txt', names)
+  write_lines(root / 'action_annotation/action_idx.txt', *names)
   assert read('egtea', root).class_names == CASES['egtea'].names
 
 
@@ -266,12 +257,11 @@ def test_names_of_egtea_cut_to_some_classes(tmp_path, first):
   rows = {first: '"Take; bowl"', first + 2: 'Take bowl', 105 + first: 'Wash'}
   if not first:
     del rows[105]
-  (root / EGTEA_NAMES).write_text(
-      ''.join(f'{k}; {name}; verb\n' for k, name in rows.items())
-  )
+  rows = (f'{k}; {name}; verb' for k, name in rows.items())
+  write_lines(root / EGTEA_NAMES, *rows)
   for file in (root / 'action_annotation').glob('t*_split1.txt'):
     lines = [x for x in file.read_text().splitlines() if x.split()[1] != '2']
-    official_trees.write_lines(file, lines)
+    write_lines(file, *lines)
   data = read('egtea', root)
   assert data.class_names == ['Take; bowl', 'Take bowl']
   assert data.train.counts() == {0: 3, 1: 3}
@@ -280,15 +270,12 @@ def test_names_of_egtea_cut_to_some_classes(tmp_path, first):
 @pytest.mark.parametrize(('suffix', 'first'), [('', 1), ('.mp4', 0)])
 def test_lists_of_egtea_with_two_columns(tmp_path, suffix, first):
   """Without suffixes as the official ones, which count from 1."""
-  root = make(CASES['egtea'], tmp_path)
   lists = {}
   for key, number in (('train_list', 2), ('test_list', 1)):
-    lines = [
-        f'{official_trees.egtea_clip(k, number)}{suffix} {k + first}'
-        for k in range(2)
-    ]
-    lists[key] = official_trees.write_lines(tmp_path / f'{key}.txt', lines)
-  data = read('egtea', root, **lists)
+    clips = (official_trees.egtea_clip(k, number) for k in range(2))
+    lines = (f'{c}{suffix} {k}' for k, c in enumerate(clips, first))
+    lists[key] = write_lines(tmp_path / f'{key}.txt', *lines)
+  data = read('egtea', make(CASES['egtea'], tmp_path), **lists)
   assert data.class_names == CASES['egtea'].names[:2]
 
 
@@ -315,16 +302,16 @@ def test_mirrors_of_kinetics(tmp_path, form):
         role=role, name=name, under=under, clip=clip, id=video, **times
     ).removeprefix(top)
 
-  case, top = CASES['kinetics'], 'K400/videos/' * form.startswith('K400')
+  top = 'K400/videos/' * form.startswith('K400')
   kinetics_tree.write_clips(tmp_path / top, place)
   kinetics_tree.write_lists(tmp_path / 'annotations')
   data = read('kinetics', tmp_path)
-  assert data.class_names == case.names
+  assert data.class_names == CASES['kinetics'].names
   assert paths(data.train) == [
       place('train', kinetics_tree.CLASSES[k], video, start)
       for video, start, k in kinetics_tree.TRAIN
   ]
-  assert [r.label for r in data.tests['test'].records] == [0, 2]
+  assert labels(data.tests['test']) == [0, 2]
 
 
 @pytest.mark.parametrize(
@@ -348,14 +335,11 @@ def test_names_of_the_lists_of_kinetics(tmp_path, test, form, folder):
 def test_numbers_and_replacements_of_kinetics(tmp_path):
   root = make(CASES['kinetics'], tmp_path)
   lines = [f'{k},{name}' for k, name in enumerate(kinetics_tree.CLASSES)]
-  official_trees.write_lines(
-      root / 'annotations' / 'kinetics_400_labels.csv', ['id,name', *lines]
+  write_lines(
+      root / 'annotations' / 'kinetics_400_labels.csv', 'id,name', *lines
   )
-  better = 'replacement/for_corrupted/' + kinetics_tree.file_name(
-      'aaaaaaaaaaa', 138
-  )
-  (root / better).parent.mkdir(parents=True)
-  (root / better).write_bytes(b'clip')
+  clip = kinetics_tree.file_name('aaaaaaaaaaa', 138)
+  trees.write_clips(root, better := f'replacement/for_corrupted/{clip}')
   data = read('kinetics', root)
   assert data.class_names == list(kinetics_tree.CLASSES)
   assert data.train.records[2].path == better
@@ -368,8 +352,7 @@ def test_other_times_of_a_video_are_another_clip(tmp_path):
   kinetics_tree.write_clips(tmp_path)
   name = kinetics_tree.file_name('aaaaaaaaaaa', 138)
   assert kinetics.Videos(tmp_path).find(name) is None
-  (tmp_path / 'train' / name).write_bytes(b'clip')
-  store = kinetics.Videos(tmp_path)
+  store = kinetics.Videos(trees.write_clips(tmp_path, f'train/{name}'))
   assert store.find(name) == f'train/{name}'
   with pytest.raises(UserError, match=r"/aaaaaaaaaaa\.mkv', which could be"):
     store.find('val_256/x/aaaaaaaaaaa.mkv')
@@ -380,9 +363,8 @@ def test_other_times_of_a_video_are_another_clip(tmp_path):
 
 def test_older_names_and_answers_of_ssv2(tmp_path):
   ssv2_tree.write_labels(tmp_path / 'annotations', 'something-something-v2-')
-  (tmp_path / 'videos').mkdir()
-  for number, _ in ssv2_tree.TRAIN + ssv2_tree.TEST:
-    (tmp_path / 'videos' / f'{number}.mp4').write_bytes(b'clip')
+  numbers = dict(ssv2_tree.TRAIN + ssv2_tree.TEST)
+  trees.write_clips(tmp_path / 'videos', *(f'{n}.mp4' for n in numbers))
   data = read('ssv2', tmp_path)
   assert paths(data.train)[0] == '1.mp4'
   answers = tmp_path / 'annotations' / 'test-answers.csv'
@@ -397,8 +379,8 @@ def test_older_names_and_answers_of_ssv2(tmp_path):
 def test_labels_of_ssv2_cut_to_some_classes(tmp_path):
   root = make(CASES['ssv2'], tmp_path)
   ssv2_tree.write_labels(root / 'labels', train=ssv2_tree.TRAIN[1:3])
-  labels = json.loads((root / SSV2_NAMES).read_text())
-  some = {name: k for name, k in labels.items() if k != '0'}
+  numbers = json.loads((root / SSV2_NAMES).read_text())
+  some = {name: k for name, k in numbers.items() if k != '0'}
   (root / SSV2_NAMES).write_text(json.dumps(some))
   data = read('ssv2', root)
   assert data.class_names == list(map(ssv2.template, ssv2_tree.TEMPLATES[1:]))
@@ -406,16 +388,14 @@ def test_labels_of_ssv2_cut_to_some_classes(tmp_path):
 
 def test_a_val_list_needs_names_of_its_own(tmp_path):
   root = make(CASES['ssv2'], tmp_path)
-  lists = {}
+  values = {'class_scope': 'per_list', 'class_names': 'clip_fsar/ssv2_small'}
   for split, number in (('train', 1), ('val', 20), ('test', 50)):
-    lists[f'{split}_list'] = str(tmp_path / f'{split}.txt')
-    (tmp_path / f'{split}.txt').write_text(f'{split}0/{number}\n')
-  published = 'clip_fsar/ssv2_small'
-  values = lists | {'class_scope': 'per_list', 'class_names': published}
+    file = write_lines(tmp_path / f'{split}.txt', f'{split}0/{number}')
+    values[f'{split}_list'] = file
   with pytest.raises(UserError, match=r'"val": .names.*clip_fsar/.*FILE.json'):
     read('ssv2', root, **values)
-  (tmp_path / 'val.json').write_text('{"val": ["Holding [something]"]}')
-  values['class_names'] = f'{published},{tmp_path / "val.json"}'
+  own = write_lines(tmp_path / 'val.json', '{"val": ["Holding [something]"]}')
+  values['class_names'] += f',{own}'
   data = read('ssv2', root, **values)
   assert data.own_names['val'] == ['Holding [something]']
   assert (len(data.class_names), len(data.own_names['test'])) == (64, 24)

@@ -8,7 +8,8 @@ from data_pipelines import datasets
 from data_pipelines.datasets import folder
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
-from tests.data_pipelines import kinetics_tree, official_trees, trees
+from tests.data_pipelines import kinetics_tree, trees
+from tests.data_pipelines.trees import write_lines
 
 TEST = ('test',)
 
@@ -33,7 +34,7 @@ def bare_copy(ucf, root, groups, lists=False):
   for name in trees.CLASSES:
     for group in groups:
       key = trees.clip_key(name, group)
-      (root / 'UCF-101' / key).parent.mkdir(parents=True, exist_ok=True)
+      trees.write_clips(root / 'UCF-101', key)
       shutil.copy(ucf / 'UCF-101' / key, root / 'UCF-101' / key)
   if lists:
     shutil.copytree(ucf / 'ucfTrainTestlist', root / 'ucfTrainTestlist')
@@ -70,12 +71,10 @@ def test_a_training_list_still_tells_the_classes(ucf, tmp_path):
 
 
 def test_a_flat_folder_with_a_list_and_names(tmp_path):
-  root = tmp_path / 'clips'
-  root.mkdir()
-  (root / 'a.mp4').write_bytes(b'clip')
+  root = trees.write_clips(tmp_path / 'clips', 'a.mp4')
   values = {
-      'test_list': official_trees.write_lines(tmp_path / 't.txt', ['a.mp4 1']),
-      'class_names': official_trees.write_lines(tmp_path / 'c.txt', ['x', 'y']),
+      'test_list': write_lines(tmp_path / 't.txt', 'a.mp4 1'),
+      'class_names': write_lines(tmp_path / 'c.txt', 'x', 'y'),
   }
   got = folder.read(config(root, **values), 1, None, TEST)
   assert (got.train, got.class_names) == (None, ['x', 'y'])
@@ -94,15 +93,11 @@ def test_a_class_that_lost_its_training_clips_stays(tmp_path):
 
 def test_novel_kinetics_classes_as_another_data_set(tmp_path):
   kinetics_tree.write_clips(tmp_path / 'k', kinetics_tree.official)
-  rows = 'label,youtube_id,time_start,time_end,split\n' + ''.join(
-      f'{kinetics_tree.CLASSES[k]},{video},{start},{start + 10},test\n'
-      for video, start, k in kinetics_tree.TEST
-  )
-  (tmp_path / 'k600_test.csv').write_text(rows)
+  kinetics_tree.write_lists(tmp_path, 'k600_test')
   names = [kinetics_tree.CLASSES[2], kinetics_tree.CLASSES[1]]
   values = {
       'test_list': str(tmp_path / 'k600_test.csv'),
-      'class_names': official_trees.write_lines(tmp_path / 'names', names),
+      'class_names': write_lines(tmp_path / 'names', *names),
   }
   data = config(tmp_path / 'k', name='kinetics', **values)
   got = datasets.read(data, 1, None, TEST)

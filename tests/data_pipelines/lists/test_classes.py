@@ -135,20 +135,19 @@ def test_names_for_each_list(tmp_path):
   assert class_files.read_per_list('') == {}
 
 
-def test_published_names_of_clip_fsar():
-  counts = {
-      name: {
-          split: len(names)
-          for split, names in class_files.read_per_list(
-              f'clip_fsar/{name}'
-          ).items()
-      }
-      for name in ('ssv2_full', 'ssv2_small', 'kinetics100', 'ucf101', 'hmdb51')
-  }
-  assert counts['ssv2_small'] == {'train': 64, 'test': 24}
-  assert counts['kinetics100'] == {'train': 64, 'test': 24, 'val': 12}
-  assert counts['ucf101'] == {'train': 70, 'test': 21, 'val': 10}
-  assert counts['hmdb51'] == {'train': 31, 'test': 10, 'val': 10}
+@pytest.mark.parametrize(
+    ('name', 'counts'),
+    [
+        ('ssv2_full', {'train': 64, 'test': 24}),
+        ('ssv2_small', {'train': 64, 'test': 24}),
+        ('kinetics100', {'train': 64, 'test': 24, 'val': 12}),
+        ('ucf101', {'train': 70, 'test': 21, 'val': 10}),
+        ('hmdb51', {'train': 31, 'test': 10, 'val': 10}),
+    ],
+)
+def test_published_names_of_clip_fsar(name, counts):
+  found = class_files.read_per_list(f'clip_fsar/{name}')
+  assert {split: len(names) for split, names in found.items()} == counts
   with pytest.raises(UserError, match='clip_fsar/ucf101'):
     class_files.read_per_list('clip_fsar/ucf')
 
@@ -156,11 +155,11 @@ def test_published_names_of_clip_fsar():
 def test_a_number_that_the_class_file_leaves_out(capsys):
   table = Classes.given(('a', '', 'c', 'd'), 'classInd.txt')
   clips = ClipList('test', (ClipRecord('x.mp4', 2),), 'mine.txt')
-  found = classes.compact(table, None, [clips])
-  assert found[0] == ['a', 'c', 'd']
-  assert found[2][0].records[0].label == 1
+  names, lists = classes.compact(table, {'test': clips})
+  assert names == ['a', 'c', 'd']
+  assert lists['test'].records[0].label == 1
   told = capsys.readouterr().out
   assert "2 of 3 classes (classInd.txt) have no clip in any list" in told
   clips = clips.replace([ClipRecord('y.mp4', 1)])
   with pytest.raises(UserError, match='without a name in classInd.*number 1'):
-    classes.compact(table, None, [clips])
+    classes.compact(table, {'test': clips})

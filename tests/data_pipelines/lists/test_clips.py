@@ -8,7 +8,7 @@ import pytest
 from data_pipelines.errors import UserError
 from data_pipelines.lists import clips as records
 from data_pipelines.lists import grammars, labels
-from data_pipelines.lists.clips import ClipList, ClipRecord
+from data_pipelines.lists.clips import ClipList, ClipRecord, Item
 
 
 def test_plain_form_reads_back_the_same(tmp_path):
@@ -91,3 +91,15 @@ def test_pieces_of_a_video_overlap_only_if_their_spans_do(first, other, meet):
   for path, wanted in (('film', meet), ('other', False)):
     test = ClipList('test', (ClipRecord(path, 0, **other),))
     assert bool(records.overlaps(train, test)) == wanted
+
+
+def test_a_list_with_both_units_goes_by_what_the_clip_is():
+  item = Item('P01_01', 0, 1.5, 2.5, 1, 14, 25)
+  film, folder = (
+      labels.record_of(dataclasses.replace(item, clip=clip), 3)
+      for clip in ('P01/videos/P01_01.MP4', 'P01/rgb_frames/P01_01')
+  )
+  assert (film.start, film.end, film.by_frames, film.label) == (
+      1.5, 2.5, False, 3,
+  )  # fmt: skip
+  assert (folder.first, folder.stop, folder.start) == (14, 25, None)

@@ -4,7 +4,7 @@ import pytest
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists import clips as records
-from data_pipelines.lists import grammars
+from data_pipelines.lists import grammars, text
 
 EZ = """\
 /media/a/UCF_101/v_Typing_g10_c04 256 0
@@ -22,9 +22,9 @@ test1//videos/kick ball/(Rad)Schlag_die_Bank!_0.avi
 """
 
 
-def read(tmp_path, text, name='list.txt'):
-  path = tmp_path / name
-  path.write_bytes(text if isinstance(text, bytes) else text.encode())
+def read(tmp_path, lines):
+  path = tmp_path / 'list.txt'
+  path.write_bytes(lines if isinstance(lines, bytes) else lines.encode())
   return grammars.read(path, 'data.train_list')
 
 
@@ -36,21 +36,15 @@ def brief(listing):
   return [(i.path.rsplit('/', 1)[-1], i.label) for i in listing.items]
 
 
-def test_path_and_number_with_spaces_windows_line_ends_and_bom(tmp_path):
-  text = b'\xef\xbb\xbfv_A_g01_c01.avi 0\r\n\r\nmy clip 2.avi\t1 \r\n'
-  assert triples(read(tmp_path, text)) == [
-      ('v_A_g01_c01.avi', 0, None, None),
-      ('my clip 2.avi', 1, None, None),
-  ]
-
-
-def test_paths_alone(tmp_path):
-  listing = read(tmp_path, 'A/v one.avi\nB\\v.avi\n')
-  assert triples(listing) == [
-      ('A/v one.avi', None, None, None),
-      ('B/v.avi', None, None, None),
-  ]
-  assert [i.line for i in listing.items] == [1, 2]
+def test_paths_with_numbers_and_alone(tmp_path):
+  lines = b'\xef\xbb\xbfv_A_g01_c01.avi 0\r\n\r\nmy clip 2.avi\t1 \r\n'
+  assert brief(read(tmp_path, lines)) == [
+      ('v_A_g01_c01.avi', 0), ('my clip 2.avi', 1),
+  ]  # fmt: skip
+  items = read(tmp_path, 'A/v one.avi\nB\\v.avi\n').items
+  assert [(i.path, i.label, i.line) for i in items] == [
+      ('A/v one.avi', None, 1), ('B/v.avi', None, 2),
+  ]  # fmt: skip
 
 
 @pytest.mark.parametrize('mark', [',', '\t', ';'])
@@ -109,6 +103,14 @@ def test_mistakes_name_file_and_line(tmp_path, text, message):
   assert 'list.txt' in str(error.value)
 
 
+@pytest.mark.parametrize(
+    'piece', ['frames 9:9', 'frames :', 'frames 9:3', 'frames x:3', '9:12']
+)
+def test_wrong_frame_numbers_name_the_line(tmp_path, piece):
+  with pytest.raises(UserError, match=r'line 2.*frames FIRST:STOP'):
+    read(tmp_path, f'a\t0\tframes 1:2\nb\t0\t{piece}\n')
+
+
 def test_missing_list_names_the_key(tmp_path):
   with pytest.raises(UserError, match=r'nowhere.txt \(data.test_list\) does'):
     grammars.read(tmp_path / 'nowhere.txt', 'data.test_list')
@@ -116,7 +118,7 @@ def test_missing_list_names_the_key(tmp_path):
 
 def test_list_may_lie_in_the_data_folder(tmp_path):
   (tmp_path / 'mine.txt').write_text('a.avi 0\n')
-  assert len(grammars.read('mine.txt', 'key', str(tmp_path)).items) == 1
+  assert text.find('mine.txt', str(tmp_path)) == tmp_path / 'mine.txt'
 
 
 def test_ez_clip_lists(tmp_path):
@@ -130,9 +132,7 @@ def test_ez_clip_lists(tmp_path):
 
 def test_whole_seconds_in_the_plain_form_are_no_frame_counts(tmp_path):
   listing = read(tmp_path, 'film.mp4\t0\t2\t7\nfilm.mp4\t1\t7\t9\n')
-  assert [(i.label, i.start, i.end) for i in listing.items] == [
-      (0, 2, 7), (1, 7, 9),
-  ]  # fmt: skip
+  assert triples(listing) == [('film.mp4', 0, 2, 7), ('film.mp4', 1, 7, 9)]
 
 
 def test_episode_lists_of_ids_and_of_paths(tmp_path):

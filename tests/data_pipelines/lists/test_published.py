@@ -1,5 +1,7 @@
 """Published lists: their sizes, and what they give on a tree of their clips."""
 
+import pathlib
+
 import pytest
 
 from data_pipelines import datasets
@@ -24,6 +26,11 @@ PUBLISHED = {
     'vifi/ucf/val1.txt': (3783, 101, ''),
     'vifi/hmdb/val1.txt': (1530, 51, ''),
 }
+for _name, _count in (('ucf', 101), ('hmdb', 51)):
+  for _shots in (2, 8, 16):
+    _file = f'vifi/{_name}/train1_few_shot_{_shots}.txt'
+    PUBLISHED[_file] = (_count * _shots, _count, '')
+SPLITS = ('train', 'val', 'test')
 
 
 @pytest.mark.parametrize('name', PUBLISHED)
@@ -34,35 +41,44 @@ def test_real_lists_have_the_published_numbers(shared, name):
   assert numbers == set(range(len(numbers)))
 
 
-def test_published_lists(shared):
-  splits = shared / 'splits'
-  for name, count in (('ucf', 101), ('hmdb', 51)):
-    for shots in (2, 8, 16):
-      file = splits / 'vifi' / name / f'train1_few_shot_{shots}.txt'
-      items = grammars.read(file, 'key').items
-      assert len(items) == count * shots
-      assert {i.label for i in items} == set(range(count))
-  labels = class_files.read(splits / 'vifi' / 'labels' / 'ucf_101_labels.csv')
-  assert len(labels) == 101
-  assert labels[0] == 'ApplyEyeMakeup'
-
-
 HMDB = {'kick': 20, 'kick_ball': 21, 'sword': 44, 'sword_exercise': 45}
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def hmdb(shared, tmp_path_factory):
   """Empty clips of HMDB51 where its own annotation files say that they are."""
   root = tmp_path_factory.mktemp('hmdb')
   (root / 'lists').mkdir()
   for file in (shared / 'annotations' / 'hmdb51').rglob('*_test_split?.txt'):
-    name = file.name.rsplit('_test_split', 1)[0]
-    (root / 'videos' / name).mkdir(parents=True, exist_ok=True)
+    folder = root / 'videos' / file.name.rsplit('_test_split', 1)[0]
+    folder.mkdir(parents=True, exist_ok=True)
     (root / 'lists' / file.name).write_bytes(file.read_bytes())
-    for line in file.read_text().split('\n'):
-      if line.strip():
-        (root / 'videos' / name / line.strip()[:-2].strip()).touch()
+    for line in filter(str.strip, file.read_text().split('\n')):
+      (folder / line.strip()[:-2].strip()).touch()
   return root
+
+
+@pytest.fixture(scope='module')
+def ucf(shared, tmp_path_factory):
+  """Empty clips of UCF-101 in the folders that lists of CLIP-FSAR name."""
+  root = tmp_path_factory.mktemp('ucf')
+  for file in fsar_lists(shared, 'ucf101').values():
+    for line in pathlib.Path(file).read_text().splitlines():
+      path = root / 'UCF-101' / line.split('//videos/')[1]
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.touch()
+  return root
+
+
+def fsar_lists(shared, name):
+  folder = shared / 'splits' / 'fsar' / name
+  return {f'{s}_list': str(folder / f'{s}_few_shot.txt') for s in SPLITS}
+
+
+def vifi_lists(shared, name, shots):
+  folder = shared / 'splits' / 'vifi' / name
+  train = str(folder / f'train1_few_shot_{shots}.txt')
+  return {'train_list': train, 'test_list': str(folder / 'val1.txt')}
 
 
 def read(name, root, **values):
@@ -88,40 +104,32 @@ def test_official_splits_of_hmdb51(hmdb):
 @pytest.mark.parametrize('named', [False, True])
 def test_lists_of_vifi_clip_on_hmdb51(shared, hmdb, dataset, scope, named):
   """Its lists and its label file number two pairs of classes differently."""
-  vifi = shared / 'splits' / 'vifi'
-  train = vifi / 'hmdb' / 'train1_few_shot_16.txt'
-  items = grammars.read(train, 'key').items
-  table = class_files.read(vifi / 'labels' / 'hmdb_51_labels.csv')
+  lists = vifi_lists(shared, 'hmdb', 16)
+  items = grammars.read(pathlib.Path(lists['train_list']), 'key').items
+  names = shared / 'splits' / 'vifi' / 'labels' / 'hmdb_51_labels.csv'
+  table = class_files.read(names)
   for name, number in HMDB.items():
     mine = [i for i in items if i.label == number]
     assert sum(f'_{name}_' in i.path for i in mine) == 16
-    assert (table[number] == name) == (name not in HMDB)
-  data = read(
-      dataset,
-      hmdb / 'videos' if dataset == 'folder' else hmdb,
-      train_list=str(train),
-      test_list=str(vifi / 'hmdb' / 'val1.txt'),
-      class_scope=scope,
-      class_names=str(vifi / 'labels' / 'hmdb_51_labels.csv') if named else '',
-  )
+    assert table[number] != name
+  root = hmdb / 'videos' if dataset == 'folder' else hmdb
+  values = {'class_names': str(names)} if named else {}
+  data = read(dataset, root, class_scope=scope, **lists, **values)
   assert data.train.counts() == dict.fromkeys(range(51), 16)
   check_folders(data.train, data.class_names)
   tests = data.tests['test']
   assert tests.counts() == dict.fromkeys(range(51), 30)
   check_folders(tests, data.own_names.get('test', data.class_names))
   if named:
-    assert data.class_names == [n.replace('_', ' ') if scope == 'shared' and
-                                dataset == 'hmdb51' else n
-                                for n in table]  # fmt: skip
+    clean = scope == 'shared' and dataset == 'hmdb51'
+    assert data.class_names == [
+        name.replace('_', ' ') if clean else name for name in table
+    ]
 
 
 def test_lists_of_clip_fsar_on_hmdb51(shared, hmdb):
-  lists = shared / 'splits' / 'fsar' / 'hmdb51'
-  values = {
-      f'{split}_list': str(lists / f'{split}_few_shot.txt')
-      for split in ('train', 'val', 'test')
-  }
-  data = read('hmdb51', hmdb, class_scope='per_list', **values)
+  lists = fsar_lists(shared, 'hmdb51')
+  data = read('hmdb51', hmdb, class_scope='per_list', **lists)
   assert len(data.class_names) == 31
   names = {'train': data.class_names, **data.own_names}
   for clips in (data.train, data.val, data.tests['test']):
@@ -142,44 +150,21 @@ def test_a_split_file_that_is_absent_is_said(hmdb, tmp_path, capsys):
   assert 'no clip of wave is in the test list' in capsys.readouterr().out
 
 
-@pytest.fixture(scope='session')
-def ucf(shared, tmp_path_factory):
-  """Empty clips of UCF-101 in the folders that lists of CLIP-FSAR name."""
-  root = tmp_path_factory.mktemp('ucf')
-  for split in ('train', 'val', 'test'):
-    file = shared / 'splits' / 'fsar' / 'ucf101' / f'{split}_few_shot.txt'
-    for line in file.read_text().splitlines():
-      path = root / 'UCF-101' / line.split('//videos/')[1]
-      path.parent.mkdir(parents=True, exist_ok=True)
-      path.touch()
-  return root
-
-
 def test_lists_of_vifi_clip_on_ucf101(shared, ucf):
-  vifi = shared / 'splits' / 'vifi'
-  data = read(
-      'ucf101',
-      ucf,
-      train_list=str(vifi / 'ucf' / 'train1_few_shot_8.txt'),
-      test_list=str(vifi / 'ucf' / 'val1.txt'),
-  )
+  data = read('ucf101', ucf, **vifi_lists(shared, 'ucf', 8))
   assert data.train.counts() == dict.fromkeys(range(101), 8)
   assert len(data.tests['test'].records) == 3783
-  names = class_files.read(vifi / 'labels' / 'ucf_101_labels.csv')
-  for record in (*data.train.records, *data.tests['test'].records):
-    assert names[record.label] == record.path.split('/')[-2]
+  labels = shared / 'splits' / 'vifi' / 'labels' / 'ucf_101_labels.csv'
+  names = class_files.read(labels)
+  assert (len(names), names[0]) == (101, 'ApplyEyeMakeup')
+  for clips in (data.train, data.tests['test']):
+    check_folders(clips, names)
 
 
 @pytest.mark.parametrize('names', ['', 'clip_fsar/ucf101'])
 def test_lists_of_clip_fsar_on_ucf101(shared, ucf, names):
-  lists = shared / 'splits' / 'fsar' / 'ucf101'
-  values = {
-      f'{s}_list': str(lists / f'{s}_few_shot.txt')
-      for s in ('train', 'val', 'test')
-  }
-  data = read(
-      'ucf101', ucf, class_scope='per_list', class_names=names, **values
-  )
+  values = {'class_scope': 'per_list', 'class_names': names}
+  data = read('ucf101', ucf, **values, **fsar_lists(shared, 'ucf101'))
   sizes = [len(data.class_names), *map(len, data.own_names.values())]
   assert sizes == [70, 10, 21]
   assert data.class_names[0] == 'Apply Eye Makeup'
@@ -190,14 +175,10 @@ def test_lists_of_clip_fsar_on_ucf101(shared, ucf, names):
 
 def test_lists_of_ez_clip_on_ucf101(shared, ucf):
   lists = shared / 'splits' / 'ez' / 'ucf'
-  tests = {k: str(lists / f'{k}_val.txt') for k in ('base', 'novel')}
-  data = read(
-      'ucf101',
-      ucf,
-      class_scope='per_list',
-      train_list=str(lists / 'base_train_s1.txt'),
-      tests=tests,
-  )
+  train, tests = lists / 'base_train_s1.txt', ('base', 'novel')
+  tests = {k: str(lists / f'{k}_val.txt') for k in tests}
+  values = {'class_scope': 'per_list', 'train_list': str(train)}
+  data = read('ucf101', ucf, tests=tests, **values)
   assert data.own_names['base'] == data.class_names
   assert (len(data.class_names), data.class_names[0]) == (51, 'Typing')
   assert len(data.own_names['novel']) == 50
@@ -205,22 +186,20 @@ def test_lists_of_ez_clip_on_ucf101(shared, ucf):
 
 
 def test_official_lists_of_egtea_read_by_anybody(shared, tmp_path):
-  folder = shared / 'annotations' / 'egtea'
-  names = tmp_path / 'names.txt'
-  names.write_text(''.join(f'action {k}\n' for k in range(1, 107)))
+  folder, lists = shared / 'annotations' / 'egtea', {}
+  names = (f'action {k}' for k in range(1, 107))
+  lists['class_names'] = trees.write_lines(tmp_path / 'names.txt', *names)
   for role in ('train', 'test'):
-    for line in (folder / f'{role}_split1.txt').read_text().splitlines():
+    file = folder / f'{role}_split1.txt'
+    lists[f'{role}_list'] = str(file)
+    for line in file.read_text().splitlines():
       clip = line.split()[0]
       path = tmp_path / 'cropped_clips' / '-'.join(clip.split('-')[:3])
       path.mkdir(parents=True, exist_ok=True)
       (path / f'{clip}.mp4').touch()
-  values = {
-      f'{role}_list': str(folder / f'{role}_split1.txt')
-      for role in ('train', 'test')
-  }
   found = []
   for name in ('egtea', 'folder'):
-    data = read(name, tmp_path, class_names=str(names), **values)
+    data = read(name, tmp_path, **lists)
     assert len(data.class_names) == 106
     assert len(data.train.records) == 8299
     found.append([(r.path.split('/')[-1], r.label) for r in data.train.records])

@@ -11,30 +11,23 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import grammars
 
 
-def datum_class():
+class Datum_video:
   """The original's class as its pickles name it, without the original."""
-  name = 'dassl.data.datasets.base_dataset'
-  module = types.ModuleType(name)
 
-  class Datum_video:
-    """Only its name and attributes matter."""
+  __module__ = 'dassl.data.datasets.base_dataset'
 
-    def __init__(self, path, label, name):
-      self._impath, self._label, self._classname = path, label, name
-      self._domain, self._clip, self._crop, self._timestamp = 0, -1, -1, None
-
-  Datum_video.__module__, Datum_video.__qualname__ = name, 'Datum_video'
-  module.Datum_video = Datum_video
-  return module
+  def __init__(self, path, label, name):
+    self._impath, self._label, self._classname = path, label, name
+    self._domain, self._clip, self._crop, self._timestamp = 0, -1, -1, None
 
 
 def pickled(monkeypatch, *clips):
-  module = datum_class()
+  module = types.ModuleType(Datum_video.__module__)
+  module.Datum_video = Datum_video
   for end in (1, 2, 3, 4):
     parent = '.'.join(module.__name__.split('.')[:end])
     monkeypatch.setitem(sys.modules, parent, module)
-  items = [module.Datum_video(*clip) for clip in clips]
-  return pickle.dumps({'train': items}, protocol=5)
+  return pickle.dumps({'train': [Datum_video(*clip) for clip in clips]}, 5)
 
 
 class Hostile:
