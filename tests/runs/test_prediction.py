@@ -17,7 +17,7 @@ import evclip_jax
 from data_pipelines.errors import UserError
 from data_pipelines.video import read
 from evclip_jax.reporting import pictures
-from evclip_jax.runs import export, prediction, windows
+from evclip_jax.runs import export, prediction
 from evclip_jax.runs import run as runs
 from evclip_jax.training import params, session
 from tests import clips
@@ -37,11 +37,8 @@ def finished(data_root, tmp_path_factory):
 @pytest.fixture(scope='module')
 def test_clips(finished, data_root):
   lines = (pathlib.Path(finished) / 'lists/test.txt').read_text().splitlines()
-  return [
-      os.path.join(data_root, line.split('\t')[0])
-      for line in lines
-      if not line.startswith('#')
-  ]
+  keys = [line.split('\t')[0] for line in lines if not line.startswith('#')]
+  return [str(data_root / key) for key in keys]
 
 
 @pytest.fixture(scope='module')
@@ -106,25 +103,6 @@ def test_frames_give_what_their_file_gives(model, test_clips):
   assert model.card['final']['test']['clips'] == len(test_clips)
 
 
-@pytest.mark.parametrize(
-    ('frames', 'message'),
-    [
-        (np.zeros((8, 60, 80, 3)), 'float64. Floats in 0..1 become that by'),
-        (np.zeros((8, 60, 80, 3), np.int32), 'uint8 frames .* they are int32'),
-        (np.zeros((8, 3, 60, 80), np.uint8), r'shape is \(8, 3, 60, 80\)'),
-        (np.zeros((60, 80, 3), np.uint8), r'shape is \(60, 80, 3\)'),
-        (np.zeros((1, 60, 80, 3), np.uint8), 'one frame is no video'),
-        (np.zeros((2, 1, 60, 80, 3), np.uint8), 'one frame is no video'),
-        (np.zeros((8, 0, 80, 3), np.uint8), 'there is no pixel'),
-        ([], r'wanted a path, .* but got \[\]'),
-        (['a.mp4', None], 'but got None'),
-    ],
-)
-def test_what_is_no_video_is_told(frames, message):
-  with pytest.raises(UserError, match=message):
-    windows.listed(frames)
-
-
 def test_the_page_about_python_runs(
     finished, data_root, test_clips, tmp_path, monkeypatch, capsys
 ):
@@ -186,12 +164,10 @@ def test_good_videos_are_predicted_beside_bad_ones(
   assert 'error' in lines[1]
   assert lines[0]['top5'] == lines[3]['top5']
   for line in (lines[0], lines[2]):
+    top = seen[line['video']].top(model.classes)
+    assert [x['class'] for x in line['top5']] == [name for name, _ in top]
     values = [x['probability'] for x in line['top5']]
-    assert values == sorted(values, reverse=True)
-    best = line['top5'][0]
-    expected = seen[line['video']].top(model.classes, 1)
-    assert best['class'] == expected[0][0]
-    assert best['probability'] == pytest.approx(expected[0][1], abs=1e-4)
+    np.testing.assert_allclose(values, [p for _, p in top], atol=1e-4)
   assert 'probability' in done.stdout.splitlines()[0]
   with (out / 'predictions.csv').open(newline='') as file:
     rows = list(csv.DictReader(file))
@@ -276,8 +252,7 @@ def test_a_picture_that_fails_costs_nothing_else(
     model, test_clips, tmp_path, monkeypatch, capsys
 ):
   monkeypatch.setattr(pictures, 'draw', None)
-  rows = prediction.predict(model, test_clips[:2], tmp_path)
-  assert len(rows) == 2
+  assert len(prediction.predict(model, test_clips[:2], tmp_path)) == 2
   assert capsys.readouterr().out.count('no picture') == 2
   assert sorted(p.name for p in tmp_path.iterdir()) == [
       'index.html', 'predictions.csv', 'predictions.jsonl',

@@ -269,11 +269,6 @@ def test_base_to_novel_from_films_to_one_table(data_root, tmp_path, capsys):
   names = (folder / 'seed-1' / 'lists' / 'novel-classes.txt').read_text()
   assert names == 'class 2\nclass 3\n'
 
-  # The same command again runs nothing and says the same.
-  times = {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*')}
-  assert runs.run(c, str(folder), 'train') == out
-  assert {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*')} == times
-
 
 def test_zero_shot_of_a_method_without_training(data_root, tmp_path):
   other = {'name': 'folder', 'root': str(data_root)}

@@ -27,6 +27,25 @@ def _frames(total):
 
 
 @pytest.mark.parametrize(
+    ('frames', 'message'),
+    [
+        (np.zeros((8, 60, 80, 3)), 'float64. Floats in 0..1 become that by'),
+        (np.zeros((8, 60, 80, 3), np.int32), 'uint8 frames .* they are int32'),
+        (np.zeros((8, 3, 60, 80), np.uint8), r'shape is \(8, 3, 60, 80\)'),
+        (np.zeros((60, 80, 3), np.uint8), r'shape is \(60, 80, 3\)'),
+        (np.zeros((1, 60, 80, 3), np.uint8), 'one frame is no video'),
+        (np.zeros((2, 1, 60, 80, 3), np.uint8), 'one frame is no video'),
+        (np.zeros((8, 0, 80, 3), np.uint8), 'there is no pixel'),
+        ([], r'wanted a path, .* but got \[\]'),
+        (['a.mp4', None], 'but got None'),
+    ],
+)
+def test_what_is_no_video_is_told(frames, message):
+  with pytest.raises(UserError, match=message):
+    windows.listed(frames)
+
+
+@pytest.mark.parametrize(
     ('total', 'how', 'number', 'first', 'last'),
     [
         (20, {}, 1, (0, 20), (0, 20)),
