@@ -260,7 +260,10 @@ class TrainedModel:
         raise seen
     return out
 
-  def _looker(self, *key) -> look.Looker:
+  def _looker(self, rows: int, closely: bool) -> look.Looker:
+    # As many as all devices take; what is compiled once serves fewer.
+    size = self.session.mesh.size
+    key = -(-rows // size) * size, closely
     if key not in self._lookers:
       self._lookers[key] = look.Looker(self.session, self.weights, *key)
     return self._lookers[key]
