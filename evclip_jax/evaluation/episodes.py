@@ -47,20 +47,13 @@ def evaluate(
   if not run.model.method.episodic:
     find = _from_scores
   rows, others, clips = find(run, weights, data, beside, watch)
-  confusion = _confusion(rows, data)
-  details = {
-      'class_names': list(data.class_names),
-      'per_class': scores.per_class(confusion, data.class_names),
-      'confusion': confusion.tolist(),
-      'losses': rows['loss'],
-      'arrays': clips | {k: rows[k] for k in ('answer', 'label', 'way')},
-  }
-  if others:
-    details['zero_shot'] = _summary(others)
-    details['zero_shot_per_class'] = scores.per_class(
-        _confusion(others, data), data.class_names
-    )
-  return _summary(rows), details
+  details = scores.details(
+      data.class_names,
+      _confusion(rows, data),
+      clips | {k: rows[k] for k in ('answer', 'label', 'way')},
+      others and (_summary(others), _confusion(others, data)),
+  )
+  return _summary(rows), details | {'losses': rows['loss']}
 
 
 def _summary(rows: Arrays) -> dict[str, float]:

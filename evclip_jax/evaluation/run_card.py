@@ -72,26 +72,18 @@ def evaluate_list(
   if data.episodes is not None:
     return episodes.evaluate(run, weights, data, beside, **how)
   scored = scores.score(run, weights, data, beside, **how)
-  names = list(data.class_names)
   logs, labels = scored.log_probabilities, scored.labels
-  confusion = scores.confusion(logs, labels)
-  details = {
-      'class_names': names,
-      'per_class': scores.per_class(confusion, names),
-      'confusion': confusion.tolist(),
-      'arrays': {
-          'log_probabilities': logs.astype(np.float32),
-          'labels': labels,
-          'features': scored.features,
-          'index': scored.index,
-      },
-  }
-  if (other := scored.beside) is not None:
-    details['zero_shot'] = scores.summarise(other, labels)
-    details['zero_shot_per_class'] = scores.per_class(
-        scores.confusion(other, labels), names
-    )
-    details['arrays']['zero_shot_log_probabilities'] = other.astype(np.float32)
+  arrays, other = {
+      'log_probabilities': logs.astype(np.float32),
+      'labels': labels,
+      'features': scored.features,
+      'index': scored.index,
+  }, None
+  if (plain := scored.beside) is not None:
+    arrays['zero_shot_log_probabilities'] = plain.astype(np.float32)
+    other = scores.summarise(plain, labels), scores.confusion(plain, labels)
+  matrix = scores.confusion(logs, labels)
+  details = scores.details(data.class_names, matrix, arrays, other)
   return scores.summarise(logs, labels), details
 
 
@@ -296,8 +288,7 @@ def _save_details(workdir: pathlib.Path, name: str, details: dict[str, Any]):
   saved = {
       'per_class_top1': details['per_class'],
       'class_names': details['class_names'],
+      'confusion': details['confusion'],
   }
-  if 'confusion' in details:
-    saved['confusion'] = details['confusion']
   whole_file.write_json(folder / f'{name}.json', saved)
   np.savez_compressed(folder / f'{name}.npz', **details['arrays'])

@@ -179,6 +179,26 @@ def per_class(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float]:
   }
 
 
+def details(
+    names: Sequence[str],
+    matrix: np.ndarray,
+    arrays: dict[str, np.ndarray],
+    beside: tuple[dict[str, float], np.ndarray] | None = None,
+) -> dict[str, Any]:
+  """Returns what is kept of a list; `beside` has a summary and a confusion."""
+  kept = {
+      'class_names': list(names),
+      'per_class': per_class(matrix, names),
+      'confusion': matrix.tolist(),
+      'arrays': arrays,
+  }
+  if beside:
+    summary, matrix = beside
+    kept['zero_shot'] = summary
+    kept['zero_shot_per_class'] = per_class(matrix, names)
+  return kept
+
+
 def confusion(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """Counts [K, K]: rows = true class, columns = predicted class."""
   size = log_probabilities.shape[1]

@@ -70,15 +70,13 @@ def rows(
   return out
 
 
-def trunk_rows(
-    names: Sequence[str] = TRUNKS, num_frames: int = 8, num_classes: int = 101
-) -> list[dict[str, Any]]:
+def trunk_rows(num_classes: int = 101) -> list[dict[str, Any]]:
   """Returns what EV-CLIP on ViT-B/16 costs on each video trunk; see `rows`."""
   out = []
-  with log.progress(len(names), 'trunks', unit='program') as bar:
-    for name in names:
+  with log.progress(len(TRUNKS), 'trunks', unit='program') as bar:
+    for name in TRUNKS:
       config = experiment.on_data('ucf101', 'ev_clip')
-      config.encoder.name, config.data.num_frames = name, num_frames
+      config.encoder.name, config.data.num_frames = name, 8
       config = experiment.choose_variant(config)
       sizes = trunks.shapes(trunks.TABLE[name]).values()
       count = sum(int(np.prod(shape)) for shape in sizes)
