@@ -24,7 +24,7 @@ from tests import clips
 from tests.runs import tiny_run
 from tests.runs.tiny_run import ROOT, called
 
-CHANGES = {'data.num_frames': 8, 'data.shots': 4, 'train.epochs': 1}
+CHANGES = {'data.num_frames': 4, 'data.shots': 4, 'train.epochs': 1}
 
 
 @pytest.fixture(scope='module')
@@ -82,7 +82,7 @@ def test_zero_shot_beside_a_method_is_a_run_of_it(
 
 def test_masks_and_frames_come_with_them(model, test_clips):
   for one in model.looks(test_clips[:2]):
-    assert one.frames.shape == (8, 224, 224, 3)
+    assert one.frames.shape == (4, 224, 224, 3)
     assert one.maps['mask'].shape == (224, 224)
     # The mask generator stretches every mask to 0 .. 1.
     assert one.maps['mask'].min() == pytest.approx(0, abs=1e-6)
@@ -173,7 +173,7 @@ def test_good_videos_are_predicted_beside_bad_ones(
     rows = list(csv.DictReader(file))
   assert [r['class'] for r in rows][1] == ''
   assert rows[0]['answer'] == rows[0]['class']
-  assert rows[0]['looked at'] == '8 of 20 frames'
+  assert rows[0]['looked at'] == '4 of 20 frames'
   assert rows[2]['class 2'] == lines[2]['top5'][1]['class']
   drawn = sorted(p.name for p in out.iterdir() if p.suffix == '.png')
   assert len(drawn) == 3
