@@ -76,7 +76,8 @@ def failures(module, *cases):
       errors = tempfile.TemporaryFile()
       if not (child := os.fork()):
         os.dup2(errors.fileno(), 2)
-        cli.run({module}.main, ['command', *arguments])
+        sys.argv[1:] = arguments
+        cli.run({module}.main)
         os._exit(0)
       status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
       errors.seek(0)
