@@ -69,26 +69,22 @@ NOVEL = {'data.novel_classes': 'half', 'data.train_list': 'base_s{seed}.txt'}
             'few_shot',
             {'protocol.shots': (2, 4), 'protocol.seeds': (1, 7)},
             {
-                'shots-2-seed-1': (2, 1, 1, ''),
-                'shots-2-seed-7': (2, 7, 1, ''),
-                'shots-4-seed-1': (4, 1, 1, ''),
-                'shots-4-seed-7': (4, 7, 1, ''),
+                f'shots-{k}-seed-{seed}': (k, seed, 1, '')
+                for k in (2, 4)
+                for seed in (1, 7)
             },
         ),
         (
             'base_to_novel',
             NOVEL | {'protocol.seeds': (4, 5)},
-            {
-                'seed-4': (0, 4, 1, 'base_s4.txt'),
-                'seed-5': (0, 5, 1, 'base_s5.txt'),
-            },
+            {f'seed-{k}': (0, k, 1, f'base_s{k}.txt') for k in (4, 5)},
         ),
         ('seeds', {}, {f'seed-{k}': (0, k, 1, '') for k in (1, 2, 3)}),
         ('supervised', {'split': 3}, {'split-3': (0, 1, 3, '')}),
         (
             'supervised',
             {'protocol.splits': (1, 2)},
-            {'split-1': (0, 1, 1, ''), 'split-2': (0, 1, 2, '')},
+            {f'split-{k}': (0, 1, k, '') for k in (1, 2)},
         ),
     ],
 )
