@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -171,6 +172,7 @@ def load_trained(
     like: Mapping[str, Any],
     changed: Iterable[str] = ('method/.*',),
     fit: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    trunk: str | None = None,
 ) -> dict[str, Any]:
   """Puts the trained weights of a file into a tree.
 
@@ -183,6 +185,7 @@ def load_trained(
     changed: patterns of the paths that the file must have: what training
       changes. It may have more of CLIP's leaves and of the method's own.
     fit: makes flat weights of the method's own fit the model; `Method.fit`.
+    trunk: hash of the video trunk's weights; None where there is no trunk.
 
   Returns:
     A nested dict shaped as `like`.
@@ -190,7 +193,20 @@ def load_trained(
   Raises:
     UserError: the file holds something else, or does not fit the settings.
   """
-  tensors = files.read_tensors(path).tensors
+  if os.path.exists(os.path.join(path, 'config.json')):
+    raise UserError(
+        f'method.weights={path} is a run folder; write its weights to a file: '
+        f'python -m evclip_jax.export --workdir={path} --out=FILE.safetensors'
+    )
+  file = files.read_tensors(path)
+  tensors = file.tensors
+  seen = file.metadata.get('weights.encoder')
+  if seen and trunk and seen != trunk:
+    raise UserError(
+        f'{path} was trained on the features of another video trunk (weights '
+        f'{seen[:8]}; here {trunk[:8]}). Set encoder.name and encoder.weights '
+        'to those of its run, or leave method.weights out.'
+    )
   flat = {
       name: np.asarray(value, np.float32)
       for name, value in tensors.items()

@@ -87,6 +87,7 @@ def build(
         tree,
         (*method.trainable, *method.statistics),
         method.fit,
+        loaded['encoder'].hash if 'encoder' in loaded else None,
     )
   return Model(
       method=method,
