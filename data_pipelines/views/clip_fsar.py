@@ -7,7 +7,7 @@ import numpy as np
 
 from data_pipelines.views import crops
 from data_pipelines.views.frames import interval_frames, segment_frames
-from data_pipelines.views.pixels import resize
+from data_pipelines.views.pixels import mirror, resize
 from data_pipelines.views.view import Place, Recipe, View
 
 
@@ -71,7 +71,7 @@ class Spec(Recipe):
     Differs: rounds to uint8 at the end; the original keeps floats.
     """
     if flip:
-      frames = frames[:, :, ::-1]
+      frames = mirror(frames)
     size = self.resized_pixels, self.resized_pixels
     window = *offsets, self.crop_pixels, self.crop_pixels
     return np.ascontiguousarray(resize(frames, *size, window, 'bilinear'))

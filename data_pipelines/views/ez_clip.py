@@ -8,6 +8,7 @@ from PIL import Image
 
 from data_pipelines.views import crops
 from data_pipelines.views.frames import even_frames, shifted_frames
+from data_pipelines.views.pixels import mirror
 from data_pipelines.views.view import Place, Recipe, View
 
 
@@ -61,7 +62,7 @@ class Spec(Recipe):
       image = Image.fromarray(np.ascontiguousarray(frame))
       out[t] = image.resize((side, side), Image.Resampling.BILINEAR)
     if self.flip and rng.random() < 0.5:
-      out = np.ascontiguousarray(out[:, :, ::-1])
+      out = mirror(out)
     return out
 
   def cut(self, frames: np.ndarray, place: Place) -> np.ndarray:

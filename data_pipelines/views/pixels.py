@@ -69,11 +69,16 @@ def resize(
     )[above : above + rows, before : before + columns]
     if frames.dtype == np.uint8:
       # Half a level more, and cutting off the fraction rounds.
-      resized = resized + np.float32(0.5)
+      resized += np.float32(0.5)
       if kernel == 'bicubic':
         np.clip(resized, 0, 255.5, out=resized)
     out[t] = resized
   return out
+
+
+def mirror(frames: np.ndarray) -> np.ndarray:
+  """Returns frames [T, H, W, 3] with left and right exchanged."""
+  return np.stack([cv2.flip(frame, 1) for frame in frames])
 
 
 def resample(

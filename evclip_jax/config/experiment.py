@@ -143,7 +143,7 @@ def _trunk_pixels(config) -> int:
   """The side of the trunk's own square; 0 where it sees that of CLIP."""
   name = config.method.name
   own = settings(config) if name else None
-  if not own or not base.uses_clip(name, own):
+  if not own or not base.load(name).uses_clip(own):
     return 0
   if not base.load(name).uses_encoder(own):
     return 0
@@ -199,7 +199,7 @@ def is_episodic(config: ml_collections.ConfigDict) -> bool:
 
 def fitting_mode(mode: str, config: ml_collections.ConfigDict) -> str:
   """Returns 'evaluate' for a run among others that has nothing to train."""
-  trains = base.trains(config.method.name, settings(config))
+  trains = base.load(config.method.name).trains(settings(config))
   return mode if trains else 'evaluate'
 
 

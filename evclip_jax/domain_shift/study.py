@@ -118,7 +118,8 @@ def _file(path, name: str) -> pathlib.Path:
 
 def _open(config, with_train: bool) -> open_data.DataSets:
   """The lists as the run had them, with that of the training where wanted."""
-  trains = base.trains(config.method.name, experiment.settings(config))
+  method = base.load(config.method.name)
+  trains = method.trains(experiment.settings(config))
 
   def read(evaluate_only):
     return open_data.open_data(

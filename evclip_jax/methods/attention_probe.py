@@ -73,7 +73,7 @@ def make(
   Source: VideoPrism, its classifier with `atten_pooler`.
   Differs: any trunk; 'mean'; dropout.
   """
-  base.check_choice('pooler', settings.pooler, ('attention', 'mean'))
+  base.check_choices(settings, pooler=('attention', 'mean'))
   trunk = backbones.encoder
   width = trunk.sizes.channels
   number = settings.heads or max(width // 64, 1)

@@ -10,13 +10,7 @@ import numpy as np
 from data_pipelines.errors import UserError
 from evclip_jax.models.clip import sizes
 from evclip_jax.weights import clip_names, own_file
-from evclip_jax.weights.table import (
-  LINEAR,
-  Converted,
-  Rule,
-  convert,
-  to_original,
-)
+from evclip_jax.weights.table import Converted, Rule, convert, to_original
 
 Tensors = Mapping[str, np.ndarray]
 # OpenAI's names that sizes are read from, for checkpoints without them.
@@ -114,22 +108,6 @@ class Checkpoint:
     """Raises UserError if there is a CLIP to merge in."""
     if clip is not None:
       raise UserError(f'--clip is for EZ-CLIP; the file is {self.label}.')
-
-
-def dense(original: str, path: str) -> tuple[Rule, Rule]:
-  """Returns the rules of a linear layer's weight and bias."""
-  return (
-      Rule(original + r'\.weight', path + '/kernel', LINEAR),
-      Rule(original + r'\.bias', path + '/bias'),
-  )
-
-
-def norm(original: str, path: str) -> tuple[Rule, Rule]:
-  """Returns the rules of a layer norm's weight and bias."""
-  return (
-      Rule(original + r'\.weight', path + '/scale'),
-      Rule(original + r'\.bias', path + '/bias'),
-  )
 
 
 def clip_rules(image: str, text: str, whole: str) -> tuple[Rule, ...]:

@@ -1,7 +1,6 @@
 """A linear classifier on CLIP's frame features; the networks stay frozen."""
 
 import dataclasses
-import functools
 
 from evclip_jax.methods import base, heads
 
@@ -45,5 +44,5 @@ def make(
       clip,
       init=lambda rng: {'head': head.init(rng)},
       pixels=base.plain_pixels(settings),
-      **base.frozen_frames(functools.partial(base.encode_frames, clip)),
+      **base.frozen_frames(clip),
   )

@@ -82,8 +82,6 @@ def make(
         'than 0.'
     )
 
-  texts = ClassTexts.of(settings)
-
   def video(params, pixels, rngs, train):
     frames = base.trunk_pixels(model, pixels, _CONSTANTS)
     return base.VideoFeatures(*model.video(params['encoder'], frames))
@@ -95,14 +93,13 @@ def make(
   def score(params, features, classes, batch):
     return heads.cosine_score(1 / settings.temperature, features.clip, classes)
 
-  return base.Method(
+  return heads.by_texts(
+      None,
+      ClassTexts.of(settings),
       init=lambda rng: {},
       pixels=base.pixels_of(_CONSTANTS),
       video=video,
-      class_texts=texts,
-      prompt_set=texts.name,
       text=text,
       score=score,
-      loss=heads.classify(score),
       trainable=(),
   )

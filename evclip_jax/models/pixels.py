@@ -16,6 +16,8 @@ CONSTANTS = {
     'imagenet': (IMAGENET_MEAN, IMAGENET_STD),
     'clip': (CLIP_MEAN, CLIP_STD),
 }
+# What `random_colours` draws a change for: everything, or grey clips only.
+JITTERS = ('frame', 'clip', 'none')
 # What `ColourChange.order` counts.
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 
@@ -29,8 +31,7 @@ def normalise(
 
   Args:
     frames: [..., 3] in 0..255, uint8 or float.
-    mean: per colour, of pixels in [0, 1].
-    std: likewise.
+    mean, std: per colour, of pixels in [0, 1].
 
   Returns:
     float32, the same shape.
@@ -90,14 +91,7 @@ def draw_colours(
 
 
 def change_colours(frames: jax.Array, change: ColourChange) -> jax.Array:
-  """Changes brightness, contrast, saturation and hue.
-
-  Args:
-    frames: float [..., H, W, 3] in 0..1.
-    change: what to do.
-
-  Returns:
-    The same shape, in 0..1.
+  """Changes the colours of frames, float [..., H, W, 3] in 0..1.
 
   Source: torchvision.transforms.ColorJitter; CLIP-FSAR,
     datasets/utils/transformations.py, ColorJitter.
@@ -135,12 +129,7 @@ def luma(frames: jax.Array) -> jax.Array:
 
 
 def turn_hue(frames: jax.Array, shift: jax.Array) -> jax.Array:
-  """Turns the colour circle of HSV.
-
-  Args:
-    frames: float [..., H, W, 3] in 0..1.
-    shift: [...], in turns.
-  """
+  """Turns the colour circle of HSV by `shift` [...], in turns."""
   red, green, blue = _planes(frames)
   most = jnp.maximum(jnp.maximum(red, green), blue)
   span = most - jnp.minimum(jnp.minimum(red, green), blue)
@@ -168,7 +157,7 @@ def random_colours(
   Args:
     frames: [B, T, H, W, 3] in 0..255.
     rng: the key.
-    per: what a change is drawn for: 'frame', 'clip', or 'none' (grey only).
+    per: one of `JITTERS`.
 
   Returns:
     float32 in 0..255.

@@ -116,7 +116,7 @@ def make_method(
     return shared[function, given]
 
   loaded, clip, encoder = {}, None, None
-  if base.uses_clip(config.method.name, settings):
+  if module.uses_clip(settings):
     found = loaded_once(
         load.load_clip,
         config.clip.name,

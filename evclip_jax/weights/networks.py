@@ -175,15 +175,11 @@ def settle(
   """Settles a CLIP's activation and heads where tensors and config do not.
 
   Args:
-    converted: a CLIP.
-    activation: as the user says; '' = what the file says.
-    vision_heads: likewise; 0 = what the file says.
+    converted: a CLIP; it comes back with its final sizes and with notes, and
+      `assumed` names what still nobody says.
+    activation, vision_heads: as the user says; '' and 0 = what the file says.
     named: fields as a published model has them, for what nobody says.
     name: of that model.
-
-  Returns:
-    The same with its final sizes and with notes. `assumed` are those that still
-    nobody says.
 
   Raises:
     UserError: the heads do not divide the width.

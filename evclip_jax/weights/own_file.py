@@ -38,8 +38,7 @@ def write(
 
   Args:
     path: the file; replaced if there.
-    part: 'clip', 'encoder' or 'method': the branch of the parameter tree; or
-      'several' of them.
+    part: the branch of the parameter tree, or `SEVERAL`.
     flat: path without the part -> float32 array; with it if there are several.
     sizes: the architecture, a flat dataclass, or None.
     metadata: more text by name, such as 'source'.
@@ -153,11 +152,7 @@ def _frozen(value: Any) -> Any:
 
 
 def tree_hash(flat: Mapping[str, np.ndarray]) -> str:
-  """Returns the hex digest of names, types, shapes and bytes, in any order.
-
-  Args:
-    flat: path -> array.
-  """
+  """Returns the hex digest of names, types, shapes and bytes, in any order."""
   total = hashlib.sha256()
   for path in sorted(flat):
     array = np.asarray(flat[path])

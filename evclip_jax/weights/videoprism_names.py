@@ -5,13 +5,18 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from evclip_jax.models.videoprism import sizes as videoprism_sizes
 from evclip_jax.models.videoprism.encoder import Encoder
 from evclip_jax.models.videoprism.sizes import VideoPrismSizes
 from evclip_jax.models.videoprism.video_text import Joint, TextTower
-from evclip_jax.weights.table import Converted, Layout, Rule, convert
+from evclip_jax.weights.table import (
+  Converted,
+  Layout,
+  Rule,
+  convert,
+  leaf_shapes,
+)
 from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
@@ -184,5 +189,4 @@ def shapes(sizes: VideoPrismSizes) -> dict[str, tuple[int, ...]]:
         'joint': init(Joint(sizes), 1, 1, sizes.width, num_frames=1),
         'text': init(TextTower(sizes), 1, 1, dtype=np.int32),
     }
-  flat = flatten_dict(tree, sep='/')
-  return {path: tuple(leaf.shape) for path, leaf in flat.items()}
+  return leaf_shapes(tree)

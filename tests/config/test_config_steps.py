@@ -279,7 +279,7 @@ def test_the_trained_leaves_are_there(file, argument):
   for config in variants(file, argument):
     found = shapes_of(config)
     settings, name = experiment.settings(config), config.method.name
-    assert bool(found.trainable) == base.trains(name, settings)
+    assert bool(found.trainable) == base.load(name).trains(settings)
     # CLIP's text tower trains in one method, the video trunk nowhere.
     towers = ('clip/text/', 'clip/token_embedding', 'encoder/')
     towers = towers[2:] if name == 'vifi_clip' else towers

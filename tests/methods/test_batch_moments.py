@@ -1,13 +1,13 @@
 """Batch norms in training: fixture A5 of EV-CLIP's specification, groups."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
 from evclip_jax.methods.batch_moments import BatchMoments, running
-from evclip_jax.models.clip import sizes
-from tests import spec_numbers
-from tests.models.test_clip_numbers import TEXT, image_tower
+from tests.models.test_clip_numbers import a5
 
 # Rounding is amplified where a channel's variance comes of a few values.
 AMPLIFIED = 1e-4
@@ -15,16 +15,16 @@ AMPLIFIED = 1e-4
 
 @pytest.fixture(scope='module')
 def tower():
-  wanted = sizes.resnet(
-      16, (2, 1, 1, 1), embed_dim=24, image_resolution=64, **TEXT
-  )
-  x = spec_numbers.tensor((2, 3, 64, 64), 780, 1.7).transpose(0, 2, 3, 1)
-  return *image_tower(wanted), x
+  return a5()
 
 
-def encode(clip, groups):
-  @jax.jit
-  def run(params, *passes):
+@pytest.fixture(scope='module')
+def encode(tower):
+  """(pictures of each pass, groups) -> embeddings, running statistics."""
+  clip, params, _ = tower
+
+  @functools.partial(jax.jit, static_argnums=1)
+  def run(passes, groups=1):
     seen, outs = [], []
     for x in passes:
       seen.append(BatchMoments(groups))
@@ -34,9 +34,9 @@ def encode(clip, groups):
   return run
 
 
-def test_one_pass_is_the_originals(tower):
-  clip, params, x = tower
-  (out,), after = encode(clip, 1)(params, x)
+def test_one_pass_is_the_originals(tower, encode):
+  (out,), after = encode((tower[2],))
+  assert np.linalg.norm(out) == pytest.approx(4.681996441, rel=1e-4)
   np.testing.assert_allclose(
       out[0, :4],
       [-0.037804779, 1.262055519, -0.943203846, -0.309763306],
@@ -53,14 +53,14 @@ def test_one_pass_is_the_originals(tower):
   assert len(after) == 2 * len(norms)
 
 
-def test_groups_know_nothing_of_each_other(tower):
-  clip, params, x = tower
+def test_groups_know_nothing_of_each_other(tower, encode):
+  x = tower[2]
   # Bright pictures: statistics of all together would be others.
   other = np.random.default_rng(0).normal(2, 2, x.shape).astype(np.float32)
-  (out,), after = encode(clip, 2)(params, np.concatenate([x, other]))
+  (out,), after = encode((np.concatenate([x, other]),), 2)
   afters = []
   for i, group in enumerate((x, other)):
-    (alone,), one = encode(clip, 1)(params, group)
+    (alone,), one = encode((group,))
     np.testing.assert_allclose(
         out[2 * i : 2 * i + 2], alone, rtol=1e-3, atol=AMPLIFIED
     )
@@ -71,10 +71,10 @@ def test_groups_know_nothing_of_each_other(tower):
   )
 
 
-def test_two_passes_update_twice(tower):
-  clip, params, x = tower
-  _, once = encode(clip, 1)(params, x)
-  _, twice = encode(clip, 1)(params, x, x)
+def test_two_passes_update_twice(tower, encode):
+  _, params, x = tower
+  _, once = encode((x,))
+  _, twice = encode((x, x))
   path = 'clip/visual/bn1/mean'
   before = params['visual']['bn1']['mean']
   # The same statistics again: what is left shrinks by the same factor.

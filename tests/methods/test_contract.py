@@ -83,7 +83,7 @@ def built(case: str) -> Built:
   bank = jax.jit(method.text)(params, tokens)
   classes = tokens if method.text_trains else bank
   halves = split(params, method.trainable)
-  side = trunk.resolution if base.uses_clip(name, settings) else None
+  side = trunk.resolution if module.uses_clip(settings) else None
   return Built(name, side or 0, method, *halves, bank, classes, texts)
 
 
@@ -99,23 +99,16 @@ def trains(case):
   return case
 
 
-def test_the_networks_have_two_blocks():
-  assert min(tiny.CLIP.vision_layers, tiny.CLIP.text_layers) >= 2
-
-
-def test_the_module_says_whether_anything_trains(case):
+def test_the_module_says_what_it_is(case):
   settings = base.load(case.name).Settings()
-  assert base.trains(case.name, settings) == bool(case.trainable)
-
-
-def test_a_recipe_has_keys_of_the_schema(case):
+  for name, value in vars(settings).items():
+    assert isinstance(value, (str, int, float, bool, tuple)), name
+  assert base.load(case.name).trains(settings) == bool(case.trainable)
+  assert not [path for path in case.frozen if path.startswith('method/')]
+  # A recipe has keys of the schema.
   config = experiment.new(case.name)
   experiment.use_recipe(config)
   schema.check(experiment.choose_variant(config))
-
-
-def test_the_methods_own_leaves_all_train(case):
-  assert not [path for path in case.frozen if path.startswith('method/')]
 
 
 def test_class_texts_are_one_list_per_template(case):
@@ -306,13 +299,6 @@ def test_a_file_of_a_method_is_all_that_a_row_needs(tmp_path, monkeypatch):
   settings, networks = experiment.settings(row), tiny.backbones(False)
   method = base.load('own_probe').make(settings, networks, ('a', 'b'))
   assert method.init(jax.random.key(0))['head']['kernel'].shape[1] == 2
-
-
-@pytest.mark.parametrize('name', base.names())
-def test_settings_are_plain_values(name):
-  for field in dataclasses.fields(base.load(name).Settings):
-    value = getattr(base.load(name).Settings(), field.name)
-    assert isinstance(value, (str, int, float, bool, tuple)), field.name
 
 
 def test_init_is_a_function_of_its_key(trains):

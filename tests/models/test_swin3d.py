@@ -30,58 +30,24 @@ def fixture_tensors(sizes):
   return spec_numbers.fill(names)
 
 
-def a3(trunk, num_frames, mean, std, values, slow=True):
-  """One row of the fixture's table."""
-  return pytest.param(
-      trunk,
-      num_frames,
-      (mean, std),
-      values,
-      marks=pytest.mark.slow if slow else (),
-      id=f'{trunk}-{num_frames}',
-  )
+# Trunk, frames, mean and standard deviation, four values.
+A3 = (
+    ('omnivore_swinT', 8, (0.0030609424, 1.0005522625),
+     [-0.347503515, -0.370504356, 0.460710151, -1.362483914]),
+    ('omnivore_swinT', 32, (0.0030673412, 1.0005915175),
+     [-0.442603015, -0.335657739, 0.480382256, -1.143730673]),
+    ('omnivore_swinS', 8, (0.0004265801, 1.0063183854),
+     [1.192481096, -0.968646980, 0.819734571, 0.664672446]),
+    ('omnivore_swinS', 7, (0.0003573239, 1.0064871487),
+     [1.286596801, -0.746776288, 0.654301196, 0.541781630]),
+    ('omnivore_swinB', 8, (-0.0004983658, 1.0019000036),
+     [2.704790481, 1.186709744, -1.295559723, -1.070043580]),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ('trunk', 'num_frames', 'moments', 'values'),
-    [
-        a3(
-            'omnivore_swinT',
-            8,
-            0.0030609424,
-            1.0005522625,
-            [-0.347503515, -0.370504356, 0.460710151, -1.362483914],
-            slow=False,
-        ),
-        a3(
-            'omnivore_swinT',
-            32,
-            0.0030673412,
-            1.0005915175,
-            [-0.442603015, -0.335657739, 0.480382256, -1.143730673],
-        ),
-        a3(
-            'omnivore_swinS',
-            8,
-            0.0004265801,
-            1.0063183854,
-            [1.192481096, -0.968646980, 0.819734571, 0.664672446],
-        ),
-        a3(
-            'omnivore_swinS',
-            7,
-            0.0003573239,
-            1.0064871487,
-            [1.286596801, -0.746776288, 0.654301196, 0.541781630],
-        ),
-        a3(
-            'omnivore_swinB',
-            8,
-            -0.0004983658,
-            1.0019000036,
-            [2.704790481, 1.186709744, -1.295559723, -1.070043580],
-        ),
-    ],
+    [A3[0], *(pytest.param(*row, marks=pytest.mark.slow) for row in A3[1:])],
 )
 def test_fixture_a3(trunk, num_frames, moments, values):
   sizes = TABLE[trunk]

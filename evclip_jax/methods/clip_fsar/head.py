@@ -30,10 +30,7 @@ class TemporalTransformer(nn.Module):
   follows.
 
   Attributes:
-    depth: number of layers.
-    hidden: width between the two dense layers of each.
-    dropout: behind the attention's output projection.
-    mlp_dropout: behind each of the two dense layers.
+    depth, hidden, dropout, mlp_dropout: as in the method's settings.
 
   Source: CLIP-FSAR, models/base/few_shot.py, the head's "context2".
   Differs: none.
@@ -191,12 +188,8 @@ class EpisodeHead:
 def episode_shape(batch: Tree, num_clips: int) -> tuple[int, int, int]:
   """Returns (N, K, NQ) of episodes, from the shapes alone.
 
-  Args:
-    batch: with 'way' [E, N] and 'label' [E, NQ].
-    num_clips: V = N K + NQ.
-
   Raises:
-    ValueError: no K that fits.
+    ValueError: no K fits `num_clips`, N K + NQ.
   """
   way, queries = batch['way'].shape[1], batch['label'].shape[1]
   shot, left = divmod(num_clips - queries, way)

@@ -64,20 +64,13 @@ class Clip:
       images: jax.Array,
       hooks: Hooks | None = None,
   ) -> jax.Array:
-    """Encodes images to one vector per patch, before the readout.
-
-    Args:
-      params_clip: params['clip'].
-      images: [n, H, W, 3] float, normalised, of the model's resolution.
-      hooks: what a method adds to the image tower.
+    """Encodes images, as `images` does, but stops before the readout.
 
     Returns:
       [n, 1 + S, D] in the compute dtype: the class token and S patches, in
-      rows, before `ln_post` and the projection. `readout` of the class tokens
-      is what `images` returns.
+      rows. `readout` of the class tokens is what `images` returns.
 
     Raises:
-      ValueError: images of another resolution.
       UserError: the image tower is a ResNet, which has no tokens.
     """
     if self.sizes.vision != 'vit':
@@ -90,15 +83,7 @@ class Clip:
   def readout(
       self, params_clip: dict[str, Any], tokens: jax.Array
   ) -> jax.Array:
-    """Maps a ViT's tokens to CLIP's space by `ln_post` and the projection.
-
-    Args:
-      params_clip: params['clip'].
-      tokens: [..., D], any of what `tokens` returns.
-
-    Returns:
-      float32 [..., E], not normalised.
-    """
+    """Maps any of what `tokens` returns, [..., D], to float32 [..., E]."""
     tower = self._image_tower(PLAIN)
     variables = {'params': params_clip['visual']}
     return tower.apply(variables, tokens, method='readout')
@@ -184,13 +169,7 @@ class Clip:
 
 
 class VisionTransformer(nn.Module):
-  """The image tower made of a transformer; see `Clip.images`.
-
-  Attributes:
-    sizes: the architecture.
-    hooks: what a method adds.
-    remat: see `Clip`.
-    dtype: of the computation.
+  """The image tower made of a transformer; see `Clip`.
 
   Source: openai/CLIP, clip/model.py, VisionTransformer.
   Differs: none.
@@ -263,14 +242,7 @@ class PatchEmbedding(nn.Module):
 
 
 class TextTransformer(nn.Module):
-  """The text tower; see `Clip.text`.
-
-  Attributes:
-    sizes: the architecture.
-    hooks: what a method adds.
-    remat: see `Clip`.
-    dtype: of the computation.
-  """
+  """The text tower; see `Clip`."""
 
   sizes: ClipSizes
   hooks: Hooks

@@ -66,13 +66,10 @@ class Block(nn.Module):
 
   Attributes:
     layer: its number, from 0.
-    heads: of its attention.
-    causal: whether attention is causal.
     activation: inside of the MLP, a name in `ACTIVATIONS`.
     std_out: of the initial output projections.
     first_only: whether only the first token's result is computed.
     hooks: what a method adds; without effect on the parameters.
-    dtype: of the computation.
   """
 
   layer: int
@@ -131,16 +128,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-  """A stack of blocks.
-
-  Attributes:
-    layers: number of blocks.
-    heads: attention heads of each.
-    causal: whether attention is causal.
-    activation: inside of each MLP, a name in `ACTIVATIONS`.
-    hooks: what a method adds.
-    remat: see `Clip`.
-    dtype: of the computation.
+  """A stack of blocks; see `Block` and `Clip`.
 
   Source: openai/CLIP, clip/model.py, Transformer.
   Differs: none (batch first).

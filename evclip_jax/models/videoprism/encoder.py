@@ -90,12 +90,7 @@ class VideoPrismEncoder:
 
 
 class Encoder(nn.Module):
-  """The network; see `VideoPrismEncoder`.
-
-  Attributes:
-    sizes: the architecture.
-    dtype: of the computation.
-  """
+  """The network; see `VideoPrismEncoder`."""
 
   sizes: VideoPrismSizes
   dtype: Any = jnp.float32
