@@ -57,14 +57,7 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 
 def save_trained(workdir: str, path: str | os.PathLike) -> str:
-  """Writes a run's selected trained leaves as a .safetensors file.
-
-  Args:
-    workdir: the run folder.
-    path: the file; an older one is replaced, whole or not at all.
-
-  Returns:
-    A line that says what was written.
+  """Writes a run's selected trained leaves as .safetensors; says what it wrote.
 
   Raises:
     UserError: nothing trained in the run, or the file cannot be written.
@@ -113,8 +106,7 @@ def save_model(
     out: a folder that is not there yet; written whole or not at all.
     kind: 'orbax': all weights, and a StableHLO program that takes them;
       'stablehlo': a program with its weights inside; 'savedmodel'.
-    classes: words to choose among; None = the classes of the training.
-    support: class -> example videos, for methods that compare with examples.
+    classes, support: as for `TrainedModel.predict`.
 
   Returns:
     Lines that say what was written and how well it agrees with the run.
