@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 
 from data_pipelines.demo import videos
-from data_pipelines.loaders import loader, one_clip, open_data
+from data_pipelines.loaders import batches, loader, one_clip, open_data
 from data_pipelines.video import pool
 from evclip_jax.config import identity, schema
 
@@ -93,12 +93,12 @@ def _measure(config, seconds: float) -> dict[str, Any]:
     measure('bare', lambda: decoded(True), workers)
     measure('frames', lambda: decoded(False), workers)
     reader = loader.Loader(spec, config.seed, workers=workers)
-    with reader.train(source, _BATCH, turn) as batches:
+    with batches.Batches(reader.train(source, _BATCH, turn)) as given:
       # The first batch pays for starting the threads, and what was fetched
       # ahead meanwhile would count as done in no time.
       for _ in range(_WARM_UP):
-        next(batches)
-      measure('loader', lambda b=batches: len(next(b)['label']))
+        next(given)
+      measure('loader', lambda b=given: len(next(b)['label']))
   out: dict[str, Any] = {'workers': workers}
   per_core = {}
   for name, (done, passed, processors) in totals.items():

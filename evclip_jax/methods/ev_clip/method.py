@@ -143,12 +143,12 @@ def make(
   if settings.text_prompt == 'coop':
     words = LearnedWords.of(settings, class_names)
 
-  @jax.jit
   def init(rng):
     # The shapes of parameters depend on no more of the features than this.
     z = jnp.zeros((1, time_steps, GRID, GRID, encoder.sizes.channels))
+    # One program for each, which another run with it finds compiled.
     own = {
-        name: module.init(jax.random.fold_in(rng, i), z)['params']
+        name: jax.jit(module.init)(jax.random.fold_in(rng, i), z)['params']
         for i, (name, module) in enumerate(generators.items())
     }
     if words:
