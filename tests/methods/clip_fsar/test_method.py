@@ -186,7 +186,7 @@ def resnet():
 
 def test_a_resnet_sees_support_and_queries_apart(resnet):
   method, params = resnet
-  video = batch_lib.synthetic_episodes(2, 2, 1, 1, 2, 32, 3, 0)['video']
+  video = batch_lib.synthetic(2, 2, 32, 3, 0, episode=(2, 1, 1))['video']
   run = jax.jit(method.video, static_argnums=(2, 3))
   pixels = jnp.asarray(method.pixels(video, None))
   before = run(params, pixels, None, True)
@@ -212,7 +212,7 @@ def test_a_resnet_sees_support_and_queries_apart(resnet):
 
 def test_running_statistics_do_not_know_the_number_of_devices(resnet):
   method, params = resnet
-  episodes = batch_lib.synthetic_episodes(4, 2, 1, 1, 2, 32, 3, 0)
+  episodes = batch_lib.synthetic(4, 2, 32, 3, 0, episode=(2, 1, 1))
   run = jax.jit(
       lambda params, video: method.video(
           params, method.pixels(video, None), None, True
