@@ -66,7 +66,7 @@ def dataset(
   read = loader.Loader(one_clip.spec_of(data), seed, *ways)
   if training:
     source = sets.train
-    rows = read.train_rows(source, batch_size, start_step)
+    rows = read.train(source, batch_size, start_step)
     steps = loader.steps_per_epoch(len(source), batch_size)
   elif list_name in sets.evals():
     source = sets.evals()[list_name]

@@ -71,7 +71,8 @@ KEYS = {
         "A folder made by python -m data_pipelines.build; '' = files."),
     'preprocess': Key('ev_clip',
         'Whose recipe makes pixels of videos, a module in '
-        'data_pipelines/views. Keys below name the recipes that read them.'),
+        'data_pipelines/views. Keys below name the recipes that read them.',
+        ('ev_clip', 'ez_clip', 'clip_fsar')),
     'num_frames': Key(8, 'T, frames per clip.', 1),
     'window_frames': Key(32,
         'Frames of the video that they are spread over (ev_clip).', 1),

@@ -62,16 +62,9 @@ def main(positional: list[str]):
     raise UserError(
         'wanted: python -m evclip_jax.convert SOURCE --out=FILE.safetensors.'
     )
-  convert_file(
-      Path(positional[0]),
-      Path(values.out),
-      values.to,
-      values.force,
-      values.verbose,
-      values.clip,
-      values.activation,
-      values.vision_heads,
-  )
+  names = 'to', 'force', 'verbose', 'clip', 'activation', 'vision_heads'
+  options = {name: values[name].value for name in names}
+  convert_file(Path(positional[0]), Path(values.out), **options)
 
 
 def convert_file(
@@ -89,13 +82,7 @@ def convert_file(
   Args:
     source: a weight file of any supported kind, or a folder of the hub's.
     out: the .safetensors file to write.
-    to: 'jax' for this project's tree, 'torch-names' for the original names and
-      layout, 'scenic' for Scenic's.
-    force: whether to replace `out`.
-    verbose: whether to list every tensor.
-    clip: a CLIP file to be merged into what goes back to EZ-CLIP's names.
-    activation: of a CLIP; '' = what the file or the config beside it says.
-    vision_heads: of a CLIP; 0 = likewise.
+    to, force, verbose, clip, activation, vision_heads: as the flags.
 
   Raises:
     UserError: `out` is there or cannot be written; `source` cannot be read or
@@ -122,7 +109,7 @@ def convert_file(
   _describe(file, found, verbose)
   converted = found.converted
   if to == 'jax':
-    noted = cache.metadata_of(Path(file.path), found.version, converted)
+    noted = cache.metadata_of(Path(file.path), converted)
     noted['source_kind'] = found.kind
     if converted.sizes is None and 'sizes' in file.metadata:
       noted['sizes'] = file.metadata['sizes']

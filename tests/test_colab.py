@@ -49,11 +49,9 @@ def copy_source(folder):
 def python(tmp_path_factory):
   """An environment that has the installed packages and this one's wheel."""
   folder = tmp_path_factory.mktemp('installed')
-  source = copy_source(folder)
-  pip = [sys.executable, '-m', 'pip', '-q']
-  offline = ['--no-deps', '--no-index']
-  wheel = [*pip, 'wheel', *offline, '--no-build-isolation', '-w', folder]
-  subprocess.run([*wheel, source], check=True)
+  command = [sys.executable, '-m', 'pip', '-q', 'wheel', '--no-deps']
+  command += ['--no-index', '--no-build-isolation', '-w', folder]
+  subprocess.run([*command, copy_source(folder)], check=True)
   venv.create(folder / 'venv')
   scheme = {'base': folder / 'venv', 'platbase': folder / 'venv'}
   packages = pathlib.Path(sysconfig.get_path('purelib', vars=scheme))
@@ -61,8 +59,8 @@ def python(tmp_path_factory):
   # the repository, if installed in place, is not seen.
   (packages / 'others.pth').write_text(sysconfig.get_path('purelib'))
   (built,) = folder.glob('*.whl')
-  install = [*pip, 'install', *offline, f'--target={packages}', built]
-  subprocess.run(install, check=True)
+  with zipfile.ZipFile(built) as wheel:
+    wheel.extractall(packages)
   return folder / 'venv/bin/python'
 
 

@@ -21,24 +21,21 @@ _DESK, _WATER = (0.45, 0.47, 0.52), (0.15, 0.42, 0.65)
 
 @dataclasses.dataclass
 class Layer:
-  """One thing in every frame.
+  """One thing in every frame: its place, half sizes and angle, [T] each.
 
-  Attributes:
-    shape: an object's or a prop's name, or 'bar' (a rectangle) or 'wave'.
-    x, y: [T] centre in stage units.
-    width, height: [T] half sizes in stage units.
-    angle: [T] in radians, clockwise as y points down.
-    colour: RGB in [0, 1]; None for the actor's own colour.
-    half: -1 or 1 to keep only the left or right half, 0 for all of it.
+  Angles are in radians, clockwise as y points down.
   """
 
+  # An object's or a prop's name, or 'bar' (a rectangle) or 'wave'.
   shape: str
   x: np.ndarray
   y: np.ndarray
   width: np.ndarray
   height: np.ndarray
   angle: np.ndarray
+  # RGB in [0, 1]; None for the actor's own.
   colour: tuple[float, float, float] | None = None
+  # -1 or 1 to keep only the left or right half.
   half: int = 0
 
 

@@ -28,7 +28,6 @@ def read(
     data: config.data. `root` is the folder of the videos. Lists of the user's
       own (train_list, val_list, test_list, tests) take the place of the demo's.
       `class_names` may name a file in it; those in colours.txt say little.
-    split, report_folder, roles: as for a folder.
 
   Raises:
     UserError: no root, or one that holds something else.

@@ -81,11 +81,8 @@ def front(domain: str, rng, t: np.ndarray) -> list[Layer]:
 def expose(domain: str, rng, noise, frames: np.ndarray) -> np.ndarray:
   """Returns what the sensor makes of the light: uint8 [T, H, W, 3].
 
-  Args:
-    domain: one of `DOMAINS`.
-    rng: draws the exposure, the same for every frame.
-    noise: draws the noise, new for every frame.
-    frames: float32 [T, H, W, 3] in [0, 1]; changed in place.
+  `rng` draws the exposure, the same for every frame, `noise` the noise, new for
+  each. The frames, float32 [T, H, W, 3] in [0, 1], are changed in place.
   """
   height, width = frames.shape[1:3]
   x = np.linspace(-1, 1, width, dtype=np.float32)[None]

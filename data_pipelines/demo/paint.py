@@ -13,12 +13,10 @@ _REACH = 1.3
 
 @dataclasses.dataclass
 class Camera:
-  """Where the camera looks in every frame.
+  """Where the camera looks in every frame, [T] each.
 
-  Attributes:
-    x, y: [T] world point in the middle of the frame; 1 is half its height.
-    angle: [T] roll in radians.
-    zoom: [T] magnification.
+  (x, y) is the point of the world in the middle of the frame; 1 is half its
+  height. The angle is in radians.
   """
 
   x: np.ndarray
@@ -55,12 +53,10 @@ def _sized(a: Layer, x, y, scale, angle) -> Layer:
 
 
 def paint(frames: np.ndarray, layers: list[Layer], actor) -> None:
-  """Paints layers in place, the first one at the back.
+  """Paints layers that are `seen` in place, the first one at the back.
 
-  Args:
-    frames: float32 [T, H, W, 3] in [0, 1].
-    layers: as `seen` gives them.
-    actor: RGB of layers whose colour is None.
+  Frames are float32 [T, H, W, 3] in [0, 1]. Layers without a colour have the
+  actor's.
   """
   for a in layers:
     colour = np.asarray(actor if a.colour is None else a.colour, np.float32)
@@ -148,10 +144,7 @@ def look(
 ) -> np.ndarray:
   """Returns a wall as the camera sees it: float32 [T, height, width, 3].
 
-  Args:
-    wall, turn: of `background`; its middle is at world (0, 0).
-    camera: where the camera looks.
-    height, width: of a frame.
+  `wall` and `turn` are of `background`; its middle is at world (0, 0).
   """
   x = np.arange(width, dtype=np.float32)[None] - (width - 1) / 2
   y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2

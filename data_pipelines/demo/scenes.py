@@ -61,13 +61,8 @@ def pretraining_classes() -> tuple[tuple[str, str], ...]:
 class Scene:
   """One video to be: everything in it follows from these values.
 
-  Attributes:
-    motion: a key of `MOTIONS`.
-    thing: a key of `OBJECTS`.
-    colour: a key of `COLOURS`, the object's.
-    domain: one of `DOMAINS`.
-    seed: seeds all that is not named here.
-    manner: a key of `MANNERS`, or '' for the usual speed.
+  They are keys of `MOTIONS`, `OBJECTS`, `COLOURS`, `DOMAINS` and `MANNERS` ('':
+  the usual speed); the seed is of all that is not named here.
   """
 
   motion: str
@@ -120,10 +115,8 @@ def render(scene: Scene, frames: np.ndarray | range) -> np.ndarray:
 def portrait(scene: Scene, frames: np.ndarray, side: int) -> np.ndarray:
   """Draws a square around the object: uint8 [T, side, side, 3].
 
-  Args:
-    scene: what to draw.
-    frames: T frame numbers; the first says where the object is.
-    side: in pixels; the square stays inside the frame. 0 = the whole frame.
+  The first frame says where the object is; the square stays inside the frame.
+  0 = the whole frame.
   """
   drawn = render(scene, frames)
   if not side:

@@ -90,11 +90,7 @@ def write_demo(
   """Renders what is missing of a demo folder.
 
   A folder of another plan is rendered anew. The files depend on the plan alone.
-
-  Args:
-    root: the folder, made if need be; it is returned.
-    plan: what to render.
-    workers: processes that render, see `pool.number`.
+  Returns the folder.
 
   Raises:
     UserError: the folder holds something else, or cannot be written.
@@ -130,10 +126,9 @@ def write_demo(
 
 
 def encode(frames: np.ndarray) -> bytes:
-  """Returns an H.264 video in MP4; the same bytes for the same frames.
+  """Makes an H.264 video in MP4 of uint8 [T, H, W, 3], H and W even.
 
-  Args:
-    frames: uint8 [T, H, W, 3], H and W even.
+  The same frames give the same bytes.
   """
   file = io.BytesIO()
   with av.open(file, 'w', format='mp4') as container:

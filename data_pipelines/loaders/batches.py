@@ -32,12 +32,7 @@ _TYPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One row of a batch; by default one that only fills it up (mask 0).
-
-  Attributes:
-    reading: what to read for it.
-    label, index, view: as in a batch.
-  """
+  """One row of a batch; by default one that only fills it up (mask 0)."""
 
   reading: one_clip.Reading | None = None
   label: int = 0
@@ -50,19 +45,18 @@ class Rows:
   """All rows of some batches: each is a function of its number.
 
   Attributes:
-    row: computes row number n; called by several threads.
-    batch_size: rows of a batch.
-    spec: of the clips.
+    row: (row number) -> the row, or (row number, clip) -> that row with
+      another clip; called by several threads.
     workers: processes that read, see `pool.number`.
     prefetch: batches read ahead.
     start, stop: the first batch and the one behind the last.
     fields: of a batch, beside 'video'.
-    instead: (row number, clips that cannot be read, why) -> the row that takes
-      their place, without a reading if none does; None, or without `instead`,
-      such a clip is an error.
+    instead: (row number, clips that cannot be read, why) -> the clip that takes
+      their place, or None: the row is left out. Without it they are errors.
+    finish: (number of a batch, the batch) -> what is made of it.
   """
 
-  row: Callable[[int], Row]
+  row: Callable[..., Row]
   batch_size: int
   spec: Recipe
   workers: int = 0
@@ -70,7 +64,8 @@ class Rows:
   start: int = 0
   stop: int = 1 << 40
   fields: tuple[str, ...] = ('label', 'mask', 'index')
-  instead: Callable[[int, list[int], VideoError], Row | None] | None = None
+  instead: Callable[[int, list[int], VideoError], int | None] | None = None
+  finish: Callable[[int, Batch], Batch] | None = None
 
 
 def as_dataset(rows: Rows, work: 'Work | None' = None):
@@ -115,18 +110,17 @@ class Work:
 
   TensorFlow keeps a function as long as the iterator that calls it. If that
   kept the iterator's owner as well, a forgotten one would read for ever.
-
-  Attributes:
-    errors: what went wrong, by row number; TensorFlow keeps the text only.
-    raises: whether TensorFlow is told as well, and writes it to its log.
-    closed: whether what is still asked for is of no interest.
   """
 
   def __init__(self, rows: Rows, raises: bool = True):
-    self._rows, self.raises, self.closed = rows, raises, False
+    """`raises`: TensorFlow is told of errors, and writes them to its log."""
+    self._rows, self._raises = rows, raises
     self._nothing = np.zeros(rows.spec.shape, np.uint8)
     self._unread: dict[int, VideoError] = {}
+    # By row number. TensorFlow keeps the text only.
     self.errors: dict[int, Exception] = {}
+    # Whether what is still asked for is of no interest.
+    self.closed = False
 
   def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
     """Returns the values of a row, the video first."""
@@ -136,7 +130,7 @@ class Work:
         row, video = self._read(int(number))
     except Exception as e:
       self.errors[int(number)] = e
-      if self.raises:
+      if self._raises:
         raise
     values = vars(row) | {'mask': row.reading is not None}
     return video, *(_TYPES[name](values[name]) for name in self._rows.fields)
@@ -154,9 +148,8 @@ class Work:
           raise
         self._unread[row.index] = e
         failed.append(row.index)
-        row = self._rows.instead(number, failed, e)
-        if row is None:
-          raise
+        clip = self._rows.instead(number, failed, e)
+        row = Row() if clip is None else self._rows.row(number, clip)
     return row, self._nothing
 
 
@@ -166,11 +159,9 @@ class Batches:
   The batches do not depend on the number of processes and threads.
   """
 
-  def __init__(
-      self, rows: Rows, finish: Callable[[int, Batch], Batch] | None = None
-  ):
-    """Starts nothing yet; `finish` changes a batch, given its number."""
-    self._rows, self._finish, self._next = rows, finish, rows.start
+  def __init__(self, rows: Rows):
+    """Starts nothing yet."""
+    self._rows, self._next = rows, rows.start
     self._work = Work(rows, raises=False)
     # The iterator of tf.data, in a list so that the finalizer can drop it.
     self._held: list[Iterator[Any]] = []
@@ -196,8 +187,9 @@ class Batches:
       raise self._work.errors[failed]
     self._waited += time.perf_counter() - now
     self._given += self._rows.batch_size
-    self._next += 1
-    return self._finish(self._next - 1, batch) if self._finish else batch
+    number, self._next = self._next, self._next + 1
+    finish = self._rows.finish
+    return finish(number, batch) if finish else batch
 
   def stats(self) -> dict[str, float]:
     """Returns {'clips_per_second', 'wait_seconds'} since the first batch.

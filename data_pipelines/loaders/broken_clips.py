@@ -1,7 +1,7 @@
 """Looks through every clip before a run, so that hardly any fails in it.
 
 What fails later all the same, as files change and of long films not all is
-looked at, `Loader.instead` replaces or leaves out (data.on_broken=skip).
+looked at, `Loader.rows` replaces or leaves out (data.on_broken=skip).
 """
 
 import collections
@@ -44,10 +44,8 @@ def examine(
   """Examines lists and takes out what cannot be decoded, if it may.
 
   Args:
-    store: where the clips are.
     lists: each with its class names in label order.
-    data: config.data.
-    cache_dir: where results are kept, see `cache_folder`.
+    data, cache_dir: of the config.
     report_folder: where 'broken.txt' goes if there are more than a few.
 
   Returns:
@@ -89,13 +87,8 @@ def without_broken(
   """Returns a few-shot selection without its broken clips.
 
   No other clips are drawn in their place: a selection depends on the list and
-  the seed, not on the state of the files.
-
-  Args:
-    chosen: what `few_shot.select` gave.
-    kept: the same without the broken clips.
-    broken: these, and why.
-    data, report_folder: as for `examine`.
+  the seed, not on the state of the files. `chosen` is what `few_shot.select`
+  gave, `kept` the same without the clips that `broken` names.
 
   Raises:
     UserError: a class has fewer than data.shots clips now, and
@@ -107,8 +100,7 @@ def without_broken(
   few = [k for k, n in before.items() if after.get(k, 0) < min(n, data.shots)]
   if few and data.few_shot_short == 'error':
     faults = {record.key: why for record, why in broken}
-    shown = ', '.join(list(faults)[:_SHOWN])
-    shown += ', ...' * (len(faults) > _SHOWN)
+    shown = ', '.join([*faults][:_SHOWN]) + ', ...' * (len(faults) > _SHOWN)
     if report := _report(faults, report_folder):
       shown += f' (all in {report})'
     said = few_shot.too_few(few, before, after, data.shots, kept.class_names)
@@ -117,11 +109,10 @@ def without_broken(
         'another seed or fewer shots, or data.few_shot_short=keep to train '
         'with what there is.'
     )
-  clips = 'clip' if len(broken) == 1 else 'clips'
-  origin = f'{kept.clips.origin}; {len(broken)} broken {clips} left out'
-  return dataclasses.replace(
-      kept, clips=dataclasses.replace(kept.clips, origin=origin)
-  )
+  what = 'clip' if len(broken) == 1 else 'clips'
+  origin = f'{kept.clips.origin}; {len(broken)} broken {what} left out'
+  clips = dataclasses.replace(kept.clips, origin=origin)
+  return dataclasses.replace(kept, clips=clips)
 
 
 def probe_clips(

@@ -19,14 +19,10 @@ from data_pipelines.lists.clips import ClipList
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EpisodeList:
-  """Episodes of a list of clips.
+  """Episodes of a list of clips: `num` of them, or without end if that is 0.
 
-  Attributes:
-    clips: the list; labels are its records'.
-    class_names: by label, for messages.
-    way, shot, query: N classes, K support and Q query clips of each.
-    seed: of the draws.
-    num: how many there are; 0 = no end.
+  Each has `way` N classes, and `shot` K support and `query` Q query clips of
+  each.
 
   Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py: N classes without
     replacement, then K + Q distinct clips of each.

@@ -16,17 +16,12 @@ class EvalSet:
   """A list to score: its clips in their order, or episodes of them.
 
   Attributes:
-    name: of the list.
-    class_names: what its labels mean.
-    num_clips: clips to score.
-    num_views: temporal windows x crops per clip.
+    name, class_names: of the list.
+    num_clips, num_views: clips, and temporal windows x crops of each.
     num_batches: batches of all clips.
     batch_sizes: of all processes, by config key.
     skips: whether clips that cannot be read are left out (data.on_broken).
-    episodes: which clips each episode is made of; None: the list is scored
-      clip by clip.
-    from_bank: whether the features of each clip should be computed once, as
-      it looks the same in all episodes.
+    episodes, from_bank: as they were given.
   """
 
   def __init__(
@@ -37,7 +32,7 @@ class EvalSet:
       clips: int = 1,
       crops: int = 1,
       episodes: EpisodeList | None = None,
-      per_batch: int = 0,
+      per_batch: int = 1,
       from_bank: bool = True,
   ):
     """Reads nothing yet.
@@ -45,11 +40,11 @@ class EvalSet:
     Args:
       loader, source: how to read, and what.
       batch_size: clips per batch over all processes.
-      clips, crops: windows in time per clip; 1 = centre, 3 = left, centre and
-        right of each (eval.clips, eval.crops).
-      episodes: of the clips, with an end.
-      per_batch: episodes per batch over all processes; 0 = one per process.
-      from_bank: see the attribute.
+      clips, crops: views of a clip (eval.clips, eval.crops).
+      episodes: of the clips, with an end; None: they are scored one by one.
+      per_batch: episodes per batch over all processes.
+      from_bank: whether the features of each clip should be computed once, as
+        it looks the same in all episodes.
 
     Raises:
       UserError: a batch does not divide over the processes.
@@ -62,11 +57,9 @@ class EvalSet:
     self.episodes, self.from_bank = episodes, from_bank
     self._loader, self._source = loader, source
     self._batch_size, self._views = batch_size, (clips, crops)
-    self._per_batch = per_batch or loader.process_count
+    self._per_batch = per_batch
     loader.share(batch_size, key='eval.batch_size')
     if episodes:
-      if not episodes.num:
-        raise ValueError('scoring needs a number of episodes.')
       loader.share(self._per_batch, 'episodes', 'episodes.per_step')
       if not from_bank:
         self.batch_sizes['episodes.per_step'] = self._per_batch
@@ -82,27 +75,19 @@ class EvalSet:
     share = loader.share(size)
 
     def row(number: int) -> Row:
-      batch, place = divmod(number, share)
-      position = batch * size + loader.process_index * share + place
+      position = loader.place(number, size)
       if position >= self.num_clips * self.num_views:
         return Row()
       index, view = divmod(position, self.num_views)
       label = source.records[index].label
       return Row(self._reading(index, view), label, index, view)
 
-    def instead(number: int, unread: list[int], error) -> Row:
-      del number
+    def instead(number: int, unread: list[int], error):
       loader.on_unread(self.name, source.records[unread[0]].key, str(error), '')
-      return Row()
 
-    return loader.rows(
-        row,
-        share,
-        instead,
-        start=start,
-        stop=self.num_batches,
-        fields=('label', 'mask', 'index', 'view'),
-    )
+    fields = 'label', 'mask', 'index', 'view'
+    how = {'stop': self.num_batches, 'fields': fields, 'instead': instead}
+    return loader.rows(source, row, share, start=start, **how)
 
   def batches(self) -> Iterator[Batch]:
     """Gives every clip once per view, with the fields of `Loader.train`.
@@ -115,13 +100,14 @@ class EvalSet:
 
   def episode_batches(self) -> Iterator[Batch]:
     """Gives batches of episodes with their pixels; the last is filled up."""
-    with self._loader.episodes(
+    rows = self._loader.episodes(
         self._source,
         self.episodes,
         self._per_batch,
         lambda episode, slot, clip: self._reading(clip),
         stop=-(-self.episodes.num // self._per_batch),
-    ) as batches:
+    )
+    with Batches(rows) as batches:
       yield from batches
 
   def without(self, clips: np.ndarray, unread: set[int]) -> np.ndarray:

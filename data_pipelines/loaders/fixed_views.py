@@ -1,6 +1,7 @@
 """Training clips in a fixed number of views, whose features can be kept."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,12 +19,7 @@ class FixedViews:
   The views are those that `Loader.train` and `Loader.train_episodes` go
   through. They are counted clip by clip: all clips in the first view, then all
   in the next; where queries of episodes look different, then all as queries.
-
-  Attributes:
-    loader: with a number of `views`.
-    source: the training clips.
-    batch_size: clips, or episodes, of a batch over all processes.
-    episodes: what batches are made of, or None.
+  `batch_size` is clips, or episodes, of a batch over all processes.
   """
 
   loader: Loader
@@ -50,39 +46,30 @@ class FixedViews:
 
   def batches(self) -> Iterator[Batch]:
     """Gives every view once, in order: 'video', 'label', 'mask', 'index'."""
-    loader, clips = self.loader, len(self.source)
     # Episodes have more clips than a step of single ones.
-    size = self.batch_size
+    loader, size = self.loader, self.batch_size
     share = loader.share(size)
 
-    def first(batch: int) -> int:
-      return batch * size + loader.process_index * share
-
     def row(number: int, clip: int | None = None) -> Row:
-      batch, place = divmod(number, share)
-      position = first(batch) + place
+      position = loader.place(number, size)
       if position >= self.num_clips:
         return Row()
-      turn, index = divmod(position, clips)
-      if clip is not None:
-        index = clip
+      turn, index = divmod(position, len(self.source))
+      index = index if clip is None else clip
       query, view = divmod(turn, loader.views)
       reading = loader.train_view(
           self.source, index, view, self._stream, bool(query)
       )
       return Row(reading, self.source.records[index].label, index)
 
-    def instead(number: int, unread: list[int], error) -> Row | None:
-      clip = loader.instead(self.source, unread, error)
-      return None if clip is None else row(number, clip)
-
     def finish(batch: int, rows: Batch) -> Batch:
       # Of the view, also where another clip stands in for the one meant.
-      return rows | {'index': first(batch) + np.arange(share, dtype=np.int32)}
+      first = loader.place(batch * share, size)
+      return rows | {'index': first + np.arange(share, dtype=np.int32)}
 
     stop = -(-self.num_clips // size)
-    rows = loader.rows(row, share, instead, stop=stop)
-    with Batches(rows, finish) as batches:
+    rows = loader.rows(self.source, row, share, stop=stop, finish=finish)
+    with Batches(rows) as batches:
       yield from batches
 
   def train(self, start_step: int) -> Iterator[Batch]:
@@ -92,23 +79,20 @@ class FixedViews:
       Batches of clips or episodes, with 'clips' int32 [b] or [e, V], numbers of
       views, in place of 'video'.
     """
-    step, count = start_step, len(self.source)
+    steps = itertools.count(start_step)
+    if self.episodes:
+      yield from map(self._episodes, steps)
+    count = len(self.source)
     labels = np.asarray([r.label for r in self.source.records], np.int32)
-    if not self.episodes:
-      share, clips_of = self.loader.train_clips(self.source, self.batch_size)
-    while True:
-      if self.episodes:
-        yield self._episodes(step)
-      else:
-        epoch, clips = clips_of(step)
-        clips = clips.astype(np.int32)
-        yield {
-            'clips': clips + count * (epoch % self.loader.views),
-            'label': labels[clips],
-            'mask': np.ones(share, np.float32),
-            'index': clips,
-        }
-      step += 1
+    share, clips_of = self.loader.train_clips(self.source, self.batch_size)
+    for epoch, clips in map(clips_of, steps):
+      clips = clips.astype(np.int32)
+      yield {
+          'clips': clips + count * (epoch % self.loader.views),
+          'label': labels[clips],
+          'mask': np.ones(share, np.float32),
+          'index': clips,
+      }
 
   def _episodes(self, step: int) -> Batch:
     """The episodes of a step, each in its own view."""
@@ -116,7 +100,7 @@ class FixedViews:
     share = self.loader.share(
         self.batch_size, 'episodes', 'episodes.per_step'
     )
-    start = step * self.batch_size + self.loader.process_index * share
+    start = self.loader.place(step * share, self.batch_size)
     batch = self.episodes.batch(start, share)
     turn = (start + np.arange(share)) % views  # [e]
     batch['clips'] = batch['clips'] + (count * turn[:, None]).astype(np.int32)

@@ -9,14 +9,14 @@ share every batch without talking to each other.
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import one_clip
-from data_pipelines.loaders.batches import Batch, Batches, Row, Rows
+from data_pipelines.loaders.batches import Batch, Row, Rows
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.source import Source
 from data_pipelines.views.view import Recipe
@@ -27,7 +27,6 @@ class Loader:
   """How lists are read: what they have in common.
 
   Attributes:
-    spec: how a clip becomes frames.
     seed: of orders, frames and crops.
     process_index, process_count: which share of each batch to give.
     workers: processes that read clips, see `pool.number`.
@@ -49,21 +48,13 @@ class Loader:
 
   def train(
       self, source: Source, batch_size: int, start_step: int = 0
-  ) -> Batches:
-    """Returns endless batches of `train_rows`.
+  ) -> Rows:
+    """Returns the rows of endless batches, shuffled anew in each epoch.
 
     A batch is {'video': uint8 [b, T, P, P, 3], 'label': int32 [b], 'mask':
-    float32 [b], 'index': int32 [b]}, with b the share of this process.
-    """
-    return Batches(self.train_rows(source, batch_size, start_step))
-
-  def train_rows(
-      self, source: Source, batch_size: int, start_step: int = 0
-  ) -> Rows:
-    """Shuffles clips anew in each epoch.
-
-    An epoch has whole batches; the rest of the clips is left out, other ones
-    each time. With fewer clips than `batch_size` a batch is all of them.
+    float32 [b], 'index': int32 [b]}, with b the share of this process. An epoch
+    has whole batches; the rest of the clips is left out, other ones each time.
+    With fewer clips than `batch_size` a batch is all of them.
 
     Raises:
       UserError: the batch does not divide over the processes.
@@ -72,22 +63,14 @@ class Loader:
     """
     share, clips_of = self.train_clips(source, batch_size)
 
-    def row(number: int) -> Row:
+    def row(number: int, clip: int | None = None) -> Row:
       step, place = divmod(number, share)
       epoch, clips = clips_of(step)
-      return view(epoch, int(clips[place]))
-
-    def view(epoch: int, index: int) -> Row:
+      index = int(clips[place]) if clip is None else clip
       reading = self.train_view(source, index, epoch)
       return Row(reading, source.records[index].label, index)
 
-    def instead(number: int, unread: list[int], error) -> Row | None:
-      index = self.instead(source, unread, error)
-      return index if index is None else view(
-          clips_of(number // share)[0], index
-      )
-
-    return self.rows(row, share, start=start_step, instead=instead)
+    return self.rows(source, row, share, start=start_step)
 
   def train_clips(
       self, source: Source, batch_size: int
@@ -105,7 +88,7 @@ class Loader:
 
     def clips_of(step: int) -> tuple[int, np.ndarray]:
       epoch, in_epoch = divmod(step, steps)
-      first = in_epoch * batch_size + self.process_index * share
+      first = self.place(in_epoch * share, batch_size)
       return epoch, order(epoch)[first : first + share]
 
     return share, clips_of
@@ -125,8 +108,8 @@ class Loader:
       episodes: EpisodeList,
       per_step: int,
       start_step: int = 0,
-  ) -> Batches:
-    """Returns endless batches of distinct episodes, `per_step` in each.
+  ) -> Rows:
+    """Returns the rows of endless batches of distinct episodes.
 
     A batch has the fields of `batch.EPISODES`, with E the share of this
     process. A clip looks different in every episode.
@@ -148,8 +131,8 @@ class Loader:
       per_batch: int,
       reading: Callable[[int, int, int], one_clip.Reading],
       **range_of_batches: int,
-  ) -> Batches:
-    """Returns batches of episodes with their pixels.
+  ) -> Rows:
+    """Returns the rows of batches of episodes.
 
     There are `per_batch` over all processes; `reading` says for (episode, place
     in it, clip) what to read, and the rest where `Rows` start and stop.
@@ -158,43 +141,61 @@ class Loader:
     size = episodes.clips_per_episode
     clips_of = functools.lru_cache(maxsize=256)(episodes.episode)
 
-    def first(batch: int) -> int:
-      return batch * per_batch + self.process_index * share
-
     def place(number: int) -> tuple[int, int]:
       number, slot = divmod(number, size)
-      batch, inside = divmod(number, share)
-      return first(batch) + inside, slot
+      return self.place(number, per_batch), slot
 
-    def row(number: int) -> Row:
+    def row(number: int, clip: int | None = None) -> Row:
       episode, slot = place(number)
       if episodes.num and episode >= episodes.num:
         return Row()
-      clip = int(clips_of(episode)[slot])
-      return Row(reading(episode, slot, clip), index=clip)
-
-    def instead(number: int, unread: list[int], error) -> Row | None:
-      episode, slot = place(number)
-      clip = self.instead(source, unread, error, clips_of(episode).tolist())
-      if clip is None:
-        return None
+      clip = int(clips_of(episode)[slot]) if clip is None else clip
       return Row(reading(episode, slot, clip), index=clip)
 
     def finish(batch: int, rows: Batch) -> Batch:
-      fields = episodes.batch(first(batch), share)
+      fields = episodes.batch(self.place(batch * share, per_batch), share)
       shape = fields.pop('clips').shape
       video = rows['video'].reshape(*shape, *self.spec.shape)
       return {'video': video} | fields
 
-    values = {'fields': (), 'instead': instead} | range_of_batches
-    return Batches(self.rows(row, share * size, **values), finish)
+    return self.rows(
+        source, row, share * size, lambda n: clips_of(place(n)[0]).tolist(),
+        fields=(), finish=finish, **range_of_batches,
+    )  # fmt: skip
 
   def rows(
-      self, row: Callable[[int], Row], size: int, instead, **values
+      self,
+      source: Source,
+      row: Callable[..., Row],
+      size: int,
+      others: Callable[[int], Iterable[int]] = lambda number: (),
+      **values,
   ) -> Rows:
-    """Returns rows that are read as this loader does; see `Rows`."""
-    values['instead'] = instead if self.on_unread else None
+    """Returns rows of a list that are read as this loader does; see `Rows`.
+
+    A clip that cannot be read, if that is no error, has its place taken by one
+    of its class that is none of the `others` of the row number.
+    """
+
+    def instead(number: int, unread: list[int], error: Exception) -> int:
+      without = {*unread, *others(number)}
+      other = source.instead(self.seed, unread[0], without)
+      if other is None:
+        raise error
+      gone, placed = (source.records[k].key for k in (unread[-1], other))
+      self.on_unread(source.name, gone, str(error), placed)
+      return other
+
+    values = {'instead': instead} | values
+    if not self.on_unread:
+      values['instead'] = None
     return Rows(row, size, self.spec, self.workers, self.prefetch, **values)
+
+  def place(self, row: int, size: int) -> int:
+    """Returns where a row of this process stands in batches of all of them."""
+    share = size // self.process_count
+    batch, inside = divmod(row, share)
+    return batch * size + self.process_index * share + inside
 
   def share(
       self, rows: int, what: str = 'clips', key: str = 'batch_size'
@@ -218,16 +219,6 @@ class Loader:
     files = [source.probe(k).key for k in range(len(source))]
     what = source.hash, files, self.spec, self.seed, *more
     return hashlib.sha256(repr(what).encode()).hexdigest()
-
-  def instead(
-      self, source: Source, unread: list[int], error, others=()
-  ) -> int | None:
-    """Finds what stands in for a clip, beside `others`, and says so."""
-    other = source.instead(self.seed, unread[0], {*unread, *others})
-    if other is not None:
-      gone, placed = (source.records[k].key for k in (unread[-1], other))
-      self.on_unread(source.name, gone, str(error), placed)
-    return other
 
 
 def steps_per_epoch(num_clips: int, batch_size: int) -> int:

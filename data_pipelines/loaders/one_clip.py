@@ -1,9 +1,7 @@
-"""One clip of a list -> the pixels a model sees: choose, decode, transform.
-
-The only place that joins the three. A new recipe is an entry of `_RECIPES`.
-"""
+"""One clip of a list -> the pixels a model sees: choose, decode, transform."""
 
 import dataclasses
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,57 +9,36 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import randomness
-from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.loaders.source import Source
 from data_pipelines.stores import files
 from data_pipelines.video import pool
 from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
-from data_pipelines.views import clip_fsar, ev_clip, ez_clip
 from data_pipelines.views.view import Place, Recipe, View
 
-_RECIPES = {
-    'ev_clip': ev_clip.Spec,
-    'ez_clip': ez_clip.Spec,
-    'clip_fsar': clip_fsar.Spec,
-}
 # A clip takes a small part of a second; the machine may be busy.
 _SECONDS = 600.0
 
 
 def spec_of(data: Any) -> Recipe:
-  """Returns the spec that config.data describes.
-
-  Raises:
-    UserError: data.preprocess names no recipe.
-  """
-  recipe = _RECIPES.get(data.preprocess)
-  if recipe is None:
-    raise UserError(
-        f'data.preprocess={data.preprocess!r}: use one of '
-        f'{", ".join(_RECIPES)}.'
-    )
-  names = [f.name for f in dataclasses.fields(recipe)]
-  return recipe(**{name: data[name] for name in names})
+  """Returns the spec that config.data describes."""
+  module = importlib.import_module(f'data_pipelines.views.{data.preprocess}')
+  names = [field.name for field in dataclasses.fields(module.Spec)]
+  return module.Spec(**{name: data[name] for name in names})
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-  """What to read and what becomes of it; this is sent to a process.
-
-  Attributes:
-    media: path of a file or folder, or a file's contents.
-    probe: of it.
-    frames: int64 [T], frame numbers in the file.
-    pixels: `View.pixels` of the chosen view.
-    shape: [T, P, P, 3] of the result.
-  """
+  """What to read and what becomes of it; this is sent to a process."""
 
   media: str | os.PathLike | bytes
   probe: Probe
+  # int64 [T], numbers in the file.
   frames: np.ndarray
+  # Of the chosen view.
   pixels: Callable[[np.ndarray], np.ndarray]
+  # Of the result, [T, P, P, 3].
   shape: tuple[int, int, int, int]
 
   def read(self) -> np.ndarray:
@@ -77,20 +54,11 @@ class Reading:
 def read(reading: Reading, workers: int = 0) -> np.ndarray:
   """Reads a clip in one of `pool.number(workers)` processes.
 
-  Returns:
-    uint8 [T, P, P, 3].
-
-  Raises:
-    VideoError: as `Reading.read`, and for files that crash or hang a decoder.
+  As `Reading.read`, with a VideoError also for files that crash or hang it.
   """
+  how = {'shape': reading.shape, 'workers': workers, 'timeout': _SECONDS}
   try:
-    return pool.compute(
-        Reading.read,
-        reading,
-        shape=reading.shape,
-        workers=workers,
-        timeout=_SECONDS,
-    )
+    return pool.compute(Reading.read, reading, **how)
   except pool.WorkerDied as e:
     raise decode.VideoError(
         f'cannot read the video {reading.probe.name}: {e}.'
@@ -104,11 +72,7 @@ def train_clip(
     generator: np.random.Generator,
     query: bool = False,
 ) -> Reading:
-  """Chooses a training view of clip number `index` of a list.
-
-  The generator is that of this clip in this epoch or episode; `query` says
-  whether it is a query of the episode.
-  """
+  """Chooses a training view of a clip, perhaps a query of an episode."""
   total, fps = source.span(index)[1], source.probe(index).fps
   view = spec.train_view(total, fps, generator, query)
   return _reading(source, index, spec, view)
@@ -128,10 +92,8 @@ def eval_clip(
   Args:
     source, index, spec: the list, which of its clips, sizes and switches.
     view: 0 .. clips * crops - 1; the crop changes fastest.
-    clips: temporal windows; one lies in the middle.
-    crops: 1 = centre; 3 = left, centre, right.
-    seed: for recipes that draw frames in testing; with the clip and its
-      window it decides them, so that a clip always looks the same.
+    clips, crops: see `Place`.
+    seed: for recipes that draw frames in testing, by clip and window.
   """
   total, fps = source.span(index)[1], source.probe(index).fps
   chosen = eval_view(spec, total, fps, index, view, clips, crops, seed)
@@ -162,30 +124,20 @@ def one_video(
 ) -> Source:
   """Returns a list of one video, or of pieces of it, read as in an evaluation.
 
-  Args:
-    path: absolute.
-    found: the probe of it.
-    spans: (first, stop) frame of each piece; none = the whole.
+  `path` is absolute; `spans` are the (first, stop) frame of each piece.
   """
-  records = [
-      ClipRecord(path, 0, first=first, stop=stop) for first, stop in spans
-  ] or [ClipRecord(path, 0)]
-  return Source(
-      ClipList('predict', tuple(records)),
-      [],
-      files.FileTree(os.path.dirname(path)),
-      {path: found},
-  )
+  pieces = [ClipRecord(path, 0, first=a, stop=b) for a, b in spans]
+  clips = ClipList('predict', tuple(pieces or [ClipRecord(path, 0)]))
+  return Source(clips, [], files.FileTree(os.path.dirname(path)), {path: found})
 
 
 def decoding(
     source: Source, index: int, spec: Recipe, plainly: bool = False
 ) -> Reading:
-  """Returns only the decoding of a clip that is scored; for benchmarks.
+  """Returns the decoding of a clip that is scored, without pixels.
 
-  It gives no pixels when it is read: the frames stay where they are. `plainly`
-  is as one would call a decoder oneself: decord where it is exact, else PyAV,
-  frame after frame; B-frames that nobody asked for are decoded too.
+  For benchmarks. `plainly` is as one would call a decoder oneself: decord where
+  it is exact, else PyAV; B-frames that nobody asked for are decoded too.
   """
   clip = eval_clip(source, index, spec)
   probe = dataclasses.replace(clip.probe, spare='') if plainly else clip.probe

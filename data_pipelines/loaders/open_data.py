@@ -12,7 +12,7 @@ from data_pipelines.datasets import others as other_data
 from data_pipelines.datasets.dataset import ROLES
 from data_pipelines.errors import UserError
 from data_pipelines.lists import few_shot
-from data_pipelines.lists.clips import check_disjoint
+from data_pipelines.lists.clips import ClipList, check_disjoint
 from data_pipelines.loaders import broken_clips
 from data_pipelines.loaders.source import Source
 
@@ -77,14 +77,10 @@ def open_data(
   Args:
     data: config.data.
     seed: chooses the shots and nothing else.
-    split: which official split, where the data set has several.
     workdir: run folder, for reports of many missing or broken clips; None =
       messages only. Nothing is written if all is well (`write_lists` does).
     cache_dir: where what is known of clips is kept (config.cache_dir).
     evaluate_only: neither the training clips nor their list are needed.
-
-  Returns:
-    The lists, ready to read.
 
   Raises:
     UserError: missing data, a wrong list, overlapping lists, too few clips,
@@ -145,14 +141,13 @@ def open_data(
     found = examine(store, [(clips, its_names)])
     sources, skipped = sources + found[0], skipped | found[1]
   by_name = {source.name: source for source in sources}
+  how = data, seed, split, collection
   return DataSets(
-      train=by_name.get('train'),
-      val=by_name.get('val'),
-      tests={n: s for n, s in by_name.items() if n not in ('train', 'val')},
+      train=by_name.pop('train', None),
+      val=by_name.pop('val', None),
+      tests=by_name,
       class_names=names,
-      description=_describe(
-          data, seed, split, collection, sources, skipped, others
-      ),
+      description=_describe(*how, sources, skipped, others),
       skipped=skipped,
   )
 
@@ -160,40 +155,30 @@ def open_data(
 def _describe(
     data, seed, split, collection, sources, skipped, others
 ) -> dict[str, Any]:
-  shared = collection.class_names
   lists = {}
   for source in sources:
-    clips = source.clips
-    lists[clips.name] = {
-        'from': clips.origin,
-        'clips': len(clips.records),
-        'missing': len(clips.missing),
-        'skipped': len(skipped[clips.name]),
-        'sha256': clips.hash,
-    }
-    if source.class_names != shared:
-      lists[clips.name] |= {
-          'classes': len(source.class_names),
-          'classes_sha256': _hash(source.class_names),
-      }
-    lists[clips.name] |= others.get(clips.name, {})
-  train = collection.train
+    clips, name = source.clips, source.name
+    counts = {'missing': len(clips.missing), 'skipped': len(skipped[name])}
+    lists[name] = _about(clips) | counts
+    if source.class_names != collection.class_names:
+      lists[name] |= _classes(source.class_names)
+    lists[name] |= others.get(name, {})
   return {
       'name': data.name,
       'split': split,
       'shots': data.shots,
       'seed': seed,
-      'training_pool': train
-      and {
-          'from': train.origin,
-          'clips': len(train.records),
-          'sha256': train.hash,
-      },
-      'classes': len(shared),
-      'classes_sha256': _hash(shared),
+      'training_pool': collection.train and _about(collection.train),
+      **_classes(collection.class_names),
       'lists': lists,
   }
 
 
-def _hash(names: list[str]) -> str:
-  return hashlib.sha256('\n'.join(names).encode()).hexdigest()
+def _about(clips: ClipList) -> dict[str, Any]:
+  number = len(clips.records)
+  return {'from': clips.origin, 'clips': number, 'sha256': clips.hash}
+
+
+def _classes(names: list[str]) -> dict[str, Any]:
+  digest = hashlib.sha256('\n'.join(names).encode()).hexdigest()
+  return {'classes': len(names), 'classes_sha256': digest}

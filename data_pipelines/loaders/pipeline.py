@@ -46,9 +46,8 @@ class Pipeline:
 
     Args:
       config: the whole config.
-      workdir: the run folder, for reports of many missing or broken clips.
+      workdir, evaluate_only: as for `open_data.open_data`.
       process_index, process_count: which of several processes this is.
-      evaluate_only: there will be no training.
       episodic: batches are episodes.
 
     Raises:
@@ -80,18 +79,15 @@ class Pipeline:
 
   def train(self, start_step: int) -> Batches:
     """Returns endless training batches from a step on; use it with `with`."""
-    source, size = self._sets.train, self._config.batch_size
+    source, size = self._sets.train, self.batch_size
     if self._episodes:
-      return self._read.train_episodes(
-          source, self._episodes, self.batch_size, start_step
-      )
-    return self._read.train(source, size, start_step)
+      how = self._episodes, size, start_step
+      return Batches(self._read.train_episodes(source, *how))
+    return Batches(self._read.train(source, size, start_step))
 
   def fixed_views(self) -> FixedViews:
     """Returns the views that training goes through (train.bank_views)."""
-    size = self._config.batch_size
-    if self._episodes:
-      size = self.batch_size
+    size = self.batch_size if self._episodes else self._config.batch_size
     return FixedViews(self._read, self._sets.train, size, self._episodes)
 
   def write(self, folder: str | os.PathLike):
@@ -152,24 +148,18 @@ class Pipeline:
   def _eval_set(self, source, episodic: bool) -> EvalSet:
     config, own = self._config, self._config.episodes
     size = config.eval.batch_size or config.batch_size
-    views = config.eval.clips, config.eval.crops
+    views = (1, 1) if episodic else (config.eval.clips, config.eval.crops)
     if not episodic and not own.score:
       return EvalSet(self._read, source, size, *views)
     way, shot = own.test_way or own.way, own.test_shot or own.shot
-    episodes = self._episodes_of(
-        source, way, shot, own.test_query, own.test_episodes
-    )
+    number, bank = own.test_episodes, own.bank or not episodic
+    episodes = self._episodes_of(source, way, shot, own.test_query, number)
     self.description['lists'][source.name]['episodes'] = {
-        'sha256': episodes.hash,
-        'way': way,
-        'shot': shot,
-        'query': own.test_query,
-        'number': own.test_episodes,
-    }
-    how = {'per_batch': own.per_step, 'from_bank': own.bank or not episodic}
-    if not episodic:
-      how |= {'clips': views[0], 'crops': views[1]}
-    return EvalSet(self._read, source, size, episodes=episodes, **how)
+        'sha256': episodes.hash, 'way': way, 'shot': shot,
+        'query': own.test_query, 'number': number,
+    }  # fmt: skip
+    more = episodes, own.per_step, bank
+    return EvalSet(self._read, source, size, *views, *more)
 
   def _episodes_of(self, source, way, shot, query, num=0) -> EpisodeList:
     names, seed = source.class_names, self._config.seed

@@ -19,11 +19,8 @@ _TOLERATED_PICTURES = 2
 class Source:
   """One list of clips that can be read: each has a file and a probe.
 
-  Attributes:
-    clips: the list.
-    class_names: K names in label order.
-    store: where the encoded clips come from.
-    probes: what is known of each file, by the store's keys.
+  `class_names` are K names in label order, `probes` what is known of each file,
+  by the keys of the store, where the encoded clips come from.
   """
 
   clips: ClipList
@@ -81,11 +78,8 @@ def frames_of(
 ) -> tuple[int, int]:
   """Returns (first, stop): which frames of a file are a record's clip.
 
-  Args:
-    record: a whole file, or a piece by seconds or frame numbers.
-    probe: of the file, or of one that was cut for this record.
-    counts_from: for pictures, the number of the one that the record calls
-      frame 0; None = the first one there is.
+  `counts_from` is, for pictures, the number of the one that the record calls
+  frame 0; None = the first one there is.
 
   Raises:
     VideoError: the file is broken, or has no such frames.

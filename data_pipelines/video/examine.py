@@ -72,14 +72,10 @@ class _Frames:
 
 
 def examine(source: Media, decoder: str = 'pyav') -> dict[str, Any]:
-  """Examines a file, whatever is in it.
+  """Returns the fields of a `Probe` that contents decide, or its `error`.
 
-  Args:
-    source: absolute path of a file or a folder of images, or a file's contents.
-    decoder: 'decord' tries whether decord reads the file exactly.
-
-  Returns:
-    The fields of `probes.Probe` that depend on the contents, or its `error`.
+  `source` is an absolute path, or a file's contents; the decoder 'decord' tries
+  whether decord reads the file exactly.
   """
   try:
     if isinstance(source, str) and os.path.isdir(source):

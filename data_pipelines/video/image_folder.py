@@ -57,10 +57,7 @@ def examine(folder: str) -> dict[str, Any]:
   Of each, its size and its first and last bytes are looked at: empty files,
   files that were cut off and what is no image are found, bytes that changed in
   the middle are not. Of more than 3,000 images 3,000 are looked at, evenly
-  spread.
-
-  Returns:
-    The fields of `probes.Probe` that depend on the contents.
+  spread. Returns the fields of a `Probe` that depend on the contents.
 
   Raises:
     Unreadable: no images, several series, a number that is missing, or the
@@ -94,15 +91,9 @@ def examine(folder: str) -> dict[str, Any]:
 def read(
     source: str | tuple[bytes, ...], wanted: Sequence[int], probe: Any
 ) -> list[np.ndarray]:
-  """Decodes the images asked for and no other.
+  """Decodes the images asked for, uint8 [H, W, 3], RGB, and no other.
 
-  Args:
-    source: absolute path of a folder, or the contents of all images in order.
-    wanted: frame numbers.
-    probe: of the folder.
-
-  Returns:
-    uint8 [H, W, 3], RGB, for each frame.
+  `source` is the absolute path of a folder, or the contents of all its images.
 
   Raises:
     Unreadable: an image is broken, gone, or of another size; it is named.

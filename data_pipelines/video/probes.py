@@ -111,7 +111,6 @@ class Probe:
 def probe(
     source: Media,
     name: str | None = None,
-    seconds: float | None = None,
     decoder: str = 'pyav',
 ) -> Probe:
   """Looks through a video file once, whatever is in it.
@@ -120,7 +119,6 @@ def probe(
     source: path of a file or of a folder of images (whose key changes when one
       comes or goes, not when one is written over), or a file's contents.
     name: what to call the contents in messages.
-    seconds: time limit; by default 60 s and 5 s more per megabyte.
     decoder: 'decord' to try whether that reads the file exactly (data.decoder).
 
   Returns:
@@ -139,9 +137,8 @@ def probe(
   known = _memory.get((key, decoder))
   if known is None:
     try:
-      fields = pool.run(
-          examine.examine, media, decoder, timeout=seconds or _limit(size)
-      )
+      limit = _limit(size)
+      fields = pool.run(examine.examine, media, decoder, timeout=limit)
     except pool.WorkerDied as e:
       fields = {'error': str(e)}
     for packed in ('times', 'spare'):
@@ -162,13 +159,11 @@ def probe_many(
   """Probes files, in any state, in parallel processes.
 
   Args:
-    paths: of the files.
     workers: files at a time; 0 = one per core.
     progress: called with (files done, files) after each.
     cache_file: where known results come from and new ones go. Broken files are
       not kept: the fault may have been in the machine. A cache that cannot be
       read is taken for an empty one.
-    decoder: as for `probe`.
     pieces: tells what will be read of a file; of long films, that is decoded.
 
   Returns:

@@ -1,6 +1,7 @@
 """Reads some frames of a video with as little decoding as is exact."""
 
 import bisect
+import itertools
 from collections.abc import Iterator, Sequence
 
 import av
@@ -20,10 +21,7 @@ class SeekMissed(Exception):
 def read(source: Media, wanted: Sequence[int], probe) -> list[np.ndarray]:
   """Reads frames uint8 [H, W, 3] as they are shown.
 
-  Args:
-    source: path or contents.
-    wanted: frame numbers, sorted, each once.
-    probe: of the file.
+  The frame numbers wanted are sorted, each once.
 
   Raises:
     Unreadable: the file cannot be decoded that far.
@@ -56,7 +54,6 @@ def pick(
   """Yields (number, frame) of the frames wanted, as they are decoded.
 
   Args:
-    source: path or contents.
     wanted: frame numbers, sorted, each once.
     times: what `timeline` gave for the whole file.
     keyframes: frame numbers where decoding may start; () = only at the
@@ -97,35 +94,20 @@ def _runs(wanted, keyframes, gap) -> list[tuple[int, list[int]]]:
 
 def _pick_by_count(frames, numbers, context, spare):
   """Tells the decoder before each run of spare frames whether to bother."""
-  wanted = set(numbers)
-  plan = _plan(numbers, spare)
-  container.leave_out(context, next(plan)[1])
-  for frame, (number, skip) in zip(frames, plan, strict=False):
-    container.leave_out(context, skip)
+  wanted, dropped = set(numbers), set()
+  for _, run in itertools.groupby(enumerate(spare), lambda x: x[1] - x[0]):
+    run = [number for _, number in run]
+    if wanted.isdisjoint(run):
+      dropped.update(run)
+  given = (n for n in range(numbers[-1] + 1) if n not in dropped)
+  container.leave_out(context, 0 in dropped)
+  for frame, number in zip(frames, given, strict=False):
+    container.leave_out(context, number + 1 in dropped)
     if number in wanted:
       yield number, frame
     if number == numbers[-1]:
       return
   raise Unreadable(f'it ended before frame {numbers[-1]}')
-
-
-def _plan(numbers, spare) -> Iterator[tuple[int, bool]]:
-  """Yields (frame number, whether the spare ones right behind are left out).
-
-  For the frames that the decoder gives up to the last of `numbers`, in their
-  order; at first for the beginning, which is number -1.
-  """
-  spare, number = set(spare), -1
-  while number <= numbers[-1]:
-    stop = number + 1
-    while stop in spare:
-      stop += 1
-    k = bisect.bisect_right(numbers, number)
-    skip = stop > number + 1 and (k == len(numbers) or numbers[k] >= stop)
-    yield number, skip
-    if not skip:
-      yield from ((n, False) for n in range(number + 1, stop))
-    number = stop
 
 
 def _pick_by_time(frames, numbers, times, after_seek):

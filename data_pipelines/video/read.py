@@ -43,8 +43,7 @@ def read_frames(
     uint8 [T, H, W, 3], RGB, turned and mirrored as a player shows it.
 
   Raises:
-    VideoError: the file is missing, broken or no video, or has no such
-      frame.
+    VideoError: the file is missing, broken or no video, or has no such frame.
 
   Source: EV-CLIP dassl/data/data_manager.py, which decodes whole files with
     torchvision.io.read_video.
@@ -98,8 +97,7 @@ def range_indices(
     start <= t < end, in seconds from the first frame; None = without limit.
 
   Raises:
-    VideoError: the range holds no frame or a damaged one; or the file is
-      broken.
+    VideoError: there is no frame or a damaged one; the file is broken.
   """
   check(probe)
   first, stop = 0, probe.num_frames

@@ -7,23 +7,13 @@ import numpy as np
 
 from data_pipelines.views import crops
 from data_pipelines.views.frames import interval_frames, segment_frames
-from data_pipelines.views.pixels import resize
+from data_pipelines.views.pixels import mirror, resize
 from data_pipelines.views.view import Place, Recipe, View
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec(Recipe):
-  """Holds sizes and switches; their names are those of config.data.
-
-  Attributes:
-    num_frames: T, frames per clip.
-    crop_pixels: P; frames are squeezed to 256 / 224 of it.
-    frame_rule: 'segment': a random frame of each of T segments, also in
-      testing, where the draw depends on the seed and the clip alone;
-      'segment_center': in testing their middle frames; 'interval': evenly
-      spaced frames (Kinetics).
-    query_augment: mirror half of the training queries (Kinetics).
-  """
+  """Holds sizes and switches, as `data_pipelines/settings.py` tells them."""
 
   num_frames: int = 8
   crop_pixels: int = 224
@@ -62,16 +52,13 @@ class Spec(Recipe):
   ) -> np.ndarray:
     """Makes CLIP-FSAR's input pixels, uint8 [T, P, P, 3], of decoded frames.
 
-    Args:
-      frames: uint8 [T, H, W, 3].
-      offsets: (top, left) of the crop in the resized frame.
-      flip: mirror the frames, before anything else.
+    `offsets` are (top, left) of the crop in the resized frame.
 
     Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
     Differs: rounds to uint8 at the end; the original keeps floats.
     """
     if flip:
-      frames = frames[:, :, ::-1]
+      frames = mirror(frames)
     size = self.resized_pixels, self.resized_pixels
     window = *offsets, self.crop_pixels, self.crop_pixels
     return np.ascontiguousarray(resize(frames, *size, window, 'bilinear'))

@@ -20,7 +20,7 @@ def random_offsets(
   Every place is equally likely, the edges included: for 256 x 340 and 224
   pixels, 0..32 down and 0..116 to the right.
 
-  Source: EV-CLIP, dassl/data/data_manager.py. Differs: none.
+  Source: EV-CLIP, dassl/data/data_manager.py.
   """
   _check_crop(height, width, crop)
   top = int(generator.integers(height - crop, endpoint=True))
@@ -55,7 +55,6 @@ def jittered_offsets(
 
   Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py: both are whole parts of a
     real number in [0, size - crop), drawn to the right first.
-  Differs: none.
   """
   _check_crop(size, size, crop)
   room = max(size - crop, 1)
@@ -70,12 +69,8 @@ def multi_scale_box(
 
   Its sides are two of 100, 87.5, 75 and 66 percent of the frame's shorter
   side, neighbours in this row or equal; all ten pairs and all 13 places are
-  equally likely, also where several of them are the same.
-
-  Args:
-    height, width: of the frames.
-    crop: P, what the box will be resized to; a side within 2 pixels becomes P.
-    generator: draws the pair, then the place.
+  equally likely, also where several of them are the same. A side within 2
+  pixels of `crop`, what the box will be resized to, becomes that.
 
   Source: EZ-CLIP, utils/Augmentation.py, the multi-scale crop.
   Differs: a side never becomes longer than the frame (with a shorter side of

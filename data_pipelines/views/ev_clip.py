@@ -14,19 +14,7 @@ from data_pipelines.views.view import Place, Recipe, View
 
 @dataclasses.dataclass(frozen=True)
 class Spec(Recipe):
-  """Holds the sizes; their names are those of config.data.
-
-  Attributes:
-    num_frames: T, frames per clip.
-    window_frames: frames of the video they are spread over.
-    train_temporal: where the window lies in training: 'center' or 'random'.
-    resize: 'squeeze': every frame becomes resize_height x resize_width pixels,
-      whatever its aspect; 'short_side': its shorter side becomes resize_height.
-    resize_height, resize_width: pixels.
-    crop_pixels: P, side of the square cut out.
-    trunk_pixels: S, side of a second square for a video trunk, made of the same
-      part of the frame; 0 = none.
-  """
+  """Holds sizes and switches, as `data_pipelines/settings.py` tells them."""
 
   num_frames: int = 8
   window_frames: int = 32
@@ -69,9 +57,8 @@ class Spec(Recipe):
   ) -> np.ndarray:
     """Makes EV-CLIP's input pixels, uint8 `shape`, of decoded frames.
 
-    Args:
-      frames: uint8 [T, H, W, 3].
-      place: (height, width, P) of the resized frame -> (top, left) of the crop.
+    `place` is (height, width, P) of the resized frame -> (top, left) of the
+    crop.
 
     Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
     Differs: rounded to uint8, see `pixels.resize`; 'short_side'; a second

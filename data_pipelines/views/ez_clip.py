@@ -8,20 +8,15 @@ from PIL import Image
 
 from data_pipelines.views import crops
 from data_pipelines.views.frames import even_frames, shifted_frames
+from data_pipelines.views.pixels import mirror
 from data_pipelines.views.view import Place, Recipe, View
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec(Recipe):
-  """Holds sizes and switches; their names are those of config.data.
+  """Holds sizes and switches, as `data_pipelines/settings.py` tells them.
 
-  Attributes:
-    num_frames: T, frames per clip.
-    train_temporal: 'center': the middle frame of each of T segments;
-      'random': in training a random one.
-    crop_pixels: P; scoring resizes the shorter side to 256 / 224 of it.
-    flip: mirror half of the training clips. Not for classes that differ in
-      left and right (Something-Something).
+  Scoring resizes the shorter side to 256 / 224 of `crop_pixels`.
   """
 
   num_frames: int = 8
@@ -45,10 +40,6 @@ class Spec(Recipe):
   def augment(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Makes a training clip, uint8 [T, P, P, 3]: box, resize, flip.
 
-    Args:
-      frames: uint8 [T, H, W, 3] as decoded.
-      rng: draws the box (`crops.multi_scale_box`), then the flip.
-
     Source: EZ-CLIP, utils/Augmentation.py.
     Differs: RandAugment, blur and solarising, which no configuration uses, are
       left out. Flipping is a setting (the original flips SSv2 by mistake).
@@ -61,7 +52,7 @@ class Spec(Recipe):
       image = Image.fromarray(np.ascontiguousarray(frame))
       out[t] = image.resize((side, side), Image.Resampling.BILINEAR)
     if self.flip and rng.random() < 0.5:
-      out = np.ascontiguousarray(out[:, :, ::-1])
+      out = mirror(out)
     return out
 
   def cut(self, frames: np.ndarray, place: Place) -> np.ndarray:

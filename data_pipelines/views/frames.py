@@ -26,14 +26,6 @@ def window_frames(
     a random frame of 0..total - w, both possible (mode 'random').
   The step is d = max(w // num_frames, 1); the frame rate plays no part.
 
-  Args:
-    total, num_frames: N and T.
-    window: frames of the video that the T frames span at most.
-    mode: 'center' or 'random'.
-    clip: which of the temporal views (mode 'center').
-    num_clips: how many there are.
-    generator: draws the start (mode 'random').
-
   Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
   Differs: where the window holds fewer than T frames, the last one is
     repeated; the original returns a shorter clip and then fails. Whether
@@ -87,7 +79,6 @@ def shifted_frames(
   Where N <= T, every frame once and T - N repeats drawn uniformly, sorted.
 
   Source: EZ-CLIP, datasets/, training with random_shift.
-  Differs: none.
   """
   _check(total, num_frames)
   if total <= num_frames:
@@ -125,12 +116,9 @@ def interval_frames(
   A clip that is shorter, such as every one of Kinetics, is used as a whole, but
   for its last `rate` frames.
 
-  Args:
-    total, num_frames: N and T.
-    fps: frames per second of the clip; 0 (images have none) uses all of it.
-    place: where the stretch lies in the room there is, 0..1; testing uses 0.5.
-    rate: the sampling rate. A clip of fewer frames or so gives mostly frame 0,
-      as in the original.
+  `fps` 0 (images have none) uses all of it. `place` is where the stretch lies
+  in the room there is, 0..1; testing uses 0.5. A clip of fewer than `rate`
+  frames or so gives mostly frame 0, as in the original.
 
   Source: CLIP-FSAR, datasets/base/base_dataset.py, interval_based, in float32
     as there.

@@ -1,6 +1,5 @@
 """Resizing frames as PyTorch does, with OpenCV."""
 
-import functools
 import math
 
 import cv2
@@ -24,8 +23,7 @@ def resize(
 
   Args:
     frames: [T, H, W, 3]; uint8, or float32 in any range.
-    height: pixels of the whole resized frame; the aspect ratio may change.
-    width: likewise.
+    height, width: pixels of the whole resized frame.
     window: (top, left, height, width) of the part wanted; None = all.
     kernel: 'bicubic' or 'bilinear'.
 
@@ -53,7 +51,8 @@ def resize(
     )
   if frames.shape[1:3] == (height, width):
     return frames[:, top : top + rows, left : left + columns]
-  _use_one_thread()
+  # Clips are read in parallel already.
+  cv2.setNumThreads(1)
   down, above = _part(frames.shape[1], height, top, rows)
   right, before = _part(frames.shape[2], width, left, columns)
   scale = height / frames.shape[1], width / frames.shape[2]
@@ -69,11 +68,16 @@ def resize(
     )[above : above + rows, before : before + columns]
     if frames.dtype == np.uint8:
       # Half a level more, and cutting off the fraction rounds.
-      resized = resized + np.float32(0.5)
+      resized += np.float32(0.5)
       if kernel == 'bicubic':
         np.clip(resized, 0, 255.5, out=resized)
     out[t] = resized
   return out
+
+
+def mirror(frames: np.ndarray) -> np.ndarray:
+  """Returns frames [T, H, W, 3] with left and right exchanged."""
+  return np.stack([cv2.flip(frame, 1) for frame in frames])
 
 
 def resample(
@@ -87,14 +91,8 @@ def resample(
   They are made of the frames as they are, bicubically as by `resize`, at
   source(o) = (start + (o + 0.5) * length / side) * H / height - 0.5.
 
-  Args:
-    frames: uint8 [T, H, W, 3].
-    size: (height, width) of the whole resized frame.
-    window: (top, left, height, width) in it.
-    side: of the squares, in pixels.
-
-  Returns:
-    uint8 [T, side, side, 3].
+  uint8 [T, H, W, 3], (height, width) of the whole resized frame and (top, left,
+  height, width) of the window in it -> uint8 [T, side, side, 3].
   """
   high, wide = frames.shape[1:3]
   rows, down = _taps(high, size[0], window[0], window[2], side)
@@ -144,7 +142,3 @@ def _part(size: int, resized: int, start: int, count: int) -> tuple[slice, int]:
   return slice(pixels.start, pixels.stop), start - first
 
 
-@functools.cache
-def _use_one_thread():
-  """Clips are read in parallel already."""
-  cv2.setNumThreads(1)

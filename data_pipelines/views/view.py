@@ -10,12 +10,11 @@ import numpy as np
 class View:
   """One look at a clip: its frames and the way to its pixels.
 
-  Attributes:
-    frames: int64 [T], frame numbers within the clip, from 0.
-    pixels: decoded frames uint8 [T, H, W, 3] -> uint8 [T, P, P, 3]. Called
-      once: it may draw from the generator of its view.
+  `pixels`, of decoded frames uint8 [T, H, W, 3], is called once: it may draw
+  from the generator of its view.
   """
 
+  # int64 [T], numbers within the clip, from 0.
   frames: np.ndarray
   pixels: Callable[[np.ndarray], np.ndarray]
 
@@ -24,10 +23,8 @@ class View:
 class Place:
   """Names one of the fixed views that a clip is scored in.
 
-  Attributes:
-    clip, clips: which of how many temporal windows.
-    crop, crops: which of how many crops: 1 = centre; 3 = left (or upper),
-      centre, right (or lower).
+  It is window `clip` of `clips` in time, and crop `crop` of `crops`: 1 =
+  centre; 3 = left (or upper), centre, right (or lower).
   """
 
   clip: int = 0
@@ -49,13 +46,8 @@ class Place:
 def squares(frames, side: int):
   """Returns the two squares of frames that hold one under the other.
 
-  Args:
-    frames: [..., H, W, 3], see `Recipe.shape`.
-    side: P, of the upper one.
-
-  Returns:
-    [..., P, P, 3], CLIP's, and [..., S, S, 3], the video trunk's; twice the
-    frames where they hold one square.
+  [..., H, W, 3] (see `Recipe.shape`) -> [..., P, P, 3], CLIP's, with P = side,
+  and [..., S, S, 3], the video trunk's; twice the frames if they are square.
   """
   rows, columns = frames.shape[-3:-1]
   if rows <= columns:

@@ -110,13 +110,12 @@ class Clips:
 
 
 def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
-  config, notes, out = found.config, [], {}
-  visual = {}
+  config, notes, visual = found.config, [], {}
   for name, source in found.lists.items():
-    visual[name] = factors.visual_factors(
+    *visual[name], faults = factors.visual_factors(
         source, config.cache_dir, config.data.workers
     )
-    if faults := visual[name][2]:
+    if faults:
       notes.append(
           f'{len(faults)} clips of {name} cannot be read and are left out, the '
           f'first: {faults[0]}'
@@ -140,14 +139,13 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
         f'{config.data.corrupt}); factors, distances and curves are of the '
         'clips as they are'
     )
-  kinetics = networks.texts(features.kinetics400())
+  kinetics, out = networks.texts(features.kinetics400()), {}
   for name, source in found.lists.items():
-    rows, hashes, _ = visual[name]
-    seen, own = networks.features(source, hashes), networks.texts(
-        source.class_names
-    )
+    rows, hashes = visual[name]
+    seen = networks.features(source, hashes)
+    texts = networks.texts(source.class_names)
     labels = np.array([r.label for r in source.records])
-    words = features.semantic(labels, seen['clip'], own, kinetics)
+    words = features.semantic(labels, seen['clip'], texts, kinetics)
     keys = [r.key for r in source.records]
     out[name] = Clips(
         keys=keys,
@@ -155,7 +153,7 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
         hashes=hashes,
         rows=[(row or {}) | w for row, w in zip(rows, words, strict=True)],
         features=seen,
-        texts=own,
+        texts=texts,
         right=found.right.get(name, {}),
         tags=[ucf101_ds.tags_of(key) for key in keys],
     )
@@ -163,18 +161,19 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
 
 
 def _column(rows: Sequence[factors.Row], name: str) -> np.ndarray:
-  values = [row.get(name) for row in rows]
-  return np.array([math.nan if v is None else v for v in values], np.float64)
+  # None becomes NaN.
+  return np.array([row.get(name) for row in rows], np.float64)
 
 
 def _about(clips: Clips) -> dict[str, Any]:
-  means = {n: _column(clips.rows, n) for n in FACTORS}
+  columns = {n: _column(clips.rows, n) for n in FACTORS}
+  known = {n: x[np.isfinite(x)] for n, x in columns.items()}
   return {
       'clips': len(clips.keys),
       'classes': len({*clips.classes}),
       'top1': {m: 100 * float(np.nanmean(x)) for m, x in clips.right.items()},
-      'means': {n: float(np.nanmean(x)) if np.isfinite(x).any() else None
-                for n, x in means.items()},  # fmt: skip
+      'means': {n: float(x.mean()) if x.size else None
+                for n, x in known.items()},  # fmt: skip
   }
 
 
@@ -216,43 +215,42 @@ def _differences(ours: Clips, theirs: Clips) -> dict[str, Any]:
 
 def _distances(ours: Clips, theirs: Clips, seed: int) -> dict[str, Any]:
   out = {}
-  for space, x in ours.features.items():
-    y = theirs.features[space]
-    a, b = (np.isfinite(z).all(axis=1) for z in (x, y))
-    if min(a.sum(), b.sum()) < 4:
-      continue
-    out[space] = {
-        name: dataclasses.asdict(estimate)
-        for name, estimate in distances.between(
-            x[a],
-            y[b],
-            np.array(ours.classes)[a],
-            np.array(theirs.classes)[b],
-            seed,
-        ).items()
-    }
-  words = distances.texts(ours.texts, theirs.texts, seed)
-  return out | {'words': {'texts': dataclasses.asdict(words)}}
+  for space in ours.features:
+    given = []
+    for clips in (ours, theirs):
+      seen = clips.features[space]
+      there = np.isfinite(seen).all(axis=1)
+      given.append((seen[there], np.array(clips.classes)[there]))
+    (x, a), (y, b) = given
+    if min(len(x), len(y)) >= 4:
+      out[space] = distances.between(x, y, a, b, seed)
+  out['words'] = {'texts': distances.texts(ours.texts, theirs.texts, seed)}
+  return {
+      space: {name: dataclasses.asdict(x) for name, x in found.items()}
+      for space, found in out.items()
+  }
 
 
 def _explain(clips: dict[str, Clips], found: study.Study, result):
   """Regresses right and wrong on factors over all lists that were scored."""
   used = [c for c in clips.values() if c.right]
+
+  def joined(values_of):
+    return np.concatenate([values_of(c) for c in used])
+
   rows = [row for c in used for row in c.rows]
-  right = {
-      m: np.concatenate([c.right[m] for c in used]) for m in found.methods
-  }
-  visible = np.array(['luminance' in row for row in rows])
-  hashes = [h for c in used for h in c.hashes]
-  first = np.isin(np.arange(len(rows)), np.unique(hashes, return_index=True)[1])
-  if repeated := int((~first).sum()):
+  right = {m: joined(lambda c, m=m: c.right[m]) for m in found.methods}
+  _, first = np.unique(joined(lambda c: c.hashes), return_index=True)
+  if repeated := len(rows) - len(first):
     result['notes'].append(
         f'{repeated} clips are copies of others; what right and wrong go with '
         'counts each once'
     )
-  there = visible & first
-  there &= np.isfinite(np.stack(list(right.values()))).all(axis=0)
-  rows = [row for row, ok in zip(rows, there, strict=True) if ok]
+  scored = np.isfinite([*right.values()]).all(axis=0)
+  there = [
+      i for i in np.sort(first) if scored[i] and 'luminance' in rows[i]
+  ]
+  rows = [rows[i] for i in there]
   right = {m: x[there] == 1 for m, x in right.items()}
   if not rows:
     raise UserError('no clip was scored and can be read.')
@@ -265,7 +263,7 @@ def _explain(clips: dict[str, Clips], found: study.Study, result):
     if np.unique(values[np.isfinite(values)]).size > 1:
       result['along'][name] = influence.along(values, right)
   tags = [tag for c in used for tag in c.tags]
-  tags = [tag for tag, ok in zip(tags, there, strict=True) if ok]
+  tags = [tags[i] for i in there]
   if any(tags):
     result['tags'] = influence.by_tag(tags, right)
 

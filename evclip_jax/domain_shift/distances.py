@@ -38,13 +38,9 @@ def between(
     their_classes: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Estimate]:
-  """Compares a list with a reference list.
+  """Compares a list [M, D] with a reference list [N, D], clip by class.
 
-  Args:
-    ours: [N, D] features of the reference; directions count, not lengths.
-    theirs: [M, D] of the list.
-    our_classes, their_classes: the class of each clip.
-    seed: of the bootstrap and the permutations.
+  The directions of features count, not their lengths.
 
   Returns:
     'frechet', 'mmd' (with p) and 'proxy_a'; 'centroid' where they share
@@ -53,39 +49,42 @@ def between(
   """
   x, a = _sorted(ours, our_classes, seed)
   y, b = _sorted(theirs, their_classes, seed)
-  draw = randomness.generator(seed, 'bootstrap')
-  wx, wy = (
-      draw.multinomial(len(z), np.full(len(z), 1 / len(z)), _RESAMPLES)
-      for z in (x, y)
-  )
-  weights = np.concatenate([wx, wy], axis=1).astype(np.float64)
+  weights = _resamples(seed, len(x), len(y))
   pooled = np.concatenate([x, y])
   first = np.arange(len(pooled)) < len(x)
   # Clips that are the same in both lists are not compared with themselves.
   _, same = np.unique(pooled, axis=0, return_inverse=True)
-  few = weights[:_FRECHET_RESAMPLES]
+  same = same.ravel()
+
+  def normals(w):
+    return frechet(x, y, *np.split(w, [len(x)]))
+
   out = {
-      'frechet': _bootstrapped(lambda w: frechet(x, y, *_cut(w, x)), few),
-      'mmd': mmd(pooled, first, same.ravel(), weights, seed),
-      'proxy_a': _bootstrapped(proxy_a(pooled, first, same.ravel()), weights),
+      'frechet': _bootstrapped(normals, weights[:_FRECHET_RESAMPLES]),
+      'mmd': mmd(pooled, first, same, weights, seed),
+      'proxy_a': _bootstrapped(proxy_a(pooled, first, same), weights),
   }
   shared = sorted({*a} & {*b})
   if shared:
     one, other = (_indicators(z, shared) for z in (a, b))
 
     def centroid(w):
-      u, v = _cut(w, x)
+      u, v = np.split(w, [len(x)])
       return centroid_distance((one * u) @ x, (other * v) @ y)
 
     out['centroid'] = _bootstrapped(centroid, weights)
-  one, other = (_indicators(z, sorted({*z})) for z in (a, b))
-  for place, name in enumerate(('within', 'between')):
+  groups, others = (_indicators(z, sorted({*z})) for z in (a, b))
 
-    def wider(w, place=place):
-      u, v = _cut(w, x)
-      return spread(y, other, v)[place] - spread(x, one, u)[place]
+  def wider(w):
+    u, v = np.split(w, [len(x)])
+    return np.subtract(spread(y, others, v), spread(x, groups, u))
 
-    out[name] = _bootstrapped(wider, weights)
+  whole = wider(np.ones(len(pooled)))
+  resampled = np.transpose([wider(w) for w in weights])
+  for name, value, drawn in zip(
+      ('within', 'between'), whole, resampled, strict=True
+  ):
+    out[name] = _interval(float(value), drawn)
   return out
 
 
@@ -96,11 +95,7 @@ def frechet(
 
   |m - n|^2 + tr(A + B - 2 (A B)^(1/2)), with means and covariances of the
   rows. The trace of the root is the sum of the singular values of P Q', where
-  A = P' P and B = Q' Q.
-
-  Args:
-    x, y: [N, D], [M, D].
-    u, v: [N], [M], how often each row counts.
+  A = P' P and B = Q' Q. Rows x [N, D] count u [N] times, y [M, D] v [M] times.
 
   Source: D. Dowson and B. Landau, The Fréchet distance between multivariate
     normal distributions, 1982; M. Heusel et al., NIPS 2017 (FID).
@@ -131,14 +126,9 @@ def mmd(
 
   mean k(x, x') + mean k(y, y') - 2 mean k(x, y) over pairs of different clips,
   k a Gaussian as wide as the median distance. p is the share of random splits
-  of all clips that give as much.
-
-  Args:
-    pooled: [N + M, D].
-    first: bool [N + M], which rows are of the first list.
-    same: [N + M], equal for rows that are the same clip.
-    weights: [B, N + M], resamples.
-    seed: of the splits.
+  of all clips that give as much. Of the rows `pooled` [N + M, D], `first` are
+  of the first list, and `same` is equal for those that are the same clip;
+  `weights` [B, N + M] are resamples.
 
   Source: A. Gretton et al., A kernel two-sample test, JMLR 2012.
   """
@@ -217,10 +207,8 @@ def spread(
   """Returns the mean squared distance of clips to the centroid of their class,
   and of these to the centre of all.
 
-  Args:
-    x: [N, D].
-    members: [K, N], 1 where a clip is of a class.
-    w: [N], how often each clip counts.
+  `members` [K, N] are 1 where a clip is of a class, `w` [N] is how often each
+  clip x [N, D] counts.
   """
   counts = members @ w
   centroids = (members * w) @ x / np.maximum(counts, 1e-12)[:, None]
@@ -233,12 +221,9 @@ def spread(
 def texts(ours: np.ndarray, theirs: np.ndarray, seed: int = 0) -> Estimate:
   """Returns how far the words of two lists' classes are apart.
 
-  The mean of 1 - the cosine of each class text and the nearest one of the
-  other list; 0 for the same classes. The bootstrap draws classes.
-
-  Args:
-    ours, theirs: [K, E], [L, E].
-    seed: of the bootstrap.
+  The mean of 1 - the cosine of each class text, [K, E] and [L, E], and the
+  nearest one of the other list; 0 for the same classes. The bootstrap draws
+  classes.
 
   Source: the modified Hausdorff distance, M.-P. Dubuisson and A. Jain, ICPR
     1994, with the mean of both directions.
@@ -247,20 +232,13 @@ def texts(ours: np.ndarray, theirs: np.ndarray, seed: int = 0) -> Estimate:
   far = 1 - x @ y.T
   nearest = np.concatenate([far.min(axis=1), far.min(axis=0)])
   nearest = np.where(np.abs(nearest) < 1e-6, 0, nearest)
-  draw = randomness.generator(seed, 'bootstrap')
-  weights = np.concatenate(
-      [draw.multinomial(n, np.full(n, 1 / n), _RESAMPLES) for n in far.shape],
-      axis=1,
-  )
 
   def value(w):
-    one, other = w[: len(x)], w[len(x) :]
-    return float(
-        one @ nearest[: len(x)] / one.sum() / 2
-        + other @ nearest[len(x) :] / other.sum() / 2
-    )
+    one, other = np.split(w * nearest, [len(x)])
+    mine, its = np.split(w, [len(x)])
+    return float(one.sum() / mine.sum() / 2 + other.sum() / its.sum() / 2)
 
-  return _bootstrapped(value, weights.astype(np.float64))
+  return _bootstrapped(value, _resamples(seed, *far.shape))
 
 
 def _sorted(x, classes, seed) -> tuple[np.ndarray, np.ndarray]:
@@ -282,8 +260,11 @@ def _indicators(classes: np.ndarray, names: Sequence[str]) -> np.ndarray:
   return (np.asarray(names)[:, None] == classes).astype(np.float64)
 
 
-def _cut(w: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  return w[: len(x)], w[len(x) :]
+def _resamples(seed: int, *sizes: int) -> np.ndarray:
+  """How often each clip of lists is drawn: [resamples, clips of all]."""
+  draw = randomness.generator(seed, 'bootstrap')
+  drawn = [draw.multinomial(n, np.full(n, 1 / n), _RESAMPLES) for n in sizes]
+  return np.concatenate(drawn, axis=1).astype(np.float64)
 
 
 def _bootstrapped(

@@ -1,10 +1,8 @@
 """The factors of all clips of a list, each measured once in its life."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,56 +24,45 @@ _SECONDS = 600.0
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
-  """Says what a factor is called.
+  """Says what a factor is called and how it is used.
 
   Attributes:
-    title: for people.
-    unit: likewise; '' for none.
     log: whether its logarithm is compared, as it has a long tail.
+    about: what it belongs to, for sentences; '' = its title.
     cause: whether it may explain right and wrong. What the network itself
       makes of a clip is a part of the answer, no cause of it.
-    about: what it belongs to in one word, for sentences.
   """
 
   title: str
   unit: str
   log: bool = False
-  cause: bool = True
   about: str = ''
+  cause: bool = True
 
   def scaled(self, values: np.ndarray) -> np.ndarray:
     """Returns values on the scale on which they are compared."""
     return np.log(values + 1e-3) if self.log else values
 
 
+_WORDS = 'the words of classes'
 # In this order the first of two that go together stands for both.
 FACTORS = {
-    'luminance': Factor('luminance', 'share of white', True, about='light'),
-    'camera_motion': Factor(
-        'camera motion', '% of width / s', True, about='camera motion'
-    ),
-    'subject_motion': Factor(
-        'subject motion', 'sd / s', True, about='subject motion'
-    ),
-    'clutter': Factor('clutter', '% of pixels', about='clutter'),
-    'sharpness': Factor('sharpness', '', True, about='sharpness'),
-    'contrast': Factor('contrast', '', True, about='light'),
+    'luminance': Factor('luminance', 'share of white', True, 'light'),
+    'camera_motion': Factor('camera motion', '% of width / s', True),
+    'subject_motion': Factor('subject motion', 'sd / s', True),
+    'clutter': Factor('clutter', '% of pixels'),
+    'sharpness': Factor('sharpness', '', True),
+    'contrast': Factor('contrast', '', True, 'light'),
     'colourfulness': Factor('colourfulness', 'levels', about='colour'),
-    'noise': Factor('noise', 'levels', True, about='noise'),
-    'cut_rate': Factor('cuts', '1 / s', about='cuts'),
-    'resolution': Factor('shorter side', 'pixels', True, about='resolution'),
-    'bits_per_pixel': Factor('bits per pixel', '', True, about='compression'),
-    'confusability': Factor(
-        'nearest other class', 'cosine', about='the words of classes'
-    ),
-    'kinetics': Factor(
-        'nearest Kinetics-400 class', 'cosine', about='the words of classes'
-    ),
+    'noise': Factor('noise', 'levels', True),
+    'cut_rate': Factor('cuts', '1 / s'),
+    'resolution': Factor('shorter side', 'pixels', True, 'resolution'),
+    'bits_per_pixel': Factor('bits per pixel', '', True, 'compression'),
+    'confusability': Factor('nearest other class', 'cosine', about=_WORDS),
+    'kinetics': Factor('nearest Kinetics-400 class', 'cosine', about=_WORDS),
     'dark': Factor('dark pixels', '%', about='light'),
     'clipped': Factor('clipped pixels', '%', about='light'),
-    'camera_jerk': Factor(
-        'camera jerk', 'widths / s^3', True, about='camera motion'
-    ),
+    'camera_jerk': Factor('camera jerk', 'widths / s^3', True, 'camera motion'),
     'alignment': Factor('clip and class text', 'cosine', cause=False),
     'margin': Factor('margin of the class text', 'cosine', cause=False),
 }
@@ -91,11 +78,6 @@ def visual_factors(
   It is kept in `<cache folder>/shift/` by the clip's contents and frames, so
   that a copy under another name is not measured again. The numbers do not
   depend on the number of processes.
-
-  Args:
-    source: the list.
-    cache_dir: as config.cache_dir.
-    workers: processes, as data.workers.
 
   Returns:
     (a row per clip, None for a clip that cannot be read; the hash of each
@@ -124,20 +106,19 @@ def visual_factors(
 
 
 def content_hash(
-    media: str | os.PathLike | bytes, first: int, count: int
+    media: str | bytes | tuple[bytes, ...], first: int, count: int
 ) -> str:
-  """Hashes what a clip is: its file's bytes and which frames of it.
+  """Hashes what a clip is: the bytes of its file or images, which frames.
 
   Raises:
     UserError: the file has gone.
   """
-  digest = hashlib.sha256()
-  if isinstance(media, bytes):
-    digest.update(media)
-    files = []
-  else:
+  files, digest = [], hashlib.sha256()
+  if isinstance(media, str):
     path = pathlib.Path(media)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
+  else:
+    digest.update(media if isinstance(media, bytes) else b''.join(media))
   for file in files:
     try:
       with file.open('rb') as opened:
@@ -163,15 +144,14 @@ def _all(function: Callable, tasks: Iterable[tuple], workers: int):
 
 
 def _load(file: pathlib.Path) -> dict[str, Row]:
-  with contextlib.suppress(OSError, ValueError):
-    known = json.loads(file.read_text())
-    return known if isinstance(known, dict) else {}
-  return {}
+  try:
+    return dict(json.loads(file.read_text()))
+  except (OSError, ValueError, TypeError):
+    return {}
 
 
 def _save(file: pathlib.Path, known: dict[str, Row]):
   try:
-    file.parent.mkdir(parents=True, exist_ok=True)
     # What another program wrote meanwhile stays.
     whole_file.write(file, json.dumps(_load(file) | known))
   except OSError as e:

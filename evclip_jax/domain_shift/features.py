@@ -84,12 +84,8 @@ class Networks:
   ) -> dict[str, np.ndarray]:
     """Returns float32 [N, D] by network, 'clip' and 'trunk'.
 
-    They are computed once for clips of these contents and kept in
-    `<cache folder>/shift/`; a clip that cannot be read is NaN.
-
-    Args:
-      source: the list; one view in the middle of each clip is looked at.
-      hashes: of the contents of its clips.
+    One view in the middle of each clip is looked at, once for clips of these
+    contents; it is kept in `<cache folder>/shift/`. NaN where none can be read.
     """
     config, model = self._config, self._session.model
     spec = one_clip.spec_of(config.data)
@@ -164,33 +160,32 @@ def semantic(
   'confusability' is the cosine of the text of the clip's class and the nearest
   other class of the list, 'kinetics' that of the nearest Kinetics-400 class,
   'alignment' that of the clip and its class text without training, 'margin'
-  how much that is above the best other class. All lie in -1 .. 1.
+  how much that is above the best other class. All lie in -1 .. 1; None where
+  there is no other class, or no feature.
 
   Args:
     labels: [N].
     clip: [N, E], CLIP's features without training; NaN where there are none.
-    own: [K, E], unit texts of the list's classes.
-    known: [L, E], unit texts of Kinetics-400.
+    own, known: unit texts [K, E] of the list's classes and of Kinetics-400.
 
   Source: A. Radford et al., Learning transferable visual models from natural
     language supervision, ICML 2021, for the cosines.
   """
   unit = clip / np.linalg.norm(clip, axis=1, keepdims=True)
-  alone = len(own) < 2
-  others = own @ own.T - 2 * np.eye(len(own))
-  nearest, kinetics = others.max(axis=1), (own @ known.T).max(axis=1)
+  among = own @ own.T
+  kinetics = (own @ known.T).max(axis=1)
   out = []
   for label, feature in zip(labels, unit, strict=True):
-    cosines = own @ feature
-    aligned = cosines[label]
-    best = np.delete(cosines, label).max() if not alone else np.nan
+    cosines, others = own @ feature, np.arange(len(own)) != label
+    nearest = among[label].max(where=others, initial=-np.inf)
+    best = cosines.max(where=others, initial=-np.inf)
     values = {
-        'confusability': np.nan if alone else nearest[label],
+        'confusability': nearest,
         'kinetics': kinetics[label],
-        'alignment': aligned,
-        'margin': aligned - best,
+        'alignment': cosines[label],
+        'margin': cosines[label] - best,
     }
-    out.append({k: None if np.isnan(v) else float(v)
+    out.append({k: float(v) if np.isfinite(v) else None
                 for k, v in values.items()})  # fmt: skip
   return out
 

@@ -1,6 +1,5 @@
 """Which factors go with right and wrong: regression, shares, fifths, gains."""
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,31 +18,17 @@ _LEVEL = 0.05
 _PARTS = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class Design:
-  """Factors made fit for a regression.
-
-  Attributes:
-    names: K of them.
-    columns: [N, K], mean 0 and standard deviation 1.
-    inflation: [K], variance inflation factor of each.
-    left_out: why others are not there, by name.
-  """
-
-  names: list[str]
-  columns: np.ndarray
-  inflation: np.ndarray
-  left_out: dict[str, str]
-
-
-def design(rows: Sequence[Row]) -> Design:
+def design(
+    rows: Sequence[Row],
+) -> tuple[np.ndarray, dict[str, float], dict[str, str]]:
   """Standardises factors and leaves out those that others stand for.
 
   A factor that correlates with an earlier one of `FACTORS` by 0.8 or more, or
   is told by the others together (variance inflation above 10), is left out.
 
-  Args:
-    rows: of each clip, factor -> value.
+  Returns:
+    ([N, K], mean 0 and standard deviation 1; the variance inflation factor of
+    each by name; why others are left out, by name).
 
   Source: D. Belsley, E. Kuh and R. Welsch, Regression diagnostics, 1980.
   """
@@ -70,27 +55,23 @@ def design(rows: Sequence[Row]) -> Design:
       continue
     names.append(name)
     columns.append(column)
-  while len(names) > 1:
-    inflation = _inflation(np.stack(columns, axis=1))
-    worst = [k for k in range(1, len(names)) if inflation[k] > _MOST_INFLATION]
-    if not worst:
-      break
-    name = names.pop(worst[-1])
-    columns.pop(worst[-1])
-    left_out[name] = 'the others together tell it'
-  table = np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0))
-  return Design(names, table, _inflation(table), left_out)
+  while True:
+    table = np.reshape(columns, (len(names), len(rows))).T
+    inflation = _inflation(table)
+    worst = np.flatnonzero(inflation[1:] > _MOST_INFLATION)
+    if not worst.size:
+      inflation = dict(zip(names, inflation.tolist(), strict=True))
+      return table, inflation, left_out
+    columns.pop(worst[-1] + 1)
+    left_out[names.pop(worst[-1] + 1)] = 'the others together tell it'
 
 
 def explain(
     rows: Sequence[Row], right: np.ndarray, seed: int
 ) -> dict[str, Any]:
-  """Explains right and wrong by the factors of clips.
+  """Explains right and wrong, bool [N], by the factors of clips.
 
-  Args:
-    rows: of each clip, factor -> value.
-    right: bool [N].
-    seed: of the orders in which factors are added, where they are many.
+  `seed` is of the orders in which factors are added, where they are many.
 
   Returns:
     'factors': dicts, the largest share first, of 'factor', 'coefficient' (log
@@ -100,58 +81,53 @@ def explain(
     'note', what is too little to say more.
   """
   right = np.asarray(right, bool)
-  made = design(rows)
+  columns, inflation, left_out = design(rows)
   out = {'clips': len(right), 'right': int(right.sum()), 'factors': [],
-         'explained': None, 'left_out': made.left_out, 'note': ''}  # fmt: skip
+         'explained': None, 'left_out': left_out, 'note': ''}  # fmt: skip
   rarer = int(min(right.sum(), (~right).sum()))
   which = 'wrong' if right.sum() > rarer else 'right'
-  if rarer < _LEAST or not made.names:
+  if rarer < _LEAST or not inflation:
     out['note'] = (
         f'{rarer} of {len(right)} clips are {which}: too few to say what it '
         'depends on'
     )
     return out
-  if rarer < _PER_FACTOR * len(made.names):
+  if rarer < _PER_FACTOR * len(inflation):
     out['note'] = (
-        f'{rarer} clips are {which}, for {len(made.names)} factors: few, so '
+        f'{rarer} clips are {which}, for {len(inflation)} factors: few, so '
         'that intervals are wide'
     )
-  table = np.concatenate([np.ones((len(right), 1)), made.columns], axis=1)
+  table = np.concatenate([np.ones((len(right), 1)), columns], axis=1)
   full = logistic.fit(table, right)
   shares, out['explained'] = logistic.shares(table, right, seed)
   found = []
-  for k, name in enumerate(made.names, 1):
+  for k, name in enumerate(inflation, 1):
     low, high = logistic.interval(table, right, full, k)
     without = logistic.fit(table, right, (k, 0.0), full.at)
-    p = math.erfc(math.sqrt(max(full.value - without.value, 0)))
     found.append({
         'factor': name, 'coefficient': float(full.at[k]),
-        'low': low, 'high': high, 'p': p, 'share': float(shares[k - 1]),
-        'inflation': float(made.inflation[k - 1]),
+        'low': low, 'high': high,
+        'p': math.erfc(math.sqrt(max(full.value - without.value, 0))),
+        'share': float(shares[k - 1]), 'inflation': inflation[name],
     })  # fmt: skip
-  for row, corrected in zip(
-      found, logistic.holm([r['p'] for r in found]), strict=True
-  ):
-    row |= {'p_corrected': corrected, 'significant': corrected < _LEVEL}
+  corrected = logistic.holm([row['p'] for row in found])
+  for row, p in zip(found, corrected, strict=True):
+    row |= {'p_corrected': p, 'significant': p < _LEVEL}
   out['factors'] = sorted(found, key=lambda row: -row['share'])
   return out
 
 
 def _inflation(columns: np.ndarray) -> np.ndarray:
   """Variance inflation: how much the others blow up each one's variance."""
-  if not columns.shape[1]:
+  number = columns.shape[1]
+  if not number:
     return np.zeros(0)
-  correlations = np.corrcoef(columns, rowvar=False).reshape(
-      columns.shape[1], -1
-  )
-  return np.linalg.pinv(correlations, hermitian=True).diagonal().clip(1)
+  related = np.corrcoef(columns, rowvar=False).reshape(number, number)
+  return np.linalg.pinv(related, hermitian=True).diagonal().clip(1)
 
 
 def fifths(values: np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
-  """Cuts clips into fifths by a factor.
-
-  Args:
-    values: [N]; NaN belongs to none.
+  """Cuts clips into fifths by a factor, [N]; NaN belongs to none.
 
   Returns:
     ([N] number of the part or -1; the least and greatest value of each part).
@@ -174,9 +150,7 @@ def along(
 ) -> list[dict[str, Any]]:
   """Returns accuracies, and gains over the first method, in each fifth.
 
-  Args:
-    values: [N] of a factor.
-    right: method -> bool [N].
+  `values` are [N] of a factor, `right` is method -> bool [N].
 
   Returns:
     Per fifth, 'from', 'to', 'clips', and 'methods': name -> 'top1' with 'low'
@@ -221,9 +195,7 @@ def by_tag(
 ) -> list[dict[str, Any]]:
   """Returns the accuracy in percent on the clips of each tag, most clips first.
 
-  Args:
-    tags: of each clip, what its name says of it.
-    right: method -> bool [N].
+  `tags` are what the name of each clip says of it.
   """
   out = []
   for tag in {tag for own in tags for tag in own}:

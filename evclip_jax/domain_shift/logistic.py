@@ -2,15 +2,14 @@
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from data_pipelines import randomness
 
-# Of more factors not all subsets are fitted, but those of so many orders.
-_ALL_SUBSETS, _ORDERS = 8, 60
+# Of more factors not all orders are taken, but so many.
+_ALL_ORDERS, _ORDERS = 8, 60
 _RIDGE = 1e-3
 # The 95 % quantile of chi-square with one degree of freedom.
 _CHI_SQUARE = 3.841459
@@ -29,13 +28,9 @@ def fit(table, right, fixed=None, start=None) -> Fit:
   """Fits a logistic regression by iteratively reweighted least squares.
 
   The likelihood is penalised by the root of the information, which keeps
-  coefficients finite where a factor separates right from wrong.
-
-  Args:
-    table: [N, K + 1], the first column 1.
-    right: bool [N].
-    fixed: (column, its coefficient), not to be fitted.
-    start: coefficients to begin with.
+  coefficients finite where a factor separates right from wrong. `table` is
+  [N, K + 1] with a first column of 1, `right` bool [N]; `fixed` is (column, its
+  coefficient), not to be fitted; `start` are coefficients to begin with.
 
   Source: D. Firth, Bias reduction of maximum likelihood estimates, Biometrika
     1993; G. Heinze and M. Schemper, Statistics in Medicine 2002.
@@ -44,7 +39,6 @@ def fit(table, right, fixed=None, start=None) -> Fit:
   free = np.ones(len(at), bool)
   if fixed:
     at[fixed[0]], free[fixed[0]] = fixed[1], False
-
   tiny = 1e-9 * np.eye(len(at))
 
   def look(at):
@@ -86,20 +80,20 @@ def interval(
 
 
 def _bound(table, right, full: Fit, k: int, side: int) -> float:
+  near = full
 
   def excess(value):
     nonlocal near
     near = fit(table, right, (k, value), near.at)
     return 2 * (full.value - near.value) - _CHI_SQUARE
 
-  near = full
-  inside, step = full.at[k], 1.96 * full.spread[k]
-  outside = inside + side * step
+  inside, step = full.at[k], side * 1.96 * full.spread[k]
+  outside = inside + step
   for _ in range(8):
     if excess(outside) > 0:
       break
     inside, step = outside, 2 * step
-    outside = inside + side * step
+    outside = inside + step
   for _ in range(12):
     middle = (inside + outside) / 2
     if excess(middle) > 0:
@@ -119,51 +113,36 @@ def shares(table, right, seed: int) -> tuple[np.ndarray, float]:
     determine predictor importance in logistic regression, 2009.
   """
   count = table.shape[1] - 1
-  if count <= _ALL_SUBSETS:
-    masks = list(itertools.product((False, True), repeat=count))
+  if count <= _ALL_ORDERS:
+    orders = np.array(list(itertools.permutations(range(count))))
   else:
     draw = randomness.generator(seed, 'orders of factors')
-    orders = [draw.permutation(count) for _ in range(_ORDERS // 2)]
-    orders += [order[::-1] for order in orders]
-    masks = {
-        tuple(np.isin(np.arange(count), order[:n]).tolist())
-        for order in orders
-        for n in range(count + 1)
-    }
-    masks = sorted(masks)
-  explained = dict(zip(masks, _explained(table, right, masks), strict=True))
-  shares = np.zeros(count)
-  if count <= _ALL_SUBSETS:
-    for mask, value in explained.items():
-      for k in np.flatnonzero(~np.array(mask)):
-        size = sum(mask)
-        more = (*mask[:k], True, *mask[k + 1 :])
-        chance = 1 / (count * math.comb(count - 1, size))
-        shares[k] += chance * (explained[more] - value)
-  else:
-    for order in orders:
-      mask, value = np.zeros(count, bool), explained[(False,) * count]
-      for k in order:
-        mask[k] = True
-        new = explained[tuple(mask.tolist())]
-        shares[k] += (new - value) / len(orders)
-        value = new
-  total = explained[(True,) * count]
-  return shares / total if total > 1e-9 else shares, float(total)
+    orders = np.array([draw.permutation(count) for _ in range(_ORDERS // 2)])
+    orders = np.concatenate([orders, orders[:, ::-1]])
+  # Sets of factors as bits: those before each place of an order.
+  before = np.zeros((len(orders), count + 1), np.int64)
+  before[:, 1:] = np.cumsum(1 << orders, axis=1)
+  sets, places = np.unique(before, return_inverse=True)
+  explained = _explained(table, right, sets)
+  added = np.diff(explained[places.reshape(before.shape)], axis=1)
+  shares, total = np.zeros(count), float(explained[-1])
+  np.add.at(shares, orders, added / len(orders))
+  return shares / total if total > 1e-9 else shares, total
 
 
-def _explained(table, right, masks) -> np.ndarray:
-  """1 - deviance / that without factors, for each choice of factors.
+def _explained(table, right, sets) -> np.ndarray:
+  """1 - deviance / that without factors, for each set of factors (bits).
 
   A small ridge keeps coefficients finite.
   """
   outer = (table[:, :, None] * table[:, None]).reshape(len(table), -1)
   size, out = table.shape[1], []
-  for start in range(0, len(masks), 64):
-    chosen = np.array(masks[start : start + 64], bool)
-    chosen = np.concatenate([np.ones((len(chosen), 1), bool), chosen], axis=1)
+  ridge = np.where(np.arange(size) > 0, _RIDGE * len(table), 0) + 1e-9
+  for start in range(0, len(sets), 64):
+    # The first column, which is 1, belongs to all.
+    bits = 1 + 2 * sets[start : start + 64, None]
+    chosen = (bits >> np.arange(size) & 1).astype(bool)
     at = np.zeros(chosen.shape)
-    ridge = np.where(np.arange(size) > 0, _RIDGE * len(table), 0) + 1e-9
     for _ in range(20):
       p = 1 / (1 + np.exp(-np.clip(at @ table.T, -30, 30)))
       slope = ((right - p) @ table - ridge * at) * chosen

@@ -13,12 +13,20 @@ from data_pipelines.errors import UserError
 from data_pipelines.video import read_frames
 from evclip_jax.domain_shift import sentences
 from evclip_jax.domain_shift.factors import FACTORS
-from evclip_jax.reporting.charts import literal
 from evclip_jax.reporting.page import Picture, Section, write_page
 from evclip_jax.reporting.tables import short
 
 _INK, _QUIET = '#1f2933', '#7b8794'
 _COLOURS = matplotlib.colormaps['tab10'].colors
+# Texts are shown as they are, '$' as well.
+_STYLE = {
+    'text.parse_math': False, 'figure.autolayout': True,
+    'font.size': 8, 'axes.titlesize': 8, 'legend.fontsize': 7,
+    'legend.frameon': False, 'lines.linewidth': 1, 'lines.markersize': 4,
+    'axes.spines.top': False, 'axes.spines.right': False,
+    'xtick.labelsize': 7, 'ytick.labelsize': 7,
+    'xtick.color': _QUIET, 'ytick.color': _QUIET,
+}  # fmt: skip
 # Factors whose fifths, and whose extreme clips, are shown.
 _SHOWN, _EXTREMES = 6, 3
 _FRAMES, _FRAME_WIDTH = 4, 150
@@ -41,13 +49,7 @@ _ALWAYS = [
 
 
 def write(found, clips: dict[str, Any], result: dict[str, Any]) -> pathlib.Path:
-  """Writes the page into the run folder and returns its path.
-
-  Args:
-    found: the study.
-    clips: list -> `analyse.Clips`.
-    result: what shift.json holds.
-  """
+  """Writes the page of a study, its clips by list and what shift.json holds."""
   first, *more = result['sentences']
   ranked = _ranked(result)
   sections = [
@@ -67,7 +69,7 @@ def write(found, clips: dict[str, Any], result: dict[str, Any]) -> pathlib.Path:
               for n in ranked[:_SHOWN] if n in result['along']
           ],
       ),
-      *_curves(result),
+      _curves(result),
       *([Section('Tags of the names', rows=result['tags'])]
         if 'tags' in result else []),
       *(_extremes(n, found, clips) for n in ranked[:_EXTREMES]),
@@ -105,27 +107,25 @@ def _lists(result) -> Section:
   )
 
 
-@literal
+@matplotlib.rc_context(_STYLE)
 def _heat_map(differences) -> Figure:
   names = [n for n in FACTORS if any(n in x for x in differences.values())]
   table = np.full((len(names), len(differences)), np.nan)
-  figure = Figure((3.2 + 1.3 * len(differences), 0.8 + 0.3 * len(names)),
-                  layout='tight')  # fmt: skip
+  figure = Figure((3.2 + 1.3 * len(differences), 0.8 + 0.3 * len(names)))
   axes = figure.add_subplot()
   for j, found in enumerate(differences.values()):
-    for i, n in enumerate(names):
-      if n in found:
-        x = found[n]
-        table[i, j] = x['difference']
-        chance = x['low'] <= 0 <= x['high']
-        strong = abs(x['difference']) > 2 and not chance
-        colour = _QUIET if chance else 'white' if strong else _INK
-        axes.text(j, i, f'{x["difference"]:+.1f}', ha='center', va='center',
-                  fontsize=8, color=colour)  # fmt: skip
+    for i, x in ((names.index(n), x) for n, x in found.items()):
+      table[i, j] = x['difference']
+      chance = x['low'] <= 0 <= x['high']
+      strong = abs(x['difference']) > 2 and not chance
+      colour = _QUIET if chance else 'white' if strong else _INK
+      where = {'ha': 'center', 'va': 'center'}
+      axes.text(j, i, f'{x["difference"]:+.1f}', color=colour, **where)
   axes.imshow(table, cmap='RdBu_r', vmin=-3, vmax=3, aspect='auto')
-  axes.set_yticks(range(len(names)), [_label(n) for n in names], fontsize=8)
-  axes.set_xticks(range(len(differences)), map(short, differences), fontsize=8)
-  axes.tick_params(length=0, colors=_INK)
+  axes.set_yticks(range(len(names)), map(_label, names))
+  axes.set_xticks(range(len(differences)), map(short, differences))
+  axes.tick_params(length=0, colors=_INK, labelsize=8)
+  axes.spines[:].set_visible(True)
   return figure
 
 
@@ -182,62 +182,60 @@ def _influence(method: str, found) -> Section:
   )
 
 
-@literal
+@matplotlib.rc_context(_STYLE)
 def _bars(rows) -> Figure:
   """Shares on the left, coefficients with their intervals on the right."""
-  figure = Figure((8, 0.8 + 0.26 * len(rows)), layout='tight')
+  figure = Figure((8, 0.8 + 0.26 * len(rows)))
   left, right = figure.subplots(1, 2, sharey=True)
-  places = np.arange(len(rows))
-  colours = ['#2f6db5' if x['significant'] else '#c3cad3' for x in rows]
-  left.barh(places, [100 * x['share'] for x in rows], color=colours)
-  left.set_xlabel('share of explained deviance, %', fontsize=8)
-  titles = [FACTORS[x['factor']].title for x in rows]
-  left.set_yticks(places, titles, fontsize=8)
-  left.set_ylim(len(rows) - 0.5, -0.5)
   for place, x in enumerate(rows):
-    right.plot([x['low'], x['high']], [place] * 2, color=colours[place])
-    right.plot(x['coefficient'], place, 'o', ms=4, color=colours[place])
+    colour = _COLOURS[0] if x['significant'] else '#c3cad3'
+    left.barh(place, 100 * x['share'], color=colour)
+    right.plot([x['low'], x['high']], [place] * 2, color=colour)
+    right.plot(x['coefficient'], place, 'o', color=colour)
+  titles = [FACTORS[x['factor']].title for x in rows]
+  left.set_yticks(range(len(rows)), titles)
+  left.set_ylim(len(rows) - 0.5, -0.5)
+  left.set_xlabel('share of explained deviance, %')
   right.axvline(0, color=_QUIET, lw=0.8)
-  right.set_xlabel('log odds of right per standard deviation', fontsize=8)
-  return _plain(figure)
+  right.set_xlabel('log odds of right per standard deviation')
+  return figure
 
 
-@literal
+@matplotlib.rc_context(_STYLE)
 def _along(name: str, parts) -> Figure:
   methods = list(parts[0]['methods'])
-  figure = Figure((8, 2.6), layout='tight')
+  figure = Figure((8, 2.6))
   several = len(methods) > 1
-  axes = figure.subplots(1, 1 + several, squeeze=False)[0]
-  places = np.arange(len(parts))
+  accuracy, *gains = figure.subplots(1, 1 + several, squeeze=False)[0]
   for m, method in enumerate(methods):
-    found = [part['methods'][method] for part in parts]
-    sets = [(axes[0], 'top1', 'low', 'high')]
-    sets += [(axes[1], 'gain', 'gain_low', 'gain_high')] if m else []
-    for on, value, low, high in sets:
-      x = places + 0.08 * (m - (len(methods) - 1) / 2)
-      y = np.array([f[value] for f in found])
-      ends = np.abs([[f[low] for f in found], [f[high] for f in found]] - y)
+    shown = [(accuracy, 'top1', 'low', 'high')]
+    shown += [(on, 'gain', 'gain_low', 'gain_high') for on in gains if m]
+    x = np.arange(len(parts)) + 0.08 * (m - (len(methods) - 1) / 2)
+    for on, *keys in shown:
+      own = [[part['methods'][method][key] for key in keys] for part in parts]
+      y, low, high = np.transpose(own)
       look = {'color': _COLOURS[m % 10], 'label': ' ' + short(method)}
-      on.errorbar(x, y, ends, fmt='o-', ms=4, lw=1, capsize=2, **look)
+      ends = np.abs([low - y, high - y])
+      on.errorbar(x, y, ends, fmt='o-', capsize=2, **look)
   labels = [f'{sentences.number(p["from"])} to\n{sentences.number(p["to"])}'
             for p in parts]  # fmt: skip
-  for on in axes:
-    on.set_xticks(places, labels, fontsize=7)
-    on.set_xlabel(_label(name), fontsize=8)
-  axes[0].set_ylim(0, 100)
-  axes[0].set_ylabel('top-1, %', fontsize=8)
-  axes[0].legend(fontsize=7, frameon=False)
-  if several:
-    axes[1].axhline(0, color=_QUIET, lw=0.8)
-    axes[1].set_ylabel('gain, points', fontsize=8)
-  return _plain(figure)
+  for on in (accuracy, *gains):
+    on.set_xticks(range(len(parts)), labels)
+    on.set_xlabel(_label(name))
+  accuracy.set_ylim(0, 100)
+  accuracy.set_ylabel('top-1, %')
+  accuracy.legend()
+  for on in gains:
+    on.axhline(0, color=_QUIET, lw=0.8)
+    on.set_ylabel('gain, points')
+  return figure
 
 
-def _curves(result) -> list[Section]:
+def _curves(result) -> Section:
   kinds = result['corruptions'].get('kinds', {})
   if not kinds:
     text = 'None were asked for: --corruptions=all, or some of their kinds.'
-    return [Section('Corruptions', text)]
+    return Section('Corruptions', text)
 
   def cell(x):
     if x is None:
@@ -249,58 +247,54 @@ def _curves(result) -> list[Section]:
        'relative robustness': cell(x['robustness'])}
       for kind, found in kinds.items() for method, x in found.items()
   ]  # fmt: skip
-  return [
-      Section(
-          'Corruptions',
-          f'Top-1 on {result["corruptions"]["list"]}, frames made worse on the '
-          'device; severity 0 is as they are. The area is the mean under the '
-          'curve; the relative robustness is the mean over severities as a '
-          'share of severity 0.',
-          rows,
-          [Picture(functools.partial(_small_curves, kinds))],
-      )
-  ]
+  return Section(
+      'Corruptions',
+      f'Top-1 on {result["corruptions"]["list"]}, frames made worse on the '
+      'device; severity 0 is as they are. The area is the mean under the '
+      'curve; the relative robustness is the mean over severities as a '
+      'share of severity 0.',
+      rows,
+      [Picture(functools.partial(_small_curves, kinds))],
+  )
 
 
-@literal
+@matplotlib.rc_context(_STYLE)
 def _small_curves(kinds) -> Figure:
   columns = min(len(kinds), 4)
   lines = -(-len(kinds) // columns)
-  figure = Figure((2.3 * columns + 0.6, 2.1 * lines + 0.3), layout='tight')
+  figure = Figure((2.3 * columns + 0.6, 2.1 * lines + 0.3))
   axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
   for on, (kind, found) in zip(axes, kinds.items(), strict=False):
     for m, (method, x) in enumerate(found.items()):
-      colour = _COLOURS[m % 10]
-      on.plot(range(6), x['top1'], 'o-', ms=3, lw=1, color=colour,
-              label=' ' + short(method, 20))  # fmt: skip
-      on.fill_between(range(6), x['low'], x['high'], color=colour, alpha=0.15)
-    on.set_title(kind, fontsize=8, color=_INK)
+      look = {'color': _COLOURS[m % 10]}
+      on.plot(range(6), x['top1'], 'o-', label=' ' + short(method, 20), **look)
+      on.fill_between(range(6), x['low'], x['high'], alpha=0.15, **look)
+    on.set_title(kind)
     on.set_ylim(0, 100)
     on.set_xticks(range(6))
   for on in axes[len(kinds) :]:
     on.set_axis_off()
-  axes[0].legend(fontsize=6, frameon=False)
-  return _plain(figure)
+  axes[0].legend()
+  return figure
 
 
 def _extremes(name: str, found, clips) -> Section:
   """Frames of the clips with the least and the most of a factor."""
-  known = []
-  for place, (group, own) in enumerate(clips.items()):
-    for i, row in enumerate(own.rows):
-      if row.get(name) is not None:
-        known.append((row[name], place, i, group))
-  known.sort()
+  known = sorted(
+      (row[name], place, i, group)
+      for place, (group, own) in enumerate(clips.items())
+      for i, row in enumerate(own.rows)
+      if row.get(name) is not None
+  )
   pictures = []
   for value, _, i, group in known[:2] + known[-2:]:
     own = clips[group]
     said = [f'{m} {"right" if x[i] == 1 else "wrong"}'
             for m, x in own.right.items() if np.isfinite(x[i])]  # fmt: skip
-    pictures.append(Picture(
-        functools.partial(_strip, found.lists[group], i),
-        f'{sentences.amount(name, value)}: {group}, {own.keys[i]} '
-        f'({own.classes[i]}) {", ".join(said)}',
-    ))  # fmt: skip
+    text = f'{sentences.amount(name, value)}: {group}, {own.keys[i]} '
+    text += f'({own.classes[i]}) {", ".join(said)}'
+    draw = functools.partial(_strip, found.lists[group], i)
+    pictures.append(Picture(draw, text))
   return Section(f'Least and most {FACTORS[name].title}', pictures=pictures)
 
 
@@ -311,14 +305,6 @@ def _strip(source, index: int) -> Image.Image:
     frames = read_frames(source.media(index), places, source.probe(index))
   except OSError as e:
     raise UserError(str(e)) from e
-  height = round(_FRAME_WIDTH * frames.shape[1] / frames.shape[2])
-  small = [np.asarray(Image.fromarray(f).resize((_FRAME_WIDTH, height)))
-           for f in frames]  # fmt: skip
-  return Image.fromarray(np.concatenate(small, axis=1))
-
-
-def _plain(figure: Figure) -> Figure:
-  for axes in figure.axes:
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.tick_params(labelsize=7, colors=_QUIET)
-  return figure
+  row = Image.fromarray(np.concatenate(list(frames), axis=1))
+  width = _FRAMES * _FRAME_WIDTH
+  return row.resize((width, round(row.height * width / row.width)))

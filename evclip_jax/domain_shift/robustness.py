@@ -25,15 +25,10 @@ _LEVELS = (0, *corruptions.SEVERITIES)
 def curves(
     study: Study, name: str, kinds: Sequence[str]
 ) -> dict[str, dict[str, dict[str, Any]]]:
-  """Scores one list under corruptions.
+  """Scores the list `name` under kinds of corruption.
 
   Each method has one compiled step for each kind, which gets the severity as an
   argument. Clips are decoded once per method, in one view.
-
-  Args:
-    study: what is looked at.
-    name: the list.
-    kinds: of corruption.
 
   Returns:
     kind -> method -> what `curve` returns.
@@ -52,9 +47,7 @@ def curves(
 def curve(right: np.ndarray, seed: int) -> dict[str, Any]:
   """Sums up one method under one kind of corruption.
 
-  Args:
-    right: bool [6, N], of the clips as they are and at severities 1 to 5.
-    seed: of the bootstrap over clips.
+  `right` is bool [6, N], of the clips as they are and at severities 1 to 5.
 
   Returns:
     'top1', 'low' and 'high' (Wilson), six numbers each, in percent; 'area'
@@ -105,13 +98,8 @@ def _hits(
 
     def step(weights, frozen, classes, severity, batch):
       params = merge(frozen, weights)
-      worse = corruptions.apply(
-          kind,
-          batch['video'],
-          severity,
-          config.seed,
-          config.data.crop_pixels,
-      )
+      how = severity, config.seed, config.data.crop_pixels
+      worse = corruptions.apply(kind, batch['video'], *how)
       seen = method.video(params, method.pixels(worse, None), None, False)
       logits = method.score(params, seen, classes, batch)
       # A lower class wins a draw, as in evaluation.

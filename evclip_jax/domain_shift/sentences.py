@@ -36,10 +36,9 @@ def _lists(result) -> Iterator[str]:
     for n, factor in FACTORS.items():
       x = found.get(n)
       if factor.cause and x and not x['low'] <= 0 <= x['high']:
-        leaders.setdefault(factor.about, n)
-        gaps[factor.about] = max(
-            gaps.get(factor.about, 0), abs(x['difference'])
-        )
+        about = factor.about or factor.title
+        leaders.setdefault(about, n)
+        gaps[about] = max(gaps.get(about, 0), abs(x['difference']))
     ranked = sorted(gaps, key=lambda about: -gaps[about])[:_MOST]
     parts = []
     for n in map(leaders.get, ranked):

@@ -25,8 +25,8 @@ class Study:
     config: of its first method, whose frames and networks are used.
     methods: name -> run folder.
     lists: name -> clips, the reference first.
-    right: list -> method -> float [N], 1 = right, 0 = wrong, NaN = not scored;
-      no entry for a list that no method was scored on.
+    right: list that was scored -> method -> float [N], 1 = right, 0 = wrong,
+      NaN = not scored.
   """
 
   folder: pathlib.Path
@@ -118,24 +118,19 @@ def _file(path, name: str) -> pathlib.Path:
 
 def _open(config, with_train: bool) -> open_data.DataSets:
   """The lists as the run had them, with that of the training where wanted."""
-  trains = base.trains(config.method.name, experiment.settings(config))
+  method = base.load(config.method.name)
+  trains = method.trains(experiment.settings(config))
 
-  def read(evaluate_only):
-    return open_data.open_data(
-        config.data,
-        config.seed,
-        config.split,
-        cache_dir=config.cache_dir,
-        evaluate_only=evaluate_only,
-    )
-
-  if trains or not with_train:
-    return read(not trains)
+  own = config.data, config.seed, config.split, None, config.cache_dir
+  if not (trains or with_train):
+    return open_data.open_data(*own, evaluate_only=True)
   try:
-    return read(False)
+    return open_data.open_data(*own)
   except UserError:
+    if trains:
+      raise
     # A data set that is only scored.
-    return read(True)
+    return open_data.open_data(*own, evaluate_only=True)
 
 
 def _right(path, name: str, source: Source) -> np.ndarray:
@@ -143,15 +138,12 @@ def _right(path, name: str, source: Source) -> np.ndarray:
   with np.load(_file(path, name)) as stored:
     logs, labels = stored['log_probabilities'], stored['labels']
     index = stored['index']
-  records = source.records
-  same = len(index) == len(labels) and max(index, default=-1) < len(records)
-  if not same or any(
-      records[i].label != k for i, k in zip(index, labels, strict=True)
-  ):
+  own = np.array([record.label for record in source.records])
+  if index.max(initial=-1) >= len(own) or any(own[index] != labels):
     raise UserError(
         f'the list {name!r} is not the one that {path} was scored on: evaluate '
         'the run again.'
     )
-  out = np.full(len(records), np.nan)
+  out = np.full(len(own), np.nan)
   out[index] = logs.argmax(axis=1) == labels
   return out

@@ -32,13 +32,7 @@ def measure(
 ) -> dict[str, float | None]:
   """Reads a clip and returns its factors by name; None where one has no sense.
 
-  Args:
-    media: a file, a folder of images, or a file's contents.
-    probe: of it.
-    first, count: which frames of it are the clip.
-
-  Raises:
-    VideoError: it cannot be read.
+  `media` and `probe` are as for `read_frames`, which may raise a VideoError.
   """
   cv2.setNumThreads(1)
   numbers = frame_numbers(count)
@@ -63,14 +57,11 @@ def of_frames(
 ) -> dict[str, float | None]:
   """Returns the factors that frames alone tell.
 
-  Args:
-    frames: uint8 [R, L, H, W, 3], R runs of L frames in a row.
-    numbers: [R, L], their places in time, in frames.
-    fps: frames per second.
+  They are uint8 [R, L, H, W, 3], R runs of L frames in a row; `numbers` [R, L]
+  are their places in time, in frames.
   """
-  if len(frames) > 1:
-    still = frames[:, 0]
-  else:
+  still = frames[:, 0]
+  if len(frames) == 1:
     still = frames[0, :: -(-frames.shape[1] // _RUNS)]
   light = [linear_light(frame) for frame in still]
   grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32) for f in still]
@@ -103,12 +94,7 @@ def linear_light(frame: np.ndarray) -> np.ndarray:
   """Returns the luminance of pixels as a share of full white, linear in light.
 
   Y = 0.2126 R + 0.7152 G + 0.0722 B of linearised colours; black 0, white 1.
-
-  Args:
-    frame: uint8 [H, W, 3].
-
-  Returns:
-    float32 [H, W].
+  uint8 [H, W, 3] -> float32 [H, W].
 
   Source: IEC 61966-2-1 (sRGB); ITU-R BT.709 for the weights.
   """
@@ -197,11 +183,7 @@ def motion(frames: np.ndarray, fps: float) -> dict[str, float | None]:
   The step of the camera between two frames is the one shift that phase
   correlation finds, if it makes the frames more alike; its jerk is the third
   difference of its places. What is left is the mean difference of the aligned
-  frames, in standard deviations of their brightness.
-
-  Args:
-    frames: uint8 [R, L, H, W, 3].
-    fps: frames per second.
+  frames, in standard deviations of their brightness. Frames as in `of_frames`.
 
   Returns:
     'camera_motion' in percent of the width per second, 'camera_jerk' in widths
@@ -231,12 +213,14 @@ def motion(frames: np.ndarray, fps: float) -> dict[str, float | None]:
     steps = np.array(steps).reshape(-1, 2)
     speeds += np.hypot(*steps.T).tolist()
     jerks += np.hypot(*np.diff(steps, 2, axis=0).T).tolist()
-  means = [float(np.mean(x)) if x else None for x in (speeds, jerks, rests)]
-  factors = 100 * fps, fps**3, fps
-  names = 'camera_motion', 'camera_jerk', 'subject_motion'
+
+  def rate(values, factor):
+    return float(np.mean(values)) * factor if values else None
+
   return {
-      name: None if value is None else value * factor
-      for name, value, factor in zip(names, means, factors, strict=True)
+      'camera_motion': rate(speeds, 100 * fps),
+      'camera_jerk': rate(jerks, fps**3),
+      'subject_motion': rate(rests, fps),
   }
 
 

@@ -23,12 +23,7 @@ _FRAME_STEP = 5
 
 @dataclasses.dataclass(frozen=True)
 class Album:
-  """Clips of the pre-training classes, most of them of one frame.
-
-  Attributes:
-    scenes: N scenes.
-    images: uint8 [N, T, H, W, 3], kept on disk.
-  """
+  """N scenes of the pre-training classes, and uint8 [N, T, H, W, 3] on disk."""
 
   scenes: list[scenes.Scene]
   images: np.ndarray
@@ -61,16 +56,11 @@ def make_album(
     frames: int = 1,
     workers: int = 0,
 ) -> Album:
-  """Draws an album, or opens one that was drawn before.
+  """Draws an album, or opens one that was drawn before and kept in `folder`.
 
-  Args:
-    stream, seed: albums of others hold other scenes.
-    domains: drawn with equal chance.
-    count: N clips.
-    folder: where the clips are kept.
-    portrait_pixels: see `scenes.portrait`.
-    frames: T of each clip, as far apart as 8 frames of a demo's video.
-    workers: see `pool.number`.
+  Other streams and seeds hold other scenes, of domains with equal chance. The T
+  frames of a clip are as far apart as 8 frames of a demo's video. For
+  `portrait_pixels` see `scenes.portrait`.
   """
   classes = scenes.pretraining_classes()
   rng = randomness.generator(seed, stream)
@@ -105,14 +95,9 @@ def view(
 ) -> jax.Array:
   """Stretches as the training pipeline does and crops, one crop per clip.
 
-  Args:
-    images: uint8 [B, T, H, W, 3].
-    rng: key of the crops and of mirroring half of the clips; None for the
-      middle, not mirrored.
-    side: of the crop in pixels.
-
-  Returns:
-    float32 [B, T, side, side, 3] in 0..255.
+  uint8 [B, T, H, W, 3] -> float32 [B, T, side, side, 3] in 0..255. The key is
+  that of the crops and of mirroring half of the clips; None for the middle, not
+  mirrored.
   """
   batch, _, *sides, _ = images.shape
   grids = []

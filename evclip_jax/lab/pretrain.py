@@ -45,13 +45,7 @@ def main(args: list[str]):
 
 
 def make(out: pathlib.Path, album_dir: pathlib.Path, steps: int = 0):
-  """Trains both networks and writes their files.
-
-  Args:
-    out: folder of the files, made if need be.
-    album_dir: folder of the drawn images; those of an earlier time are used.
-    steps: fewer steps and images, to try it; 0 = the recipe.
-  """
+  """Trains both networks and writes their files; see the flags."""
   out.mkdir(parents=True, exist_ok=True)
   recipe = pretrain_clip.RECIPE.shorter(steps)
   sizes, params, words = pretrain_clip.pretrain(recipe, album_dir)

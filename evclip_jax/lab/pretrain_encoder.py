@@ -39,11 +39,7 @@ _MOTION_WEIGHT = 0.3
 def pretrain(
     steps: int, folder: pathlib.Path
 ) -> tuple[VideoEncoderSizes, dict[str, Any]]:
-  """Trains the trunk from scratch.
-
-  Args:
-    steps: of each half, fewer to try it; 0 = the recipes.
-    folder: where the clips are kept.
+  """Trains the trunk from scratch, with fewer steps than the recipes to try it.
 
   Returns:
     The architecture and params['encoder'] as nested numpy float32.

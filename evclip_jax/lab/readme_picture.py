@@ -47,13 +47,7 @@ def main(videos: list[str]):
 def write(
     looks: Sequence[pictures.ClipPicture], videos: Sequence[str], out: str
 ):
-  """Writes the animation: a row per clip, at each time one of its frames.
-
-  Args:
-    looks: of the clips, each with a map 'mask'.
-    videos: their files.
-    out: the .gif file.
-  """
+  """Writes the animation: a row per clip, at each time one of its frames."""
   names = [pathlib.Path(v).parent.name.replace('_', ' ') for v in videos]
   strips = map(_strips, looks, names)
   first, *others = (

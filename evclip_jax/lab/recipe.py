@@ -16,15 +16,10 @@ from evclip_jax.lab.albums import Album
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """One pre-training.
+  """One pre-training on an album of so many images.
 
-  Attributes:
-    images: in the album that is drawn for it.
-    steps: of training.
-    batch_size: images per step.
-    learning_rate: at its highest, after a warm-up of a tenth of the steps.
-    weight_decay: AdamW's, on matrices.
-    seed: of images and weights.
+  The learning rate is the highest one, after a warm-up of a tenth of the steps;
+  AdamW's weights decay in matrices.
   """
 
   images: int
@@ -51,11 +46,8 @@ def train(
 ) -> dict[str, Any]:
   """Trains all parameters and returns them.
 
-  Args:
-    recipe, album: how long and how fast, and on what.
-    params: a tree of arrays.
-    loss: (params, images, given, key) -> (scalar, metrics by name).
-    given: (step, scenes) -> what the loss is told of a batch beside its images.
+  `loss` is (params, images, given, key) -> (scalar, metrics by name), `given`
+  (step, scenes) -> what it is told of a batch beside its images.
   """
   optimizer = make_optimizer(recipe)
   state = optimizer.init(params)
@@ -98,12 +90,8 @@ def principal_filters(
   """Returns the directions in which patches differ most, scaled to be even.
 
   A network whose first layer starts with these learns in hundreds of steps what
-  takes thousands from random filters.
-
-  Args:
-    patches: [N, P] float.
-    count: how many directions; the result is float32 [P, count].
-    floor: added to each scale, as a share of the greatest; keeps noise small.
+  takes thousands from random filters. [N, P] -> float32 [P, count]; `floor`,
+  added to each scale as a share of the greatest, keeps noise small.
   """
   _, scale, directions = np.linalg.svd(
       patches.astype(np.float64), full_matrices=False

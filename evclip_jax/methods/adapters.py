@@ -57,10 +57,7 @@ class Adapter(nn.Module):
     y = first(x)
     y = gelu(y)
     y = nn.Dense(
-        width,
-        kernel_init=nn.initializers.zeros,
-        dtype=self.dtype,
-        name='D_fc2',
+        width, kernel_init=nn.initializers.zeros, dtype=self.dtype, name='D_fc2'
     )(y).astype(x.dtype)
     return x + y if self.skip else y
 
@@ -89,14 +86,9 @@ def attend_over_time(
   """Attends over the frames, for every token position apart.
 
   Args:
-    x: [B*T, N, D].
+    x: [B*T, N, D], as what comes back.
     num_frames: T.
-    attend: the block's.
-    reweigh: what happens to the attention probabilities.
-    **kwargs: for `attend`.
-
-  Returns:
-    [B*T, N, D].
+    attend, reweigh, **kwargs: see `hooks.Attend`.
 
   Source: EZ-CLIP, clip/model.py, the T_Adapter branch; AIM,
     models/vit_clip.py.

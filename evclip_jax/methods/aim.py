@@ -19,14 +19,13 @@ from evclip_jax.methods.checkpoint_table import (
   Checkpoint,
   clip_rules,
   clip_shapes,
-  dense,
 )
 from evclip_jax.methods.class_texts import DescriptionSettings
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm
 from evclip_jax.weights import own_file
-from evclip_jax.weights.table import Rule
+from evclip_jax.weights.table import Rule, dense
 
 # The original's for Kinetics-400, with 8 frames.
 RECIPE = {
@@ -103,9 +102,7 @@ class Settings(DescriptionSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds AIM on a CLIP with a vision transformer.
 
@@ -186,8 +183,7 @@ def make(
 
 
 def _check(settings: Settings, backbones: base.Backbones):
-  base.check_choice('head', settings.head, ('linear', 'text'))
-  base.check_choice('drop_unit', settings.drop_unit, DROP_UNITS)
+  base.check_choices(settings, head=('linear', 'text'), drop_unit=DROP_UNITS)
   base.check_vit(backbones.clip, 'aim')
   if settings.time_adapters not in (1, 2):
     raise UserError(

@@ -61,9 +61,7 @@ def uses_encoder(settings: Settings) -> bool:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds a head with as many outputs as classes of training.
 
@@ -73,7 +71,7 @@ def make(
   Source: VideoPrism, its classifier with `atten_pooler`.
   Differs: any trunk; 'mean'; dropout.
   """
-  base.check_choice('pooler', settings.pooler, ('attention', 'mean'))
+  base.check_choices(settings, pooler=('attention', 'mean'))
   trunk = backbones.encoder
   width = trunk.sizes.channels
   number = settings.heads or max(width // 64, 1)

@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -16,12 +16,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.views.view import squares
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
-from evclip_jax.models.pixels import (
-  CONSTANTS,
-  fold_time,
-  normalise,
-  unfold_time,
-)
+from evclip_jax.models.pixels import CONSTANTS, normalise
 from evclip_jax.weights.trunks import Trunk
 
 # Files of this folder that are no method.
@@ -165,11 +160,10 @@ def load(name: str) -> ModuleType:
   backbones, class_names) -> Method` (class names of training, in label order).
   It may have
 
-  - `uses_encoder(settings) -> bool`: whether it needs a video trunk; without
-    it, it does not;
   - `RECIPE`: values of a config by key that its authors use;
-  - `trains(settings) -> bool`: whether it trains anything; without it, it does;
-  - `uses_clip(settings) -> bool`: whether it needs a CLIP; without it, it does;
+  - `uses_encoder(settings)`: whether it needs a video trunk (False if left
+    out), `uses_clip(settings)`: a CLIP (True), `trains(settings)`: whether it
+    trains anything (True); what comes back has all three;
   - `SCORING`: names of settings that scores depend on and no trained weight;
   - `EPISODIC = True`: its batches are episodes.
 
@@ -186,19 +180,9 @@ def load(name: str) -> ModuleType:
     module += '.method'
   loaded = importlib.import_module(module)
   vars(loaded).setdefault('uses_encoder', lambda settings: False)
+  for what in ('uses_clip', 'trains'):
+    vars(loaded).setdefault(what, lambda settings: True)
   return loaded
-
-
-def trains(name: str, settings: Any) -> bool:
-  """Returns whether a method with these settings trains any weight."""
-  says = getattr(load(name), 'trains', None)
-  return says is None or says(settings)
-
-
-def uses_clip(name: str, settings: Any) -> bool:
-  """Returns whether a method with these settings needs a CLIP."""
-  says = getattr(load(name), 'uses_clip', None)
-  return says is None or says(settings)
 
 
 def check_classes(names: list[str], known: tuple[str, ...], what: str):
@@ -222,10 +206,11 @@ def check_classes(names: list[str], known: tuple[str, ...], what: str):
 def encode_frames(
     clip: Clip, params: Params, pixels: jax.Array, hooks: Hooks | None = None
 ) -> jax.Array:
-  """Encodes the frames of clips [B, T, H, W, 3], CLIP's, to [B, T, E]."""
+  """Encodes frames [..., H, W, 3], CLIP's square of them, to [..., E]."""
   pixels = squares(pixels, clip.sizes.image_resolution)[0]
-  images = clip.images(params['clip'], fold_time(pixels), hooks)
-  return unfold_time(images, pixels.shape[1])
+  images = pixels.reshape(-1, *pixels.shape[-3:])
+  images = clip.images(params['clip'], images, hooks)
+  return images.reshape(*pixels.shape[:-3], -1)
 
 
 def trunk_features(
@@ -261,16 +246,12 @@ def trunk_pixels(
   return (pixels * std + mean - own_mean) / own_std
 
 
-def frozen_frames(encode: Callable) -> dict[str, Callable]:
-  """Returns `Method.frozen` and `Method.video` of frames nothing changes.
-
-  Args:
-    encode: (params, pixels) -> [..., T, E] of clips [..., T, H, W, 3], by
-      networks of which nothing trains.
-  """
+def frozen_frames(clip: Clip) -> dict[str, Callable]:
+  """Returns `Method.frozen` and `Method.video` of frames nothing changes."""
 
   def frozen(params, pixels, rngs, train):
-    return {'frames': jax.lax.stop_gradient(encode(params, pixels))}
+    frames = encode_frames(clip, params, pixels)
+    return {'frames': jax.lax.stop_gradient(frames)}
 
   def video(params, pixels, rngs, train):
     if not isinstance(pixels, dict):
@@ -287,7 +268,7 @@ def plain_pixels(settings: Any) -> Callable:
   Raises:
     UserError: there are no such constants.
   """
-  check_choice('pixels', settings.pixels, tuple(CONSTANTS))
+  check_choices(settings, pixels=CONSTANTS)
   return pixels_of(settings.pixels)
 
 
@@ -305,9 +286,12 @@ def check_vit(clip: Clip, method: str):
     )
 
 
-def check_choice(setting: str, value: str, allowed: tuple[str, ...]):
-  """Raises UserError if a setting of a method is none of the allowed values."""
-  if value not in allowed:
-    raise UserError(
-        f'method.settings.{setting}={value!r}: use one of {", ".join(allowed)}.'
-    )
+def check_choices(settings: Any, **allowed: Iterable[str]):
+  """Raises UserError if a setting is none of the values allowed for it."""
+  for setting, values in allowed.items():
+    value = getattr(settings, setting)
+    if value not in values:
+      raise UserError(
+          f'method.settings.{setting}={value!r}: use one of '
+          f'{", ".join(values)}.'
+      )

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -42,14 +43,12 @@ class Source:
     kind: of the file, such as 'openai-clip' or 'ev-clip'.
     label: the same in words.
     part: 'clip', 'encoder', 'method' or 'several'.
-    version: of the converter.
     converted: sizes, flat tree without the part, what was mapped.
   """
 
   kind: str
   label: str
   part: str
-  version: int
   converted: Converted
 
 
@@ -75,9 +74,7 @@ def convert(file: files.StateFile) -> Source:
   own = own_file.is_own(file) or file.metadata.get('kind') == 'trained'
   if not own and (reader := _reader(lambda r: r.recognise(file.tensors))):
     converted = reader.from_original(file.tensors)
-    return Source(
-        reader.kind, reader.label, reader.part, reader.version, converted
-    )
+    return Source(reader.kind, reader.label, reader.part, converted)
   try:
     kind = networks.identify(file.tensors, file.metadata)
   except WeightsError as e:
@@ -87,8 +84,7 @@ def convert(file: files.StateFile) -> Source:
   if kind == 'evclip-jax':
     part = file.metadata.get('part', '')
     converted = own_file.read(file, part, networks.SIZES.get(part))
-    own_file.check_hash(file, converted.flat)
-    return Source(kind, label, part, networks.VERSIONS.get(part, 1), converted)
+    return Source(kind, label, part, converted)
   if kind == 'trained':
     flat = {n: np.asarray(x, np.float32) for n, x in file.tensors.items()}
     part = own_file.SEVERAL
@@ -96,10 +92,9 @@ def convert(file: files.StateFile) -> Source:
       part = 'method'
       flat = {name.removeprefix(_OWN): x for name, x in flat.items()}
     converted = Converted(None, flat, {n: n for n in file.tensors})
-    return Source(kind, label, part, 1, converted)
-  part = networks.PARTS[kind]
+    return Source(kind, label, part, converted)
   converted = networks.convert(file, kind)
-  return Source(kind, label, part, networks.VERSIONS[part], converted)
+  return Source(kind, label, networks.PARTS[kind], converted)
 
 
 def renamed(
@@ -171,6 +166,7 @@ def load_trained(
     like: Mapping[str, Any],
     changed: Iterable[str] = ('method/.*',),
     fit: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    trunk: str | None = None,
 ) -> dict[str, Any]:
   """Puts the trained weights of a file into a tree.
 
@@ -183,6 +179,7 @@ def load_trained(
     changed: patterns of the paths that the file must have: what training
       changes. It may have more of CLIP's leaves and of the method's own.
     fit: makes flat weights of the method's own fit the model; `Method.fit`.
+    trunk: hash of the video trunk's weights; None where there is no trunk.
 
   Returns:
     A nested dict shaped as `like`.
@@ -190,7 +187,20 @@ def load_trained(
   Raises:
     UserError: the file holds something else, or does not fit the settings.
   """
-  tensors = files.read_tensors(path).tensors
+  if os.path.exists(os.path.join(path, 'config.json')):
+    raise UserError(
+        f'method.weights={path} is a run folder; write its weights to a file: '
+        f'python -m evclip_jax.export --workdir={path} --out=FILE.safetensors'
+    )
+  file = files.read_tensors(path)
+  tensors = file.tensors
+  seen = file.metadata.get('weights.encoder')
+  if seen and trunk and seen != trunk:
+    raise UserError(
+        f'{path} was trained on the features of another video trunk (weights '
+        f'{seen[:8]}; here {trunk[:8]}). Set encoder.name and encoder.weights '
+        'to those of its run, or leave method.weights out.'
+    )
   flat = {
       name: np.asarray(value, np.float32)
       for name, value in tensors.items()

@@ -53,10 +53,7 @@ class ClassTexts:
     if not templates:
       templates = getattr(settings, 'templates', None) or settings.template
     fill_templates(templates, [])
-    base.check_choice(
-        'descriptions_per_class', settings.descriptions_per_class,
-        ('all', 'last'),
-    )
+    base.check_choices(settings, descriptions_per_class=('all', 'last'))
     if settings.descriptions and not _paths(settings.descriptions):
       raise UserError(
           f"{_KEY}={settings.descriptions!r} names no file; '' uses templates."

@@ -1,7 +1,6 @@
 """CoOp on videos: frozen CLIP, mean over frames, trained words in the texts."""
 
 import dataclasses
-import functools
 
 from evclip_jax.methods import base, heads
 from evclip_jax.methods.checkpoint_table import Checkpoint
@@ -45,9 +44,7 @@ class Settings(WordSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds CoOp on a CLIP.
 
@@ -59,22 +56,17 @@ def make(
   """
   clip = backbones.clip
   words = LearnedWords.of(settings, class_names)
-  score = heads.score_by_texts(clip)
 
   def text(params, tokens):
     return words.encode(clip, params, tokens)
 
-  return base.Method(
+  return heads.by_texts(
+      clip,
+      words,
+      text,
       init=lambda rng: {'words': words.init(rng, clip.sizes.text_width)},
       pixels=base.plain_pixels(settings),
-      **base.frozen_frames(functools.partial(base.encode_frames, clip)),
-      class_texts=words.class_texts,
-      prompt_set=words.name,
+      **base.frozen_frames(clip),
       start=words.start,
-      text=text,
-      text_trains=True,
       texts_in_parts=not settings.words_per_class,
-      score=score,
-      loss=heads.classify(score, text),
-      loss_is_a_mean=True,
   )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, losses
 from evclip_jax.methods.class_texts import ClassTexts
+from evclip_jax.methods.learned_words import LearnedWords
 from evclip_jax.models.clip.model import Clip
 
 
@@ -74,14 +75,39 @@ def cosine_score(scale: jax.Array, video: jax.Array, classes: jax.Array):
   return scale * normalise_rows(video) @ bank[0].T
 
 
-def score_by_texts(clip: Clip) -> Callable:
-  """Returns a `Method.score`: cosines of clips and class texts, scaled."""
+def by_texts(
+    clip: Clip | None,
+    texts: ClassTexts | LearnedWords,
+    trained: Callable | None = None,
+    **fields,
+) -> base.Method:
+  """Builds a method that compares clips with the texts of classes.
+
+  Args:
+    clip: CLIP.
+    texts: of classes.
+    trained: `Method.text` if texts train; None = CLIP's text tower as it is.
+    **fields: of `Method`, also in place of what is made here: scores are
+      cosines times CLIP's scale, the loss their cross-entropy.
+  """
+
+  def text(params, tokens):
+    return clip.text(params['clip'], tokens)
 
   def score(params, features, classes, batch):
     scale = clip.logit_scale(params['clip'])
     return cosine_score(scale, features.clip, classes)
 
-  return score
+  made = {
+      'class_texts': texts,
+      'prompt_set': texts.name,
+      'text': trained or text,
+      'text_trains': trained is not None,
+      'score': score,
+      'loss': classify(fields.get('score', score), trained),
+      'loss_is_a_mean': True,
+  }
+  return base.Method(**made | fields)
 
 
 def classify(score: Callable, text: Callable | None = None) -> Callable:
@@ -119,18 +145,7 @@ def headed(
     UserError: settings of texts that cannot be, or that nothing reads.
   """
   if head is None:
-    score = score_by_texts(clip)
-    texts = ClassTexts.of(settings)
-    return base.Method(
-        class_texts=texts,
-        prompt_set=texts.name,
-        text=lambda params, tokens: clip.text(params['clip'], tokens),
-        score=score,
-        loss=classify(score),
-        loss_is_a_mean=True,
-        **fields,
-    )
-
+    return by_texts(clip, ClassTexts.of(settings), **fields)
   if getattr(settings, 'descriptions', ''):
     raise UserError(
         'method.settings.descriptions: a linear head reads no texts. Use '

@@ -64,9 +64,7 @@ class Settings(mixing.MixingSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds IVLP on a CLIP with a vision transformer.
 
@@ -129,20 +127,9 @@ def make(
 
     return words.encode(clip, params, tokens, before_attn=before_attn)
 
-  score = heads.score_by_texts(clip)
   pixels, targets = mixing.augmentation(settings, clip.sizes.image_resolution)
-  return base.Method(
-      init=init,
-      pixels=pixels,
-      targets=targets,
-      video=video,
-      class_texts=words.class_texts,
-      prompt_set=words.name,
-      text=text,
-      text_trains=True,
-      score=score,
-      loss=heads.classify(score, text),
-      loss_is_a_mean=True,
+  return heads.by_texts(
+      clip, words, text, init=init, pixels=pixels, targets=targets, video=video
   )
 
 

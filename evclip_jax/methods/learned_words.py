@@ -14,7 +14,6 @@ from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
 
-PLACES = ('end', 'middle', 'front')
 # Stands for a trained vector in the texts; any word of one token would do.
 _WORD = 'X'
 # What CoOp and IVLP draw text and visual prompts with.
@@ -76,7 +75,8 @@ class LearnedWords:
     place = getattr(settings, 'words_place', 'end')
     per_class = getattr(settings, 'words_per_class', False)
     first = getattr(settings, 'words_init', '')
-    base.check_choice('words_place', place, PLACES)
+    if hasattr(settings, 'words_place'):
+      base.check_choices(settings, words_place=('end', 'middle', 'front'))
     count = len(first.split()) or settings.words
     if not 1 <= count <= 64:
       raise UserError(f'method.settings.words={count}: use 1 to 64.')
@@ -123,7 +123,7 @@ class LearnedWords:
     table = params['clip']['text']['token_embedding']
     return own | {'words': table[ids[1 : self.count + 1]]}
 
-  def class_texts(self, names: list[str]) -> list[list[str]]:
+  def __call__(self, names: list[str]) -> list[list[str]]:
     """Returns 'X X ... X name.', for `Method.class_texts`.
 
     Raises:
@@ -145,7 +145,7 @@ class LearnedWords:
     Args:
       clip: CLIP.
       params: the whole tree.
-      tokens: [M, K, L] of `class_texts`.
+      tokens: [M, K, L] of the texts.
       **hooks: more hooks of the text tower.
 
     Returns:

@@ -1,7 +1,6 @@
 """A linear classifier on CLIP's frame features; the networks stay frozen."""
 
 import dataclasses
-import functools
 
 from evclip_jax.methods import base, heads
 
@@ -31,9 +30,7 @@ class Settings:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds a linear probe: as many outputs as classes of training."""
   clip = backbones.clip
@@ -45,5 +42,5 @@ def make(
       clip,
       init=lambda rng: {'head': head.init(rng)},
       pixels=base.plain_pixels(settings),
-      **base.frozen_frames(functools.partial(base.encode_frames, clip)),
+      **base.frozen_frames(clip),
   )

@@ -1,4 +1,7 @@
-"""Losses over a batch whose padding rows do not count; all in float32."""
+"""Losses over a batch, in float32.
+
+`mask` [B] is 1 for clips and 0 for padding rows, which do not count.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -6,15 +9,9 @@ import optax
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-  """Mean over the rows with mask 1.
+  """Mean [...] of float32 [B, ...] over the rows with mask 1, or 0 of none.
 
-  Args:
-    values: [B, ...] float32.
-    mask: [B], 1 for clips and 0 for padding.
-
-  Returns:
-    [...]; 0 if every row is padding. Under a sharded batch it is the mean over
-    the global batch.
+  Under a sharded batch it is the mean over the global batch.
   """
   real = mask.astype(bool).reshape(-1, *(1 for _ in values.shape[1:]))
   return jnp.where(real, values, 0).sum(0) / jnp.maximum(real.sum(), 1)
@@ -28,7 +25,7 @@ def cross_entropy(
   Args:
     logits: [B, K].
     labels: int [B], from 0; or soft targets, float [B, K].
-    mask: [B], 1 for clips and 0 for padding.
+    mask: [B].
 
   Source: EV-CLIP, loss "Cross_Entropy"; torch's default, no smoothing.
   Differs: none.
@@ -49,7 +46,7 @@ def consistency(frames: jax.Array, mask: jax.Array) -> jax.Array:
 
   Args:
     frames: [B, T, E] frame embeddings, not normalised, without a context token.
-    mask: [B], 1 for clips and 0 for padding.
+    mask: [B].
 
   Returns:
     Scalar >= 0, which is 0 for identical frames.
@@ -98,7 +95,7 @@ def motion(frames: jax.Array, mask: jax.Array) -> jax.Array:
 
   Args:
     frames: [B, T, E] frame embeddings, not normalised, T > 1.
-    mask: [B], 1 for clips and 0 for padding.
+    mask: [B].
 
   Returns:
     Scalar in (0, 1]: 1 for identical frames, towards 0 as they differ.

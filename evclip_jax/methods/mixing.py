@@ -1,6 +1,5 @@
 """Mixed clips and soft targets: CutMix, Mixup, smoothed labels."""
 
-
 import dataclasses
 
 import jax
@@ -9,7 +8,12 @@ import jax.numpy as jnp
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base
 from evclip_jax.methods.class_texts import DescriptionSettings
-from evclip_jax.models.pixels import CONSTANTS, normalise, random_colours
+from evclip_jax.models.pixels import (
+  CONSTANTS,
+  JITTERS,
+  normalise,
+  random_colours,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +36,7 @@ class MixingSettings(DescriptionSettings):
 
 def check(settings: MixingSettings):
   """Raises UserError for settings that `augmentation` cannot use."""
-  base.check_choice('pixels', settings.pixels, tuple(CONSTANTS))
-  base.check_choice('jitter', settings.jitter, ('frame', 'clip', 'none'))
+  base.check_choices(settings, pixels=CONSTANTS, jitter=JITTERS)
   if not 0 <= settings.smoothing < 1:
     raise UserError(
         f'method.settings.smoothing={settings.smoothing}: use 0 or more, '
@@ -59,9 +62,7 @@ def augmentation(settings: MixingSettings, side: int):
 
   def targets(labels, num_classes, rng):
     mixed = jax.random.split(rng)[1] if settings.mixing else None
-    return soft_targets(
-        labels, num_classes, mixed, settings.smoothing, side
-    )
+    return soft_targets(labels, num_classes, mixed, settings.smoothing, side)
 
   plain = not settings.mixing and not settings.smoothing
   return pixels, None if plain else targets

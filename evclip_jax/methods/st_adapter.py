@@ -8,12 +8,12 @@ import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, heads
-from evclip_jax.methods.checkpoint_table import Checkpoint, dense
+from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.class_texts import DescriptionSettings
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm, torch_uniform
-from evclip_jax.weights.table import Layout, Rule
+from evclip_jax.weights.table import Layout, Rule, dense
 
 # The original's for Something-Something, with the rate of a batch of 64.
 RECIPE = {
@@ -83,9 +83,7 @@ class Settings(DescriptionSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds ST-Adapter on a CLIP with a vision transformer.
 
@@ -187,8 +185,7 @@ def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
 
 
 def _check(settings: Settings, backbones: base.Backbones):
-  base.check_choice('before', settings.before, tuple(_PLACES))
-  base.check_choice('head', settings.head, ('linear', 'text'))
+  base.check_choices(settings, before=_PLACES, head=('linear', 'text'))
   base.check_vit(backbones.clip, 'st_adapter')
   kernel, depth = settings.kernel, backbones.clip.sizes.vision_layers
   if len(kernel) != 3 or not all(k > 0 and k % 2 for k in kernel):

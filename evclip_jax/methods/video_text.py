@@ -58,9 +58,7 @@ def trains(settings: Settings) -> bool:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds zero-shot recognition by a video-text model.
 
@@ -82,8 +80,6 @@ def make(
         'than 0.'
     )
 
-  texts = ClassTexts.of(settings)
-
   def video(params, pixels, rngs, train):
     frames = base.trunk_pixels(model, pixels, _CONSTANTS)
     return base.VideoFeatures(*model.video(params['encoder'], frames))
@@ -95,14 +91,13 @@ def make(
   def score(params, features, classes, batch):
     return heads.cosine_score(1 / settings.temperature, features.clip, classes)
 
-  return base.Method(
+  return heads.by_texts(
+      None,
+      ClassTexts.of(settings),
       init=lambda rng: {},
       pixels=base.pixels_of(_CONSTANTS),
       video=video,
-      class_texts=texts,
-      prompt_set=texts.name,
       text=text,
       score=score,
-      loss=heads.classify(score),
       trainable=(),
   )

@@ -63,9 +63,7 @@ class Settings(mixing.MixingSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds ViFi-CLIP on a CLIP with a vision transformer.
 
@@ -78,13 +76,10 @@ def make(
     behind the warm-up and ends at 0; frames and crops are EZ-CLIP's, of the
     same kind.
   """
-  base.check_choice('train', settings.train, tuple(_TRAINABLE))
+  base.check_choices(settings, train=_TRAINABLE)
   mixing.check(settings)
   clip = backbones.clip
   base.check_vit(clip, 'vifi_clip')
-  text_trains = settings.train != 'image'
-  score = heads.score_by_texts(clip)
-  texts = ClassTexts.of(settings)
 
   def video(params, pixels, rngs, train):
     frames = base.encode_frames(clip, params, pixels)
@@ -94,17 +89,13 @@ def make(
     return clip.text(params['clip'], tokens)
 
   pixels, targets = mixing.augmentation(settings, clip.sizes.image_resolution)
-  return base.Method(
+  return heads.by_texts(
+      clip,
+      ClassTexts.of(settings),
+      text if settings.train != 'image' else None,
       init=lambda rng: {},
       pixels=pixels,
       targets=targets,
       video=video,
-      class_texts=texts,
-      prompt_set=texts.name,
-      text=text,
-      text_trains=text_trains,
-      score=score,
-      loss=heads.classify(score, text if text_trains else None),
-      loss_is_a_mean=True,
       trainable=_TRAINABLE[settings.train],
   )

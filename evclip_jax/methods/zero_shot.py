@@ -1,7 +1,6 @@
 """Plain CLIP on videos: the mean of the frame embeddings, nothing trained."""
 
 import dataclasses
-import functools
 
 from evclip_jax.methods import base, heads
 from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
@@ -28,9 +27,7 @@ def trains(settings: Settings) -> bool:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds zero-shot CLIP with mean pooling over frames.
 
@@ -39,18 +36,11 @@ def make(
   Differs: a plain mean of the frame embeddings; the original weighs later
     frames more in spite of its name.
   """
-  clip = backbones.clip
-  score = heads.score_by_texts(clip)
-  texts = ClassTexts.of(settings)
-
-  return base.Method(
+  return heads.by_texts(
+      backbones.clip,
+      ClassTexts.of(settings),
       init=lambda rng: {},
       pixels=base.plain_pixels(settings),
-      **base.frozen_frames(functools.partial(base.encode_frames, clip)),
-      class_texts=texts,
-      prompt_set=texts.name,
-      text=lambda params, tokens: clip.text(params['clip'], tokens),
-      score=score,
-      loss=heads.classify(score),
+      **base.frozen_frames(backbones.clip),
       trainable=(),
   )

@@ -16,6 +16,8 @@ CONSTANTS = {
     'imagenet': (IMAGENET_MEAN, IMAGENET_STD),
     'clip': (CLIP_MEAN, CLIP_STD),
 }
+# What `random_colours` draws a change for: everything, or grey clips only.
+JITTERS = ('frame', 'clip', 'none')
 # What `ColourChange.order` counts.
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 
@@ -29,8 +31,7 @@ def normalise(
 
   Args:
     frames: [..., 3] in 0..255, uint8 or float.
-    mean: per colour, of pixels in [0, 1].
-    std: likewise.
+    mean, std: per colour, of pixels in [0, 1].
 
   Returns:
     float32, the same shape.
@@ -51,6 +52,14 @@ def fold_time(x: jax.Array) -> jax.Array:
 def unfold_time(x: jax.Array, num_frames: int) -> jax.Array:
   """Makes [B, T, ...] of [B * T, ...]."""
   return x.reshape(-1, num_frames, *x.shape[1:])
+
+
+def patches(images: jax.Array, side: int) -> jax.Array:
+  """Cuts [n, H, W, C] into [n, N, side * side * C], row by row."""
+  n, rows, columns, colours = images.shape
+  h, w = rows // side, columns // side
+  x = images.reshape(n, h, side, w, side, colours)
+  return x.swapaxes(2, 3).reshape(n, h * w, -1)
 
 
 class ColourChange(flax.struct.PyTreeNode):
@@ -90,14 +99,7 @@ def draw_colours(
 
 
 def change_colours(frames: jax.Array, change: ColourChange) -> jax.Array:
-  """Changes brightness, contrast, saturation and hue.
-
-  Args:
-    frames: float [..., H, W, 3] in 0..1.
-    change: what to do.
-
-  Returns:
-    The same shape, in 0..1.
+  """Changes the colours of frames, float [..., H, W, 3] in 0..1.
 
   Source: torchvision.transforms.ColorJitter; CLIP-FSAR,
     datasets/utils/transformations.py, ColorJitter.
@@ -135,12 +137,7 @@ def luma(frames: jax.Array) -> jax.Array:
 
 
 def turn_hue(frames: jax.Array, shift: jax.Array) -> jax.Array:
-  """Turns the colour circle of HSV.
-
-  Args:
-    frames: float [..., H, W, 3] in 0..1.
-    shift: [...], in turns.
-  """
+  """Turns the colour circle of HSV by `shift` [...], in turns."""
   red, green, blue = _planes(frames)
   most = jnp.maximum(jnp.maximum(red, green), blue)
   span = most - jnp.minimum(jnp.minimum(red, green), blue)
@@ -168,7 +165,7 @@ def random_colours(
   Args:
     frames: [B, T, H, W, 3] in 0..255.
     rng: the key.
-    per: what a change is drawn for: 'frame', 'clip', or 'none' (grey only).
+    per: one of `JITTERS`.
 
   Returns:
     float32 in 0..255.

@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 
 from data_pipelines.demo import videos
-from data_pipelines.loaders import loader, one_clip, open_data
+from data_pipelines.loaders import batches, loader, one_clip, open_data
 from data_pipelines.video import pool
 from evclip_jax.config import identity, schema
 
@@ -33,17 +33,15 @@ def measure(
 ) -> dict[str, Any]:
   """Times decoding alone and the whole training loader on the same clips.
 
-  Args:
-    config: `data` says which clips; with data.root (and data.train_list)
-      empty, a few H.264 clips are written and removed again.
-    seconds: how long each way is timed.
+  With data.root (and data.train_list) empty, a few H.264 clips are written and
+  removed again. Each way is timed for so many seconds.
 
   Returns:
     'clips' (where they come from), 'workers' (processes, always as many), and
     clips per second, by the clock and per core, of 'bare' (the decoder called
-    plainly, see `one_clip.decoding`), 'frames' (the same frames as the
-    loader reads them) and 'loader' (which also resizes, crops and batches);
-    and the loader's per core as a share of that of 'bare' and of 'frames'.
+    plainly), 'frames' (the same frames as the loader reads them) and 'loader'
+    (which also resizes, crops and batches); and the loader's per core as a
+    share of that of 'bare' and of 'frames'.
   """
   with _clips(config) as (data_config, origin):
     return {'clips': origin} | _measure(data_config, seconds)
@@ -93,12 +91,12 @@ def _measure(config, seconds: float) -> dict[str, Any]:
     measure('bare', lambda: decoded(True), workers)
     measure('frames', lambda: decoded(False), workers)
     reader = loader.Loader(spec, config.seed, workers=workers)
-    with reader.train(source, _BATCH, turn) as batches:
+    with batches.Batches(reader.train(source, _BATCH, turn)) as given:
       # The first batch pays for starting the threads, and what was fetched
       # ahead meanwhile would count as done in no time.
       for _ in range(_WARM_UP):
-        next(batches)
-      measure('loader', lambda b=batches: len(next(b)['label']))
+        next(given)
+      measure('loader', lambda b=given: len(next(b)['label']))
   out: dict[str, Any] = {'workers': workers}
   per_core = {}
   for name, (done, passed, processors) in totals.items():

@@ -5,19 +5,19 @@ import re
 from collections.abc import Mapping
 
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
+from evclip_jax.weights import table
 from evclip_jax.weights.table import (
   CONV2D,
   LINEAR,
   Converted,
   Rule,
-  convert,
+  dense,
+  norm,
 )
-from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 3
@@ -27,24 +27,19 @@ def _block(name: str, path: str) -> tuple[Rule, ...]:
   """The rules of one tower's transformer blocks."""
   name, path = name + r'(\d+)\.', path + r'\1/'
   attn, attn_path = name + r'attn\.', path + 'attn/'
-  mlp, mlp_path = name + r'mlp\.(c_fc|c_proj)\.', path + r'mlp/\2/'
   return (
-      Rule(name + r'(ln_1|ln_2)\.weight', path + r'\2/scale'),
-      Rule(name + r'(ln_1|ln_2)\.bias', path + r'\2/bias'),
+      *norm(name + '(ln_1|ln_2)', path + r'\2'),
       Rule(attn + 'in_proj_weight', attn_path + 'in_proj/kernel', LINEAR),
       Rule(attn + 'in_proj_bias', attn_path + 'in_proj/bias'),
-      Rule(attn + r'out_proj\.weight', attn_path + 'out_proj/kernel', LINEAR),
-      Rule(attn + r'out_proj\.bias', attn_path + 'out_proj/bias'),
-      Rule(mlp + 'weight', mlp_path + 'kernel', LINEAR),
-      Rule(mlp + 'bias', mlp_path + 'bias'),
+      *dense(attn + 'out_proj', attn_path + 'out_proj'),
+      *dense(name + r'mlp\.(c_fc|c_proj)', path + r'mlp/\2'),
   )
 
 
 def _batch_norm(name: str, path: str) -> tuple[Rule, ...]:
   """The rules of batch norms."""
   return (
-      Rule(name + r'\.weight', path + '/scale'),
-      Rule(name + r'\.bias', path + '/bias'),
+      *norm(name, path),
       Rule(name + r'\.running_mean', path + '/mean'),
       Rule(name + r'\.running_var', path + '/var'),
   )
@@ -52,22 +47,21 @@ def _batch_norm(name: str, path: str) -> tuple[Rule, ...]:
 
 _STAGE = r'visual\.layer(\d+)\.(\d+)\.'
 _IN_STAGE = r'visual/layer\1.\2/'
+_SHORTCUT = _IN_STAGE + 'downsample.'
+_POOL = r'visual\.attnpool\.'
 
 RULES = (
     Rule(r'logit_scale', 'logit_scale'),
     # The text tower.
     Rule(r'token_embedding\.weight', 'text/token_embedding'),
-    Rule(r'positional_embedding', 'text/positional_embedding'),
-    Rule(r'text_projection', 'text/text_projection'),
-    Rule(r'ln_final\.weight', 'text/ln_final/scale'),
-    Rule(r'ln_final\.bias', 'text/ln_final/bias'),
+    Rule(r'(positional_embedding|text_projection)', r'text/\1'),
+    *norm('ln_final', 'text/ln_final'),
     *_block(r'transformer\.resblocks\.', 'text/transformer/resblocks.'),
     # The image tower, a ViT.
     Rule(
         r'visual\.(class_embedding|positional_embedding|proj)', r'visual/\1'
     ),
-    Rule(r'visual\.(ln_pre|ln_post)\.weight', r'visual/\1/scale'),
-    Rule(r'visual\.(ln_pre|ln_post)\.bias', r'visual/\1/bias'),
+    *norm(r'visual\.(ln_pre|ln_post)', r'visual/\1'),
     *_block(
         r'visual\.transformer\.resblocks\.', 'visual/transformer/resblocks.'
     ),
@@ -77,25 +71,12 @@ RULES = (
     *_batch_norm(r'visual\.(bn\d)', r'visual/\1'),
     Rule(_STAGE + r'(conv\d)\.weight', _IN_STAGE + r'\3/kernel', CONV2D),
     *_batch_norm(_STAGE + r'(bn\d)', _IN_STAGE + r'\3'),
+    Rule(_STAGE + r'downsample\.0\.weight', _SHORTCUT + '0/kernel', CONV2D),
+    *_batch_norm(_STAGE + r'downsample\.1', _SHORTCUT + '1'),
     Rule(
-        _STAGE + r'downsample\.0\.weight',
-        _IN_STAGE + 'downsample.0/kernel',
-        CONV2D,
+        _POOL + 'positional_embedding', 'visual/attnpool/positional_embedding'
     ),
-    *_batch_norm(_STAGE + r'downsample\.1', _IN_STAGE + 'downsample.1'),
-    Rule(
-        r'visual\.attnpool\.positional_embedding',
-        'visual/attnpool/positional_embedding',
-    ),
-    Rule(
-        r'visual\.attnpool\.(q_proj|k_proj|v_proj|c_proj)\.weight',
-        r'visual/attnpool/\1/kernel',
-        LINEAR,
-    ),
-    Rule(
-        r'visual\.attnpool\.(q_proj|k_proj|v_proj|c_proj)\.bias',
-        r'visual/attnpool/\1/bias',
-    ),
+    *dense(_POOL + '(q_proj|k_proj|v_proj|c_proj)', r'visual/attnpool/\1'),
 )
 
 # Not needed: numbers that the shapes tell, counters of training steps, and the
@@ -128,17 +109,12 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   Differs: matrices in float32 are not rounded to float16 first; those of the
     published files are float16 already.
   """
-  plain: dict[str, np.ndarray] = {}
-  for name, tensor in tensors.items():
-    short = name.removeprefix(_TEXT_PREFIX)
-    if short in plain:
-      raise WeightsError(f'the tensor {short!r} is there twice.')
-    plain[short] = tensor
+  plain = table.without(_TEXT_PREFIX, tensors)
   # In some of open_clip's models it is [1].
   if np.shape(plain.get('logit_scale')) == (1,):
     plain['logit_scale'] = np.reshape(plain['logit_scale'], ())
   sizes = clip_sizes.infer(plain)
-  return convert(plain, RULES, IGNORE, shapes(sizes), sizes)
+  return table.convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -147,7 +123,7 @@ def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   Args:
     flat: path without the leading 'clip/' -> array.
   """
-  return table_to_original(flat, RULES)
+  return table.to_original(flat, RULES)
 
 
 def sizes_of(flat: Mapping[str, np.ndarray]) -> clip_sizes.ClipSizes:
@@ -157,8 +133,7 @@ def sizes_of(flat: Mapping[str, np.ndarray]) -> clip_sizes.ClipSizes:
 
 def shapes(sizes: clip_sizes.ClipSizes) -> dict[str, tuple[int, ...]]:
   """Returns path -> shape of every leaf of such a model."""
-  tree = flatten_dict(Clip(sizes).shapes(), sep='/')
-  return {path: tuple(leaf.shape) for path, leaf in tree.items()}
+  return table.leaf_shapes(Clip(sizes).shapes())
 
 
 # Hugging Face's names behind 'text_model.' or 'vision_model.' -> OpenAI's;
@@ -241,6 +216,4 @@ def _renamed(name: str, tower: str | None, short: str) -> str:
   for pattern, target in _HUGGINGFACE if tower else ():
     if match := re.fullmatch(pattern, short):
       return _TOWERS[tower] + match.expand(target)
-  raise WeightsError(
-      f'the tensor {name!r} is not of a Hugging Face CLIPModel.'
-  )
+  raise WeightsError(f'the tensor {name!r} is not of a Hugging Face CLIPModel.')

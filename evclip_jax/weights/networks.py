@@ -42,9 +42,7 @@ PARTS = {
     kind: 'clip' if kind.endswith('clip') else 'encoder'
     for kind in list(LABELS)[:6]
 }
-# Of each branch: the version of its converter (see `weights.cache`), and the
-# type of its sizes (or what makes them).
-VERSIONS = {'clip': clip_names.VERSION, 'encoder': trunks.VERSION}
+# Of each branch, the type of its sizes (or what makes them).
 SIZES = {'clip': ClipSizes, 'encoder': trunks.sizes}
 
 # Where a file that goes back to the original names says what no tensor shows.
@@ -175,15 +173,11 @@ def settle(
   """Settles a CLIP's activation and heads where tensors and config do not.
 
   Args:
-    converted: a CLIP.
-    activation: as the user says; '' = what the file says.
-    vision_heads: likewise; 0 = what the file says.
+    converted: a CLIP; it comes back with its final sizes and with notes, and
+      `assumed` names what still nobody says.
+    activation, vision_heads: as the user says; '' and 0 = what the file says.
     named: fields as a published model has them, for what nobody says.
     name: of that model.
-
-  Returns:
-    The same with its final sizes and with notes. `assumed` are those that still
-    nobody says.
 
   Raises:
     UserError: the heads do not divide the width.

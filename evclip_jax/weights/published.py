@@ -52,7 +52,6 @@ class Published:
 _OPENAI = 'https://openaipublic.azureedge.net/clip/models/'
 _OMNIVORE = 'https://dl.fbaipublicfiles.com/omnivore/models/'
 
-
 # Name -> sha256, which the authors put into the address, too.
 _CLIP = {
     'RN50':
@@ -88,46 +87,46 @@ def _clip(name: str, sha256: str) -> Published:
 
 
 CLIP = {name: _clip(name, sha256) for name, sha256 in _CLIP.items()}
+# Name, what its file is called.
 _OMNIVORE_FILES = {
-    'omnivore_swinT': 'swinT_checkpoint.torch',
-    'omnivore_swinS': 'swinS_checkpoint.torch',
-    'omnivore_swinB': 'swinB_checkpoint.torch',
-    'omnivore_swinB_imagenet21k': 'swinB_In21k_checkpoint.torch',
-    'omnivore_swinB_epic': 'swinB_epic_checkpoint.torch',
-    'omnivore_swinL_imagenet21k': 'swinL_In21k_checkpoint.torch',
+    'swinT': 'swinT',
+    'swinS': 'swinS',
+    'swinB': 'swinB',
+    'swinB_imagenet21k': 'swinB_In21k',
+    'swinB_epic': 'swinB_epic',
+    'swinL_imagenet21k': 'swinL_In21k',
 }
 OMNIVORE: dict[str, Published] = {
-    name: Published(
-        _OMNIVORE + file,
+    f'omnivore_{name}': Published(
+        f'{_OMNIVORE}{file}_checkpoint.torch',
         None,
-        f'omnivore_{file}',
+        f'omnivore_{file}_checkpoint.torch',
         'Omnivore trunk',
         'CC-BY-NC 4.0, not for commercial use '
         '(https://github.com/facebookresearch/omnivore)',
     )
     for name, file in _OMNIVORE_FILES.items()
 }
-# Name -> repository on the hub, file in it. No hashes are published.
-_VIDEOPRISM_FILES = {
-    'videoprism_base':
-        ('videoprism-base-f16r288', 'flax_base_f16r288_repeated.npz'),
-    'videoprism_large':
-        ('videoprism-large-f8r288', 'flax_large_f8r288_repeated.npz'),
-    'videoprism_lvt_base':
-        ('videoprism-lvt-base-f16r288', 'flax_lvt_base_f16r288_repeated.npz'),
-    'videoprism_lvt_large':
-        ('videoprism-lvt-large-f8r288', 'flax_lvt_large_f8r288_repeated.npz'),
-}
-VIDEOPRISM: dict[str, Published] = {
-    name: Published(
-        f'hf://google/{repository}/{file}',
-        None,
-        file,
-        'VideoPrism video-text model' if 'lvt' in name else 'VideoPrism trunk',
-        'as its model card says, please read it '
-        f'(https://huggingface.co/google/{repository})',
-    )
-    for name, (repository, file) in _VIDEOPRISM_FILES.items()
+
+
+def _videoprism(name: str, frames: int) -> Published:
+  repository = f'videoprism-{name.replace("_", "-")}-f{frames}r288'
+  file = f'flax_{name}_f{frames}r288_repeated.npz'
+  # No hashes are published.
+  return Published(
+      f'hf://google/{repository}/{file}',
+      None,
+      file,
+      'VideoPrism video-text model' if 'lvt' in name else 'VideoPrism trunk',
+      'as its model card says, please read it '
+      f'(https://huggingface.co/google/{repository})',
+  )
+
+
+_VIDEOPRISM = {'base': 16, 'large': 8, 'lvt_base': 16, 'lvt_large': 8}
+VIDEOPRISM = {
+    f'videoprism_{name}': _videoprism(name, frames)
+    for name, frames in _VIDEOPRISM.items()
 }
 
 VOCABULARIES: dict[str, Published] = {
@@ -275,19 +274,12 @@ def _attempt(url: str, name: str, temporary: pathlib.Path):
   with (
       urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,
       temporary.open('wb') as f,
-      tqdm.tqdm(
-          desc=name,
-          total=response.length,
-          unit='B',
-          unit_scale=True,
-          unit_divisor=1024,
-          # No bar where nobody looks.
-          disable=None,
-      ) as bar,
+      # No bar where nobody looks.
+      tqdm.tqdm.wrapattr(
+          response, 'read', response.length, desc=name, disable=None
+      ) as body,
   ):
-    while chunk := response.read(_CHUNK):
-      f.write(chunk)
-      bar.update(len(chunk))
+    shutil.copyfileobj(body, f, _CHUNK)
     if response.length:
       raise ConnectionError(f'{response.length:,} bytes did not come')
 

@@ -3,54 +3,39 @@
 from collections.abc import Mapping
 
 import numpy as np
-from flax.traverse_util import flatten_dict
 
-from data_pipelines.errors import WeightsError
 from evclip_jax.models.swin3d import sizes as swin3d_sizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.weights import table
 from evclip_jax.weights.table import (
   CONV3D,
   LINEAR,
   Converted,
   Rule,
-  convert,
+  dense,
+  norm,
 )
-from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 1
 
 _BLOCK = r'layers\.(\d+)\.blocks\.(\d+)\.'
 _IN_BLOCK = r'layers.\1/blocks.\2/'
+_TABLE = 'relative_position_bias_table'
 _MERGE = r'layers\.(\d+)\.downsample\.'
 _IN_MERGE = r'layers.\1/downsample/'
 
 RULES = (
     Rule(r'patch_embed\.proj\.weight', 'patch_embed/proj/kernel', CONV3D),
     Rule(r'patch_embed\.proj\.bias', 'patch_embed/proj/bias'),
-    Rule(r'patch_embed\.norm\.weight', 'patch_embed/norm/scale'),
-    Rule(r'patch_embed\.norm\.bias', 'patch_embed/norm/bias'),
-    Rule(_BLOCK + r'(norm1|norm2)\.weight', _IN_BLOCK + r'\3/scale'),
-    Rule(_BLOCK + r'(norm1|norm2)\.bias', _IN_BLOCK + r'\3/bias'),
-    Rule(
-        _BLOCK + r'attn\.relative_position_bias_table',
-        _IN_BLOCK + 'attn/relative_position_bias_table',
-    ),
-    Rule(
-        _BLOCK + r'attn\.(qkv|proj)\.weight', _IN_BLOCK + r'attn/\3/kernel',
-        LINEAR,
-    ),
-    Rule(_BLOCK + r'attn\.(qkv|proj)\.bias', _IN_BLOCK + r'attn/\3/bias'),
-    Rule(
-        _BLOCK + r'mlp\.(fc1|fc2)\.weight', _IN_BLOCK + r'mlp/\3/kernel',
-        LINEAR,
-    ),
-    Rule(_BLOCK + r'mlp\.(fc1|fc2)\.bias', _IN_BLOCK + r'mlp/\3/bias'),
+    *norm(r'patch_embed\.norm', 'patch_embed/norm'),
+    *norm(_BLOCK + '(norm1|norm2)', _IN_BLOCK + r'\3'),
+    Rule(_BLOCK + r'attn\.' + _TABLE, _IN_BLOCK + 'attn/' + _TABLE),
+    *dense(_BLOCK + r'attn\.(qkv|proj)', _IN_BLOCK + r'attn/\3'),
+    *dense(_BLOCK + r'mlp\.(fc1|fc2)', _IN_BLOCK + r'mlp/\3'),
     Rule(_MERGE + r'reduction\.weight', _IN_MERGE + 'reduction/kernel', LINEAR),
-    Rule(_MERGE + r'norm\.weight', _IN_MERGE + 'norm/scale'),
-    Rule(_MERGE + r'norm\.bias', _IN_MERGE + 'norm/bias'),
-    Rule(r'norm\.weight', 'norm/scale'),
-    Rule(r'norm\.bias', 'norm/bias'),
+    *norm(_MERGE + 'norm', _IN_MERGE + 'norm'),
+    *norm('norm', 'norm'),
 )
 
 # Not needed: the embedding of depth images, a buffer that code derives, and
@@ -74,22 +59,16 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   Raises:
     WeightsError: if the tensors are not exactly those of such a trunk.
   """
-  plain: dict[str, np.ndarray] = {}
-  for name, tensor in tensors.items():
-    short = name.removeprefix('trunk.')
-    if short in plain:
-      raise WeightsError(f'the tensor {short!r} is there twice.')
-    plain[short] = tensor
+  plain = table.without('trunk.', tensors)
   sizes = swin3d_sizes.infer(plain)
-  return convert(plain, RULES, IGNORE, shapes(sizes), sizes)
+  return table.convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Returns a flat tree in the original names and layout."""
-  return table_to_original(flat, RULES)
+  return table.to_original(flat, RULES)
 
 
 def shapes(sizes: swin3d_sizes.VideoEncoderSizes) -> dict[str, tuple[int, ...]]:
   """Returns path -> shape of every leaf of such a trunk."""
-  tree = flatten_dict(VideoEncoder(sizes).shapes(), sep='/')
-  return {path: tuple(leaf.shape) for path, leaf in tree.items()}
+  return table.leaf_shapes(VideoEncoder(sizes).shapes())

@@ -57,6 +57,52 @@ class Rule:
   layout: Layout = KEEP
 
 
+def dense(original: str, path: str) -> tuple[Rule, Rule]:
+  """Returns the rules of a linear layer's weight and bias."""
+  return (
+      Rule(original + r'\.weight', path + '/kernel', LINEAR),
+      Rule(original + r'\.bias', path + '/bias'),
+  )
+
+
+def norm(original: str, path: str) -> tuple[Rule, Rule]:
+  """Returns the rules of a norm's weight and bias."""
+  return (
+      Rule(original + r'\.weight', path + '/scale'),
+      Rule(original + r'\.bias', path + '/bias'),
+  )
+
+
+def leaf_shapes(
+    tree: Mapping[str, Any], prefix: str = ''
+) -> dict[str, tuple[int, ...]]:
+  """Returns path -> shape of a nested tree of arrays, or of their shapes."""
+  out = {}
+  for name, value in tree.items():
+    if isinstance(value, Mapping):
+      out |= leaf_shapes(value, f'{prefix}{name}/')
+    else:
+      out[prefix + name] = tuple(value.shape)
+  return out
+
+
+def without(
+    prefix: str, tensors: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Takes a prefix off the names that have it.
+
+  Raises:
+    WeightsError: two tensors would have one name.
+  """
+  out: dict[str, np.ndarray] = {}
+  for name, tensor in tensors.items():
+    short = name.removeprefix(prefix)
+    if short in out:
+      raise WeightsError(f'the tensor {short!r} is there twice.')
+    out[short] = tensor
+  return out
+
+
 @dataclasses.dataclass(frozen=True)
 class Converted:
   """A checkpoint of another code base in our naming and layout.

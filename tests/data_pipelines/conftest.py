@@ -1,8 +1,28 @@
-"""What several tests of decoding need."""
+"""What several tests of videos and loaders need."""
+
+import pathlib
 
 import pytest
 
 from data_pipelines.video import examine, pyav_reader
+from tests.data_pipelines import coded_clips, trees
+
+
+@pytest.fixture(scope='session')
+def root(tmp_path_factory) -> pathlib.Path:
+  """UCF-101 in small, see `trees.make_ucf`."""
+  return trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
+
+
+@pytest.fixture(scope='session')
+def clips(tmp_path_factory) -> dict[str, str]:
+  """{format name: path} of clips of 60 coded frames."""
+  folder = tmp_path_factory.mktemp('clips')
+  return {
+      f.name: coded_clips.write(folder / f'{f.name}{f.suffix}', f, 60)
+      for f in coded_clips.FORMATS
+      if coded_clips.available(f)
+  }
 
 
 @pytest.fixture

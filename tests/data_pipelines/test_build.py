@@ -16,6 +16,7 @@ import pytest
 from data_pipelines import build
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
+from data_pipelines.loaders.batches import Batches
 from data_pipelines.loaders.eval_set import EvalSet
 from data_pipelines.loaders.loader import Loader
 from data_pipelines.stores.tfds import TfdsStore
@@ -65,8 +66,8 @@ def open_both(root, built, split=1, **values):
 def check_same_batches(files, packed):
   loader = Loader(ev_clip.Spec(8, 32, 'random', 48, 64, 32), 1, workers=2)
   with (
-      loader.train(files.train, 4) as one,
-      loader.train(packed.train, 4) as other,
+      Batches(loader.train(files.train, 4)) as one,
+      Batches(loader.train(packed.train, 4)) as other,
   ):
     for _ in range(4):
       a, b = next(one), next(other)

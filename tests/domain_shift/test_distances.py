@@ -17,8 +17,12 @@ def cloud(seed=0, middle=0.0, number=60):
   return own + middle
 
 
+def between(shift, seed=1, classes=CLASSES):
+  return distances.between(cloud(), cloud(seed, shift), CLASSES, classes)
+
+
 def test_identical_lists_are_at_zero_with_an_interval_around_it():
-  found = distances.between(cloud(), cloud(), CLASSES, CLASSES)
+  found = between(0, seed=0)
   for name, x in found.items():
     assert x.value == pytest.approx(0, abs=1e-9), name
     assert x.low <= 1e-9 and x.high >= -1e-9, name
@@ -33,15 +37,13 @@ def test_the_order_of_clips_changes_no_bit():
 
 
 def test_further_is_ranked_further_by_every_distance():
-  found = [
-      distances.between(cloud(), cloud(1, shift), CLASSES, CLASSES)
-      for shift in (0.0, 0.8, 2.0)
-  ]
+  found = [between(shift) for shift in (0.0, 0.8, 2.0)]
   for name in DISTANCES:
     values = [x[name].value for x in found]
     assert values == sorted(values), name
     assert found[0][name].value < found[2][name].low, name
   assert found[2]['mmd'].p < 0.01 < 0.05 < found[0]['mmd'].p
+  assert between(8)['proxy_a'].value == 2
 
 
 @pytest.mark.parametrize('number', [10, 200])
@@ -68,17 +70,10 @@ def test_mmd_by_pairs():
   assert got.value == pytest.approx(wanted)
 
 
-def test_proxy_a_is_two_where_lists_are_separate():
-  found = distances.between(cloud(), cloud(1, 8), CLASSES, CLASSES)
-  assert found['proxy_a'].value == 2
-
-
 def test_centroids_of_shared_classes_only():
   others = [name.replace('class 4', 'another') for name in CLASSES]
-  found = distances.between(cloud(), cloud(1), CLASSES, others)
-  assert 0 < found['centroid'].value < 0.2
-  none = distances.between(cloud(), cloud(1), CLASSES, ['x'] * 60)
-  assert 'centroid' not in none
+  assert 0 < between(0, classes=others)['centroid'].value < 0.2
+  assert 'centroid' not in between(0, classes=['x'] * 60)
 
 
 def test_spread_by_hand():

@@ -56,11 +56,9 @@ def test_too_few_wrong_clips_are_told():
 def test_the_same_factor_twice_and_a_constant_are_left_out():
   rows, _ = clips(50)
   for row in rows:
-    row['noise'] = 2.0
+    row |= {'noise': 2.0, 'clutter': row['subject_motion']}
   rows[3]['sharpness'] = None
-  for row in rows:
-    row['clutter'] = row['subject_motion']
-  left = influence.design(rows).left_out
+  *_, left = influence.design(rows)
   assert left['noise'] == 'the same for all clips'
   assert left['sharpness'] == 'not known of every clip'
   assert left['clutter'].startswith('subject motion stands for it')
@@ -95,13 +93,10 @@ def test_the_interval_is_that_of_the_profile():
   table, right = _table()
   full = logistic.fit(table, right)
   for end in logistic.interval(table, right, full, 1):
-    rest = scipy.optimize.minimize(
-        lambda at, end=end: -_penalised(
-            np.array([at[0], end, at[1]]), table, right
-        ),
-        np.zeros(2),
-        tol=1e-10,
-    )
+    def rest(at, end=end):
+      return -_penalised(np.array([at[0], end, at[1]]), table, right)
+
+    rest = scipy.optimize.minimize(rest, np.zeros(2), tol=1e-10)
     assert 2 * (full.value + rest.fun) == pytest.approx(3.841, abs=0.01)
 
 
@@ -115,10 +110,10 @@ def test_shares_of_two_factors_by_hand():
 
 def test_drawn_orders_come_close_to_all_orders(monkeypatch):
   rows, dark = clips(80, names=NAMES[:6])
-  made = influence.design(rows)
-  table = np.concatenate([np.ones((80, 1)), made.columns], axis=1)
+  columns, *_ = influence.design(rows)
+  table = np.concatenate([np.ones((80, 1)), columns], axis=1)
   exact, _ = logistic.shares(table, ~dark, 0)
-  monkeypatch.setattr(logistic, '_ALL_SUBSETS', 0)
+  monkeypatch.setattr(logistic, '_ALL_ORDERS', 0)
   drawn, _ = logistic.shares(table, ~dark, 0)
   np.testing.assert_allclose(drawn, exact, atol=0.03)
 

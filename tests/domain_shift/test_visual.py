@@ -1,6 +1,6 @@
 """Factors against frames whose factors are known by construction."""
 
-import dataclasses
+import pathlib
 
 import cv2
 import numpy as np
@@ -60,8 +60,8 @@ def test_colourfulness_by_hand():
   # Half red, half grey: a is 255 or 0, b 127.5 or 0.
   frame = np.zeros((4, 4, 3), np.uint8)
   frame[:2, :, 0] = 255
-  spread, mean = np.hypot(127.5, 63.75), np.hypot(127.5, 63.75)
-  assert visual.colourfulness(frame) == pytest.approx(spread + 0.3 * mean)
+  wanted = 1.3 * np.hypot(127.5, 63.75)
+  assert visual.colourfulness(frame) == pytest.approx(wanted)
 
 
 def test_a_camera_that_moves_evenly():
@@ -114,13 +114,13 @@ def test_frames_are_spread_over_long_clips_and_all_of_short_ones():
 @pytest.fixture
 def source(tmp_path):
   clips.write_folder(tmp_path, classes=1, clips=4)
-  names = [f'class_0/clip_{i}.mp4' for i in range(4)]
-  return Source(
-      ClipList('test', tuple(ClipRecord(name, 0) for name in names)),
-      ['class 0'],
-      FileTree(tmp_path),
-      {name: probe(tmp_path / name) for name in names},
-  )
+  return source_of(tmp_path, *(f'class_0/clip_{i}.mp4' for i in range(4)))
+
+
+def source_of(folder, *names):
+  listed = ClipList('test', tuple(ClipRecord(name, 0) for name in names))
+  probes = {name: probe(folder / name) for name in names}
+  return Source(listed, ['class 0'], FileTree(folder), probes)
 
 
 def test_any_number_of_workers_gives_the_same_bits(source, tmp_path):
@@ -135,17 +135,20 @@ def test_a_copy_of_a_known_clip_is_not_measured_again(
 ):
   rows, *_ = factors.visual_factors(source, tmp_path / 'cache')
   monkeypatch.setattr(visual, 'measure', None)
-  files = [tmp_path / r.path for r in source.records]
-  copy = tmp_path / 'class_0/copy.mp4'
-  copy.write_bytes(files[2].read_bytes())
-  records = (ClipRecord('class_0/copy.mp4', 0),)
-  again = dataclasses.replace(
-      source,
-      clips=source.clips.replace(records),
-      store=FileTree(tmp_path),
-      probes={'class_0/copy.mp4': probe(copy)},
-  )
+  contents = pathlib.Path(source.media(2)).read_bytes()
+  (tmp_path / 'copy.mp4').write_bytes(contents)
+  again = source_of(tmp_path, 'copy.mp4')
   assert factors.visual_factors(again, tmp_path / 'cache')[0] == [rows[2]]
+
+
+def test_contents_are_told_apart():
+  seen = {
+      factors.content_hash(*args)
+      for args in ((b'ab', 0, 2), (b'ac', 0, 2), (b'ab', 0, 1), (b'ab', 1, 2))
+  }
+  assert len(seen) == 4
+  # Images, as a TFDS folder holds them.
+  assert factors.content_hash((b'a', b'b'), 0, 2) in seen
 
 
 def test_a_clip_that_has_gone_is_told(source, tmp_path):

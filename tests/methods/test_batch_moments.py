@@ -1,16 +1,51 @@
 """Batch norms in training: fixture A5 of EV-CLIP's specification, groups."""
 
+import functools
+import re
+
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods.batch_moments import BatchMoments, running
 from evclip_jax.models.clip import sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.weights import clip_names
 from tests import spec_numbers
-from tests.models.test_clip_numbers import TEXT, image_tower
 
 # Rounding is amplified where a channel's variance comes of a few values.
 AMPLIFIED = 1e-4
+_BATCH_NORM = re.compile(r'(.*\.)?(bn\d|downsample\.1)\.weight')
+TEXT = {
+    'text_width': 64, 'text_layers': 1, 'context_length': 4, 'vocab_size': 8
+}
+
+
+def image_tower(wanted):
+  """A model whose image tower is filled by the fixtures' rule."""
+  shapes = clip_names.shapes(wanted)
+  state = clip_names.to_original({p: np.zeros(s) for p, s in shapes.items()})
+  visual = {
+      name.removeprefix('visual.'): x.shape
+      for name, x in state.items()
+      if name.startswith('visual.')
+  }
+  # Statistics are buffers, which the rule does not number.
+  filled = spec_numbers.fill(
+      {n: shape for n, shape in visual.items() if 'running' not in n}
+  )
+  for name, shape in visual.items():
+    if name.endswith('running_mean'):
+      filled[name] = 0.1 * spec_numbers.series(shape[0], 900)
+    elif name.endswith('running_var'):
+      filled[name] = 1 + 0.5 * spec_numbers.series(shape[0], 901)
+    elif _BATCH_NORM.fullmatch(name):
+      # Drawn as any vector, around 0.
+      filled[name] = 1 + filled[name]
+  state |= {f'visual.{name}': x for name, x in filled.items()}
+  flat = clip_names.from_original(state).flat
+  return Clip(wanted), unflatten_dict(flat, sep='/')
 
 
 @pytest.fixture(scope='module')
@@ -22,9 +57,13 @@ def tower():
   return *image_tower(wanted), x
 
 
-def encode(clip, groups):
-  @jax.jit
-  def run(params, *passes):
+@pytest.fixture(scope='module')
+def encode(tower):
+  """(pictures of each pass, groups) -> embeddings, running statistics."""
+  clip, params, _ = tower
+
+  @functools.partial(jax.jit, static_argnums=1)
+  def run(passes, groups=1):
     seen, outs = [], []
     for x in passes:
       seen.append(BatchMoments(groups))
@@ -34,9 +73,9 @@ def encode(clip, groups):
   return run
 
 
-def test_one_pass_is_the_originals(tower):
-  clip, params, x = tower
-  (out,), after = encode(clip, 1)(params, x)
+def test_one_pass_is_the_originals(tower, encode):
+  (out,), after = encode((tower[2],))
+  assert np.linalg.norm(out) == pytest.approx(4.681996441, rel=1e-4)
   np.testing.assert_allclose(
       out[0, :4],
       [-0.037804779, 1.262055519, -0.943203846, -0.309763306],
@@ -53,14 +92,14 @@ def test_one_pass_is_the_originals(tower):
   assert len(after) == 2 * len(norms)
 
 
-def test_groups_know_nothing_of_each_other(tower):
-  clip, params, x = tower
+def test_groups_know_nothing_of_each_other(tower, encode):
+  x = tower[2]
   # Bright pictures: statistics of all together would be others.
   other = np.random.default_rng(0).normal(2, 2, x.shape).astype(np.float32)
-  (out,), after = encode(clip, 2)(params, np.concatenate([x, other]))
+  (out,), after = encode((np.concatenate([x, other]),), 2)
   afters = []
   for i, group in enumerate((x, other)):
-    (alone,), one = encode(clip, 1)(params, group)
+    (alone,), one = encode((group,))
     np.testing.assert_allclose(
         out[2 * i : 2 * i + 2], alone, rtol=1e-3, atol=AMPLIFIED
     )
@@ -71,10 +110,10 @@ def test_groups_know_nothing_of_each_other(tower):
   )
 
 
-def test_two_passes_update_twice(tower):
-  clip, params, x = tower
-  _, once = encode(clip, 1)(params, x)
-  _, twice = encode(clip, 1)(params, x, x)
+def test_two_passes_update_twice(tower, encode):
+  _, params, x = tower
+  _, once = encode((x,))
+  _, twice = encode((x, x))
   path = 'clip/visual/bn1/mean'
   before = params['visual']['bn1']['mean']
   # The same statistics again: what is left shrinks by the same factor.

@@ -4,6 +4,8 @@ import pathlib
 
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors.numpy import save_file
 
 from data_pipelines.errors import UserError
 from evclip_jax import convert
@@ -70,21 +72,31 @@ def test_as_the_weights_of_a_method(name, tmp_path):
   source = checkpoints.convert(files.read_tensors(path))
   prefix = '' if source.part == 'several' else 'method/'
   like = {prefix + p: x for p, x in source.converted.flat.items()}
-  tree = {}
-  for whole, value in like.items():
-    *folders, leaf = whole.split('/')
-    branch = tree
-    for folder in folders:
-      branch = branch.setdefault(folder, {})
-    branch[leaf] = np.zeros_like(value)
+  tree = unflatten_dict({p: np.zeros_like(x) for p, x in like.items()}, sep='/')
   found = checkpoints.load_trained(str(path), method, tree, ())
+  found = flatten_dict(found, sep='/')
+  assert found.keys() == like.keys()
   for whole, value in like.items():
-    leaf = found
-    for part in whole.split('/'):
-      leaf = leaf[part]
-    np.testing.assert_array_equal(leaf, value)
+    np.testing.assert_array_equal(found[whole], value)
   with pytest.raises(UserError, match='no reader for other checkpoints'):
     checkpoints.load_trained(str(path), 'zero_shot', tree, ())
+
+
+def test_weights_of_another_trunk_and_run_folders_are_refused(tmp_path):
+  path = str(tmp_path / 'a.safetensors')
+  tree = {'method': {'context': np.ones(3, np.float32)}}
+  save_file(
+      {'method/context': tree['method']['context']}, path,
+      {'format': 'evclip-jax', 'kind': 'trained', 'weights.encoder': 'abc'},
+  )
+  for trunk in ('abc', None):
+    found = checkpoints.load_trained(path, 'ev_clip', tree, trunk=trunk)
+    np.testing.assert_equal(found, tree)
+  with pytest.raises(UserError, match='another video trunk .*encoder.name'):
+    checkpoints.load_trained(path, 'ev_clip', tree, trunk='abd')
+  (tmp_path / 'config.json').write_text('{}')
+  with pytest.raises(UserError, match='run folder.*evclip_jax.export'):
+    checkpoints.load_trained(str(tmp_path), 'ev_clip', tree)
 
 
 def test_a_clip_is_merged_into_ez_clip_only(tmp_path):

@@ -15,7 +15,6 @@ from evclip_jax.weights import clip_names
 from tests.parity import compare, ev_clip, training
 from tests.parity.draw import Case, CaseError, field
 
-_LAYOUTS = {'BCTHW': (0, 2, 3, 4, 1), 'BTCHW': (0, 1, 3, 4, 2)}
 Flat = dict[str, Any]
 
 
@@ -27,15 +26,18 @@ class Kind:
     module: the method's.
     settings: case -> its settings.
     layout: of the video.
-    names: grads by whole path -> grads in the original's names and layout.
     heads: whether there is a second set of results with a head of texts.
   """
 
   module: Any
   settings: Callable[[Case], Any]
   layout: str
-  names: Callable[[Flat], Flat]
   heads: bool = False
+
+  def names(self, grads: Flat) -> Flat:
+    """Returns grads by whole path in the original's names and layout."""
+    write = self.module.CHECKPOINT.to_checkpoint
+    return write(jax.device_get(grads), {}, None)
 
 
 def _coop(case: Case):
@@ -83,19 +85,12 @@ def _options(case: Case) -> dict[str, Any]:
   return case.field('options', dict)
 
 
-def _checkpoint(module):
-  write = module.CHECKPOINT.to_checkpoint
-  return lambda grads: write(jax.device_get(grads), {}, None)
-
-
 _KINDS = {
-    'coop': Kind(coop, _coop, 'BCTHW', _checkpoint(coop)),
-    'vifi': Kind(vifi_clip, _vifi, 'BTCHW', _checkpoint(vifi_clip)),
-    'ivlp': Kind(ivlp, _ivlp, 'BTCHW', _checkpoint(ivlp)),
-    'st_adapter': Kind(
-        st_adapter, _st_adapter, 'BCTHW', _checkpoint(st_adapter), True
-    ),
-    'aim': Kind(aim, _aim, 'BCTHW', _checkpoint(aim), True),
+    'coop': Kind(coop, _coop, 'BCTHW'),
+    'vifi': Kind(vifi_clip, _vifi, 'BTCHW'),
+    'ivlp': Kind(ivlp, _ivlp, 'BTCHW'),
+    'st_adapter': Kind(st_adapter, _st_adapter, 'BCTHW', True),
+    'aim': Kind(aim, _aim, 'BCTHW', True),
 }
 KINDS = tuple(_KINDS)
 
@@ -103,10 +98,7 @@ KINDS = tuple(_KINDS)
 def run(case: Case) -> list[compare.Line]:
   """Runs the real method on drawn weights, with its own head and with texts."""
   kind = _KINDS[case.field('kind', str)]
-  video = case.inputs()['video']
-  if video.ndim != 5:
-    raise CaseError(f'the video is {video.shape}, wanted 5 axes.')
-  video = video.transpose(_LAYOUTS[kind.layout])
+  video = case.video(kind.layout)
   clip, params = build(case, kind)
   tokens = case.integers('tokens', clip.sizes.vocab_size)
   labels = case.integers('labels', len(tokens))
@@ -161,16 +153,13 @@ def build(case: Case, kind: Kind) -> tuple[Clip, base.Params]:
   converted = kind.module.CHECKPOINT.from_original(case.state(section))
   prefix = '' if kind.module.CHECKPOINT.part == 'several' else 'method/'
   flat = {prefix + path: x for path, x in converted.flat.items()}
-  theirs = clip_names.to_original(
-      {
-          path.removeprefix('clip/'): x
-          for path, x in flat.items()
-          if path.startswith('clip/')
-      }
-  )
-  clip = clip_names.from_original(
-      case.state(case.field('clip', dict)) | theirs
-  )
+  theirs = clip_names.to_original({
+      path.removeprefix('clip/'): x
+      for path, x in flat.items()
+      if path.startswith('clip/')
+  })
+  own = case.state(case.field('clip', dict))
+  clip = clip_names.from_original(own | theirs)
   tree = {f'clip/{path}': x for path, x in clip.flat.items()} | flat
   config = case.manifest.get('config', case.manifest['clip'].get('config', {}))
   heads = config.get('transformer_heads', clip.sizes.text_heads)

@@ -12,7 +12,7 @@ from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names
 from tests.parity import compare
-from tests.parity.draw import Case, CaseError
+from tests.parity.draw import Case, CaseError, agree
 
 # Arguments of the original's constructor and what we call them.
 _CONFIG = {
@@ -68,22 +68,13 @@ def build(case: Case, section: dict[str, Any]) -> tuple[Clip, dict[str, Any]]:
   converted = clip_names.from_original(case.state(section))
   found = converted.sizes
   published = {name.replace('/', '-'): x for name, x in sizes.TABLE.items()}
-  wanted = published.get(str(section.get('arch')).replace('/', '-'), found)
-  if wanted != found:
-    raise CaseError(
-        f'the manifest says {section["arch"]}, the tensors say '
-        f'{found.describe()}.'
-    )
+  arch = str(section.get('arch')).replace('/', '-')
+  agree('arch', published.get(arch, found), found)
   config = section.get('config', {})
   for theirs, our in _CONFIG.items():
-    value = config.get(theirs, getattr(found, our))
-    value = tuple(value) if isinstance(value, list) else value
+    value = getattr(found, our)
     # A ResNet has no patches; the original is given None.
-    if (value or 0) != getattr(found, our):
-      raise CaseError(
-          f'the manifest says {theirs}={value}, the tensors say '
-          f'{getattr(found, our)}.'
-      )
+    agree(theirs, config.get(theirs, value) or 0, value)
   # No tensor shows the number of heads.
   heads = config.get('transformer_heads', found.text_heads)
   if type(heads) is not int or heads < 1 or found.text_width % heads:

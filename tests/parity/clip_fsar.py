@@ -16,7 +16,7 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
 from evclip_jax.training.params import merge, split
 from tests.parity import compare, training
-from tests.parity.draw import Case, CaseError
+from tests.parity.draw import Case, CaseError, agree
 
 # How strongly the clips of a class share a direction; the cases' own rule.
 _SHARED = 0.7
@@ -90,13 +90,10 @@ def run(case: Case) -> list[compare.Line]:
   @jax.jit
   def gradient(trainable):
     def objective(trainable):
-      return method.loss(
-          merge(frozen, trainable), features, train, batch, None
-      )
+      return method.loss(merge(frozen, trainable), features, train, batch, None)
 
-    (total, parts), grads = jax.value_and_grad(objective, has_aux=True)(
-        trainable
-    )
+    run = jax.value_and_grad(objective, has_aux=True)
+    (total, parts), grads = run(trainable)
     return parts | {'total': total}, grads
 
   ours = {k: np.asarray(x) for k, x in outputs(trainable).items()}
@@ -129,8 +126,7 @@ def build(
 ) -> tuple[clip_fsar.Settings, dict[str, Any]]:
   """Settings by the case's flags, weights through the real converter."""
   flags = case.field('flags', dict)
-  unknown = {n for n in flags if n not in _FLAGS}
-  if unknown:
+  if unknown := flags.keys() - _FLAGS.keys():
     raise CaseError(f'flags this project does not know: {sorted(unknown)}.')
   flags = _FLAGS | flags
   converted = interop.from_original(case.state())
@@ -140,13 +136,8 @@ def build(
       ('depth', sizes.depth),
       ('frames', inputs['support'].shape[1]),
   ):
-    if case.field(name, int) != found:
-      raise CaseError(
-          f'the manifest says {name} {case.manifest[name]}, found {found}.'
-      )
-  depth = flags['TRANSFORMER_DEPTH']
-  if depth not in (None, sizes.depth):
-    raise CaseError(f'the flags say depth {depth}, found {sizes.depth}.')
+    agree(name, case.field(name, int), found)
+  agree('depth', flags['TRANSFORMER_DEPTH'] or sizes.depth, sizes.depth)
   loss = 'both' if flags['USE_CLASSIFICATION'] else 'few_shot'
   if flags['USE_CLASSIFICATION_ONLY']:
     loss = 'video_text'
@@ -183,13 +174,9 @@ def make(
 def build_episode(case: Case, inputs: dict[str, np.ndarray]) -> Episode:
   """The case's clips as one episode."""
   way = case.field('way', int)
-  labels = {
-      side: case.integers(f'{side}_labels', way) for side in _SIDES
-  }
+  labels = {side: case.integers(f'{side}_labels', way) for side in _SIDES}
   rows = min(len(inputs['text_train']), len(inputs['text_test']))
-  real = {
-      side: case.integers(f'{side}_class', rows) for side in _SIDES
-  }
+  real = {side: case.integers(f'{side}_class', rows) for side in _SIDES}
   counts = np.bincount(labels['support'], minlength=way)
   if not (counts == case.field('shot', int)).all():
     raise CaseError(f'support clips per class {counts}, wanted equally many.')

@@ -45,6 +45,16 @@ class Case:
     """The drawn inputs in the original layout, float32."""
     return draw_all(self.field('inputs', dict), self.field('salt', str))
 
+  def video(self, layout: str) -> np.ndarray:
+    """The only input, a video in a layout such as 'BCTHW', as BTHWC."""
+    inputs = self.inputs()
+    if list(inputs) != ['video']:
+      raise CaseError(f'wanted the input video, the case has {list(inputs)}.')
+    video = inputs['video']
+    if video.ndim != 5 or video.shape[layout.index('C')] != 3:
+      raise CaseError(f'the video is {video.shape}, wanted {layout}.')
+    return video.transpose([layout.index(axis) for axis in 'BTHWC'])
+
   def integers(self, name: str, below: int) -> np.ndarray:
     """An input that is stored with the results, such as token ids.
 
@@ -101,6 +111,13 @@ def field(
   if not isinstance(value, kind):
     raise CaseError(f'the manifest field {name!r} is {value!r:.60}.')
   return value
+
+
+def agree(name: str, says: Any, found: Any):
+  """Raises CaseError if the manifest says something else than is found."""
+  says = tuple(says) if isinstance(says, list) else says
+  if says != found:
+    raise CaseError(f'the manifest says {name} {says}, found {found}.')
 
 
 def draw_all(specs: dict[str, Any], salt: str) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import ClipSizes
 from tests.parity import clip as clip_case
 from tests.parity import compare, omnivore, training
-from tests.parity.draw import Case, CaseError, field
+from tests.parity.draw import Case, CaseError, agree, field
 
 KINDS = ('ev_clip', 'ev_clip_coop')
 # Bytes from which on the frames go through CLIP in parts, and their number.
@@ -38,7 +38,7 @@ class InParts(Clip):
 
 def run(case: Case) -> list[compare.Line]:
   """One gradient and an optimizer trajectory through the real method."""
-  video = omnivore.video_input(case)
+  video = case.video('BCTHW')
   method, prompt, tree = build(case, video.shape)
   vocab_size = len(tree['clip']['text']['token_embedding'])
   tokens = case.integers('tokens', vocab_size)
@@ -89,8 +89,7 @@ def build(case: Case, video: tuple[int, ...]):
       ('frames', num_frames, video[1]),
       ('bias', field(section, 'bias', bool), sizes.bias),
   ):
-    if value != found:
-      raise CaseError(f'the manifest says {name} {value}, found {found}.')
+    agree(name, value, found)
   settings = ev_clip.Settings(
       prompt=sizes.prompt,
       consistency_weight=float(case.field('lam', (int, float))),

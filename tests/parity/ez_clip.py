@@ -20,7 +20,7 @@ from evclip_jax.weights import clip_names
 from evclip_jax.weights.table import Converted
 from tests.parity import clip as clip_case
 from tests.parity import compare, ev_clip, training
-from tests.parity.draw import Case, CaseError
+from tests.parity.draw import Case, CaseError, agree
 
 # Bytes from which on clips go through the image tower one by one.
 _MEMORY = 4 * 2**30
@@ -60,7 +60,7 @@ def clips_mixed_up():
 @clips_mixed_up()
 def run(case: Case) -> list[compare.Line]:
   """One gradient and an optimizer trajectory through the real method."""
-  pixels = video_input(case)
+  pixels = case.video('BTCHW')
   method, tree, video = build(case, pixels.shape)
   vocab_size = len(tree['clip']['text']['token_embedding'])
   tokens = case.integers('tokens', vocab_size)
@@ -106,9 +106,8 @@ def build(case: Case, video: tuple[int, ...]):
   state = case.state()
   converted = interop.from_original(state)
   sizes, num_frames = converted.sizes, case.field('frames', int)
-  for found in (video[1], sizes.num_frames or num_frames):
-    if found != num_frames:
-      raise CaseError(f'the manifest says frames {num_frames}, found {found}.')
+  agree('frames', num_frames, video[1])
+  agree('frames', num_frames, sizes.num_frames or num_frames)
   section = {
       **case.manifest,
       'params': {
@@ -164,17 +163,6 @@ def clip_from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
           if not is_own(name)
       }
   )
-
-
-def video_input(case: Case) -> np.ndarray:
-  """The only input [B, T, 3, H, W] as [B, T, H, W, 3]."""
-  inputs = case.inputs()
-  if list(inputs) != ['video']:
-    raise CaseError(f'wanted the input video, the case has {list(inputs)}.')
-  video = inputs['video']
-  if video.ndim != 5 or video.shape[2] != 3:
-    raise CaseError(f'the video is {video.shape}, wanted [B, T, 3, H, W].')
-  return video.transpose(0, 1, 3, 4, 2)
 
 
 def by_class(

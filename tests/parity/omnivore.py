@@ -10,7 +10,7 @@ from evclip_jax.models.swin3d import sizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.weights import swin3d_names
 from tests.parity import compare
-from tests.parity.draw import Case, CaseError
+from tests.parity.draw import Case, CaseError, agree
 
 # Arguments of the original's constructor and what we call them.
 _CONFIG = {
@@ -34,7 +34,7 @@ def run(case: Case) -> list[compare.Line]:
     first = encoder.stage_outputs(params, video)[1]
     return encoder.features(params, video), first
 
-  stage3, first = features(params, video_input(case))
+  stage3, first = features(params, case.video('BCTHW'))
   stage3, first = channels_first(stage3), channels_first(first)
   ours = {
       'stage3': stage3[:, ::every],
@@ -61,28 +61,11 @@ def build(
   found = converted.sizes
   named = sizes.TABLE.get(f'omnivore_{section.get("arch")}')
   wanted = {} if named is None else {n: getattr(named, n) for n in _OURS}
-  for theirs, our in _CONFIG.items():
-    if theirs in section.get('config', {}):
-      value = section['config'][theirs]
-      wanted[our] = tuple(value) if isinstance(value, list) else value
+  config = section.get('config', {})
+  wanted |= {our: config[n] for n, our in _CONFIG.items() if n in config}
   for name, value in wanted.items():
-    if value != getattr(found, name):
-      raise CaseError(
-          f'the manifest says {name} {value}, the tensors say '
-          f'{getattr(found, name)}.'
-      )
+    agree(name, value, getattr(found, name))
   return VideoEncoder(found), unflatten_dict(converted.flat, sep='/')
-
-
-def video_input(case: Case) -> np.ndarray:
-  """The case's video, [B, T, H, W, 3]."""
-  inputs = case.inputs()
-  if list(inputs) != ['video']:
-    raise CaseError(f'wanted the input video, the case has {list(inputs)}.')
-  video = inputs['video']
-  if video.ndim != 5 or video.shape[1] != 3:
-    raise CaseError(f'the video is {video.shape}, wanted [B, 3, T, H, W].')
-  return video.transpose(0, 2, 3, 4, 1)
 
 
 def channels_first(features: jax.Array) -> np.ndarray:

@@ -11,7 +11,7 @@ from evclip_jax.models.videoprism import layers, video_text
 from evclip_jax.models.videoprism.encoder import VideoPrismEncoder
 from evclip_jax.weights import table, videoprism_names
 from tests.parity import compare
-from tests.parity.draw import Case, CaseError
+from tests.parity.draw import Case, CaseError, agree
 
 # Fields of the manifest's config and what we call them.
 _CONFIG = {
@@ -49,10 +49,8 @@ def _build(case: Case, state: dict[str, np.ndarray]):
   config = case.field('config', dict)
   for theirs, our in _CONFIG.items():
     value = getattr(found.sizes, our)
-    if config.get(theirs, value) != value:
-      raise CaseError(f'{theirs} is {config[theirs]}, the tensors say {value}.')
-  if config.get('atten_logit_cap', layers.CAP) != layers.CAP:
-    raise CaseError(f'the cap is {config["atten_logit_cap"]}.')
+    agree(theirs, config.get(theirs, value), value)
+  agree('cap', config.get('atten_logit_cap', layers.CAP), layers.CAP)
   return found.sizes, unflatten_dict(found.flat, sep='/')
 
 

@@ -36,6 +36,7 @@ def openai_state():
 def open_clip_state():
   tensors = clip_names.to_original(small.flat())
   image = ('visual.', 'logit_scale')
+  tensors['logit_scale'] = tensors['logit_scale'].reshape(1)
   return {
       name if name.startswith(image) else f'text.{name}': x
       for name, x in tensors.items()

@@ -4,12 +4,10 @@ import hashlib
 
 import numpy as np
 import pytest
-import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError
 from evclip_jax.models.clip import sizes
-from evclip_jax.models.swin3d import sizes as swin3d_sizes
 from evclip_jax.weights import (
     clip_names,
     load,
@@ -18,16 +16,14 @@ from evclip_jax.weights import (
     swin3d_names,
 )
 from tests.models import small
+from tests.weights import states
 
 
 @pytest.fixture
 def file(tmp_path):
   """A file in OpenAI's naming."""
   path = tmp_path / 'small.safetensors'
-  state = clip_names.to_original(small.flat())
-  safetensors.numpy.save_file(
-      {n: np.asarray(x, order='C') for n, x in state.items()}, path
-  )
+  own_file.write_tensors(path, clip_names.to_original(small.flat()), {})
   return path
 
 
@@ -84,10 +80,7 @@ def test_published_weights_in_the_cache_folder(
   monkeypatch.setitem(published.CLIP, 'small', entry)
   loaded = load.load_clip('small', '', str(tmp_path))
   assert_is_small(loaded, 'small')
-  state = clip_names.to_original(small.flat(seed=1))
-  safetensors.numpy.save_file(
-      {n: np.asarray(x, order='C') for n, x in state.items()}, file
-  )
+  own_file.write_tensors(file, clip_names.to_original(small.flat(seed=1)), {})
   with pytest.raises(UserError, match=r'not the published file .* sha256'):
     load.load_clip('small', '', str(tmp_path))
   file.unlink()
@@ -106,23 +99,13 @@ def test_random_weights(known):
   assert found.keys() == clip_names.shapes(small.VIT).keys()
 
 
-TRUNK = swin3d_sizes.VideoEncoderSizes(8, (1, 1), (1, 2), (2, 7, 7))
-
-
 def test_a_trunk_from_a_file(tmp_path):
-  rng = np.random.default_rng(0)
-  flat = {
-      path: rng.normal(size=shape).astype(np.float32)
-      for path, shape in swin3d_names.shapes(TRUNK).items()
-  }
   path = tmp_path / 'trunk.npz'
-  np.savez(path, **swin3d_names.to_original(flat))
+  np.savez(path, **states.trunk_state())
   loaded = load.load_encoder('', str(path))
-  assert loaded.sizes == TRUNK
-  found = flatten_dict(loaded.params, sep='/')
-  assert found.keys() == flat.keys()
-  for name, value in flat.items():
-    np.testing.assert_array_equal(found[name], value)
+  assert loaded.sizes == states.TRUNK
+  flat = swin3d_names.from_original(states.trunk_state()).flat
+  assert loaded.hash == own_file.tree_hash(flat)
   assert load.load_encoder('', str(path)).hash == loaded.hash
   with pytest.raises(UserError, match='encoder.name=omnivore_swinT'):
     load.load_encoder('omnivore_swinT', str(path))

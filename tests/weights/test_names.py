@@ -41,32 +41,7 @@ def test_clip_there_and_back(wanted):
   assert converted.sizes == clip_names.sizes_of(flat) == wanted
   assert_equal(converted.flat, flat)
   assert converted.mapped.keys() == state.keys()
-  assert_equal(
-      scenic_names.from_scenic(scenic_names.to_scenic(flat)), flat
-  )
-
-
-def test_layouts(state):
-  flat = clip_names.from_original(state).flat
-  patches = state['visual.conv1.weight']
-  assert patches.shape == (128, 3, 8, 8)
-  np.testing.assert_array_equal(
-      flat['visual/conv1/kernel'][2, 5, 1], patches[:, 1, 2, 5]
-  )
-  name = 'transformer.resblocks.1.attn.in_proj_weight'
-  assert state[name].shape == (96, 32)
-  np.testing.assert_array_equal(
-      flat['text/transformer/resblocks.1/attn/in_proj/kernel'], state[name].T
-  )
-  # What is multiplied from the left already is [in, out].
-  np.testing.assert_array_equal(flat['visual/proj'], state['visual.proj'])
-
-
-def test_a_part_of_a_tree_goes_back_alone():
-  grads = {'visual/layer1.0/downsample.1/mean': np.ones(4)}
-  assert list(clip_names.to_original(grads)) == [
-      'visual.layer1.0.downsample.1.running_mean'
-  ]
+  assert_equal(scenic_names.from_scenic(scenic_names.to_scenic(flat)), flat)
 
 
 def test_numbers_and_counters_of_real_files_are_ignored(state):
@@ -79,19 +54,6 @@ def test_numbers_and_counters_of_real_files_are_ignored(state):
   }
   converted = clip_names.from_original(state | extra)
   assert set(converted.ignored) == set(extra)
-
-
-def test_text_tower_behind_open_clips_prefix(state):
-  theirs = {
-      n if n.startswith('visual.') or n == 'logit_scale' else f'text.{n}': x
-      for n, x in state.items()
-  }
-  theirs['logit_scale'] = theirs['logit_scale'].reshape(1)
-  converted = clip_names.from_original(theirs)
-  assert converted.sizes == small.VIT
-  assert converted.flat['logit_scale'].shape == ()
-  with pytest.raises(WeightsError, match="'ln_final.bias' is there twice"):
-    clip_names.from_original(state | theirs)
 
 
 def changed(state, **changes):
@@ -117,6 +79,7 @@ def changed(state, **changes):
             {'visual__layer1__0__conv1__weight': np.ones((4, 4, 1, 1))},
             'which this architecture does not have',
         ),
+        ({'text__ln_final__bias': np.ones(32)}, "'ln_final.bias' is there tw"),
     ],
 )
 def test_refusals(state, changes, message):
@@ -130,13 +93,6 @@ def test_published_sizes_are_found_in_shapes(name):
   # No memory is touched.
   flat = {p: np.broadcast_to(np.float32(0), s) for p, s in shapes.items()}
   assert clip_names.sizes_of(flat) == sizes.TABLE[name]
-
-
-def test_hugging_face_has_the_same_model_in_its_own_naming():
-  converted = clip_names.from_huggingface(states.huggingface_state())
-  assert converted.sizes == small.VIT
-  assert_equal(converted.flat, small.flat())
-  assert len(converted.ignored) == 2
 
 
 QUERY = 'vision_model.encoder.layers.1.self_attn.q_proj.bias'
@@ -157,55 +113,52 @@ def test_what_hugging_faces_model_does_not_have(name, value, message):
     clip_names.from_huggingface(tensors)
 
 
-def scenic_shapes(sizes):
-  tree = scenic_names.to_scenic(small.flat(sizes))
-  return {path: value.shape for path, value in tree.items()}
+BLOCK = 'params/visual/transformer/resblocks.1'
+SCENIC = {
+    'vit': {
+        'params/logit_scale': (),
+        'params/visual/class_embedding': (128,),
+        'params/visual/positional_embedding': (5, 128),
+        'params/visual/conv1/kernel': (8, 8, 3, 128),
+        'params/visual/proj/kernel': (128, 16),
+        'params/visual/ln_pre/scale': (128,),
+        f'{BLOCK}/attn/query/kernel': (128, 2, 64),
+        f'{BLOCK}/attn/value/bias': (2, 64),
+        f'{BLOCK}/attn/out/kernel': (2, 64, 128),
+        f'{BLOCK}/attn/out/bias': (128,),
+        f'{BLOCK}/mlp/c_fc/kernel': (128, 512),
+        f'{BLOCK}/ln_2/bias': (128,),
+        'params/text/token_embedding/embedding': (20, 32),
+        'params/text/positional_embedding': (8, 32),
+        'params/text/text_projection/kernel': (32, 16),
+        'params/text/ln_final/scale': (32,),
+        'params/text/transformer/resblocks.0/attn/key/kernel': (32, 1, 32),
+    },
+    'resnet': {
+        'params/visual/conv3/kernel': (3, 3, 4, 8),
+        'params/visual/bn1/scale': (4,),
+        'batch_stats/visual/bn1/mean': (4,),
+        'params/visual/layer2/0/conv2/kernel': (3, 3, 16, 16),
+        'batch_stats/visual/layer2/0/bn3/var': (64,),
+        'params/visual/layer1/0/downsample/0/kernel': (1, 1, 8, 32),
+        'params/visual/layer1/0/downsample/1/bias': (32,),
+        'batch_stats/visual/layer1/0/downsample/1/mean': (32,),
+        'params/visual/attnpool/positional_embedding': (2, 256),
+        'params/visual/attnpool/attn/query/kernel': (256, 4, 64),
+        'params/visual/attnpool/attn/key/bias': (4, 64),
+        'params/visual/attnpool/attn/out/kernel': (4, 64, 16),
+        'params/visual/attnpool/attn/out/bias': (16,),
+    },
+}
 
 
-def test_names_and_shapes_of_a_vit():
-  found = scenic_shapes(small.VIT)
-  block = 'params/visual/transformer/resblocks.1'
-  wanted = {
-      'params/logit_scale': (),
-      'params/visual/class_embedding': (128,),
-      'params/visual/positional_embedding': (5, 128),
-      'params/visual/conv1/kernel': (8, 8, 3, 128),
-      'params/visual/proj/kernel': (128, 16),
-      'params/visual/ln_pre/scale': (128,),
-      f'{block}/attn/query/kernel': (128, 2, 64),
-      f'{block}/attn/value/bias': (2, 64),
-      f'{block}/attn/out/kernel': (2, 64, 128),
-      f'{block}/attn/out/bias': (128,),
-      f'{block}/mlp/c_fc/kernel': (128, 512),
-      f'{block}/ln_2/bias': (128,),
-      'params/text/token_embedding/embedding': (20, 32),
-      'params/text/positional_embedding': (8, 32),
-      'params/text/text_projection/kernel': (32, 16),
-      'params/text/ln_final/scale': (32,),
-      'params/text/transformer/resblocks.0/attn/key/kernel': (32, 1, 32),
-  }
-  assert {path: found.get(path) for path in wanted} == wanted
-  assert not any(path.startswith('batch_stats') for path in found)
-
-
-def test_names_and_shapes_of_a_resnet():
-  found = scenic_shapes(small.RESNET)
-  wanted = {
-      'params/visual/conv3/kernel': (3, 3, 4, 8),
-      'params/visual/bn1/scale': (4,),
-      'batch_stats/visual/bn1/mean': (4,),
-      'params/visual/layer2/0/conv2/kernel': (3, 3, 16, 16),
-      'batch_stats/visual/layer2/0/bn3/var': (64,),
-      'params/visual/layer1/0/downsample/0/kernel': (1, 1, 8, 32),
-      'params/visual/layer1/0/downsample/1/bias': (32,),
-      'batch_stats/visual/layer1/0/downsample/1/mean': (32,),
-      'params/visual/attnpool/positional_embedding': (2, 256),
-      'params/visual/attnpool/attn/query/kernel': (256, 4, 64),
-      'params/visual/attnpool/attn/key/bias': (4, 64),
-      'params/visual/attnpool/attn/out/kernel': (4, 64, 16),
-      'params/visual/attnpool/attn/out/bias': (16,),
-  }
-  assert {path: found.get(path) for path in wanted} == wanted
+@BOTH
+def test_names_and_shapes_of_scenic(wanted):
+  tree = scenic_names.to_scenic(small.flat(wanted))
+  expected = SCENIC[wanted.vision]
+  assert {path: tree[path].shape for path in expected} == expected
+  statistics = [path for path in tree if path.startswith('batch_stats')]
+  assert bool(statistics) == (wanted.vision == 'resnet')
 
 
 def test_flax_attention_computes_the_same_from_it():

@@ -7,20 +7,16 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods.checkpoint_table import (
   Checkpoint,
   clip_rules,
   clip_shapes,
-  dense,
-  norm,
 )
 from evclip_jax.methods.clip_fsar.head import TemporalTransformer
-from evclip_jax.weights import own_file
-from evclip_jax.weights.table import Converted, Rule, convert
-from evclip_jax.weights.table import to_original as table_to_original
+from evclip_jax.weights import own_file, table
+from evclip_jax.weights.table import Converted, Rule, dense, norm
 
 # Before every name of a checkpoint, and what torch's wrapper puts before that.
 _OUTER = 'head.'
@@ -62,12 +58,7 @@ class HeadSizes:
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a checkpoint's head, and its image tower if that is there.
 
-  Args:
-    tensors: the state dict; names behind 'head.' or not.
-
-  Returns:
-    `HeadSizes` and the flat tree, with whole paths: 'method/...' and
-    'clip/visual/...'.
+  Names may stand behind 'head.'; the flat tree has whole paths.
 
   Raises:
     WeightsError: if the tensors are not exactly the original's.
@@ -80,37 +71,26 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   wanted = shapes(sizes)
   if sizes.tower:
     wanted |= clip_shapes(plain, _TOWER, embed_dim=sizes.embed_dim)
-  return convert(plain, RULES, IGNORE, wanted, sizes)
+  return table.convert(plain, RULES, IGNORE, wanted, sizes)
 
 
 def to_original(
     flat: Mapping[str, np.ndarray], outer: str = _OUTER
 ) -> dict[str, np.ndarray]:
-  """Converts back.
-
-  Args:
-    flat: whole paths, all or some; weights or gradients.
-    outer: put before each name.
-
-  Returns:
-    Original names in the original layout.
-  """
-  state = table_to_original(flat, RULES)
+  """Returns leaves, by whole paths, in the original's names and layout."""
+  state = table.to_original(flat, RULES)
   return {outer + name: value for name, value in state.items()}
 
 
 def to_checkpoint(
     flat: Mapping[str, np.ndarray],
-    notes: Mapping[str, str] | None = None,
-    clip: Mapping[str, np.ndarray] | None = None,
+    notes: Mapping[str, str],
+    clip: Mapping[str, np.ndarray] | None,
 ) -> dict[str, np.ndarray]:
   """Writes what a run trained as a checkpoint of the original.
 
-  Args:
-    flat: whole paths. A scale that was not trained is written as 1, its value
-      at the start; an image tower that was not trained is left out.
-    notes: of the file; nothing is read from them.
-    clip: None.
+  A scale that was not trained is written as 1, its value at the start; an image
+  tower that was not trained is left out.
 
   Raises:
     UserError: the run lacks the original's head, or there is a CLIP.
@@ -149,15 +129,10 @@ CHECKPOINT = Checkpoint(
 def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
   """Finds the architecture of a head.
 
-  Args:
-    tensors: names without 'head.'.
-
   Raises:
     WeightsError: if there is none.
   """
-  layers = {
-      int(m[1]) for name in tensors if (m := re.match(_LAYER, name))
-  }
+  layers = {int(m[1]) for name in tensors if (m := re.match(_LAYER, name))}
   first = tensors.get('context2.layers.0.1.net.0.weight')
   if np.ndim(first) != 2 or layers != set(range(len(layers))):
     raise WeightsError(
@@ -171,12 +146,8 @@ def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
 
 def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
   """Returns the shape of every leaf of the head, by path."""
-  x = jax.ShapeDtypeStruct((1, 1, sizes.embed_dim), jnp.float32)
   module = TemporalTransformer(sizes.depth, sizes.hidden)
-  tree = jax.eval_shape(
-      lambda x: module.init(jax.random.key(0), x, True)['params'], x
-  )
-  out = {'method/scale': (1,)}
-  for path, leaf in flatten_dict(tree, sep='/').items():
-    out[f'method/temporal/{path}'] = tuple(leaf.shape)
-  return out
+  x = jnp.zeros((1, 1, sizes.embed_dim))
+  tree = jax.eval_shape(lambda: module.init(jax.random.key(0), x, True))
+  temporal = table.leaf_shapes({'method': {'temporal': tree['params']}})
+  return {'method/scale': (1,)} | temporal

@@ -18,6 +18,7 @@ from evclip_jax.methods.clip_fsar.relation import (
   Relation,
   self_attention,
 )
+from evclip_jax.methods.heads import normalise_rows
 from evclip_jax.models.torch_like import Norm, gelu, linear
 
 Tree = dict[str, Any]
@@ -30,10 +31,7 @@ class TemporalTransformer(nn.Module):
   follows.
 
   Attributes:
-    depth: number of layers.
-    hidden: width between the two dense layers of each.
-    dropout: behind the attention's output projection.
-    mlp_dropout: behind each of the two dense layers.
+    depth, hidden, dropout, mlp_dropout: as in the method's settings.
 
   Source: CLIP-FSAR, models/base/few_shot.py, the head's "context2".
   Differs: none.
@@ -191,12 +189,8 @@ class EpisodeHead:
 def episode_shape(batch: Tree, num_clips: int) -> tuple[int, int, int]:
   """Returns (N, K, NQ) of episodes, from the shapes alone.
 
-  Args:
-    batch: with 'way' [E, N] and 'label' [E, NQ].
-    num_clips: V = N K + NQ.
-
   Raises:
-    ValueError: no K that fits.
+    ValueError: no K fits `num_clips`, N K + NQ.
   """
   way, queries = batch['way'].shape[1], batch['label'].shape[1]
   shot, left = divmod(num_clips - queries, way)
@@ -234,10 +228,8 @@ def by_text(
     frames, classes, batch: as for `EpisodeHead.similarities`.
   """
   _, queries = split(frames, batch)
-  texts = classes.mean(0)[batch['way']]
-  texts /= jnp.linalg.norm(texts, axis=-1, keepdims=True)
-  means = queries.mean(axis=-2)
-  means /= jnp.linalg.norm(means, axis=-1, keepdims=True)
+  texts = normalise_rows(classes.mean(0)[batch['way']])
+  means = normalise_rows(queries.mean(axis=-2))
   return jax.nn.log_softmax(scale * jnp.einsum('eqd,end->eqn', means, texts))
 
 

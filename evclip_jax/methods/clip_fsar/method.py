@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import base, batch_moments, losses
+from evclip_jax.methods import base, batch_moments, heads, losses
 from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.methods.clip_fsar import alignment
 from evclip_jax.methods.clip_fsar.head import (
@@ -138,9 +138,7 @@ def trains(settings: Settings) -> bool:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds CLIP-FSAR on a CLIP.
 
@@ -157,7 +155,7 @@ def make(
   clip = backbones.clip
   resnet = clip.sizes.vision == 'resnet'
   batch_norms = resnet and settings.batch_norm == 'batch'
-  head, texts = _head(settings), ClassTexts.of(settings)
+  head = _head(settings)
 
   @jax.jit
   def init(rng):
@@ -173,30 +171,23 @@ def make(
       frames = jnp.concatenate([support.astype(queries.dtype), queries], 1)
     return normalise(frames, *CONSTANTS[settings.pixels])
 
-  def tower(params, pixels, hooks=None):
-    flat = pixels.reshape(-1, *pixels.shape[-3:])
-    out = clip.images(params['clip'], flat, hooks)
-    return out.reshape(*pixels.shape[:-3], -1)
-
   def video(params, pixels, rngs, train):
     statistics = {}
     if train and batch_norms:
       frames, statistics = batch_moments.two_passes(
-          functools.partial(tower, params),
+          functools.partial(base.encode_frames, clip, params),
           params['clip']['visual'],
           pixels,
           backbones.num_support,
       )
     else:
-      frames = tower(params, pixels)
-    return base.VideoFeatures(
-        frames.mean(-2), frames, statistics=statistics
-    )
+      frames = base.encode_frames(clip, params, pixels)
+    return base.VideoFeatures(frames.mean(-2), frames, statistics=statistics)
 
   seen = {'video': video}
   # New colours in each step would not meet the same features twice.
   if settings.backbone == 'frozen' and not settings.query_colours:
-    seen = base.frozen_frames(tower)
+    seen = base.frozen_frames(clip)
 
   def score(params, features, classes, batch):
     own, frames = params['method'], features.frames
@@ -224,16 +215,14 @@ def make(
     weights = {'few_shot': 1.0, 'video_text': settings.video_text_weight}
     return sum(weights[name] * part for name, part in parts.items()), parts
 
-  return base.Method(
+  return heads.by_texts(
+      clip,
+      ClassTexts.of(settings),
       init=init,
       pixels=pixels,
       **seen,
-      class_texts=texts,
-      prompt_set=texts.name,
-      text=lambda params, tokens: clip.text(params['clip'], tokens),
       score=score,
       loss=loss,
-      loss_is_a_mean=True,
       trainable=_trainable(settings, resnet),
       statistics=batch_moments.STATISTICS if batch_norms else (),
       episodic=EPISODIC,
@@ -292,8 +281,7 @@ def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:
 
 
 def _check(settings: Settings, backbones: base.Backbones):
-  for key, allowed in _CHOICES.items():
-    base.check_choice(key, getattr(settings, key), allowed)
+  base.check_choices(settings, **_CHOICES)
   sizes = backbones.clip.sizes
   attends = settings.depth or settings.metric == 'hyrsm'
   still = settings.backbone == 'frozen' and settings.batch_norm == 'batch'

@@ -6,18 +6,17 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.methods.checkpoint_table import Checkpoint, dense, norm
+from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.ev_clip.generators import (
   GRID,
   ContextGenerator,
   MaskGenerator,
   check_features,
 )
-from evclip_jax.weights.table import Converted, Rule, convert
-from evclip_jax.weights.table import to_original as table_to_original
+from evclip_jax.weights import table
+from evclip_jax.weights.table import Converted, Rule, dense, norm
 
 # Where the original keeps the generators of mask and context prompts.
 _MASK_PREFIX = {'both': 'dec.dec_s.', 'mask': 'dec.'}
@@ -95,34 +94,27 @@ def rules(prompt: str) -> tuple[Rule, ...]:
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a checkpoint's prompt generators and trained words.
 
-  Args:
-    tensors: the state dict; names behind 'image_prompt_learner.' or not. Frozen
-      networks and derived buffers among them are left out.
-
-  Returns:
-    `PromptSizes` and the flat tree 'mask/...', 'context/...', 'words'.
+  Names may stand behind 'image_prompt_learner.'; frozen networks are left out.
 
   Raises:
     WeightsError: if the generators are not exactly the original's.
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
   sizes = infer(plain)
-  return convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
+  return table.convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
 
 
 def to_original(
     flat: Mapping[str, np.ndarray], prompt: str, outer: str = ''
 ) -> dict[str, np.ndarray]:
-  """Converts back.
+  """Returns leaves, all or some, in the original's names and layout.
 
   Args:
-    flat: 'mask/...', 'context/...' and 'words', all or some; weights or
-      gradients.
+    flat: 'mask/...', 'context/...' and 'words'; weights or gradients.
     prompt: 'both', 'mask' or 'context'.
-    outer: put before names of generators; 'image_prompt_learner.' in a whole
-      checkpoint.
+    outer: put before names of generators.
   """
-  state = table_to_original(flat, rules(prompt))
+  state = table.to_original(flat, rules(prompt))
   return {n if n == _WORDS else outer + n: x for n, x in state.items()}
 
 
@@ -197,6 +189,5 @@ def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
   if sizes.prompt in _CONTEXT_PREFIX:
     context = ContextGenerator(sizes.embed_dim, bias=sizes.bias)
     tree['context'] = init(context, 1, 1)
-  flat = flatten_dict(tree, sep='/')
-  out = {path: tuple(leaf.shape) for path, leaf in flat.items()}
-  return out | ({'words': sizes.words} if sizes.words else {})
+  words = {'words': sizes.words} if sizes.words else {}
+  return table.leaf_shapes(tree) | words

@@ -113,9 +113,7 @@ def uses_encoder(settings: Settings) -> bool:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds EV-CLIP on a CLIP and a video trunk.
 
@@ -144,16 +142,13 @@ def make(
   words = None
   if settings.text_prompt == 'coop':
     words = LearnedWords.of(settings, class_names)
-  texts = words or ClassTexts.of(settings)
 
-  @jax.jit
   def init(rng):
     # The shapes of parameters depend on no more of the features than this.
-    z = jnp.zeros(
-        (1, time_steps, GRID, GRID, encoder.sizes.channels)
-    )
+    z = jnp.zeros((1, time_steps, GRID, GRID, encoder.sizes.channels))
+    # One program for each, which another run with it finds compiled.
     own = {
-        name: module.init(jax.random.fold_in(rng, i), z)['params']
+        name: jax.jit(module.init)(jax.random.fold_in(rng, i), z)['params']
         for i, (name, module) in enumerate(generators.items())
     }
     if words:
@@ -212,24 +207,13 @@ def make(
     frames = base.encode_frames(clip, params, pixels, moments.hooks)
     return frames, running(params['clip']['visual'], [moments])
 
-  score = heads.score_by_texts(clip)
-
   def text(params, tokens):
-    if words:
-      return words.encode(clip, params, tokens)
-    return clip.text(params['clip'], tokens)
+    return words.encode(clip, params, tokens)
 
-  def loss(params, features, classes, batch, rngs):
-    if words:
-      classes = text(params, classes)
-    logits = score(params, features, classes, batch)
-    parts = {
-        'cross_entropy': losses.cross_entropy(
-            logits, batch['label'], batch['mask']
-        ),
-        'consistency': losses.consistency(features.frames, batch['mask']),
-    }
-    total = parts['cross_entropy']
+  def loss(*given):
+    _, features, _, batch, _ = given
+    total, parts = plain.loss(*given)
+    parts['consistency'] = losses.consistency(features.frames, batch['mask'])
     if settings.consistency_weight:
       total += settings.consistency_weight * parts['consistency']
     return total, parts
@@ -243,23 +227,21 @@ def make(
       )
     return own
 
-  return base.Method(
+  plain = heads.by_texts(
+      clip,
+      words or ClassTexts.of(settings),
+      text if words else None,
       init=init,
       pixels=base.plain_pixels(settings),
       video=video,
-      class_texts=words.class_texts if words else texts,
-      prompt_set=texts.name,
       start=words.start if words else None,
-      text=text,
-      text_trains=words is not None,
       fit=fit,
       texts_in_parts=not settings.words_per_class,
-      score=score,
-      loss=loss,
       statistics=STATISTICS if drifts else (),
       differs=encoder.differs,
       frozen=None if drifts or 'mask' in generators else frozen,
   )
+  return dataclasses.replace(plain, loss=loss, loss_is_a_mean=False)
 
 
 def _generators(settings: Settings, width: int, dtype):
@@ -274,13 +256,13 @@ def _generators(settings: Settings, width: int, dtype):
 
 
 def _check(settings: Settings, backbones: base.Backbones):
-  for key, allowed in (
-      ('prompt', ('both', 'mask', 'context')),
-      ('text_prompt', ('templates', 'coop')),
-      ('activation', tuple(ACTIVATIONS)),
-      ('clip_batch_norm', ('frozen', 'batch')),
-  ):
-    base.check_choice(key, getattr(settings, key), allowed)
+  base.check_choices(
+      settings,
+      prompt=('both', 'mask', 'context'),
+      text_prompt=('templates', 'coop'),
+      activation=ACTIVATIONS,
+      clip_batch_norm=('frozen', 'batch'),
+  )
   unused = _unused(settings)
   if unused:
     raise UserError(

@@ -7,22 +7,19 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.methods.checkpoint_table import Checkpoint, dense
+from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.ez_clip.towers import AdaptedTowers
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights.table import Converted, Rule, convert
-from evclip_jax.weights.table import to_original as table_to_original
+from evclip_jax.weights import table
+from evclip_jax.weights.table import Converted, Rule, dense
 
 # What torch's data-parallel wrapper puts before every name.
 _WRAPPER = 'module.'
 _PROMPTS = 'visual.transformer.T_prompt_embeddings'
 EMBEDDING = 'visual.temporal_embedding'
-
-
 _BLOCK = r'transformer\.resblocks\.(\d+)\.'
 _FC = r'\.(D_fc1|D_fc2)'
 RULES = (
@@ -60,14 +57,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts what a checkpoint adds to CLIP.
 
   A temporal embedding of zeros, which every checkpoint of the original has, is
-  left out.
-
-  Args:
-    tensors: the state dict, with the frozen CLIP or without.
-
-  Returns:
-    `AdapterSizes` and the flat tree 'temporal_prompts', 'image/...',
-    'text/...'.
+  left out, and so is the frozen CLIP.
 
   Raises:
     WeightsError: if the tensors are not exactly the original's.
@@ -77,16 +67,12 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   ignore = IGNORE
   if not sizes.temporal_embedding:
     ignore += (re.escape(EMBEDDING),)
-  return convert(plain, RULES, ignore, shapes(sizes), sizes)
+  return table.convert(plain, RULES, ignore, shapes(sizes), sizes)
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Converts back to original names and layout.
-
-  Args:
-    flat: leaves of the method's tree, all or some; weights or gradients.
-  """
-  return table_to_original(flat, RULES)
+  """Returns leaves, all or some, in the original's names and layout."""
+  return table.to_original(flat, RULES)
 
 
 def to_checkpoint(
@@ -195,9 +181,6 @@ def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
           text_layers=sizes.text_layers,
       ),
       sizes.num_frames or 1,
-      temporal=sizes.temporal,
-      temporal_embedding=sizes.temporal_embedding,
+      sizes,
   )
-  tree = jax.eval_shape(towers.init, jax.random.key(0))
-  flat = flatten_dict(tree, sep='/')
-  return {path: tuple(leaf.shape) for path, leaf in flat.items()}
+  return table.leaf_shapes(jax.eval_shape(towers.init, jax.random.key(0)))

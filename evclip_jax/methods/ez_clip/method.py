@@ -18,12 +18,12 @@ from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.methods.ez_clip.towers import (
   PROMPTED,
   TEMPORAL,
-  TOWER_SETTINGS,
   AdaptedTowers,
   resize_prompts,
 )
 from evclip_jax.models.pixels import (
   CONSTANTS,
+  JITTERS,
   normalise,
   random_colours,
   unfold_time,
@@ -58,6 +58,7 @@ RECIPE = {
     'train.epochs': 100,
 }
 SCORING = ('average', 'score_scale')
+_RATES = ('drop_path', 'attention_dropout', 'prompt_dropout')
 # Keeps the keys that draw templates apart from those of the towers.
 _TEMPLATE_STREAM = 2
 
@@ -109,9 +110,7 @@ class Settings(DescriptionSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds EZ-CLIP on a CLIP with a vision transformer.
 
@@ -128,13 +127,7 @@ def make(
   """
   _check(settings, backbones)
   clip, num_frames = backbones.clip, backbones.num_frames
-  texts = ClassTexts.of(settings)
-  towers = AdaptedTowers(
-      clip.sizes,
-      num_frames,
-      clip.dtype,
-      **{name: getattr(settings, name) for name in TOWER_SETTINGS},
-  )
+  towers = AdaptedTowers(clip.sizes, num_frames, settings, clip.dtype)
 
   def pixels(frames, rng):
     if rng is not None:
@@ -188,17 +181,17 @@ def make(
       out[name] = unfold_time(patches, num_frames)
     return out
 
-  return base.Method(
+  return heads.by_texts(
+      clip,
+      ClassTexts.of(settings),
+      text,
       init=jax.jit(towers.init),
       pixels=pixels,
       video=video,
-      class_texts=texts,
-      prompt_set=texts.name,
-      text=text,
       score=score,
       loss=loss,
+      loss_is_a_mean=False,
       trainable=(r'method/(?!temporal_embedding).*',),
-      text_trains=True,
       fit=lambda own: _fit(settings, num_frames, own),
       looks=looks,
   )
@@ -261,24 +254,19 @@ def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
 
 
 def _check(settings: Settings, backbones: base.Backbones):
-  for key, allowed in (
-      ('temporal', TEMPORAL),
-      ('average', ('probabilities', 'embeddings')),
-      ('drop_unit', DROP_UNITS),
-      ('pixels', tuple(CONSTANTS)),
-      ('jitter', ('frame', 'clip', 'none')),
-  ):
-    base.check_choice(key, getattr(settings, key), allowed)
-  for key, end, least in (
-      ('score_scale', float('inf'), 'use 0 or more'),
-      ('motion_weight', float('inf'), 'use 0 or more'),
-      ('drop_path', 1, 'use 0 or more, below 1'),
-      ('attention_dropout', 1, 'use 0 or more, below 1'),
-      ('prompt_dropout', 1, 'use 0 or more, below 1'),
-  ):
+  base.check_choices(
+      settings,
+      temporal=TEMPORAL,
+      average=('probabilities', 'embeddings'),
+      drop_unit=DROP_UNITS,
+      pixels=CONSTANTS,
+      jitter=JITTERS,
+  )
+  for key in ('score_scale', 'motion_weight', *_RATES):
     value = getattr(settings, key)
-    if not 0 <= value < end:
-      raise UserError(f'method.settings.{key}={value}: {least}.')
+    if not 0 <= value < (1 if key in _RATES else float('inf')):
+      below = ', below 1' * (key in _RATES)
+      raise UserError(f'method.settings.{key}={value}: use 0 or more{below}.')
   base.check_vit(backbones.clip, 'ez_clip')
   if settings.motion_weight and backbones.num_frames < 2:
     raise UserError(

@@ -5,6 +5,7 @@ plus the mean of the frame's tokens, which has looked at the other frames.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -26,15 +27,6 @@ from evclip_jax.models.pixels import fold_time, unfold_time
 Params = dict[str, Any]
 TEMPORAL = ('deep', 'shallow', 'adapter', 'none')
 PROMPTED = ('deep', 'shallow')
-# Fields of `AdaptedTowers` that are settings of the same name.
-TOWER_SETTINGS = (
-    'temporal',
-    'temporal_embedding',
-    'drop_path',
-    'drop_unit',
-    'attention_dropout',
-    'prompt_dropout',
-)
 # Keep the keys of the towers apart.
 _IMAGE, _TEXT = range(2)
 
@@ -46,24 +38,14 @@ class AdaptedTowers:
   Attributes:
     sizes: of CLIP, with a vision transformer.
     num_frames: T.
+    settings: of the method; `init` and `views` read only what is `temporal`.
     dtype: of the computation.
-    temporal: how frames see each other, one of `TEMPORAL`.
-    temporal_embedding: whether there is a frozen vector per frame.
-    drop_path: highest rate of drop path; rates grow with the layer.
-    drop_unit: what it drops; see `Drops`.
-    attention_dropout: highest rate, likewise.
-    prompt_dropout: of single numbers of the temporal prompts.
   """
 
   sizes: ClipSizes
   num_frames: int
+  settings: Any
   dtype: Any = jnp.float32
-  temporal: str = 'deep'
-  temporal_embedding: bool = False
-  drop_path: float = 0.0
-  drop_unit: str = 'token'
-  attention_dropout: float = 0.0
-  prompt_dropout: float = 0.0
 
   def init(self, rng: jax.Array) -> Params:
     """Draws the trained leaves, with which adapters change nothing."""
@@ -74,22 +56,24 @@ class AdaptedTowers:
         'image': init_adapters(next(keys), layers, width),
         'text': init_adapters(next(keys), sizes.text_layers, sizes.text_width),
     }
-    if self.temporal == 'adapter':
+    temporal = self.settings.temporal
+    if temporal == 'adapter':
       out['time'] = init_adapters(next(keys), layers, width)
-    if self.temporal in PROMPTED:
-      count = layers if self.temporal == 'deep' else 1
+    if temporal in PROMPTED:
+      count = layers if temporal == 'deep' else 1
       out['temporal_prompts'] = init_temporal_prompts(
           next(keys), count, self.num_frames, width
       )
-    if self.temporal_embedding:
+    if self.settings.temporal_embedding:
       out['temporal_embedding'] = jnp.zeros((1, self.num_frames, width))
     return out
 
   def views(self) -> list[tuple[str, bool]]:
     """Names the attention maps; True where frames see each other."""
-    if self.temporal == 'none':
+    if self.settings.temporal == 'none':
       return [('attention', True)]
-    name = 'prompts' if self.temporal in PROMPTED else 'temporal adapters'
+    prompts = self.settings.temporal in PROMPTED
+    name = 'prompts' if prompts else 'temporal adapters'
     return [(f'with {name}', True), (f'without {name}', False)]
 
   def image_hooks(
@@ -103,7 +87,7 @@ class AdaptedTowers:
       prompted: whether frames see each other.
       see: (layer, attention probabilities) -> None.
     """
-    num_frames = self.num_frames
+    num_frames, settings = self.num_frames, self.settings
     drops = self._drops(rngs, _IMAGE)
     adapt = self._adapter(own['image'])
 
@@ -118,8 +102,9 @@ class AdaptedTowers:
     def add_prompts(layer, x, attend):
       if layer >= len(own['temporal_prompts']):
         return x
+      vectors = own['temporal_prompts'][layer]
       vectors = drops.elements(
-          layer, 'prompt', own['temporal_prompts'][layer], self.prompt_dropout
+          layer, 'prompt', vectors, settings.prompt_dropout
       )
       y = prompt_tokens(x, vectors, attend, reweigh(layer))
       y = drops.path(layer, 'time path', y)
@@ -135,13 +120,13 @@ class AdaptedTowers:
       return x + drops.path(layer, 'time path', y, num_frames)
 
     before, after = None, adapt
-    if prompted and self.temporal == 'adapter':
+    if prompted and settings.temporal == 'adapter':
       before = add_time
-    elif prompted and self.temporal in PROMPTED:
+    elif prompted and settings.temporal in PROMPTED:
       before, after = add_prompts, remove_prompts
     return dataclasses.replace(
         drops.hooks(num_frames),
-        embed=embed if self.temporal_embedding else None,
+        embed=embed if settings.temporal_embedding else None,
         before_attn=before,
         after_attn=after,
         attention_map=see,
@@ -150,8 +135,7 @@ class AdaptedTowers:
   def text_hooks(self, own: Params, rngs: dict | None) -> Hooks:
     """Builds the hooks of the text tower."""
     return dataclasses.replace(
-        self._drops(rngs, _TEXT).hooks(1),
-        after_attn=self._adapter(own['text']),
+        self._drops(rngs, _TEXT).hooks(1), after_attn=self._adapter(own['text'])
     )
 
   def _drops(self, rngs: dict | None, tower: int) -> Drops:
@@ -160,9 +144,9 @@ class AdaptedTowers:
     return Drops(
         rngs,
         tower,
-        drop_rates(self.drop_path, layers),
-        drop_rates(self.attention_dropout, layers),
-        self.drop_unit,
+        drop_rates(self.settings.drop_path, layers),
+        drop_rates(self.settings.attention_dropout, layers),
+        self.settings.drop_unit,
     )
 
   def _adapter(self, leaves: Params, skip: bool = True):
@@ -197,12 +181,9 @@ def prompt_tokens(
   attention over the frames, without a skip around it.
 
   Args:
-    x: [B*T, N, D] the tokens of every frame, class token first.
+    x: [B*T, N, D] the tokens of every frame; they make [B, T, D].
     vectors: [T, D].
     attend, reweigh: see `hooks.Attend`.
-
-  Returns:
-    [B, T, D].
 
   Source: EZ-CLIP, clip/model.py, ResidualAttentionBlock.
   Differs: none.
@@ -218,9 +199,5 @@ def resize_prompts(vectors: np.ndarray, num_frames: int) -> np.ndarray:
   """
   old = vectors.shape[1]
   x = (np.arange(num_frames) + 0.5) * old / num_frames - 0.5
-  x = np.clip(x, 0, old - 1)
-  below = np.floor(x).astype(int)
-  above = np.minimum(below + 1, old - 1)
-  share = (x - below)[:, None]
-  resized = (1 - share) * vectors[:, below] + share * vectors[:, above]
-  return resized.astype(vectors.dtype)
+  resize = functools.partial(np.interp, x, np.arange(old))
+  return np.apply_along_axis(resize, 1, vectors).astype(vectors.dtype)

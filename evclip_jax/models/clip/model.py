@@ -14,6 +14,7 @@ from evclip_jax.models.clip.hooks import PLAIN, Hooks
 from evclip_jax.models.clip.resnet import ModifiedResNet
 from evclip_jax.models.clip.sizes import ClipSizes
 from evclip_jax.models.clip.transformer import Transformer, layer_norm
+from evclip_jax.models.pixels import patches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,20 +65,13 @@ class Clip:
       images: jax.Array,
       hooks: Hooks | None = None,
   ) -> jax.Array:
-    """Encodes images to one vector per patch, before the readout.
-
-    Args:
-      params_clip: params['clip'].
-      images: [n, H, W, 3] float, normalised, of the model's resolution.
-      hooks: what a method adds to the image tower.
+    """Encodes images, as `images` does, but stops before the readout.
 
     Returns:
       [n, 1 + S, D] in the compute dtype: the class token and S patches, in
-      rows, before `ln_post` and the projection. `readout` of the class tokens
-      is what `images` returns.
+      rows. `readout` of the class tokens is what `images` returns.
 
     Raises:
-      ValueError: images of another resolution.
       UserError: the image tower is a ResNet, which has no tokens.
     """
     if self.sizes.vision != 'vit':
@@ -90,15 +84,7 @@ class Clip:
   def readout(
       self, params_clip: dict[str, Any], tokens: jax.Array
   ) -> jax.Array:
-    """Maps a ViT's tokens to CLIP's space by `ln_post` and the projection.
-
-    Args:
-      params_clip: params['clip'].
-      tokens: [..., D], any of what `tokens` returns.
-
-    Returns:
-      float32 [..., E], not normalised.
-    """
+    """Maps any of what `tokens` returns, [..., D], to float32 [..., E]."""
     tower = self._image_tower(PLAIN)
     variables = {'params': params_clip['visual']}
     return tower.apply(variables, tokens, method='readout')
@@ -184,13 +170,7 @@ class Clip:
 
 
 class VisionTransformer(nn.Module):
-  """The image tower made of a transformer; see `Clip.images`.
-
-  Attributes:
-    sizes: the architecture.
-    hooks: what a method adds.
-    remat: see `Clip`.
-    dtype: of the computation.
+  """The image tower made of a transformer; see `Clip`.
 
   Source: openai/CLIP, clip/model.py, VisionTransformer.
   Differs: none.
@@ -251,26 +231,15 @@ class PatchEmbedding(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
     """[n, H, W, 3] -> [n, H W / patch^2, D]."""
-    p, (n, rows, columns, colours) = self.patch, images.shape
-    kernel = self.param(
-        'kernel', nn.initializers.lecun_normal(), (p, p, colours, self.width)
-    )
+    shape = self.patch, self.patch, images.shape[-1], self.width
+    kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
     # A convolution whose stride is its kernel is one matrix product.
-    h, w = rows // p, columns // p
-    x = images.astype(self.dtype).reshape(n, h, p, w, p, colours)
-    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * w, p * p * colours)
+    x = patches(images.astype(self.dtype), self.patch)
     return x @ kernel.reshape(-1, self.width).astype(self.dtype)
 
 
 class TextTransformer(nn.Module):
-  """The text tower; see `Clip.text`.
-
-  Attributes:
-    sizes: the architecture.
-    hooks: what a method adds.
-    remat: see `Clip`.
-    dtype: of the computation.
-  """
+  """The text tower; see `Clip`."""
 
   sizes: ClipSizes
   hooks: Hooks

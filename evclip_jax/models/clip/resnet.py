@@ -20,10 +20,9 @@ class ModifiedResNet(nn.Module):
   """The image tower made of convolutions; see `Clip.images`.
 
   Attributes:
-    sizes: the architecture.
+    sizes, dtype: see `Clip`.
     hooks: only `moments` has an effect.
     remat: whether the backward pass recomputes each bottleneck.
-    dtype: of the computation.
 
   Source: openai/CLIP, clip/model.py, ModifiedResNet.
   Differs: batch norm always uses its stored statistics (or those the hook
@@ -97,12 +96,7 @@ class Conv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-  """Normalises channels with statistics that are parameters like any other.
-
-  Attributes:
-    hooks: `moments` may give other statistics.
-    dtype: of the result.
-  """
+  """Normalises channels with statistics that are parameters like any other."""
 
   hooks: Hooks
   dtype: Any
@@ -127,8 +121,6 @@ class Bottleneck(nn.Module):
   Attributes:
     width: channels of the narrow part.
     stride: by which the block shrinks the map, with an average pool.
-    hooks: passed to the batch norms.
-    dtype: of the computation.
   """
 
   width: int

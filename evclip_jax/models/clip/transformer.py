@@ -10,10 +10,8 @@ import jax.numpy as jnp
 from evclip_jax.models import remat
 from evclip_jax.models.clip.attention import Attention, normal
 from evclip_jax.models.clip.hooks import PLAIN, Hooks, Reweigh
-from evclip_jax.models.torch_like import gelu
+from evclip_jax.models.torch_like import EPSILON, gelu
 
-# PyTorch's; Flax has 1e-6.
-EPSILON = 1e-5
 # One block in so many computes its MLP's hidden values again: 80 MB less of 600
 # per clip (ViT-B/16, 8 frames, float32) for 5 % more operations.
 _LEAN = 3
@@ -54,10 +52,7 @@ class Mlp(nn.Module):
     )(x)
     y = remat.wide(y)
     return nn.Dense(
-        width,
-        dtype=self.dtype,
-        kernel_init=normal(self.std_out),
-        name='c_proj',
+        width, dtype=self.dtype, kernel_init=normal(self.std_out), name='c_proj'
     )(ACTIVATIONS[self.activation](y))
 
 
@@ -66,13 +61,10 @@ class Block(nn.Module):
 
   Attributes:
     layer: its number, from 0.
-    heads: of its attention.
-    causal: whether attention is causal.
     activation: inside of the MLP, a name in `ACTIVATIONS`.
     std_out: of the initial output projections.
     first_only: whether only the first token's result is computed.
     hooks: what a method adds; without effect on the parameters.
-    dtype: of the computation.
   """
 
   layer: int
@@ -131,16 +123,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-  """A stack of blocks.
-
-  Attributes:
-    layers: number of blocks.
-    heads: attention heads of each.
-    causal: whether attention is causal.
-    activation: inside of each MLP, a name in `ACTIVATIONS`.
-    hooks: what a method adds.
-    remat: see `Clip`.
-    dtype: of the computation.
+  """A stack of blocks; see `Block` and `Clip`.
 
   Source: openai/CLIP, clip/model.py, Transformer.
   Differs: none (batch first).

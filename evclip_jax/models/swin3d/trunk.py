@@ -81,11 +81,7 @@ class VideoEncoder:
   def stage_outputs(
       self, params_encoder: dict[str, Any], video: jax.Array
   ) -> list[jax.Array]:
-    """Returns what each stage gives after its patch merging, without a norm.
-
-    Returns:
-      One [B, ceil(T/2), h, w, c] per stage, in the compute dtype.
-    """
+    """Returns [B, ceil(T/2), h, w, c] of each stage, merged, without a norm."""
     module = Trunk(self.sizes, self.dtype)
     return module.apply({'params': params_encoder}, video)[1]
 
@@ -101,12 +97,7 @@ class VideoEncoder:
 
 
 class Trunk(nn.Module):
-  """The network; see `VideoEncoder.features`.
-
-  Attributes:
-    sizes: the architecture.
-    dtype: of the computation.
-  """
+  """The network; see `VideoEncoder.features`."""
 
   sizes: VideoEncoderSizes
   dtype: Any = jnp.float32
@@ -204,9 +195,7 @@ class PatchMerge(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     batch, depth, rows, columns, width = x.shape
-    x = jnp.pad(
-        x, ((0, 0), (0, 0), (0, rows % 2), (0, columns % 2), (0, 0))
-    )
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, rows % 2), (0, columns % 2), (0, 0)))
     h, w = -(-rows // 2), -(-columns // 2)
     x = x.reshape(batch, depth, h, 2, w, 2, width)
     # The original's order of the four neighbours: columns outside, rows inside.

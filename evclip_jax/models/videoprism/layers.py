@@ -23,24 +23,14 @@ def norm(dtype: Any, name: str) -> nn.LayerNorm:
 
 
 class Attention(nn.Module):
-  """Self-attention with capped logits; the softmax is float32.
-
-  Attributes:
-    heads: that share the width.
-    dtype: of the computation.
-  """
+  """Self-attention with capped logits; the softmax is float32."""
 
   heads: int
   dtype: Any
 
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Maps [B, N, D] to the same.
-
-    Args:
-      x: tokens.
-      mask: bool [B, N, N], whether a query (row) sees a key; None = all.
-    """
+    """Maps [B, N, D]; `mask` [B, N, N] says what a query (row) sees."""
     width = x.shape[-1]
     query, key, value = (
         split(nn.Dense(width, dtype=self.dtype, name=name)(x), self.heads)
@@ -69,14 +59,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-  """A pre-norm transformer block.
-
-  Attributes:
-    heads: of the attention.
-    hidden: width of the MLP.
-    dtype: of the computation.
-    relu: in place of the exact GELU.
-  """
+  """A pre-norm transformer block, with an exact GELU or a ReLU."""
 
   heads: int
   hidden: int

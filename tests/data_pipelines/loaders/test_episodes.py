@@ -84,13 +84,9 @@ def test_rows_behind_the_end_are_masked_out():
 
 
 def test_hashes_tell_episodes_apart():
-  lists = [
-      make(num=4),
-      make(num=5),
-      make(num=4, seed=6),
-      make(num=4, query=1),
-      make(num=4, clips=clip_list((4, 9, 3, 7))),
-  ]
+  changes = {}, {'num': 5}, {'seed': 6}, {'query': 1}
+  lists = [make(**{'num': 4} | change) for change in changes]
+  lists.append(make(num=4, clips=clip_list((4, 9, 3, 7))))
   assert len({x.hash for x in lists}) == len(lists)
   assert make(num=4).hash == lists[0].hash
 

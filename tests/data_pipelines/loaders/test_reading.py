@@ -1,6 +1,7 @@
 """Clips read by processes are those read here; bad files hurt nobody."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 import signal
@@ -9,21 +10,18 @@ import time
 import numpy as np
 import pytest
 
-from data_pipelines.loaders import one_clip, open_data
+from data_pipelines.errors import UserError
+from data_pipelines.loaders import one_clip, open_data, pipeline
 from data_pipelines.video.read import VideoError
 from data_pipelines.views import ev_clip, ez_clip
+from evclip_jax.config import schema
 from tests.data_pipelines import trees
 
 
 @pytest.fixture(scope='module')
-def source(tmp_path_factory):
-  root = trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
+def source(root):
   data = trees.data_config(root=str(root))
   return open_data.open_data(data, 1, 1, cache_dir=str(root.parent / 'c')).train
-
-
-def a_clip(source, index=0):
-  return one_clip.eval_clip(source, index, ev_clip.Spec(4, 16))
 
 
 # What the processes are made to do with the frames; they import it from here.
@@ -47,10 +45,8 @@ def test_the_pixels_are_those_read_here(source):
       there = one_clip.read(there)
       np.testing.assert_array_equal(there, here.read())
       assert there.dtype == np.uint8 and there.shape == spec.shape
-
-
-def test_the_contents_of_a_file_are_read_as_well(source):
-  clip = a_clip(source)
+  # And those of the contents of the file.
+  clip = one_clip.eval_clip(source, 0, ev_clip.Spec(4, 16))
   contents = pathlib.Path(clip.media).read_bytes()
   packed = dataclasses.replace(clip, media=contents)
   np.testing.assert_array_equal(one_clip.read(packed), clip.read())
@@ -67,9 +63,126 @@ def test_the_contents_of_a_file_are_read_as_well(source):
 def test_a_file_that_cannot_be_read_is_named(
     source, monkeypatch, changes, message
 ):
-  clip = a_clip(source)
+  clip = one_clip.eval_clip(source, 0, ev_clip.Spec(4, 16))
   monkeypatch.setattr(one_clip, '_SECONDS', 1.0)
   with pytest.raises(VideoError, match=message) as caught:
     one_clip.read(dataclasses.replace(clip, **changes))
   assert changes.get('media', clip.probe.name) in str(caught.value)
   np.testing.assert_array_equal(one_clip.read(clip), clip.read())
+
+
+@pytest.fixture
+def skipping(tmp_path):
+  """The folder of videos, and a config that leaves out what cannot be read."""
+  root = trees.make_ucf(tmp_path / 'ucf')
+  config = schema.base()
+  config.data = trees.data_config(root=str(root), on_broken='skip')
+  config.batch_size, config.cache_dir = 3, str(tmp_path / 'c')
+  config.eval.crops = 3
+  return root / 'UCF-101', config
+
+
+def test_a_clip_that_goes_missing_is_named_in_a_plain_error(skipping, capfd):
+  root, config = skipping
+  config.data.on_broken = 'error'
+  data = pipeline.Pipeline(config)
+  (root / trees.clip_key('YoYo', 3)).unlink()
+  with (
+      data.train(0) as batches,
+      pytest.raises(UserError, match='v_YoYo_g03_c01.avi') as error,
+  ):
+    list(itertools.islice(batches, 3))
+  assert 'tensorflow' not in str(error.value).lower()
+  assert capfd.readouterr().err == ''
+
+
+def test_a_clip_that_fails_later_is_replaced_by_the_seed(
+    skipping, tmp_path, capsys
+):
+  root, config = skipping
+  bad = trees.clip_key('YoYo', 3)
+
+  def run():
+    data = pipeline.Pipeline(config)
+    data.write(tmp_path / 'run')
+    (root / bad).rename(tmp_path / 'gone')
+    with data.train(0) as batches:
+      indices = [next(batches)['index'].tolist() for _ in range(9)]
+    (tmp_path / 'gone').rename(root / bad)
+    return data, sum(indices, [])
+
+  (data, indices), (_, again) = run(), run()
+  assert indices == again
+  keys = [r.key for r in open_data.open_data(
+      config.data, 1, 1, cache_dir=config.cache_dir).train.records]  # fmt: skip
+  ((clip, other),) = data.description['lists']['train']['replaced'].items()
+  assert clip == bad and other != bad and 'YoYo' in other
+  assert keys.index(bad) not in indices
+  # Three epochs: the other one comes twice in each.
+  assert indices.count(keys.index(other)) == 6
+  listed = (tmp_path / 'run' / 'lists' / 'skipped.txt').read_text()
+  assert listed.startswith(f'train\t{bad}\t') and other in listed
+  assert capsys.readouterr().err.count(f'{other} takes its place') == 2
+
+
+@pytest.fixture
+def skipping_nine(skipping, tmp_path):
+  """The same with three clips of each class to score."""
+  root, config = skipping
+  for role, groups in (('train', (4,)), ('test', (1, 2, 3))):
+    file = trees.write_vifi(tmp_path / role, groups)
+    config.data[f'{role}_list'] = file
+  return root, config
+
+
+def joined(batches):
+  batches = list(batches)
+  return {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
+
+
+def test_a_scored_clip_that_fails_later_is_left_out(
+    skipping_nine, tmp_path, capsys
+):
+  root, config = skipping_nine
+  data = pipeline.Pipeline(config, evaluate_only=True)
+  data.write(tmp_path / 'run')
+  listed, gone = data.evals['test'], trees.clip_key('ApplyEyeMakeup', 2)
+  (root / gone).unlink()
+  whole = joined(listed.batches())
+  kept = whole['mask'] > 0
+  assert listed.skips and set(whole['index'][kept]) == {0, *range(2, 9)}
+  assert not whole['video'][~kept].any()
+  assert list(data.description['lists']['test']['unread']) == [gone]
+  written = (tmp_path / 'run' / 'lists' / 'skipped.txt').read_text()
+  assert written.count('\n') == 1 and written.startswith(f'test\t{gone}\t')
+  assert capsys.readouterr().err.count('left out of test') == 1
+
+
+def test_a_clip_of_episodes_that_fails_later_is_replaced(skipping_nine):
+  root, config = skipping_nine
+  config.episodes.update(
+      way=2, shot=1, test_query=1, test_episodes=6, per_step=2
+  )
+  data = pipeline.Pipeline(config, evaluate_only=True, episodic=True)
+  listed = data.evals['test']
+  records, gone = listed.episodes.clips.records, 1
+  (root / records[gone].key).unlink()
+  whole = joined(listed.batches())
+  there = whole['mask'] > 0
+  bank = dict(zip(whole['index'][there], whole['video'][there], strict=True))
+  assert set(bank) == set(range(9)) - {gone}
+  drawn = listed.episodes.batch(0, 6)['clips']
+  clips = listed.without(drawn, {gone})
+  changed = clips != drawn
+  assert changed.any() and (drawn[changed] == gone).all()
+  assert all(len(set(row)) == len(row) for row in clips.tolist())
+  labels = [r.label for r in records]
+  assert [labels[k] for k in clips[changed]] == [labels[gone]] * changed.sum()
+  # From pixels the same clips take its place.
+  videos = joined(listed.episode_batches())['video']
+  for row, video in zip(clips, videos, strict=True):
+    np.testing.assert_array_equal(video, np.stack([bank[k] for k in row]))
+  about = data.description['lists']['test']
+  assert list(about['replaced']) == list(about['unread'])
+  with pytest.raises(UserError, match='no other clip of its class'):
+    listed.without(drawn, set(range(9)))

@@ -13,16 +13,6 @@ EXACT = {'h264_mp4', 'h264_long_gop', 'h264_mkv', 'h264_mov'}
 WRONG = {'hevc_mp4', 'mpeg4_b_mp4'}
 
 
-@pytest.fixture(scope='module')
-def clips(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('clips')
-  return {
-      f.name: coded_clips.write(folder / f'{f.name}{f.suffix}', f, 60)
-      for f in coded_clips.FORMATS
-      if coded_clips.available(f)
-  }
-
-
 def test_it_is_chosen_only_where_it_is_exact(clips):
   chosen = set()
   for name, path in clips.items():

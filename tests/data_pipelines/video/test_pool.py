@@ -78,12 +78,10 @@ def test_as_many_work_at_once_as_were_asked_for():
   assert pool.number(3) == 3 and 1 <= pool.number(0) <= 16
 
 
-def test_the_processes_know_nothing_of_models():
+def test_a_process_knows_the_folder_and_nothing_of_models(
+    tmp_path, monkeypatch
+):
   assert pool.run(imported) == []
-
-
-def test_relative_paths_are_those_of_the_program_now(tmp_path, monkeypatch):
-  pool.run(pid)
   monkeypatch.chdir(tmp_path)
   assert pool.run(os.getcwd) == os.getcwd()
 
@@ -98,7 +96,7 @@ def test_relative_paths_are_those_of_the_program_now(tmp_path, monkeypatch):
 )
 def test_what_goes_wrong_costs_its_task_only(function, kind, message):
   with concurrent.futures.ThreadPoolExecutor(1) as thread:
-    others = thread.submit(at_once, 3, pid, 1.0)
+    others = thread.submit(at_once, 3, pid, 0.4)
     with pytest.raises(kind, match=message):
       pool.run(function)
     assert all(others.result())
@@ -130,12 +128,12 @@ def test_time_in_which_the_program_is_stopped_does_not_count():
       f'from {HERE} import pid, pool\n'
       'pool.run(pid)\n'
       'print("asked", flush=True)\n'
-      'print(pool.run(pid, 1.0, timeout=2) > 0)\n'
+      'print(pool.run(pid, 0.5, timeout=1) > 0)\n'
   )
   with program(code) as running:
     assert running.stdout.readline() == 'asked\n'
     running.send_signal(signal.SIGSTOP)
-    time.sleep(3)
+    time.sleep(1.5)
     running.send_signal(signal.SIGCONT)
     assert running.stdout.readline() == 'True\n', running.stderr.read()
 

@@ -1,4 +1,4 @@
-"""The worked examples of EV-CLIP's sampling, and what holds for all sizes."""
+"""The worked examples of the originals' sampling, and what holds for all."""
 
 import itertools
 
@@ -14,31 +14,31 @@ from data_pipelines.views.frames import (
   window_frames,
 )
 
+SHORT = 0, 1, 1, 1, 1, 1, 1, 1
+
 
 def indices(total, num_frames=8, window=32, **kwargs):
   return window_frames(total, num_frames, window, **kwargs).tolist()
 
 
 @pytest.mark.parametrize(
-    ('total', 'num_frames', 'expected'),
+    ('total', 'num_frames', 'window', 'expected'),
     [
-        (32, 8, range(0, 32, 4)), (33, 8, range(0, 32, 4)),
-        (34, 8, range(1, 33, 4)), (164, 8, range(66, 98, 4)),
-        (164, 16, range(66, 98, 2)), (20, 8, range(0, 16, 2)),
-        (31, 8, range(0, 24, 3)), (8, 8, range(8)),
+        (32, 8, 32, range(0, 32, 4)), (33, 8, 32, range(0, 32, 4)),
+        (34, 8, 32, range(1, 33, 4)), (164, 8, 32, range(66, 98, 4)),
+        (164, 16, 32, range(66, 98, 2)), (20, 8, 32, range(0, 16, 2)),
+        (31, 8, 32, range(0, 24, 3)), (8, 8, 32, range(8)),
+        # The last frame is repeated where the window is short.
+        (5, 8, 32, (0, 1, 2, 3, 4, 4, 4, 4)), (2, 8, 32, SHORT),
+        (1, 8, 32, [0] * 8), (100, 8, 4, (48, 49, 50, 51, 51, 51, 51, 51)),
+        # A window of one frame is the middle.
+        (9, 8, 1, [4] * 8),
     ],
-)
-def test_centre_window_of_the_specification(total, num_frames, expected):
-  assert indices(total, num_frames) == list(expected)
-
-
-def test_the_last_frame_is_repeated_where_the_window_is_short():
-  assert indices(5) == [0, 1, 2, 3, 4, 4, 4, 4]
-  assert indices(2) == [0, 1, 1, 1, 1, 1, 1, 1]
-  assert indices(1) == [0] * 8
-  assert indices(100, 8, window=4) == [48, 49, 50, 51, 51, 51, 51, 51]
-  # A window of one frame is the middle.
-  assert indices(9, window=1) == [4] * 8
+)  # fmt: skip
+def test_centre_window_of_the_specification(
+    total, num_frames, window, expected
+):
+  assert indices(total, num_frames, window) == list(expected)
 
 
 def test_several_clips_reach_from_the_first_to_the_last_frame():
@@ -63,52 +63,46 @@ def test_random_windows_cover_every_start_and_no_other():
   assert starts == set(range(6))
 
 
-def test_indices_are_always_inside():
+def test_frames_are_always_inside_and_never_fall():
   generator = np.random.default_rng(0)
-  for total, frames, window in itertools.product(
-      range(1, 70, 3), (1, 2, 7, 8, 24), (1, 5, 32, 64)
-  ):
-    for kwargs in (
-        {},
-        {'mode': 'random', 'generator': generator},
-        {'clip': 2, 'num_clips': 3},
+  for total, count in itertools.product(range(1, 70, 3), (1, 2, 7, 8, 24)):
+    drawn = [
+        even_frames(total, count, 0.9),
+        shifted_frames(total, count, generator),
+        segment_frames(total, count, generator),
+        segment_frames(total, count),
+    ]
+    for window, kwargs in itertools.product(
+        (1, 5, 32, 64),
+        (
+            {},
+            {'mode': 'random', 'generator': generator},
+            {'clip': 2, 'num_clips': 3},
+        ),
     ):
-      clip = window_frames(total, frames, window, **kwargs)
-      assert clip.shape == (frames,) and clip.dtype == np.int64
-      assert clip[0] >= 0 and clip[-1] < total
-      assert np.all(np.diff(clip) >= 0)
+      clip = window_frames(total, count, window, **kwargs)
       assert clip[-1] - clip[0] < window
+      drawn.append(clip)
+    for clip in drawn:
+      assert clip.shape == (count,) and clip.dtype == np.int64
+      assert clip[0] >= 0 and clip[-1] < total and np.all(np.diff(clip) >= 0)
+  for total, fps, place in itertools.product(
+      (8, 20, 40, 300, 900), (0, 10, 29.97), (0.0, 0.3, 1.0)
+  ):
+    frames = interval_frames(total, 8, fps, place)
+    assert frames.shape == (8,) and frames.dtype == np.int64
+    assert frames.min() >= 0 and frames.max() < total
 
 
 def test_wrong_arguments():
-  for args in ((0, 8, 32), (9, 0, 32), (9, 8, 0)):
+  for function, args in (
+      (indices, (0, 8, 32)), (indices, (9, 0, 32)), (indices, (9, 8, 0)),
+      (even_frames, (0, 8)), (even_frames, (8, 0)),
+  ):  # fmt: skip
     with pytest.raises(ValueError, match='at least 1'):
-      indices(*args)
-  for args in ((0, 8), (8, 0)):
-    with pytest.raises(ValueError, match='at least 1'):
-      even_frames(*args)
+      function(*args)
   with pytest.raises(ValueError, match=r'0\.\.2'):
     indices(9, clip=3, num_clips=3)
-
-
-def test_random_crops_reach_every_edge():
-  generator = np.random.default_rng(0)
-  places = {
-      crops.random_offsets(256, 340, 224, generator) for _ in range(4_000)
-  }
-  tops, lefts = zip(*places, strict=True)
-  assert (min(tops), max(tops)) == (0, 32)
-  assert (min(lefts), max(lefts)) == (0, 116)
-
-
-def test_view_offsets_of_the_specification():
-  assert crops.view_offsets(256, 340, 224) == (16, 58)
-  views = [crops.view_offsets(256, 340, 224, v, 3) for v in range(3)]
-  assert views == [(16, 0), (16, 58), (16, 116)]
-  with pytest.raises(ValueError, match='view 3 of 3'):
-    crops.view_offsets(256, 340, 224, 3, 3)
-  with pytest.raises(ValueError, match=r'data\.crop_pixels'):
-    crops.view_offsets(200, 340, 224)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +120,8 @@ def test_view_offsets_of_the_specification():
     ],
 )
 def test_even_frames_of_the_specification(total, num_frames, expected):
-  frames = even_frames(total, num_frames)
   # Its file numbers begin with 1.
-  assert (frames + 1).tolist() == list(expected)
+  assert (even_frames(total, num_frames) + 1).tolist() == list(expected)
 
 
 def test_shifted_frames_stay_between_the_ticks():
@@ -137,29 +130,18 @@ def test_shifted_frames_stay_between_the_ticks():
   ticks = np.array([0, 6, 13, 19, 26, 33, 39, 46, 53])
   assert draws.min(0).tolist() == ticks[:-1].tolist()
   assert draws.max(0).tolist() == (ticks[1:] - 1).tolist()
-
-
-def test_shifted_frames_of_short_clips_are_all_and_some_again():
-  generator = np.random.default_rng(0)
-  drawn = set()
-  for _ in range(100):
-    frames = shifted_frames(5, 8, generator)
-    assert len(frames) == 8 and set(frames.tolist()) == set(range(5))
-    assert np.all(np.diff(frames) >= 0)
-    drawn |= {tuple(frames.tolist())}
-  assert len(drawn) > 10
-  assert shifted_frames(1, 8, generator).tolist() == [0] * 8
+  # Of short clips all, and some again.
+  drawn = {tuple(shifted_frames(5, 8, generator)) for _ in range(100)}
+  assert len(drawn) > 10 and all(set(x) == set(range(5)) for x in drawn)
 
 
 def test_segment_frames_leave_out_the_rest():
   generator = np.random.default_rng(0)
   draws = np.stack([segment_frames(47, 8, generator) for _ in range(200)])
-  assert draws.min(0).tolist() == [0, 5, 10, 15, 20, 25, 30, 35]
-  assert draws.max(0).tolist() == [4, 9, 14, 19, 24, 29, 34, 39]
-  middle = segment_frames(47, 8)
-  assert middle.tolist() == [2, 7, 12, 17, 22, 27, 32, 37]
-  short = segment_frames(3, 8, generator)
-  assert short.tolist() == [0, 1, 2, 2, 2, 2, 2, 2]
+  assert draws.min(0).tolist() == list(range(0, 40, 5))
+  assert draws.max(0).tolist() == list(range(4, 40, 5))
+  assert segment_frames(47, 8).tolist() == list(range(2, 40, 5))
+  assert segment_frames(3, 8, generator).tolist() == [0, 1] + [2] * 6
 
 
 @pytest.mark.parametrize(
@@ -169,32 +151,34 @@ def test_segment_frames_leave_out_the_rest():
         (250, 25, (1, 31, 62, 92, 123, 153, 184, 214)),
         (150, 15, (3, 19, 34, 50, 65, 81, 96, 112)),
         (1000, 30, (150, 245, 340, 435, 530, 625, 720, 815)),
+        (3, 25, (0, 1, 2, 2, 2, 2, 2, 2)),
+        # Pictures without a rate: the whole clip, as for every short video.
+        (300, 0, (2, 39, 77, 114, 151, 188, 226, 263)),
     ],
 )
 def test_interval_frames_of_the_specification(total, fps, expected):
-  frames = interval_frames(total, 8, fps, 0.5)
-  assert frames.tolist() == list(expected)
+  assert interval_frames(total, 8, fps, 0.5).tolist() == list(expected)
 
 
-def test_interval_frames_of_odd_clips_exist():
-  assert interval_frames(3, 8, 25, 0.5).tolist() == [0, 1] + [2] * 6
-  for total, fps, place in itertools.product(
-      (8, 20, 40, 300, 900), (0, 10, 29.97), (0.0, 0.3, 1.0)
-  ):
-    frames = interval_frames(total, 8, fps, place)
-    assert frames.shape == (8,) and frames.dtype == np.int64
-    assert frames.min() >= 0 and frames.max() < total
-  # Pictures without a rate: the whole clip, as for every short video.
-  np.testing.assert_array_equal(
-      interval_frames(300, 8, 0, 0.5), interval_frames(300, 8, 30, 0.5)
-  )
-
-
-def test_jittered_crops_miss_the_last_row_and_column():
+def test_crops_reach_every_edge_that_they_may():
   generator = np.random.default_rng(0)
+  places = [crops.random_offsets(256, 340, 224, generator) for _ in range(4000)]
+  tops, lefts = zip(*places, strict=True)
+  assert (min(tops), max(tops), min(lefts), max(lefts)) == (0, 32, 0, 116)
+  # CLIP-FSAR's miss the last row and column.
   places = [crops.jittered_offsets(256, 224, generator) for _ in range(2000)]
   assert {t for t, _ in places} == {x for _, x in places} == set(range(32))
   assert crops.jittered_offsets(224, 224, generator) == (0, 0)
+
+
+def test_view_offsets_of_the_specification():
+  assert crops.view_offsets(256, 340, 224) == (16, 58)
+  views = [crops.view_offsets(256, 340, 224, v, 3) for v in range(3)]
+  assert views == [(16, 0), (16, 58), (16, 116)]
+  with pytest.raises(ValueError, match='view 3 of 3'):
+    crops.view_offsets(256, 340, 224, 3, 3)
+  with pytest.raises(ValueError, match=r'data\.crop_pixels'):
+    crops.view_offsets(200, 340, 224)
 
 
 def test_boxes_of_the_specification():
@@ -218,5 +202,5 @@ def test_boxes_lie_at_thirteen_places():
   assert square == {
       (15 * y, 35 * x)
       for x, y in itertools.product(range(5), repeat=2)
-      if (x % 2, y % 2) == (0, 0) or (x % 2, y % 2) == (1, 1)
+      if (x % 2, y % 2) in ((0, 0), (1, 1))
   }
