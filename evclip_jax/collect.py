@@ -7,7 +7,7 @@ averaged, unless they were scored differently.
 
 import itertools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -45,10 +45,6 @@ def main(args: list[str]):
 def collect(folders: list[str], out: str = ''):
   """Prints one table of finished runs.
 
-  Args:
-    folders: of runs, or of several.
-    out: a file for the table, .md, .csv or .tex; '' = none.
-
   Raises:
     UserError: no finished run, or runs that do not belong in one table.
   """
@@ -61,12 +57,11 @@ def collect(folders: list[str], out: str = ''):
   from evclip_jax.runs import result_page, results
 
   runs = group(list(find(folders)))
-  names = {
-      run.card['data']['name'] for own in runs.values() for run in own.values()
-  }
+  found = [run.card for own in runs.values() for run in own.values()]
+  several = len({card['data']['name'] for card in found}) > 1
 
   def quantities(card):
-    before = f'{card["data"]["name"]} ' if len(names) > 1 else ''
+    before = f'{card["data"]["name"]} ' * several
     return [(before + name, top1) for name, top1 in results.tests(card)]
 
   summary = results.summarise(runs, quantities, 0)
@@ -137,21 +132,21 @@ def group(runs: list[Found]) -> dict[str, dict[str, Any]]:
     groups.setdefault(tuple(sorted(run.values.items())), []).append(run)
   for own in groups.values():
     for one, other in itertools.combinations(own, 2):
-      _refuse(one, other, _scored(one), _scored(other))
+      _refuse(one, other, _scored)
       if one.card['seed'] == other.card['seed']:
         raise UserError(
             f'{one.folder} and {other.folder} are the same run, of seed '
             f'{one.card["seed"]}: give one of them.'
         )
   for one, other in itertools.combinations(groups.values(), 2):
-    differ = _differ([one[0], other[0]])
-    seeds = [{run.card['seed'] for run in own} for own in (one, other)]
-    if all(k.startswith(_SCORING) for k in differ) and not set.intersection(
-        *seeds
-    ):
-      _refuse(one[0], other[0], _scored(one[0]), _scored(other[0]))
+    a, b = one[0], other[0]
+    ours, theirs = ({run.card['seed'] for run in own} for own in (one, other))
+    alike = all(key.startswith(_SCORING) for key in _differ([a, b]))
+    if alike and ours.isdisjoint(theirs):
+      _refuse(a, b, _scored)
     # Rows of one table are scored on the same clips.
-    _refuse(one[0], other[0], *_shared_lists(one[0], other[0]))
+    if a.card['data']['name'] == b.card['data']['name']:
+      _refuse(a, b, _lists, {*_lists(a)} & {*_lists(b)})
   labels = _labels(list(groups.values()))
   return {
       label: {
@@ -188,17 +183,11 @@ def _lists(run: Found) -> dict[str, Any]:
   return out
 
 
-def _shared_lists(one: Found, other: Found) -> list[dict[str, Any]]:
-  """The lists of both runs that should be the same."""
-  if one.card['data']['name'] != other.card['data']['name']:
-    return [{}, {}]
-  a, b = _lists(one), _lists(other)
-  return [{k: x[k] for k in a if k in b} for x in (a, b)]
-
-
-def _refuse(one: Found, other: Found, a: dict[str, Any], b: dict[str, Any]):
+def _refuse(one: Found, other: Found, about: Callable, keys=None):
   """Raises UserError if two runs were not scored alike."""
+  a, b = about(one), about(other)
   differ = [key for key in a | b if a.get(key) != b.get(key)]
+  differ = [key for key in differ if keys is None or key in keys]
   if differ:
     raise UserError(
         f'{one.folder} and {other.folder} are not comparable: they differ in '

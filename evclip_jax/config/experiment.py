@@ -16,17 +16,10 @@ from evclip_jax.weights import trunks
 
 
 def new(method: str) -> ml_collections.ConfigDict:
-  """Returns the base schema with `method.settings` from the method's file.
+  """Returns the base schema with `method.settings` from a file in methods/.
 
-  Args:
-    method: a file name in `evclip_jax/methods`, such as 'ev_clip'.
-
-  Returns:
-    A config locked against new keys but those of data.others and data.tests;
-    values may be assigned.
-
-  Raises:
-    UserError: if there is no such method.
+  It is locked against new keys but those of data.others and data.tests; values
+  may be assigned. UserError if there is no such method.
   """
   config = schema.base()
   _set_method(config, method)
@@ -42,10 +35,7 @@ def on_data(
 ) -> ml_collections.ConfigDict:
   """Returns a config of a data set by the method's own recipe.
 
-  Args:
-    name: data.name.
-    method: as for `new`.
-    shots: data.shots, if the recipe says nothing else.
+  `shots` is data.shots, if the recipe says nothing else.
   """
   config = new(method)
   config.data.name, config.data.shots = name, shots
@@ -54,12 +44,7 @@ def on_data(
 
 
 def use_recipe(config: ml_collections.ConfigDict, method: str = ''):
-  """Sets what a method's file says its authors use, if it says anything.
-
-  Args:
-    config: the config to change.
-    method: whose recipe; '' = the config's own method's.
-  """
+  """Sets what the authors of a method use; '' = the config's own."""
   recipe = getattr(base.load(method or config.method.name), 'RECIPE', {})
   config.update_from_flattened_dict(recipe)
 
@@ -139,12 +124,8 @@ def choose_variant(
 ) -> ml_collections.ConfigDict:
   """Sets what goes with the config's other values, such as its networks.
 
-  Args:
-    config: with `variants`; left as it is.
-    given: keys that the command line set; they stay.
-
-  Returns:
-    A locked config without `variants`.
+  Keys in `given`, which the command line set, stay. The config is left as it
+  is; returned is a locked one without `variants`.
   """
   out = identity.from_dict(identity.to_dict(config))
   values, given = identity.flat(config), set(given)
@@ -175,10 +156,8 @@ def from_flag(
 ) -> ml_collections.ConfigDict:
   """Returns the checked config behind a `--config` flag.
 
-  Args:
-    holder: the flag.
-    alone: whether only the config's own method is wanted. Else the variants of
-      a config with rows to compare are left to these.
+  With `alone` only the config's own method is wanted; else the variants of a
+  config with rows to compare are left to these.
 
   Raises:
     UserError: no file was named, or it gives no config or sets a value that no

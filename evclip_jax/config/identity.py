@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import ml_collections
+from flax.traverse_util import flatten_dict
 
 # Keys that may differ between two sittings of the same run: they change how
 # it is carried out or watched, never what it computes.
@@ -39,13 +40,7 @@ def from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
 def flat(config: ml_collections.ConfigDict | dict) -> dict[str, Any]:
   """Returns {'a.b.c': value} over all leaves."""
   values = config if isinstance(config, dict) else to_dict(config)
-  out = {}
-  for key, value in values.items():
-    if isinstance(value, dict):
-      out |= {f'{key}.{k}': v for k, v in flat(value).items()}
-    else:
-      out[key] = value
-  return out
+  return flatten_dict(values, sep='.')
 
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:

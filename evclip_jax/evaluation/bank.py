@@ -63,15 +63,7 @@ class Bank:
 
 
 def batches(run: Session, data: Any) -> Iterator[dict[str, Any]]:
-  """Gives the batches of a list to score, from the bank if the run has one.
-
-  Args:
-    run: the session.
-    data: a list of the data pipeline.
-
-  Returns:
-    `data.batches()`, or likewise with 'frozen' in place of 'video'.
-  """
+  """Yields the batches of a list to score, from the bank if there is one."""
   if run.bank_folder is None:
     yield from data.batches()
     return
@@ -92,15 +84,8 @@ def of_list(run: Session, data: Any, seed: int | None) -> Bank:
   """Finds the bank of a list in the cache folder, or computes it.
 
   Several processes compute it every time, as each has a cache of its own.
-
-  Args:
-    run: the session, with `bank_folder`.
-    data: what has `name`, `num_clips`, `num_views`, `digest`, `skips` and
-      `batches`: a list to score, or the views of training.
-    seed: of the random keys of training; None in scoring.
-
-  Raises:
-    UserError: it cannot be written.
+  `data` is a list to score, or the views of training, which have the `seed` of
+  their random keys. UserError if it cannot be written.
   """
   known = run.banks.get((data.digest, seed))
   if known is None:
@@ -146,14 +131,10 @@ def rows_of(
     mesh: Mesh,
     on_rows: Callable[[int], Any] = lambda number: None,
 ) -> Iterator[dict[str, Any]]:
-  """Yields the rows that a step gives of each batch, on the host.
+  """Yields the rows that a step gives of each placed batch, on the host.
 
-  Args:
-    batches: of this process.
-    step: batch on the devices -> rows with 'mask'; those that only fill up a
-      batch (mask 0) are left out.
-    mesh: the devices.
-    on_rows: told the number of rows, for a progress bar.
+  Rows that only fill up a batch (mask 0) are left out; `on_rows` is told the
+  number of the others.
   """
   for batch in batches:
     rows = valid(jax.device_get(step(devices.put_batch(mesh, batch))))

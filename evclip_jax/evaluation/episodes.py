@@ -30,17 +30,13 @@ def evaluate(
     beside: tuple[Session, dict[str, jax.Array]] | None = None,
     watch: Callable[[Iterable], Iterable] | None = None,
 ) -> tuple[dict[str, float], dict[str, Any]]:
-  """Computes the accuracy of a run on episodes.
+  """Computes the accuracy of a run on a list's episodes.
 
-  Args:
-    run: the session.
-    weights: what training changed, on the devices.
-    data: a list of the data pipeline and its episodes. `data.from_bank` says
-      whether the features of each clip are computed once; else every episode's
-      clips go through the network again. A method that does not learn from
-      episodes scores each clip once: a query's answer is the best of its
-      episode's classes, and the support clips are not looked at.
-    beside, watch: see `scores.score`; both need clips that are seen once.
+  `data.from_bank` says whether the features of each clip are computed once;
+  else every episode's clips go through the network again. A method that does
+  not learn from episodes scores each clip once: a query's answer is the best of
+  its episode's classes, and the support clips are not looked at. `beside` and
+  `watch`, see `scores.score`, need clips that are seen once.
 
   Returns:
     (summary, details): top1 in percent, interval (half the width of its 95 %
@@ -51,20 +47,13 @@ def evaluate(
   if not run.model.method.episodic:
     find = _from_scores
   rows, others, clips = find(run, weights, data, beside, watch)
-  confusion = _confusion(rows, data)
-  details = {
-      'class_names': list(data.class_names),
-      'per_class': scores.per_class(confusion, data.class_names),
-      'confusion': confusion.tolist(),
-      'losses': rows['loss'],
-      'arrays': clips | {k: rows[k] for k in ('answer', 'label', 'way')},
-  }
-  if others:
-    details['zero_shot'] = _summary(others)
-    details['zero_shot_per_class'] = scores.per_class(
-        _confusion(others, data), data.class_names
-    )
-  return _summary(rows), details
+  details = scores.details(
+      data.class_names,
+      _confusion(rows, data),
+      clips | {k: rows[k] for k in ('answer', 'label', 'way')},
+      others and (_summary(others), _confusion(others, data)),
+  )
+  return _summary(rows), details | {'losses': rows['loss']}
 
 
 def _summary(rows: Arrays) -> dict[str, float]:

@@ -75,8 +75,7 @@ class Looker:
     """Prepares the functions; they are compiled for one size of batch.
 
     Args:
-      run: the session.
-      weights: trained leaves on the devices.
+      run, weights: the session, and trained leaves on the devices.
       rows: most clips at once; rounded up to a multiple of the devices.
       closely: whether to make the maps that cost passes of their own
         (`Method.looks`).
@@ -89,13 +88,9 @@ class Looker:
     )
 
   def examples(self, clips: np.ndarray) -> dict[str, jax.Array]:
-    """Computes what methods that compare need of labelled examples.
+    """Returns 'clip' and 'frames' of `VideoFeatures`, N*K rows, of examples.
 
-    Args:
-      clips: uint8 [N, K, T, H, W, 3], K clips of each of N classes.
-
-    Returns:
-      'clip' and 'frames' of `VideoFeatures`, N*K rows.
+    `clips` are uint8 [N, K, T, H, W, 3], K clips of each of N classes.
     """
     clips = clips.reshape(-1, *clips.shape[2:])
     parts = [seen for seen, *_ in self._parts(clips)]
@@ -108,16 +103,13 @@ class Looker:
       examples: dict[str, jax.Array] | None = None,
       score: bool = True,
   ) -> list[Seen]:
-    """Looks at clips, a single view of each.
+    """Looks at clips uint8 [N, T, H, W, 3], a single view of each, in order.
 
     Args:
-      clips: uint8 [N, T, H, W, 3].
+      clips: what to look at.
       class_names: what to choose among; None = the run's classes.
       examples: of these classes, for a method that compares.
       score: False leaves the probabilities out.
-
-    Returns:
-      One `Seen` per clip, in their order.
     """
     run, weights = self._run, self._weights
     classes = run.classes(weights, class_names) if score else None
@@ -179,17 +171,13 @@ def judge(
     seen: dict[str, jax.Array],
     examples: dict[str, jax.Array] | None = None,
 ) -> jax.Array:
-  """Computes the logits of clips, compared with examples if there are any.
+  """Returns the logits of clips, float32 [B, K], by `Method.score`.
 
   Args:
-    method: its `score` does it.
-    params: the full tree.
+    method, params: the method and its full tree.
     classes: embeddings [M, K, E] of the classes.
     seen: 'clip' and 'frames' of `VideoFeatures`, B rows.
-    examples: the same of labelled clips, class by class.
-
-  Returns:
-    float32 [B, K].
+    examples: the same of labelled clips, class by class, to compare with.
   """
   rows = seen['clip'].shape[0]
   batch = {

@@ -1,5 +1,6 @@
 """What a report shows of the clips of a list: small pictures, telling ones."""
 
+import dataclasses
 import functools
 import io
 from collections.abc import Iterable, Iterator
@@ -19,49 +20,33 @@ _SMALL = 300
 _SMALL_PIXELS = 72
 # Of mistakes, and of hits.
 _OF_EACH = 3
-_BEST = 5
 
 
-class Thumbnails:
-  """Keeps a small picture of some clips of a list while they are scored.
+def watched(
+    batches: Iterable[dict], data: Any, side: int, kept: dict[int, bytes]
+) -> Iterator[dict]:
+  """Yields the batches of a list as they are, and keeps small pictures.
 
-  Attributes:
-    pictures: place in the list -> a JPEG file.
+  Of clips spread over the list, the middle view: `kept` gets JPEG files by
+  place in the list. `side` is data.crop_pixels.
   """
-
-  def __init__(self, num_clips: int, num_views: int, side: int):
-    """Chooses clips spread over the list; the middle view of each is kept.
-
-    Args:
-      num_clips, num_views: of the list.
-      side: data.crop_pixels.
-    """
-    self._side = side
-    chosen = np.linspace(0, num_clips - 1, min(num_clips, _SMALL))
-    self._chosen, self._view = {int(i) for i in chosen}, num_views // 2
-    self.pictures: dict[int, bytes] = {}
-
-  def watch(self, batches: Iterable[dict]) -> Iterator[dict]:
-    """Yields batches as they are."""
-    for batch in batches:
-      rows = zip(batch['index'], batch['view'], batch['mask'], strict=True)
-      for row, (index, view, mask) in enumerate(rows):
-        if mask and view == self._view and int(index) in self._chosen:
-          video, _ = squares(batch['video'][row], self._side)
-          self.pictures[int(index)] = _small(video[len(video) // 2])
-      yield batch
+  most = min(data.num_clips, _SMALL)
+  chosen = {int(i) for i in np.linspace(0, data.num_clips - 1, most)}
+  for batch in batches:
+    rows = zip(batch['index'], batch['view'], batch['mask'], strict=True)
+    for row, (index, view, mask) in enumerate(rows):
+      if mask and view == data.num_views // 2 and int(index) in chosen:
+        video, _ = squares(batch['video'][row], side)
+        kept[int(index)] = _small(video[len(video) // 2])
+    yield batch
 
 
 def telling(details: dict[str, Any]) -> dict[str, list[int]]:
-  """Chooses clips to look at.
-
-  Args:
-    details: of a list that was scored clip by clip, see
-      `run_card.evaluate_list`.
+  """Chooses clips of a list that was scored clip by clip to look at.
 
   Returns:
-    Heading -> rows of the arrays: wrong answers whose right class was thought
-    the least likely, then right ones that were the least likely.
+    Heading -> rows of the arrays of `details`: wrong answers whose right class
+    was thought the least likely, then right ones that were the least likely.
   """
   logs, labels = (details['arrays'][k] for k in ('log_probabilities', 'labels'))
   own = logs[np.arange(len(labels)), labels]
@@ -88,41 +73,22 @@ class Viewer:
   def clips(
       self, data: Any, details: dict[str, Any], rows: list[int]
   ) -> list[ClipPicture]:
-    """Returns clips of a list, with the scores that they got.
-
-    Args:
-      data: the list.
-      details: what `run_card.evaluate_list` gave for it.
-      rows: of its arrays.
-    """
-    names, arrays = details['class_names'], details['arrays']
+    """Returns clips of a list, rows of its arrays, with the scores they got."""
+    arrays = details['arrays']
     read = [data.clip(int(arrays['index'][row])) for row in rows]
     seen = self._looker(np.stack([clip for clip, *_ in read]), score=False)
-    out = []
-    for row, (_, label, key), one in zip(rows, read, seen, strict=True):
-      # Of all views, as they were counted.
-      shares = np.exp(arrays['log_probabilities'][row].astype(np.float64))
-      best = np.argsort(-shares, kind='stable')[:_BEST]
-      out.append(
-          ClipPicture(
-              key,
-              one.frames,
-              [(names[k], float(shares[k])) for k in best],
-              names[label],
-              one.maps,
-              look.fill_colour(self._run.model.method),
-          )
-      )
-    return out
+    # Of all views, as they were counted.
+    logs = arrays['log_probabilities'][rows].astype(np.float64)
+    seen = [
+        dataclasses.replace(one, probabilities=shares)
+        for one, shares in zip(seen, np.exp(logs), strict=True)
+    ]
+    return self._pictures(read, seen, details['class_names'])
 
   def episode(
       self, data: Any, details: dict[str, Any]
   ) -> dict[str, list[ClipPicture]]:
-    """Returns clips of the episode with the greatest loss: mistakes, then hits.
-
-    Args:
-      data, details: as for `clips`, of a list that was scored in episodes.
-    """
+    """Returns mistakes and hits of the episode with the greatest loss."""
     number = int(details['losses'].argmax())
     labels = data.episodes.batch(number, 1)['label'][0]
     wrong = details['arrays']['answer'][number] != labels
@@ -137,11 +103,9 @@ class Viewer:
     }
 
   def some(self, data: Any, most: int = 4) -> list[ClipPicture]:
-    """Returns clips spread over a list, or over its first episode's queries.
+    """Returns about so many clips spread over a list.
 
-    Args:
-      data: the list; its first episode for a method that compares.
-      most: how many clips, about.
+    For a method that compares, queries of its first episode.
     """
     method = self._run.model.method
     if method.episodic:
@@ -169,6 +133,9 @@ class Viewer:
   def _look(self, read, names, examples=None) -> list[ClipPicture]:
     """Pictures of (clip, label, key) with the scores of a single view."""
     seen = self._looker(np.stack([clip for clip, *_ in read]), names, examples)
+    return self._pictures(read, seen, names)
+
+  def _pictures(self, read, seen, names) -> list[ClipPicture]:
     method = self._run.model.method
     return [
         one.picture(key, names, method, names[label])

@@ -62,9 +62,7 @@ def evaluate_list(
 ) -> tuple[dict[str, float], dict[str, Any]]:
   """Scores one list of the data pipeline, clip by clip or in episodes.
 
-  Args:
-    run, weights, data: what scores, and the list.
-    beside: see `scores.score`; **how as well.
+  `beside` and `how` are those of `scores.score`.
 
   Returns:
     (summary, details): numbers by name; 'class_names', 'per_class' top-1,
@@ -74,26 +72,18 @@ def evaluate_list(
   if data.episodes is not None:
     return episodes.evaluate(run, weights, data, beside, **how)
   scored = scores.score(run, weights, data, beside, **how)
-  names = list(data.class_names)
   logs, labels = scored.log_probabilities, scored.labels
-  confusion = scores.confusion(logs, labels)
-  details = {
-      'class_names': names,
-      'per_class': scores.per_class(confusion, names),
-      'confusion': confusion.tolist(),
-      'arrays': {
-          'log_probabilities': logs.astype(np.float32),
-          'labels': labels,
-          'features': scored.features,
-          'index': scored.index,
-      },
-  }
-  if (other := scored.beside) is not None:
-    details['zero_shot'] = scores.summarise(other, labels)
-    details['zero_shot_per_class'] = scores.per_class(
-        scores.confusion(other, labels), names
-    )
-    details['arrays']['zero_shot_log_probabilities'] = other.astype(np.float32)
+  arrays, other = {
+      'log_probabilities': logs.astype(np.float32),
+      'labels': labels,
+      'features': scored.features,
+      'index': scored.index,
+  }, None
+  if (plain := scored.beside) is not None:
+    arrays['zero_shot_log_probabilities'] = plain.astype(np.float32)
+    other = scores.summarise(plain, labels), scores.confusion(plain, labels)
+  matrix = scores.confusion(logs, labels)
+  details = scores.details(data.class_names, matrix, arrays, other)
   return scores.summarise(logs, labels), details
 
 
@@ -108,11 +98,9 @@ def report(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Scores every list with each of some states.
 
-  Args:
-    config, workdir, run, data: of the run.
-    states: rule of selection -> (step, weights); the first one is reported.
-    step: how far training went.
-    metrics_log: gets a line per list and state.
+  `states` are {rule of selection: (step, weights)}, of which the first one is
+  reported; training went to `step`. `metrics_log` gets a line per list and
+  state.
 
   Returns:
     (run card with 'final' = {list: summary} of the reported state, its
@@ -128,10 +116,14 @@ def report(
     for name, listed in data.evals.items():
       how = {}
       if rule == select:
-        small = report_clips.Thumbnails(
-            listed.num_clips, listed.num_views, config.data.crop_pixels
+        small = {}
+        watch = functools.partial(
+            report_clips.watched,
+            data=listed,
+            side=config.data.crop_pixels,
+            kept=small,
         )
-        how = {'beside': beside, 'watch': small.watch}
+        how = {'beside': beside, 'watch': watch}
       summary, details = evaluate_list(run, weights, listed, **how)
       metrics_log.add(
           step,
@@ -149,7 +141,7 @@ def report(
         _save_details(workdir, file_name(name, config.data.corrupt), details)
         lists[name] = details | {
             'keys': listed.keys(),
-            'thumbnails': small.pictures,
+            'thumbnails': small,
             'pictures': (
                 # One process alone cannot run what all of them compiled.
                 jax.process_count() == 1
@@ -296,8 +288,7 @@ def _save_details(workdir: pathlib.Path, name: str, details: dict[str, Any]):
   saved = {
       'per_class_top1': details['per_class'],
       'class_names': details['class_names'],
+      'confusion': details['confusion'],
   }
-  if 'confusion' in details:
-    saved['confusion'] = details['confusion']
   whole_file.write_json(folder / f'{name}.json', saved)
   np.savez_compressed(folder / f'{name}.npz', **details['arrays'])

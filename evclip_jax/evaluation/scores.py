@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.special
 from jax.sharding import Mesh
 
 from data_pipelines.errors import UserError
@@ -46,18 +47,13 @@ def collect(
 ) -> Scored:
   """Averages class probabilities of every clip over its views.
 
-  Args:
-    run_step: device batch -> rows with 'logits', 'features', 'label', 'mask',
-      'index', and perhaps other logits as 'beside'.
-    batches: an evaluation loader; every clip comes once per view.
-    mesh: where batches go.
-    num_clips: clips in the list.
-    num_views: views per clip.
-    on_rows: see `bank.rows_of`.
-    skips: whether the loader may leave out views of clips, and so the clips.
+  `run_step` makes of a batch on the devices rows with 'logits', 'features',
+  'label', 'mask', 'index', and perhaps other logits as 'beside'. Every clip
+  comes once per view; with `skips` views of clips, and so the clips, may be
+  left out.
 
   Raises:
-    ValueError: if the loader left out or repeated a clip.
+    ValueError: a clip was left out or repeated.
     UserError: scores that are not finite; or no clip is left.
   """
   totals, labels = {}, np.full(num_clips, -1, np.int64)
@@ -100,12 +96,9 @@ def score(
 ) -> Scored:
   """Scores a whole list of the data pipeline.
 
-  Args:
-    run, weights: what scores.
-    data: the list.
-    beside: (session, weights) of another method that scores the same pixels.
-    watch: gets the batches, of pixels, and gives them on; without it they may
-      come from a bank of features. Needed with `beside`.
+  `beside`, (session, weights) of another method, scores the same pixels.
+  `watch` gets the batches, of pixels, and gives them on, which `beside` needs;
+  without it they may come from a bank of features.
   """
   steps = {'logits': (run, weights)} | ({'beside': beside} if beside else {})
   classes = {
@@ -137,11 +130,7 @@ def score(
 def summarise(
     log_probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-  """Computes top-1, top-5, loss and macro-F1 of scored clips.
-
-  Args:
-    log_probabilities: [N, K].
-    labels: [N], 0 .. K-1.
+  """Computes top-1, top-5, loss and macro-F1 of clips [N, K] with labels [N].
 
   Returns:
     top1 and top5 in percent, loss (mean cross entropy), macro_f1 in percent
@@ -163,14 +152,11 @@ def summarise(
 
 
 def wilson(share: float, number: int) -> tuple[float, float]:
-  """Computes the 95 % interval of an accuracy over clips drawn alone.
+  """Returns the 95 % interval (low, high) in 0..1 of an accuracy over clips.
 
   Args:
-    share: of the clips that are right, 0..1.
+    share: of the clips that are right, 0..1; within the interval.
     number: of clips, at least 1.
-
-  Returns:
-    (low, high), each 0..1, low <= share <= high.
 
   Source: E. B. Wilson, Probable Inference, the Law of Succession, and
     Statistical Inference, JASA 22 (1927).
@@ -191,6 +177,26 @@ def per_class(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float]:
       names[k]: float(100 * matrix[k, k] / counts[k])
       for k in np.flatnonzero(counts)
   }
+
+
+def details(
+    names: Sequence[str],
+    matrix: np.ndarray,
+    arrays: dict[str, np.ndarray],
+    beside: tuple[dict[str, float], np.ndarray] | None = None,
+) -> dict[str, Any]:
+  """Returns what is kept of a list; `beside` has a summary and a confusion."""
+  kept = {
+      'class_names': list(names),
+      'per_class': per_class(matrix, names),
+      'confusion': matrix.tolist(),
+      'arrays': arrays,
+  }
+  if beside:
+    summary, matrix = beside
+    kept['zero_shot'] = summary
+    kept['zero_shot_per_class'] = per_class(matrix, names)
+  return kept
 
 
 def confusion(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -224,7 +230,6 @@ def check_finite(numbers: np.ndarray):
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-  """Computes the softmax over the last axis, without overflow."""
+  """Computes the softmax over the last axis; UserError if it is not finite."""
   check_finite(logits)
-  shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-  return shifted / shifted.sum(axis=-1, keepdims=True)
+  return scipy.special.softmax(logits, axis=-1)

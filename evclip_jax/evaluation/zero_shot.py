@@ -15,18 +15,12 @@ _TEMPLATES = plain.Settings().templates
 
 
 def beside(run: Session, given: bool) -> tuple[Session, Weights] | None:
-  """Returns zero-shot CLIP with the networks that a run began with.
+  """Returns zero-shot CLIP with the networks that a run began with, or None.
 
   It sees the run's clips as the run's method does and reads the same texts;
-  where those hold learned words or nothing but names, 'A video of {}.'.
-
-  Args:
-    run: the session of a method.
-    given: whether its weights came from a file that was trained elsewhere.
-
-  Returns:
-    (session, weights), or None: for a method that trains nothing, which is its
-    own reference, and where CLIP's own weights are not at hand.
+  where those hold learned words or nothing but names, 'A video of {}.'. A
+  method that trains nothing is its own reference; and where weights that were
+  trained elsewhere are `given`, CLIP's own may not be at hand.
   """
   trained = [path for path in run.trainable if path.startswith('clip/')]
   if not run.trainable or run.model.clip is None or given and trained:

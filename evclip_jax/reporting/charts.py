@@ -22,12 +22,9 @@ def bars(
     marks: Mapping[str, float] | None = None,
     colours: Mapping[str, str] | None = None,
 ) -> str:
-  """Draws a bar for each percentage.
+  """Draws a bar for each percentage, from top to bottom.
 
-  Args:
-    values: name -> 0..100, from top to bottom.
-    marks: name -> 0..100, a line across the bar of that name.
-    colours: name -> colour; blue where there is none.
+  `marks` are lines across the bars, also 0..100; `colours` others than blue.
   """
   marks, colours, high, out = marks or {}, colours or {}, 22, []
   for row, (name, value) in enumerate(values.items()):
@@ -45,11 +42,7 @@ def bars(
 
 
 def difference_per_class(points: Mapping[str, float]) -> str:
-  """Draws bars of a difference in points of top-1, the largest loss first.
-
-  Args:
-    points: class name -> -100..100.
-  """
+  """Draws bars of points of top-1 in -100..100, the largest loss first."""
   most, out = max(map(abs, points.values())) or 1, []
   items = sorted(points.items(), key=lambda item: item[1])
   for row, (name, value) in enumerate(items):
@@ -67,11 +60,9 @@ def difference_per_class(points: Mapping[str, float]) -> str:
 def curves(
     series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str
 ) -> str:
-  """Draws numbers that change along a line: over steps, over seconds.
+  """Draws lines (x, y) in the order of x: over steps, over seconds.
 
-  Args:
-    series: name -> (x, y) in the order of x; a name of its own for each line.
-    x, y: what the axes are, with the unit.
+  `x` and `y` say what the axes are, with the unit.
   """
   points = np.array([p for line in series.values() for p in line], float)
   ticks = ticker.MaxNLocator(4).tick_values(*ends(points[:, 1]))

@@ -30,24 +30,21 @@ class MetricsLog:
   write the same bytes, also if one of them was interrupted.
   """
 
-  def __init__(
-      self, workdir: pathlib.Path, resume_step: int | None, write: bool
-  ):
+  def __init__(self, workdir: pathlib.Path, resume_step: int | None):
     """Opens the log, dropping what an interrupted run wrote too much.
 
     Args:
       workdir: the run folder. With tensorboardX installed, the numbers also go
-        to its folder 'tensorboard', for TensorBoard.
+        to its folder 'tensorboard'.
       resume_step: lines after this step are dropped, as they come again; so
         are the final lines of a finished run. None keeps everything.
-      write: False on all but one process.
     """
     self._path = pathlib.Path(workdir) / 'metrics.jsonl'
-    self._write = write
+    self._write = is_first()
     self._events = None
-    if write and resume_step is not None:
+    if self._write and resume_step is not None:
       self._truncate(resume_step)
-    if write and importlib.util.find_spec('tensorboardX'):
+    if self._write and importlib.util.find_spec('tensorboardX'):
       import tensorboardX
 
       events = str(pathlib.Path(workdir) / 'tensorboard')

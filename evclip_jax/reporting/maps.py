@@ -25,9 +25,8 @@ _NAMED = 30
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
   """Draws how often each class (row) was taken for each other (column).
 
-  Args:
-    matrix: [K, K] counts of clips.
-    names: of the classes; beyond 30 they are told by the pointer alone.
+  `matrix` [K, K] counts clips; more than 30 names are told by the pointer
+  alone.
   """
   matrix, size = np.asarray(matrix), len(names)
   named = size <= _NAMED
@@ -86,10 +85,8 @@ def map_of_clips(
 
   Args:
     features: [N, E]; directions count, lengths do not.
-    labels: [N], colour of each dot.
-    names: K class names. Beyond 20 classes, the 20 with most clips have
-      colours and the others are grey.
-    titles: N lines about the clips.
+    labels, titles: [N], colour of each dot and a line about it.
+    names: K class names; the 20 with most clips have colours, others are grey.
     wrong: [N] bool, clips to be drawn as rings.
     thumbnails: JPEG files of some of the clips, by their number in 0..N - 1.
   """
@@ -125,10 +122,7 @@ def map_of_clips(
 
 
 def principal_plane(features: np.ndarray) -> tuple[np.ndarray, float]:
-  """Returns the two main directions of normalised features.
-
-  Args:
-    features: [N, E].
+  """Returns features [N, E], normalised, along their two main directions.
 
   Returns:
     ([N, 2] coordinates, their share of the variance). The sign of a direction

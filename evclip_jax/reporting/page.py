@@ -102,13 +102,9 @@ def write_page(
     intro: str,
     sections: Sequence[Section],
 ) -> pathlib.Path:
-  """Writes a page and returns its path.
+  """Writes a page into a folder that exists and returns its path.
 
-  Args:
-    path: the .html file; its folder must exist.
-    title: of the page.
-    intro: a sentence or two below the title.
-    sections: from top to bottom.
+  `intro` is a sentence or two below the title; sections go from top to bottom.
   """
   parts = [f'<h1>{_escape(title)}</h1>', _paragraph(intro)]
   for section in sections:
@@ -171,22 +167,19 @@ def _figure(picture: Picture) -> str:
 
 
 def _image(shown: Image.Image | Figure | str, caption: str) -> str:
-  """An <img> that holds a picture, or names its file."""
-  named = isinstance(shown, str)
-  place = urllib.parse.quote(shown) if named else encode(shown)
-  if place.endswith('.mp4'):
-    return f'<video controls preload="none" src="{place}"></video>'
+  """An <img> that holds a picture (SVG for charts, else JPEG), or names it."""
+  if isinstance(shown, str):
+    place = urllib.parse.quote(shown)
+    if place.endswith('.mp4'):
+      return f'<video controls preload="none" src="{place}"></video>'
+  else:
+    file, kind = io.BytesIO(), 'jpeg'
+    if isinstance(shown, Figure):
+      kind = 'svg+xml'
+      shown.savefig(file, format='svg', metadata={'Date': None})
+    else:
+      shown.save(file, 'JPEG', quality=82, optimize=True)
+    data = base64.b64encode(file.getvalue()).decode()
+    place = f'data:image/{kind};base64,{data}'
   alt = caption or 'a clip: frames, maps and scores'
   return f'<img loading="lazy" src="{place}" alt="{alt}">'
-
-
-def encode(drawn: Image.Image | Figure) -> str:
-  """Returns an address that holds a picture: SVG for charts, else JPEG."""
-  file, kind = io.BytesIO(), 'jpeg'
-  if isinstance(drawn, Figure):
-    kind = 'svg+xml'
-    drawn.savefig(file, format='svg', metadata={'Date': None})
-  else:
-    drawn.save(file, 'JPEG', quality=82, optimize=True)
-  data = base64.b64encode(file.getvalue()).decode()
-  return f'data:image/{kind};base64,{data}'

@@ -54,12 +54,9 @@ def masked(
   """Returns frames as they look behind a mask on normalised pixels.
 
   Args:
-    frames: uint8 [T, H, W, 3].
+    frames: uint8 [T, H, W, 3], as what is returned.
     mask: [H, W] or [T, H, W] in [0, 1].
     fill: colour in [0, 1] where the mask is 0.
-
-  Returns:
-    uint8 [T, H, W, 3].
   """
   colour = 255 * np.asarray(fill, np.float32)
   weight = _per_frame(mask, len(frames))[..., None]  # [T, H, W, 1]
@@ -71,11 +68,8 @@ def heat(frames: np.ndarray, heights: np.ndarray) -> np.ndarray:
   """Returns a map in colours over grey frames, on the fixed scale 0 .. 1.
 
   Args:
-    frames: uint8 [T, H, W, 3].
+    frames: uint8 [T, H, W, 3], as what is returned.
     heights: [H, W] or [T, H, W] in [0, 1], or a coarser grid over the frames.
-
-  Returns:
-    uint8 [T, H, W, 3].
   """
   grey = frames.mean(axis=-1, keepdims=True)
   heights = _enlarged(_per_frame(heights, len(frames)), frames.shape[1:3])

@@ -32,8 +32,7 @@ def write(
 
   Args:
     folder: the run folder, with metrics.jsonl.
-    card: the run card.
-    lists: list name -> what `run_card.report` gave beside the card.
+    card, lists: what `run_card.report` gave.
     interval: (share of hits, clips) -> ends of the interval of an accuracy.
   """
   counts, selection = card['parameters'], card['selection']
@@ -54,7 +53,7 @@ def write(
           _results(card, lists, interval),
           _clips(card),
           *_training(folder, card),
-          *(s for name in lists for s in _list(name, card, lists[name])),
+          *(s for name in lists for s in _list(name, lists[name])),
           _made(card),
       ],
   )
@@ -141,7 +140,7 @@ def _training(folder: pathlib.Path, card) -> list[Section]:
   return [Section('Training', pictures=pictures)] if pictures else []
 
 
-def _list(name: str, card, details: Details) -> list[Section]:
+def _list(name: str, details: Details) -> list[Section]:
   """What there is to see of one list."""
   marks = details.get('zero_shot_per_class', {})
   classes = dict(sorted(details['per_class'].items(), key=lambda x: x[1]))
@@ -149,18 +148,16 @@ def _list(name: str, card, details: Details) -> list[Section]:
   if marks:
     caption += f'; the lines are {_ZERO_SHOT}'
   shown = [Picture(lambda: charts.bars(classes, marks), caption)]
-  sections = [Section(f'List: {name}', pictures=shown)]
-  if 'confusion' in details:
-    names = details['class_names']
-    matrix = np.asarray(details['confusion'])
-    caption = 'rows: what the clips are; columns: what was answered'
-    sections.append(
-        Section(
-            f'{name}: what was taken for what',
-            rows=_pairs(matrix, names) if len(names) >= _MANY else (),
-            pictures=[Picture(lambda: maps.confusion(matrix, names), caption)],
-        )
-    )
+  names, matrix = details['class_names'], np.asarray(details['confusion'])
+  caption = 'rows: what the clips are; columns: what was answered'
+  sections = [
+      Section(f'List: {name}', pictures=shown),
+      Section(
+          f'{name}: what was taken for what',
+          rows=_pairs(matrix, names) if len(names) >= _MANY else (),
+          pictures=[Picture(lambda: maps.confusion(matrix, names), caption)],
+      ),
+  ]
   sections += _examples(name, details)
   if len(details['arrays'].get('features', ())) > 2:
     caption = (

@@ -17,6 +17,7 @@ from evclip_jax.evaluation import report_clips
 from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import learning_rate, result_page, results
+from evclip_jax.runs import run as single
 from evclip_jax.runs.trained_model import TrainedModel
 from evclip_jax.training import session
 
@@ -33,24 +34,15 @@ def run(
     config: ml_collections.ConfigDict,
     workdir: str,
     mode: str,
-    open_data: Callable[[ml_collections.ConfigDict], 'Pipeline'],
-    execute: Callable[..., dict[str, Any]],
     is_part: bool = False,
     loaded: dict | None = None,
 ) -> dict[str, Any]:
   """Runs every row of `config.compare`.
 
-  Each row is an ordinary run in a folder of its own; one that is finished is
-  not run again. A row with nothing to train is evaluated.
-
-  Args:
-    config: a config with `compare`.
-    workdir: its folder; rows lie in `workdir/<row>`.
-    mode: 'train' or 'evaluate'.
-    open_data: config -> data pipeline. Rows that read the same share one.
-    execute: runs a row: `run.execute`.
-    is_part: whether this is a part of a protocol, which makes the table.
-    loaded: networks that all rows share.
+  Each row is an ordinary run in `workdir/<row>`; one that is finished is not
+  run again. A row with nothing to train is evaluated. Rows that read the same
+  share their data, and all of them the networks in `loaded`. Of a part of a
+  protocol (`is_part`) the protocol makes the table.
 
   Returns:
     {row: run card}; the tables are printed and written as compare.json (or
@@ -71,7 +63,7 @@ def run(
   def data_of(own):
     key = _data_key(own)
     if key not in pipelines:
-      pipelines[key] = open_data(own)
+      pipelines[key] = single.open_data(own, workdir, mode)
     return pipelines[key]
 
   # What is wrong with a later row should not be found hours later.
@@ -91,11 +83,11 @@ def run(
       continue
     log.log(f'\n== {name} ==')
     own_mode = experiment.fitting_mode(mode, own)
-    cards[name] = execute(
+    cards[name] = single.execute(
         own, str(own_folder), own_mode, data_of(own), loaded
     )
     # Not before a row: a mistake in the config should leave no folder.
-    run_folder.prepare(workdir, config, log.is_first())
+    run_folder.prepare(workdir, config)
   if is_part or not log.is_first():
     return cards
   runs = {

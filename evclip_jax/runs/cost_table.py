@@ -15,7 +15,6 @@ from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.reporting import log
-from evclip_jax.runs import speed
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import costs, devices, optimizer, params, steps
 from evclip_jax.weights import trunks
@@ -46,14 +45,7 @@ def rows(
     num_frames: int = 8,
     num_classes: int = 101,
 ) -> list[dict[str, Any]]:
-  """Returns what each method costs on each CLIP.
-
-  Args:
-    methods: names in evclip_jax/methods, with the settings and the batch of
-      their recipes.
-    clips: published names.
-    num_frames: of a clip, the same for all.
-    num_classes: of the texts and heads.
+  """Returns what each method, by its recipe, costs on each published CLIP.
 
   Returns:
     A dict per pair: trained weights, how many times those of the method on the
@@ -78,15 +70,13 @@ def rows(
   return out
 
 
-def trunk_rows(
-    names: Sequence[str] = TRUNKS, num_frames: int = 8, num_classes: int = 101
-) -> list[dict[str, Any]]:
+def trunk_rows(num_classes: int = 101) -> list[dict[str, Any]]:
   """Returns what EV-CLIP on ViT-B/16 costs on each video trunk; see `rows`."""
   out = []
-  with log.progress(len(names), 'trunks', unit='program') as bar:
-    for name in names:
+  with log.progress(len(TRUNKS), 'trunks', unit='program') as bar:
+    for name in TRUNKS:
       config = experiment.on_data('ucf101', 'ev_clip')
-      config.encoder.name, config.data.num_frames = name, num_frames
+      config.encoder.name, config.data.num_frames = name, 8
       config = experiment.choose_variant(config)
       sizes = trunks.shapes(trunks.TABLE[name]).values()
       count = sum(int(np.prod(shape)) for shape in sizes)
@@ -161,13 +151,7 @@ def _row(config, num_classes: int) -> dict[str, Any]:
 def programs_of(
     config: ml_collections.ConfigDict, num_classes: int, num_devices: int
 ) -> tuple[Shapes, dict[str, Callable[[], jax.stages.Lowered]]]:
-  """Returns the shapes of a config's weights, and what lowers its steps.
-
-  Args:
-    config: batch_size (episodes.per_step), data.*, mesh.shard_frozen.
-    num_classes: of the batches.
-    num_devices: that share a batch.
-  """
+  """Returns the shapes of a config's weights, and what lowers its steps."""
   names = [f'class {k}' for k in range(num_classes)]
   found = shapes(config, names)
   method, frozen = found.method, found.frozen
@@ -184,8 +168,7 @@ def programs_of(
       tokens,
   )
   rows = config.episodes.per_step if method.episodic else config.batch_size
-  one = speed.noise(config, num_classes, 1, method.episodic)
-  batch = batch_lib.shapes(one, rows, None)
+  batch = batch_lib.shapes(config, num_classes, rows, method.episodic, None)
   schedule = optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
   update = optimizer.make_optimizer(config.optimizer, schedule)
   state = jax.eval_shape(
@@ -213,11 +196,6 @@ def device_rows(
 
   The step is compiled for each number of devices, with and without
   mesh.shard_frozen; nothing runs, so that the devices of a CPU do.
-
-  Args:
-    config: as `programs_of`; for clips or for episodes.
-    counts: numbers of devices.
-    num_classes: of the batches.
 
   Returns:
     A dict each: FLOPs and memory of one device, FLOPs of all of them in those

@@ -33,17 +33,15 @@ def measure(
 ) -> dict[str, Any]:
   """Times decoding alone and the whole training loader on the same clips.
 
-  Args:
-    config: `data` says which clips; with data.root (and data.train_list)
-      empty, a few H.264 clips are written and removed again.
-    seconds: how long each way is timed.
+  With data.root (and data.train_list) empty, a few H.264 clips are written and
+  removed again. Each way is timed for so many seconds.
 
   Returns:
     'clips' (where they come from), 'workers' (processes, always as many), and
     clips per second, by the clock and per core, of 'bare' (the decoder called
-    plainly, see `one_clip.decoding`), 'frames' (the same frames as the
-    loader reads them) and 'loader' (which also resizes, crops and batches);
-    and the loader's per core as a share of that of 'bare' and of 'frames'.
+    plainly), 'frames' (the same frames as the loader reads them) and 'loader'
+    (which also resizes, crops and batches); and the loader's per core as a
+    share of that of 'bare' and of 'frames'.
   """
   with _clips(config) as (data_config, origin):
     return {'clips': origin} | _measure(data_config, seconds)

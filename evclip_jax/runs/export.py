@@ -16,6 +16,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax import export
+from jax.extend.mlir import ir
+from jax.extend.mlir.dialects import stablehlo
 from safetensors.numpy import save
 
 from data_pipelines import whole_file
@@ -55,14 +57,7 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 
 def save_trained(workdir: str, path: str | os.PathLike) -> str:
-  """Writes a run's selected trained leaves as a .safetensors file.
-
-  Args:
-    workdir: the run folder.
-    path: the file; an older one is replaced, whole or not at all.
-
-  Returns:
-    A line that says what was written.
+  """Writes a run's selected trained leaves as .safetensors; says what it wrote.
 
   Raises:
     UserError: nothing trained in the run, or the file cannot be written.
@@ -111,8 +106,7 @@ def save_model(
     out: a folder that is not there yet; written whole or not at all.
     kind: 'orbax': all weights, and a StableHLO program that takes them;
       'stablehlo': a program with its weights inside; 'savedmodel'.
-    classes: words to choose among; None = the classes of the training.
-    support: class -> example videos, for methods that compare with examples.
+    classes, support: as for `TrainedModel.predict`.
 
   Returns:
     Lines that say what was written and how well it agrees with the run.
@@ -240,8 +234,10 @@ def _write_savedmodel(
 
   module = tf.Module()
   module.weights = [tf.Variable(leaves[i], trainable=False) for i in used]
+  some = [leaves[i] for i in used]
+  whole = export.export(jax.jit(of_used), platforms=PLATFORMS)(some, video)
   converted = jax2tf.convert(
-      of_used,
+      _without_composites(whole).call,
       polymorphic_shapes=[None, '(batch, ...)'],
       with_gradient=False,
       native_serialization_platforms=PLATFORMS,
@@ -258,6 +254,37 @@ def _write_savedmodel(
   )
   serve = tf.saved_model.load(str(folder)).signatures['serving_default']
   return lambda rows: serve(video=tf.constant(rows))['logits'].numpy()
+
+
+def _without_composites(whole: export.Exported) -> export.Exported:
+  """Calls what composites such as erf are made of; TensorFlow lacks them."""
+  with ir.Context() as context:
+    stablehlo.register_dialect(context)
+    module = stablehlo.deserialize_portable_artifact(
+        context, whole.mlir_module_serialized
+    )
+
+    def plain(operation):
+      if operation.name == 'stablehlo.composite':
+        call = ir.Operation.create(
+            'func.call',
+            [x.type for x in operation.results],
+            list(operation.operands),
+            {'callee': operation.attributes['decomposition']},
+            loc=operation.location,
+            ip=ir.InsertionPoint(operation),
+        )
+        for old, new in zip(operation.results, call.results, strict=True):
+          old.replace_all_uses_with(new)
+        operation.erase()
+      return ir.WalkResult.ADVANCE
+
+    module.operation.walk(plain)
+    version = stablehlo.get_version_from_compatibility_requirement(
+        stablehlo.StablehloCompatibilityRequirement.WEEK_12
+    )
+    plainly = stablehlo.serialize_portable_artifact(module, version)
+  return dataclasses.replace(whole, mlir_module_serialized=plainly)
 
 
 _WRITERS = {

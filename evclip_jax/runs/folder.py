@@ -34,11 +34,7 @@ def of_row(name: str) -> str:
 
 
 def row_of(folder: pathlib.Path) -> tuple[int, str]:
-  """Returns the place and name of a run among the rows of a comparison.
-
-  Args:
-    folder: of the run. (0, '') if the folder above is no comparison's.
-  """
+  """Returns place and name of a run in the comparison above it, or (0, '')."""
   above = folder.absolute().parent / 'config.json'
   rows = _read_json(above)['compare'] if above.exists() else ()
   for place, row in enumerate(rows):
@@ -49,25 +45,18 @@ def row_of(folder: pathlib.Path) -> tuple[int, str]:
 
 
 def prepare(
-    workdir: str | os.PathLike,
-    config: ml_collections.ConfigDict,
-    write: bool = True,
+    workdir: str | os.PathLike, config: ml_collections.ConfigDict
 ) -> pathlib.Path:
   """Creates the folder, or checks that it belongs to this config.
 
-  Args:
-    workdir, config: of the run.
-    write: False on all but one process.
-
-  Returns:
-    The folder's absolute path.
+  All processes but the first only check. Returns its absolute path.
 
   Raises:
     UserError: the folder holds a run of another config, or cannot be written.
   """
   check_free(workdir, config)
   folder = pathlib.Path(workdir).absolute()
-  if not write:
+  if not log.is_first():
     return folder
   if (folder / 'config.json').exists():
     before = identity.flat(_read_json(folder / 'config.json'))
@@ -93,9 +82,10 @@ def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
   """Reads the config of a run; UserError if the folder is not a run's."""
   path = pathlib.Path(workdir) / 'config.json'
   values = _read_json(path)
+  known = [*identity.flat(values)]
   unknown = [
       key
-      for key in identity.flat(values)
+      for key in known
       if key not in schema.KEYS and not key.startswith(_OPEN_KEYS)
   ]
   if unknown:
@@ -104,15 +94,11 @@ def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
         f'{", ".join(unknown[:3])}.'
     )
   config = identity.from_dict(values)
-  before = identity.flat(values)
   # Keys that came after the run mean what they do by default.
-  new = {
-      key: schema.KEYS[key].default
-      for key in schema.KEYS
-      if not any(f'{one}.'.startswith(f'{key}.') for one in before)
-  }
   with config.unlocked():
-    config.update_from_flattened_dict(new)
+    for key, (default, *_) in schema.KEYS.items():
+      if not any(f'{one}.'.startswith(f'{key}.') for one in known):
+        config.update_from_flattened_dict({key: default})
   return config
 
 
@@ -133,21 +119,14 @@ def finished(
   return card if same and card['views'] == views else None
 
 
-def training_costs(folder: pathlib.Path) -> dict[str, Any]:
-  """Returns what training cost by an earlier run card, or {}."""
-  if not (folder / 'run_card.json').exists():
-    return {}
-  return (load_card(folder).get('costs') or {}).get('train') or {}
-
-
 def check_free(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
   """Raises UserError if the folder holds a run that computes something else."""
+
+  def matters(key, theirs, ours):
+    return key not in _RAISABLE or ours < theirs
+
   if (pathlib.Path(workdir) / 'config.json').exists():
-    _refuse(
-        workdir,
-        config,
-        lambda key, theirs, ours: key not in _RAISABLE or ours < theirs,
-    )
+    _refuse(workdir, config, matters)
 
 
 def check_same_model(
@@ -170,10 +149,8 @@ def check_same_model(
 def check_data(folder: pathlib.Path, description: dict[str, Any]):
   """Writes what a run's lists are, or checks that they are still the same.
 
-  Args:
-    folder: the run folder.
-    description: of the data pipeline; 'lists' has the hash of each list, and
-      'texts' that of its class texts. UserError if one has changed.
+  `description` is that of the data pipeline: 'lists' has the hash of each list,
+  'texts' that of its class texts. UserError if one has changed.
   """
   path = folder / 'data.json'
   if not path.exists():

@@ -44,16 +44,12 @@ def choose(
   """Trains with each of train.rates and takes over the best training.
 
   Each is an ordinary run in `workdir/rates/<rate>`, with the rate of a constant
-  warm-up in proportion, that is scored on the validation list alone. The best
-  top-1 counts; of equal ones the lower loss, then the lower rate. Its
-  checkpoints become those of `workdir`.
-
-  Args:
-    config, workdir, model, data: of the run.
+  warm-up in proportion, scored on the validation list alone. The best top-1
+  counts; of equal ones the lower loss, then the lower rate. Its checkpoints
+  become those of `workdir`.
 
   Returns:
-    (the config with the rate, entries of the run card: 'rate' with what was
-    tried, 'config_hash' of the config as it was).
+    (the config with the rate, 'rate' and 'config_hash' of the run card).
   """
   own_data = copy.copy(data)
   own_data.evals = {'val': data.evals['val']}
@@ -65,7 +61,7 @@ def choose(
     said = ': finished earlier' if card else ''
     log.log(f'\n-- rate {rate:g}{said} --')
     if card is None:
-      run_folder.prepare(folder, own, log.is_first())
+      run_folder.prepare(folder, own)
       card = train.train_and_evaluate(own, folder, model, own_data)
     tried[rate] = card['final']['val'] | {'costs': card['costs']['train']}
   best = max(

@@ -2,7 +2,7 @@
 
 import fractions
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import av
 import numpy as np
@@ -37,65 +37,39 @@ def write(
 
   On the left the video as it is; on the right, if the method has maps, what it
   sees of the nearest window: the frames behind the mask, or its attention.
-
-  Args:
-    path: the file; its ending decides.
-    video: path of the video.
-    seen: what the run saw, with `film`, `windows` and `window_maps`.
-    names: of the classes.
-    spec: the recipe that cuts the frames of the run.
-    fill: see `pictures.ClipPicture`.
-    least: a best class that is less probable is called 'none of these'.
+  `seen` has `film`, `windows` and `window_maps`; `fill` is that of a
+  `ClipPicture`, `least` that of `prediction.predict`.
   """
   film, gif = seen.film, path.suffix == '.gif'
   rate = film.rate or 25.0
   high = _GIF_HEIGHT if gif else _HEIGHT
   step = max(round(rate / _GIF_RATE), 1) if gif else 1
   exact = fractions.Fraction(rate / step).limit_denominator(1000)
+  middles, found = np.mean(film.spans, axis=1), probe(video)
+  shown = np.arange(0, film.total, step)
   with av.open(str(path), 'w') as container:
     stream = container.add_stream('gif' if gif else 'libx264', rate=exact)
     stream.pix_fmt = 'rgb8' if gif else 'yuv420p'
-    frames = _frames(video, film.total, step)
-    for number, picture in enumerate(
-        _drawn(frames, seen, names, spec, fill, least, step, high)
-    ):
-      if not number:
-        stream.height, stream.width = picture.shape[:2]
-      frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
-      container.mux(stream.encode(frame))
-    container.mux(stream.encode())
-
-
-def _frames(video: str, total: int, step: int) -> Iterator[np.ndarray]:
-  """Yields uint8 [n, H, W, 3], every so many frames of a video."""
-  found = probe(video)
-  for start in range(0, total, _CHUNK * step):
-    stop = min(start + _CHUNK * step, total)
-    yield read_frames(video, np.arange(start, stop, step), found)
-
-
-def _drawn(
-    chunks, seen, names, spec, fill, least, step, high
-) -> Iterator[np.ndarray]:
-  """Yields the pictures of the new video, uint8 [H, W, 3] of even sizes."""
-  middles = np.mean(seen.film.spans, axis=1)
-  number = 0
-  for frames in chunks:
-    # Never twice for the same pixels: a chunk is cut at once.
-    crops = frames
-    if seen.window_maps:
-      crops = one_clip.eval_view(spec, len(frames)).pixels(frames)
-      crops = squares(crops, spec.crop_pixels)[0]
-    for frame, crop in zip(frames, crops, strict=True):
-      window = int(np.abs(middles - number * step).argmin())
-      parts = [_sized(frame, high)]
+    for start in range(0, len(shown), _CHUNK):
+      chunk = shown[start : start + _CHUNK]
+      frames = crops = read_frames(video, chunk, found)
       if seen.window_maps:
-        maps = seen.window_maps[window]
-        parts.append(_sized(_behind(crop, maps, fill), high))
-      picture = np.concatenate(parts, axis=1)
-      words = _words(seen.windows[window], names, picture.shape[1], least)
-      yield np.concatenate([picture, words])
-      number += 1
+        crops = one_clip.eval_view(spec, len(frames)).pixels(frames)
+        crops = squares(crops, spec.crop_pixels)[0]
+      for place, frame, crop in zip(chunk, frames, crops, strict=True):
+        window = int(np.abs(middles - place).argmin())
+        parts = [_sized(frame, high)]
+        if seen.window_maps:
+          maps = seen.window_maps[window]
+          parts.append(_sized(_behind(crop, maps, fill), high))
+        picture = np.concatenate(parts, axis=1)
+        words = _words(seen.windows[window], names, picture.shape[1], least)
+        picture = np.concatenate([picture, words])
+        if not place:
+          stream.height, stream.width = picture.shape[:2]
+        frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())
 
 
 def _behind(crop, maps, fill) -> np.ndarray:

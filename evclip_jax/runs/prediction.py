@@ -38,16 +38,13 @@ def predict(
     timeline: bool = False,
     overlays: Sequence[str] = (),
 ) -> list[Row]:
-  """Predicts videos, in their order.
+  """Predicts videos, paths, in their order.
 
   Args:
-    model: of `evclip_jax.load`.
-    videos: paths.
+    model, videos, classes, support, clips: see `TrainedModel.predict`.
     out: a folder for predictions.jsonl, predictions.csv, index.html, a picture
       of each video, and what is named below; None = for nothing.
-    classes, support: as for `TrainedModel.predict`.
     tell: called with each row when it is known.
-    clips: windows of each video; 0 = as many as cover it.
     least: answers that are less probable are 'none of these'.
     timeline: whether to write the scores along each video.
     overlays: '.mp4' and '.gif', for videos with words and map.

@@ -54,12 +54,9 @@ def run(
 ) -> dict[str, Any]:
   """Runs every part of `config.protocol` that is not finished yet.
 
-  Args:
-    config: a config with `protocol.name`.
-    workdir: its folder; parts lie in `workdir/<part>`.
-    mode: 'train' or 'evaluate'.
-    run_part: (config, folder, mode, is_part, loaded) -> run card, or {row: run
-      card}; `loaded` are the networks that all parts share.
+  Parts lie in `workdir/<part>`. `run_part` makes a run card, or {row: run
+  card}, of (config, folder, mode, is_part, loaded); `loaded` are the networks
+  that all parts share.
 
   Returns:
     What is written as protocol.json, or evaluate_protocol.json: see
@@ -78,7 +75,7 @@ def run(
         own, str(folder / name), mode, is_part=True, loaded=loaded
     )
     # Not before a part: a mistake in the config should leave no folder.
-    run_folder.prepare(workdir, config, log.is_first())
+    run_folder.prepare(workdir, config)
   runs = side_by_side(config, cards, folder)
   out = summary(config, runs)
   log.log(f'\n{config.protocol.name}: {out["about"]}')
@@ -192,11 +189,6 @@ def summary(
   }
 
 
-def harmonic_mean(base: float, novel: float) -> float:
-  """Returns 2bn / (b + n), which a weak half pulls down; 0 if both are 0."""
-  return 2 * base * novel / (base + novel) if base + novel else 0.0
-
-
 def _per_shot(card: Card) -> Quantities:
   title = f'K={card["data"]["shots"] or "all"}'
   return [(_column(title, name), top1) for name, top1 in results.tests(card)]
@@ -230,18 +222,15 @@ def _per_data_set(card: Card) -> Quantities:
 
 
 def _base_and_novel(card: Card) -> Quantities:
-  """Gives top-1 on both halves and their harmonic mean.
-
-  With several test lists (bright_base, dark_base, ...) a half is the mean of
-  its lists. Other data sets do not count.
-  """
+  """Gives top-1 on both halves, means of their lists, and the harmonic mean."""
   lists = card['data']['lists']
   own = {n: x for n, x in results.tests(card) if 'data_set' not in lists[n]}
   base, novel = (
       statistics.fmean(own[name] for name in _halves(own, half))
       for half in ('base', 'novel')
   )
-  mean = harmonic_mean(base, novel)
+  # A weak half pulls it down.
+  mean = 2 * base * novel / (base + novel) if base + novel else 0.0
   return [('base', base), ('novel', novel), ('harmonic mean', mean)]
 
 

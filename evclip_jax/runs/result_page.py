@@ -108,14 +108,7 @@ def write(
 ) -> pathlib.Path:
   """Writes NAME.json, NAME.csv and report.html of runs side by side.
 
-  Args:
-    folder: of the comparison or protocol.
-    name, title: of the files, and of the page.
-    runs, summary: the runs and what `summarise` made of them.
-    sections: further ones of the page, below the tables.
-
-  Returns:
-    The page.
+  `sections` are further ones of the page, below the tables. Returns the page.
   """
   whole_file.write_json(folder / f'{name}.json', summary)
   whole_file.write(folder / f'{name}.csv', as_file(summary, '.csv'))

@@ -31,11 +31,9 @@ Runs = Mapping[str, Mapping[str, Run]]
 def summarise(runs: Runs, quantities: Quantities, seed: int) -> dict[str, Any]:
   """Returns what several runs say together, ready for JSON.
 
-  Args:
-    runs: what stands in the table; the first row is what others are compared
-      with. Parts of one name but for the seed are averaged.
-    quantities: run card -> (name, value) of what is averaged.
-    seed: of the bootstrap.
+  Others are compared with the first row; parts of one name but for the seed are
+  averaged. `quantities` says of a run card what is averaged, `seed` is that of
+  the bootstrap.
 
   Returns:
     'caption'; 'results', a dict per row and quantity with mean, std, interval
@@ -75,14 +73,10 @@ def tests(card: Card) -> list[tuple[str, float]]:
 
 
 def spread(values: list[float]) -> dict[str, Any]:
-  """Returns mean, standard deviation and the interval of the mean.
+  """Returns mean, deviation and interval of one or more values.
 
-  Args:
-    values: one or more.
-
-  Returns:
-    'mean'; 'std' of the sample; 'interval', the 95 % confidence interval of the
-    mean by Student's t, [low, high]; 'values'. None for a single value's.
+  'std' is of the sample; 'interval' [low, high] the 95 % confidence interval of
+  the mean by Student's t; both are None for a single value.
   """
   n, mean = len(values), statistics.fmean(values)
   std = interval = None
@@ -100,9 +94,6 @@ def differences(runs: Runs, seed: int) -> list[dict[str, Any]]:
   with replacement, the same in both rows, 10,000 times: a paired bootstrap. It
   says how far other clips might move the difference; other seeds, which the
   interval of the mean is about, it does not know.
-
-  Args:
-    runs, seed: as in `summarise`.
 
   Returns:
     A dict per row, kind of part and list: 'difference' in points of top-1,
@@ -136,15 +127,7 @@ def differences(runs: Runs, seed: int) -> list[dict[str, Any]]:
 
 
 def bootstrap(each: np.ndarray, seed: int) -> tuple[float, list[float]]:
-  """Returns the mean of some numbers and its 95 % interval by resampling.
-
-  Args:
-    each: [N].
-    seed: of the draws.
-
-  Returns:
-    (mean, [low, high]).
-  """
+  """Returns the mean of numbers [N] and its 95 % interval by resampling."""
   values, counts = np.unique(each, return_counts=True)
   generator = randomness.generator(seed, 'bootstrap')
   # How often each value is among N draws: a multinomial.
@@ -196,11 +179,9 @@ def _kind(part: str) -> str:
 def costs(parts: Mapping[str, Run]) -> dict[str, Any]:
   """Returns what a row's runs cost, medians over its parts.
 
-  Returns:
-    trained weights; GFLOPs per clip of a training step and of inference; clips
-    per second of training as it went and of inference alone; the memory of the
-    training step (of inference where nothing trains) in GB on a device, by the
-    compiler.
+  Clips per second of training are as it went, those of inference alone. The
+  memory, by the compiler, is that of the training step on a device (of
+  inference where nothing trains).
   """
   cards = [run.card for run in parts.values()]
 

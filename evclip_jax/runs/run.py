@@ -1,7 +1,6 @@
 """Where a run begins: which kind it is, its data and folder, what is done."""
 
 import contextlib
-import functools
 import pathlib
 import time
 from typing import TYPE_CHECKING, Any
@@ -56,9 +55,7 @@ def run(
   return _run(config, workdir, mode)
 
 
-def _run(
-    config, workdir, mode, is_part=False, loaded=None
-) -> dict[str, Any]:
+def _run(config, workdir, mode, is_part=False, loaded=None) -> dict[str, Any]:
   # A folder of another run is refused before any work.
   trained = (pathlib.Path(workdir) / 'config.json').exists()
   if mode == 'evaluate' and trained and not config.compare:
@@ -68,9 +65,7 @@ def _run(
   if config.compare:
     from evclip_jax.runs import compare
 
-    open_rows = functools.partial(open_data, workdir=workdir, mode=mode)
-    how = is_part, loaded
-    return compare.run(config, workdir, mode, open_rows, execute, *how)
+    return compare.run(config, workdir, mode, is_part, loaded)
   if is_part:
     # What only scores may score any list, its training list as well.
     mode = experiment.fitting_mode(mode, config)
@@ -115,23 +110,17 @@ def execute(
     data: 'Pipeline',
     loaded: dict | None = None,
 ) -> dict[str, Any]:
-  """Trains or evaluates one method on an open data pipeline.
+  """Trains or evaluates one method on what `open_data` gave.
 
-  Args:
-    config: without `compare` and `protocol`.
-    workdir, mode: see `run`.
-    data: what `open_data` gave.
-    loaded: networks that runs side by side share, see `session.build`.
-
-  Returns:
-    The run card.
+  `loaded` are networks that runs side by side share, see `session.build`.
+  Returns the run card.
   """
   devices.prepare(config)
   model = session.build(config, data.class_names, loaded)
   check(config, mode, model, data)
   folder = pathlib.Path(workdir).absolute()
   if mode == 'train' or not (folder / 'config.json').exists():
-    run_folder.prepare(folder, config, log.is_first())
+    run_folder.prepare(folder, config)
     if log.is_first():
       asked = {'train': data.class_names}
       asked |= {name: x.class_names for name, x in data.evals.items()}
@@ -220,19 +209,14 @@ def evaluate(
   last = checkpoints.latest('last') if run.trainable else None
   if last is not None:
     select = run_card.selection(config.train.select, data.evals)
-    kinds = {'last': 'last'}
-    if select.startswith('best') and checkpoints.latest('best') is not None:
-      kinds = {select: 'best'} | kinds
-    states = {
-        rule: (checkpoints.latest(kind), checkpoints.weights(kind, initial))
-        for rule, kind in kinds.items()
-    }
+    weights = checkpoints.weights('last', initial)
+    states = checkpoints.reported(select, (last, weights))
   elif run.trainable and not config.method.weights:
     raise UserError(
         f'no checkpoint in {checkpoints.folder}. Train first, give the '
         '--workdir of a trained run, or set method.weights.'
     )
-  metrics = log.MetricsLog(folder, None, write=log.is_first())
+  metrics = log.MetricsLog(folder, None)
   with contextlib.closing(metrics):
     card, shown = run_card.report(
         config, folder, run, data, states, last or 0, metrics

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from data_pipelines.errors import UserError
 from evclip_jax.reporting import log, tables
@@ -18,7 +19,6 @@ from evclip_jax.training import (
   optimizer,
   params,
   session,
-  steps,
 )
 
 _LEAST_STEPS = 3
@@ -51,12 +51,7 @@ _PEAKS: tuple[tuple[str, float | None, float | None], ...] = (
 
 
 def peak_flops(device_kind: str, dtype: str) -> float | None:
-  """Returns the dense peak of a chip in FLOP/s, or None if it is not known.
-
-  Args:
-    device_kind: what JAX calls the chip, such as 'NVIDIA H100 80GB HBM3'.
-    dtype: 'bfloat16' or 'float32'.
-  """
+  """Returns the dense peak of a chip in FLOP/s, or None if it is not known."""
   for pattern, bfloat16, float32 in _PEAKS:
     if re.search(pattern, device_kind):
       peak = bfloat16 if dtype == 'bfloat16' else float32
@@ -69,17 +64,13 @@ def measure(
 ) -> dict[str, Any]:
   """Times the training step and the evaluation step on batches of noise.
 
-  Args:
-    config: batch_size, eval.batch_size or episodes.*, data.*, compute.*.
-    num_steps: how many steps to time; fewer if they take long, at least 3.
-    num_classes: classes in the batches.
+  At least 3 of `num_steps` are timed, also if they take long.
 
   Returns:
     'devices_used', 'classes', 'parameters', and for 'train' (if the method
     trains anything) and 'evaluate' what `_time` returns.
   """
-  names = [f'class {k}' for k in range(num_classes)]
-  run = session.start(config, session.build(config, names), names)
+  run = _start(config, num_classes)
   weights = run.initial()
   classes = run.classes(weights)
   limits = num_steps, config.compute.dtype
@@ -107,32 +98,25 @@ def memory(
   """Says which batches fit devices of several sizes; runs nothing.
 
   The training step is compiled for one and for two rows (clips or episodes) on
-  each device; memory grows by the same for each further one.
-
-  Args:
-    config: as `measure`.
-    num_classes: classes in the batches.
+  each device; memory grows by the same for each further one. Of a device 5 %
+  are left free. UserError if the method trains nothing.
 
   Returns:
     'gigabytes_first' and 'gigabytes_per_row' of a device, 'gflops_per_clip',
-    and 'rows_that_fit': {'16 GB': the most rows on each device, ...}, 5 % being
-    left free.
-
-  Raises:
-    UserError: the method trains nothing.
+    and 'rows_that_fit': {'16 GB': the most rows on each device, ...}.
   """
-  names = [f'class {k}' for k in range(num_classes)]
-  run = session.start(config, session.build(config, names), names)
+  run = _start(config, num_classes)
   if not run.trainable:
     raise UserError(
         f'--memory-only: the method {config.method.name!r} trains nothing.'
     )
   step, given = _train_step(config, run)
   size, sharding = run.mesh.shape['data'], devices.batched(run.mesh)
-  one = noise(config, num_classes, 1, run.model.method.episodic)
-  need = {}
+  episodic, need = run.model.method.episodic, {}
   for rows in (1, 2):
-    batch = batches.shapes(one, rows * size, sharding)
+    batch = batches.shapes(
+        config, num_classes, rows * size, episodic, sharding
+    )
     compiled = step.lower(*given, batch).compile()
     need[rows] = costs.program_bytes(compiled)
   each = max(need[2] - need[1], 1)
@@ -149,17 +133,17 @@ def memory(
   }
 
 
+def _start(config, num_classes: int) -> session.Session:
+  names = [f'class {k}' for k in range(num_classes)]
+  return session.start(config, session.build(config, names), names)
+
+
 def _train_step(config, run: session.Session) -> tuple[Callable, tuple]:
   """The training step, and what it takes before the batch."""
   schedule = optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
   update = optimizer.make_optimizer(config.optimizer, schedule)
-  step = steps.make_train_step(
-      run.model.method, update, schedule, run.mesh, run.shardings, config.seed
-  )
-  text = devices.put(run.mesh, run.tokens)
-  if not run.model.method.text_trains:
-    text = run.classes(run.initial())
-  return step, (run.state(update), run.frozen, text)
+  step = run.train_step(update, schedule, config.seed)
+  return step, (run.state(update), run.frozen, run.texts(run.initial()))
 
 
 def describe(config: ml_collections.ConfigDict, file: str) -> dict[str, Any]:
@@ -179,38 +163,12 @@ def describe(config: ml_collections.ConfigDict, file: str) -> dict[str, Any]:
 def as_text(result: dict[str, Any]) -> str:
   """Returns the numbers of a benchmark's JSON as aligned text."""
   shown = {k: v for k, v in result.items() if k not in _ABOUT}
-  rows = [{'': name, ' ': said} for name, said in _flat(shown)]
+  rows = [
+      {'': name.replace('_', ' '), ' ': tables.cell(value)}
+      for name, value in flatten_dict(shown, sep=' ').items()
+      if value is not None
+  ]
   return tables.as_text(rows, header=False)
-
-
-def _flat(tree: dict[str, Any], above: str = ''):
-  """Yields 'train step ms median' and its value, and so on."""
-  for key, value in tree.items():
-    name = f'{above} {key}'.strip().replace('_', ' ')
-    if isinstance(value, dict):
-      yield from _flat(value, name)
-    elif value is not None:
-      yield name, tables.cell(value)
-
-
-def noise(
-    config: ml_collections.ConfigDict,
-    num_classes: int,
-    rows: int,
-    episodic: bool,
-) -> dict[str, np.ndarray]:
-  """Returns `rows` clips, or episodes, of noise for a training step."""
-  data, episodes = config.data, config.episodes
-  size = {
-      'num_frames': data.num_frames,
-      'pixels': data.crop_pixels,
-      'num_classes': num_classes,
-      'seed': config.seed,
-  }
-  if not episodic:
-    return batches.synthetic(rows, **size, trunk_pixels=data.trunk_pixels)
-  shape = episodes.way, episodes.shot, episodes.query
-  return batches.synthetic_episodes(rows, *shape, **size)
 
 
 def _noise(config, run: session.Session, rows: int) -> dict[str, jax.Array]:
@@ -219,7 +177,7 @@ def _noise(config, run: session.Session, rows: int) -> dict[str, jax.Array]:
   if episodic:
     rows, key = config.episodes.per_step, 'episodes.per_step'
   devices.check_batch_size(run.mesh, rows, key)
-  batch = noise(config, len(run.class_names), rows, episodic)
+  batch = batches.noise(config, len(run.class_names), rows, episodic)
   return devices.put_batch(run.mesh, batch)
 
 
@@ -230,22 +188,7 @@ def _time(
     num_steps: int,
     dtype: str,
 ) -> dict[str, Any]:
-  """Compiles and times a jitted step, again and again.
-
-  Args:
-    function: takes (carry, ..., batch).
-    given: what it is called with at first.
-    carry_on: output -> the next carry.
-    num_steps: how many to time, after one to warm up.
-    dtype: of the computation.
-
-  Returns:
-    trace_seconds (from Python to the compiler's input), compile_seconds,
-    step_ms {'median', 'p10', 'p90'} over 'steps' steps, clips_per_second over
-    all devices; flops of one step over all devices by the compiler and
-    program_bytes per device (arguments, outputs, temporaries), None if it does
-    not say; share_of_peak, None for an unknown chip.
-  """
+  """Times a step (carry, ..., batch); `carry_on` makes the next carry."""
   clock, (carry, *rest) = time.perf_counter, given
   started = clock()
   lowered = function.lower(*given)

@@ -13,10 +13,10 @@ import ml_collections
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import bank, run_card
 from evclip_jax.reporting import log
-from evclip_jax.runs import folder, speed
+from evclip_jax.runs import folder
 from evclip_jax.runs.stopping import Stoppable, Stopped, Stopping
 from evclip_jax.training import batch as batch_lib
-from evclip_jax.training import costs, devices, params, session, steps
+from evclip_jax.training import costs, devices, params, session
 from evclip_jax.training import optimizer as optim
 from evclip_jax.training.checkpoints import Checkpoints
 
@@ -34,10 +34,7 @@ def train_and_evaluate(
   """Trains a method, or continues where an earlier sitting stopped.
 
   Args:
-    config: a locked config.
-    workdir: the run folder, prepared by `folder.prepare`.
-    model: the method with its weights.
-    data: the data pipeline.
+    config, workdir, model, data: of the run; `folder.prepare` made its folder.
     about: further entries of the run card; 'rate' has what an earlier training
       that is taken over cost.
 
@@ -66,26 +63,15 @@ def train_and_evaluate(
   now = checkpoints.restore('last', now) or now
   first_step = int(now.step)
   best = (checkpoints.meta('best') or {}).get('metric')
-  metrics_log = log.MetricsLog(workdir, first_step, write=log.is_first())
+  metrics_log = log.MetricsLog(workdir, first_step)
   if first_step:
     log.log(f'continuing after step {first_step} of {total_steps}')
 
   # ---- functions ------------------------------------------------------------
   parts = config.train.accumulate
-  train_step = costs.Measured(
-      steps.make_train_step(
-          model.method,
-          optimizer,
-          schedule,
-          run.mesh,
-          run.shardings,
-          config.seed,
-          parts,
-      ),
-      parts=parts,
-  )
-  classes = None if model.method.text_trains else run.classes(now.weights)
-  tokens = devices.put(run.mesh, run.tokens)
+  train_step = run.train_step(optimizer, schedule, config.seed, parts)
+  train_step = costs.Measured(train_step, parts=parts)
+  texts = run.texts(now.weights)
   select = run_card.selection(config.train.select, data.evals)
   stopping = Stopping(total_steps)
   data = copy.copy(data)
@@ -113,19 +99,15 @@ def train_and_evaluate(
     if first_step < total_steps:
       log.log('compiling the training step; the first step takes longer')
       if config.train.bank_views == 0:
-        given = now, run.frozen, tokens if classes is None else classes
+        given = now, run.frozen, texts
         check_memory(config, run, train_step, given, data)
       batches = stack.enter_context(_open(config, run, data, first_step))
     for done in range(first_step + 1, total_steps + 1):
       batch = next(batches)
       if done == first_step + 1:
         batch_lib.check(batch, config.data.num_frames, len(data.class_names))
-      now, metrics = train_step(
-          now,
-          run.frozen,
-          tokens if classes is None else classes,
-          devices.put_batch(run.mesh, batch),
-      )
+      batch = devices.put_batch(run.mesh, batch)
+      now, metrics = train_step(now, run.frozen, texts, batch)
       # Looking at the numbers of the step before keeps the device busy.
       _record(pending, metrics_log, config, bar, batches)
       pending = (done, metrics)
@@ -152,14 +134,11 @@ def train_and_evaluate(
     stack.close()
 
     # ---- report -------------------------------------------------------------
-    about = about or {}
-    earlier = (about.get('rate') or {}).get('costs') or folder.training_costs(
-        workdir
-    )
-    states = {'last': (int(now.step), now.weights)}
-    if select.startswith('best') and checkpoints.latest('best') is not None:
-      weights = checkpoints.weights('best', now.weights)
-      states = {select: (checkpoints.latest('best'), weights)} | states
+    about, earlier = about or {}, {}
+    if (workdir / 'run_card.json').exists():
+      earlier = folder.load_card(workdir).get('costs', {}).get('train') or {}
+    earlier = about.get('rate', {}).get('costs') or earlier
+    states = checkpoints.reported(select, (int(now.step), now.weights))
     card, shown = run_card.report(
         config, workdir, run, data, states, int(now.step), metrics_log
     )
@@ -188,21 +167,18 @@ def check_memory(
 ):
   """Raises UserError if the training step does not fit into the device.
 
-  It is compiled for this, and what is compiled is used. Where no limit is
-  known, as on CPUs, nothing happens.
-
-  Args:
-    config, run, data: of the run.
-    step: the training step.
-    given: its arguments before the batch.
+  It is compiled for this, and what is compiled is used; `given` are its
+  arguments before the batch. Where no limit is known, as on CPUs, all fits.
   """
   limit = costs.device_bytes(config.compute.memory_gb)
   if limit is None:
     return
   devices_used, total = run.mesh.shape['data'], data.batch_size
   batch = batch_lib.shapes(
-      speed.noise(config, len(data.class_names), 1, run.model.method.episodic),
+      config,
+      len(data.class_names),
       total,
+      run.model.method.episodic,
       devices.batched(run.mesh),
   )
   compiled = step.compile(*given, batch)
@@ -283,15 +259,9 @@ def _check_finite(done, metrics, finite):
   bad = [name for name, ok in finite.items() if not ok]
   if not bad:
     return
-  # In the order of the computation: parts of the loss, the loss, gradients,
-  # updates.
-  order = ('loss', 'gradient_norm', 'gradient of', 'update of')
-  first = min(
-      bad,
-      key=lambda name: next(
-          (i for i, o in enumerate(order, 1) if name.startswith(o)), 0
-      ),
-  )
+  # The first in the computation, which parts of the loss begin.
+  last_first = ('update of', 'gradient of', 'gradient_norm', 'loss')
+  first = min(bad, key=lambda name: [*map(name.startswith, last_first)])
   value = f' ({float(metrics[first])})' if first in metrics else ''
   raise UserError(
       f'training stopped at step {done}: the {first} is not finite{value}.\n'

@@ -17,7 +17,7 @@ from evclip_jax.evaluation import look
 from evclip_jax.methods.base import Method
 from evclip_jax.reporting.pictures import ClipPicture
 from evclip_jax.runs import folder
-from evclip_jax.runs.windows import Gathered, Video, Videos, listed, open_film
+from evclip_jax.runs.windows import Video, Videos, gathered, listed, open_film
 from evclip_jax.training import session
 from evclip_jax.training.checkpoints import Checkpoints
 
@@ -185,7 +185,11 @@ class TrainedModel:
       raise UserError('support names the classes: leave classes out.')
     if not support and not classes:
       return self.classes
-    return check_classes(list(support or classes))
+    names = [name.strip() for name in support or classes if name.strip()]
+    if len(names) < 2:
+      raise UserError(f'classes {names}: nothing to choose. Name two or more.')
+    class_names.check_distinct(names, 'classes')
+    return [class_names.clean(name) for name in names]
 
   def see(
       self,
@@ -200,8 +204,7 @@ class TrainedModel:
     """Looks at videos in their order; what is in memory does not grow.
 
     Args:
-      videos: see the class.
-      classes, support: as for `predict`.
+      videos, classes, support: as for `predict`.
       closely: whether to make the maps that cost passes of their own.
       score: whether probabilities are wanted.
       every: whether to keep the maps of every window.
@@ -212,13 +215,6 @@ class TrainedModel:
     """
     names = self.names(classes, support) if score else self.classes
     crops = self.config.eval.crops
-    waiting: collections.deque[Gathered] = collections.deque()
-
-    def views(films):
-      for film in films:
-        waiting.append(Gathered(film, crops, every))
-        yield from waiting[-1].views
-
     open_one = functools.partial(
         _tried, functools.partial(open_film, config=self.config, **windows)
     )
@@ -233,19 +229,28 @@ class TrainedModel:
       looker, examples = self._looker(rows, closely), None
       if support and score:
         examples = looker.examples(self.read_examples(support))
-      reads = _ahead(pool, _tried, views(films), 2 * rows)
-      while group := list(itertools.islice(reads, rows)):
-        good = [x for x in group if not isinstance(x, UserError)]
-        seen = iter(
-            looker(np.stack(good), names, examples, score) if good else ()
-        )
-        for found in group:
-          own = next(one for one in waiting if not one.complete)
-          own.add(found if isinstance(found, UserError) else next(seen))
-        while waiting and waiting[0].complete:
-          yield waiting.popleft().result()
-      # Videos at the end that cannot be opened.
-      yield from (one.result() for one in waiting)
+
+      def looks(clips):
+        while group := list(itertools.islice(clips, rows)):
+          good = [x for x in group if not isinstance(x, UserError)]
+          seen = looker(np.stack(good), names, examples, score) if good else ()
+          seen = iter(seen)
+          for clip in group:
+            yield clip if isinstance(clip, UserError) else next(seen)
+
+      films, again = itertools.tee(films)
+      views = (
+          view
+          for film in again
+          if not isinstance(film, UserError)
+          for view in film.views
+      )
+      seen = looks(_ahead(pool, _tried, views, 2 * rows))
+      for film in films:
+        if not isinstance(film, UserError):
+          own = itertools.islice(seen, len(film.views))
+          film = gathered(film, own, crops, every)
+        yield film
 
   def _see_all(self, videos: Videos, *args, **kwargs) -> list[look.Seen]:
     """Looks at videos that must all be readable."""
@@ -256,7 +261,9 @@ class TrainedModel:
     return out
 
   def _looker(self, rows: int, closely: bool) -> look.Looker:
-    key = rows, closely
+    # As many as all devices take; what is compiled once serves fewer.
+    size = self.session.mesh.size
+    key = -(-rows // size) * size, closely
     if key not in self._lookers:
       self._lookers[key] = look.Looker(self.session, self.weights, *key)
     return self._lookers[key]
@@ -291,18 +298,3 @@ def _tried(function: Callable, *given: Any) -> Any:
     return function(*given)
   except UserError as e:
     return e
-
-
-def check_classes(names: Sequence[str]) -> list[str]:
-  """Returns class names as prompts say them.
-
-  Raises:
-    UserError: one class only, or two with the same name.
-  """
-  names = [name.strip() for name in names if name.strip()]
-  if len(names) < 2:
-    raise UserError(
-        f'classes {names}: nothing to choose. Name two or more.'
-    )
-  class_names.check_distinct(names, 'classes')
-  return [class_names.clean(name) for name in names]

@@ -29,20 +29,10 @@ def write(
     timeline: bool = False,
     overlays: Sequence[str] = (),
 ) -> list[page.Section]:
-  """Writes the files of one video; what fails costs its own file only.
+  """Writes the files of one video, whose names begin with `stem`.
 
-  Args:
-    out: the folder.
-    stem: how the names of the files begin.
-    path: of the video.
-    seen: what the model saw in it.
-    names: of the classes.
-    model: the run.
-    draw: whether to draw a picture.
-    least, timeline, overlays: see `prediction.predict`.
-
-  Returns:
-    Their places on the page.
+  What fails costs its own file only. `draw` says whether there is a picture;
+  for the others see `prediction.predict`. Returns their places on the page.
   """
   title = tables.printable(os.path.basename(path))
 

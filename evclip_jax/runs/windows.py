@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def open_film(
     video: a path, or frames uint8 [T, H, W, 3].
     config: of the run: its recipe, eval.clips and eval.crops.
     clips: windows; 0 = as many as cover the video, at most 16.
-    along: as many as cover the video, at most 1,000, for scores along it.
+    along: then at most 1,000, for scores along it.
 
   Raises:
     VideoError: a file that cannot be read.
@@ -112,53 +112,47 @@ def _cut(video: np.ndarray, frames: np.ndarray, view: View) -> np.ndarray:
   return view.pixels(video[frames])
 
 
-class Gathered:
-  """What was seen of one video so far."""
+def gathered(
+    film: Film,
+    views: Iterable[look.Seen | UserError],
+    crops: int,
+    every: bool = False,
+) -> look.Seen | UserError:
+  """Returns the mean of all views of a film, or why one cannot be read.
 
-  def __init__(self, film: Film | UserError, crops: int, every: bool):
-    """Nothing was seen yet; a film that cannot be opened is complete."""
-    self._film, self._crops, self._every = film, crops, every
-    self._error = film if isinstance(film, UserError) else None
-    self.views = () if self._error else film.views
-    self._count, self._shares, self._features = 0, [], []
-    self._middle, self._maps = None, []
-
-  @property
-  def complete(self) -> bool:
-    """Whether all views have come."""
-    return self._count == len(self.views)
-
-  def add(self, seen: look.Seen | UserError):
-    """Takes the next view."""
-    window, crop = divmod(self._count, self._crops)
-    self._count += 1
+  Args:
+    film: what was looked at.
+    views: what was seen in each of its views; all are taken.
+    crops: views of each place.
+    every: whether to keep the maps of every window.
+  """
+  shares, features, maps = [], [], []
+  middle, error = None, None
+  for number, seen in enumerate(views):
     if isinstance(seen, UserError):
-      self._error = seen
-      return
-    self._shares.append(seen.probabilities)
-    self._features.append(seen.features)
-    if crop != self._crops // 2:
-      return
-    if window == len(self.views) // self._crops // 2:
-      self._middle = seen
-    if self._every:
+      error = seen
+      continue
+    shares.append(seen.probabilities)
+    features.append(seen.features)
+    window, crop = divmod(number, crops)
+    if crop != crops // 2:
+      continue
+    if window == len(film.views) // crops // 2:
+      middle = seen
+    if every:
       # As bytes, since a long video has many.
-      maps = {k: (255 * m).astype(np.uint8) for k, m in seen.maps.items()}
-      self._maps.append(maps)
-
-  def result(self) -> look.Seen | UserError:
-    """Returns the mean of all views."""
-    if self._error:
-      return self._error
-    shares, number = np.stack(self._shares), len(self._film.spans)
-    return dataclasses.replace(
-        self._middle,
-        probabilities=shares.mean(axis=0),
-        features=np.stack(self._features).mean(axis=0),
-        windows=np.stack([x.mean(0) for x in np.split(shares, number)]),
-        window_maps=self._maps,
-        film=self._film,
-    )
+      maps.append({k: (255 * m).astype(np.uint8) for k, m in seen.maps.items()})
+  if error:
+    return error
+  shares = np.stack(shares)
+  return dataclasses.replace(
+      middle,
+      probabilities=shares.mean(axis=0),
+      features=np.stack(features).mean(axis=0),
+      windows=np.stack([x.mean(0) for x in np.split(shares, len(film.spans))]),
+      window_maps=maps,
+      film=film,
+  )
 
 
 def listed(videos: Videos) -> list[Video]:

@@ -68,14 +68,27 @@ def count(batch: dict[str, Any]) -> int:
   return math.prod(leaf.shape[: 2 if 'way' in batch else 1])
 
 
-def shapes(batch: dict[str, Any], rows: int, sharding: Any) -> dict[str, Any]:
-  """Returns a batch of `rows` like one of another size, without contents."""
+def shapes(
+    config: Any, num_classes: int, rows: int, episodic: bool, sharding: Any
+) -> dict[str, jax.ShapeDtypeStruct]:
+  """Returns a training batch of a config without contents."""
   return jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(
           (rows, *x.shape[1:]), x.dtype, sharding=sharding
       ),
-      batch,
+      noise(config, num_classes, 1, episodic),
   )
+
+
+def noise(
+    config: Any, num_classes: int, rows: int, episodic: bool
+) -> dict[str, np.ndarray]:
+  """Returns `rows` clips, or episodes, of noise for a config's step."""
+  data, own = config.data, config.episodes
+  sizes = data.num_frames, data.crop_pixels, num_classes, config.seed
+  if episodic:
+    return synthetic(rows, *sizes, episode=(own.way, own.shot, own.query))
+  return synthetic(rows, *sizes, data.trunk_pixels)
 
 
 def synthetic(
@@ -85,38 +98,27 @@ def synthetic(
     num_classes: int,
     seed: int,
     trunk_pixels: int = 0,
+    episode: tuple[int, ...] = (),
 ) -> dict[str, np.ndarray]:
-  """Returns `rows` clips of noise, for benchmarks and tests."""
+  """Returns `rows` clips of noise, or episodes of (way, shot, query)."""
   rng = np.random.default_rng(seed)
   square = pixels + trunk_pixels, max(pixels, trunk_pixels)
-  shape = (rows, num_frames, *square, 3)
-  return {
+  clips = ()
+  if episode:
+    way, shot, query = episode
+    ways = [rng.choice(num_classes, way, replace=False) for _ in range(rows)]
+    clips = (way * (shot + query),)
+  shape = (rows, *clips, num_frames, *square, 3)
+  batch = {
       'video': rng.integers(0, 256, shape, dtype=np.uint8),
-      'label': rng.integers(0, num_classes, rows, dtype=np.int32),
       'mask': np.ones(rows, np.float32),
       'index': np.arange(rows, dtype=np.int32),
   }
-
-
-def synthetic_episodes(
-    rows: int,
-    way: int,
-    shot: int,
-    query: int,
-    num_frames: int,
-    pixels: int,
-    num_classes: int,
-    seed: int,
-) -> dict[str, np.ndarray]:
-  """Returns `rows` episodes of noise, for benchmarks and tests."""
-  rng = np.random.default_rng(seed)
-  shape = (rows, way * (shot + query), num_frames, pixels, pixels, 3)
+  if not episode:
+    labels = rng.integers(0, num_classes, rows, dtype=np.int32)
+    return batch | {'label': labels}
   labels = np.repeat(np.arange(way, dtype=np.int32), query)
-  ways = [rng.choice(num_classes, way, replace=False) for _ in range(rows)]
-  return {
-      'video': rng.integers(0, 256, shape, dtype=np.uint8),
+  return batch | {
       'label': np.tile(labels, (rows, 1)),
       'way': np.stack(ways).astype(np.int32),
-      'mask': np.ones(rows, np.float32),
-      'index': np.arange(rows, dtype=np.int32),
   }

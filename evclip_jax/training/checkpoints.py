@@ -35,10 +35,7 @@ class Checkpoints:
   def __init__(self, workdir: str | os.PathLike, hashes: dict[str, str]):
     """Touches nothing yet.
 
-    Args:
-      workdir: the run folder.
-      hashes: name -> content hash of each frozen network. A checkpoint made
-        with others is refused.
+    A checkpoint made with frozen networks of other `hashes` is refused.
     """
     self.folder = pathlib.Path(workdir).resolve() / 'checkpoints'
     self._hashes = hashes
@@ -111,9 +108,7 @@ class Checkpoints:
   ) -> dict[str, jax.Array] | None:
     """Returns the weights of the newest checkpoint of a kind, or None.
 
-    Args:
-      kind: 'last' or 'best'.
-      like: flat dict of the right paths, shapes and shardings.
+    They are placed as `like`, a flat dict of the right paths and shapes.
 
     Raises:
       UserError: if it was made with other frozen weights or another model.
@@ -122,6 +117,15 @@ class Checkpoints:
       return None
     found = self._read(kind, 'weights', _standard(merge(like)))
     return flatten_dict(found, sep='/')
+
+  def reported(
+      self, select: str, last: tuple[int, dict[str, jax.Array]]
+  ) -> dict[str, tuple[int, dict[str, jax.Array]]]:
+    """Returns {rule: (step, weights)}: the best if it is wanted, the last."""
+    states = {'last': last}
+    if select.startswith('best') and (best := self.latest('best')) is not None:
+      states = {select: (best, self.weights('best', last[1]))} | states
+    return states
 
   def restore(self, kind: str, like: TrainState) -> TrainState | None:
     """Returns the newest state of a kind, placed as `like` is, or None.

@@ -28,10 +28,10 @@ class Measured:
   """
 
   def __init__(self, step: Callable, alone: bool = False, parts: int = 1):
-    """Wraps a step.
+    """Wraps a step from `jax.jit`.
 
     Args:
-      step: from `jax.jit`.
+      step: the step.
       alone: whether calls are waited for and timed alone. Else the time from
         call to call counts, with what lies between: waiting for clips, too.
       parts: how often the compiled program repeats its body, which the compiler
@@ -134,8 +134,7 @@ def exchanged_bytes(compiled: jax.stages.Compiled) -> int:
 def device_bytes(asked_gb: float) -> int | None:
   """Returns the memory of a device in bytes, None where there is no limit.
 
-  Args:
-    asked_gb: compute.memory_gb; 0 = what the device says it may use.
+  `asked_gb` is compute.memory_gb; 0 = what the device says it may use.
   """
   if asked_gb:
     return int(asked_gb * 1e9)
@@ -144,12 +143,9 @@ def device_bytes(asked_gb: float) -> int | None:
 
 
 def rows_that_fit(compiled: jax.stages.Compiled, rows: int, size: int) -> int:
-  """Estimates the rows of a batch on one device whose step fits.
+  """Estimates the rows of a batch whose step fits into `size` bytes.
 
-  Args:
-    compiled: a step.
-    rows: of its batch on each device; temporaries grow with them.
-    size: of the device's memory in bytes.
+  The compiled one has `rows` on each device, with which temporaries grow.
   """
   sizes = compiled.memory_analysis()
   each = sizes.temp_size_in_bytes / rows

@@ -79,11 +79,8 @@ def unseen() -> list[str]:
 def make_mesh(data: int = 0) -> Mesh:
   """Returns one mesh over the devices: 'data' splits batches, 'model' is 1.
 
-  Args:
-    data: number of devices along the batch axis; 0 = all.
-
-  Raises:
-    UserError: if there are fewer devices.
+  `data` is the number of devices along the batch axis, 0 = all; UserError if
+  there are fewer.
   """
   devices = jax.devices()
   data = data or len(devices)
@@ -153,16 +150,11 @@ def jit(
     batch: bool = True,
     **options: Any,
 ) -> Callable:
-  """Compiles (weights, frozen, ..., batch) for the devices of a mesh.
+  """Compiles (weights, frozen, ..., batch) of so many arguments for a mesh.
 
-  All but the frozen weights and the batch is the same on every device, and so
-  is what comes out.
-
-  Args:
-    function, mesh: what to compile for what.
-    shardings: of the frozen leaves.
-    arguments: how many there are; the last is a batch if `batch` says so.
-    **options: of `jax.jit`.
+  All but the frozen weights and the batch, which is last if there is one, is
+  the same on every device, and so is what comes out. `options` are of
+  `jax.jit`.
   """
   everywhere = replicated(mesh)
   given = [everywhere] * arguments

@@ -81,21 +81,16 @@ def adamw(
     weight_decay: float,
     no_decay: Iterable[str] = (),
 ) -> optax.GradientTransformation:
-  """Returns AdamW: the decay is apart from the gradient.
+  """Returns AdamW, whose decay is apart from the gradient.
 
-  Args:
-    learning_rate: a number or a schedule.
-    b1, b2, eps: of Adam.
-    weight_decay: on every leaf, scalars and norms included, but
-    no_decay: patterns of paths, matched in full.
+  The decay acts on every leaf, scalars and norms included, but those whose path
+  matches a pattern of `no_decay` in full.
 
   Source: EV-CLIP, dassl/optim/optimizer.py (torch.optim.AdamW, one group).
   Differs: none.
   """
-  mask = _decayed(no_decay)
-  return optax.adamw(
-      learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask
-  )
+  decay = {'weight_decay': weight_decay, 'mask': _decayed(no_decay)}
+  return optax.adamw(learning_rate, b1, b2, eps, **decay)
 
 
 def adam_l2(
@@ -154,18 +149,13 @@ def warmup_cosine(
 ) -> Schedule:
   """Returns a line up from zero, then half a cosine down to zero.
 
-  With x the epochs done (a fraction within an epoch), W the warm-up and M all
-  epochs: x < W gives learning_rate * x / W, later
+  With x the epochs done (a fraction within an epoch), W the warm-up (less than
+  M) and M all epochs: x < W gives learning_rate * x / W, later
   learning_rate * (1 + cos(pi * (x - W) / (M - W))) / 2.
 
-  Args:
-    learning_rate: the highest rate.
-    epochs: M.
-    warmup_epochs: W, less than M.
-    steps_per_epoch: steps of one epoch.
-    every_steps: how often the rate is set. With n > 1 it is set at the first
-      step of an epoch and at every n-th one (the steps n - 1, 2 n - 1, ... of
-      the epoch) and stays in between; the original has 10.
+  With every_steps = n > 1 the rate is set at the first step of an epoch and at
+  every n-th one (the steps n - 1, 2 n - 1, ... of the epoch) and stays in
+  between; the original has 10.
 
   Source: EZ-CLIP, utils/lr_scheduler.py, WarmupCosineAnnealingLR, and
     train.py, which calls it at every tenth iteration.
@@ -203,11 +193,8 @@ def relative_steps(
   whose starts[j] <= x.
 
   Args:
-    learning_rate: what `rates` multiply.
-    warmup_epochs: W; 0 = none.
-    warmup_learning_rate: where the line begins.
-    starts: epochs at which the stairs begin; the first is 0.
-    rates: as many as `starts`.
+    learning_rate, warmup_epochs, warmup_learning_rate: as above; W may be 0.
+    starts, rates: epochs at which the stairs begin, the first 0; their heights.
     steps_per_epoch: steps of one epoch; with iterations_per_step, iterations.
     epochs_count_twice: x is floor(step / steps_per_epoch) more than it should
       be, as in the original, whose stairs therefore come early.

@@ -15,21 +15,11 @@ _CAST = re.compile(r'(clip|encoder)/(?!.*attnpool/c_proj/).*/kernel')
 
 
 def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
-  """Splits a tree into what trains and what is frozen.
+  """Splits a tree into what trains and what is frozen, as flat dicts.
 
   For params = {'clip': {'proj': a}, 'method': {'mask': {'scale': b}}} and
-  patterns = ('method/.*',) this is
-  ({'method/mask/scale': b}, {'clip/proj': a}).
-
-  Args:
-    params: a nested tree, or a flat dict of paths.
-    patterns: regular expressions over '/'-joined paths, matched in full.
-
-  Returns:
-    (trainable, frozen), flat dicts path -> leaf.
-
-  Raises:
-    ValueError: a pattern that matches no path.
+  patterns = ('method/.*',), which match whole '/'-joined paths, this is
+  ({'method/mask/scale': b}, {'clip/proj': a}). ValueError if one matches none.
   """
   leaves = flatten_dict(params, sep='/')
   chosen = set()

@@ -66,11 +66,8 @@ def build(
 ) -> Model:
   """Loads the networks a config names and makes its method.
 
-  Args:
-    config: a locked config.
-    class_names: of training, in label order.
-    shared: networks of other builds, which are not loaded again; this one adds
-      its own.
+  Networks in `shared`, of other builds, are not loaded again; this one adds its
+  own.
 
   Raises:
     UserError: weights that are missing, broken, or of another architecture.
@@ -224,6 +221,17 @@ class Session:
     """Prompts of the session's classes, [M, K, L]."""
     return self.model.tokens(self.class_names)
 
+  def texts(self, weights: dict[str, jax.Array]) -> jax.Array:
+    """Returns tokens, where texts train, or classes, for a training step."""
+    if self.model.method.text_trains:
+      return devices.put(self.mesh, self.tokens)
+    return self.classes(weights)
+
+  def train_step(self, optimizer, schedule, seed: int, parts: int = 1):
+    """Returns `steps.make_train_step` of the session."""
+    how = self.mesh, self.shardings, seed, parts
+    return steps.make_train_step(self.model.method, optimizer, schedule, *how)
+
   def initial(self) -> dict[str, jax.Array]:
     """Returns what training changes as it is before, on the devices."""
     return devices.put(self.mesh, self.trainable | self.statistics)
@@ -238,14 +246,9 @@ class Session:
       weights: dict[str, jax.Array],
       class_names: Sequence[str] | None = None,
   ) -> jax.Array:
-    """Computes class embeddings once, or once per weights if texts train.
+    """Returns embeddings [M, K, E] of classes; None = the session's.
 
-    Args:
-      weights: what training changes, on the devices.
-      class_names: K names; None = the session's.
-
-    Returns:
-      [M, K, E].
+    They are computed once, or once per weights if texts train.
     """
     names = tuple(class_names or self.class_names)
     if self.model.method.text_trains and weights is not self._weights:

@@ -89,13 +89,9 @@ def make_train_step(
 
   Gradients, updates and the returned state cover the trainable leaves only.
   `metrics` has the loss, its parts, the gradient's norm, the learning rate and
-  'finite', a dict that says of each quantity whether it was finite.
-
-  Args:
-    method, optimizer, schedule, mesh, frozen_shardings: of the run.
-    seed: of the step's random keys.
-    parts: how many parts of a batch go through the method one after the other
-      (train.accumulate), for a method whose loss is a mean over rows.
+  'finite', a dict that says of each quantity whether it was finite. `parts` of
+  a batch go through the method one after the other (train.accumulate), for a
+  loss that is a mean over rows.
   """
 
   def objective(trainable, statistics, frozen, classes, batch, rngs):

@@ -49,47 +49,35 @@ def run_step(batch):
   }
 
 
+def collect(index, mask, clips, views=1, **how):
+  mesh, given = devices.make_mesh(4), batches(index, mask)
+  return scores.collect(run_step, given, mesh, clips, views, **how)
+
+
 def test_padding_rows_are_not_counted():
-  scored = scores.collect(
-      run_step, batches([0, 1, 2, 0], [1, 1, 1, 0]), devices.make_mesh(4), 3, 1
-  )
+  scored = collect([0, 1, 2, 0], [1, 1, 1, 0], 3)
   assert scored.labels.tolist() == [0, 1, 2]
   np.testing.assert_allclose(np.exp(scored.log_probabilities).sum(axis=1), 1)
   np.testing.assert_array_equal(scored.features, 2 * np.eye(3))
 
 
 def test_views_are_averaged():
-  scored = scores.collect(
-      run_step, batches([0, 1, 0, 1], [1] * 4), devices.make_mesh(4), 2, 2
-  )
+  scored = collect([0, 1, 0, 1], [1] * 4, 2, 2)
   assert scored.log_probabilities.shape == (2, 3)
   np.testing.assert_array_equal(scored.features, 2 * np.eye(3)[:2])
 
 
-def test_a_clip_left_out_is_noticed():
+def test_a_clip_left_out_is_noticed_unless_it_may_be():
   with pytest.raises(ValueError, match=r'clips \[3\] do not'):
-    scores.collect(
-        run_step,
-        batches([0, 1, 2, 0], [1, 1, 1, 0]),
-        devices.make_mesh(4),
-        4,
-        1,
-    )
-
-
-def test_a_clip_may_be_left_out_where_that_is_asked_for():
-  def collect(mask):
-    rows = batches([0, 1, 2, 2], mask)
-    mesh = devices.make_mesh(4)
-    return scores.collect(run_step, rows, mesh, 3, 1, skips=True)
-
-  scored = collect([1, 0, 1, 0])
+    collect([0, 1, 2, 0], [1, 1, 1, 0], 4)
+  index = [0, 1, 2, 2]
+  scored = collect(index, [1, 0, 1, 0], 3, skips=True)
   assert scored.index.tolist() == scored.labels.tolist() == [0, 2]
   assert scored.log_probabilities.shape == scored.features.shape == (2, 3)
   with pytest.raises(UserError, match='no clip'):
-    collect([0, 0, 0, 0])
+    collect(index, [0, 0, 0, 0], 3, skips=True)
   with pytest.raises(ValueError, match='must come 1 times'):
-    collect([1, 1, 1, 1])
+    collect(index, [1, 1, 1, 1], 3, skips=True)
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])

@@ -21,15 +21,8 @@ PIXELS = 224
 WAY = 2
 CLIP = dataclasses.replace(
     vit(
-        width=64,
-        layers=2,
-        patch=56,
-        embed_dim=16,
-        text_width=64,
-        image_resolution=PIXELS,
-        text_layers=2,
-        context_length=24,
-        vocab_size=32,
+        64, 2, patch=56, embed_dim=16, text_width=64, image_resolution=PIXELS,
+        text_layers=2, context_length=24, vocab_size=32,
     ),
     vision_heads=2,
 )
@@ -78,9 +71,6 @@ def batch(
     rows: int, seed: int = 0, episodic: bool = False, trunk_pixels: int = 0
 ) -> dict[str, np.ndarray]:
   """Noise, all of it real rows: clips, or episodes."""
-  if episodic:
-    return batch_lib.synthetic_episodes(
-        rows, WAY, 1, 1, NUM_FRAMES, PIXELS, NUM_CLASSES, seed
-    )
   size = NUM_FRAMES, PIXELS, NUM_CLASSES
-  return batch_lib.synthetic(rows, *size, seed, trunk_pixels)
+  episode = (WAY, 1, 1) if episodic else ()
+  return batch_lib.synthetic(rows, *size, seed, trunk_pixels, episode)

@@ -19,17 +19,11 @@ def test_the_plane_holds_what_varies_most():
   assert share > 0.98
   assert abs(np.corrcoef(places[:, 0], features[:, 3])[0, 1]) > 0.99
   assert abs(np.corrcoef(places[:, 1], features[:, 5])[0, 1]) > 0.9
-
-
-def test_lengths_do_not_count():
-  features = np.random.default_rng(1).normal(size=(10, 4))
-  longer = features * np.arange(1, 11)[:, None]
-  for a, b in zip(
-      maps.principal_plane(features),
-      maps.principal_plane(longer),
-      strict=True,
-  ):
-    np.testing.assert_allclose(a, b, atol=1e-9)
+  # Lengths do not count.
+  longer = features * np.arange(1, 41)[:, None]
+  again, its_share = maps.principal_plane(longer)
+  np.testing.assert_allclose(again, places, atol=1e-9)
+  assert its_share == pytest.approx(share, abs=1e-9)
 
 
 @pytest.mark.parametrize('clips', [1, 3])
@@ -60,6 +54,11 @@ def test_bars_are_as_long_as_their_values():
   assert long == ['0.00%', '24.00%', '48.00%']
   (mark,) = [x for x in boxes if x.get('fill') == charts.INK]
   assert float(mark.get('x')[:-1]) == pytest.approx(40 + 0.48 * 25, abs=0.4)
+  # Whatever classes are called.
+  texts = _texts(charts.bars(dict.fromkeys(NAMES, 50.0)))
+  assert texts[::2][:6] == [
+      '_hidden', '$x', 'a$b^c$', 'nul\\x00', '\\udcff', '<b>&"'
+  ]
 
 
 def test_losses_point_to_the_left_and_come_first():
@@ -84,11 +83,9 @@ def test_curves_reach_from_end_to_end():
   assert y1 < y2 < y0
   assert second == first.split()[0]
   assert '&lt;a&gt;' in markup
-
-
-@pytest.mark.parametrize('line', [[(1, 2.0)], [(1, 2.0), (9, 2.0)]])
-def test_a_curve_may_be_flat(line):
-  assert 'nan' not in charts.curves({'a': line}, 'step', 'loss')
+  # A curve may be flat.
+  for line in [(1, 2.0)], [(1, 2.0), (9, 2.0)]:
+    assert 'nan' not in charts.curves({'a': line}, 'step', 'loss')
 
 
 @pytest.mark.parametrize('classes', [2, 101])
@@ -117,10 +114,3 @@ def test_a_map_has_all_clips_and_a_picture_of_some():
   assert told == ['\\udcff', '<b>&"', 'n' * 99]
   assert [bool(x.get('data-picture')) for x in dots].index(True) == 5
   assert [x.get('fill') == 'white' for x in dots] == wrong.tolist()
-
-
-def test_whatever_classes_are_called():
-  texts = _texts(charts.bars(dict.fromkeys(NAMES, 50.0)))
-  assert texts[::2][:6] == [
-      '_hidden', '$x', 'a$b^c$', 'nul\\x00', '\\udcff', '<b>&"'
-  ]

@@ -11,19 +11,14 @@ def frames():
   return np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
 
 
-def test_a_mask_of_ones_shows_the_frames_as_they_are(frames):
+def test_frames_behind_a_mask(frames):
   seen = pictures.masked(frames, np.ones((32, 32)))
   np.testing.assert_array_equal(seen, frames)
-
-
-def test_where_the_mask_is_zero_only_the_mean_colour_is_left(frames):
+  # Where it is 0, only the mean colour is left.
   seen = pictures.masked(frames, np.zeros((32, 32)), fill=(0.2, 0.4, 0.6))
-  np.testing.assert_array_equal(
-      seen, np.broadcast_to([51, 102, 153], seen.shape)
-  )
-
-
-def test_a_map_per_frame_acts_on_its_own_frame(frames):
+  expected = np.broadcast_to([51, 102, 153], seen.shape)
+  np.testing.assert_array_equal(seen, expected)
+  # One per frame acts on its own frame.
   maps = np.zeros((8, 32, 32))
   maps[3] = 1
   seen = pictures.masked(frames, maps)

@@ -112,18 +112,14 @@ def test_it_is_whole(tmp_path, classes):
     assert said in shown, said
   assert ('mask' in shown) is False
   assert ('top-5' in shown) == (classes > 5)
+  # statsmodels: proportion_confint(4, 8, method='wilson').
+  assert ('21.5 to 78.5' in text) == (classes == 2)
 
 
 @pytest.mark.parametrize(('classes', 'shown'), [(5, False), (6, True)])
 def test_the_terminal_leaves_out_a_top5_that_is_certain(classes, shown):
   summary = {'loss': 1, 'top1': 50, 'top5': 99, 'macro_f1': 1, 'clips': 4}
   assert ('top-5' in run_card.one_line('test', summary, classes)) == shown
-
-
-def test_the_interval_is_that_of_the_clips(tmp_path):
-  text = _report(tmp_path, 2).read_text()
-  # statsmodels: proportion_confint(4, 8, method='wilson').
-  assert '21.5 to 78.5' in text
 
 
 def test_clips_that_fail_cost_their_own_section(tmp_path):

@@ -5,19 +5,13 @@ import contextlib
 import numpy as np
 import pytest
 
-from configs import folder as folder_config
 from data_pipelines.errors import UserError
-from evclip_jax.config import schema
 from evclip_jax.evaluation import bank
 from evclip_jax.runs import run as runs
 from evclip_jax.runs import train
-from tests import clips
+from tests.runs import tiny_run
 
-TINY = {
-    'batch_size': 4,
-    'clip.name': 'tiny',
-    'data.num_frames': 2,
-    'data.workers': 1,
+CHANGES = {
     'mesh.data': 2,
     'train.epochs': 3,
     'train.eval_every_epochs': 3,
@@ -38,23 +32,9 @@ EPISODES = {
 }
 
 
-@pytest.fixture(scope='module')
-def root(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('clips')
-  for part, first in (('train', 0), ('test', 50)):
-    for k in range(2):
-      for i in range(3):
-        path = folder / part / f'class_{k}' / f'{part}_{i}.mp4'
-        clips.write_clip(path, seed=100 * k + first + i)
-  return folder
-
-
 def tiny(root, tmp_path, method, **changes):
-  config = folder_config.get_config(method)
-  changes |= {'data.root': str(root), 'cache_dir': str(tmp_path / 'cache')}
-  config.update_from_flattened_dict(TINY | changes)
-  schema.check(config)
-  return config
+  changes['cache_dir'] = str(tmp_path / 'cache')
+  return tiny_run.config(method, root, CHANGES, changes)
 
 
 @contextlib.contextmanager
@@ -80,9 +60,9 @@ def pixels(config, run, data, first_step):
     ],
 )
 def test_features_train_as_the_same_views_in_pixels_do(
-    root, tmp_path, monkeypatch, method, changes
+    split_root, tmp_path, monkeypatch, method, changes
 ):
-  config = tiny(root, tmp_path, method, **changes)
+  config = tiny(split_root, tmp_path, method, **changes)
   names = ['a', 'b', 'pixels'] if method == 'linear_probe' else ['a', 'pixels']
   cards = [runs.run(config, str(tmp_path / name)) for name in names[:-1]]
   assert [c['bank']['computed'] for c in cards] == [True, False][: len(cards)]
@@ -103,7 +83,7 @@ def test_features_train_as_the_same_views_in_pixels_do(
       )
 
 
-def test_what_sees_pixels_has_no_bank(root, tmp_path):
-  config = tiny(root, tmp_path, 'ev_clip', **{'encoder.name': 'tiny'})
+def test_what_sees_pixels_has_no_bank(split_root, tmp_path):
+  config = tiny(split_root, tmp_path, 'ev_clip')
   with pytest.raises(UserError, match='train.bank_views=2: what ev_clip'):
     runs.run(config, str(tmp_path / 'run'))

@@ -6,13 +6,13 @@ import types
 import numpy as np
 import pytest
 
-from configs import folder as folder_config
 from data_pipelines.errors import UserError
-from evclip_jax.config import experiment, identity, schema
+from evclip_jax.config import experiment, identity
 from evclip_jax.evaluation import episodes, scores
 from evclip_jax.runs import learning_rate, train
 from evclip_jax.runs import run as runs
 from tests import clips
+from tests.runs import tiny_run
 
 TEXT = {'template': 'A video of {}.'}
 PLAIN = TEXT | {
@@ -45,27 +45,19 @@ def data_root(tmp_path_factory):
   return clips.write_folder(tmp_path_factory.mktemp('clips'), 3, 10)
 
 
+CHANGES = {
+    'compare': ROWS,
+    'data.shots': 4,
+    'data.val_shots': 2,
+    'episodes.way': 2,
+    'episodes.query': 1,
+    'episodes.test_episodes': 70,
+    'protocol.seeds': (1, 2),
+}
+
+
 def tiny(root, **changes):
-  config = folder_config.get_config('clip_fsar')
-  values = {
-      'batch_size': 4,
-      'clip.name': 'tiny',
-      'encoder.name': 'tiny',
-      'compare': ROWS,
-      'data.num_frames': 2,
-      'data.root': str(root),
-      'data.shots': 4,
-      'data.val_shots': 2,
-      'data.workers': 1,
-      'episodes.way': 2,
-      'episodes.query': 1,
-      'episodes.test_episodes': 70,
-      'mesh.data': 1,
-      'protocol.seeds': (1, 2),
-  }
-  config.update_from_flattened_dict(values | changes)
-  schema.check(config)
-  return config
+  return tiny_run.config('clip_fsar', root, CHANGES, changes)
 
 
 @pytest.fixture(scope='module')
@@ -166,39 +158,33 @@ def test_the_same_command_runs_nothing_again(finished, data_root):
 
 
 @pytest.mark.parametrize(
-    ('changes', 'message'),
+    ('row', 'changes', 'message'),
     [
-        ({'data.val_shots': 0}, 'set data.val_list, or data.val_shots'),
-        ({'data.val_shots': 5}, "data.val_shots=5: beside .* 'class 0' has 4"),
-        ({'train.select': 'best_on_test'}, 'never looks at test lists'),
-    ],
-)
-def test_rates_that_cannot_be_chosen(data_root, tmp_path, changes, message):
-  rows = {'compare': ROWS[2:], 'protocol.seeds': ()}
-  with pytest.raises(UserError, match=message):
-    runs.run(tiny(data_root, **rows, **changes), str(tmp_path / 'a'), 'train')
-  assert not (tmp_path / 'a').exists()
-
-
-@pytest.mark.parametrize(
-    ('row', 'message'),
-    [
-        ({'method': 'nothing'}, "method.name='nothing'"),
-        ({'method': 'coop', 'settings': {'words_place': 'x'}}, 'words_place='),
-        ({'method': 'clip_fsar', 'settings': {'metric': 'x'}}, 'metric='),
+        (ROWS[2], {'data.val_shots': 0}, 'set data.val_list'),
+        (ROWS[2], {'data.val_shots': 5}, "beside .* 'class 0' has 4"),
+        (ROWS[2], {'train.select': 'best_on_test'}, 'never looks at test'),
+        ({'method': 'nothing'}, {}, "method.name='nothing'"),
+        (
+            {'method': 'coop', 'settings': {'words_place': 'x'}},
+            {},
+            'words_place=',
+        ),
+        ({'method': 'clip_fsar', 'settings': {'metric': 'x'}}, {}, 'metric='),
         # A head of the training's classes, beside a list of others.
-        ({'method': 'linear_probe'}, 'linear head'),
+        (
+            {'method': 'linear_probe'},
+            {'data.novel_classes': 'half', 'data.val_shots': 0},
+            'linear head',
+        ),
     ],
 )
 def test_a_row_that_cannot_be_is_found_before_any_runs(
-    data_root, tmp_path, row, message
+    data_root, tmp_path, row, changes, message
 ):
-  rows = ROWS[:1], ({'name': 'wrong', **row},)
-  changes = {'protocol.seeds': (), 'clip.weights': 'random:0'}
-  config = tiny(data_root, compare=sum(rows, ()), **changes)
-  if row['method'] == 'linear_probe':
-    config.data.novel_classes, config.data.val_shots = 'half', 0
+  rows = ROWS[0], {**row, 'name': 'wrong'}
+  changes = changes | {'protocol.seeds': (), 'clip.weights': 'random:0'}
   with pytest.raises(UserError, match=message):
+    config = tiny(data_root, compare=rows, **changes)
     runs.run(config, str(tmp_path / 'a'), 'train')
   assert not (tmp_path / 'a').exists()
 

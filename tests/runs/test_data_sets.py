@@ -23,19 +23,15 @@ from tests.data_pipelines import (
   ssv2_tree,
   trees,
 )
+from tests.runs.tiny_run import TINY
 
 # The same shapes and the same optimizer for all, so that what is compiled for
 # one data set serves the others.
-_SMALL = {
-    'clip.name': 'tiny',
-    'encoder.name': 'tiny',
+_SMALL = TINY | {
     'method.settings.prompt': 'context',
     'batch_size': 2,
     'data.shots': 1,
-    'data.num_frames': 2,
     'data.window_frames': 4,
-    'data.workers': 1,
-    'mesh.data': 1,
     'optimizer.learning_rate': 1e-3,
     'optimizer.weight_decay': 0.05,
     'optimizer.warmup_epochs': 1,

@@ -7,28 +7,23 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
 import evclip_jax
-from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import eval_set
-from evclip_jax.config import schema
 from evclip_jax.runs import prediction, stopping
 from evclip_jax.runs import run as runs
-from tests import clips
+from tests.runs import tiny_run
+from tests.runs.tiny_run import ROOT, losses, rows
 
-ROOT = pathlib.Path(__file__).parents[2]
 CHANGES = {
     'batch_size': 8,
-    'clip.name': 'tiny',
-    'data.num_frames': 2,
     'data.frame_rule': 'segment',
-    'data.workers': 1,
+    'mesh.data': 0,
     'episodes.way': 2,
     'episodes.query': 1,
     'episodes.per_step': 8,
@@ -43,33 +38,8 @@ CHANGES = {
 }
 
 
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory):
-  root = tmp_path_factory.mktemp('clips')
-  for part, first in (('train', 0), ('test', 50)):
-    for k in range(3):
-      for i in range(4):
-        path = root / part / f'class_{k}' / f'{part}_{i}.mp4'
-        clips.write_clip(path, seed=100 * k + first + i)
-  return root
-
-
 def tiny(root, **changes):
-  config = folder_config.get_config('clip_fsar')
-  config.update_from_flattened_dict(
-      CHANGES | {'data.root': str(root)} | changes
-  )
-  schema.check(config)
-  return config
-
-
-def rows(workdir):
-  text = (pathlib.Path(workdir) / 'metrics.jsonl').read_text()
-  return [json.loads(line) for line in text.splitlines()]
-
-
-def losses(workdir):
-  return [x['loss'] for x in rows(workdir) if x['split'] == 'train']
+  return tiny_run.config('clip_fsar', root, CHANGES, changes)
 
 
 def answers(workdir):
@@ -77,9 +47,9 @@ def answers(workdir):
 
 
 @pytest.fixture(scope='module')
-def finished(data_root, tmp_path_factory):
+def finished(split_root, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('run') / 'run'
-  card = runs.run(tiny(data_root), str(workdir), 'train')
+  card = runs.run(tiny(split_root), str(workdir), 'train')
   return workdir, card
 
 
@@ -101,16 +71,16 @@ def test_the_card_says_what_was_scored(finished):
 @pytest.mark.parametrize(
     'changes', [{'episodes.bank': False}, {'eval.batch_size': 16}]
 )
-def test_the_bank_changes_no_answer(finished, data_root, changes):
+def test_the_bank_changes_no_answer(finished, split_root, changes):
   workdir, card = finished
   before = answers(workdir)
-  again = runs.run(tiny(data_root, **changes), str(workdir), 'evaluate')
+  again = runs.run(tiny(split_root, **changes), str(workdir), 'evaluate')
   np.testing.assert_array_equal(answers(workdir), before)
   loss = again['final']['test']['loss']
   assert loss == pytest.approx(card['final']['test']['loss'], rel=1e-5)
 
 
-def test_a_trained_run_is_scored_in_other_ways(finished, data_root):
+def test_a_trained_run_is_scored_in_other_ways(finished, split_root):
   workdir, card = finished
   seen = {card['final']['test']['loss']}
   for changes in (
@@ -119,17 +89,17 @@ def test_a_trained_run_is_scored_in_other_ways(finished, data_root):
       {'metric': 'linear', 'prototypes': 'none'},
   ):
     changes = {f'method.settings.{k}': v for k, v in changes.items()}
-    again = runs.run(tiny(data_root, **changes), str(workdir), 'evaluate')
+    again = runs.run(tiny(split_root, **changes), str(workdir), 'evaluate')
     assert again['step'] == card['step']
     seen.add(again['final']['test']['loss'])
   assert len(seen) == 4
-  runs.run(tiny(data_root), str(workdir), 'evaluate')
+  runs.run(tiny(split_root), str(workdir), 'evaluate')
 
 
 # One step on one and on four: tests/methods/test_contract.py.
 @pytest.mark.slow
 def test_devices_and_parts_do_not_change_the_losses(
-    finished, data_root, tmp_path
+    finished, split_root, tmp_path
 ):
   cases = {str(n): {'mesh.data': n} for n in (1, 2, 4)}
   cases['parts'] = {'mesh.data': 2, 'train.accumulate': 4}
@@ -139,52 +109,33 @@ def test_devices_and_parts_do_not_change_the_losses(
     plain = {'method.settings.dropout': 0.0, 'method.settings.mlp_dropout': 0.0}
     reference = tmp_path / 'plain'
     if name == 'parts':
-      runs.run(tiny(data_root, **plain), str(reference), 'train')
+      runs.run(tiny(split_root, **plain), str(reference), 'train')
       expected, changes = losses(reference), changes | plain
-    runs.run(tiny(data_root, **changes), str(tmp_path / name), 'train')
+    runs.run(tiny(split_root, **changes), str(tmp_path / name), 'train')
     np.testing.assert_allclose(
         losses(tmp_path / name), expected, rtol=1e-5, atol=1e-5
     )
 
 
-def command(root, workdir, *more):
-  flags = [f'--config.{key}={value}' for key, value in CHANGES.items()]
-  return [
-      sys.executable,
-      '-m',
-      'evclip_jax.main',
-      '--config=configs/folder.py:clip_fsar',
-      f'--workdir={workdir}',
-      f'--config.data.root={root}',
-      *flags,
-      *more,
-  ]
-
-
-def environment(devices):
-  flags = os.environ['XLA_FLAGS']
-  flags += f' --xla_force_host_platform_device_count={devices}'
-  return os.environ | {'PYTHONPATH': str(ROOT), 'XLA_FLAGS': flags}
-
-
 def test_two_processes_compute_what_one_does_and_stop_together(
-    finished, data_root, tmp_path
+    finished, split_root, tmp_path
 ):
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]
   both = [
       subprocess.Popen(
-          command(
-              data_root,
+          tiny_run.command(
+              'clip_fsar',
+              split_root,
               tmp_path / 'two',
-              '--config.episodes.train_episodes=80',
+              CHANGES | {'episodes.train_episodes': 80},
               f'--coordinator=127.0.0.1:{port}',
               '--processes=2',
               f'--process={k}',
           ),
           cwd=ROOT,
-          env=environment(4),
+          env=tiny_run.environment(4),
           stderr=subprocess.PIPE,
           text=True,
       )
@@ -214,7 +165,7 @@ def test_two_processes_compute_what_one_does_and_stop_together(
 
 
 def test_a_stopped_run_ends_as_if_it_had_not_been(
-    finished, data_root, tmp_path, monkeypatch
+    finished, split_root, tmp_path, monkeypatch
 ):
   workdir, real = tmp_path / 'cut', eval_set.EvalSet.batches
 
@@ -225,18 +176,18 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
   with monkeypatch.context() as patch:
     patch.setattr(eval_set.EvalSet, 'batches', batches)
     with pytest.raises(stopping.Stopped, match='stopped after step 1 of 2'):
-      runs.run(tiny(data_root), str(workdir), 'train')
-  runs.run(tiny(data_root), str(workdir), 'train')
+      runs.run(tiny(split_root), str(workdir), 'train')
+  runs.run(tiny(split_root), str(workdir), 'train')
   assert losses(workdir) == losses(finished[0])
   np.testing.assert_array_equal(answers(workdir), answers(finished[0]))
 
 
-def test_prediction_compares_with_examples(finished, data_root):
+def test_prediction_compares_with_examples(finished, split_root):
   model = evclip_jax.load(finished[0])
-  videos = sorted(map(str, (data_root / 'test').rglob('*.mp4')))[:3]
+  videos = sorted(map(str, (split_root / 'test').rglob('*.mp4')))[:3]
   with pytest.raises(UserError, match='--support=DIR'):
     model.predict(videos)
-  examples = prediction.find_examples(str(data_root / 'train'))
+  examples = prediction.find_examples(str(split_root / 'train'))
   scores = model.predict(videos, support=examples)
   assert len(scores) == 3
   for one in scores:
@@ -246,11 +197,11 @@ def test_prediction_compares_with_examples(finished, data_root):
 
 
 def test_the_page_about_python_compares(
-    finished, data_root, tmp_path, monkeypatch
+    finished, split_root, tmp_path, monkeypatch
 ):
   (tmp_path / 'runs').mkdir()
   (tmp_path / 'runs/folder-clip_fsar-s1').symlink_to(finished[0])
-  videos = sorted((data_root / 'test').rglob('*.mp4'))
+  videos = sorted((split_root / 'test').rglob('*.mp4'))
   for name, clip in zip('abc', videos, strict=False):
     (tmp_path / f'{name}.mp4').symlink_to(clip)
   monkeypatch.chdir(tmp_path)
@@ -279,6 +230,6 @@ def test_the_page_about_python_compares(
         ({'method.settings.metric': 'best'}, 'metric='),
     ],
 )
-def test_what_cannot_be_is_named(data_root, tmp_path, changes, message):
+def test_what_cannot_be_is_named(split_root, tmp_path, changes, message):
   with pytest.raises(UserError, match=message):
-    runs.run(tiny(data_root, **changes), str(tmp_path / 'run'), 'train')
+    runs.run(tiny(split_root, **changes), str(tmp_path / 'run'), 'train')

@@ -14,38 +14,27 @@ def config(**changes):
   return c
 
 
-def test_default_name():
+def test_the_same_config_continues(tmp_path):
   name = run_folder.default('configs/ucf.py:ev_clip', config(seed=3))
   assert name == 'runs/ucf-ev_clip-s3'
-
-
-def test_the_same_config_continues(tmp_path):
   folder = run_folder.prepare(str(tmp_path / 'run'), config())
   run_folder.prepare(str(folder), config())
   assert run_folder.load_config(str(folder)).method.name == 'ev_clip'
 
 
-def test_another_config_is_refused_by_key(tmp_path):
+def test_others_are_refused_by_key(tmp_path):
   run_folder.prepare(str(tmp_path), config())
   with pytest.raises(UserError, match='seed: 1 there, 2 now'):
     run_folder.prepare(str(tmp_path), config(seed=2))
-
-
-def test_evaluation_needs_the_same_model_only(tmp_path):
-  run_folder.prepare(str(tmp_path), config())
+  # An evaluation needs the same model only.
   run_folder.check_same_model(str(tmp_path), config(batch_size=8))
   with pytest.raises(UserError, match='clip.name'):
-    other = config()
-    other.clip.name = 'RN50'
-    run_folder.check_same_model(str(tmp_path), other)
+    run_folder.check_same_model(str(tmp_path), config(**{'clip.name': 'RN50'}))
 
 
-def test_a_folder_that_is_no_run(tmp_path):
+def test_what_is_no_folder_of_a_run(tmp_path):
   with pytest.raises(UserError, match='config.json does not exist'):
     run_folder.load_config(str(tmp_path))
-
-
-def test_a_file_in_the_way(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(UserError, match='cannot write to the run folder'):
     run_folder.prepare(str(tmp_path / 'file' / 'run'), config())
@@ -55,16 +44,11 @@ def described(digest):
   return {'lists': {'train': {'clips': 3, 'sha256': digest}}}
 
 
-def test_a_list_that_changed_is_noticed(tmp_path):
-  run_folder.check_data(tmp_path, described('a' * 64))
-  run_folder.check_data(tmp_path, described('a' * 64))
-  with pytest.raises(UserError, match="the list 'train' has changed"):
-    run_folder.check_data(tmp_path, described('b' * 64))
-
-
-def test_class_texts_that_were_edited_are_refused(tmp_path):
+def test_lists_and_texts_that_changed_are_noticed(tmp_path):
   before = described('a' * 64) | {'texts': {'train': 'x', 'test': 'y'}}
   run_folder.check_data(tmp_path, before)
   run_folder.check_data(tmp_path, before)
+  with pytest.raises(UserError, match="the list 'train' has changed"):
+    run_folder.check_data(tmp_path, described('b' * 64))
   with pytest.raises(UserError, match="texts of 'test' have changed"):
     run_folder.check_data(tmp_path, before | {'texts': {'test': 'z'}})

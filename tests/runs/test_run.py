@@ -2,63 +2,35 @@
 
 import json
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
-from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import eval_set
-from evclip_jax.config import schema
+from evclip_jax.config import experiment
 from evclip_jax.runs import run as runs
 from evclip_jax.runs import stopping
-from tests import clips
+from tests.runs import tiny_run
+from tests.runs.tiny_run import losses
 
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory):
-  return clips.write_folder(tmp_path_factory.mktemp('clips'))
+CHANGES = {
+    'data.shots': 4,
+    # The mask takes longest to compile; test_prediction.py has it.
+    'method.settings.prompt': 'context',
+    'train.epochs': 3,
+    'train.eval_every_epochs': 1,
+    'train.checkpoint_every_epochs': 1,
+    'optimizer.warmup_epochs': 1,
+}
 
 
 def tiny(root, **changes):
-  config = folder_config.get_config('ev_clip')
-  config.update_from_flattened_dict(
-      {
-          'clip.name': 'tiny',
-          'encoder.name': 'tiny',
-          'data.root': str(root),
-          'data.shots': 4,
-          'data.num_frames': 2,
-          'batch_size': 4,
-          'mesh.data': 1,
-          # The mask takes longest to compile; test_predict.py has it.
-          'method.settings.prompt': 'context',
-          'train.epochs': 3,
-          'train.eval_every_epochs': 1,
-          'train.checkpoint_every_epochs': 1,
-          'optimizer.warmup_epochs': 1,
-      }
-      | changes
-  )
-  schema.check(config)
-  return config
-
-
-def metrics(workdir):
-  text = (pathlib.Path(workdir) / 'metrics.jsonl').read_text()
-  return [json.loads(line) for line in text.splitlines()]
-
-
-def losses(workdir):
-  return [x['loss'] for x in metrics(workdir) if x['split'] == 'train']
+  return tiny_run.config('ev_clip', root, CHANGES, changes)
 
 
 @pytest.fixture(scope='module')
@@ -77,23 +49,16 @@ def test_a_run_leaves_what_the_contract_names(finished):
   }
   assert json.loads((workdir / 'run_card.json').read_text()) == card
   assert len(losses(workdir)) == 3 * 3
-  final = [x for x in metrics(workdir) if x.get('final')]
+  final = [x for x in tiny_run.rows(workdir) if x.get('final')]
   assert [x['split'] for x in final] == ['test']
   assert final[0]['clips'] == 3
   assert {'loss', 'top1', 'top5', 'macro_f1'} <= set(final[0])
   assert card['selection']['rule'] == 'last'
   assert set(card['weights']) == {'clip', 'encoder'}
   assert len(card['prompts_sha256']) == 64
-
-
-def test_the_checkpoint_holds_the_prompts_only(finished):
-  workdir, card = finished
-  size = sum(
-      p.stat().st_size
-      for p in (workdir / 'checkpoints').rglob('*')
-      if p.is_file()
-  )
   # Parameters and two moments in float32, and a little for the format.
+  files = (workdir / 'checkpoints').rglob('*')
+  size = sum(p.stat().st_size for p in files if p.is_file())
   assert size < 3 * 4 * card['parameters']['trainable'] + 200_000
 
 
@@ -105,46 +70,33 @@ def test_a_finished_run_only_reports_again(finished, data_root):
   assert (workdir / 'metrics.jsonl').read_text() == before
 
 
-def test_evaluate_mode_gives_the_same_numbers(finished, data_root):
+@pytest.mark.parametrize(('windows', 'crops'), [(1, 1), (2, 3)])
+def test_an_evaluation_gives_the_same_numbers(
+    finished, data_root, windows, crops
+):
   workdir, card = finished
-  got = runs.run(tiny(data_root), str(workdir), 'evaluate')
-  assert got['final'] == card['final']
-
-
-def test_evaluation_with_more_views(finished, data_root):
-  workdir, card = finished
-  views = {'eval.clips': 2, 'eval.crops': 3}
+  views = {'eval.clips': windows, 'eval.crops': crops}
   got = runs.run(tiny(data_root, **views), str(workdir), 'evaluate')
-  assert got['views'] == {'clips': 2, 'crops': 3}
+  assert got['views'] == {'clips': windows, 'crops': crops}
   assert got['final']['test']['clips'] == card['final']['test']['clips']
+  assert (got['final'] == card['final']) == (crops == 1)
 
 
 def test_other_frozen_weights_are_refused(finished, data_root):
-  workdir, _ = finished
   other = tiny(data_root, **{'clip.weights': 'random:1'})
   with pytest.raises(UserError, match='other clip weights'):
-    runs.run(other, str(workdir), 'evaluate')
+    runs.run(other, str(finished[0]), 'evaluate')
 
 
-def test_another_config_is_refused(finished, data_root):
-  workdir, _ = finished
-  with pytest.raises(UserError, match='seed: 1 there, 2 now'):
-    runs.run(tiny(data_root, seed=2), str(workdir), 'train')
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ('prompt', 'counts'),
-    [
-        pytest.param('context', (1, 4), marks=pytest.mark.slow),
-        pytest.param('both', (1, 2, 4, 8), marks=pytest.mark.slow),
-    ],
+    ('prompt', 'counts'), [('context', (1, 4)), ('both', (1, 2, 4, 8))]
 )
 def test_the_number_of_devices_does_not_change_the_losses(
     prompt, counts, data_root, tmp_path
 ):
   changes = {
       'batch_size': 8,
-      'train.epochs': 3,
       'method.settings.prompt': prompt,
       'method.settings.consistency_weight': 0.1,
   }
@@ -157,21 +109,10 @@ def test_the_number_of_devices_does_not_change_the_losses(
     np.testing.assert_allclose(got[devices], got[1], rtol=1e-5, atol=1e-5)
 
 
-def test_uneven_batches_are_refused(data_root, tmp_path):
-  config = tiny(data_root, **{'mesh.data': 4, 'batch_size': 6})
-  with pytest.raises(UserError, match='Use batch_size=4 or 8'):
-    runs.run(config, str(tmp_path / 'run'), 'train')
-
-
 def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
-  config = tiny(
-      data_root,
-      **{
-          'optimizer.learning_rate': 1e38,
-          'optimizer.warmup_learning_rate': 0.0,
-          'train.epochs': 4,
-      },
-  )
+  rates = {'learning_rate': 1e38, 'warmup_learning_rate': 0.0}
+  config = tiny(data_root, **{'train.epochs': 4})
+  config.optimizer.update(rates)
   with pytest.raises(UserError, match=r'stopped at step .* is not finite'):
     runs.run(config, str(tmp_path), 'train')
   # The first epoch runs at rate 0: its checkpoint is the last good one.
@@ -180,8 +121,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
 
 
 def test_nothing_to_train_is_an_error(data_root, tmp_path):
-  from evclip_jax.config import experiment
-
   config = tiny(data_root)
   config.compare = ({'name': 'zero', 'method': 'zero_shot'},)
   config = experiment.rows(config)['zero']
@@ -191,33 +130,14 @@ def test_nothing_to_train_is_an_error(data_root, tmp_path):
   assert card['selection']['rule'] == 'given'
 
 
-def command(root, workdir, *more):
-  flags = [
-      '--config=configs/folder.py',
-      f'--workdir={workdir}',
-      '--config.clip.name=tiny',
-      '--config.encoder.name=tiny',
-      f'--config.data.root={root}',
-      '--config.data.shots=4',
-      '--config.data.num_frames=2',
-      '--config.batch_size=4',
-      '--config.mesh.data=1',
-      '--config.method.settings.prompt=context',
-      '--config.train.epochs=3',
-      '--config.train.eval_every_epochs=1',
-      '--config.train.checkpoint_every_epochs=1',
-      *more,
-  ]
-  return [sys.executable, '-m', 'evclip_jax.main', *flags]
-
-
 def test_a_killed_run_ends_as_if_it_had_not_been(finished, data_root, tmp_path):
   # tests/runs/test_episodic_run.py asks real processes to stop.
   whole, cut = finished[0].parent, tmp_path / 'cut'
   log = cut / 'metrics.jsonl'
-  environment = os.environ | {'PYTHONPATH': str(ROOT)}
   process = subprocess.Popen(
-      command(data_root, cut), cwd=ROOT, env=environment
+      tiny_run.command('ev_clip', data_root, cut, CHANGES),
+      cwd=tiny_run.ROOT,
+      env=tiny_run.environment(),
   )
   while process.poll() is None:
     # Behind the first checkpoint.
@@ -227,9 +147,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(finished, data_root, tmp_path):
     time.sleep(0.02)
   assert process.wait() == -signal.SIGKILL
   runs.run(tiny(data_root), str(cut), 'train')
-  assert (cut / 'metrics.jsonl').read_bytes() == (
-      whole / 'metrics.jsonl'
-  ).read_bytes()
+  whole = whole / 'metrics.jsonl'
+  assert (cut / 'metrics.jsonl').read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -274,24 +193,21 @@ def test_a_finished_run_may_be_made_longer(finished, data_root, tmp_path):
     runs.run(tiny(data_root), str(longer), 'train')
 
 
-@pytest.mark.parametrize(
-    ('flags', 'message'),
-    [
-        (['--config.data.shot=3'], 'Did you mean "shots"'),
-        (['--config=configs/folder.py:nothing'], "method.name='nothing'"),
-        (['--config=configs/nothing.py'], 'there is no such file'),
-        (['--config.data.root=/nowhere'], 'data.root'),
-    ],
-)
-def test_user_errors_exit_with_2(flags, message, data_root, tmp_path):
-  done = subprocess.run(
-      command(data_root, tmp_path / 'run', *flags),
-      cwd=ROOT,
-      env=os.environ | {'PYTHONPATH': str(ROOT)},
-      capture_output=True,
-      text=True,
-  )
-  assert done.returncode == 2
-  assert message in done.stderr
-  assert 'Traceback' not in done.stderr
-  assert not (tmp_path / 'run').exists()
+def test_user_errors_exit_with_2(data_root, tmp_path):
+  workdir = tmp_path / 'run'
+  messages = {
+      '--config.data.shot=3': 'Did you mean "shots"',
+      '--config=configs/folder.py:nothing': "method.name='nothing'",
+      '--config=configs/nothing.py': 'there is no such file',
+      '--config.data.root=/nowhere': 'data.root',
+  }
+  cases = [
+      tiny_run.command('ev_clip', data_root, workdir, CHANGES, flag)[3:]
+      for flag in messages
+  ]
+  found = tiny_run.failures('main', *cases)
+  for (status, said), message in zip(found, messages.values(), strict=True):
+    assert status == 2
+    assert message in said
+    assert 'Traceback' not in said
+  assert not workdir.exists()

@@ -27,6 +27,25 @@ def _frames(total):
 
 
 @pytest.mark.parametrize(
+    ('frames', 'message'),
+    [
+        (np.zeros((8, 60, 80, 3)), 'float64. Floats in 0..1 become that by'),
+        (np.zeros((8, 60, 80, 3), np.int32), 'uint8 frames .* they are int32'),
+        (np.zeros((8, 3, 60, 80), np.uint8), r'shape is \(8, 3, 60, 80\)'),
+        (np.zeros((60, 80, 3), np.uint8), r'shape is \(60, 80, 3\)'),
+        (np.zeros((1, 60, 80, 3), np.uint8), 'one frame is no video'),
+        (np.zeros((2, 1, 60, 80, 3), np.uint8), 'one frame is no video'),
+        (np.zeros((8, 0, 80, 3), np.uint8), 'there is no pixel'),
+        ([], r'wanted a path, .* but got \[\]'),
+        (['a.mp4', None], 'but got None'),
+    ],
+)
+def test_what_is_no_video_is_told(frames, message):
+  with pytest.raises(UserError, match=message):
+    windows.listed(frames)
+
+
+@pytest.mark.parametrize(
     ('total', 'how', 'number', 'first', 'last'),
     [
         (20, {}, 1, (0, 20), (0, 20)),
@@ -74,12 +93,8 @@ def _seen(value):
 
 def test_what_was_seen_is_the_mean_and_the_middle():
   film = windows.Film(96, 25.0, [(0, 32), (32, 64), (64, 96)], [None] * 3, 24)
-  gathered = windows.Gathered(film, 1, every=True)
   views = [_seen(0.0), _seen(0.5), _seen(1.0)]
-  for one in views:
-    assert not gathered.complete
-    gathered.add(one)
-  found = gathered.result()
+  found = windows.gathered(film, views, 1, every=True)
   np.testing.assert_allclose(found.probabilities, [0.5, 0.5])
   np.testing.assert_array_equal(found.windows[:, 0], [0, 0.5, 1])
   assert found.frames is views[1].frames
@@ -88,11 +103,8 @@ def test_what_was_seen_is_the_mean_and_the_middle():
 
 def test_one_window_that_cannot_be_read_is_the_videos_error():
   film = windows.Film(64, 25.0, [(0, 32), (32, 64)], [None] * 2, 16)
-  gathered = windows.Gathered(film, 1, every=False)
-  gathered.add(_seen(0.5))
-  gathered.add(UserError('damaged'))
-  assert gathered.complete
-  assert str(gathered.result()) == 'damaged'
+  found = windows.gathered(film, [_seen(0.5), UserError('damaged')], 1)
+  assert str(found) == 'damaged'
 
 
 @pytest.fixture

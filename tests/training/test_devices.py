@@ -1,4 +1,6 @@
-"""Parameter trees, and where they lie on eight fake devices."""
+"""Parameter trees, where they lie on eight fake devices, and what fits."""
+
+import types
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import pytest
 from jax.sharding import AxisType
 
 from data_pipelines.errors import UserError
-from evclip_jax.training import devices, params
+from evclip_jax.training import costs, devices, params
 
 
 def test_mesh_axes_are_auto():
@@ -15,9 +17,6 @@ def test_mesh_axes_are_auto():
   assert mesh.axis_names == ('data', 'model')
   assert set(mesh.axis_types) == {AxisType.Auto}
   assert mesh.shape['data'] == 8
-
-
-def test_too_many_devices_are_refused():
   with pytest.raises(UserError, match='mesh.data=9, but there are 8'):
     devices.make_mesh(9)
 
@@ -58,21 +57,13 @@ def test_split_and_merge_round_trip():
   assert list(trainable) == ['method/mask/scale']
   assert list(frozen) == ['clip/proj']
   assert params.merge(frozen, trainable) == TREE
-
-
-def test_a_pattern_matches_in_full_only():
-  with pytest.raises(ValueError, match='matches no parameter'):
-    params.split(TREE, ('mask',))
-
-
-def test_nothing_trains_without_patterns():
+  text = params.table(trainable, frozen)
+  assert text.startswith('trainable 1 of 3 parameters in 1 tensors')
+  # Nothing trains without patterns, which match in full.
   trainable, frozen = params.split(TREE, ())
   assert trainable == {} and len(frozen) == 2
-
-
-def test_table_counts():
-  text = params.table(*params.split(TREE, ('method/.*',)))
-  assert text.startswith('trainable 1 of 3 parameters in 1 tensors')
+  with pytest.raises(ValueError, match='matches no parameter'):
+    params.split(TREE, ('mask',))
 
 
 def test_what_jax_runs_on_and_does_not_see(tmp_path, monkeypatch):
@@ -100,3 +91,24 @@ def test_kernels_of_frozen_networks_are_held_in_the_compute_dtype():
   frozen = {path: np.ones(1, np.float32) for path in paths}
   held = params.in_dtype(frozen, jnp.dtype('bfloat16'))
   assert {path: x.dtype.name for path, x in held.items()} == paths
+
+
+class Compiled:
+  """4 rows need 8 GB of temporaries beside 1 GB of weights."""
+
+  def memory_analysis(self):
+    return types.SimpleNamespace(
+        argument_size_in_bytes=10**9,
+        output_size_in_bytes=10**8,
+        alias_size_in_bytes=10**8,
+        temp_size_in_bytes=8 * 10**9,
+    )
+
+
+@pytest.mark.parametrize('size, rows', [(16, 7), (20, 9), (1, 0)])
+def test_rows_that_fit(size, rows):
+  assert costs.rows_that_fit(Compiled(), 4, size * 10**9) == rows
+
+
+def test_a_key_says_what_a_device_has():
+  assert costs.device_bytes(0.5) == 5 * 10**8

@@ -14,31 +14,14 @@ from evclip_jax.training import optimizer as optim
 @pytest.mark.parametrize(
     ('args', 'expected'),
     [
-        (
-            (2e-4, 400, 1, 1e-5),
-            {
-                0: 1e-5,
-                1: 2e-4,
-                2: 1.9999691576e-4,
-                3: 1.9998766325e-4,
-                4: 1.9997224302e-4,
-                200: 1.0078539009e-4,
-                399: 1.2336751834e-8,
-            },
-        ),
-        (
-            (8e-6, 50, 5, 5e-6),
-            {
-                0: 5e-6,
-                4: 5e-6,
-                5: 8e-6,
-                6: 7.9921069137e-6,
-                25: 5.2360679775e-6,
-                49: 2.8089405645e-7,
-            },
-        ),
+        ((2e-4, 400, 1, 1e-5),
+         {0: 1e-5, 1: 2e-4, 2: 1.9999691576e-4, 3: 1.9998766325e-4,
+          4: 1.9997224302e-4, 200: 1.0078539009e-4, 399: 1.2336751834e-8}),
+        ((8e-6, 50, 5, 5e-6),
+         {0: 5e-6, 4: 5e-6, 5: 8e-6, 6: 7.9921069137e-6, 25: 5.2360679775e-6,
+          49: 2.8089405645e-7}),
     ],
-)
+)  # fmt: skip
 def test_delayed_cosine_is_the_originals(args, expected):
   schedule = optim.delayed_cosine(*args, steps_per_epoch=7)
   for epoch, rate in expected.items():
@@ -122,33 +105,21 @@ KINETICS = {
 }
 
 
+def base(rate, warmup, steps):
+  rates = {'learning_rate': rate, 'warmup_learning_rate': warmup}
+  return rates | {'steps_per_epoch': steps}
+
+
 @pytest.mark.parametrize(
     ('changes', 'expected'),
     [
+        ({}, {0: 1e-6, 700: 1e-5, 1399: 1e-5, 1400: 1e-6, 2100: 1e-7}),
+        (KINETICS, {0: 5e-6, 125: 7.5e-6, 249: 9.98e-6, 750: 1e-6, 1250: 1e-7}),
         (
-            {},
-            {0: 1e-6, 700: 1e-5, 1399: 1e-5, 1400: 1e-6, 2100: 1e-7},
-        ),
-        (
-            KINETICS,
-            {0: 5e-6, 125: 7.5e-6, 249: 9.98e-6, 750: 1e-6, 1250: 1e-7},
-        ),
-        (
-            {
-                'learning_rate': 5e-5,
-                'warmup_learning_rate': 1e-5,
-                'steps_per_epoch': 4000,
-            },
+            base(5e-5, 1e-5, 4000),
             {2000: 3e-5, 7999: 5e-5, 8000: 5e-6, 12000: 5e-7, 29999: 5e-7},
         ),
-        (
-            {
-                'learning_rate': 2e-6,
-                'warmup_learning_rate': 1e-7,
-                'steps_per_epoch': 600,
-            },
-            {300: 1.05e-6, 1200: 2e-7, 1800: 2e-8},
-        ),
+        (base(2e-6, 1e-7, 600), {300: 1.05e-6, 1200: 2e-7, 1800: 2e-8}),
         # Counted once, the stairs come where the table says.
         ({'epochs_count_twice': False}, {2799: 1e-5, 2800: 1e-6, 4200: 1e-7}),
     ],
