@@ -5,11 +5,10 @@ import pathlib
 
 
 def cache_folder(given: str | os.PathLike = '') -> pathlib.Path:
-  """Returns the folder; it need not exist.
+  """Returns the folder, which need not exist.
 
-  Args:
-    given: `config.cache_dir`; '' = $XDG_CACHE_HOME/evclip_jax, which is
-      ~/.cache/evclip_jax where the variable is not set.
+  `given` is `config.cache_dir`; '' = $XDG_CACHE_HOME/evclip_jax, which is
+  ~/.cache/evclip_jax where the variable is not set.
   """
   if given:
     return pathlib.Path(given).expanduser()

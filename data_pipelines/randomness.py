@@ -39,16 +39,13 @@ import numpy as np
 
 
 def generator(seed: int, stream: str, *counters: int) -> np.random.Generator:
-  """Makes a fresh numpy generator for one named purpose.
+  """Makes a fresh numpy generator, which depends on its arguments alone.
 
   Args:
     seed: the run's seed, any integer.
     stream: what the numbers are for, a name of the table above; streams are
       independent.
     *counters: what they are for within the stream, such as epoch and clip.
-
-  Returns:
-    A generator that depends on nothing but the arguments.
   """
   return np.random.Generator(
       np.random.PCG64(np.random.SeedSequence(_entropy(seed, stream, counters)))

@@ -109,7 +109,7 @@ def convert_file(
   _describe(file, found, verbose)
   converted = found.converted
   if to == 'jax':
-    noted = cache.metadata_of(Path(file.path), found.version, converted)
+    noted = cache.metadata_of(Path(file.path), converted)
     noted['source_kind'] = found.kind
     if converted.sizes is None and 'sizes' in file.metadata:
       noted['sizes'] = file.metadata['sizes']

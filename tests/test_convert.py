@@ -2,8 +2,6 @@
 
 import dataclasses
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from data_pipelines.errors import UserError
 from evclip_jax import convert
 from evclip_jax.weights import files, load, own_file, scenic_names
+from tests import commands
 from tests.models import small
 from tests.weights import states
 
@@ -27,15 +26,6 @@ def run(capsys):
     return 0, capsys.readouterr().out, ''
 
   return run
-
-
-def command(*args):
-  return subprocess.run(
-      [sys.executable, '-m', 'evclip_jax.convert', *map(str, args)],
-      capture_output=True,
-      text=True,
-      check=False,
-  )
 
 
 @pytest.fixture
@@ -87,7 +77,7 @@ def test_not_finite_numbers_are_reported(run, tmp_path):
   assert 'visual/proj' in text
 
 
-@pytest.mark.parametrize('kind', ['openai-clip', 'omnivore', 'ev-clip'])
+@pytest.mark.parametrize('kind', ['openai-clip', 'omnivore'])
 def test_back_to_the_original_names(kind, run, source, tmp_path):
   ours, back = tmp_path / 'ours.safetensors', tmp_path / 'back.safetensors'
   assert run(source(kind), ours)[0] == 0
@@ -112,9 +102,7 @@ def test_to_scenic_and_back(run, source, tmp_path):
   wanted = scenic_names.to_scenic(small.flat(small.VIT))
   assert tree.keys() == wanted.keys()
   assert run(theirs, ours)[0] == 0
-  found = own_file.read(
-      files.read_tensors(ours), 'clip', type(small.VIT)
-  )
+  found = own_file.read(files.read_tensors(ours), 'clip', type(small.VIT))
   assert found.sizes == small.VIT
   for path, value in small.flat(small.VIT).items():
     np.testing.assert_array_equal(found.flat[path], value, path)
@@ -130,20 +118,16 @@ def test_an_own_file_keeps_its_sizes(run, tmp_path):
   assert found.sizes == sizes
 
 
-@pytest.mark.parametrize(
-    ('args', 'message'),
-    [
-        (('a.pt',), 'SOURCE --out='),
-        (('a.pt', 'b.pt', '--out=x.safetensors'), 'SOURCE --out='),
-        (('no.pt', '--out=x.safetensors', '--to=torch'), '--to'),
-        (('no.pt', '--out=x.safetensors'), 'no.pt does not exist'),
-    ],
-)
-def test_wrong_arguments_exit_with_2(args, message):
-  done = command(*args)
-  assert done.returncode == 2
-  assert message in done.stderr
-  assert 'Traceback' not in done.stderr
+def test_wrong_arguments_exit_with_2():
+  calls = {
+      ('a.pt',): 'SOURCE --out=',
+      ('a.pt', 'b.pt', '--out=x.safetensors'): 'SOURCE --out=',
+      ('no.pt', '--out=x.safetensors', '--to=torch'): '--to',
+      ('no.pt', '--out=x.safetensors'): 'no.pt does not exist',
+  }
+  found = commands.errors('evclip_jax.convert', *calls)
+  for error, message in zip(found, calls.values(), strict=True):
+    assert message in error
 
 
 def test_what_a_clip_computes_is_said_and_kept(run, source, tmp_path, capsys):

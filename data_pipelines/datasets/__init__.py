@@ -31,8 +31,7 @@ def read(
   Args:
     data: config.data.
     split: which official split, where there are several.
-    report_folder: where the names of missing clips are written; None =
-      nowhere.
+    report_folder: where the names of missing clips go; None = nowhere.
     roles: which lists are wanted. Without 'train', neither the training list
       nor its clips need to be there.
 
@@ -54,12 +53,8 @@ def read(
 def describe(name: str, label_kind: str = 'verb'):
   """Returns the `Description` of a data set with an official download.
 
-  Args:
-    name: data.name.
-    label_kind: data.label_kind, where clips have several labels.
-
   Raises:
-    UserError: no such data set, or no such kind.
+    UserError: no such data set, or no such kind of label (data.label_kind).
   """
   if name not in OFFICIAL:
     names = ', '.join(sorted((*OFFICIAL, *_OTHERS)))

@@ -40,11 +40,10 @@ def read(
 ) -> DataSet:
   """Reads the lists and classes of a folder, or of a CSV.
 
-  Args:
-    data: config.data. root is the folder, or a CSV or TSV of all clips; a
-      list's paths are relative to root, or to the list where root is ''.
-    split: which clips are held out (1, 2, 3, ...), if any are.
-    report_folder, roles: as in `datasets.read`; folders have every role.
+  data.root is the folder, or a CSV or TSV of all clips; a list's paths are
+  relative to it, or to the list where it is ''. The arguments are those of
+  `datasets.read`: `split` (1, 2, 3, ...) tells which clips are held out, if any
+  are; folders have every role.
 
   Raises:
     UserError: no clips, or lists that do not fit.

@@ -71,33 +71,14 @@ def read(
 
   def table(listings):
     classes = _table(what, data, folder, store, listings, trained)
-    return classes, what.class_of
+    untrained = what.untrained_classes
+    return dataclasses.replace(classes, untrained=untrained), what.class_of
 
   lists, classes = dataset.number(
       data, found, table, [what.class_of], what.repeats
   )
-  if what.untrained_classes and classes:
-    classes = _with_untrained(classes, lists)
   official = [name for name in lists if name not in given]
   return dataset.assemble(store, classes, lists, official)
-
-
-def _with_untrained(classes: Classes, lists) -> Classes:
-  """All classes, if a clip to score is of one without a training clip."""
-  train = lists.get('train')
-  if train is None or train.classes:
-    return classes
-  shared = (clips.counts() for clips in lists.values() if not clips.classes)
-  untrained = set().union(*shared) - train.counts().keys()
-  untrained = {classes.raw[label] for label in untrained}
-  if not untrained or not all(untrained):
-    return classes
-  print(
-      f'note: {len(untrained)} classes have clips to score and none to train '
-      f'on, such as {min(untrained)!r}; all {len(classes.raw)} classes of '
-      f'{classes.origin} stay.'
-  )
-  return dataclasses.replace(classes, fixed=True)
 
 
 def _is_given(role: str, data) -> bool:

@@ -26,6 +26,7 @@ class Classes:
     shown: names as prompts say them.
     origin: where the order comes from.
     fixed: the user gave the classes: all stay, with or without clips.
+    untrained: so they do if a list to score has one without a training clip.
     own_numbers: positions are the numbers of the lists that they were inferred
       from, whatever number these begin with.
   """
@@ -34,6 +35,7 @@ class Classes:
   shown: tuple[str, ...]
   origin: str
   fixed: bool = False
+  untrained: bool = False
   own_numbers: bool = False
 
   @classmethod
@@ -85,12 +87,8 @@ def match(
   """Tells which class each name means.
 
   Equal names first. Of what is left on both sides, another spelling counts
-  where one name and one class alone share it.
-
-  Args:
-    found: names of folders or lists.
-    names: the classes.
-    tell: whether to say in a note that letters alone agree.
+  where one name and one class alone share it; with `tell`, a note says if
+  letters alone agree.
 
   Returns:
     Name -> position in `names`, of the names that mean a class.
@@ -171,6 +169,14 @@ def compact(
   """
   there = {k for clips in lists.values() for k in clips.counts()}
   used = set(lists['train'].counts()) if 'train' in lists else there
+  strange = [classes.raw[k] for k in sorted(there - used)]
+  if classes.untrained and strange and all(strange):
+    print(
+        f'note: {len(strange)} classes have clips to score and none to train '
+        f'on, such as {strange[0]!r}; all {len(classes.raw)} classes of '
+        f'{classes.origin} stay.'
+    )
+    classes = dataclasses.replace(classes, fixed=True)
   if classes.fixed:
     named = {k for k, name in enumerate(classes.raw) if name}
     used = named | (used if 'train' in lists else set())

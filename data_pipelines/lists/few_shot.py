@@ -22,12 +22,8 @@ def select(
   list is drawn from, also if it has exactly `shots` of every class: EV-CLIP's
   selections are such draws from ViFi-CLIP's few-shot lists.
 
-  Args:
-    clips: the whole training list; its order matters.
-    shots: clips per class (data.shots); 0 = all of them.
-    seed: the run's seed.
-    short: what to do with a class that has fewer (data.few_shot_short).
-    class_names: for messages.
+  The order of `clips` matters. 0 shots are all clips; `short` says what becomes
+  of a class with fewer (data.few_shot_short); messages use `class_names`.
 
   Raises:
     UserError: a class has too few clips.

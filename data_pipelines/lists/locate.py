@@ -24,10 +24,8 @@ def folder_of(key: str) -> str:
 def path_rule(rule: str, key: str = 'data.path_rule') -> Callable[[str], str]:
   r"""Makes a function that rewrites the paths of lists.
 
-  Args:
-    rule: 'regex=>replacement' for `re.sub`, such as r'^(.+)\.mp4=>\1.webm';
-      '' = paths stay.
-    key: the config key, for messages.
+  The rule is 'regex=>replacement' for `re.sub`, such as
+  r'^(.+)\.mp4=>\1.webm'; '' = paths stay.
 
   Raises:
     UserError: no arrow, or a regular expression that Python refuses.

@@ -57,10 +57,7 @@ class Adapter(nn.Module):
     y = first(x)
     y = gelu(y)
     y = nn.Dense(
-        width,
-        kernel_init=nn.initializers.zeros,
-        dtype=self.dtype,
-        name='D_fc2',
+        width, kernel_init=nn.initializers.zeros, dtype=self.dtype, name='D_fc2'
     )(y).astype(x.dtype)
     return x + y if self.skip else y
 

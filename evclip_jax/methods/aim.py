@@ -102,9 +102,7 @@ class Settings(DescriptionSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds AIM on a CLIP with a vision transformer.
 
@@ -185,9 +183,7 @@ def make(
 
 
 def _check(settings: Settings, backbones: base.Backbones):
-  base.check_choices(
-      settings, head=('linear', 'text'), drop_unit=DROP_UNITS
-  )
+  base.check_choices(settings, head=('linear', 'text'), drop_unit=DROP_UNITS)
   base.check_vit(backbones.clip, 'aim')
   if settings.time_adapters not in (1, 2):
     raise UserError(

@@ -61,9 +61,7 @@ def uses_encoder(settings: Settings) -> bool:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds a head with as many outputs as classes of training.
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from data_pipelines.errors import UserError
 from evclip_jax.models.clip import sizes
-from evclip_jax.weights import clip_names, own_file
-from evclip_jax.weights.table import Converted, Rule, convert, to_original
+from evclip_jax.weights import clip_names, own_file, table
+from evclip_jax.weights.table import Converted, Rule
 
 Tensors = Mapping[str, np.ndarray]
 # OpenAI's names that sizes are read from, for checkpoints without them.
@@ -38,7 +38,6 @@ class Checkpoint:
     clip_shapes: tensors -> shapes of CLIP's leaves in it, by path; None = it
       holds none that are wanted.
     part: 'method', or `own_file.SEVERAL` where CLIP's leaves are wanted too.
-    version: raise it when the table changes: cached files become stale.
     read: tensors -> `Converted`, in place of the table.
     write: (flat, notes, CLIP or None) -> tensors, likewise.
   """
@@ -52,7 +51,6 @@ class Checkpoint:
   ignore: tuple[str, ...] = ()
   clip_shapes: Callable[[Tensors], dict[str, tuple[int, ...]]] | None = None
   part: str = 'method'
-  version: int = 1
   read: Callable[[Tensors], Converted] | None = None
   write: Callable[[Tensors, Mapping[str, str], Any], dict] | None = None
 
@@ -79,7 +77,7 @@ class Checkpoint:
         if match and rule.path.startswith('method/'):
           value = rule.layout.forward(np.asarray(tensor))
           shapes[match.expand(rule.path)] = value.shape
-    found = convert(tensors, self.rules, self.ignore, shapes)
+    found = table.convert(tensors, self.rules, self.ignore, shapes)
     if self.part == own_file.SEVERAL:
       return found
     flat = {p.removeprefix('method/'): x for p, x in found.flat.items()}
@@ -101,7 +99,7 @@ class Checkpoint:
     if self.write:
       return self.write(flat, notes, clip)
     self.refuse(clip)
-    state = to_original(flat, self.rules)
+    state = table.to_original(flat, self.rules)
     return {self.outer + name: value for name, value in state.items()}
 
   def refuse(self, clip: Tensors | None):

@@ -43,14 +43,12 @@ class Source:
     kind: of the file, such as 'openai-clip' or 'ev-clip'.
     label: the same in words.
     part: 'clip', 'encoder', 'method' or 'several'.
-    version: of the converter.
     converted: sizes, flat tree without the part, what was mapped.
   """
 
   kind: str
   label: str
   part: str
-  version: int
   converted: Converted
 
 
@@ -76,9 +74,7 @@ def convert(file: files.StateFile) -> Source:
   own = own_file.is_own(file) or file.metadata.get('kind') == 'trained'
   if not own and (reader := _reader(lambda r: r.recognise(file.tensors))):
     converted = reader.from_original(file.tensors)
-    return Source(
-        reader.kind, reader.label, reader.part, reader.version, converted
-    )
+    return Source(reader.kind, reader.label, reader.part, converted)
   try:
     kind = networks.identify(file.tensors, file.metadata)
   except WeightsError as e:
@@ -88,8 +84,7 @@ def convert(file: files.StateFile) -> Source:
   if kind == 'evclip-jax':
     part = file.metadata.get('part', '')
     converted = own_file.read(file, part, networks.SIZES.get(part))
-    own_file.check_hash(file, converted.flat)
-    return Source(kind, label, part, networks.VERSIONS.get(part, 1), converted)
+    return Source(kind, label, part, converted)
   if kind == 'trained':
     flat = {n: np.asarray(x, np.float32) for n, x in file.tensors.items()}
     part = own_file.SEVERAL
@@ -97,10 +92,9 @@ def convert(file: files.StateFile) -> Source:
       part = 'method'
       flat = {name.removeprefix(_OWN): x for name, x in flat.items()}
     converted = Converted(None, flat, {n: n for n in file.tensors})
-    return Source(kind, label, part, 1, converted)
-  part = networks.PARTS[kind]
+    return Source(kind, label, part, converted)
   converted = networks.convert(file, kind)
-  return Source(kind, label, part, networks.VERSIONS[part], converted)
+  return Source(kind, label, networks.PARTS[kind], converted)
 
 
 def renamed(

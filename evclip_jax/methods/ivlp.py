@@ -64,9 +64,7 @@ class Settings(mixing.MixingSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds IVLP on a CLIP with a vision transformer.
 

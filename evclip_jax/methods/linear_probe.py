@@ -30,9 +30,7 @@ class Settings:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds a linear probe: as many outputs as classes of training."""
   clip = backbones.clip

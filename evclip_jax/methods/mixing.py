@@ -62,9 +62,7 @@ def augmentation(settings: MixingSettings, side: int):
 
   def targets(labels, num_classes, rng):
     mixed = jax.random.split(rng)[1] if settings.mixing else None
-    return soft_targets(
-        labels, num_classes, mixed, settings.smoothing, side
-    )
+    return soft_targets(labels, num_classes, mixed, settings.smoothing, side)
 
   plain = not settings.mixing and not settings.smoothing
   return pixels, None if plain else targets

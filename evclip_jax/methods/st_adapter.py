@@ -83,9 +83,7 @@ class Settings(DescriptionSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds ST-Adapter on a CLIP with a vision transformer.
 

@@ -58,9 +58,7 @@ def trains(settings: Settings) -> bool:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds zero-shot recognition by a video-text model.
 

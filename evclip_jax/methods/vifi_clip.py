@@ -63,9 +63,7 @@ class Settings(mixing.MixingSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds ViFi-CLIP on a CLIP with a vision transformer.
 

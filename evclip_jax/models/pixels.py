@@ -54,6 +54,14 @@ def unfold_time(x: jax.Array, num_frames: int) -> jax.Array:
   return x.reshape(-1, num_frames, *x.shape[1:])
 
 
+def patches(images: jax.Array, side: int) -> jax.Array:
+  """Cuts [n, H, W, C] into [n, N, side * side * C], row by row."""
+  n, rows, columns, colours = images.shape
+  h, w = rows // side, columns // side
+  x = images.reshape(n, h, side, w, side, colours)
+  return x.swapaxes(2, 3).reshape(n, h * w, -1)
+
+
 class ColourChange(flax.struct.PyTreeNode):
   """Random changes of colours; leading axes as those of the frames, or 1.
 

@@ -65,20 +65,16 @@ def load_or_convert(
   file = files.read_tensors(path)
   if own_file.is_own(file):
     converted = own_file.read(file, part, sizes_type)
-    digest = own_file.check_hash(file, converted.flat)
     try:
       check_tree(converted.flat, shapes(converted.sizes))
     except WeightsError as e:
-      raise WeightsError(
-          f'{path}: {e}\n  Convert the original again with "python -m '
-          'evclip_jax.convert".'
-      ) from e
-    return converted, digest
+      raise WeightsError(f'{path}: {e}\n  {own_file.AGAIN}') from e
+    return converted, file.metadata['tree_hash']
   try:
     converted = convert(file)
   except WeightsError as e:
     raise WeightsError(f'{path}: {e}') from e
-  noted = same | metadata_of(path, version, converted)
+  noted = same | metadata_of(path, converted)
   for place in places:
     try:
       place.parent.mkdir(parents=True, exist_ok=True)
@@ -90,15 +86,12 @@ def load_or_convert(
   return converted, tree_hash(converted.flat)
 
 
-def metadata_of(
-    path: Path, version: int, converted: Converted
-) -> dict[str, str]:
+def metadata_of(path: Path, converted: Converted) -> dict[str, str]:
   """Returns what a converted file notes besides its tensors and sizes."""
   return {
       'source': path.name,
       'source_sha256': _sha256(path),
       'source_stat': _stat(path),
-      'converter': str(version),
       'notes': json.dumps(converted.notes),
       'assumed': json.dumps(converted.assumed),
   }
@@ -120,8 +113,7 @@ def _read_kept(
     fits = same.items() <= noted.items() and own_file.is_own(file)
     if not fits or not _is_of(noted, path):
       return None
-    converted = own_file.read(file, part, sizes_type)
-    return converted, own_file.check_hash(file, converted.flat)
+    return own_file.read(file, part, sizes_type), noted['tree_hash']
   except (OSError, WeightsError):
     return None
 

@@ -25,6 +25,15 @@ _ACTIVATIONS = {
     'gelu_python': 'gelu',
 }
 _EPSILON = 1e-5
+# What open_clip's towers have only if they compute something else.
+_OPEN_CLIP_ONLY = {
+    'timm_model_name': False,
+    'hf_model_name': False,
+    'no_causal_mask': False,
+    'global_average_pool': False,
+    'attentional_pool': False,
+    'embed_cls': False,
+}
 
 
 def digest(weights: Path) -> str:
@@ -85,7 +94,11 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
   if 'model_cfg' in config or 'vision_cfg' in config:
     model = config.get('model_cfg') or config
     vision, text = model.get('vision_cfg') or {}, model.get('text_cfg') or {}
-    _refuse_open_clip(vision, text)
+    for tower in (vision, text):
+      _only(tower, **_OPEN_CLIP_ONLY)
+      _only(tower.get('norm_kwargs') or {}, eps=_EPSILON)
+    _only(vision, pool_type='tok')
+    _only(text, pool_type='argmax')
     key, vision_key_width = 'width', sizes.vision_width
     heads = vision_width // (vision.get('head_width') or 64), text.get('heads')
     plain = 'quick_gelu' if model.get('quick_gelu') else 'gelu'
@@ -96,7 +109,12 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
   else:
     vision = config.get('vision_config') or {}
     text = config.get('text_config') or {}
-    _refuse_huggingface(config, vision, text, sizes)
+    _only(config, model_type='clip')
+    _only(vision, layer_norm_eps=_EPSILON)
+    _only(text, layer_norm_eps=_EPSILON)
+    # Where it is 2, as in old configs, the largest id is read out.
+    if text.get('eos_token_id') != 2:
+      _only(text, eos_token_id=sizes.vocab_size - 1)
     key, vision_key_width = 'hidden_size', vision_width
     heads = [x.get('num_attention_heads') for x in (vision, text)]
     activations = {x.get('hidden_act', 'quick_gelu') for x in (vision, text)}
@@ -119,43 +137,14 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
   return said
 
 
-def _refuse_open_clip(vision: Mapping[str, Any], text: Mapping[str, Any]):
-  for tower in (vision, text):
-    for key in (
-        'timm_model_name',
-        'hf_model_name',
-        'no_causal_mask',
-        'global_average_pool',
-        'attentional_pool',
-        'embed_cls',
-    ):
-      _check(tower, key, False)
-    _check(tower.get('norm_kwargs') or {}, 'eps', _EPSILON)
-  _check(vision, 'pool_type', 'tok')
-  _check(text, 'pool_type', 'argmax')
-
-
-def _refuse_huggingface(
-    config: Mapping[str, Any],
-    vision: Mapping[str, Any],
-    text: Mapping[str, Any],
-    sizes: ClipSizes,
-):
-  _check(config, 'model_type', 'clip')
-  _check(vision, 'layer_norm_eps', _EPSILON)
-  _check(text, 'layer_norm_eps', _EPSILON)
-  # Where it is 2, as in old configs, the largest id is read out.
-  if text.get('eos_token_id') != 2:
-    _check(text, 'eos_token_id', sizes.vocab_size - 1)
-
-
-def _check(tower: Mapping[str, Any], key: str, wanted: Any):
+def _only(config: Mapping[str, Any], **computed: Any):
   """Refuses a config that has something else, if it has the key at all."""
-  value = tower.get(key)
-  if value is not None and value != wanted:
-    raise WeightsError(
-        f'{key} is {value!r}; this project computes {key}={wanted!r} only.'
-    )
+  for key, wanted in computed.items():
+    value = config.get(key)
+    if value is not None and value != wanted:
+      raise WeightsError(
+          f'{key} is {value!r}; this project computes {key}={wanted!r} only.'
+      )
 
 
 def _tanh(arguments: Any) -> bool:

@@ -9,18 +9,15 @@ import numpy as np
 from data_pipelines.errors import WeightsError
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
+from evclip_jax.weights import table
 from evclip_jax.weights.table import (
   CONV2D,
   LINEAR,
   Converted,
   Rule,
-  convert,
   dense,
-  leaf_shapes,
   norm,
-  without,
 )
-from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 3
@@ -112,12 +109,12 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   Differs: matrices in float32 are not rounded to float16 first; those of the
     published files are float16 already.
   """
-  plain = without(_TEXT_PREFIX, tensors)
+  plain = table.without(_TEXT_PREFIX, tensors)
   # In some of open_clip's models it is [1].
   if np.shape(plain.get('logit_scale')) == (1,):
     plain['logit_scale'] = np.reshape(plain['logit_scale'], ())
   sizes = clip_sizes.infer(plain)
-  return convert(plain, RULES, IGNORE, shapes(sizes), sizes)
+  return table.convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -126,7 +123,7 @@ def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   Args:
     flat: path without the leading 'clip/' -> array.
   """
-  return table_to_original(flat, RULES)
+  return table.to_original(flat, RULES)
 
 
 def sizes_of(flat: Mapping[str, np.ndarray]) -> clip_sizes.ClipSizes:
@@ -136,7 +133,7 @@ def sizes_of(flat: Mapping[str, np.ndarray]) -> clip_sizes.ClipSizes:
 
 def shapes(sizes: clip_sizes.ClipSizes) -> dict[str, tuple[int, ...]]:
   """Returns path -> shape of every leaf of such a model."""
-  return leaf_shapes(Clip(sizes).shapes())
+  return table.leaf_shapes(Clip(sizes).shapes())
 
 
 # Hugging Face's names behind 'text_model.' or 'vision_model.' -> OpenAI's;
@@ -219,6 +216,4 @@ def _renamed(name: str, tower: str | None, short: str) -> str:
   for pattern, target in _HUGGINGFACE if tower else ():
     if match := re.fullmatch(pattern, short):
       return _TOWERS[tower] + match.expand(target)
-  raise WeightsError(
-      f'the tensor {name!r} is not of a Hugging Face CLIPModel.'
-  )
+  raise WeightsError(f'the tensor {name!r} is not of a Hugging Face CLIPModel.')

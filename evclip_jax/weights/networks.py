@@ -42,9 +42,7 @@ PARTS = {
     kind: 'clip' if kind.endswith('clip') else 'encoder'
     for kind in list(LABELS)[:6]
 }
-# Of each branch: the version of its converter (see `weights.cache`), and the
-# type of its sizes (or what makes them).
-VERSIONS = {'clip': clip_names.VERSION, 'encoder': trunks.VERSION}
+# Of each branch, the type of its sizes (or what makes them).
 SIZES = {'clip': ClipSizes, 'encoder': trunks.sizes}
 
 # Where a file that goes back to the original names says what no tensor shows.

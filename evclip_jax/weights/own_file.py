@@ -25,6 +25,8 @@ from evclip_jax.weights.table import Converted
 SEVERAL = 'several'
 # The value of 'format' in the metadata of files this project writes.
 FORMAT = 'evclip_jax'
+# What to do with a file of this project that cannot be used.
+AGAIN = 'Convert the original again with "python -m evclip_jax.convert".'
 
 
 def write(
@@ -87,7 +89,7 @@ def is_own(file: StateFile) -> bool:
 def read(
     file: StateFile, part: str, make_sizes: Callable[..., Any] | None
 ) -> Converted:
-  """Returns the tree in a file this project wrote.
+  """Returns the tree in a file this project wrote, of the hash noted there.
 
   Args:
     file: an own file.
@@ -112,34 +114,23 @@ def read(
       sizes = make_sizes(**{k: _frozen(v) for k, v in values.items()})
   except (AttributeError, KeyError, TypeError, ValueError) as e:
     raise WeightsError(
-        f'{file.path} is not as this version writes it ({e}).\n  Convert the '
-        'original again with "python -m evclip_jax.convert".'
+        f'{file.path} is not as this version writes it ({e}).\n  {AGAIN}'
     ) from e
   # The packaged networks are stored in half precision.
   flat = {
       n.removeprefix(prefix): np.asarray(t, np.float32)
       for n, t in file.tensors.items()
   }
+  if tree_hash(flat) != file.metadata.get('tree_hash'):
+    raise WeightsError(
+        f'{file.path}: its tensors are not those it was written with.\n  '
+        f'{AGAIN}'
+    )
   noted = {
       key: tuple(json.loads(file.metadata.get(key, '[]')))
       for key in ('notes', 'assumed')
   }
   return Converted(sizes, flat, {n: n for n in file.tensors}, **noted)
-
-
-def check_hash(file: StateFile, flat: Mapping[str, np.ndarray]) -> str:
-  """Returns the hash of a tree read from an own file, if it is noted there.
-
-  Raises:
-    WeightsError: the tensors are not those the file was written with.
-  """
-  digest = tree_hash(flat)
-  if digest != file.metadata.get('tree_hash'):
-    raise WeightsError(
-        f'{file.path}: its tensors are not those it was written with.\n  '
-        'Convert the original again with "python -m evclip_jax.convert".'
-    )
-  return digest
 
 
 def _prefix(part: str) -> str:

@@ -274,19 +274,12 @@ def _attempt(url: str, name: str, temporary: pathlib.Path):
   with (
       urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,
       temporary.open('wb') as f,
-      tqdm.tqdm(
-          desc=name,
-          total=response.length,
-          unit='B',
-          unit_scale=True,
-          unit_divisor=1024,
-          # No bar where nobody looks.
-          disable=None,
-      ) as bar,
+      # No bar where nobody looks.
+      tqdm.tqdm.wrapattr(
+          response, 'read', response.length, desc=name, disable=None
+      ) as body,
   ):
-    while chunk := response.read(_CHUNK):
-      f.write(chunk)
-      bar.update(len(chunk))
+    shutil.copyfileobj(body, f, _CHUNK)
     if response.length:
       raise ConnectionError(f'{response.length:,} bytes did not come')
 

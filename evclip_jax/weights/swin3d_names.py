@@ -6,18 +6,15 @@ import numpy as np
 
 from evclip_jax.models.swin3d import sizes as swin3d_sizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
+from evclip_jax.weights import table
 from evclip_jax.weights.table import (
   CONV3D,
   LINEAR,
   Converted,
   Rule,
-  convert,
   dense,
-  leaf_shapes,
   norm,
-  without,
 )
-from evclip_jax.weights.table import to_original as table_to_original
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 1
@@ -62,16 +59,16 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   Raises:
     WeightsError: if the tensors are not exactly those of such a trunk.
   """
-  plain = without('trunk.', tensors)
+  plain = table.without('trunk.', tensors)
   sizes = swin3d_sizes.infer(plain)
-  return convert(plain, RULES, IGNORE, shapes(sizes), sizes)
+  return table.convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Returns a flat tree in the original names and layout."""
-  return table_to_original(flat, RULES)
+  return table.to_original(flat, RULES)
 
 
 def shapes(sizes: swin3d_sizes.VideoEncoderSizes) -> dict[str, tuple[int, ...]]:
   """Returns path -> shape of every leaf of such a trunk."""
-  return leaf_shapes(VideoEncoder(sizes).shapes())
+  return table.leaf_shapes(VideoEncoder(sizes).shapes())

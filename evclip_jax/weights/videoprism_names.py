@@ -10,14 +10,8 @@ from evclip_jax.models.videoprism import sizes as videoprism_sizes
 from evclip_jax.models.videoprism.encoder import Encoder
 from evclip_jax.models.videoprism.sizes import VideoPrismSizes
 from evclip_jax.models.videoprism.video_text import Joint, TextTower
-from evclip_jax.weights.table import (
-  Converted,
-  Layout,
-  Rule,
-  convert,
-  leaf_shapes,
-)
-from evclip_jax.weights.table import to_original as table_to_original
+from evclip_jax.weights import table
+from evclip_jax.weights.table import Converted, Layout, Rule
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 1
@@ -94,9 +88,9 @@ def rules(sizes: VideoPrismSizes) -> tuple[Rule, ...]:
   heads, stack = sizes.heads, '_encoder/transformers_stack'
   out = [*_linear(name + 'patch_projection', path + 'patch_projection')]
   for kind in ('spatial', 'temporal'):
-    table = f'{path}{kind}_position_embedding'
+    positions = f'{path}{kind}_position_embedding'
     out += [
-        Rule(f'{name}{kind}_pos_emb/emb_var', table),
+        Rule(f'{name}{kind}_pos_emb/emb_var', positions),
         *_norm(f'{name}{kind}_ln', f'{path}{kind}_norm'),
         *_blocks(f'{name}{kind}{stack}', f'{path}{kind}.', heads),
     ]
@@ -130,7 +124,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """
   plain = unstacked(tensors)
   sizes = videoprism_sizes.infer(plain)
-  found = convert(plain, rules(sizes), (), shapes(sizes), sizes)
+  found = table.convert(plain, rules(sizes), (), shapes(sizes), sizes)
   for path in found.flat:
     if path.endswith('/scale'):
       found.flat[path] = found.flat[path] + np.float32(1)
@@ -158,7 +152,7 @@ def to_original(
       path: value - np.float32(1) if path.endswith('/scale') else value
       for path, value in flat.items()
   }
-  names = table_to_original(less, rules(sizes))
+  names = table.to_original(less, rules(sizes))
   stacks: dict[str, dict[int, np.ndarray]] = {}
   out = {}
   for name, value in names.items():
@@ -189,4 +183,4 @@ def shapes(sizes: VideoPrismSizes) -> dict[str, tuple[int, ...]]:
         'joint': init(Joint(sizes), 1, 1, sizes.width, num_frames=1),
         'text': init(TextTower(sizes), 1, 1, dtype=np.int32),
     }
-  return leaf_shapes(tree)
+  return table.leaf_shapes(tree)

@@ -190,11 +190,9 @@ def test_ev_clip_has_the_originals_numbers(file, encoder, clip, frames, row):
   assert (optimizer.name, optimizer.schedule) == ('adamw', 'delayed_cosine')
 
 
-def test_clips_of_left_and_right_are_not_mirrored():
-  assert not load(ROOT / 'configs' / 'ssv2.py', 'ez_clip').data.flip
-
-
 def test_variants_are_ev_clips_own():
+  # Clips of left and right are not mirrored.
+  assert not load(ROOT / 'configs' / 'ssv2.py', 'ez_clip').data.flip
   config = load(ROOT / 'configs' / 'ucf.py', 'ez_clip')
   config.clip.name = L14
   assert experiment.choose_variant(config).batch_size == config.batch_size

@@ -1,21 +1,60 @@
 """Batch norms in training: fixture A5 of EV-CLIP's specification, groups."""
 
 import functools
+import re
 
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods.batch_moments import BatchMoments, running
-from tests.models.test_clip_numbers import a5
+from evclip_jax.models.clip import sizes
+from evclip_jax.models.clip.model import Clip
+from evclip_jax.weights import clip_names
+from tests import spec_numbers
 
 # Rounding is amplified where a channel's variance comes of a few values.
 AMPLIFIED = 1e-4
+_BATCH_NORM = re.compile(r'(.*\.)?(bn\d|downsample\.1)\.weight')
+TEXT = {
+    'text_width': 64, 'text_layers': 1, 'context_length': 4, 'vocab_size': 8
+}
+
+
+def image_tower(wanted):
+  """A model whose image tower is filled by the fixtures' rule."""
+  shapes = clip_names.shapes(wanted)
+  state = clip_names.to_original({p: np.zeros(s) for p, s in shapes.items()})
+  visual = {
+      name.removeprefix('visual.'): x.shape
+      for name, x in state.items()
+      if name.startswith('visual.')
+  }
+  # Statistics are buffers, which the rule does not number.
+  filled = spec_numbers.fill(
+      {n: shape for n, shape in visual.items() if 'running' not in n}
+  )
+  for name, shape in visual.items():
+    if name.endswith('running_mean'):
+      filled[name] = 0.1 * spec_numbers.series(shape[0], 900)
+    elif name.endswith('running_var'):
+      filled[name] = 1 + 0.5 * spec_numbers.series(shape[0], 901)
+    elif _BATCH_NORM.fullmatch(name):
+      # Drawn as any vector, around 0.
+      filled[name] = 1 + filled[name]
+  state |= {f'visual.{name}': x for name, x in filled.items()}
+  flat = clip_names.from_original(state).flat
+  return Clip(wanted), unflatten_dict(flat, sep='/')
 
 
 @pytest.fixture(scope='module')
 def tower():
-  return a5()
+  wanted = sizes.resnet(
+      16, (2, 1, 1, 1), embed_dim=24, image_resolution=64, **TEXT
+  )
+  x = spec_numbers.tensor((2, 3, 64, 64), 780, 1.7).transpose(0, 2, 3, 1)
+  return *image_tower(wanted), x
 
 
 @pytest.fixture(scope='module')

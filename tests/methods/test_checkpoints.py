@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import save_file
 
 from data_pipelines.errors import UserError
@@ -71,19 +72,12 @@ def test_as_the_weights_of_a_method(name, tmp_path):
   source = checkpoints.convert(files.read_tensors(path))
   prefix = '' if source.part == 'several' else 'method/'
   like = {prefix + p: x for p, x in source.converted.flat.items()}
-  tree = {}
-  for whole, value in like.items():
-    *folders, leaf = whole.split('/')
-    branch = tree
-    for folder in folders:
-      branch = branch.setdefault(folder, {})
-    branch[leaf] = np.zeros_like(value)
+  tree = unflatten_dict({p: np.zeros_like(x) for p, x in like.items()}, sep='/')
   found = checkpoints.load_trained(str(path), method, tree, ())
+  found = flatten_dict(found, sep='/')
+  assert found.keys() == like.keys()
   for whole, value in like.items():
-    leaf = found
-    for part in whole.split('/'):
-      leaf = leaf[part]
-    np.testing.assert_array_equal(leaf, value)
+    np.testing.assert_array_equal(found[whole], value)
   with pytest.raises(UserError, match='no reader for other checkpoints'):
     checkpoints.load_trained(str(path), 'zero_shot', tree, ())
 

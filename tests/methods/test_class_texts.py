@@ -60,11 +60,8 @@ def test_a_header_is_no_class_and_rows_of_a_name_are_kept(write):
 def test_files_of_another_form_are_refused(write, text, message):
   with pytest.raises(UserError, match=message):
     class_texts.read(write(text))
-
-
-def test_a_file_that_is_not_there(tmp_path):
   with pytest.raises(UserError, match='method.settings.descriptions'):
-    class_texts.read(tmp_path / 'none.csv')
+    class_texts.read('none.csv')
 
 
 def make(method, names=('a', 'b'), **settings):
@@ -79,19 +76,13 @@ def find(files, names, **settings):
   return method.class_texts(names)
 
 
-def test_cleaned_names_are_found(write):
+def test_names_are_found_as_they_are_or_cleaned(write):
   names = ['Hand Stand Pushups', 'Apply Eye Makeup']
   assert find([write(UCF)], names)[0][0] == 'Upside down.'
-
-
-def test_a_name_as_it_is_comes_first(write):
   path = write('1,Run up,left\n2,run-up,right\n')
   assert find([path], ['run-up']) == [['right']]
   with pytest.raises(UserError, match="'Run up', 'run-up'"):
     find([path], ['RunUp'])
-
-
-def test_a_class_without_a_description_is_named(write):
   path = write(UCF + '3,Archery,\n')
   with pytest.raises(UserError, match="'Archery', 'Surfing'.*\n.*texts.csv"):
     find([path], ['Archery', 'ApplyEyeMakeup', 'Surfing'])
@@ -147,12 +138,9 @@ def test_every_method_reads_descriptions(write, method, settings, expected):
   assert [text.rstrip('.').split()[-1] for text in texts] == ['one', 'two']
 
 
-def test_a_linear_head_refuses_descriptions(write):
+def test_descriptions_that_cannot_be_read_are_refused(write):
   with pytest.raises(UserError, match='a linear head reads no texts'):
     make('st_adapter', descriptions=write(UCF))
-
-
-def test_a_description_that_is_too_long_is_refused_as_the_original_does(write):
   found = vocabulary.load_tokenizer('tiny')
   path = write(f'1,run,{" ".join(["upside down"] * 90)}\n')
   with pytest.raises(UserError, match="'upside down.*CLIP takes 77"):

@@ -43,9 +43,7 @@ TWO = {'time_adapters': 2}
         ('linear_probe', 'ViT-B/16', 8, {}, 400, 400 * 513),
     ],
 )
-def test_trained_weights(
-    method, clip, num_frames, settings, classes, expected
-):
+def test_trained_weights(method, clip, num_frames, settings, classes, expected):
   method, _, trunk = method.partition('/')
   module, clip = base.load(method), Clip(sizes.TABLE[clip])
   encoder = VideoEncoder(TABLE[trunk]) if trunk else None

@@ -18,19 +18,13 @@ def test_consistency_of_fixture_a7():
   np.testing.assert_allclose(
       losses.consistency(frames + 2, ALL), 0.023896775811, rtol=1e-5
   )
-
-
-def test_consistency_leaves_padding_out():
-  frames = spec_numbers.tensor((3, 5, 7), 781, 1)
   padded = np.concatenate([frames, np.full_like(frames, np.nan)])
   mask = np.concatenate([ALL, 0 * ALL])
   np.testing.assert_allclose(
       losses.consistency(padded, mask), losses.consistency(frames, ALL)
   )
-
-
-def test_consistency_averages_before_the_logarithm():
-  # Two frames at cosine 1 in one clip and -0.5 in the other: mean 0.25.
+  # Averages before the logarithm: frames at cosine 1 in one clip and -0.5 in
+  # the other, 0.25 in the mean.
   frames = jnp.array([[[1.0, 0], [1, 0]], [[1, 0], [-0.5, 0.75**0.5]]])
   expected = -2 * np.log((0.25 + 1) / 2) / 4
   np.testing.assert_allclose(

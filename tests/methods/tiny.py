@@ -21,15 +21,8 @@ PIXELS = 224
 WAY = 2
 CLIP = dataclasses.replace(
     vit(
-        width=64,
-        layers=2,
-        patch=56,
-        embed_dim=16,
-        text_width=64,
-        image_resolution=PIXELS,
-        text_layers=2,
-        context_length=24,
-        vocab_size=32,
+        64, 2, patch=56, embed_dim=16, text_width=64, image_resolution=PIXELS,
+        text_layers=2, context_length=24, vocab_size=32,
     ),
     vision_heads=2,
 )

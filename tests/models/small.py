@@ -9,17 +9,10 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names, random_init
 
 TEXT = {
-    'text_width': 32,
-    'text_layers': 2,
-    'context_length': 8,
-    'vocab_size': 20,
+    'text_width': 32, 'text_layers': 2, 'context_length': 8, 'vocab_size': 20
 }
-VIT = sizes.vit(
-    128, 2, patch=8, embed_dim=16, image_resolution=16, **TEXT
-)
-RESNET = sizes.resnet(
-    8, (1, 1, 1, 1), embed_dim=16, image_resolution=32, **TEXT
-)
+VIT = sizes.vit(128, 2, patch=8, embed_dim=16, image_resolution=16, **TEXT)
+RESNET = sizes.resnet(8, (1, 1, 1, 1), 16, image_resolution=32, **TEXT)
 
 
 def flat(wanted=VIT, seed=0):
@@ -57,11 +50,6 @@ def tokens(count=4, wanted=VIT, seed=0):
   return out
 
 
-def encode_images(clip, params, images, hooks=None):
-  """`Clip.images`, compiled, which is faster than step by step."""
-  return jax.jit(lambda p, x: clip.images(p, x, hooks))(params, images)
-
-
-def encode_text(clip, params, tokens, hooks=None):
-  """`Clip.text`, compiled."""
-  return jax.jit(lambda p, x: clip.text(p, x, hooks))(params, tokens)
+# Compiled once for all tests of a model and its hooks.
+encode_images = jax.jit(Clip.images, static_argnums=(0, 3))
+encode_text = jax.jit(Clip.text, static_argnums=(0, 3))

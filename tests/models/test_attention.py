@@ -70,10 +70,6 @@ def test_the_fused_kernel_computes_the_same(causal, dtype):
   )
   given = (lambda *x: attention.plain(*x, causal).sum()), (0, 1, 2)
   for found, wanted in zip(
-      jax.grad(loss, (0, 1, 2))(*low),
-      jax.grad(*given)(q, k, v),
-      strict=True,
+      jax.grad(loss, (0, 1, 2))(*low), jax.grad(*given)(q, k, v), strict=True
   ):
-    np.testing.assert_allclose(
-        np.asarray(found, np.float32), wanted, atol=3e-2
-    )
+    np.testing.assert_allclose(np.asarray(found, np.float32), wanted, atol=3e-2)

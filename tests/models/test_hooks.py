@@ -1,5 +1,6 @@
 """What methods can do inside of CLIP's blocks."""
 
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -48,24 +49,23 @@ def test_hooks_that_do_nothing_change_nothing(tower):
 
 
 @TOWERS
-@pytest.mark.parametrize(
-    'name', ['around_attn', 'after_attn', 'beside_mlp', 'around_mlp', 'reweigh']
-)
-def test_each_hook_acts_in_every_layer(tower, name):
+def test_each_hook_acts_in_every_layer(tower):
   clip, params = small.model()
   inputs = small.images() if tower == 'images' else small.tokens()
+  names = 'around_attn', 'after_attn', 'beside_mlp', 'around_mlp', 'reweigh'
 
   @jax.jit
   def run(params, gains):
-    def act(layer, y):
-      return y * (gains[layer] - (name == 'beside_mlp'))
+    def act(number, layer, y):
+      return y * (gains[number, layer] - (names[number] == 'beside_mlp'))
 
-    return getattr(clip, tower)(params, inputs, Hooks(**{name: act}))
+    hooks = {n: functools.partial(act, i) for i, n in enumerate(names)}
+    return getattr(clip, tower)(params, inputs, Hooks(**hooks))
 
-  plain = run(params, jnp.ones(2))
-  for chosen in LAYERS:
-    hooked = run(params, jnp.ones(2).at[chosen].set(1.5))
-    assert np.abs(hooked - plain).max() > 1e-3
+  plain = run(params, jnp.ones((5, 2)))
+  for hook in np.ndindex(5, 2):
+    hooked = run(params, jnp.ones((5, 2)).at[hook].set(1.5))
+    assert np.abs(hooked - plain).max() > 1e-3, hook
 
 
 def test_hooks_see_what_the_formula_says():
@@ -96,21 +96,23 @@ def test_hooks_see_what_the_formula_says():
       mid.var(-1, keepdims=True) + 1e-5
   ) * ln['scale'] + ln['bias']
   np.testing.assert_allclose(normed, seen['normed 0'], atol=1e-5)
-  np.testing.assert_allclose(
-      mid + seen['mlp 0'], seen['in 1'][0], **CLOSE
-  )
+  np.testing.assert_allclose(mid + seen['mlp 0'], seen['in 1'][0], **CLOSE)
 
 
 def test_embed_comes_before_the_first_norm():
   clip, params = small.model()
   kernel = params['visual']['conv1']['kernel'].reshape(-1, 128)
-  seen = []
-  hooks = Hooks(embed=lambda x: seen.append(x) or x)
   images = small.images(1)
-  clip.images(params, images, hooks)
+
+  @jax.jit
+  def look(params):
+    seen = []
+    clip.images(params, images, Hooks(embed=lambda x: seen.append(x) or x))
+    return seen[0]
+
   patch = images[0, :8, 8:].reshape(-1) @ kernel
   expected = patch + params['visual']['positional_embedding'][2]
-  np.testing.assert_allclose(seen[0][0, 2], expected, atol=1e-5)
+  np.testing.assert_allclose(look(params)[0, 2], expected, atol=1e-5)
 
 
 @TOWERS
@@ -172,28 +174,46 @@ def test_attention_maps_can_be_kept_under_jit_and_remat():
 
 def test_text_attention_is_causal_and_attend_too():
   clip, params = small.model()
-  maps = {}
 
-  def before_attn(layer, x, attend):
-    maps['attend'] = None
-    attend(x, lambda weights: maps.__setitem__('attend', weights) or weights)
-    return x
+  @jax.jit
+  def look(params, tokens):
+    maps = []
 
-  hooks = Hooks(before_attn=before_attn, attention_map=maps.__setitem__)
-  clip.text(params, small.tokens(), hooks)
-  for weights in maps.values():
+    def keep(weights):
+      maps.append(weights)
+      return weights
+
+    def before_attn(layer, x, attend):
+      attend(x, keep)
+      return x
+
+    hooks = Hooks(
+        before_attn=before_attn, attention_map=lambda layer, w: maps.append(w)
+    )
+    clip.text(params, tokens, hooks)
+    return maps
+
+  maps = look(params, small.tokens())
+  assert len(maps) == 4
+  for weights in maps:
     assert np.triu(np.asarray(weights), 1).max() == 0
 
 
 def test_reweigh_is_attention_dropout():
   clip, params = small.model()
+
+  @jax.jit
+  def look(params, images):
+    seen = []
+    hooks = Hooks(
+        reweigh=lambda layer, weights: 0 * weights,
+        around_attn=lambda layer, y: seen.append(y) or y,
+    )
+    clip.images(params, images, hooks)
+    return seen
+
   # Nothing attended: only the bias of the output projection is left.
-  hooks = Hooks(
-      reweigh=lambda layer, weights: 0 * weights,
-      around_attn=lambda layer, y: seen.append(y) or y,
-  )
-  seen = []
-  clip.images(params, small.images(), hooks)
+  seen = look(params, small.images())
   bias = params['visual']['transformer']['resblocks.0']['attn']['out_proj']
   np.testing.assert_allclose(
       seen[0], np.broadcast_to(bias['bias'], seen[0].shape), atol=1e-6

@@ -1,4 +1,4 @@
-"""Pixels on the device: normalised, with changed colours, folded."""
+"""Pixels on the device: normalised, with changed colours."""
 
 import colorsys
 
@@ -51,20 +51,10 @@ def test_floats_are_in_the_same_range_as_integers():
       pixels.normalise(frames, *constants),
       pixels.normalise(frames.astype(np.float32), *constants),
   )
-
-
-def test_dark_clips_are_divided_too():
+  # Dark clips are divided too.
   frames = np.ones((1, 1, 1, 1, 3), np.uint8)
   out = pixels.normalise(frames, (0, 0, 0), (1, 1, 1))
   np.testing.assert_allclose(out, 1 / 255, rtol=1e-6)
-
-
-def test_time_folds_in_and_out():
-  x = jnp.arange(24).reshape(2, 3, 4)
-  folded = pixels.fold_time(x)
-  assert folded.shape == (6, 4)
-  assert folded[3].tolist() == x[1, 0].tolist()
-  np.testing.assert_array_equal(pixels.unfold_time(folded, 3), x)
 
 
 def test_colours_change_as_defined_in_any_order():
@@ -101,9 +91,7 @@ def test_colours_are_drawn_within_their_strengths():
 def test_colours_change_per_frame_or_per_clip(per, kinds):
   still = np.repeat(np.rint(255 * noise(1, 1, 4, 4)), 4, axis=1)
   clips = np.repeat(still, 300, axis=0)
-  out = np.asarray(
-      pixels.random_colours(clips, jax.random.key(1), per)
-  )
+  out = np.asarray(pixels.random_colours(clips, jax.random.key(1), per))
   assert {len(np.unique(clip, axis=0)) for clip in out} == kinds
   same = np.isclose(out, clips, atol=1e-3).all((1, 2, 3, 4)).mean()
   grey = (np.ptp(out, axis=-1) < 1e-3).all((1, 2, 3)).mean()

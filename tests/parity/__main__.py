@@ -58,9 +58,7 @@ def run_case(
     case = load_case(folder)
     kind = case.field('kind', str)
     if kind not in kinds():
-      raise CaseError(
-          f'no kind {kind!r}; there are: {", ".join(kinds())}.'
-      )
+      raise CaseError(f'no kind {kind!r}; there are: {", ".join(kinds())}.')
     module = importlib.import_module(kinds()[kind])
     # An accelerator's default may be coarser than float32.
     with jax.default_matmul_precision('highest'):

@@ -90,9 +90,7 @@ def run(case: Case) -> list[compare.Line]:
   @jax.jit
   def gradient(trainable):
     def objective(trainable):
-      return method.loss(
-          merge(frozen, trainable), features, train, batch, None
-      )
+      return method.loss(merge(frozen, trainable), features, train, batch, None)
 
     run = jax.value_and_grad(objective, has_aux=True)
     (total, parts), grads = run(trainable)
@@ -176,13 +174,9 @@ def make(
 def build_episode(case: Case, inputs: dict[str, np.ndarray]) -> Episode:
   """The case's clips as one episode."""
   way = case.field('way', int)
-  labels = {
-      side: case.integers(f'{side}_labels', way) for side in _SIDES
-  }
+  labels = {side: case.integers(f'{side}_labels', way) for side in _SIDES}
   rows = min(len(inputs['text_train']), len(inputs['text_test']))
-  real = {
-      side: case.integers(f'{side}_class', rows) for side in _SIDES
-  }
+  real = {side: case.integers(f'{side}_class', rows) for side in _SIDES}
   counts = np.bincount(labels['support'], minlength=way)
   if not (counts == case.field('shot', int)).all():
     raise CaseError(f'support clips per class {counts}, wanted equally many.')

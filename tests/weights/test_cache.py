@@ -46,6 +46,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def calls():
+  """The files that were converted."""
   return []
 
 
@@ -79,9 +80,7 @@ def test_a_file_is_converted_once(load, calls, path):
     assert second.flat[name].dtype == np.float32
     np.testing.assert_array_equal(second.flat[name], value)
   # And nothing else is left there.
-  assert {p.name for p in path.parent.iterdir()} == {
-      path.name, kept(path).name
-  }
+  assert {p.name for p in path.parent.iterdir()} == {path.name, kept(path).name}
   noted = files.read_tensors(kept(path))
   assert 'clip/net/a' in noted.tensors
   assert noted.metadata['source'] == 'source.npz'
@@ -94,14 +93,9 @@ def change_content(path):
   os.utime(path, (1, 1))
 
 
-def cut(path):
-  kept(path).write_bytes(kept(path).read_bytes()[:-3])
-
-
-def flip(path):
-  data = bytearray(kept(path).read_bytes())
-  data[-3] ^= 1
-  kept(path).write_bytes(data)
+def rewrite(change):
+  """Replaces the bytes that are kept."""
+  return lambda path: kept(path).write_bytes(change(kept(path).read_bytes()))
 
 
 def forge(path):
@@ -115,10 +109,11 @@ def forge(path):
         (lambda path: None, {'beside': 'another config'}, 2),
         (lambda path: os.utime(path, (1, 1)), {}, 1),
         (change_content, {}, 2),
-        (cut, {}, 2),
-        (flip, {}, 2),
+        (rewrite(lambda data: data[:-3]), {}, 2),
+        (rewrite(lambda data: data[:-3] + bytes([~data[-3] & 255]) + data[-2:]),
+         {}, 2),
+        (rewrite(lambda data: b''), {}, 2),
         (forge, {}, 2),
-        (lambda path: kept(path).write_bytes(b''), {}, 2),
     ],
 )
 def test_what_makes_it_stale(change, again, count, load, calls, path):
@@ -165,11 +160,9 @@ def _convert_in_child(path, cache_dir, results):
 def test_several_processes_at_once(path, tmp_path):
   context = multiprocessing.get_context('spawn')
   results = context.Queue()
+  args = path, tmp_path / 'c', results
   children = [
-      context.Process(
-          target=_convert_in_child, args=(path, tmp_path / 'c', results)
-      )
-      for _ in range(3)
+      context.Process(target=_convert_in_child, args=args) for _ in range(3)
   ]
   for child in children:
     child.start()
@@ -240,21 +233,15 @@ def test_a_failed_write_leaves_the_old_file(own, monkeypatch):
   assert [p.name for p in own.parent.iterdir()] == ['own.safetensors']
 
 
-@pytest.mark.parametrize(
-    'other',
-    [
-        {'b': np.float32([1, 2])},
-        {'a': np.float32([1, 3])},
-        {'a': np.float32([[1, 2]])},
-        {'a': np.float64([1, 2])},
-        {'a': np.float32([1, 2]), 'b': np.float32([])},
-    ],
-)
-def test_tree_hash_sees_every_difference(other):
-  assert tree_hash({'a': np.float32([1, 2])}) != tree_hash(other)
-
-
-def test_tree_hash_ignores_order_and_layout_in_memory():
+def test_tree_hash_sees_differences_but_order_and_layout_in_memory():
+  for other in (
+      {'b': np.float32([1, 2])},
+      {'a': np.float32([1, 3])},
+      {'a': np.float32([[1, 2]])},
+      {'a': np.float64([1, 2])},
+      {'a': np.float32([1, 2]), 'b': np.float32([])},
+  ):
+    assert tree_hash({'a': np.float32([1, 2])}) != tree_hash(other)
   a, b = np.arange(6.0).reshape(2, 3), np.float32(1)
   assert tree_hash({'a': a, 'b': b}) == tree_hash(
       {'b': b, 'a': np.asfortranarray(a)}

@@ -131,9 +131,7 @@ def test_what_the_user_and_a_config_say_is_computed(activation, tmp_path):
 def test_a_folder_of_hugging_face(theirs, ours, tmp_path, capsys):
   path = save(tmp_path / 'model.safetensors', huggingface_state())
   act = {'hidden_act': theirs}
-  config_of(
-      path, {'vision_config': VISION | act, 'text_config': TEXT | act}
-  )
+  config_of(path, {'vision_config': VISION | act, 'text_config': TEXT | act})
   for _ in range(2):  # Converted, then from the copy beside it.
     loaded = load_file(tmp_path)
     assert said(loaded) == (ours, 4, 2)
@@ -222,9 +220,7 @@ def test_what_is_not_computed_is_refused(config, message, tmp_path):
     load_file(path)
 
 
-@pytest.mark.parametrize(
-    'config', [None, '{', '[]', '{"seed": 1, "data": {}}']
-)
+@pytest.mark.parametrize('config', [None, '{', '[]', '{"seed": 1, "data": {}}'])
 def test_a_file_alone_needs_to_be_told(config, tmp_path):
   path = save(tmp_path / 'model.safetensors', openai_state())
   if config:

@@ -54,13 +54,9 @@ def test_bfloat16_in_safetensors_becomes_float32(tmp_path):
   tensors = files.read_tensors(path).tensors
   np.testing.assert_array_equal(tensors['a'], raw.astype(np.float32))
   assert tensors['b'] == 1
-
-
-def test_a_header_whose_length_looks_like_a_pickle(tmp_path):
   # The length's first byte is 0x80, a pickle's first byte.
   header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
   header = header.ljust(0x80)
-  path = tmp_path / 'a.safetensors'
   path.write_bytes(struct.pack('<Q', 0x80) + header + b'\0\0\0\0')
   assert files.read_tensors(path).kind == 'safetensors'
 
@@ -78,9 +74,6 @@ def test_the_extension_does_not_matter(tmp_path):
   path = tmp_path / 'weights.safetensors'
   shutil.copy(DATA / 'zip.pt', path)
   assert files.read_tensors(path).kind == 'torch-zip'
-
-
-def test_objects_in_npz_are_refused(tmp_path):
   path = tmp_path / 'a.npz'
   np.savez(path, a=np.asarray([{}], dtype=object))
   with pytest.raises(WeightsError, match=r'a\.npz holds pickled objects'):

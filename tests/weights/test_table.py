@@ -1,7 +1,5 @@
 """The table: its six refusals, and the way there and back."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -43,6 +41,7 @@ def state():
   }
 
 
+FIRST = 'blocks.0.fc1.weight'
 SHAPES = {
     'blocks.0/fc1/kernel': (2, 3),
     'blocks.0/fc1/bias': (3,),
@@ -68,11 +67,8 @@ def test_layouts_and_what_became_of_each():
   assert tree['patches/kernel'][1, 3, 2, 0, 4] == patches[4, 0, 1, 3, 2]
   assert converted.mapped['blocks.0.fc1.bias'] == 'blocks.0/fc1/bias'
   assert converted.ignored == ('bn.num_batches_tracked',)
-
-
-def test_the_way_back_is_the_same_bits():
+  # The way back is the same bits.
   tensors = state()
-  tree = convert(tensors, RULES, IGNORE, SHAPES).flat
   back = to_original(tree, RULES)
   assert back.keys() == tensors.keys()
   for name, tensor in tensors.items():
@@ -85,25 +81,13 @@ def test_the_way_back_is_the_same_bits():
         ({'head.weight': (2, 2)}, (), r"no rule.*'head\.weight' \(2, 2\)"),
         ({}, (Rule('sc.le', 'x'),), r"2 rules match .*'scale'.*sc\.le"),
         ({'blocks.12.fc1.bias': 3}, (), 'blocks.12/fc1/bias.*does not have'),
-        (
-            {'logit_scale': ()},
-            (Rule('logit_scale', 'scale'),),
-            "two tensors would fill 'scale'",
-        ),
-        (
-            {'scale': None, 'stem.weight': None},
-            (),
-            r"2 of 6 .*'stem/kernel', 'scale'",
-        ),
+        ({'a': ()}, (Rule('a', 'scale'),), "two tensors would fill 'scale'"),
+        ({'scale': None, 'stem.weight': None}, (), r"2 of 6 .*'stem/.*'scale'"),
         # Another shape, with both shapes and the rule; too few axes.
-        *(
-            (
-                {'blocks.0.fc1.weight': shape},
-                (),
-                rf'{re.escape(str(shape))}.*linear.*is \(2, 3\)',
-            )
-            for shape in ((3, 3), (2, 3), (6,), (3, 2, 1))
-        ),
+        ({FIRST: (3, 3)}, (), r'\(3, 3\).*linear.*is \(2, 3\)'),
+        ({FIRST: (2, 3)}, (), r'\(2, 3\).*linear.*is \(2, 3\)'),
+        ({FIRST: (6,)}, (), r'\(6,\).*linear.*is \(2, 3\)'),
+        ({FIRST: (3, 2, 1)}, (), r'\(3, 2, 1\).*linear.*is \(2, 3\)'),
         ({'stem.weight': (4, 3)}, (), r'becomes nothing \(conv2d\)'),
     ],
 )

@@ -15,16 +15,8 @@ from evclip_jax.methods.checkpoint_table import (
   clip_shapes,
 )
 from evclip_jax.methods.clip_fsar.head import TemporalTransformer
-from evclip_jax.weights import own_file
-from evclip_jax.weights.table import (
-  Converted,
-  Rule,
-  convert,
-  dense,
-  leaf_shapes,
-  norm,
-)
-from evclip_jax.weights.table import to_original as table_to_original
+from evclip_jax.weights import own_file, table
+from evclip_jax.weights.table import Converted, Rule, dense, norm
 
 # Before every name of a checkpoint, and what torch's wrapper puts before that.
 _OUTER = 'head.'
@@ -79,14 +71,14 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   wanted = shapes(sizes)
   if sizes.tower:
     wanted |= clip_shapes(plain, _TOWER, embed_dim=sizes.embed_dim)
-  return convert(plain, RULES, IGNORE, wanted, sizes)
+  return table.convert(plain, RULES, IGNORE, wanted, sizes)
 
 
 def to_original(
     flat: Mapping[str, np.ndarray], outer: str = _OUTER
 ) -> dict[str, np.ndarray]:
   """Returns leaves, by whole paths, in the original's names and layout."""
-  state = table_to_original(flat, RULES)
+  state = table.to_original(flat, RULES)
   return {outer + name: value for name, value in state.items()}
 
 
@@ -140,9 +132,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
   Raises:
     WeightsError: if there is none.
   """
-  layers = {
-      int(m[1]) for name in tensors if (m := re.match(_LAYER, name))
-  }
+  layers = {int(m[1]) for name in tensors if (m := re.match(_LAYER, name))}
   first = tensors.get('context2.layers.0.1.net.0.weight')
   if np.ndim(first) != 2 or layers != set(range(len(layers))):
     raise WeightsError(
@@ -159,5 +149,5 @@ def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
   module = TemporalTransformer(sizes.depth, sizes.hidden)
   x = jnp.zeros((1, 1, sizes.embed_dim))
   tree = jax.eval_shape(lambda: module.init(jax.random.key(0), x, True))
-  temporal = leaf_shapes({'method': {'temporal': tree['params']}})
+  temporal = table.leaf_shapes({'method': {'temporal': tree['params']}})
   return {'method/scale': (1,)} | temporal

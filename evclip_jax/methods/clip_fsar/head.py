@@ -18,6 +18,7 @@ from evclip_jax.methods.clip_fsar.relation import (
   Relation,
   self_attention,
 )
+from evclip_jax.methods.heads import normalise_rows
 from evclip_jax.models.torch_like import Norm, gelu, linear
 
 Tree = dict[str, Any]
@@ -227,10 +228,8 @@ def by_text(
     frames, classes, batch: as for `EpisodeHead.similarities`.
   """
   _, queries = split(frames, batch)
-  texts = classes.mean(0)[batch['way']]
-  texts /= jnp.linalg.norm(texts, axis=-1, keepdims=True)
-  means = queries.mean(axis=-2)
-  means /= jnp.linalg.norm(means, axis=-1, keepdims=True)
+  texts = normalise_rows(classes.mean(0)[batch['way']])
+  means = normalise_rows(queries.mean(axis=-2))
   return jax.nn.log_softmax(scale * jnp.einsum('eqd,end->eqn', means, texts))
 
 

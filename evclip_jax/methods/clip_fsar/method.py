@@ -138,9 +138,7 @@ def trains(settings: Settings) -> bool:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds CLIP-FSAR on a CLIP.
 
@@ -184,9 +182,7 @@ def make(
       )
     else:
       frames = base.encode_frames(clip, params, pixels)
-    return base.VideoFeatures(
-        frames.mean(-2), frames, statistics=statistics
-    )
+    return base.VideoFeatures(frames.mean(-2), frames, statistics=statistics)
 
   seen = {'video': video}
   # New colours in each step would not meet the same features twice.

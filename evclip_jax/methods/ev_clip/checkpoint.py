@@ -15,15 +15,8 @@ from evclip_jax.methods.ev_clip.generators import (
   MaskGenerator,
   check_features,
 )
-from evclip_jax.weights.table import (
-  Converted,
-  Rule,
-  convert,
-  dense,
-  leaf_shapes,
-  norm,
-)
-from evclip_jax.weights.table import to_original as table_to_original
+from evclip_jax.weights import table
+from evclip_jax.weights.table import Converted, Rule, dense, norm
 
 # Where the original keeps the generators of mask and context prompts.
 _MASK_PREFIX = {'both': 'dec.dec_s.', 'mask': 'dec.'}
@@ -108,7 +101,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
   sizes = infer(plain)
-  return convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
+  return table.convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
 
 
 def to_original(
@@ -121,7 +114,7 @@ def to_original(
     prompt: 'both', 'mask' or 'context'.
     outer: put before names of generators.
   """
-  state = table_to_original(flat, rules(prompt))
+  state = table.to_original(flat, rules(prompt))
   return {n if n == _WORDS else outer + n: x for n, x in state.items()}
 
 
@@ -196,4 +189,5 @@ def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
   if sizes.prompt in _CONTEXT_PREFIX:
     context = ContextGenerator(sizes.embed_dim, bias=sizes.bias)
     tree['context'] = init(context, 1, 1)
-  return leaf_shapes(tree) | ({'words': sizes.words} if sizes.words else {})
+  words = {'words': sizes.words} if sizes.words else {}
+  return table.leaf_shapes(tree) | words

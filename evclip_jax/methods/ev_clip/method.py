@@ -113,9 +113,7 @@ def uses_encoder(settings: Settings) -> bool:
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds EV-CLIP on a CLIP and a video trunk.
 
@@ -214,7 +212,7 @@ def make(
 
   def loss(*given):
     _, features, _, batch, _ = given
-    total, parts = method.loss(*given)
+    total, parts = plain.loss(*given)
     parts['consistency'] = losses.consistency(features.frames, batch['mask'])
     if settings.consistency_weight:
       total += settings.consistency_weight * parts['consistency']
@@ -229,7 +227,7 @@ def make(
       )
     return own
 
-  method = heads.by_texts(
+  plain = heads.by_texts(
       clip,
       words or ClassTexts.of(settings),
       text if words else None,
@@ -243,7 +241,7 @@ def make(
       differs=encoder.differs,
       frozen=None if drifts or 'mask' in generators else frozen,
   )
-  return dataclasses.replace(method, loss=loss, loss_is_a_mean=False)
+  return dataclasses.replace(plain, loss=loss, loss_is_a_mean=False)
 
 
 def _generators(settings: Settings, width: int, dtype):

@@ -13,14 +13,8 @@ from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.ez_clip.towers import AdaptedTowers
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights.table import (
-  Converted,
-  Rule,
-  convert,
-  dense,
-  leaf_shapes,
-)
-from evclip_jax.weights.table import to_original as table_to_original
+from evclip_jax.weights import table
+from evclip_jax.weights.table import Converted, Rule, dense
 
 # What torch's data-parallel wrapper puts before every name.
 _WRAPPER = 'module.'
@@ -73,12 +67,12 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   ignore = IGNORE
   if not sizes.temporal_embedding:
     ignore += (re.escape(EMBEDDING),)
-  return convert(plain, RULES, ignore, shapes(sizes), sizes)
+  return table.convert(plain, RULES, ignore, shapes(sizes), sizes)
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Returns leaves, all or some, in the original's names and layout."""
-  return table_to_original(flat, RULES)
+  return table.to_original(flat, RULES)
 
 
 def to_checkpoint(
@@ -189,4 +183,4 @@ def shapes(sizes: AdapterSizes) -> dict[str, tuple[int, ...]]:
       sizes.num_frames or 1,
       sizes,
   )
-  return leaf_shapes(jax.eval_shape(towers.init, jax.random.key(0)))
+  return table.leaf_shapes(jax.eval_shape(towers.init, jax.random.key(0)))

@@ -110,9 +110,7 @@ class Settings(DescriptionSettings):
 
 
 def make(
-    settings: Settings,
-    backbones: base.Backbones,
-    class_names: tuple[str, ...],
+    settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
   """Builds EZ-CLIP on a CLIP with a vision transformer.
 

@@ -5,6 +5,7 @@ plus the mean of the frame's tokens, which has looked at the other frames.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -134,8 +135,7 @@ class AdaptedTowers:
   def text_hooks(self, own: Params, rngs: dict | None) -> Hooks:
     """Builds the hooks of the text tower."""
     return dataclasses.replace(
-        self._drops(rngs, _TEXT).hooks(1),
-        after_attn=self._adapter(own['text']),
+        self._drops(rngs, _TEXT).hooks(1), after_attn=self._adapter(own['text'])
     )
 
   def _drops(self, rngs: dict | None, tower: int) -> Drops:
@@ -199,9 +199,5 @@ def resize_prompts(vectors: np.ndarray, num_frames: int) -> np.ndarray:
   """
   old = vectors.shape[1]
   x = (np.arange(num_frames) + 0.5) * old / num_frames - 0.5
-  x = np.clip(x, 0, old - 1)
-  below = np.floor(x).astype(int)
-  above = np.minimum(below + 1, old - 1)
-  share = (x - below)[:, None]
-  resized = (1 - share) * vectors[:, below] + share * vectors[:, above]
-  return resized.astype(vectors.dtype)
+  resize = functools.partial(np.interp, x, np.arange(old))
+  return np.apply_along_axis(resize, 1, vectors).astype(vectors.dtype)

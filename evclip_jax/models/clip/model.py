@@ -14,6 +14,7 @@ from evclip_jax.models.clip.hooks import PLAIN, Hooks
 from evclip_jax.models.clip.resnet import ModifiedResNet
 from evclip_jax.models.clip.sizes import ClipSizes
 from evclip_jax.models.clip.transformer import Transformer, layer_norm
+from evclip_jax.models.pixels import patches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,14 +231,10 @@ class PatchEmbedding(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
     """[n, H, W, 3] -> [n, H W / patch^2, D]."""
-    p, (n, rows, columns, colours) = self.patch, images.shape
-    kernel = self.param(
-        'kernel', nn.initializers.lecun_normal(), (p, p, colours, self.width)
-    )
+    shape = self.patch, self.patch, images.shape[-1], self.width
+    kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
     # A convolution whose stride is its kernel is one matrix product.
-    h, w = rows // p, columns // p
-    x = images.astype(self.dtype).reshape(n, h, p, w, p, colours)
-    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * w, p * p * colours)
+    x = patches(images.astype(self.dtype), self.patch)
     return x @ kernel.reshape(-1, self.width).astype(self.dtype)
 
 

@@ -63,9 +63,7 @@ class Tokenizer:
   """
 
   def __init__(
-      self,
-      vocabulary: Vocabulary,
-      context_length: int = sizes.CONTEXT_LENGTH,
+      self, vocabulary: Vocabulary, context_length: int = sizes.CONTEXT_LENGTH
   ):
     self.vocabulary = vocabulary
     self.context_length = context_length

@@ -10,10 +10,8 @@ import jax.numpy as jnp
 from evclip_jax.models import remat
 from evclip_jax.models.clip.attention import Attention, normal
 from evclip_jax.models.clip.hooks import PLAIN, Hooks, Reweigh
-from evclip_jax.models.torch_like import gelu
+from evclip_jax.models.torch_like import EPSILON, gelu
 
-# PyTorch's; Flax has 1e-6.
-EPSILON = 1e-5
 # One block in so many computes its MLP's hidden values again: 80 MB less of 600
 # per clip (ViT-B/16, 8 frames, float32) for 5 % more operations.
 _LEAN = 3
@@ -54,10 +52,7 @@ class Mlp(nn.Module):
     )(x)
     y = remat.wide(y)
     return nn.Dense(
-        width,
-        dtype=self.dtype,
-        kernel_init=normal(self.std_out),
-        name='c_proj',
+        width, dtype=self.dtype, kernel_init=normal(self.std_out), name='c_proj'
     )(ACTIVATIONS[self.activation](y))
 
 

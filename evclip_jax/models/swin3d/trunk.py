@@ -195,9 +195,7 @@ class PatchMerge(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     batch, depth, rows, columns, width = x.shape
-    x = jnp.pad(
-        x, ((0, 0), (0, 0), (0, rows % 2), (0, columns % 2), (0, 0))
-    )
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, rows % 2), (0, columns % 2), (0, 0)))
     h, w = -(-rows // 2), -(-columns // 2)
     x = x.reshape(batch, depth, h, 2, w, 2, width)
     # The original's order of the four neighbours: columns outside, rows inside.

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
+from evclip_jax.models.pixels import fold_time, patches
 from evclip_jax.models.videoprism.layers import Block, norm
 from evclip_jax.models.videoprism.sizes import VideoPrismSizes
 
@@ -99,7 +100,7 @@ class Encoder(nn.Module):
   def __call__(self, video: jax.Array) -> tuple[jax.Array, jax.Array]:
     sizes, (batch, frames) = self.sizes, video.shape[:2]
     cells = video.shape[2] // sizes.patch
-    x = _patches(video, sizes.patch)  # [B * T, N, 3 * patch^2]
+    x = patches(fold_time(video), sizes.patch)  # [B * T, N, 3 * patch^2]
     x = nn.Dense(sizes.width, dtype=self.dtype, name='patch_projection')(x)
     table = self._table('spatial', sizes.grid**2)
     table = table.reshape(sizes.grid, sizes.grid, -1)
@@ -125,10 +126,7 @@ class Encoder(nn.Module):
     x = x.astype(self.dtype)
     for i in range(layers):
       x = Block(
-          self.sizes.heads,
-          self.sizes.hidden,
-          self.dtype,
-          name=f'{tower}.{i}',
+          self.sizes.heads, self.sizes.hidden, self.dtype, name=f'{tower}.{i}'
       )(x)
     return x
 
@@ -150,14 +148,6 @@ def _check(video: jax.Array):
         f'VideoPrism wants square frames [B, T, S, S, 3], floats in 0..1, not '
         f'{fault}.'
     )
-
-
-def _patches(video: jax.Array, patch: int) -> jax.Array:
-  """Makes [B * T, N, patch * patch * 3] of [B, T, S, S, 3], row by row."""
-  batch, frames, side, _, colours = video.shape
-  n = side // patch
-  x = video.reshape(batch * frames, n, patch, n, patch, colours)
-  return x.swapaxes(2, 3).reshape(batch * frames, n * n, -1)
 
 
 def _resized(table: jax.Array, shape: tuple[int, ...]) -> jax.Array:

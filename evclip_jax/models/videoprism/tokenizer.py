@@ -75,9 +75,7 @@ def read(path: pathlib.Path) -> SentenceTokenizer:
   import sentencepiece
 
   try:
-    model = sentencepiece.SentencePieceProcessor(
-        model_proto=path.read_bytes()
-    )
+    model = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
   except (OSError, RuntimeError) as e:
     reason = getattr(e, 'strerror', None) or 'it is none'
     raise UserError(

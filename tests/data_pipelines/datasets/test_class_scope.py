@@ -1,13 +1,11 @@
-"""Lists with classes of their own, base and novel classes, other data sets."""
+"""Lists with classes of their own, base and novel classes."""
 
 import json
 
 import pytest
 
-from data_pipelines import datasets
 from data_pipelines.datasets import base_novel, folder
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import open_data
 from tests.data_pipelines import trees
 from tests.data_pipelines.trees import write_lines
 
@@ -100,32 +98,6 @@ def test_wrong_files_of_names(episodes, text, message):
     episodes(text)
 
 
-def test_base_and_novel_lists_of_ez_clip(tmp_path):
-  root = trees.make_ucf(tmp_path / 'ucf', real=False)
-  # EZ-CLIP numbers the base classes in an order of its own.
-  for name, groups in (('train', (2, 3)), ('base', (1,))):
-    write_lines(tmp_path / name, *(
-        f'/x/{trees.clip_key(c, g).split("/")[1][:-4]} 40 {label}'
-        for label, c in enumerate(('YoYo', 'ApplyEyeMakeup'))
-        for g in groups
-    ))  # fmt: skip
-  write_lines(tmp_path / 'novel', '/y/v_HandStandPushups_g01_c01 40 0')
-  data = trees.data_config(
-      root=str(root),
-      class_scope='per_list',
-      train_list=str(tmp_path / 'train'),
-      tests={n: str(tmp_path / n) for n in ('base', 'novel')},
-  )
-  got = datasets.read(data, 1)
-  assert got.class_names == ['Yo Yo', 'Apply Eye Makeup']
-  assert got.own_names == {
-      'base': ['Yo Yo', 'Apply Eye Makeup'],
-      'novel': ['Handstand Pushups'],
-  }
-  assert [r.label for r in got.tests['base'].records] == [0, 1]
-  assert got.tests['novel'].records[0].path.startswith('HandstandPushups/')
-
-
 @pytest.mark.parametrize(
     ('choice', 'base', 'novel'),
     [
@@ -168,67 +140,3 @@ def test_wrong_novel_classes(tmp_path, text, message):
 def test_novel_classes_of_lists_with_their_own_are_refused(episodes):
   with pytest.raises(UserError, match='data.tests instead'):
     base_novel.split(episodes(), 'half')
-
-
-@pytest.fixture(scope='module')
-def ucf(tmp_path_factory):
-  return trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
-
-
-def open_it(root, others, evaluate_only=False, **values):
-  data = trees.data_config(root=str(root), others=others, **values)
-  cache = str(root.parent / 'cache')
-  return open_data.open_data(data, 1, 1, None, cache, evaluate_only)
-
-
-def other(root, **values):
-  return {'name': 'ucf101', 'root': str(root), **values}
-
-
-def test_other_data_sets_are_scored_against_their_own_classes(ucf, tmp_path):
-  copy = trees.make_ucf(tmp_path / 'copy')
-  names = 'Make Up', 'Stand on Hands', 'Toy on a String'
-  names = write_lines(tmp_path / 'names', *names)
-  entry = other(copy, splits=(1, 2), class_names=names)
-  bare = {'name': 'folder', 'root': str(copy / 'UCF-101')}
-  sets = open_it(ucf, {'more': entry, 'bare': bare}, novel_classes='half')
-  assert list(sets.tests) == [
-      'base', 'novel', 'bare', 'more_split1', 'more_split2',
-  ]  # fmt: skip
-  assert sets.class_names == ['Apply Eye Makeup', 'Handstand Pushups']
-  assert sets.tests['more_split2'].class_names[2] == 'Toy on a String'
-  assert sets.tests['more_split2'].media(0).startswith(str(copy))
-  assert len(sets.tests['bare']) == 12
-  about = sets.description['lists']['more_split2']
-  assert (about['data_set'], about['split'], about['classes']) == (
-      'ucf101', 2, 3,
-  )  # fmt: skip
-  assert str(copy) not in json.dumps(sets.description)
-  sets.write_lists(tmp_path / 'lists')
-  text = (tmp_path / 'lists' / 'novel-classes.txt').read_text()
-  assert text == 'Yo Yo\n'
-  assert not (tmp_path / 'lists' / 'base-classes.txt').exists()
-
-
-def test_splits_that_hold_training_clips_are_refused(ucf):
-  with pytest.raises(UserError, match='more_split2 list.*also in the train'):
-    open_it(ucf, {'more': other(ucf, splits=(1, 2))})
-  sets = open_it(ucf, {'more': other(ucf, splits=(1, 2))}, evaluate_only=True)
-  assert list(sets.tests) == ['test', 'more_split1', 'more_split2']
-
-
-@pytest.mark.parametrize(
-    ('others', 'message'),
-    [
-        ({'test': {}}, 'data.others.test: give this data set another name'),
-        ({'x': {'roots': ''}}, "data.others.x: unknown key 'roots'"),
-        ({'x': {'name': 'nothing'}}, "data.others.x: data.name='nothing'"),
-        ({'x': {'name': 'ucf101'}}, 'data.others.x: data.root is not set'),
-        ({'x': {'splits': ()}}, 'data.others.x.splits is empty'),
-    ],
-)
-def test_wrong_entries_are_named(ucf, others, message):
-  with pytest.raises(UserError, match=message):
-    open_it(ucf, others)
-
-

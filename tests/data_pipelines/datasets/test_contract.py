@@ -29,7 +29,7 @@ class Case:
     make: (root, folder of videos, folder of lists) writes the tree.
     names: the classes.
     lists: (role, split) -> {clip: label} of an official list in its order.
-    places: usual places: (videos, lists, folder below root or '..').
+    places: usual places: videos, lists, and folder below root or '..'.
     own: key -> its path in lists of others.
     by_folder: whether clips lie in folders of their classes.
   """
@@ -37,9 +37,13 @@ class Case:
   make: Callable
   names: list[str]
   lists: Callable[[str, int], dict[str, int]]
-  places: tuple[tuple[str, str, str], ...]
+  places: tuple[str, ...]
   own: Callable[[str], str] = lambda key: key.rsplit('/', 1)[-1]
   by_folder: bool = False
+
+  @property
+  def videos(self) -> str:
+    return self.places[0].split()[0]
 
 
 def _numbered(key, classes, numbers=None):
@@ -113,13 +117,11 @@ CASES = {
         ['Apply Eye Makeup', 'Handstand Pushups', 'Yo Yo'],
         _numbered(trees.clip_key, trees.CLASSES),
         (
-            ('UCF-101', 'ucfTrainTestlist', ''),
-            ('ucf101_video/UCF-101-video', 'ucf101_video/ucfTrainTestlist', ''),
-            ('UCF101/UCF-101', 'ucfTrainTestlist', ''),
-            ('.', 'splits', ''),
-            ('UCF-101', 'ucfTrainTestlist', 'UCF-101'),
-            ('UCF-101', 'ucfTrainTestlist', '..'),
-        ),
+            'UCF-101 ucfTrainTestlist',
+            'ucf101_video/UCF-101-video ucf101_video/ucfTrainTestlist',
+            'UCF101/UCF-101 ucfTrainTestlist', '. splits',
+            'UCF-101 ucfTrainTestlist UCF-101', 'UCF-101 ucfTrainTestlist ..',
+        ),  # fmt: skip
         by_folder=True,
     ),
     'hmdb51': Case(
@@ -127,13 +129,12 @@ CASES = {
         ['climb stairs', 'flic flac', 'sword'],
         _numbered(official_trees.hmdb_key, official_trees.HMDB_CLIPS, _hmdb),
         (
-            ('videos', 'test_train_splits', ''),
-            ('hmdb51/video_data', 'hmdb51/test_train_splits', ''),
-            ('hmdb51_org', 'testTrainMulti_7030_splits', ''),
-            ('videos', 'test_train_splits', 'videos'),
-            ('.', 'splits', ''),
-            ('videos', 'testTrainMulti_7030_splits', '..'),
-        ),
+            'videos test_train_splits',
+            'hmdb51/video_data hmdb51/test_train_splits',
+            'hmdb51_org testTrainMulti_7030_splits',
+            'videos test_train_splits videos', '. splits',
+            'videos testTrainMulti_7030_splits ..',
+        ),  # fmt: skip
         by_folder=True,
     ),
     'arid': Case(
@@ -141,12 +142,11 @@ CASES = {
         ['Drink', 'Push', 'Wave'],
         _numbered(official_trees.arid_key, ['Drink', 'Push', 'Wave'], _arid),
         (
-            ('clips_v1.5', 'list_cvt', ''),
-            ('ARID_v1_5_211015/clips_v1.5', 'ARID_v1_5_211015/list_cvt', ''),
-            ('clips_v1.5', 'list_cvt', 'clips_v1.5'),
-            ('.', 'lists', ''),
-            ('clips_v1.5', 'list_cvt', '..'),
-        ),
+            'clips_v1.5 list_cvt',
+            'ARID_v1_5_211015/clips_v1.5 ARID_v1_5_211015/list_cvt',
+            'clips_v1.5 list_cvt clips_v1.5', '. lists',
+            'clips_v1.5 list_cvt ..',
+        ),  # fmt: skip
         by_folder=True,
     ),
     'egtea': Case(
@@ -154,23 +154,20 @@ CASES = {
         list(official_trees.EGTEA_CLASSES),
         _numbered(official_trees.egtea_key, range(3)),
         (
-            ('cropped_clips', 'action_annotation', ''),
-            ('egtea/cropped_clips', 'egtea/action_annotation', ''),
-            ('cropped_clips', 'action_annotation', 'cropped_clips'),
-            ('videos', 'lists', ''),
-            ('cropped_clips', 'action_annotation', '..'),
-        ),
+            'cropped_clips action_annotation',
+            'egtea/cropped_clips egtea/action_annotation',
+            'cropped_clips action_annotation cropped_clips', 'videos lists',
+            'cropped_clips action_annotation ..',
+        ),  # fmt: skip
     ),
     'epic_kitchens100': Case(
         _make_epic,
         list(epic_tree.VERBS),
         _epic,
         (
-            ('.', _EPIC_LISTS, ''),
-            ('EPIC-KITCHENS', f'EPIC-KITCHENS/{_EPIC_LISTS}', ''),
-            ('.', 'annotations', ''),
-            ('.', _EPIC_LISTS, '..'),
-        ),
+            f'. {_EPIC_LISTS}', f'EPIC-KITCHENS EPIC-KITCHENS/{_EPIC_LISTS}',
+            '. annotations', f'. {_EPIC_LISTS} ..',
+        ),  # fmt: skip
         own=lambda key: key,
     ),
     'kinetics': Case(
@@ -178,24 +175,20 @@ CASES = {
         sorted(kinetics_tree.CLASSES),
         _kinetics,
         (
-            ('.', 'annotations', ''),
-            ('k600', 'k600/annotations', ''),
-            ('kinetics-dataset/k400', 'kinetics-dataset/k400/annotations', ''),
-            ('.', '.', ''),
-            ('.', 'annotations', '..'),
-        ),
+            '. annotations', 'k600 k600/annotations',
+            'kinetics-dataset/k400 kinetics-dataset/k400/annotations', '. .',
+            '. annotations ..',
+        ),  # fmt: skip
     ),
     'ssv2': Case(
         _make_ssv2,
         [t.replace('[', '').replace(']', '') for t in ssv2_tree.TEMPLATES],
         _ssv2,
         (
-            ('20bn-something-something-v2', 'labels', ''),
-            ('SSv2/20bn-something-something-v2', 'labels', ''),
-            ('videos', 'annotations', ''),
-            ('videos', 'labels', 'videos'),
-            ('20bn-something-something-v2', 'labels', '..'),
-        ),
+            '20bn-something-something-v2 labels',
+            'SSv2/20bn-something-something-v2 labels', 'videos annotations',
+            'videos labels videos', '20bn-something-something-v2 labels ..',
+        ),  # fmt: skip
     ),
 }
 
@@ -216,7 +209,7 @@ def root(case, tmp_path):
 
 
 def make(case, root, place=0):
-  videos, lists, below = case.places[place]
+  videos, lists, below, *_ = *case.places[place].split(), ''
   root.mkdir(parents=True, exist_ok=True)
   case.make(root, videos, lists)
   return root.parent if below == '..' else root / below
@@ -279,14 +272,14 @@ def test_what_is_needed_is_said(name, case, root, tmp_path):
       read(name, wrong)
   with pytest.raises(UserError, match='holds no finished'):
     read(name, '', tfds_dir=str(tmp_path))
-  shutil.rmtree(root / case.places[0][1])
+  shutil.rmtree(root / case.places[0].split()[1])
   with pytest.raises(UserError, match='was not found near') as error:
     read(name, root)
   assert 'data.train_list' in str(error.value) and 'http' in str(error.value)
 
 
 def test_missing_clips(name, case, root, tmp_path, capsys):
-  wanted, videos = case.lists('train', 1), root / case.places[0][0]
+  wanted, videos = case.lists('train', 1), root / case.videos
   *_, gone = wanted.values()
   for key in [key for key, label in wanted.items() if label == gone]:
     (videos / key.split('@')[0]).unlink(missing_ok=True)
@@ -361,7 +354,7 @@ def test_scoring_needs_no_training_clips(name, case, root):
   wanted = case.lists('test', 1)
   test = {key.split('@')[0] for key in wanted}
   for file in {key.split('@')[0] for key in case.lists('train', 1)} - test:
-    (root / case.places[0][0] / file).unlink()
+    (root / case.videos / file).unlink()
   data = read(name, root, 1, ('test',))
   assert data.train is None
   keys = [record.key for record in data.tests['test'].records]
@@ -370,7 +363,7 @@ def test_scoring_needs_no_training_clips(name, case, root):
 
 def test_a_rule_opens_another_layout(name, case, tmp_path):
   root = make(case, tmp_path)
-  videos, moved = root / case.places[0][0], tmp_path / 'my' / 'own' / 'place'
+  videos, moved = root / case.videos, tmp_path / 'my' / 'own' / 'place'
   suffixes = '.avi', '.mp4', '.MP4', '.webm'
   for file in [p for p in videos.rglob('*') if p.suffix in suffixes]:
     new = moved / file.relative_to(videos)

@@ -62,13 +62,6 @@ def test_names_that_differ_in_a_sign(tmp_path, classes, turned):
   assert folders(data.tests['novel']) == {classes[1]}
 
 
-def test_a_loose_name_of_two_folders_names_both(tmp_path):
-  root = make_folder(tmp_path / 'data', dict.fromkeys(SIGNS, 2))
-  names = write_lines(tmp_path / 'names', 'still', 'turn 90', 'other')
-  with pytest.raises(UserError, match=r"turn_\+90.*turn_-90.*'turn 90'"):
-    read(root, class_names=names)
-
-
 @pytest.mark.parametrize('form', ['NFC', 'NFD'])
 def test_a_folder_and_a_list_in_two_unicode_forms(tmp_path, form):
   other = {'NFC': 'NFD', 'NFD': 'NFC'}[form]
@@ -83,16 +76,6 @@ def test_a_folder_and_a_list_in_two_unicode_forms(tmp_path, form):
   assert {r.path: r.label for r in records(data)} == {
       f'{name}/{k}.mp4': names.index(name) for name in names for k in range(2)
   }
-
-
-def test_pandas_labels_and_numbered_names(tmp_path):
-  root = make_folder(tmp_path / 'data', {'clips': 6})
-  rows = [f'clips/{k}.mp4,{k % 2}.0' for k in range(6)]
-  write_lines(root / 'all.csv', 'path,label', *rows)
-  names = write_lines(root / 'names.csv', '0,falling', '1,sitting')
-  data = read(root, train_list='all.csv', class_names=names)
-  assert data.class_names == ['falling', 'sitting']
-  assert set(data.train.counts()) == {0, 1}
 
 
 @pytest.mark.parametrize('how', ['symbolic', 'hard', 'copy', 'images'])

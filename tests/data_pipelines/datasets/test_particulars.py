@@ -125,7 +125,7 @@ def test_folders_of_images(tmp_path, name, below):
   """Clips as folders of images, with class folders or without."""
   case = CASES[name]
   root = make(case, tmp_path)
-  videos = root / case.places[0][0]
+  videos = root / case.videos
   for file in list(videos.rglob('*')):
     if file.suffix in ('.avi', '.mp4', '.webm'):
       folder = root / below if below != '{parent}' else file.parent
@@ -146,7 +146,7 @@ def test_one_flat_folder_of_videos(tmp_path, name):
   """The files' own names tell the classes; converted ones are found too."""
   case = CASES[name]
   root = make(case, tmp_path)
-  videos = root / case.places[0][0]
+  videos = root / case.videos
   (videos / 'all').mkdir()
   for file in list(videos.glob('*/*.*')):
     file.rename(videos / 'all' / f'{file.stem}.mkv')

@@ -96,7 +96,7 @@ def test_a_process_knows_the_folder_and_nothing_of_models(
 )
 def test_what_goes_wrong_costs_its_task_only(function, kind, message):
   with concurrent.futures.ThreadPoolExecutor(1) as thread:
-    others = thread.submit(at_once, 3, pid, 0.4)
+    others = thread.submit(at_once, 3, pid, 1.0)
     with pytest.raises(kind, match=message):
       pool.run(function)
     assert all(others.result())

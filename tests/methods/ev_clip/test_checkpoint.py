@@ -22,17 +22,6 @@ def state(prompt, bias=False, words=None):
   return sizes, flat
 
 
-def test_names_of_the_original():
-  _, flat = state('both')
-  names = checkpoint.to_original(flat, 'both')
-  assert len(names) == 72
-  assert names['dec.dec_s.projection2spatial.4.weight'].shape == (7, 7, 128, 1)
-  assert names['dec.dec_s.channel_projection.0.weight'].shape == (4, 4)
-  assert names['dec.dec_t.feature_adaptation.0.weight'].shape == (16, 128)
-  _, flat = state('mask')
-  assert 'dec.block1.0.attn.qkv.weight' in checkpoint.to_original(flat, 'mask')
-
-
 def test_the_rest_of_a_checkpoint_is_left_out():
   _, flat = state('mask')
   source = checkpoint.to_original(flat, 'mask', 'image_prompt_learner.')

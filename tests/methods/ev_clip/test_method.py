@@ -16,7 +16,7 @@ from evclip_jax.models.pixels import fold_time
 from evclip_jax.training.params import split
 from evclip_jax.weights import trunks
 from tests.methods import tiny
-from tests.models.test_clip_numbers import image_tower
+from tests.methods.test_batch_moments import TEXT, image_tower
 
 
 def run_tiny(settings, rngs=None, train=False):
@@ -98,14 +98,7 @@ def test_bfloat16_keeps_what_needs_it_in_float32():
 def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
   # What moves them is tested in tests/methods/test_batch_moments.py.
   wanted = clip_sizes.resnet(
-      8,
-      (1, 1, 1, 1),
-      embed_dim=16,
-      text_width=64,
-      image_resolution=224,
-      text_layers=1,
-      context_length=4,
-      vocab_size=8,
+      8, (1, 1, 1, 1), embed_dim=16, image_resolution=224, **TEXT
   )
   clip, clip_params = image_tower(wanted)
   method = ev_clip.make(

@@ -18,15 +18,8 @@ from tests.parity.ez_clip import clip_from_original, clips_mixed_up
 
 NUM_FRAMES = 4
 SIZES = vit(
-    128,
-    2,
-    patch=8,
-    embed_dim=64,
-    text_width=64,
-    image_resolution=32,
-    text_layers=2,
-    context_length=12,
-    vocab_size=50,
+    128, 2, patch=8, embed_dim=64, text_width=64, image_resolution=32,
+    text_layers=2, context_length=12, vocab_size=50,
 )
 _NORM = re.compile(r'(.*\.)?ln_\w+\.(weight|bias)')
 
@@ -46,13 +39,10 @@ def series(count: int, k: int) -> np.ndarray:
 def state(temporal: str) -> dict[str, np.ndarray]:
   """A whole checkpoint in the original's naming."""
   sizes = interop.AdapterSizes(128, 2, 64, 2, temporal, NUM_FRAMES, True)
-  shapes = [
-      (clip_convert.to_original, clip_convert.shapes(SIZES)),
-      (interop.to_original, interop.shapes(sizes)),
-  ]
   blank = {}
-  for rename, wanted in shapes:
-    blank |= rename({path: np.zeros(shape) for path, shape in wanted.items()})
+  for names, wanted in ((clip_convert, SIZES), (interop, sizes)):
+    shapes = names.shapes(wanted).items()
+    blank |= names.to_original({path: np.zeros(s) for path, s in shapes})
   return {
       name: _fill(name, blank[name].shape, k)
       for k, name in enumerate(sorted(blank))
@@ -63,12 +53,9 @@ def state(temporal: str) -> dict[str, np.ndarray]:
 def built(temporal: str, **settings) -> tuple[base.Method, base.Params]:
   """The method and its parameters, through the converters."""
   tensors = state(temporal)
-  method = ez_clip.make(
-      ez_clip.Settings(
-          temporal=temporal, temporal_embedding=True, **settings
-      ),
-      base.Backbones(Clip(SIZES), None, NUM_FRAMES), (),
-  )
+  settings |= {'temporal': temporal, 'temporal_embedding': True}
+  networks = base.Backbones(Clip(SIZES), None, NUM_FRAMES)
+  method = ez_clip.make(ez_clip.Settings(**settings), networks, ())
   params = {
       'clip': unflatten_dict(clip_from_original(tensors).flat, sep='/'),
       'method': unflatten_dict(interop.from_original(tensors).flat, sep='/'),
@@ -77,7 +64,7 @@ def built(temporal: str, **settings) -> tuple[base.Method, base.Params]:
 
 
 def outputs(temporal: str, mixed=False, change=lambda x: x, own=None):
-  """(frame features [2, T, E], text features, logits).
+  """(frame features [2, T, E], text features, logits) of changed clips.
 
   Args:
     temporal: of the settings.

@@ -1,6 +1,5 @@
 """What can be chosen, and what training draws at random."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,11 +18,6 @@ KEYS = {
     'drop_path': jax.random.key(1, impl='unsafe_rbg'),
     'dropout': jax.random.key(2, impl='unsafe_rbg'),
 }
-
-
-def backbones(clip, num_frames=8, **fields):
-  sizes = clip_sizes.TABLE[clip]
-  return base.Backbones(Clip(sizes, **fields), None, num_frames)
 
 
 @pytest.mark.parametrize('kind', ['deep', 'adapter'])
@@ -108,10 +102,7 @@ def test_drop_path_takes_whole_tokens_or_whole_clips(unit, shape):
 def contrastive(classes, labels, rngs=None, **settings):
   """The loss of clips with given features, through the method."""
   method, params = ez_tiny.built('deep', **settings)
-  batch = {
-      'label': np.array(labels),
-      'mask': np.ones(len(labels), np.float32),
-  }
+  batch = {'label': np.array(labels), 'mask': np.ones(len(labels), np.float32)}
   frames = jax.random.normal(jax.random.key(0), (len(labels), 4, 64))
   features = base.VideoFeatures(frames.mean(1), frames)
   total = jax.jit(lambda *args: method.loss(*args, batch, rngs)[0])
@@ -155,17 +146,22 @@ def test_prompts_for_other_numbers_of_frames():
       np.clip((np.arange(16) + 0.5) / 2 - 0.5, 0, 7),
   )
   np.testing.assert_array_equal(towers.resize_prompts(there, 8), there)
-  sixteen = backbones('ViT-B/16', 16)
-  method = ez_clip.make(ez_clip.Settings(), sixteen, ())
+  clip = Clip(clip_sizes.TABLE['ViT-B/16'])
+
+  def made(**settings):
+    networks = base.Backbones(clip, None, 16)
+    return ez_clip.make(ez_clip.Settings(**settings), networks, ())
+
+  method = made()
   with pytest.raises(UserError, match='another T: 8 frames.*\n.*resize_prompt'):
     method.fit({'temporal_prompts': there})
-  method = ez_clip.make(ez_clip.Settings(resize_prompts=True), sixteen, ())
+  method = made(resize_prompts=True)
   fitted = method.fit({'temporal_prompts': there})
   assert fitted['temporal_prompts'].shape == (1, 16, 1)
   with pytest.raises(UserError, match='settings.temporal_embedding=False'):
     method.fit({'temporal_embedding': there})
-  both = ez_clip.Settings(resize_prompts=True, temporal_embedding=True)
-  fitted = ez_clip.make(both, sixteen, ()).fit({'temporal_embedding': there})
+  both = made(resize_prompts=True, temporal_embedding=True)
+  fitted = both.fit({'temporal_embedding': there})
   np.testing.assert_array_equal(
       fitted['temporal_embedding'], towers.resize_prompts(there, 16)
   )

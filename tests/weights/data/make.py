@@ -95,9 +95,7 @@ def main(folder: str):
   """Writes the files."""
   out = Path(folder)
   torch.save(tensors(), out / 'zip.pt')
-  torch.save(
-      tensors(), out / 'legacy.pt', _use_new_zipfile_serialization=False
-  )
+  torch.save(tensors(), out / 'legacy.pt', _use_new_zipfile_serialization=False)
   torch.save(checkpoint(), out / 'model-best.pth.tar')
   torch.save(
       checkpoint(),
