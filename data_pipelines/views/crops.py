@@ -20,7 +20,7 @@ def random_offsets(
   Every place is equally likely, the edges included: for 256 x 340 and 224
   pixels, 0..32 down and 0..116 to the right.
 
-  Source: EV-CLIP, dassl/data/data_manager.py.
+  Source: EV-CLIP, dassl/data/data_manager.py. Differs: none.
   """
   _check_crop(height, width, crop)
   top = int(generator.integers(height - crop, endpoint=True))
@@ -55,6 +55,7 @@ def jittered_offsets(
 
   Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py: both are whole parts of a
     real number in [0, size - crop), drawn to the right first.
+  Differs: none.
   """
   _check_crop(size, size, crop)
   room = max(size - crop, 1)

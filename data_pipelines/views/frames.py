@@ -79,6 +79,7 @@ def shifted_frames(
   Where N <= T, every frame once and T - N repeats drawn uniformly, sorted.
 
   Source: EZ-CLIP, datasets/, training with random_shift.
+  Differs: none.
   """
   _check(total, num_frames)
   if total <= num_frames:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from data_pipelines import datasets
 from data_pipelines.datasets import base_novel, folder
 from data_pipelines.errors import UserError
 from tests.data_pipelines import trees
@@ -40,6 +41,32 @@ def episodes(tmp_path):
     return whole(tmp_path, **values)
 
   return read
+
+
+def test_base_and_novel_lists_of_ez_clip(tmp_path):
+  root = trees.make_ucf(tmp_path / 'ucf', real=False)
+  # EZ-CLIP numbers the base classes in an order of its own.
+  for name, groups in {'train': (2, 3), 'base': (1,)}.items():
+    write_lines(tmp_path / name, *(
+        f'/x/{trees.clip_key(c, g).split("/")[1][:-4]} 40 {label}'
+        for label, c in enumerate(('YoYo', 'ApplyEyeMakeup'))
+        for g in groups
+    ))  # fmt: skip
+  write_lines(tmp_path / 'novel', '/y/v_HandStandPushups_g01_c01 40 0')
+  data = trees.data_config(
+      root=str(root),
+      class_scope='per_list',
+      train_list=str(tmp_path / 'train'),
+      tests={n: str(tmp_path / n) for n in ('base', 'novel')},
+  )
+  got = datasets.read(data, 1)
+  assert got.class_names == ['Yo Yo', 'Apply Eye Makeup']
+  assert got.own_names == {
+      'base': ['Yo Yo', 'Apply Eye Makeup'],
+      'novel': ['Handstand Pushups'],
+  }
+  assert [r.label for r in got.tests['base'].records] == [0, 1]
+  assert got.tests['novel'].records[0].path.startswith('HandstandPushups/')
 
 
 def whole(tmp_path, **values):
