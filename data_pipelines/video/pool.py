@@ -82,9 +82,10 @@ def run(
   """
   for attempt in (1, 2):
     task = function, args, _folder()
-    future = _pool(number(workers)).schedule(_work, args=task)
+    pool = _pool(number(workers))
+    future = pool.schedule(_work, args=task)
     try:
-      result, process, used = _wait(future, timeout)
+      result, process, used = _wait(pool, future, timeout)
     except pebble.ProcessExpired as e:
       # Perhaps what an earlier file did to the process showed only now.
       if attempt == 2:
@@ -216,7 +217,11 @@ def _pool(workers: int) -> pebble.ProcessPool:
     return pool
 
 
-def _wait(future: pebble.ProcessFuture, timeout: float | None) -> Any:
+def _wait(
+    pool: pebble.ProcessPool,
+    future: pebble.ProcessFuture,
+    timeout: float | None,
+) -> Any:
   ticks = 0
   while True:
     try:
@@ -224,11 +229,27 @@ def _wait(future: pebble.ProcessFuture, timeout: float | None) -> Any:
     except TimeoutError:
       if _ended.is_set():
         raise WorkerDied('the program is ending') from None
+      if _is_lost(pool, future):
+        raise pebble.ProcessExpired('its end was missed') from None
     ticks += future.running()
     if timeout and ticks * _TICK >= timeout:
       # Ends the process as well.
       future.cancel()
       raise WorkerDied(f'it took longer than {timeout:.0f} s')
+
+
+def _is_lost(pool: pebble.ProcessPool, future: pebble.ProcessFuture) -> bool:
+  """Whether a task's process ended before pebble knew that it had the task.
+
+  Pebble (5.2.3) looks for dead processes and reads their messages in threads of
+  their own, and waits for ever for what it was told of too late.
+  """
+  manager = pool._pool_manager
+  alive = manager.worker_manager.workers
+  return any(
+      task.future is future and task.worker_id and task.worker_id not in alive
+      for task in list(manager.task_manager.tasks.values())
+  )
 
 
 def _prepare():

@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pebble
 import pytest
 
 from data_pipelines.errors import UserError
@@ -114,6 +115,18 @@ def test_a_task_beyond_its_time_is_ended():
 
 def test_a_crash_is_blamed_on_no_task_before_it_has_come_twice(tmp_path):
   assert pool.run(crash_once, str(tmp_path / 'crashed')) == 'done'
+
+
+def test_a_crash_that_pebble_misses_is_noticed(monkeypatch):
+  def find_expired_task(manager, process):
+    raise LookupError  # as when it has not read which task the process took
+
+  monkeypatch.setattr(
+      pebble.pool.process.PoolManager, 'find_expired_task', find_expired_task
+  )
+  with pytest.raises(pool.WorkerDied, match='the decoder ended'):
+    pool.run(crash)
+  assert pool.run(pid)
 
 
 def test_a_process_that_was_killed_at_rest_is_replaced():
