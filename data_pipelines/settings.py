@@ -13,12 +13,13 @@ class Key(NamedTuple):
   Attributes:
     default: its value if nobody sets it; {} for a group of a user's own keys.
     meaning: for people.
-    allowed: the choices, or the least number; None = not checked here.
+    allowed: the choices; the least number; a float: a number from 0 to it; None =
+      not checked here.
   """
 
   default: Any
   meaning: str
-  allowed: tuple[Any, ...] | int | None = None
+  allowed: tuple[Any, ...] | float | None = None
 
 # fmt: off
 KEYS = {
@@ -35,7 +36,7 @@ KEYS = {
     'on_missing': Key('error',
         'What happens to listed clips that are not there.', ('error', 'skip')),
     'most_missing': Key(0.2,
-        'The share of a list that on_missing=skip may leave out.'),
+        'The share of a list that on_missing=skip may leave out.', 1.0),
     'on_broken': Key('error',
         'What happens to clips that cannot be decoded.', ('error', 'skip')),
     'label_kind': Key('verb',
@@ -136,6 +137,8 @@ def check(name: str, key: Key, value: Any):
   """Raises UserError unless the value of a key is allowed."""
   if isinstance(key.allowed, int) and value < key.allowed:
     raise UserError(f'{name}={value}: use {key.allowed} or more.')
+  if isinstance(key.allowed, float) and not 0 <= value <= key.allowed:
+    raise UserError(f'{name}={value}: use a number from 0 to {key.allowed:g}.')
   if isinstance(key.allowed, tuple) and value not in key.allowed:
     choices = ', '.join(map(str, key.allowed))
     raise UserError(f'{name}={value!r}: use one of {choices}.')

@@ -23,6 +23,8 @@ def text() -> str:
   for key, (default, meaning, allowed) in schema.KEYS.items():
     if isinstance(allowed, int):
       allowed = f'{allowed} or more'
+    elif isinstance(allowed, float):
+      allowed = f'0 to {allowed:g}'
     elif allowed is not None:
       allowed = ', '.join(map(str, allowed))
     group, dot, _ = key.partition('.')
