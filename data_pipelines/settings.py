@@ -13,8 +13,8 @@ class Key(NamedTuple):
   Attributes:
     default: its value if nobody sets it; {} for a group of a user's own keys.
     meaning: for people.
-    allowed: the choices; the least number; a float: a number from 0 to it; None =
-      not checked here.
+    allowed: the choices; the least number; 1.0 = from 0 to 1; None = not
+      checked here.
   """
 
   default: Any

@@ -41,7 +41,7 @@ def test_watching_differently_is_the_same_run():
         ('data.on_broken', 'ignore', 'use one of error, skip'),
         ('compute.dtype', 'float16', 'compute.dtype'),
         ('train.epochs', 0, 'train.epochs=0: use 1 or more'),
-        ('data.most_missing', 20.0, 'most_missing=20.0: use a number from 0 to 1'),
+        ('data.most_missing', 20.0, 'use a number from 0 to 1'),
         ('data.shots', -1, 'data.shots'),
         ('data.crop_pixels', 300, 'does not fit'),
         ('eval.crops', 2, 'use one of 1, 3'),
