@@ -8,9 +8,8 @@ from evclip_jax.runs import speed
 from tests.runs.tiny_run import called
 
 TINY = (
-    '--config=configs/ucf.py',
+    '--config=configs/ucf.py:st_adapter',
     '--config.clip.name=tiny',
-    '--config.encoder.name=tiny',
     '--config.batch_size=2',
     '--config.data.num_frames=4',
     '--config.mesh.data=1',
