@@ -327,9 +327,8 @@ def shared(method, counts):
   config.batch_size = config.episodes.per_step = 4
   config.episodes.way, config.episodes.query = 2, 1
   config.data.num_frames = 2
-  found = cost_table.shapes(config, ('a',) * 3)
-  rows = cost_table.device_rows(config, counts, 3)
-  return rows, params.count(found.trainable) * 4e-6
+  trained = params.count(cost_table.shapes(config, ('a',) * 3).trainable)
+  return cost_table.device_rows(config, counts, 3), trained * 4e-6
 
 
 def test_devices_share_the_work():
