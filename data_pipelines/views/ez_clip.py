@@ -57,8 +57,8 @@ class Spec(Recipe):
     top, left, tall, wide = multi_scale_box(*frames.shape[1:3], side, rng)
     box = left, top, left + wide, top + tall
     bilinear = Image.Resampling.BILINEAR
-    out = np.stack([x.crop(box).resize((side, side), bilinear)
-                    for x in map(Image.fromarray, frames)])  # fmt: skip
+    images = (x.crop(box) for x in map(Image.fromarray, frames))
+    out = np.stack([x.resize((side, side), bilinear) for x in images])
     return mirror(out) if self.flip and rng.random() < 0.5 else out
 
   def cut(self, frames: np.ndarray, place: Place) -> np.ndarray:

@@ -144,7 +144,7 @@ def test_ez_clip_scoring_equals_the_definition(frames):
 
 def test_crops_lie_at_the_even_half():
   wide = np.zeros((1, 36, 36 + 5, 3), np.uint8)
-  wide[0, 0] = np.arange(41)[:, None]
+  wide[:] = np.arange(41)[:, None]
   out = ez_clip.Spec(1, crop_pixels=32).cut(wide, Place())
   # round(4.5) is 4.
   assert out[0, 0, 0, 0] == 4
