@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pathlib
 import re
 import sys
 import traceback
@@ -14,6 +15,24 @@ from data_pipelines.errors import UserError
 _DEBUG = flags.DEFINE_bool(
     'debug', False, 'Show the traceback of an error the user can mend.'
 )
+
+
+_HUGE_PAGES = pathlib.Path('/sys/kernel/mm/transparent_hugepage/enabled')
+
+
+def use_huge_pages():
+  """Starts the program anew with huge pages, where Linux gives them on request.
+
+  What a step computes on CPUs lies in fresh arrays of hundreds of megabytes:
+  with pages of 2 MB it takes a tenth less time. glibc reads its settings only
+  when a program starts; one that has settings is left alone.
+  """
+  tunables = 'GLIBC_TUNABLES'
+  if tunables in os.environ or not _HUGE_PAGES.is_file():
+    return
+  if '[madvise]' in _HUGE_PAGES.read_text():
+    os.environ[tunables] = 'glibc.malloc.hugetlb=1'
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):

@@ -48,4 +48,5 @@ def main(args: list[str]):
 
 
 if __name__ == '__main__':
+  cli.use_huge_pages()
   cli.run(main)

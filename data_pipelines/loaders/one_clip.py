@@ -1,5 +1,6 @@
 """One clip of a list -> the pixels a model sees: choose, decode, transform."""
 
+import collections
 import dataclasses
 import importlib
 import os
@@ -56,13 +57,39 @@ def read(reading: Reading, workers: int = 0) -> np.ndarray:
 
   As `Reading.read`, with a VideoError also for files that crash or hang it.
   """
-  how = {'shape': reading.shape, 'workers': workers, 'timeout': _SECONDS}
-  try:
-    return pool.compute(Reading.read, reading, **how)
-  except pool.WorkerDied as e:
-    raise decode.VideoError(
-        f'cannot read the video {reading.probe.name}: {e}.'
-    ) from None
+  clips = Clips(reading.shape, workers)
+  clips.add(reading)
+  return clips.next()
+
+
+class Clips:
+  """Clips of one shape that are read at once, and come in order."""
+
+  def __init__(self, shape: tuple[int, int, int, int], workers: int = 0):
+    """`workers` as for `read`."""
+    self._tasks = pool.Tasks(workers, _SECONDS, shape)
+    self._added: collections.deque[Reading] = collections.deque()
+
+  @property
+  def full(self) -> bool:
+    """Whether more clips would make no process busier."""
+    return self._tasks.full
+
+  def add(self, reading: Reading):
+    """Asks for one more clip."""
+    self._tasks.add(Reading.read, reading)
+    self._added.append(reading)
+
+  def next(self, out: np.ndarray | None = None) -> np.ndarray:
+    """Returns the clip that was added first, or raises as `read`.
+
+    It is written to `out`, if that is given.
+    """
+    name = self._added.popleft().probe.name
+    try:
+      return self._tasks.next(out)
+    except pool.WorkerDied as e:
+      raise decode.VideoError(f'cannot read the video {name}: {e}.') from None
 
 
 def train_clip(

@@ -11,6 +11,7 @@ import atexit
 import collections
 import contextlib
 import ctypes
+import dataclasses
 import errno
 import multiprocessing
 import multiprocessing.context
@@ -20,7 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, TimeoutError
+from concurrent.futures import TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import shared_memory, spawn
 from typing import Any
@@ -80,58 +81,126 @@ def run(
     UserError: what the function raises.
     RuntimeError: any other error, with its traceback.
   """
-  for attempt in (1, 2):
-    task = function, args, _folder()
-    pool = _pool(number(workers))
-    future = pool.schedule(_work, args=task)
+  tasks = Tasks(workers, timeout)
+  tasks.add(function, *args)
+  return tasks.next()
+
+
+class Tasks:
+  """Tasks that are done at once, and give their results in order."""
+
+  def __init__(
+      self,
+      workers: int = 0,
+      timeout: float | None = None,
+      shape: tuple[int, ...] = (),
+  ):
+    """`shape` is of results that are uint8 pixels; the rest as for `run`."""
+    self._workers, self._timeout = number(workers), timeout
+    self._shape, self._size = shape, int(np.prod(shape)) if shape else 0
+    self._added: collections.deque[_Task] = collections.deque()
+
+  def __len__(self) -> int:
+    return len(self._added)
+
+  @property
+  def full(self) -> bool:
+    """Whether more tasks would make no process busier."""
+    return len(self._added) > 2 * self._workers
+
+  def add(self, function: Callable, *args):
+    """Asks for one more task, as `run` does."""
+    block = _block(self._size)
+    if block:
+      function, args = _write, (block.name, function, *args)
+    task = _Task((function, args, _folder()), block)
+    self._start(task)
+    self._added.append(task)
+
+  def next(self, out: np.ndarray | None = None) -> Any:
+    """Returns the result of the task that was added first, or raises as `run`.
+
+    Every task that was added has to be asked for. Pixels are written to `out`.
+    """
+    task = self._added[0]
     try:
-      result, process, used = _wait(pool, future, timeout)
-    except pebble.ProcessExpired as e:
-      # Perhaps what an earlier file did to the process showed only now.
-      if attempt == 2:
-        raise WorkerDied(_describe(e.exitcode)) from None
-    except BrokenProcessPool as e:
-      if attempt == 2:
-        raise RuntimeError(f'processes that decode do not start: {e}') from e
-    else:
-      _used[process] = used
-      return result
+      result = self._result(task)
+    except BaseException:
+      # A process that is being ended may still write to it.
+      if task.block:
+        _made.remove(task.block)
+        task.block.unlink()
+      raise
+    finally:
+      self._added.popleft()
+    if task.block:
+      result = np.ndarray(self._shape, np.uint8, task.block.buf)
+    if self._size:
+      out = np.empty(self._shape, np.uint8) if out is None else out
+      out[...] = result
+    if task.block:
+      _free[os.getpid(), self._size].append(task.block)
+    return out if self._size else result
+
+  def _start(self, task: '_Task'):
+    task.pool = _pool(self._workers)
+    task.future, task.ticks = task.pool.schedule(_work, args=task.call), 0
+
+  def _result(self, task: '_Task') -> Any:
+    for attempt in (1, 2):
+      try:
+        result, process, used = self._wait(task)
+      except pebble.ProcessExpired as e:
+        # Perhaps what an earlier file did to the process showed only now.
+        if attempt == 2:
+          raise WorkerDied(_describe(e.exitcode)) from None
+      except BrokenProcessPool as e:
+        if attempt == 2:
+          raise RuntimeError(f'processes that decode do not start: {e}') from e
+      else:
+        _used[process] = used
+        return result
+      self._start(task)
+
+  def _wait(self, task: '_Task') -> Any:
+    while True:
+      try:
+        return task.future.result(_TICK)
+      except TimeoutError:
+        if _ended.is_set():
+          raise WorkerDied('the program is ending') from None
+        if _is_lost(task):
+          raise pebble.ProcessExpired('its end was missed') from None
+      # Those behind it may hang as well.
+      for each in self._added:
+        each.ticks += each.future.running()
+      if self._timeout and task.ticks * _TICK >= self._timeout:
+        # Ends the process as well.
+        task.future.cancel()
+        raise WorkerDied(f'it took longer than {self._timeout:.0f} s')
 
 
-def compute(
-    function: Callable[..., np.ndarray],
-    *args,
-    shape: tuple[int, ...],
-    workers: int = 0,
-    timeout: float | None = None,
-) -> np.ndarray:
-  """Does what `run` does for a function that returns uint8 of this shape."""
-  block = _block(int(np.prod(shape)))
-  if block is None:
-    return run(function, *args, workers=workers, timeout=timeout)
-  # After an error the block is dropped: a process that is being ended may
-  # still write to it.
-  try:
-    run(_write, block.name, function, *args, workers=workers, timeout=timeout)
-  except BaseException:
-    _made.remove(block)
-    block.unlink()
-    raise
-  array = np.ndarray(shape, np.uint8, block.buf).copy()
-  _free[os.getpid(), array.size].append(block)
-  return array
+@dataclasses.dataclass(eq=False)
+class _Task:
+  call: tuple[Callable, tuple, str]
+  block: shared_memory.SharedMemory | None
+  pool: pebble.ProcessPool | None = None
+  future: pebble.ProcessFuture | None = None
+  # In which it was seen at work.
+  ticks: int = 0
 
 
 def run_all(
     function: Callable, tasks: Iterable[tuple], workers: int = 0
 ) -> Iterator[Any]:
   """Yields what `run` returns for each task's arguments, in order."""
-
-  def one(task):
-    return run(function, *task, workers=workers)
-
-  with ThreadPoolExecutor(number(workers)) as threads:
-    yield from threads.map(one, tasks)
+  added = Tasks(workers)
+  for args in tasks:
+    if added.full:
+      yield added.next()
+    added.add(function, *args)
+  while added:
+    yield added.next()
 
 
 def cpu_seconds() -> float:
@@ -217,38 +286,19 @@ def _pool(workers: int) -> pebble.ProcessPool:
     return pool
 
 
-def _wait(
-    pool: pebble.ProcessPool,
-    future: pebble.ProcessFuture,
-    timeout: float | None,
-) -> Any:
-  ticks = 0
-  while True:
-    try:
-      return future.result(_TICK)
-    except TimeoutError:
-      if _ended.is_set():
-        raise WorkerDied('the program is ending') from None
-      if _is_lost(pool, future):
-        raise pebble.ProcessExpired('its end was missed') from None
-    ticks += future.running()
-    if timeout and ticks * _TICK >= timeout:
-      # Ends the process as well.
-      future.cancel()
-      raise WorkerDied(f'it took longer than {timeout:.0f} s')
-
-
-def _is_lost(pool: pebble.ProcessPool, future: pebble.ProcessFuture) -> bool:
+def _is_lost(task: _Task) -> bool:
   """Whether a task's process ended before pebble knew that it had the task.
 
   Pebble (5.2.3) looks for dead processes and reads their messages in threads of
   their own, and waits for ever for what it was told of too late.
   """
-  manager = pool._pool_manager
+  manager = task.pool._pool_manager
   alive = manager.worker_manager.workers
   return any(
-      task.future is future and task.worker_id and task.worker_id not in alive
-      for task in list(manager.task_manager.tasks.values())
+      known.future is task.future
+      and known.worker_id
+      and known.worker_id not in alive
+      for known in list(manager.task_manager.tasks.values())
   )
 
 

@@ -65,13 +65,14 @@ def resize(
         fx=scale[1],
         fy=scale[0],
         interpolation=_KERNELS[kernel],
-    )[above : above + rows, before : before + columns]
+    )
     if frames.dtype == np.uint8:
-      # Half a level more, and cutting off the fraction rounds.
+      # Half a level more, and cutting off the fraction rounds. Done on all of
+      # it, which lies in one piece: half the time that the window would take.
       resized += np.float32(0.5)
       if kernel == 'bicubic':
         np.clip(resized, 0, 255.5, out=resized)
-    out[t] = resized
+    out[t] = resized[above : above + rows, before : before + columns]
   return out
 
 

@@ -10,9 +10,9 @@ from data_pipelines.errors import UserError
 from evclip_jax.models.videoprism import tokenizer
 from evclip_jax.weights import vocabulary
 
-GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
-VOCABULARY = GOLDEN / 'videoprism_test_spm.model'
-CASES = json.loads((GOLDEN / 'videoprism_spm_tokens.json').read_text())['cases']
+DATA = pathlib.Path(__file__).parent / 'data'
+VOCABULARY = DATA / 'videoprism_test_spm.model'
+CASES = json.loads((DATA / 'videoprism_spm_tokens.json').read_text())['cases']
 
 
 @pytest.fixture(scope='module')

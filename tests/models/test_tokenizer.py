@@ -14,7 +14,7 @@ from evclip_jax.weights import published
 from evclip_jax.weights.vocabulary import load_tokenizer
 from tests.models import small
 
-GOLDEN = pathlib.Path(__file__).parent.parent / 'golden' / 'tokenizer.json'
+GOLDEN = pathlib.Path(__file__).parent / 'data' / 'tokenizer.json'
 TEXTS = ['a video of a spinning cube.', "don't stop the cube", 'a red ball 42']
 
 

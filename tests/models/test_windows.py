@@ -9,10 +9,12 @@ from evclip_jax.models.swin3d import blocks
 from evclip_jax.models.swin3d.blocks import (
     SwinBlock,
     attend,
-    from_windows,
-    plan_windows,
     position_bias,
     position_codes,
+)
+from evclip_jax.models.swin3d.windows import (
+    from_windows,
+    plan_windows,
     region_labels,
     to_windows,
 )

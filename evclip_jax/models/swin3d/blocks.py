@@ -1,13 +1,9 @@
 """The Swin block: a map is cut into shifted windows, which attend inside.
 
-A map has three axes, [B, D, H, W, C]; an image is a map with D = 1. All tables
-of positions are numpy constants of the size of one window or one map without
-channels.
+Tables of positions are numpy constants of the size of one window.
 """
 
-import dataclasses
 import math
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -15,9 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from evclip_jax.models.remat import kept
+from evclip_jax.models.swin3d.windows import (
+  Extent,
+  from_windows,
+  plan_windows,
+  region_labels,
+  to_windows,
+)
 from evclip_jax.models.torch_like import Norm, gelu, linear
-
-Extent = tuple[int, int, int]
 
 # What the originals add to a score that crosses a border of the rolled map.
 _FAR = -100.0
@@ -25,70 +26,6 @@ _FAR = -100.0
 _DENSE = 1 << 20
 # Widest head whose gradients are sums instead of products.
 _NARROW = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Windows:
-  """How a map is cut into windows; all in positions along (D, H, W).
-
-  Attributes:
-    size: the map before padding.
-    padded: the map after padding at the end of each axis.
-    window: the window used: the configured one, cut to the map.
-    shift: the roll before cutting; 0 along an axis that one window covers.
-  """
-
-  size: Extent
-  padded: Extent
-  window: Extent
-  shift: Extent
-
-  @property
-  def tokens(self) -> int:
-    """Positions in one window."""
-    return math.prod(self.window)
-
-  @property
-  def count(self) -> int:
-    """Windows in one map."""
-    return math.prod(self.padded) // self.tokens
-
-
-def plan_windows(size: Extent, window: Extent, shifted: bool) -> Windows:
-  """Cuts the configured window to a map; half of it is the shift.
-
-  An axis no longer than the configured window is one window and not shifted.
-  """
-  used = tuple(min(n, w) for n, w in zip(size, window, strict=True))
-  shift = tuple(
-      w // 2 if shifted and n > w else 0
-      for n, w in zip(size, window, strict=True)
-  )
-  padded = tuple(-(-n // w) * w for n, w in zip(size, used, strict=True))
-  return Windows(tuple(size), padded, used, shift)
-
-
-def region_labels(windows: Windows) -> np.ndarray | None:
-  """Tells from which part of the unrolled map each position comes.
-
-  Returns:
-    int32 [windows, tokens]; tokens of one window attend to each other freely if
-    their labels are equal. None if nothing is shifted.
-  """
-  if not any(windows.shift):
-    return None
-  label = np.zeros((1, 1, 1), np.int32)
-  for axis in range(3):
-    n, w, s = windows.padded[axis], windows.window[axis], windows.shift[axis]
-    parts = np.zeros(n, np.int32)
-    if s:
-      parts[n - w : n - s] = 1
-      parts[n - s :] = 2
-    shape = [1, 1, 1]
-    shape[axis] = n
-    label = label * 3 + parts.reshape(shape)
-  cut = _cut(label[None, ..., None], windows, np.transpose)
-  return cut.reshape(windows.count, windows.tokens)
 
 
 def position_codes(window: Extent, tokens: int) -> tuple[np.ndarray, int]:
@@ -114,39 +51,6 @@ def position_codes(window: Extent, tokens: int) -> tuple[np.ndarray, int]:
   code = sum(a.reshape(-1) * s for a, s in zip(axes, strides, strict=True))
   offset = sum((w - 1) * s for w, s in zip(window, strides, strict=True))
   return code[:tokens].astype(np.int32), int(offset)
-
-
-def to_windows(x: jax.Array, windows: Windows) -> jax.Array:
-  """Pads, rolls and cuts a map: [B, D, H, W, C] -> [B, windows, tokens, C]."""
-  extra = [p - n for p, n in zip(windows.padded, windows.size, strict=True)]
-  if any(extra):
-    x = jnp.pad(x, ((0, 0), *((0, e) for e in extra), (0, 0)))
-  if any(windows.shift):
-    x = jnp.roll(x, [-s for s in windows.shift], (1, 2, 3))
-  x = _cut(x, windows, jnp.transpose)
-  return x.reshape(x.shape[0], windows.count, windows.tokens, x.shape[-1])
-
-
-def from_windows(x: jax.Array, windows: Windows) -> jax.Array:
-  """Undoes `to_windows`; what lies in the padding is dropped."""
-  d, h, w = (
-      p // n for p, n in zip(windows.padded, windows.window, strict=True)
-  )
-  x = x.reshape(x.shape[0], d, h, w, *windows.window, x.shape[-1])
-  x = x.transpose(0, 1, 4, 2, 5, 3, 6, 7)
-  x = x.reshape(x.shape[0], *windows.padded, x.shape[-1])  # [B, D, H, W, C]
-  if any(windows.shift):
-    x = jnp.roll(x, windows.shift, (1, 2, 3))
-  d, h, w = windows.size
-  return x[:, :d, :h, :w]
-
-
-def _cut(x, windows: Windows, transpose: Callable):
-  """[B, D, H, W, C] -> [B, d, h, w, wd, wh, ww, C]."""
-  shape = [x.shape[0]]
-  for n, w in zip(windows.padded, windows.window, strict=True):
-    shape += [n // w, w]
-  return transpose(x.reshape(*shape, x.shape[-1]), (0, 1, 3, 5, 2, 4, 6, 7))
 
 
 def position_bias(table: jax.Array, window: Extent, tokens: int) -> jax.Array:
@@ -183,8 +87,10 @@ def attend(
 
   It is written such that compilers never store a window's scores: what is far
   belongs to the first product, and the sum of the exponentials divides behind
-  the last. So is its gradient, whose derived products and sums over windows
-  are several times slower on CPUs.
+  the last. Its gradient is written out, since the derived products and sums
+  over windows are several times slower on CPUs; it goes through the heads one
+  after the other, since what they need together is too much for a CPU's cache
+  (of which the compiler's count of operations knows one head only).
 
   Args:
     q: [n, heads, tokens, d], scaled; n = windows of all maps.
@@ -198,13 +104,8 @@ def attend(
   """
   exact = {'preferred_element_type': jnp.float32}
 
-  def score(q, k, bias):
-    if labels is not None:
-      q, k = _with_labels(q, k, labels)
-    return jnp.einsum('nhqd,nhkd->nhqk', q, k, **exact) + bias
-
   def compute(q, k, v, bias):
-    scores = score(q, k, bias)
+    scores = jnp.einsum('nhqd,nhkd->nhqk', *_ends(q, k, labels), **exact) + bias
     weights = jnp.exp(scores - scores.max(-1, keepdims=True))
     y = jnp.einsum('nhqk,nhkd->nhqd', weights.astype(v.dtype), v, **exact)
     return kept((y / weights.sum(-1, keepdims=True)).astype(v.dtype))
@@ -213,25 +114,36 @@ def attend(
     y = compute(*given)
     return y, (*given, y)
 
-  def backward(found, dy):
-    q, k, v, bias, y = found
-    weights = jax.nn.softmax(score(q, k, bias))
-    dw = jnp.einsum('nhqd,nhkd->nhqk', dy, v, **exact)
-    own = jnp.einsum('nhqd,nhqd->nhq', dy, y, **exact)
+  def of_a_head(given):
+    # [n, tokens, d] each; of the bias [tokens, tokens].
+    *ends, bias, q, k, v, y, dy = given
+    weights = jax.nn.softmax(jnp.einsum('nqd,nkd->nqk', *ends, **exact) + bias)
+    dw = jnp.einsum('nqd,nkd->nqk', dy, v, **exact)
+    own = jnp.einsum('nqd,nqd->nq', dy, y, **exact)
     ds = weights * (dw - own[..., None])
     ones = jnp.ones(len(q), ds.dtype)
-    dbias = jnp.einsum('n,nhqk->hqk', ones, ds, precision='highest')
+    dbias = jnp.einsum('n,nqk->qk', ones, ds, precision='highest')
     weights, ds = weights.astype(v.dtype), ds.astype(q.dtype)
-    dq = jnp.einsum('nhqk,nhkd->nhqd', ds, k)
+    dq = jnp.einsum('nqk,nkd->nqd', ds, k)
     return dq, _over_queries(ds, q), _over_queries(weights, dy), dbias
+
+  def backward(found, dy):
+    q, k, v, bias, y = found
+    given = *_ends(q, k, labels), q, k, v, y, dy
+    given = [x.swapaxes(0, 1) for x in given]
+    given.insert(2, bias)
+    *found, dbias = jax.lax.map(of_a_head, tuple(given))
+    return *(x.swapaxes(0, 1) for x in found), dbias
 
   run = jax.custom_vjp(compute)
   run.defvjp(forward, backward)
   return run(q, k, v, bias)
 
 
-def _with_labels(q, k, labels: np.ndarray):
+def _ends(q, k, labels: np.ndarray | None):
   """Lengthens q and k so that their product has what is far in it, exactly."""
+  if labels is None:
+    return q, k
   # A window has few labels: they are numbered anew in each.
   part = np.stack([np.unique(x, return_inverse=True)[1] for x in labels])
   part = part[..., None] == np.arange(part.max() + 1)  # [windows, tokens, R]
@@ -249,12 +161,12 @@ def _with_labels(q, k, labels: np.ndarray):
 
 
 def _over_queries(weights: jax.Array, x: jax.Array) -> jax.Array:
-  """Sums [n, h, q, k] times [n, h, q, d] over queries: [n, h, k, d]."""
+  """Sums [n, q, k] times [n, q, d] over queries: [n, k, d]."""
   if x.shape[-1] > _NARROW:
-    x = jnp.einsum('nhdq,nhqk->nhdk', x.swapaxes(2, 3), weights)
-    return x.swapaxes(2, 3)
+    x = jnp.einsum('ndq,nqk->ndk', x.swapaxes(1, 2), weights)
+    return x.swapaxes(1, 2)
   # Sums are faster than products that narrow.
-  sums = [(weights * x[..., i : i + 1]).sum(2) for i in range(x.shape[-1])]
+  sums = [(weights * x[..., i : i + 1]).sum(1) for i in range(x.shape[-1])]
   return jnp.stack(sums, -1)
 
 
