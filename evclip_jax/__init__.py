@@ -7,13 +7,7 @@ __version__ = '0.1.0'
 
 
 def load(workdir: str):
-  """Loads a trained run as a `runs.trained_model.TrainedModel`.
-
-  Args:
-    workdir: the run folder.
-
-  Returns:
-    The model, with `predict`, `features`, `looks`, `classes` and `card`.
+  """Loads a run folder as a `TrainedModel`: `predict`, `features`, `looks`, ...
 
   Raises:
     UserError: not a run folder, or nothing trained there yet.
@@ -36,8 +30,7 @@ def shift(
     workdir: the folder of a run or a comparison; it gets shift.json, shift.csv
       and shift.html.
     reference: a list that was scored, or 'train'; '' = the first one.
-    lists: what to compare with it, one or several; () = all others that were
-      scored.
+    lists: what to compare with it, one or several; () = all others.
     corruptions: kinds that the reference is scored under, or 'all'.
 
   Returns:

@@ -59,25 +59,33 @@ def main(args: list[str]):
   """Measures and prints."""
   if args:
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
+  import jax
+
   from evclip_jax.config import experiment
   from evclip_jax.reporting import log, tables
-  from evclip_jax.runs import decode_speed, speed
+  from evclip_jax.runs import cost_table, decode_speed, speed
 
+  config, rows = None, []
   if _COSTS.value or _TRUNK_COSTS.value:
-    from evclip_jax.runs import cost_table
-
     count = cost_table.rows if _COSTS.value else cost_table.trunk_rows
     rows = count(num_classes=_CLASSES.value)
+  else:
+    config = experiment.from_flag(_CONFIG, alone=True)
+  if config and _DEVICES.value:
+    if not all(n.isdecimal() and int(n) for n in _DEVICES.value):
+      given = ','.join(_DEVICES.value)
+      raise UserError(f'--devices={given}: wanted numbers such as 1,2,4,8.')
+    counts = [int(n) for n in _DEVICES.value]
+    jax.config.update('jax_platforms', 'cpu')
+    jax.config.update('jax_num_cpu_devices', max(counts))
+    rows = cost_table.device_rows(config, counts, _CLASSES.value)
+  if rows:
     print(tables.as_text(rows) + '\n')
     _finish(rows)
     return
-  config = experiment.from_flag(_CONFIG, alone=True)
-  if _DEVICES.value:
-    _finish(_on_devices(config))
-    return
   result = speed.describe(config, flags.FLAGS['config'].config_filename)
   if _MEMORY_ONLY.value:
-    result |= speed.memory(config, _CLASSES.value)
+    result |= cost_table.memory(config, _CLASSES.value)
   elif not _DATA_ONLY.value:
     result |= speed.measure(config, _STEPS.value, _CLASSES.value)
   if not _MEMORY_ONLY.value:
@@ -85,25 +93,6 @@ def main(args: list[str]):
   result['memory'] = log.peak_memory()
   print(speed.as_text(result) + '\n')
   _finish(result)
-
-
-def _on_devices(config) -> list[dict[str, Any]]:
-  """Prints the table of --devices, compiled for the CPU's fake devices."""
-  import jax
-
-  from evclip_jax.reporting import tables
-  from evclip_jax.runs import cost_table
-
-  if not all(n.isdecimal() and int(n) for n in _DEVICES.value):
-    raise UserError(
-        f'--devices={",".join(_DEVICES.value)}: wanted numbers such as 1,2,4,8.'
-    )
-  counts = [int(n) for n in _DEVICES.value]
-  jax.config.update('jax_platforms', 'cpu')
-  jax.config.update('jax_num_cpu_devices', max(counts))
-  rows = cost_table.device_rows(config, counts, _CLASSES.value)
-  print(tables.as_text(rows) + '\n')
-  return rows
 
 
 def _finish(result: Any):

@@ -22,13 +22,9 @@ _MOST_KEYS = 3
 
 
 class Found(NamedTuple):
-  """A finished run.
+  """A finished run; `row` is place and name in the comparison above it.
 
-  Attributes:
-    folder: where it lies.
-    card: its run card.
-    values: what decides what it computes, by key, without the seed.
-    row: place and name in the comparison that it is a row of, if any.
+  `values` decide what it computes, by key, without the seed.
   """
 
   folder: pathlib.Path
@@ -43,11 +39,7 @@ def main(args: list[str]):
 
 
 def collect(folders: list[str], out: str = ''):
-  """Prints one table of finished runs.
-
-  Raises:
-    UserError: no finished run, or runs that do not belong in one table.
-  """
+  """Prints one table of finished runs; UserError if they do not fit."""
   path = pathlib.Path(out)
   if out and path.suffix not in ('.md', '.csv', '.tex'):
     raise UserError(f'--out={out}: use a name that ends in .md, .csv or .tex.')
@@ -75,17 +67,21 @@ def collect(folders: list[str], out: str = ''):
 
 
 def find(folders: list[str]) -> Iterator[Found]:
-  """Yields the finished runs in and below some folders, each once.
-
-  Raises:
-    UserError: a folder that is not there or holds no finished run.
-  """
+  """Yields the finished runs in and below folders, each once, or UserError."""
   from evclip_jax.config import experiment, identity
   from evclip_jax.runs import folder as run_folder
 
   seen = set()
   for given in folders:
-    places, unfinished = _runs_below(pathlib.Path(given))
+    places, unfinished = [], []
+    for path in sorted(pathlib.Path(given).rglob('config.json')):
+      # Rates that were tried are part of a run.
+      if 'rates' in path.relative_to(given).parts:
+        continue
+      if path.with_name('run_card.json').exists():
+        places.append(path.parent)
+      elif path.with_name('checkpoints').exists():
+        unfinished.append(path.parent)
     if not places:
       why = f': {unfinished[0]} is not finished' if unfinished else ''
       raise UserError(f'{given} holds no finished run{why}.')
@@ -105,25 +101,10 @@ def find(folders: list[str]) -> Iterator[Found]:
       yield Found(place, card, values, run_folder.row_of(place))
 
 
-def _runs_below(folder: pathlib.Path):
-  """Folders of finished runs, and of runs that are not finished."""
-  if (folder / 'run_card.json').exists():
-    return [folder], []
-  finished, unfinished = [], []
-  for child in sorted(folder.iterdir()) if folder.is_dir() else ():
-    if child.is_dir() and not child.is_symlink() and child.name != 'rates':
-      own, cut = _runs_below(child)
-      finished, unfinished = finished + own, unfinished + cut
-  if (folder / 'checkpoints').exists() and (folder / 'config.json').exists():
-    unfinished.append(folder)
-  return finished, unfinished
-
-
 def group(runs: list[Found]) -> dict[str, dict[str, Any]]:
   """Returns {row: {'seed-1': run}}; a row's runs differ only in the seed.
 
-  Raises:
-    UserError: runs that cannot be averaged, or do not belong in one table.
+  UserError if runs cannot be averaged, or do not belong in one table.
   """
   from evclip_jax.runs import results
 

@@ -76,12 +76,7 @@ def convert_file(
     activation: str = '',
     vision_heads: int = 0,
 ):
-  """Converts a file and prints what became of its tensors.
-
-  Args:
-    source: a weight file of any supported kind, or a folder of the hub's.
-    out: the .safetensors file to write.
-    to, force, verbose, clip, activation, vision_heads: as the flags.
+  """Converts a file, or a folder of the hub's, and prints what became of it.
 
   Raises:
     UserError: `out` is there or cannot be written; `source` cannot be read or

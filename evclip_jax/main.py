@@ -18,9 +18,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
     'workdir', '', 'Run folder. Default: runs/<config>-<method>-s<seed>.'
 )
-_MODE = flags.DEFINE_enum(
-    'mode', 'train', ['train', 'evaluate'], 'What to do.'
-)
+_MODE = flags.DEFINE_enum('mode', 'train', ['train', 'evaluate'], 'What to do.')
 _COORDINATOR = flags.DEFINE_string(
     'coordinator', '', 'host:port of process 0, for several processes.'
 )

@@ -18,8 +18,8 @@ from evclip_jax.weights import trunks
 def new(method: str) -> ml_collections.ConfigDict:
   """Returns the base schema with `method.settings` from a file in methods/.
 
-  It is locked against new keys but those of data.others and data.tests; values
-  may be assigned. UserError if there is no such method.
+  No new keys but those of data.others and data.tests can be set. UserError if
+  there is no such method.
   """
   config = schema.base()
   _set_method(config, method)
@@ -33,10 +33,7 @@ def new(method: str) -> ml_collections.ConfigDict:
 def on_data(
     name: str, method: str, shots: int = 0
 ) -> ml_collections.ConfigDict:
-  """Returns a config of a data set by the method's own recipe.
-
-  `shots` is data.shots, if the recipe says nothing else.
-  """
+  """Returns a config of a data set by the method's own recipe."""
   config = new(method)
   config.data.name, config.data.shots = name, shots
   use_recipe(config)
@@ -54,11 +51,11 @@ def rows(
 ) -> dict[str, ml_collections.ConfigDict]:
   """Returns the config of each row of `compare`, by its name.
 
-  A row starts from the config: its data, its protocol, its networks. One of
-  another method gets what that method's authors use (`RECIPE`) in place of how
-  the config's method prepares and trains. Then come the row's `settings` and
-  the values of its `config`, and last the variants that go with them. Beside
-  rows that learn from episodes, all are scored in the same episodes.
+  A row starts from the config. One of another method gets what that method's
+  authors use (`RECIPE`) in place of how the config's method prepares and
+  trains. Then come the row's `settings` and the values of its `config`, and
+  last the variants that go with them. Beside rows that learn from episodes, all
+  are scored in the same episodes.
 
   Raises:
     UserError: an unknown key or method, or two rows of one name.
@@ -122,10 +119,9 @@ def _check_keys(where: str, given: Iterable[str], known: Iterable[str]):
 def choose_variant(
     config: ml_collections.ConfigDict, given: Iterable[str] = ()
 ) -> ml_collections.ConfigDict:
-  """Sets what goes with the config's other values, such as its networks.
+  """Returns a locked config with what goes with its values, as its networks.
 
-  Keys in `given`, which the command line set, stay. The config is left as it
-  is; returned is a locked one without `variants`.
+  Keys in `given`, which the command line set, stay. `variants` is used up.
   """
   out = identity.from_dict(identity.to_dict(config))
   values, given = identity.flat(config), set(given)
@@ -157,11 +153,8 @@ def from_flag(
   """Returns the checked config behind a `--config` flag.
 
   With `alone` only the config's own method is wanted; else the variants of a
-  config with rows to compare are left to these.
-
-  Raises:
-    UserError: no file was named, or it gives no config or sets a value that no
-      run could use.
+  config with rows to compare are left to these. UserError: no file was named,
+  or it gives no config or sets a value that no run could use.
   """
   flag = flags.FLAGS[holder.name]
   if not flag.present:

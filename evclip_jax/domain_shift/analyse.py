@@ -36,13 +36,11 @@ def analyse(
   """Says how lists of a run differ, and what right and wrong depend on.
 
   Args:
-    workdir: a finished run or comparison.
-    reference, lists: see `study.read`.
+    workdir, reference, lists: see `study.read`.
     kinds: of corruption to score the reference under, ('all',) for every one.
 
   Returns:
-    What shift.json holds, see docs/shift.md. The run folder gets it, shift.csv
-    and shift.html.
+    What shift.json holds, see docs/shift.md.
 
   Raises:
     UserError: see `study.read`; an unknown corruption.
@@ -142,7 +140,7 @@ def _clips(found: study.Study) -> tuple[dict[str, Clips], list[str]]:
   kinetics, out = networks.texts(features.kinetics400()), {}
   for name, source in found.lists.items():
     rows, hashes = visual[name]
-    seen = networks.features(source, hashes)
+    seen = networks.features(source)
     texts = networks.texts(source.class_names)
     labels = np.array([r.label for r in source.records])
     words = features.semantic(labels, seen['clip'], texts, kinetics)
@@ -247,9 +245,7 @@ def _explain(clips: dict[str, Clips], found: study.Study, result):
         'counts each once'
     )
   scored = np.isfinite([*right.values()]).all(axis=0)
-  there = [
-      i for i in np.sort(first) if scored[i] and 'luminance' in rows[i]
-  ]
+  there = [i for i in np.sort(first) if scored[i] and 'luminance' in rows[i]]
   rows = [rows[i] for i in there]
   right = {m: x[there] == 1 for m, x in right.items()}
   if not rows:

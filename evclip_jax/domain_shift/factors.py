@@ -73,11 +73,9 @@ Row = dict[str, float | None]
 def visual_factors(
     source: Source, cache_dir: str = '', workers: int = 0
 ) -> tuple[list[Row | None], list[str], list[str]]:
-  """Returns what `visual.measure` finds of each clip of a list.
+  """Measures each clip of a list, or finds it in `<cache folder>/shift/`.
 
-  It is kept in `<cache folder>/shift/` by the clip's contents and frames, so
-  that a copy under another name is not measured again. The numbers do not
-  depend on the number of processes.
+  Clips are known by their contents and frames, under any name.
 
   Returns:
     (a row per clip, None for a clip that cannot be read; the hash of each
@@ -108,11 +106,7 @@ def visual_factors(
 def content_hash(
     media: str | bytes | tuple[bytes, ...], first: int, count: int
 ) -> str:
-  """Hashes what a clip is: the bytes of its file or images, which frames.
-
-  Raises:
-    UserError: the file has gone.
-  """
+  """Hashes what a clip is: bytes and frames. UserError if the file has gone."""
   files, digest = [], hashlib.sha256()
   if isinstance(media, str):
     path = pathlib.Path(media)

@@ -1,8 +1,6 @@
 """What the frozen networks make of clips and words, kept per list."""
 
 import dataclasses
-import functools
-import hashlib
 import importlib.resources
 from collections.abc import Sequence
 
@@ -10,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from flax.traverse_util import flatten_dict
 
-from data_pipelines import whole_file
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import one_clip
@@ -23,9 +21,7 @@ from evclip_jax.config import identity
 from evclip_jax.domain_shift.factors import Row
 from evclip_jax.evaluation import bank
 from evclip_jax.methods import base
-from evclip_jax.reporting import log
-from evclip_jax.training import devices, session
-from evclip_jax.training.params import merge
+from evclip_jax.training import devices, params, session
 from evclip_jax.weights import load, trunks
 
 _METHOD = 'zero_shot'
@@ -40,36 +36,37 @@ def kinetics400() -> list[str]:
 class Networks:
   """CLIP without any training, and the video trunk if its weights are there.
 
-  Attributes:
-    note: why there is no trunk; '' if there is one.
+  `note` says why there is no trunk; '' if there is one.
   """
 
   def __init__(
       self, config: ml_collections.ConfigDict, class_names: Sequence[str]
   ):
-    """Loads the frozen networks that a run's config names.
-
-    Templates and colour constants are the run's, where its method has them.
-    """
+    """Loads the frozen networks that a run's config names."""
     self._config = config = _zero_shot(config)
-    model = session.build(config, class_names)
-    self.note, self._trunk, names = '', None, config.encoder
+    run = session.build(config, class_names)
+    self._side, self._video = run.clip.sizes.image_resolution, run.method.video
+    dtype, weights, names = jnp.dtype(config.compute.dtype), {}, config.encoder
+    self.note, self._trunk, hashes = '', None, run.hashes
     try:
       trunk = load.load_encoder(names.name, names.weights, config.cache_dir)
-      self._trunk = trunks.network(
-          trunk.sizes, jnp.dtype(config.compute.dtype)
-      )
+      self._trunk = trunks.network(trunk.sizes, dtype)
       self._trunk.grid(config.data.trunk_pixels or config.data.crop_pixels)
-      model = dataclasses.replace(
-          model,
-          params=model.params | {'encoder': trunk.params},
-          hashes=model.hashes | {'encoder': trunk.hash},
-      )
+      weights = flatten_dict({'encoder': trunk.params}, sep='/')
+      weights, hashes = params.in_dtype(weights, dtype), dict(hashes)
+      hashes['encoder'] = trunk.hash
     except UserError as e:
       self.note = f'no features of the video trunk: {e}'
-    self._session = session.start(config, model, class_names)
-    self._step = devices.jit(
-        self._see, self._session.mesh, self._session.shardings, 3
+    shardings = devices.frozen_shardings(
+        run.mesh, weights, config.mesh.shard_frozen
+    )
+    self._session = dataclasses.replace(
+        run,
+        method=dataclasses.replace(run.method, frozen=self._see),
+        hashes=hashes,
+        frozen=run.frozen | jax.device_put(weights, shardings),
+        shardings=run.shardings | shardings,
+        bank_folder=cache_folder(config.cache_dir) / 'features',
     )
 
   def texts(self, class_names: Sequence[str]) -> np.ndarray:
@@ -79,67 +76,35 @@ class Networks:
     bank = bank.mean(axis=0)
     return bank / np.linalg.norm(bank, axis=-1, keepdims=True)
 
-  def features(
-      self, source: Source, hashes: Sequence[str]
-  ) -> dict[str, np.ndarray]:
-    """Returns float32 [N, D] by network, 'clip' and 'trunk'.
+  def features(self, source: Source) -> dict[str, np.ndarray]:
+    """Returns float32 [N, D] by network, 'clip' and 'trunk', of middle views.
 
-    One view in the middle of each clip is looked at, once for clips of these
-    contents; it is kept in `<cache folder>/shift/`. NaN where none can be read.
+    Kept in `<cache folder>/features/`. NaN for clips that cannot be read.
     """
-    config, model = self._config, self._session.model
-    spec = one_clip.spec_of(config.data)
-    told = [repr(spec), config.seed, config.compute.dtype, model.hashes]
-    told += [config.method.settings.pixels, *hashes]
-    key = hashlib.sha256('\n'.join(map(str, told)).encode()).hexdigest()[:32]
-    file = cache_folder(config.cache_dir) / 'shift' / f'features-{key}.npz'
-    try:
-      with np.load(file) as found:
-        return dict(found)
-    except (OSError, ValueError):
-      found = self._compute(source)
-    try:
-      file.parent.mkdir(parents=True, exist_ok=True)
-      with whole_file.replacing(file) as temporary, temporary.open('wb') as f:
-        np.savez(f, **found)
-    except OSError as e:
-      log.log(f'note: the features of clips cannot be kept ({e}; cache_dir).')
-    return found
-
-  def _compute(self, source) -> dict[str, np.ndarray]:
-    mesh, out = self._session.mesh, {}
-    with log.progress(len(source), f'features {source.name}', unit='clip') as b:
-      batches = one_view(self._config, source, mesh).batches()
-      step = functools.partial(self._step, {}, self._session.frozen)
-      for rows in bank.rows_of(batches, step, mesh, b.update):
-        for name, values in rows['features'].items():
-          if name not in out:
-            shape = len(source), values.shape[1]
-            out[name] = np.full(shape, np.nan, np.float32)
-          out[name][rows['index']] = values
+    listed = one_view(self._config, source, self._session.mesh)
+    kept, out = bank.of_list(self._session, listed, None), {}
+    for name, values in kept.frozen.items():
+      out[name] = np.full((len(source), values.shape[1]), np.nan, np.float32)
+      out[name][kept.fields['index']] = values
     return out
 
-  def _see(self, weights, frozen, batch):
-    del weights
-    method, params = self._session.model.method, merge(frozen)
-    pixels = method.pixels(batch['video'], None)
-    out = {'clip': method.video(params, pixels, None, False).clip}
+  def _see(self, tree, pixels, rngs, train):
+    """A `Method.frozen` of both networks."""
+    del rngs, train
+    out = {'clip': self._video(tree, pixels, None, False).clip}
     if self._trunk:
       seen = base.trunk_features(
           self._trunk,
-          params['encoder'],
-          squares(pixels, self._session.model.clip.sizes.image_resolution)[1],
+          tree['encoder'],
+          squares(pixels, self._side)[1],
           self._config.method.settings.pixels,
       )
       out['trunk'] = seen.mean(axis=(1, 2, 3))
-    out = {name: x.astype(jnp.float32) for name, x in out.items()}
-    return {'features': out, 'mask': batch['mask'], 'index': batch['index']}
+    return {name: x.astype(jnp.float32) for name, x in out.items()}
 
 
 def one_view(config, source: Source, mesh: jax.sharding.Mesh) -> EvalSet:
-  """Returns batches of one view per clip; a clip that cannot be read is left
-  out.
-  """
+  """Returns batches of one view per clip, without those that cannot be read."""
   size = mesh.shape['data']
   rows = config.eval.batch_size or config.batch_size
   read = Loader(
@@ -160,8 +125,8 @@ def semantic(
   'confusability' is the cosine of the text of the clip's class and the nearest
   other class of the list, 'kinetics' that of the nearest Kinetics-400 class,
   'alignment' that of the clip and its class text without training, 'margin'
-  how much that is above the best other class. All lie in -1 .. 1; None where
-  there is no other class, or no feature.
+  how much that is above the best other class. None where there is no other
+  class, or no feature.
 
   Args:
     labels: [N].
@@ -199,4 +164,3 @@ def _zero_shot(config) -> ml_collections.ConfigDict:
   own.compare, own.data.corrupt = (), ''
   own.method = {'name': _METHOD, 'weights': '', 'settings': settings}
   return own.lock()
-

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from evclip_jax.domain_shift import logistic
 from evclip_jax.domain_shift.factors import FACTORS, Row
-from evclip_jax.evaluation import scores
 
 # Two factors that go together this closely cannot be told apart.
 _TOGETHER, _MOST_INFLATION = 0.8, 10.0
@@ -71,8 +71,6 @@ def explain(
 ) -> dict[str, Any]:
   """Explains right and wrong, bool [N], by the factors of clips.
 
-  `seed` is of the orders in which factors are added, where they are many.
-
   Returns:
     'factors': dicts, the largest share first, of 'factor', 'coefficient' (log
     odds of right per standard deviation) with 'low' and 'high', 'p',
@@ -127,11 +125,10 @@ def _inflation(columns: np.ndarray) -> np.ndarray:
 
 
 def fifths(values: np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
-  """Cuts clips into fifths by a factor, [N]; NaN belongs to none.
+  """Cuts clips into fifths by a factor, [N]; fewer where many values are equal.
 
   Returns:
-    ([N] number of the part or -1; the least and greatest value of each part).
-    Where many values are equal there are fewer parts.
+    ([N] number of the part, -1 for NaN; least and greatest value of each part).
   """
   known = np.isfinite(values)
   if not known.any():
@@ -162,10 +159,13 @@ def along(
   for k, (low, high) in enumerate(ends):
     inside, methods = part == k, {}
     for place, (name, hits) in enumerate(right.items()):
-      share = float(hits[inside].mean())
-      bounds = scores.wilson(share, int(inside.sum()))
-      top1 = dict(zip(('low', 'high'), (100 * b for b in bounds), strict=True))
-      methods[name] = {'top1': 100 * share} | top1
+      found = stats.binomtest(int(hits[inside].sum()), int(inside.sum()))
+      bounds = found.proportion_ci(method='wilson')
+      methods[name] = {
+          'top1': 100 * float(hits[inside].mean()),
+          'low': 100 * float(bounds.low),
+          'high': 100 * float(bounds.high),
+      }
       if place:
         methods[name] |= gain(first[inside], hits[inside])
     out.append({'from': low, 'to': high, 'clips': int(inside.sum()),
@@ -193,10 +193,7 @@ def gain(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
 def by_tag(
     tags: Sequence[Sequence[str]], right: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-  """Returns the accuracy in percent on the clips of each tag, most clips first.
-
-  `tags` are what the name of each clip says of it.
-  """
+  """Returns accuracies in percent on clips of each tag, most clips first."""
   out = []
   for tag in {tag for own in tags for tag in own}:
     inside = np.array([tag in own for own in tags])

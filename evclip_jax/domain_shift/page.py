@@ -4,29 +4,16 @@ import functools
 import pathlib
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from data_pipelines.errors import UserError
 from data_pipelines.video import read_frames
 from evclip_jax.domain_shift import sentences
 from evclip_jax.domain_shift.factors import FACTORS
+from evclip_jax.reporting import charts
 from evclip_jax.reporting.page import Picture, Section, write_page
-from evclip_jax.reporting.tables import short
 
-_INK, _QUIET = '#1f2933', '#7b8794'
-_COLOURS = matplotlib.colormaps['tab10'].colors
-# Texts are shown as they are, '$' as well.
-_STYLE = {
-    'text.parse_math': False, 'figure.autolayout': True,
-    'font.size': 8, 'axes.titlesize': 8, 'legend.fontsize': 7,
-    'legend.frameon': False, 'lines.linewidth': 1, 'lines.markersize': 4,
-    'axes.spines.top': False, 'axes.spines.right': False,
-    'xtick.labelsize': 7, 'ytick.labelsize': 7,
-    'xtick.color': _QUIET, 'ytick.color': _QUIET,
-}  # fmt: skip
 # Factors whose fifths, and whose extreme clips, are shown.
 _SHOWN, _EXTREMES = 6, 3
 _FRAMES, _FRAME_WIDTH = 4, 150
@@ -52,6 +39,10 @@ def write(found, clips: dict[str, Any], result: dict[str, Any]) -> pathlib.Path:
   """Writes the page of a study, its clips by list and what shift.json holds."""
   first, *more = result['sentences']
   ranked = _ranked(result)
+  said = 'Each point is a fifth of the clips, bars are 95 % intervals (Wilson).'
+  if len(result['methods']) > 1:
+    said += f' Gains are over {result["methods"][0]}.'
+  along = [n for n in ranked[:_SHOWN] if n in result['along']]
   sections = [
       Section(text='\n'.join(more)),
       _lists(result),
@@ -59,22 +50,15 @@ def write(found, clips: dict[str, Any], result: dict[str, Any]) -> pathlib.Path:
       *(_influence(m, x) for m, x in result['influence'].items()),
       Section(
           'Accuracy along factors',
-          'Each point is a fifth of the clips, bars are 95 % intervals '
-          '(Wilson). The right column shows gains over '
-          f'{result["methods"][0]} in points.' if len(result['methods']) > 1
-          else 'Each point is a fifth of the clips, bars are 95 % intervals.',
-          pictures=[
-              Picture(functools.partial(_along, n, result['along'][n]),
-                      FACTORS[n].title)
-              for n in ranked[:_SHOWN] if n in result['along']
-          ],
+          said,
+          pictures=[_along(n, result['along'][n]) for n in along],
       ),
       _curves(result),
-      *([Section('Tags of the names', rows=result['tags'])]
-        if 'tags' in result else []),
-      *(_extremes(n, found, clips) for n in ranked[:_EXTREMES]),
-      Section('Notes', '\n'.join(result['notes'] + _ALWAYS)),
-  ]  # fmt: skip
+  ]
+  if 'tags' in result:
+    sections.append(Section('Tags of the names', rows=result['tags']))
+  sections += [_extremes(n, found, clips) for n in ranked[:_EXTREMES]]
+  sections.append(Section('Notes', '\n'.join(result['notes'] + _ALWAYS)))
   path, title = found.folder / 'shift.html', f'Shift: {found.folder.name}'
   return write_page(path, title, first, sections)
 
@@ -99,34 +83,21 @@ def _lists(result) -> Section:
     rows.append(row)
   return Section(
       'Lists',
-      f'The reference is {result["reference"]}. The map shows how far the mean '
-      'of each factor lies from that of the reference, in standard deviations; '
+      f'The reference is {result["reference"]}. Bars show how far the mean of '
+      'each factor lies from that of the reference, in standard deviations; '
       'grey differences are within chance (95 %).',
       rows,
-      [Picture(functools.partial(_heat_map, result['differences']))],
+      [
+          Picture(functools.partial(_gaps, found), name)
+          for name, found in result['differences'].items()
+      ],
   )
 
 
-@matplotlib.rc_context(_STYLE)
-def _heat_map(differences) -> Figure:
-  names = [n for n in FACTORS if any(n in x for x in differences.values())]
-  table = np.full((len(names), len(differences)), np.nan)
-  figure = Figure((3.2 + 1.3 * len(differences), 0.8 + 0.3 * len(names)))
-  axes = figure.add_subplot()
-  for j, found in enumerate(differences.values()):
-    for i, x in ((names.index(n), x) for n, x in found.items()):
-      table[i, j] = x['difference']
-      chance = x['low'] <= 0 <= x['high']
-      strong = abs(x['difference']) > 2 and not chance
-      colour = _QUIET if chance else 'white' if strong else _INK
-      where = {'ha': 'center', 'va': 'center'}
-      axes.text(j, i, f'{x["difference"]:+.1f}', color=colour, **where)
-  axes.imshow(table, cmap='RdBu_r', vmin=-3, vmax=3, aspect='auto')
-  axes.set_yticks(range(len(names)), map(_label, names))
-  axes.set_xticks(range(len(differences)), map(short, differences))
-  axes.tick_params(length=0, colors=_INK, labelsize=8)
-  axes.spines[:].set_visible(True)
-  return figure
+def _gaps(found) -> str:
+  chance = [_label(n) for n, x in found.items() if x['low'] <= 0 <= x['high']]
+  gaps = {_label(n): x['difference'] for n, x in found.items()}
+  return charts.difference_per_class(gaps, chance)
 
 
 def _label(name: str) -> str:
@@ -173,62 +144,47 @@ def _influence(method: str, found) -> Section:
       }
       for x in found['factors']
   ]
-  pictures = [Picture(functools.partial(_bars, found['factors']))]
+  bars = functools.partial(
+      charts.bars,
+      {FACTORS[x['factor']].title: 100 * x['share'] for x in found['factors']},
+      colours={
+          FACTORS[x['factor']].title: charts.GREY
+          for x in found['factors']
+          if not x['significant']
+      },
+  )
+  caption = 'share of the explained deviance; grey: not significant'
   return Section(
       f'What {method} depends on',
       text + ('\nLeft out: ' + '; '.join(left) + '.') * bool(left),
       rows,
-      pictures if rows else (),
+      [Picture(bars, caption)] if rows else (),
   )
 
 
-@matplotlib.rc_context(_STYLE)
-def _bars(rows) -> Figure:
-  """Shares on the left, coefficients with their intervals on the right."""
-  figure = Figure((8, 0.8 + 0.26 * len(rows)))
-  left, right = figure.subplots(1, 2, sharey=True)
-  for place, x in enumerate(rows):
-    colour = _COLOURS[0] if x['significant'] else '#c3cad3'
-    left.barh(place, 100 * x['share'], color=colour)
-    right.plot([x['low'], x['high']], [place] * 2, color=colour)
-    right.plot(x['coefficient'], place, 'o', color=colour)
-  titles = [FACTORS[x['factor']].title for x in rows]
-  left.set_yticks(range(len(rows)), titles)
-  left.set_ylim(len(rows) - 0.5, -0.5)
-  left.set_xlabel('share of explained deviance, %')
-  right.axvline(0, color=_QUIET, lw=0.8)
-  right.set_xlabel('log odds of right per standard deviation')
-  return figure
-
-
-@matplotlib.rc_context(_STYLE)
-def _along(name: str, parts) -> Figure:
+def _along(name: str, parts) -> Picture:
+  """Accuracy in each fifth of a factor, and gains over the first method."""
   methods = list(parts[0]['methods'])
-  figure = Figure((8, 2.6))
-  several = len(methods) > 1
-  accuracy, *gains = figure.subplots(1, 1 + several, squeeze=False)[0]
-  for m, method in enumerate(methods):
-    shown = [(accuracy, 'top1', 'low', 'high')]
-    shown += [(on, 'gain', 'gain_low', 'gain_high') for on in gains if m]
-    x = np.arange(len(parts)) + 0.08 * (m - (len(methods) - 1) / 2)
-    for on, *keys in shown:
-      own = [[part['methods'][method][key] for key in keys] for part in parts]
-      y, low, high = np.transpose(own)
-      look = {'color': _COLOURS[m % 10], 'label': ' ' + short(method)}
-      ends = np.abs([low - y, high - y])
-      on.errorbar(x, y, ends, fmt='o-', capsize=2, **look)
-  labels = [f'{sentences.number(p["from"])} to\n{sentences.number(p["to"])}'
-            for p in parts]  # fmt: skip
-  for on in (accuracy, *gains):
-    on.set_xticks(range(len(parts)), labels)
-    on.set_xlabel(_label(name))
-  accuracy.set_ylim(0, 100)
-  accuracy.set_ylabel('top-1, %')
-  accuracy.legend()
-  for on in gains:
-    on.axhline(0, color=_QUIET, lw=0.8)
-    on.set_ylabel('gain, points')
-  return figure
+
+  def line(method, *keys):
+    return [
+        (place, *(part['methods'][method][key] for key in keys))
+        for place, part in enumerate(parts, 1)
+    ]
+
+  def draw():
+    top1 = {m: line(m, 'top1', 'low', 'high') for m in methods}
+    drawn = charts.curves(top1, 'fifth', 'top-1 in percent')
+    gains = {m: line(m, 'gain', 'gain_low', 'gain_high') for m in methods[1:]}
+    if gains:
+      # The colours of the methods stay.
+      gains = {methods[0]: [], **gains}
+      drawn += charts.curves(gains, 'fifth', 'gain in points')
+    return drawn
+
+  ends = (f'{sentences.number(p["from"])} to {sentences.number(p["to"])}'
+          for p in parts)  # fmt: skip
+  return Picture(draw, f'{_label(name)}: {", ".join(ends)}')
 
 
 def _curves(result) -> Section:
@@ -254,28 +210,16 @@ def _curves(result) -> Section:
       'curve; the relative robustness is the mean over severities as a '
       'share of severity 0.',
       rows,
-      [Picture(functools.partial(_small_curves, kinds))],
+      [Picture(functools.partial(_severities, x), k) for k, x in kinds.items()],
   )
 
 
-@matplotlib.rc_context(_STYLE)
-def _small_curves(kinds) -> Figure:
-  columns = min(len(kinds), 4)
-  lines = -(-len(kinds) // columns)
-  figure = Figure((2.3 * columns + 0.6, 2.1 * lines + 0.3))
-  axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
-  for on, (kind, found) in zip(axes, kinds.items(), strict=False):
-    for m, (method, x) in enumerate(found.items()):
-      look = {'color': _COLOURS[m % 10]}
-      on.plot(range(6), x['top1'], 'o-', label=' ' + short(method, 20), **look)
-      on.fill_between(range(6), x['low'], x['high'], alpha=0.15, **look)
-    on.set_title(kind)
-    on.set_ylim(0, 100)
-    on.set_xticks(range(6))
-  for on in axes[len(kinds) :]:
-    on.set_axis_off()
-  axes[0].legend()
-  return figure
+def _severities(found) -> str:
+  lines = {
+      method: list(zip(range(6), x['top1'], x['low'], x['high'], strict=True))
+      for method, x in found.items()
+  }
+  return charts.curves(lines, 'severity', 'top-1 in percent')
 
 
 def _extremes(name: str, found, clips) -> Section:

@@ -1,17 +1,19 @@
 """Accuracy on frames made worse, at every severity, by every method."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
 from data_pipelines import randomness
 from data_pipelines.loaders.source import Source
 from evclip_jax.domain_shift import features
 from evclip_jax.domain_shift.study import Study
-from evclip_jax.evaluation import scores
+from evclip_jax.evaluation import bank
 from evclip_jax.models import corruptions
 from evclip_jax.reporting import log
 from evclip_jax.runs.trained_model import TrainedModel
@@ -19,19 +21,15 @@ from evclip_jax.training import devices
 from evclip_jax.training.params import merge
 
 _RESAMPLES = 1_000
-_LEVELS = (0, *corruptions.SEVERITIES)
 
 
 def curves(
     study: Study, name: str, kinds: Sequence[str]
 ) -> dict[str, dict[str, dict[str, Any]]]:
-  """Scores the list `name` under kinds of corruption.
+  """Scores a list under kinds of corruption: kind -> method -> `curve`.
 
-  Each method has one compiled step for each kind, which gets the severity as an
-  argument. Clips are decoded once per method, in one view.
-
-  Returns:
-    kind -> method -> what `curve` returns.
+  Each method has one compiled step. Clips are decoded once per method, in one
+  view.
   """
   source, seed = study.lists[name], study.config.seed
   out = {kind: {} for kind in kinds}
@@ -60,7 +58,10 @@ def curve(right: np.ndarray, seed: int) -> dict[str, Any]:
   """
   number = right.shape[1]
   top1 = right.mean(axis=1)
-  ends = np.array([scores.wilson(float(share), number) for share in top1])
+  ends = np.array([
+      stats.binomtest(int(hits), number).proportion_ci(method='wilson')
+      for hits in right.sum(axis=1)
+  ])
   draw = randomness.generator(seed, 'bootstrap')
   weights = draw.multinomial(number, np.full(number, 1 / number), _RESAMPLES)
   resampled = weights @ right.T / number  # [resamples, 6]
@@ -90,40 +91,32 @@ def _hits(
 ) -> dict[str, np.ndarray]:
   """Returns for each kind which clips are right, bool [6, N]."""
   config, session = model.config, model.session
-  method, mesh = session.model.method, session.mesh
+  method, mesh = session.method, session.mesh
   scored = features.one_view(config, source, mesh)
   classes = session.classes(model.weights, scored.class_names)
 
-  def make(kind):
+  def step(weights, frozen, classes, batch):
+    params, how = merge(frozen, weights), (config.seed, config.data.crop_pixels)
 
-    def step(weights, frozen, classes, severity, batch):
-      params = merge(frozen, weights)
-      how = severity, config.seed, config.data.crop_pixels
-      worse = corruptions.apply(kind, batch['video'], *how)
-      seen = method.video(params, method.pixels(worse, None), None, False)
+    def right(video):
+      seen = method.video(params, method.pixels(video, None), None, False)
       logits = method.score(params, seen, classes, batch)
       # A lower class wins a draw, as in evaluation.
       return logits.astype(jnp.float32).argmax(axis=-1) == batch['label']
 
-    return devices.jit(step, mesh, session.shardings, 5)
+    def worse(kind, level):
+      return right(corruptions.apply(kind, batch['video'], level, *how))
 
-  steps = {kind: make(kind) for kind in kinds}
-  out = {kind: np.zeros((len(_LEVELS), len(source)), bool) for kind in kinds}
-  seen = np.zeros(len(source), bool)
+    levels, plain = jnp.array(corruptions.SEVERITIES), right(batch['video'])
+    found = [jax.lax.map(functools.partial(worse, k), levels) for k in kinds]
+    found = jnp.stack([jnp.concatenate([plain[None], x]) for x in found])
+    rows = {'right': jnp.moveaxis(found, -1, 0)}  # [B, kinds, 6]
+    return rows | {'mask': batch['mask'], 'index': batch['index']}
+
+  jitted = devices.jit(step, mesh, session.shardings, 4)
+  given = functools.partial(jitted, model.weights, session.frozen, classes)
   with log.progress(len(source), f'corrupt {title}', unit='clip') as bar:
-    for batch in scored.batches():
-      placed = devices.put_batch(mesh, batch)
-      valid = batch['mask'] > 0
-      index = batch['index'][valid]
-      seen[index] = True
-      for place, (kind, step) in enumerate(steps.items()):
-        # As they are, frames are the same for every kind.
-        for level in _LEVELS[min(place, 1) :]:
-          right = step(
-              model.weights, session.frozen, classes, jnp.int32(level), placed
-          )
-          out[kind][level, index] = jax.device_get(right)[valid]
-      bar.update(len(index))
-  for right in out.values():
-    right[0] = out[kinds[0]][0]
-  return {kind: right[:, seen] for kind, right in out.items()}
+    rows = list(bank.rows_of(scored.batches(), given, mesh, bar.update))
+  rows = bank.joined(rows)
+  right = rows['right'][np.argsort(rows['index'])]
+  return {kind: right[:, place].T for place, kind in enumerate(kinds)}

@@ -41,13 +41,11 @@ class Study:
     return next(iter(self.lists))
 
 
-def read(
-    workdir: str, reference: str = '', lists: Sequence[str] = ()
-) -> Study:
-  """Opens a run's data and reads what its evaluation stored.
+def read(workdir: str, reference: str = '', lists: Sequence[str] = ()) -> Study:
+  """Opens the data of a run or comparison and reads what was scored.
 
   Args:
-    workdir: a run folder, or that of a comparison.
+    workdir: its folder.
     reference: a list that was scored, or 'train'; '' = the first one, or
       'train' where only one was scored.
     lists: others; () = all that were scored.

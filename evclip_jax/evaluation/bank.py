@@ -94,9 +94,7 @@ def of_list(run: Session, data: Any, seed: int | None) -> Bank:
 
 
 def _of_list(run: Session, data: Any, seed: int | None) -> Bank:
-  step = steps.make_frozen_step(
-      run.model.method, run.mesh, run.shardings, seed
-  )
+  step = steps.make_frozen_step(run.method, run.mesh, run.shardings, seed)
   alone = jax.process_count() == 1
   parts, key = [], ''
   total = data.num_clips * data.num_views
@@ -107,7 +105,7 @@ def _of_list(run: Session, data: Any, seed: int | None) -> Bank:
       number = devices.put(run.mesh, np.int32(number))
       if not parts:
         program = step.lower(number, run.frozen, placed).as_text()
-        what = data.digest, seed, sorted(run.model.hashes.items()), program
+        what = data.digest, seed, sorted(run.hashes.items()), program
         key = hashlib.sha256(repr(what).encode()).hexdigest()[:32]
         folder = run.bank_folder / key
         if alone and (found := _read(folder)):
@@ -133,8 +131,8 @@ def rows_of(
 ) -> Iterator[dict[str, Any]]:
   """Yields the rows that a step gives of each placed batch, on the host.
 
-  Rows that only fill up a batch (mask 0) are left out; `on_rows` is told the
-  number of the others.
+  Rows that only fill up a batch are left out; `on_rows` is told the number of
+  the others.
   """
   for batch in batches:
     rows = valid(jax.device_get(step(devices.put_batch(mesh, batch))))

@@ -40,11 +40,10 @@ def evaluate(
 
   Returns:
     (summary, details): top1 in percent, interval (half the width of its 95 %
-    confidence interval over episodes), loss and episodes; per-class accuracy,
-    answers and labels of every query; the same of what stands beside.
+    confidence interval over episodes), loss and episodes; see `scores.details`.
   """
   find = _from_bank if data.from_bank else _from_pixels
-  if not run.model.method.episodic:
+  if not run.method.episodic:
     find = _from_scores
   rows, others, clips = find(run, weights, data, beside, watch)
   details = scores.details(
@@ -160,7 +159,7 @@ def _from_bank(run: Session, weights, data, beside, watch):
     logs = np.log(scores.softmax(bank.pop('beside').astype(np.float64)))
     others = _answers(logs, data, unread)
   bank = devices.put(run.mesh, bank)
-  step = make_step(run.model.method, run.mesh, run.shardings, True)
+  step = make_step(run.method, run.mesh, run.shardings, True)
   size = run.mesh.shape['data']
   rows = -(-_AT_ONCE // size) * size
   own = rows // jax.process_count()
@@ -211,7 +210,7 @@ def _answers(logs: np.ndarray, data, unread: set[int]) -> Arrays:
 def _from_pixels(run: Session, weights, data, beside, watch):
   """Scores all episodes, each from its own pixels."""
   del beside, watch
-  step = make_step(run.model.method, run.mesh, run.shardings, False)
+  step = make_step(run.method, run.mesh, run.shardings, False)
   batches = data.episode_batches()
   return _score(run, weights, data, batches, step), None, {}
 

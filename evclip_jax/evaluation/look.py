@@ -72,19 +72,22 @@ class Looker:
       rows: int,
       closely: bool = False,
   ):
-    """Prepares the functions; they are compiled for one size of batch.
+    """Prepares functions for so many clips at once; compiles nothing yet.
 
-    Args:
-      run, weights: the session, and trained leaves on the devices.
-      rows: most clips at once; rounded up to a multiple of the devices.
-      closely: whether to make the maps that cost passes of their own
-        (`Method.looks`).
+    `weights` are on the devices; `closely` makes the maps that cost passes of
+    their own (`Method.looks`).
     """
     self._rows = -(-rows // run.mesh.shape['data']) * run.mesh.shape['data']
     self._run, self._weights, self._closely = run, weights, closely
     self._features = devices.jit(self._see, run.mesh, run.shardings, 3)
     self._score = devices.jit(
-        self._judge, run.mesh, run.shardings, 5, batch=False
+        lambda weights, frozen, *given: judge(
+            run.method, merge(frozen, weights), *given
+        ),
+        run.mesh,
+        run.shardings,
+        5,
+        batch=False,
     )
 
   def examples(self, clips: np.ndarray) -> dict[str, jax.Array]:
@@ -105,11 +108,8 @@ class Looker:
   ) -> list[Seen]:
     """Looks at clips uint8 [N, T, H, W, 3], a single view of each, in order.
 
-    Args:
-      clips: what to look at.
-      class_names: what to choose among; None = the run's classes.
-      examples: of these classes, for a method that compares.
-      score: False leaves the probabilities out.
+    With `score` they are scored among `class_names` (None = the run's), by
+    `examples` of these where the method compares.
     """
     run, weights = self._run, self._weights
     classes = run.classes(weights, class_names) if score else None
@@ -128,8 +128,8 @@ class Looker:
       shown = clips[start : start + self._rows]
       if worse is not None:
         shown = worse[: len(shown)]
-      if run.model.clip:
-        shown, _ = squares(shown, run.model.clip.sizes.image_resolution)
+      if run.clip:
+        shown, _ = squares(shown, run.clip.sizes.image_resolution)
       # Rows of padding come last.
       for row, frames in enumerate(shown):
         own = {name: m[row] for name, m in maps.items()}
@@ -145,7 +145,7 @@ class Looker:
       yield self._features(self._weights, self._run.frozen, batch)
 
   def _see(self, weights, frozen, batch):
-    method, params = self._run.model.method, merge(frozen, weights)
+    method, params = self._run.method, merge(frozen, weights)
     pixels = method.pixels(batch['video'], None)
     features = method.video(params, pixels, None, False)
     maps = dict(features.maps)
@@ -159,10 +159,6 @@ class Looker:
       worse = method.pixels.frames(batch['video'])
     return {'clip': features.clip, 'frames': features.frames}, maps, worse
 
-  def _judge(self, weights, frozen, classes, seen, examples):
-    params = merge(frozen, weights)
-    return judge(self._run.model.method, params, classes, seen, examples)
-
 
 def judge(
     method: Method,
@@ -173,11 +169,9 @@ def judge(
 ) -> jax.Array:
   """Returns the logits of clips, float32 [B, K], by `Method.score`.
 
-  Args:
-    method, params: the method and its full tree.
-    classes: embeddings [M, K, E] of the classes.
-    seen: 'clip' and 'frames' of `VideoFeatures`, B rows.
-    examples: the same of labelled clips, class by class, to compare with.
+  `classes` are embeddings [M, K, E]; `seen` is 'clip' and 'frames' of
+  `VideoFeatures`, B rows, `examples` the same of labelled clips, class by
+  class, to compare with.
   """
   rows = seen['clip'].shape[0]
   batch = {
@@ -214,10 +208,7 @@ def _padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:
 
 
 def fill_colour(method: Method) -> tuple[float, float, float]:
-  """Returns the colour in [0, 1] that the method's normalisation maps to 0.
-
-  Masks act on normalised pixels, so this is what they fade to.
-  """
+  """Returns the colour in [0, 1] that masked pixels fade to: normalised, 0."""
   ends = jnp.array([0, 255], jnp.uint8)
   frames = jnp.broadcast_to(ends[None, :, None, None, None], (1, 2, 1, 1, 3))
   pixels = method.pixels

@@ -70,25 +70,16 @@ class Viewer:
   def _looker(self) -> look.Looker:
     return look.Looker(self._run, self._weights, 2 * _OF_EACH, closely=True)
 
-  def clips(
-      self, data: Any, details: dict[str, Any], rows: list[int]
-  ) -> list[ClipPicture]:
-    """Returns clips of a list, rows of its arrays, with the scores they got."""
-    arrays = details['arrays']
-    read = [data.clip(int(arrays['index'][row])) for row in rows]
-    seen = self._looker(np.stack([clip for clip, *_ in read]), score=False)
-    # Of all views, as they were counted.
-    logs = arrays['log_probabilities'][rows].astype(np.float64)
-    seen = [
-        dataclasses.replace(one, probabilities=shares)
-        for one, shares in zip(seen, np.exp(logs), strict=True)
-    ]
-    return self._pictures(read, seen, details['class_names'])
-
-  def episode(
+  def __call__(
       self, data: Any, details: dict[str, Any]
   ) -> dict[str, list[ClipPicture]]:
-    """Returns mistakes and hits of the episode with the greatest loss."""
+    """Returns what is telling of a scored list: heading -> clips."""
+    if data.episodes is None:
+      return {
+          title: self._clips(data, details, rows)
+          for title, rows in telling(details).items()
+      }
+    # The episode with the greatest loss.
     number = int(details['losses'].argmax())
     labels = data.episodes.batch(number, 1)['label'][0]
     wrong = details['arrays']['answer'][number] != labels
@@ -102,18 +93,18 @@ class Viewer:
         if len(rows)
     }
 
-  def some(self, data: Any, most: int = 4) -> list[ClipPicture]:
-    """Returns about so many clips spread over a list.
-
-    For a method that compares, queries of its first episode.
-    """
-    method = self._run.model.method
-    if method.episodic:
-      queries = data.episodes.way * data.episodes.query
-      rows = np.arange(0, queries, max(queries // most, 1))
-      return self._queries(data, 0, rows)
-    rows = np.linspace(0, data.num_clips - 1, min(most, data.num_clips))
-    return self._look([data.clip(int(i)) for i in rows], data.class_names)
+  def _clips(self, data, details, rows: list[int]) -> list[ClipPicture]:
+    """Clips of a list, rows of its arrays, with the scores they got."""
+    arrays = details['arrays']
+    read = [data.clip(int(arrays['index'][row])) for row in rows]
+    seen = self._looker(np.stack([clip for clip, *_ in read]), score=False)
+    # Of all views, as they were counted.
+    logs = arrays['log_probabilities'][rows].astype(np.float64)
+    seen = [
+        dataclasses.replace(one, probabilities=shares)
+        for one, shares in zip(seen, np.exp(logs), strict=True)
+    ]
+    return self._pictures(read, seen, details['class_names'])
 
   def _queries(self, data: Any, number: int, rows: np.ndarray):
     """Pictures of some queries of an episode, as compared with its support."""
@@ -121,22 +112,18 @@ class Viewer:
     names = [data.class_names[k] for k in batch['way'][0]]
     labels, examples = batch['label'][0], None
     clips = batch['clips'][0]
-    if self._run.model.method.episodic:
+    if self._run.method.episodic:
       support = [data.clip(int(i))[0] for i in clips[: -len(labels)]]
       support = np.stack(support)
       support = support.reshape(len(names), -1, *support.shape[1:])
       examples = self._looker.examples(support)
     read = [data.clip(int(clips[i - len(labels)])) for i in rows]
     read = [(c, labels[i], k) for i, (c, _, k) in zip(rows, read, strict=True)]
-    return self._look(read, names, examples)
-
-  def _look(self, read, names, examples=None) -> list[ClipPicture]:
-    """Pictures of (clip, label, key) with the scores of a single view."""
     seen = self._looker(np.stack([clip for clip, *_ in read]), names, examples)
     return self._pictures(read, seen, names)
 
   def _pictures(self, read, seen, names) -> list[ClipPicture]:
-    method = self._run.model.method
+    method = self._run.method
     return [
         one.picture(key, names, method, names[label])
         for (_, label, key), one in zip(read, seen, strict=True)

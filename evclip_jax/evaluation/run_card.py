@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import shlex
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity
-from evclip_jax.evaluation import episodes, report_clips, scores, zero_shot
+from evclip_jax.evaluation import episodes, report_clips, scores
 from evclip_jax.methods import base
 from evclip_jax.reporting import log, run_page
 from evclip_jax.reporting.page import CERTAIN
@@ -65,9 +66,7 @@ def evaluate_list(
   `beside` and `how` are those of `scores.score`.
 
   Returns:
-    (summary, details): numbers by name; 'class_names', 'per_class' top-1,
-    'arrays' for a file and perhaps 'confusion', 'zero_shot' (a summary) and
-    'zero_shot_per_class' of what stands beside.
+    (summary, details): numbers by name; see `scores.details`.
   """
   if data.episodes is not None:
     return episodes.evaluate(run, weights, data, beside, **how)
@@ -110,30 +109,19 @@ def report(
   lists: dict[str, dict[str, Any]] = {}
   select = next(iter(states))
   viewer = report_clips.Viewer(run, states[select][1])
-  beside = zero_shot.beside(run, bool(config.method.weights))
+  beside = scores.zero_shot_beside(run, bool(config.method.weights))
+  worse = {'corrupt': config.data.corrupt} if config.data.corrupt else {}
   for rule, (chosen, weights) in states.items():
     final[rule] = {}
     for name, listed in data.evals.items():
-      how = {}
+      how, small = {}, {}
       if rule == select:
-        small = {}
-        watch = functools.partial(
-            report_clips.watched,
-            data=listed,
-            side=config.data.crop_pixels,
-            kept=small,
-        )
+        own = {'data': listed, 'side': config.data.crop_pixels, 'kept': small}
+        watch = functools.partial(report_clips.watched, **own)
         how = {'beside': beside, 'watch': watch}
       summary, details = evaluate_list(run, weights, listed, **how)
-      metrics_log.add(
-          step,
-          name,
-          **summary,
-          selected_by=rule,
-          selected_step=chosen,
-          final=True,
-          **_corruption(config),
-      )
+      told = {'selected_by': rule, 'selected_step': chosen, 'final': True}
+      metrics_log.add(step, name, **summary, **told, **worse)
       final[rule][name] = summary
       classes = len(details['class_names'])
       log.log(one_line(f'final {name} ({rule})', summary, classes))
@@ -145,14 +133,13 @@ def report(
             'pictures': (
                 # One process alone cannot run what all of them compiled.
                 jax.process_count() == 1
-                and functools.partial(_pictures, viewer, listed, details)
+                and functools.partial(viewer, listed, details)
             ),
         }
   log.log(f'{select}: {_EXPLAIN[select]}')
-  model = run.model
   return {
       'method': config.method.name,
-      **({'differs': text} if (text := run.model.method.differs) else {}),
+      **({'differs': text} if (text := run.method.differs) else {}),
       'config_hash': identity.digest(config),
       'seed': config.seed,
       'split': config.split,
@@ -163,39 +150,34 @@ def report(
           'step': states[select][0],
       },
       'views': {'clips': config.eval.clips, 'crops': config.eval.crops},
-      **_corruption(config),
+      **worse,
       'final': final[select],
       'zero_shot': {
-          name: details['zero_shot']
-          for name, details in lists.items()
-          if 'zero_shot' in details
+          n: x['zero_shot'] for n, x in lists.items() if 'zero_shot' in x
       },
       **({'final_last': final['last']} if 'last' in final else {}),
       'zero_shot_prompts': beside and _prompts(beside[0]),
       'data': data.description,
       'class_names': list(run.class_names),
       'prompts': _prompts(run),
-      'prompts_sha256': (digest := prompts_hash(model.method, run.class_names)),
+      'prompts_sha256': (digest := prompts_hash(run.method, run.class_names)),
       # What tables call them.
       'prompt_set': {
-          'name': model.method.prompt_set or 'class texts',
-          'hash': digest[:8],
+          'name': run.method.prompt_set or 'class texts', 'hash': digest[:8]
       },
       'weights': {
           name: {
               'hash': digest,
-              'source': model.sources[name],
-              'licence': _licence(model.sources[name], config[name].name),
+              'source': run.sources[name],
+              'licence': _licence(run.sources[name], config[name].name),
           }
-          for name, digest in model.hashes.items()
+          for name, digest in run.hashes.items()
       },
       'parameters': {
           'trainable': params.count(run.trainable),
           'frozen': params.count(run.frozen),
       },
-      'costs': {
-          'evaluate': run.eval_step.costs() or run.feature_step.costs()
-      },
+      'costs': {'evaluate': run.eval_step.costs() or run.feature_step.costs()},
       'environment': log.environment(),
   }, lists
 
@@ -217,12 +199,13 @@ def write(
   if not log.is_first():
     return
   whole_file.write_json(workdir / name, card)
-  log.log(f'report: {run_page.write(workdir, card, lists, scores.wilson)}')
+  log.log(f'report: {run_page.write(workdir, card, lists)}')
   module = base.load(card['method'])
   examples = ' --support=DIR' if getattr(module, 'EPISODIC', False) else ''
+  short = shlex.quote(min(os.path.relpath(workdir), str(workdir), key=len))
   log.log(
-      f'next: python -m evclip_jax.predict --workdir={_short(workdir)}'
-      f'{examples} VIDEO... --out=pictures'
+      f'next: python -m evclip_jax.predict --workdir={short}{examples} '
+      'VIDEO... --out=pictures'
   )
 
 
@@ -247,38 +230,14 @@ def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
   )
 
 
-def _pictures(viewer: report_clips.Viewer, data: Any, details: dict[str, Any]):
-  """Returns {heading: pictures of clips} of a list."""
-  if data.episodes is not None:
-    return viewer.episode(data, details)
-  return {
-      title: viewer.clips(data, details, rows)
-      for title, rows in report_clips.telling(details).items()
-  }
-
-
 def _prompts(run: Session) -> list[list[str]]:
   """The texts of the first class, as an example."""
-  return [p[:1] for p in run.model.method.class_texts(run.class_names)]
-
-
-def _short(folder: pathlib.Path) -> str:
-  """A folder as one would type it."""
-  here = pathlib.Path.cwd()
-  near = folder.relative_to(here) if folder.is_relative_to(here) else folder
-  return shlex.quote(str(near))
+  return [p[:1] for p in run.method.class_texts(run.class_names)]
 
 
 def file_name(name: str, corrupt: str = '') -> str:
-  """Returns what a list is called in evaluation/, such as 'test-darken-3'.
-
-  What was scored on worse frames (data.corrupt) does not replace the rest.
-  """
+  """Returns what a list is called in evaluation/, such as 'test-darken-3'."""
   return f'{name}-{corrupt.replace(":", "-")}' if corrupt else name
-
-
-def _corruption(config) -> dict[str, str]:
-  return {'corrupt': config.data.corrupt} if config.data.corrupt else {}
 
 
 def _save_details(workdir: pathlib.Path, name: str, details: dict[str, Any]):

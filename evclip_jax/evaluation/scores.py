@@ -1,7 +1,6 @@
 """Scores every clip of a list exactly once and sums up."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,8 +11,14 @@ from jax.sharding import Mesh
 
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import bank
+from evclip_jax.methods import base
+from evclip_jax.methods import zero_shot as plain
+from evclip_jax.methods.class_texts import fill_templates
 from evclip_jax.reporting import log
 from evclip_jax.training.session import Session
+
+# Of zero-shot CLIP, where a method has words of its own in place of texts.
+_TEMPLATES = plain.Settings().templates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +30,7 @@ class Scored:
     labels: [N].
     features: [N, E] float32, the mean over a clip's views.
     index: [N], places in the list; some are missing if clips were left out.
-    beside: as `log_probabilities`, of another method on the same clips; or
-      None.
+    beside: as `log_probabilities`, of another method; or None.
   """
 
   log_probabilities: np.ndarray
@@ -49,8 +53,7 @@ def collect(
 
   `run_step` makes of a batch on the devices rows with 'logits', 'features',
   'label', 'mask', 'index', and perhaps other logits as 'beside'. Every clip
-  comes once per view; with `skips` views of clips, and so the clips, may be
-  left out.
+  comes once per view; with `skips` views of clips may be left out.
 
   Raises:
     ValueError: a clip was left out or repeated.
@@ -78,13 +81,12 @@ def collect(
     )
   if not len(index):
     raise UserError('no clip of the list can be read any more.')
-  logs, beside = (
-      np.log(np.maximum(totals[name][index] / num_views, 1e-300))
-      if name in totals
-      else None
-      for name in ('logits', 'beside')
-  )
-  return Scored(logs, labels[index], features[index], index, beside)
+  logs = {
+      name: np.log(np.maximum(total[index] / num_views, 1e-300))
+      for name, total in totals.items()
+  }
+  found = logs['logits'], labels[index], features[index], index
+  return Scored(*found, logs.get('beside'))
 
 
 def score(
@@ -127,14 +129,46 @@ def score(
     )
 
 
+def zero_shot_beside(
+    run: Session, given: bool
+) -> tuple[Session, dict[str, jax.Array]] | None:
+  """Returns zero-shot CLIP with the networks that a run began with, or None.
+
+  It sees the run's clips as the run's method does and reads the same texts;
+  where those hold learned words or nothing but names, 'A video of {}.'. A
+  method that trains nothing is its own reference; and where weights that were
+  trained elsewhere are `given`, CLIP's own may not be at hand.
+  """
+  trained = [path for path in run.trainable if path.startswith('clip/')]
+  if not run.trainable or run.clip is None or given and trained:
+    return None
+  # Nothing is loaded or placed again but what training changes.
+  return dataclasses.replace(run, method=_zero_shot(run)), run.initial()
+
+
+def _zero_shot(run: Session) -> base.Method:
+  """Makes zero-shot CLIP with the run's own pixels and texts."""
+  own, clip = run.method, run.clip
+  backbones = base.Backbones(clip, None, num_frames=0)
+  other = plain.make(plain.Settings(), backbones, tuple(run.class_names))
+
+  def class_texts(names: list[str]) -> list[list[str]]:
+    if not own.text_trains:
+      texts = own.class_texts(names)
+      if texts[0] != list(names):
+        return texts
+    return fill_templates(_TEMPLATES, names)
+
+  return dataclasses.replace(other, pixels=own.pixels, class_texts=class_texts)
+
+
 def summarise(
     log_probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
   """Computes top-1, top-5, loss and macro-F1 of clips [N, K] with labels [N].
 
-  Returns:
-    top1 and top5 in percent, loss (mean cross entropy), macro_f1 in percent
-    over the classes that occur in `labels`, and the number of clips.
+  Percent but for the loss (mean cross entropy); macro-F1 is over the classes
+  that occur in `labels`.
   """
   ranks = rank_of_label(log_probabilities, labels)
   matrix = confusion(log_probabilities, labels)
@@ -149,25 +183,6 @@ def summarise(
       'macro_f1': float(100 * f1[present].mean()),
       'clips': len(labels),
   }
-
-
-def wilson(share: float, number: int) -> tuple[float, float]:
-  """Returns the 95 % interval (low, high) in 0..1 of an accuracy over clips.
-
-  Args:
-    share: of the clips that are right, 0..1; within the interval.
-    number: of clips, at least 1.
-
-  Source: E. B. Wilson, Probable Inference, the Law of Succession, and
-    Statistical Inference, JASA 22 (1927).
-  """
-  z = 1.959963984540054
-  middle = share + z**2 / (2 * number)
-  half = z * math.sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
-  scale = 1 + z**2 / number
-  low, high = (middle - half) / scale, (middle + half) / scale
-  # At 0 and 1 rounding would put an end a hair inside.
-  return min(low, share), max(high, share)
 
 
 def per_class(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -185,7 +200,11 @@ def details(
     arrays: dict[str, np.ndarray],
     beside: tuple[dict[str, float], np.ndarray] | None = None,
 ) -> dict[str, Any]:
-  """Returns what is kept of a list; `beside` has a summary and a confusion."""
+  """Returns what is kept of a list; `beside` has a summary and a confusion.
+
+  'class_names', 'per_class' top-1, 'confusion', 'arrays' for a file, and
+  'zero_shot' (a summary) and 'zero_shot_per_class' of what stands beside.
+  """
   kept = {
       'class_names': list(names),
       'per_class': per_class(matrix, names),

@@ -31,10 +31,7 @@ class Album:
   def batches(
       self, seed: int, batch_size: int, steps: int
   ) -> Iterator[tuple[list[scenes.Scene], np.ndarray]]:
-    """Yields B scenes and uint8 [B, T, H, W, 3], shuffled in every epoch.
-
-    The rest of an epoch that fills no batch is left out.
-    """
+    """Yields B scenes and uint8 [B, T, H, W, 3], shuffled in every epoch."""
     per_epoch = len(self.scenes) // batch_size
     for step in range(steps):
       epoch, n = divmod(step, per_epoch)

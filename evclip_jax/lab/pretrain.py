@@ -8,8 +8,6 @@ Without --out it writes into the package itself.
 
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +19,6 @@ from data_pipelines.errors import UserError
 from evclip_jax.lab import pretrain_clip, pretrain_encoder
 from evclip_jax.models.clip import tokenizer
 from evclip_jax.weights import own_file
-from evclip_jax.weights.own_file import tree_hash
 
 
 def define_flags():
@@ -49,22 +46,21 @@ def make(out: pathlib.Path, album_dir: pathlib.Path, steps: int = 0):
   out.mkdir(parents=True, exist_ok=True)
   recipe = pretrain_clip.RECIPE.shorter(steps)
   sizes, params, words = pretrain_clip.pretrain(recipe, album_dir)
-  write(out / 'tiny_clip.safetensors', 'clip', params, sizes)
+  _write(out / 'tiny_clip.safetensors', 'clip', params, sizes)
   tokenizer.write_json(words, out / 'tiny_vocab.json')
   sizes, params = pretrain_encoder.pretrain(steps, album_dir)
-  write(out / 'tiny_encoder.safetensors', 'encoder', params, sizes)
+  _write(out / 'tiny_encoder.safetensors', 'encoder', params, sizes)
   print(f'written to {out}')
 
 
-def write(
-    path: pathlib.Path, part: str, params: Mapping[str, Any], sizes: Any
-):
+def _write(path: pathlib.Path, part: str, params, sizes):
   """Writes a network in float16, half the size of what training needs."""
   flat = flatten_dict(params, sep='/')
   half = {k: np.asarray(v, np.float16) for k, v in flat.items()}
   # The loader hashes what it makes of the file.
   whole = {k: v.astype(np.float32) for k, v in half.items()}
-  own_file.write(path, part, half, sizes, {'tree_hash': tree_hash(whole)})
+  noted = {'tree_hash': own_file.tree_hash(whole)}
+  own_file.write(path, part, half, sizes, noted)
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ import optax
 from data_pipelines import randomness
 from data_pipelines.demo import scenes, shapes
 from evclip_jax.lab import albums
-from evclip_jax.lab.recipe import Recipe, principal_filters, train
+from evclip_jax.lab.recipe import SEED, Recipe, principal_filters, train
 from evclip_jax.models import pixels
 from evclip_jax.models.clip import sizes, tokenizer
 from evclip_jax.models.clip.model import Clip
@@ -84,20 +84,18 @@ def pretrain(
   Returns:
     The architecture, params['clip'] as nested numpy float32, the vocabulary.
   """
-  album = albums.make_album(
-      'clip', recipe.seed, ('bright',), recipe.images, folder
-  )
+  album = albums.make_album('clip', SEED, ('bright',), recipe.images, folder)
   words = tokenizer.learn(corpus(), MERGES)
   encoder = tokenizer.Tokenizer(words)
   shape = sizes.vit(
       _WIDTH, 2, _PATCH, _EMBED, _EMBED, text_layers=2, vocab_size=len(words)
   )
   clip = Clip(shape)
-  params = jax.jit(clip.init)(jax.random.key(recipe.seed))
+  params = jax.jit(clip.init)(jax.random.key(SEED))
   params['visual']['conv1']['kernel'] = _first_filters(album.images)
 
   def tokens(step, drawn):
-    rng = randomness.generator(recipe.seed, 'caption', step)
+    rng = randomness.generator(SEED, 'caption', step)
     texts = [caption(scene, rng) for scene in drawn]
     return encoder.encode(texts, _LENGTH)
 

@@ -17,7 +17,7 @@ import optax
 
 from data_pipelines.demo import scenes
 from evclip_jax.lab import albums
-from evclip_jax.lab.recipe import Recipe, principal_filters, train
+from evclip_jax.lab.recipe import SEED, Recipe, principal_filters, train
 from evclip_jax.models import pixels
 from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.models.swin3d.trunk import PATCH, VideoEncoder
@@ -39,18 +39,14 @@ _MOTION_WEIGHT = 0.3
 def pretrain(
     steps: int, folder: pathlib.Path
 ) -> tuple[VideoEncoderSizes, dict[str, Any]]:
-  """Trains the trunk from scratch, with fewer steps than the recipes to try it.
-
-  Returns:
-    The architecture and params['encoder'] as nested numpy float32.
-  """
+  """Trains the trunk from scratch: its sizes and float32 params['encoder']."""
   motions, things = list(scenes.MOTIONS), list(scenes.OBJECTS)
   still, moving = STILL.shorter(steps), MOVING.shorter(steps)
   close_ups = albums.make_album(
-      'portraits', still.seed, scenes.DOMAINS, still.images, folder, _PORTRAIT
+      'portraits', SEED, scenes.DOMAINS, still.images, folder, _PORTRAIT
   )
   encoder = VideoEncoder(SIZES)
-  trunk = jax.jit(encoder.init)(jax.random.key(still.seed))
+  trunk = jax.jit(encoder.init)(jax.random.key(SEED))
   trunk['patch_embed']['proj'] = _first_filters(close_ups.images)
   params = {
       'encoder': trunk,
@@ -86,27 +82,21 @@ def pretrain(
 
   params = train(still, close_ups, params, loss, labels)
   films = albums.make_album(
-      'films', moving.seed, scenes.DOMAINS, moving.images, folder, 0, _FRAMES
+      'films', SEED, scenes.DOMAINS, moving.images, folder, 0, _FRAMES
   )
   params = train(moving, films, params, loss, labels)
   return SIZES, jax.tree.map(np.asarray, params['encoder'])
 
 
 def _first_filters(images: np.ndarray) -> dict[str, jax.Array]:
-  """The patch projection, from the principal components of patches.
-
-  Brightness is measured from black, so that a dark image gives a small answer
-  of the same kind as a bright one.
-  """
+  """The patch projection: principal components, brightness from black."""
   seen = jax.jit(lambda p: albums.view(p, None, _SIDE))(images[:256])
   std = np.asarray(pixels.IMAGENET_STD)
   x = np.repeat(np.asarray(seen) / 255 / std, PATCH[0], axis=1)
   n, grid = len(x), _SIDE // PATCH[1]
   x = x.reshape(n, 1, PATCH[0], grid, PATCH[1], grid, PATCH[2], 3)
   x = x.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(-1, int(np.prod(PATCH)) * 3)
-  filters = principal_filters(
-      x[:: max(1, len(x) // 20000)], SIZES.embed, 0.02
-  )
+  filters = principal_filters(x[:: max(1, len(x) // 20000)], SIZES.embed, 0.02)
   black = np.tile(-np.asarray(pixels.IMAGENET_MEAN) / std, int(np.prod(PATCH)))
   return {
       'kernel': jnp.asarray(filters).reshape(*PATCH, 3, SIZES.embed),

@@ -13,21 +13,17 @@ import tqdm
 
 from evclip_jax.lab.albums import Album
 
+SEED = 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """One pre-training on an album of so many images.
-
-  The learning rate is the highest one, after a warm-up of a tenth of the steps;
-  AdamW's weights decay in matrices.
-  """
+  """One pre-training by AdamW; the rate is the highest, after a warm-up."""
 
   images: int
   steps: int
   batch_size: int
   learning_rate: float
-  weight_decay: float = 0.05
-  seed: int = 0
 
   def shorter(self, steps: int) -> 'Recipe':
     """Returns the recipe with so many steps and images for them; 0 = as is."""
@@ -49,9 +45,15 @@ def train(
   `loss` is (params, images, given, key) -> (scalar, metrics by name), `given`
   (step, scenes) -> what it is told of a batch beside its images.
   """
-  optimizer = make_optimizer(recipe)
-  state = optimizer.init(params)
-  key = jax.random.key(recipe.seed)
+  rate, steps = recipe.learning_rate, max(recipe.steps, 2)
+  schedule = optax.warmup_cosine_decay_schedule(
+      0.0, rate, max(recipe.steps // 10, 1), steps, rate / 100
+  )
+  # Vectors and scalars do not decay.
+  matrices = functools.partial(jax.tree.map, lambda x: x.ndim > 1)
+  adamw = optax.adamw(schedule, b2=0.98, weight_decay=0.05, mask=matrices)
+  optimizer = optax.chain(optax.clip_by_global_norm(1.0), adamw)
+  state, key = optimizer.init(params), jax.random.key(SEED)
 
   @jax.jit
   def train_step(params, state, images, given, rng):
@@ -59,7 +61,7 @@ def train(
     updates, state = optimizer.update(grads, state, params)
     return optax.apply_updates(params, updates), state, metrics
 
-  batches = album.batches(recipe.seed, recipe.batch_size, recipe.steps)
+  batches = album.batches(SEED, recipe.batch_size, recipe.steps)
   bar = tqdm.tqdm(batches, 'train', recipe.steps, unit='step', mininterval=1)
   for step, (scenes, images) in enumerate(bar):
     rng = jax.random.fold_in(key, step)
@@ -71,27 +73,14 @@ def train(
   return params
 
 
-def make_optimizer(recipe: Recipe) -> optax.GradientTransformation:
-  """Returns AdamW with warm-up and cosine; vectors and scalars do not decay."""
-  rate, steps = recipe.learning_rate, max(recipe.steps, 2)
-  schedule = optax.warmup_cosine_decay_schedule(
-      0.0, rate, max(recipe.steps // 10, 1), steps, rate / 100
-  )
-  matrices = functools.partial(jax.tree.map, lambda x: x.ndim > 1)
-  adamw = optax.adamw(
-      schedule, b2=0.98, weight_decay=recipe.weight_decay, mask=matrices
-  )
-  return optax.chain(optax.clip_by_global_norm(1.0), adamw)
-
-
 def principal_filters(
     patches: np.ndarray, count: int, floor: float
 ) -> np.ndarray:
   """Returns the directions in which patches differ most, scaled to be even.
 
-  A network whose first layer starts with these learns in hundreds of steps what
-  takes thousands from random filters. [N, P] -> float32 [P, count]; `floor`,
-  added to each scale as a share of the greatest, keeps noise small.
+  A network that starts with these learns in hundreds of steps what takes
+  thousands from random filters. [N, P] -> float32 [P, count]; `floor`, a share
+  of the greatest scale added to each, keeps noise small.
   """
   _, scale, directions = np.linalg.svd(
       patches.astype(np.float64), full_matrices=False

@@ -4,9 +4,8 @@ Places along the width are percentages, so that a narrow page moves what is
 drawn and leaves texts at their size. All texts are escaped here.
 """
 
-import functools
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -14,7 +13,8 @@ from matplotlib import colors, ticker
 
 from evclip_jax.reporting.tables import printable, short
 
-BLUE, GREEN, RED, INK = '#2f6db5', '#23784a', '#b3362b', '#1f2933'
+BLUE, GREEN, RED = '#2f6db5', '#23784a', '#b3362b'
+INK, GREY = '#1f2933', '#c3cad3'
 
 
 def bars(
@@ -41,16 +41,18 @@ def bars(
   return svg(out, high * len(values))
 
 
-def difference_per_class(points: Mapping[str, float]) -> str:
-  """Draws bars of points of top-1 in -100..100, the largest loss first."""
-  most, out = max(map(abs, points.values())) or 1, []
+def difference_per_class(
+    points: Mapping[str, float], quiet: Container[str] = ()
+) -> str:
+  """Draws bars to both sides, the largest loss first; `quiet` ones in grey."""
+  most, out = max(map(abs, points.values()), default=0) or 1, []
   items = sorted(points.items(), key=lambda item: item[1])
   for row, (name, value) in enumerate(items):
     long = 23 * abs(value) / most
-    left = 64 - long * (value < 0)
+    own = GREY if name in quiet else BLUE if value >= 0 else RED
     out += [
         _name(name, row),
-        box(left, 22 * row + 6, long, 10, BLUE if value >= 0 else RED),
+        box(64 - long * (value < 0), 22 * row + 6, long, 10, own),
         f'<text x="89%" y="{22 * row + 15}">{value:+.1f}</text>',
     ]
   out.append(box(64, 0, 0.15, 22 * len(items), INK))
@@ -58,32 +60,35 @@ def difference_per_class(points: Mapping[str, float]) -> str:
 
 
 def curves(
-    series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str
+    series: Mapping[str, Sequence[tuple[float, ...]]], x: str, y: str
 ) -> str:
-  """Draws lines (x, y) in the order of x: over steps, over seconds.
+  """Draws lines of points (x, y), or (x, y, low, high), in the order of x.
 
   `x` and `y` say what the axes are, with the unit.
   """
   points = np.array([p for line in series.values() for p in line], float)
-  ticks = ticker.MaxNLocator(4).tick_values(*ends(points[:, 1]))
+  ticks = ticker.MaxNLocator(4).tick_values(*ends(points[:, 1:]))
   low, high = ends(points[:, 0])
   top, height = 34, 180
 
-  def place(point):
-    right = (point[0] - low) / (high - low)
-    up = (point[1] - ticks[0]) / (ticks[-1] - ticks[0])
-    return 1000 * right, 1000 * (1 - up)
+  def right(value):
+    return (value - low) / (high - low)
+
+  def down(value):
+    return 1 - (value - ticks[0]) / (ticks[-1] - ticks[0])
 
   out = [f'<text x="0" y="12" class="quiet">{text(y)}</text>']
   for tick in ticks:
-    line = top + height * place((low, tick))[1] / 1000
+    line = top + height * down(tick)
     out += [
         box(0, line, 100, 1, '#e4e7eb'),
         f'<text x="0" y="{line - 3:.1f}" class="quiet">{tick:g}</text>',
     ]
   for number, line in enumerate(series.values()):
-    own, spots = colour(number, len(series)), [place(p) for p in line]
-    path = ' '.join(f'{a:.1f},{b:.1f}' for a, b in spots)
+    own = colour(number, len(series))
+    path = ' '.join(
+        f'{1000 * right(a):.1f},{1000 * down(b):.1f}' for a, b, *_ in line
+    )
     out.append(
         f'<svg y="{top}" width="100%" height="{height}" viewBox="0 0 1000 1000"'
         f' preserveAspectRatio="none"><polyline points="{path}" fill="none" '
@@ -91,34 +96,27 @@ def curves(
         'vector-effect="non-scaling-stroke"/></svg>'
     )
     # A line of few points, or of one, is seen by them.
-    if len(spots) <= 30:
-      out += [
-          f'<circle cx="{a / 10:.2f}%" cy="{top + height * b / 1000:.1f}" r="3"'
-          f' fill="{own}"/>'
-          for a, b in spots
-      ]
+    for a, b, *interval in line if len(line) <= 30 else ():
+      left = f'{100 * right(a):.2f}%'
+      out.append(
+          f'<circle cx="{left}" cy="{top + height * down(b):.1f}" r="3" '
+          f'fill="{own}"/>'
+      )
+      if interval:
+        y1, y2 = (top + height * down(c) for c in interval)
+        out.append(
+            f'<line x1="{left}" x2="{left}" y1="{y1:.1f}" y2="{y2:.1f}" '
+            f'stroke="{own}"/>'
+        )
   bottom = top + height + 16
   for left, anchor, said in (
-      (0, 'start', f'{low:g}'),
-      (50, 'middle', x),
-      (100, 'end', f'{high:g}'),
+      (0, 'start', f'{low:g}'), (50, 'middle', x), (100, 'end', f'{high:g}')
   ):
     out.append(
         f'<text x="{left}%" y="{bottom}" text-anchor="{anchor}" class="quiet">'
         f'{text(said)}</text>'
     )
   return svg(out, bottom + 6) + legend(list(series))
-
-
-def literal(draw: Callable) -> Callable:
-  """Makes a drawing function show texts as they are, '$' as well."""
-
-  @functools.wraps(draw)
-  def drawn(*args, **kwargs):
-    with matplotlib.rc_context({'text.parse_math': False}):
-      return draw(*args, **kwargs)
-
-  return drawn
 
 
 def svg(parts: Sequence[str], height: float, width: str = '100%') -> str:

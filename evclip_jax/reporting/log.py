@@ -33,11 +33,8 @@ class MetricsLog:
   def __init__(self, workdir: pathlib.Path, resume_step: int | None):
     """Opens the log, dropping what an interrupted run wrote too much.
 
-    Args:
-      workdir: the run folder. With tensorboardX installed, the numbers also go
-        to its folder 'tensorboard'.
-      resume_step: lines after this step are dropped, as they come again; so
-        are the final lines of a finished run. None keeps everything.
+    That is what follows `resume_step`, and the final lines of a finished run;
+    None keeps everything. With tensorboardX the numbers go to its folder, too.
     """
     self._path = pathlib.Path(workdir) / 'metrics.jsonl'
     self._write = is_first()

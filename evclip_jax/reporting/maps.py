@@ -25,8 +25,7 @@ _NAMED = 30
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
   """Draws how often each class (row) was taken for each other (column).
 
-  `matrix` [K, K] counts clips; more than 30 names are told by the pointer
-  alone.
+  `matrix` [K, K] counts clips; of more than 30 the pointer tells the names.
   """
   matrix, size = np.asarray(matrix), len(names)
   named = size <= _NAMED
@@ -124,9 +123,8 @@ def map_of_clips(
 def principal_plane(features: np.ndarray) -> tuple[np.ndarray, float]:
   """Returns features [N, E], normalised, along their two main directions.
 
-  Returns:
-    ([N, 2] coordinates, their share of the variance). The sign of a direction
-    is such that the largest coordinate in size is positive.
+  [N, 2] coordinates, of which the largest in size is positive, and their share
+  of the variance.
   """
   lengths = np.linalg.norm(features, axis=1, keepdims=True)
   unit = np.asarray(features, np.float64) / np.maximum(lengths, 1e-12)

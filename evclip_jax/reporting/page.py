@@ -14,7 +14,6 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
 from PIL import Image
 
 from data_pipelines import whole_file
@@ -65,30 +64,22 @@ svg .quiet { fill: #7b8794; font-size: 11px; }
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """Says how a picture is made when the page is written, or where it lies.
+  """Says how a picture that the page holds is made, or where it lies.
 
   Attributes:
-    draw: makes an image, a chart, or markup such as the SVG of `charts`, which
-      the page will hold.
+    draw: makes an image, or markup such as the SVG of `charts`.
     caption: what stands below it; '' for nothing.
     file: in place of `draw`, the name of a picture or MP4 beside the page.
   """
 
-  draw: Callable[[], Image.Image | Figure | str] | None = None
+  draw: Callable[[], Image.Image | str] | None = None
   caption: str = ''
   file: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-  """A heading and what stands under it.
-
-  Attributes:
-    title: the heading; '' for none.
-    text: a sentence below it; '' for none.
-    rows: a table, dicts with the same keys.
-    pictures: drawn one after the other.
-  """
+  """A heading, a sentence, a table (dicts with the same keys), pictures."""
 
   title: str = ''
   text: str = ''
@@ -97,14 +88,11 @@ class Section:
 
 
 def write_page(
-    path: str | os.PathLike,
-    title: str,
-    intro: str,
-    sections: Sequence[Section],
+    path: str | os.PathLike, title: str, intro: str, sections: Sequence[Section]
 ) -> pathlib.Path:
   """Writes a page into a folder that exists and returns its path.
 
-  `intro` is a sentence or two below the title; sections go from top to bottom.
+  `intro` is a sentence or two below the title.
   """
   parts = [f'<h1>{_escape(title)}</h1>', _paragraph(intro)]
   for section in sections:
@@ -166,20 +154,15 @@ def _figure(picture: Picture) -> str:
   return f'<figure>{shown}{below}</figure>'
 
 
-def _image(shown: Image.Image | Figure | str, caption: str) -> str:
-  """An <img> that holds a picture (SVG for charts, else JPEG), or names it."""
+def _image(shown: Image.Image | str, caption: str) -> str:
+  """An <img> that holds a picture, or names its file."""
   if isinstance(shown, str):
     place = urllib.parse.quote(shown)
     if place.endswith('.mp4'):
       return f'<video controls preload="none" src="{place}"></video>'
   else:
-    file, kind = io.BytesIO(), 'jpeg'
-    if isinstance(shown, Figure):
-      kind = 'svg+xml'
-      shown.savefig(file, format='svg', metadata={'Date': None})
-    else:
-      shown.save(file, 'JPEG', quality=82, optimize=True)
+    shown.save(file := io.BytesIO(), 'JPEG', quality=82, optimize=True)
     data = base64.b64encode(file.getvalue()).decode()
-    place = f'data:image/{kind};base64,{data}'
+    place = f'data:image/jpeg;base64,{data}'
   alt = caption or 'a clip: frames, maps and scores'
   return f'<img loading="lazy" src="{place}" alt="{alt}">'

@@ -1,23 +1,20 @@
 """One readable picture of one clip: frames, maps, scores."""
 
 import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib import colormaps, font_manager
+from PIL import Image, ImageDraw, ImageFont
 
 from evclip_jax.models import pixels
-from evclip_jax.reporting.charts import literal
 from evclip_jax.reporting.tables import short
 
-_FRAME_PIXELS = 120
-_GAP_PIXELS = 4
+_FRAME_PIXELS, _GAP_PIXELS, _LABEL = 120, 4, 28
 _MOST_FRAMES = 8
 # Mean pixel below which a clip is too dark for a reader.
 _DARK = 45
-_DPI = 100
 _INK, _QUIET = '#1f2933', '#7b8794'
 _RIGHT, _WRONG, _OPEN, _OTHER = '#23784a', '#b3362b', '#2f6db5', '#c3cad3'
 
@@ -31,11 +28,9 @@ class ClipPicture:
     frames: uint8 [T, H, W, 3], as the networks get them.
     scores: (class, probability) of the best classes, best first.
     truth: the right class, or None where it is not known.
-    maps: name -> [H, W] or [T, H, W] in [0, 1], a method's maps of this clip,
-      or coarser ones, which are enlarged. A map called 'mask' is also shown
-      as what CLIP sees behind it.
-    fill: colour in [0, 1] that masked pixels turn into: the mean that the
-      method subtracts.
+    maps: name -> [H, W] or [T, H, W] in [0, 1], perhaps coarser. One called
+      'mask' is also shown as what CLIP sees behind it.
+    fill: colour in [0, 1] that masked pixels turn into.
   """
 
   title: str
@@ -51,12 +46,10 @@ def masked(
     mask: np.ndarray,
     fill: tuple[float, float, float] = pixels.IMAGENET_MEAN,
 ) -> np.ndarray:
-  """Returns frames as they look behind a mask on normalised pixels.
+  """Returns frames uint8 [T, H, W, 3] as they look behind a mask.
 
-  Args:
-    frames: uint8 [T, H, W, 3], as what is returned.
-    mask: [H, W] or [T, H, W] in [0, 1].
-    fill: colour in [0, 1] where the mask is 0.
+  Where the mask, [H, W] or [T, H, W] in [0, 1], is 0, they have the colour
+  `fill` in [0, 1].
   """
   colour = 255 * np.asarray(fill, np.float32)
   weight = _per_frame(mask, len(frames))[..., None]  # [T, H, W, 1]
@@ -65,11 +58,9 @@ def masked(
 
 
 def heat(frames: np.ndarray, heights: np.ndarray) -> np.ndarray:
-  """Returns a map in colours over grey frames, on the fixed scale 0 .. 1.
+  """Returns a map in colours over grey frames uint8 [T, H, W, 3].
 
-  Args:
-    frames: uint8 [T, H, W, 3], as what is returned.
-    heights: [H, W] or [T, H, W] in [0, 1], or a coarser grid over the frames.
+  `heights` [H, W] or [T, H, W] in [0, 1] may be a coarser grid.
   """
   grey = frames.mean(axis=-1, keepdims=True)
   heights = _enlarged(_per_frame(heights, len(frames)), frames.shape[1:3])
@@ -85,39 +76,49 @@ def brightened(frames: np.ndarray) -> np.ndarray:
   return (255 * lifted).round().astype(np.uint8)
 
 
-@literal
 def draw(clip: ClipPicture) -> Image.Image:
   """Draws a clip: rows of frames on the left, the best classes on the right."""
-  strips = rows(clip)
+  strips, bars = rows(clip), answers(clip.scores, colours(clip), 345)
+  step = _FRAME_PIXELS + _LABEL
   width = strips[0][1].shape[1]
-  margin, head, foot, gap, bars, bar = 12, 52, 14, 28, 370, 40
-  # Bars of one thickness, however many rows of frames stand beside them.
-  tall = bar * max(len(clip.scores), 1)
-  body = max((_FRAME_PIXELS + gap) * len(strips) - gap, tall)
-  wide, high = 2 * margin + width + bars, head + body + foot
-  figure = Figure((wide / _DPI, high / _DPI), dpi=_DPI, facecolor='white')
-  canvas = FigureCanvasAgg(figure)
+  height = max(step * len(strips), bars.height)
+  image = Image.new('RGB', (width + bars.width + 49, height + 54), 'white')
+  pen, title = ImageDraw.Draw(image), short(clip.title, 60) + '  '
+  said, colour = verdict(clip)
+  pen.text((12, 6), title, _INK, font(15))
+  pen.text((12 + pen.textlength(title, font(15)), 6), said, colour, font(15))
+  for row, (label, strip) in enumerate(strips):
+    top = 52 + step * row
+    pen.text((12, top - 17), label, _QUIET, font(11))
+    image.paste(Image.fromarray(strip), (12, top))
+  image.paste(bars, (width + 37, 52))
+  return image
 
-  def box(left, top, width, height):
-    """Axes without an axis, in pixels from the upper left corner."""
-    bottom = high - top - height
-    axes = figure.add_axes(
-        (left / wide, bottom / high, width / wide, height / high)
-    )
-    axes.set_axis_off()
-    return axes
 
-  top = head
-  for label, strip in strips:
-    axes = box(margin, top, *strip.shape[1::-1])
-    axes.imshow(strip, interpolation='nearest', aspect='auto')
-    place = margin / wide, (high - top + 4) / high
-    figure.text(*place, label, fontsize=8, color=_QUIET)
-    top += _FRAME_PIXELS + gap
-  _draw_title(figure, clip, margin / wide, (high - 24) / high)
-  _draw_bars(box(margin + width + 25, head, bars - 25, tall), clip)
-  canvas.draw()
-  return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+def answers(
+    scores: Sequence[tuple[str, float]],
+    colours: Mapping[str, str],
+    width: int,
+    row: int = 40,
+) -> Image.Image:
+  """Draws classes with probabilities over bars, each `row` pixels high."""
+  image = Image.new('RGB', (width, row * max(len(scores), 1)), 'white')
+  pen, size = ImageDraw.Draw(image), row * 2 // 5
+  for place, (name, share) in enumerate(scores):
+    top, end = row * place, row * (place + 1) - 4
+    said = f'{100 * share:.0f} %' if share >= 0.01 else '< 1 %'
+    shown = short(name, max((width - 4 * size) * 5 // (3 * size), 4))
+    pen.text((0, top), shown, _INK, font(size))
+    pen.text((width, top), said, _INK, font(size), 'ra')
+    pen.rectangle((0, end - row // 5, width, end), '#f0f2f5')
+    pen.rectangle((0, end - row // 5, width * share, end), colours[name])
+  return image
+
+
+@functools.cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+  """Returns a font that has letters of many languages."""
+  return ImageFont.truetype(font_manager.findfont('DejaVu Sans'), size)
 
 
 def rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
@@ -127,23 +128,21 @@ def rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
   chosen = np.linspace(0, total - 1, shown).round().astype(int)
   of_them = f'{shown} of the' if shown < total else 'the'
   under = frames[chosen]
-  out = [(f'{of_them} {total} frames', _strip(under))]
+  out = [(f'{of_them} {total} frames', strip(under))]
   if frames.mean() < _DARK:
     under = brightened(frames)[chosen]
-    out.append(('brightened for the reader only', _strip(under)))
+    out.append(('brightened for the reader only', strip(under)))
   for name, heights in clip.maps.items():
     heights = _per_frame(heights, total)[chosen]
     if name == 'mask':
       seen = masked(frames[chosen], heights, clip.fill)
-      out.append(('what CLIP sees behind the mask', _strip(seen)))
-    out.append(
-        (f'{name}: dark = 0, bright = 1', _strip(heat(under, heights)))
-    )
+      out.append(('what CLIP sees behind the mask', strip(seen)))
+    out.append((f'{name}: dark = 0, bright = 1', strip(heat(under, heights))))
   return out
 
 
-def _strip(frames: np.ndarray) -> np.ndarray:
-  """[T, H, W, 3] -> one white-spaced row of small frames."""
+def strip(frames: np.ndarray) -> np.ndarray:
+  """Returns frames [T, H, W, 3] as one white-spaced row of small ones."""
   height, width = frames.shape[1:3]
   size = (round(_FRAME_PIXELS * width / height), _FRAME_PIXELS)
   small = [
@@ -169,18 +168,6 @@ def _enlarged(heights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   ])
 
 
-def _draw_title(figure: Figure, clip: ClipPicture, x: float, y: float):
-  shown = figure.text(
-      x, y, short(clip.title, 60), fontsize=11, color=_INK, weight='bold'
-  )
-  # Measured, so that the verdict begins where the title ends.
-  box = shown.get_window_extent(figure.canvas.get_renderer())
-  said, colour = verdict(clip)
-  figure.text(
-      box.x1 / figure.bbox.width + 0.012, y, said, fontsize=11, color=colour
-  )
-
-
 def verdict(clip: ClipPicture) -> tuple[str, str]:
   """Returns what is answered, whether it is right, and a colour for it."""
   if not clip.scores:
@@ -201,17 +188,3 @@ def colours(clip: ClipPicture) -> dict[str, str]:
   if clip.scores and clip.scores[0][0] != clip.truth:
     found[clip.scores[0][0]] = _OPEN if clip.truth is None else _WRONG
   return found
-
-
-def _draw_bars(axes, clip: ClipPicture):
-  colour = colours(clip)
-  for place, (name, share) in enumerate(clip.scores):
-    value = 100 * share
-    axes.barh(place, 100, height=0.22, color='#f0f2f5')
-    axes.barh(place, value, height=0.22, color=colour[name])
-    style = {'fontsize': 9, 'color': _INK, 'va': 'bottom'}
-    axes.text(0, place - 0.22, short(name), **style)
-    said = f'{value:.0f} %' if value >= 1 else '< 1 %'
-    axes.text(100, place - 0.22, said, ha='right', **style)
-  axes.set_xlim(0, 100)
-  axes.set_ylim(len(clip.scores) - 0.6, -0.8)

@@ -4,10 +4,11 @@ import functools
 import json
 import pathlib
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from evclip_jax.reporting import charts, maps, page, tables
 from evclip_jax.reporting.page import Picture, Section
@@ -23,18 +24,9 @@ Details = Mapping[str, Any]
 
 
 def write(
-    folder: pathlib.Path,
-    card: Mapping[str, Any],
-    lists: Mapping[str, Details],
-    interval: Callable[[float, int], tuple[float, float]],
+    folder: pathlib.Path, card: Mapping[str, Any], lists: Mapping[str, Details]
 ) -> pathlib.Path:
-  """Writes the page and returns its path.
-
-  Args:
-    folder: the run folder, with metrics.jsonl.
-    card, lists: what `run_card.report` gave.
-    interval: (share of hits, clips) -> ends of the interval of an accuracy.
-  """
+  """Writes the page of what `run_card.report` gave and returns its path."""
   counts, selection = card['parameters'], card['selection']
   worse = card.get('corrupt', '')
   trained = (
@@ -50,7 +42,7 @@ def write(
       'Accuracies are in percent.'
       + f' The frames were made worse: data.corrupt={worse}.' * bool(worse),
       [
-          _results(card, lists, interval),
+          _results(card, lists),
           _clips(card),
           *_training(folder, card),
           *(s for name in lists for s in _list(name, lists[name])),
@@ -59,7 +51,7 @@ def write(
   )
 
 
-def _results(card, lists, interval) -> Section:
+def _results(card, lists) -> Section:
   """Accuracies with their intervals, beside those of zero-shot CLIP."""
   rows = []
   for name, summary in card['final'].items():
@@ -73,7 +65,10 @@ def _results(card, lists, interval) -> Section:
         ends = (found['top1'] + s * found['interval'] for s in (-1, 1))
         number = f'{found["episodes"]:,} episodes'
       else:
-        ends = interval(found['top1'] / 100, found['clips'])
+        hits = round(found['top1'] * found['clips'] / 100)
+        ends = stats.binomtest(hits, found['clips']).proportion_ci(
+            method='wilson'
+        )
         ends = (100 * x for x in ends)
         number = f'{found["clips"]:,} clips'
       row['95 % interval'] = ' to '.join(f'{x:.1f}' for x in ends)

@@ -16,8 +16,7 @@ _FORMULA = ('=', '+', '-', '@', '\t', '\r')
 def printable(text: str) -> str:
   """Returns text that any terminal and any file can hold.
 
-  Control characters and the bytes of file names that are no UTF-8 become
-  escapes such as '\\n' and '\\udcff'.
+  Control characters and bytes that are no UTF-8 become escapes as '\\udcff'.
   """
   return ''.join(
       c if c.isprintable() else c.encode('unicode_escape').decode()
@@ -32,10 +31,7 @@ def short(text: str, most: int = 34) -> str:
 
 
 def cell(value: Any) -> str:
-  """Returns a value as a table shows it; '' for None.
-
-  Whole numbers have commas, others at most two decimals.
-  """
+  """Returns a value as a table shows it: two decimals, '' for None."""
   if value is None:
     return ''
   if isinstance(value, float):

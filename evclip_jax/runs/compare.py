@@ -3,26 +3,19 @@
 What a row is made of is in `config/experiment.py`.
 """
 
-import functools
 import json
 import pathlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ml_collections
 
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity
-from evclip_jax.evaluation import report_clips
 from evclip_jax.reporting import log, page, tables
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import learning_rate, result_page, results
 from evclip_jax.runs import run as single
-from evclip_jax.runs.trained_model import TrainedModel
 from evclip_jax.training import session
-
-if TYPE_CHECKING:
-  from data_pipelines.loaders.pipeline import Pipeline
 
 # Keys on which lists, batches and their number depend.
 _DATA_KEYS = (
@@ -37,16 +30,13 @@ def run(
     is_part: bool = False,
     loaded: dict | None = None,
 ) -> dict[str, Any]:
-  """Runs every row of `config.compare`.
+  """Runs every row of `config.compare`: {row: run card}.
 
   Each row is an ordinary run in `workdir/<row>`; one that is finished is not
   run again. A row with nothing to train is evaluated. Rows that read the same
-  share their data, and all of them the networks in `loaded`. Of a part of a
-  protocol (`is_part`) the protocol makes the table.
-
-  Returns:
-    {row: run card}; the tables are printed and written as compare.json (or
-    evaluate_compare.json), .csv and report.html, with pictures of the last row.
+  share their data, and all of them the networks in `loaded`. Tables are printed
+  and written as compare.json (or evaluate_compare.json), .csv and report.html;
+  of a part of a protocol (`is_part`) the protocol makes them.
   """
   rows = experiment.rows(config)
   places = [run_folder.of_row(name) for name in rows]
@@ -58,7 +48,7 @@ def run(
   folder = pathlib.Path(workdir).absolute()
   loaded = {} if loaded is None else loaded
   cards: dict[str, Any] = {}
-  pipelines: dict[str, Pipeline] = {}
+  pipelines: dict[str, Any] = {}
 
   def data_of(own):
     key = _data_key(own)
@@ -69,7 +59,8 @@ def run(
   # What is wrong with a later row should not be found hours later.
   for own in rows.values():
     data = data_of(own)
-    method, *_ = session.make_method(own, data.class_names, loaded)
+    given = own, data.class_names, session.networks(own, loaded)
+    method, _ = session.make_method(*given)
     for listed in data.evals.values():
       method.class_texts(list(listed.class_names))
     if experiment.fitting_mode(mode, own) == 'train':
@@ -96,22 +87,16 @@ def run(
   }
   summary = results.summarise(runs, results.tests, config.seed)
   log.log('\n' + result_page.as_text(summary))
-  pictures = _pictures(own_folder, lambda: data_of(own))
   kind = 'compare' if mode == 'train' else f'{mode}_compare'
   path = result_page.write(
-      folder, kind, 'Comparison', runs, summary, [*pictures, about(rows)]
+      folder, kind, 'Comparison', runs, summary, [about(rows)]
   )
   log.log(f'\nreport: {path}')
   return cards
 
 
-def differ(
-    rows: dict[str, ml_collections.ConfigDict],
-) -> list[dict[str, Any]]:
-  """Returns a row for each key in which the rows of a comparison differ.
-
-  And for each setting that is not its method's default.
-  """
+def differ(rows: dict[str, ml_collections.ConfigDict]) -> list[dict[str, Any]]:
+  """Returns a row for each key in which rows differ, or from defaults."""
   values = {name: identity.flat(own) for name, own in rows.items()}
   usual = [identity.flat(experiment.new(c.method.name)) for c in rows.values()]
   table = []
@@ -127,35 +112,8 @@ def differ(
 
 def about(rows: dict[str, ml_collections.ConfigDict]) -> page.Section:
   """Returns the section of a page that says what its rows differ in."""
-  return page.Section('What the rows differ in', rows=differ(rows))
-
-
-def _pictures(
-    variant: pathlib.Path, open_data: Callable[[], 'Pipeline']
-) -> list[page.Section]:
-  """Sections with a few clips of each list, as the run in a folder sees them.
-
-  What goes wrong costs its own section only: the numbers are worth having.
-  """
-
-  def section(listed) -> page.Section:
-    title, about = f'List: {listed.name}', 'Clips spread over it'
-    if run.method.episodic:
-      way, shot = listed.episodes.way, listed.episodes.shot
-      about = f'Its first episode: {way} classes, {shot} examples of each'
-    try:
-      clips = viewer.some(listed)
-    except Exception as e:
-      return page.Section(title, f'no pictures, {type(e).__name__}: {e}')
-    shown = [page.Picture(functools.partial(page.clip, c)) for c in clips]
-    return page.Section(title, f'{about}; run {run.name!r}.', pictures=shown)
-
-  try:
-    run, data = TrainedModel(variant), open_data()
-    viewer = report_clips.Viewer(run.session, run.weights)
-    return [section(listed) for listed in data.evals.values()]
-  except Exception as e:
-    return [page.Section('Pictures', f'not drawn, {type(e).__name__}: {e}')]
+  text = 'Clips, curves and classes of each row are in its own report.html.'
+  return page.Section('What the rows differ in', text, differ(rows))
 
 
 def _data_key(config: ml_collections.ConfigDict) -> str:

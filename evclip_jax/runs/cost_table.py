@@ -1,7 +1,7 @@
 """What methods cost on CLIPs of several sizes: shapes only, no weights."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,17 @@ from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity
 from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes as clip_sizes
-from evclip_jax.models.clip.model import Clip
 from evclip_jax.reporting import log
 from evclip_jax.training import batch as batch_lib
-from evclip_jax.training import costs, devices, optimizer, params, steps
-from evclip_jax.weights import trunks
+from evclip_jax.training import (
+  costs,
+  devices,
+  optimizer,
+  params,
+  session,
+  steps,
+)
+from evclip_jax.weights import clip_names, load, trunks
 
 METHODS = ('ev_clip', 'ez_clip', 'st_adapter', 'aim', 'vifi_clip')
 CLIPS = ('ViT-B/32', 'ViT-B/16', 'ViT-L/14')
@@ -28,15 +34,12 @@ TRUNKS = (
     'videoprism_base',
     'videoprism_large',
 )
-
-
-class Shapes(NamedTuple):
-  """A method and the shapes of its weights, as flat dicts."""
-
-  method: base.Method
-  trainable: dict[str, jax.ShapeDtypeStruct]
-  statistics: dict[str, jax.ShapeDtypeStruct]
-  frozen: dict[str, jax.ShapeDtypeStruct]
+_NETWORKS = {
+    'clip': (clip_sizes.TABLE, clip_names.shapes),
+    'encoder': (trunks.TABLE, trunks.shapes),
+}
+# Memory of usual devices, in GB.
+_CARDS = (16, 24, 40, 80)
 
 
 def rows(
@@ -47,10 +50,9 @@ def rows(
 ) -> list[dict[str, Any]]:
   """Returns what each method, by its recipe, costs on each published CLIP.
 
-  Returns:
-    A dict per pair: trained weights, how many times those of the method on the
-    second CLIP, GFLOPs per clip of training and of inference as the compiler
-    counts them before it optimises.
+  A dict per pair: trained weights, how many times those of the method on the
+  second CLIP, GFLOPs per clip of training and of inference as the compiler
+  counts them before it optimises.
   """
   out = []
   total = len(methods) * len(clips)
@@ -91,80 +93,79 @@ def trunk_rows(num_classes: int = 101) -> list[dict[str, Any]]:
 
 
 def shapes(
-    config: ml_collections.ConfigDict, class_names: Sequence[str]
-) -> Shapes:
-  """Returns a config's method on networks of which only the shapes exist.
-
-  Raises:
-    UserError: clip.name or encoder.name is not a published name.
-  """
+    config: ml_collections.ConfigDict,
+    class_names: Sequence[str],
+    num_devices: int = 1,
+) -> session.Session:
+  """Returns a session on published networks of which only the shapes exist."""
   module, settings = base.load(config.method.name), experiment.settings(config)
-  dtype = jnp.dtype(config.compute.dtype)
-  clip = Clip(
-      _sizes(clip_sizes.TABLE, config.clip.name, 'clip.name'),
-      dtype,
-      config.compute.remat,
-  )
-  tree, encoder = {'clip': clip.shapes()}, None
-  if module.uses_encoder(settings):
-    found = _sizes(trunks.TABLE, config.encoder.name, 'encoder.name')
-    encoder = trunks.network(found, dtype)
+  loaded = {}
+  for part, (table, shapes_of) in _NETWORKS.items():
+    name = config[part].name
+    if not getattr(module, f'uses_{part}')(settings):
+      continue
+    if name not in table:
+      raise UserError(
+          f'{part}.name={name!r}: costs are counted on published networks: '
+          f'{", ".join(table)}.'
+      )
     flat = {
         path: jax.ShapeDtypeStruct(shape, jnp.float32)
-        for path, shape in trunks.shapes(found).items()
+        for path, shape in shapes_of(table[name]).items()
     }
-    tree['encoder'] = unflatten_dict(flat, sep='/')
-  support = config.episodes.way * config.episodes.shot
-  backbones = base.Backbones(clip, encoder, config.data.num_frames, support)
-  method = module.make(settings, backbones, tuple(class_names))
+    tree = unflatten_dict(flat, sep='/')
+    loaded[part] = load.Loaded(table[name], tree, '', '')
+  method, backbones = session.make_method(config, class_names, loaded)
+  tree = {name: x.params for name, x in loaded.items()}
   if own := jax.eval_shape(method.init, jax.random.key(0)):
     tree['method'] = own
   trainable, rest = params.split(tree, method.trainable)
   statistics, frozen = params.split(rest, method.statistics)
+  dtype, mesh = jnp.dtype(config.compute.dtype), devices.make_mesh(num_devices)
   frozen = jax.eval_shape(lambda x: params.in_dtype(x, dtype), frozen)
-  return Shapes(method, trainable, statistics, frozen)
-
-
-def _sizes(table, name: str, key: str) -> Any:
-  if name not in table:
-    raise UserError(
-        f'{key}={name!r}: costs are counted on published networks: '
-        f'{", ".join(table)}.'
-    )
-  return table[name]
+  shardings = devices.frozen_shardings(mesh, frozen, config.mesh.shard_frozen)
+  return session.Session(
+      method=method,
+      tokenizer=None,
+      clip=backbones.clip,
+      hashes={},
+      sources={},
+      mesh=mesh,
+      trainable=trainable,
+      statistics=statistics,
+      frozen=frozen,
+      shardings=shardings,
+      class_names=list(class_names),
+  )
 
 
 def _row(config, num_classes: int) -> dict[str, Any]:
-  found, programs = programs_of(config, num_classes, 1)
-
-  def count(kind):
-    flops = costs.flops_of(programs[kind](), 1)
-    return flops / config.batch_size / 1e9 or None
-
+  run, *programs = programs_of(config, num_classes, 1)
+  training, inference = (
+      costs.flops_of(lower(), 1) / config.batch_size / 1e9 or None
+      for lower in programs
+  )
   return {
-      'trained weights': params.count(found.trainable),
-      'training GFLOPs per clip': count('training'),
-      'inference GFLOPs per clip': count('inference'),
+      'trained weights': params.count(run.trainable),
+      'training GFLOPs per clip': training,
+      'inference GFLOPs per clip': inference,
   }
 
 
 def programs_of(
     config: ml_collections.ConfigDict, num_classes: int, num_devices: int
-) -> tuple[Shapes, dict[str, Callable[[], jax.stages.Lowered]]]:
-  """Returns the shapes of a config's weights, and what lowers its steps."""
+) -> tuple[session.Session, Callable, Callable]:
+  """Returns what `shapes` does, and what lowers its training and scoring."""
   names = [f'class {k}' for k in range(num_classes)]
-  found = shapes(config, names)
-  method, frozen = found.method, found.frozen
-  mesh = devices.make_mesh(num_devices)
-  placed = devices.frozen_shardings(mesh, frozen, config.mesh.shard_frozen)
-  texts = method.class_texts(names)
-  length = clip_sizes.TABLE[config.clip.name].context_length
-  tokens = jax.ShapeDtypeStruct((len(texts), len(names), length), jnp.int32)
-  weights = found.trainable | found.statistics
+  run = shapes(config, names, num_devices)
+  method, weights = run.method, run.trainable | run.statistics
+  length = run.clip.sizes.context_length
+  size = len(method.class_texts(names)), num_classes, length
+  tokens = jax.ShapeDtypeStruct(size, jnp.int32)
   classes = jax.eval_shape(
       lambda w, f, t: method.text(params.merge(f, w), t),
       weights,
-      frozen,
+      run.frozen,
       tokens,
   )
   rows = config.episodes.per_step if method.episodic else config.batch_size
@@ -172,18 +173,55 @@ def programs_of(
   schedule = optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
   update = optimizer.make_optimizer(config.optimizer, schedule)
   state = jax.eval_shape(
-      lambda t, s: steps.new_state(t, update, s),
-      found.trainable,
-      found.statistics,
+      lambda t, s: steps.new_state(t, update, s), run.trainable, run.statistics
   )
-  train = steps.make_train_step(
-      method, update, schedule, mesh, placed, config.seed
-  )
-  evaluate = steps.make_eval_step(method, mesh, placed)
+  step = run.train_step(update, schedule, config.seed)
   text = tokens if method.text_trains else classes
-  return found, {
-      'training': lambda: train.lower(state, frozen, text, batch),
-      'inference': lambda: evaluate.lower(weights, frozen, classes, batch),
+  return (
+      run,
+      lambda: step.lower(state, run.frozen, text, batch),
+      lambda: run.eval_step.lower(weights, run.frozen, classes, batch),
+  )
+
+
+def memory(
+    config: ml_collections.ConfigDict, num_classes: int
+) -> dict[str, Any]:
+  """Says which batches fit devices of several sizes; runs nothing.
+
+  The training step is compiled for one and for two rows (clips or episodes) on
+  each device; memory grows by the same for each further one. Of a device 5 %
+  are left free. UserError if the method trains nothing.
+
+  Returns:
+    'gigabytes_first' and 'gigabytes_per_row' of a device, 'gflops_per_clip',
+    and 'rows_that_fit': {'16 GB': the most rows on each device, ...}.
+  """
+  size, need = devices.make_mesh(config.mesh.data).size, []
+  own = identity.from_dict(identity.to_dict(config)).unlock()
+  for rows in (1, 2):
+    own.batch_size = own.episodes.per_step = rows * size
+    run, lower, _ = programs_of(own, num_classes, size)
+    if not run.trainable:
+      raise UserError(
+          f'--memory-only: the method {config.method.name!r} trains nothing.'
+      )
+    compiled = lower().compile()
+    need.append(costs.program_bytes(compiled))
+  first, each = need[0], max(need[1] - need[0], 1)
+  batch = batch_lib.shapes(
+      own, num_classes, 2 * size, run.method.episodic, None
+  )
+  flops = costs.flops_of(compiled, size) / batch_lib.count(batch)
+  return {
+      'devices_used': size,
+      'gigabytes_first': first / 1e9,
+      'gigabytes_per_row': each / 1e9,
+      'gflops_per_clip': flops / 1e9,
+      'rows_that_fit': {
+          f'{gb} GB': max(int((0.95e9 * gb - first) // each) + 1, 0)
+          for gb in _CARDS
+      },
   }
 
 
@@ -195,12 +233,8 @@ def device_rows(
   """Returns what a training step costs when devices share its batch.
 
   The step is compiled for each number of devices, with and without
-  mesh.shard_frozen; nothing runs, so that the devices of a CPU do.
-
-  Returns:
-    A dict each: FLOPs and memory of one device, FLOPs of all of them in those
-    of the first row, and how many bytes of weights and gradients all of them
-    exchange in one step: each result of a collective counts once.
+  mesh.shard_frozen; nothing runs, so that the devices of a CPU do. Of bytes
+  that all of them exchange each result of a collective counts once.
   """
   out = []
   config = identity.from_dict(identity.to_dict(config)).unlock()
@@ -209,8 +243,8 @@ def device_rows(
       config.mesh.shard_frozen = split
       for number in counts:
         if number > 1 or not split:
-          compiled = programs_of(config, num_classes, number)[1]['training']()
-          compiled = compiled.compile()
+          _, lower, _ = programs_of(config, num_classes, number)
+          compiled = lower().compile()
           flops = costs.flops_of(compiled, 1)
           first = out[0]['GFLOPs per device'] if out else flops / 1e9
           out.append({

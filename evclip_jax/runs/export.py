@@ -5,6 +5,7 @@ back and compared with the run before it takes its place.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import shutil
@@ -57,20 +58,14 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 
 def save_trained(workdir: str, path: str | os.PathLike) -> str:
-  """Writes a run's selected trained leaves as .safetensors; says what it wrote.
-
-  Raises:
-    UserError: nothing trained in the run, or the file cannot be written.
-  """
+  """Writes a run's trained leaves as .safetensors and says so, or UserError."""
   # Other programs bring frames of their own, worse or not.
   run = TrainedModel(workdir, corrupt='')
   if not run.weights:
     raise UserError(f'{workdir} is a run without trained weights.')
-  leaves = {
-      # Not ascontiguousarray, which gives scalars an axis.
-      name: np.asarray(value, order='C')
-      for name, value in jax.device_get(run.weights).items()
-  }
+  # Not ascontiguousarray, which gives scalars an axis.
+  ordered = functools.partial(np.asarray, order='C')
+  leaves = jax.tree.map(ordered, jax.device_get(run.weights))
   metadata = {
       'format': 'evclip-jax',
       'kind': 'trained',
@@ -78,7 +73,7 @@ def save_trained(workdir: str, path: str | os.PathLike) -> str:
       'num_frames': str(run.config.data.num_frames),
       'step': str(run.step),
       'selected_by': run.selected_by,
-      **{f'weights.{n}': h for n, h in run.session.model.hashes.items()},
+      **{f'weights.{n}': h for n, h in run.session.hashes.items()},
   }
   try:
     whole_file.write(path, save(leaves, metadata))
@@ -176,8 +171,7 @@ def program(method: Method) -> Program:
   """Returns (tree, clips) -> logits, a pure function.
 
   The tree has the method's params and 'scored': the embeddings 'classes'
-  [M, K, E] and, for a method that compares, the features of 'examples'. Clips
-  are uint8 [B, T, P, P, 3], logits float32 [B, K].
+  [M, K, E] and, for a method that compares, the features of 'examples'.
   """
 
   def logits(tree, video):
@@ -191,25 +185,27 @@ def program(method: Method) -> Program:
   return logits
 
 
+def _write_program(run: Callable, given: tuple, folder: pathlib.Path):
+  """Writes a function for all platforms; returns it as read back."""
+  whole = export.export(jax.jit(run), platforms=PLATFORMS)(*given)
+  (folder / _PROGRAM).write_bytes(whole.serialize())
+  return export.deserialize((folder / _PROGRAM).read_bytes()).call
+
+
 def _write_orbax(run: Program, tree, video, folder: pathlib.Path) -> Answer:
   path = folder.absolute() / 'weights'
   with ocp.StandardCheckpointer() as orbax:
     orbax.save(path, tree)
-  whole = export.export(jax.jit(run), platforms=PLATFORMS)(tree, video)
-  (folder / _PROGRAM).write_bytes(whole.serialize())
+  call = _write_program(run, (tree, video), folder)
   with ocp.StandardCheckpointer() as orbax:
     back = orbax.restore(path, jax.tree.map(np.empty_like, tree))
-  call = export.deserialize((folder / _PROGRAM).read_bytes()).call
   return lambda rows: np.asarray(call(back, rows))
 
 
 def _write_stablehlo(run: Program, tree, video, folder: pathlib.Path) -> Answer:
   # On the device, where traced numbers may index.
   tree = jax.device_put(tree)
-  alone = jax.jit(lambda rows: run(tree, rows))
-  whole = export.export(alone, platforms=PLATFORMS)(video)
-  (folder / _PROGRAM).write_bytes(whole.serialize())
-  call = export.deserialize((folder / _PROGRAM).read_bytes()).call
+  call = _write_program(lambda rows: run(tree, rows), (video,), folder)
   return lambda rows: np.asarray(call(rows))
 
 
@@ -292,20 +288,14 @@ _WRITERS = {
     'stablehlo': _write_stablehlo,
     'savedmodel': _write_savedmodel,
 }
-KINDS = 'safetensors', *_WRITERS
 
 
-def _about(
-    run: TrainedModel, names: list[str], kind: str, worst: float
-) -> dict[str, Any]:
-  """Returns what model.json says."""
-  data, config = run.config.data, run.config
-  spec = one_clip.spec_of(data)
-  settings = {
-      name: value
-      for name, value in dataclasses.asdict(spec).items()
-      if name not in _OF_TRAINING
-  }
+def _about(run: TrainedModel, names: list[str], kind: str, worst: float):
+  """What model.json says."""
+  config, spec = run.config, one_clip.spec_of(run.config.data)
+  settings = dataclasses.asdict(spec)
+  for name in _OF_TRAINING:
+    settings.pop(name, None)
   return {
       'kind': kind,
       'run': run.name,
@@ -327,16 +317,13 @@ def _about(
       },
       'inside': 'everything from uint8 on, such as normalisation',
       'outside': {
-          'what': _OUTSIDE[data.preprocess],
+          'what': _OUTSIDE[config.data.preprocess],
           'settings': settings,
           'windows': config.eval.clips,
           'crops': config.eval.crops,
           'several': 'probabilities of windows and crops are averaged',
       },
-      'weights': dict(run.session.model.hashes),
+      'weights': dict(run.session.hashes),
       'largest_difference': worst,
-      'versions': {
-          'evclip_jax': __version__,
-          'jax': jax.__version__,
-      },
+      'versions': {'evclip_jax': __version__, 'jax': jax.__version__},
   }

@@ -47,12 +47,10 @@ def row_of(folder: pathlib.Path) -> tuple[int, str]:
 def prepare(
     workdir: str | os.PathLike, config: ml_collections.ConfigDict
 ) -> pathlib.Path:
-  """Creates the folder, or checks that it belongs to this config.
+  """Creates the folder, or checks that it belongs to this config: its path.
 
-  All processes but the first only check. Returns its absolute path.
-
-  Raises:
-    UserError: the folder holds a run of another config, or cannot be written.
+  All processes but the first only check. UserError if it holds a run of another
+  config, or cannot be written.
   """
   check_free(workdir, config)
   folder = pathlib.Path(workdir).absolute()
@@ -134,8 +132,7 @@ def check_same_model(
 ):
   """Raises UserError if the folder's run has another model than the config.
 
-  For evaluation: lists, views, batch sizes and those of the method's settings
-  that only scores depend on (`SCORING` of its file) may differ from training.
+  What only scores depend on (`SCORING` of the method's file) may differ.
   """
   scoring = getattr(base.load(config.method.name), 'SCORING', ())
   free = [f'method.settings.{name}' for name in scoring]
@@ -147,10 +144,9 @@ def check_same_model(
 
 
 def check_data(folder: pathlib.Path, description: dict[str, Any]):
-  """Writes what a run's lists are, or checks that they are still the same.
+  """Writes a run's lists, or raises UserError if they have changed since.
 
-  `description` is that of the data pipeline: 'lists' has the hash of each list,
-  'texts' that of its class texts. UserError if one has changed.
+  `description` is that of the data pipeline with 'texts', hashes of these.
   """
   path = folder / 'data.json'
   if not path.exists():

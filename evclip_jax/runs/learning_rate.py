@@ -3,7 +3,7 @@
 import copy
 import pathlib
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ml_collections
 
@@ -14,11 +14,8 @@ from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import train
 from evclip_jax.training import session
 
-if TYPE_CHECKING:
-  from data_pipelines.loaders.pipeline import Pipeline
 
-
-def check(config: ml_collections.ConfigDict, data: 'Pipeline'):
+def check(config: ml_collections.ConfigDict, data: Any):
   """Raises UserError if train.rates cannot be chosen among."""
   rates = config.train.rates
   if len({*rates}) < len(rates) or any(rate <= 0 for rate in rates):
@@ -38,35 +35,33 @@ def check(config: ml_collections.ConfigDict, data: 'Pipeline'):
 def choose(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
-    model: session.Model,
-    data: 'Pipeline',
+    run: session.Session,
+    data: Any,
 ) -> tuple[ml_collections.ConfigDict, dict[str, Any]]:
   """Trains with each of train.rates and takes over the best training.
 
   Each is an ordinary run in `workdir/rates/<rate>`, with the rate of a constant
   warm-up in proportion, scored on the validation list alone. The best top-1
-  counts; of equal ones the lower loss, then the lower rate. Its checkpoints
-  become those of `workdir`.
-
-  Returns:
-    (the config with the rate, 'rate' and 'config_hash' of the run card).
+  counts; of equal ones the lower loss, then the lower rate. Returns the config
+  with it, and 'rate' and 'config_hash' of the run card.
   """
   own_data = copy.copy(data)
   own_data.evals = {'val': data.evals['val']}
   tried, configs = {}, {}
   for rate in config.train.rates:
-    own = configs[rate] = _with_rate(config, rate)
+    own = configs[rate] = identity.from_dict(identity.to_dict(config))
+    share = rate / own.optimizer.learning_rate
+    own.optimizer.learning_rate, own.train.rates = rate, ()
+    own.optimizer.warmup_learning_rate *= share
     folder = workdir / 'rates' / f'{rate:g}'
     card = run_folder.finished(folder, own)
     said = ': finished earlier' if card else ''
     log.log(f'\n-- rate {rate:g}{said} --')
     if card is None:
       run_folder.prepare(folder, own)
-      card = train.train_and_evaluate(own, folder, model, own_data)
+      card = train.train_and_evaluate(own, folder, run, own_data)
     tried[rate] = card['final']['val'] | {'costs': card['costs']['train']}
-  best = max(
-      tried, key=lambda r: (tried[r]['top1'], -tried[r]['loss'], -r)
-  )
+  best = max(tried, key=lambda r: (tried[r]['top1'], -tried[r]['loss'], -r))
   clips = tried[best].get('clips', tried[best].get('episodes'))
   log.log(f'\n-- rate {best:g} is the best of {len(tried)} on val --')
   source = workdir / 'rates' / f'{best:g}'
@@ -83,12 +78,3 @@ def choose(
           'costs': tried[best]['costs'],
       },
   }
-
-
-def _with_rate(config, rate: float) -> ml_collections.ConfigDict:
-  own = identity.from_dict(identity.to_dict(config))
-  share = rate / own.optimizer.learning_rate
-  own.optimizer.learning_rate = rate
-  own.optimizer.warmup_learning_rate *= share
-  own.train.rates = ()
-  return own

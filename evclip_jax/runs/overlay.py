@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import av
 import numpy as np
-from matplotlib import font_manager
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from data_pipelines.loaders import one_clip
 from data_pipelines.video import probe, read_frames
 from data_pipelines.views.view import squares
 from evclip_jax.evaluation.look import Seen
-from evclip_jax.reporting import pictures, tables
+from evclip_jax.reporting import charts, pictures
 
 # Of the pictures, those of a GIF, and of the words under them.
 _HEIGHT, _GIF_HEIGHT, _WORDS = 360, 200, 96
@@ -37,8 +36,7 @@ def write(
 
   On the left the video as it is; on the right, if the method has maps, what it
   sees of the nearest window: the frames behind the mask, or its attention.
-  `seen` has `film`, `windows` and `window_maps`; `fill` is that of a
-  `ClipPicture`, `least` that of `prediction.predict`.
+  `fill` is that of a `ClipPicture`, `least` that of `prediction.predict`.
   """
   film, gif = seen.film, path.suffix == '.gif'
   rate = film.rate or 25.0
@@ -90,18 +88,15 @@ def _sized(frame: np.ndarray, high: int) -> np.ndarray:
 
 def _words(shares, names, width: int, least: float) -> np.ndarray:
   """The best classes with their probabilities, uint8 [96, width, 3]."""
-  image = Image.new('RGB', (width, _WORDS), 'white')
-  draw = ImageDraw.Draw(image)
-  font = ImageFont.truetype(font_manager.findfont('DejaVu Sans'), 18)
   order = np.argsort(-shares, kind='stable')[:_BEST]
-  sure = shares[order[0]] >= least
-  for row, k in enumerate(order):
-    top, share = 4 + 30 * row, float(shares[k])
-    colour = '#2f6db5' if sure and not row else '#c3cad3'
-    draw.rectangle((8, top + 24, 8 + (width - 16) * share, top + 27), colour)
-    said = tables.short(names[k], max((width - 90) // 11, 4))
-    if not row and not sure:
-      said = f'none of these ({said})'
-    draw.text((8, top), said, '#1f2933', font)
-    draw.text((width - 8, top), f'{100 * share:.0f} %', '#1f2933', font, 'ra')
-  return np.asarray(image)
+  scores = [(names[k], float(shares[k])) for k in order]
+  best, share = scores[0]
+  if share < least:
+    scores[0] = f'none of these ({best})', share
+  colours = dict.fromkeys((name for name, _ in scores), charts.GREY)
+  # Not the one that is none of these.
+  colours |= {best: charts.BLUE} if share >= least else {}
+  words = pictures.answers(scores, colours, width - 16, _WORDS // _BEST)
+  whole = np.full((_WORDS, width, 3), 255, np.uint8)
+  whole[: words.height, 8:-8] = words
+  return whole

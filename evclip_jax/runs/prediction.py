@@ -1,22 +1,27 @@
 """Predicts many videos and writes a folder of results, then of pictures."""
 
 import collections
+import contextlib
+import functools
 import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
+from data_pipelines.loaders import one_clip
 from data_pipelines.stores import files
 from evclip_jax.evaluation import look
-from evclip_jax.reporting import log, page, tables
-from evclip_jax.runs import video_files
+from evclip_jax.reporting import charts, log, page, pictures, tables
+from evclip_jax.runs import overlay
 from evclip_jax.runs.trained_model import TrainedModel
-from evclip_jax.runs.video_files import NONE
 
-# Classes named of each video.
+NONE, _UNREAD = 'none of these', '(cannot be read)'
+# Classes named of each video, and lines of the chart along one.
 _BEST = 5
 # With more videos the terminal has one line for each, then only a summary.
 _FEW, _MANY = 20, 1000
@@ -58,15 +63,35 @@ def predict(
     UserError: the folder cannot be written, or classes and examples that do
       not fit the method. A video that cannot be read costs its row only.
   """
-  names = model.names(classes, support)
-  folder = pathlib.Path(out) if out else None
+  names, rows, shown = model.names(classes, support), [], []
   seen = model.see(
       videos, classes, support, closely=bool(out), every=bool(overlays),
       clips=clips, along=timeline,
   )  # fmt: skip
-  how = {'least': least, 'timeline': timeline, 'overlays': overlays}
   try:
-    return _predict(model, videos, folder, names, seen, tell, how)
+    with contextlib.ExitStack() as stack:
+      if out:
+        out = pathlib.Path(out)
+        out.mkdir(parents=True, exist_ok=True)
+        lines = (out / 'predictions.jsonl').open('w', encoding='utf-8')
+        stack.enter_context(lines)
+      bar = log.progress(len(videos), 'predict', unit='video')
+      stack.enter_context(bar)
+      stems = _file_names(videos)
+      for path, stem, found in zip(videos, stems, seen, strict=True):
+        rows.append(_row(path, found, names, model, least))
+        tell(rows[-1])
+        bar.update(1)
+        if out:
+          # What was computed is safe before anything is drawn.
+          lines.write(json.dumps(rows[-1], ensure_ascii=False) + '\n')
+          lines.flush()
+        if out and not isinstance(found, UserError):
+          draw = len(rows) <= _DRAWN
+          own = out, stem, path, found, names, model, draw
+          shown += _files(*own, least, timeline, overlays)
+    if out:
+      _write_tables(out, model, rows, shown)
   except OSError as e:
     if not out:
       raise
@@ -74,38 +99,92 @@ def predict(
         f'{e.filename or out} cannot be written: {e.strerror or e}. Give '
         'another --out.'
     ) from e
-
-
-def _predict(model, videos, out, names, seen, tell, how) -> list[Row]:
-  rows, shown, lines = [], [], None
-  if out:
-    out.mkdir(parents=True, exist_ok=True)
-    lines = (out / 'predictions.jsonl').open('w', encoding='utf-8')
-  stems = _file_names(videos)
-  with log.progress(len(videos), 'predict', unit='video') as bar:
-    for path, stem, found in zip(videos, stems, seen, strict=True):
-      rows.append(_row(path, found, names, model, how['least']))
-      tell(rows[-1])
-      bar.update(1)
-      if not out:
-        continue
-      lines.write(json.dumps(rows[-1], ensure_ascii=False) + '\n')
-      # What was computed is safe before anything is drawn.
-      lines.flush()
-      if not isinstance(found, UserError):
-        own = out, stem, path, found, names, model, len(rows) <= _DRAWN
-        shown += video_files.write(*own, **how)
-  if out:
-    lines.close()
-    whole_file.write(out / 'predictions.csv', tables.as_csv(_flat(rows)))
-    text = f'Predicted by {model.name}, step {model.step}.'
-    if len(rows) > _DRAWN:
-      text += f' The first {_DRAWN} videos have pictures.'
-    text += ' predictions.csv has five classes of each.'
-    title = f'{len(videos):,} video' + 's' * (len(videos) != 1)
-    table = page.Section(rows=_short(rows))
-    page.write_page(out / 'index.html', title, text, [table, *shown])
   return rows
+
+
+def _write_tables(out: pathlib.Path, model, rows: list[Row], shown):
+  """Writes predictions.csv and index.html."""
+  flat = _flat(rows)
+  whole_file.write(out / 'predictions.csv', tables.as_csv(flat))
+  text = f'Predicted by {model.name}, step {model.step}.'
+  if len(rows) > _DRAWN:
+    text += f' The first {_DRAWN} videos have pictures.'
+  text += ' predictions.csv has five classes of each.'
+  title = f'{len(rows):,} video' + 's' * (len(rows) != 1)
+  kept = 'video', 'answer', 'probability', 'looked at', 'error'
+  short = [{k: row.get(k) for k in kept} for row in flat]
+  table = page.Section(rows=tables.without_empty(short))
+  page.write_page(out / 'index.html', title, text, [table, *shown])
+
+
+def _files(
+    out, stem, path, seen, names, model, draw, least, with_timeline, overlays
+) -> list[page.Section]:
+  """Writes the files of a video; what fails costs its own place on the page."""
+  title = tables.printable(os.path.basename(path))
+
+  def picture() -> page.Picture:
+    file = f'{stem}.png'
+    pictures.draw(seen.picture(title, names, model.method)).save(out / file)
+    return page.Picture(file=file)
+
+  def overlaid(ending: str) -> page.Picture:
+    file, spec = f'{stem}.overlay{ending}', one_clip.spec_of(model.config.data)
+    fill = look.fill_colour(model.method)
+    overlay.write(out / file, path, seen, names, spec, fill, least)
+    return page.Picture(caption=f'{file}: what was answered when', file=file)
+
+  makers: list[tuple[str, Callable[[], page.Picture]]] = []
+  if with_timeline:
+    file = out / f'{stem}.timeline.csv'
+    make = functools.partial(timeline, file, path, seen, names, least)
+    makers.append(('timeline', make))
+  if draw:
+    makers.append(('picture', picture))
+  makers += [('overlay', functools.partial(overlaid, x)) for x in overlays]
+  sections = []
+  for what, make in makers:
+    try:
+      sections.append(page.Section(pictures=[make()]))
+    # No picture is worth the predictions that are still to come.
+    except Exception as e:
+      reason = f'{title}: no {what}, {type(e).__name__}: {e}'
+      log.log(reason)
+      sections.append(page.Section(text=reason))
+  return sections
+
+
+def timeline(
+    file: pathlib.Path,
+    path: str,
+    seen: look.Seen,
+    names: Sequence[str],
+    least: float,
+) -> page.Picture:
+  """Writes the scores along a video; returns a chart of the highest."""
+  film, windows = seen.film, seen.windows
+  times = [film.seconds(i) for i in range(len(film.spans))]
+  rows = []
+  for (start, end), shares in zip(times, windows, strict=True):
+    best = shares.argmax()
+    chances = zip(names, shares, strict=True)
+    rows.append({
+        'start in s': round(start, 3),
+        'end in s': round(end, 3),
+        'answer': names[best] if shares[best] >= least else NONE,
+        **{f'p: {name}': round(float(p), 6) for name, p in chances},
+    })
+  whole_file.write(file, tables.as_csv(rows))
+  middles = np.mean(times, axis=1)
+  lines = {
+      names[k]: list(zip(middles, 100 * windows[:, k], strict=True))
+      for k in (-windows.max(axis=0)).argsort(kind='stable')[:_BEST]
+  }
+  axes = 'seconds', 'probability in percent'
+  return page.Picture(
+      functools.partial(charts.curves, lines, *axes),
+      f'{path}: the classes that score highest; {file.name} has all',
+  )
 
 
 def find_videos(arguments: Sequence[str]) -> list[str]:
@@ -158,10 +237,15 @@ def as_text(rows: Sequence[Row]) -> str:
   Of many videos only the answer, of thousands how many have each answer.
   """
   if len(rows) > _MANY:
-    return _summary(rows)
+    counts = collections.Counter(row['answer'] for row in _flat(rows))
+    table = [
+        {'answer': answer or _UNREAD, 'videos': n}
+        for answer, n in counts.most_common()
+    ]
+    return f'{tables.as_text(table)}\n{len(rows):,} videos'
   lines = []
   for row in rows:
-    best = row.get('top5', [{'class': '(cannot be read)'}])
+    best = row.get('top5', [{'class': _UNREAD}])
     if 'top5' in row and row['answer'] is None:
       best = [{'class': NONE}, *best]
     for place, one in enumerate(best[:1] if len(rows) > _FEW else best):
@@ -174,15 +258,6 @@ def as_text(rows: Sequence[Row]) -> str:
           'looked at': '' if place else _looked_at(row),
       })
   return tables.as_text(lines)
-
-
-def _summary(rows: Sequence[Row]) -> str:
-  counts = collections.Counter(
-      '(cannot be read)' if 'error' in row else row['answer'] or NONE
-      for row in rows
-  )
-  table = [{'answer': a, 'videos': n} for a, n in counts.most_common()]
-  return f'{tables.as_text(table)}\n{len(rows):,} videos'
 
 
 def _row(path: str, seen: look.Seen | UserError, names, model, least) -> Row:
@@ -229,17 +304,8 @@ def _flat(rows: Sequence[Row]) -> list[dict[str, Any]]:
       ending = f' {place + 1}' if place else ''
       flat[f'class{ending}'] = best.get('class')
       flat[f'probability{ending}'] = best.get('probability')
-    out.append(
-        flat | {'looked at': _looked_at(row), 'error': row.get('error')}
-    )
+    out.append(flat | {'looked at': _looked_at(row), 'error': row.get('error')})
   return out
-
-
-def _short(rows: Sequence[Row]) -> list[dict[str, Any]]:
-  """Returns what a page says of each video."""
-  kept = ['video', 'answer', 'probability', 'looked at']
-  kept += ['error'] if any('error' in row for row in rows) else []
-  return [{k: row.get(k) for k in kept} for row in _flat(rows)]
 
 
 def _file_names(videos: Sequence[str]) -> list[str]:

@@ -52,15 +52,11 @@ def run(
     mode: str,
     run_part: Callable[..., dict[str, Any]],
 ) -> dict[str, Any]:
-  """Runs every part of `config.protocol` that is not finished yet.
+  """Runs every part of `config.protocol` not finished yet, in workdir/<part>.
 
-  Parts lie in `workdir/<part>`. `run_part` makes a run card, or {row: run
-  card}, of (config, folder, mode, is_part, loaded); `loaded` are the networks
-  that all parts share.
-
-  Returns:
-    What is written as protocol.json, or evaluate_protocol.json: see
-    `results.summarise`.
+  `run_part` makes a run card, or {row: run card}, of (config, folder, mode,
+  is_part, loaded); `loaded` are the networks that all parts share. Returns what
+  is written as protocol.json, or evaluate_protocol.json.
   """
   parts = expand(config)
   run_folder.check_free(workdir, config)
@@ -96,9 +92,8 @@ def expand(
 ) -> dict[str, ml_collections.ConfigDict]:
   """Returns the runs of a protocol in order: name of a sub-folder -> config.
 
-  Raises:
-    UserError: there is no such protocol, or the config lacks what it needs, or
-      sets what has no effect in it.
+  UserError: there is no such protocol, or the config lacks what it needs, or
+  sets what has no effect in it.
   """
   own = config.protocol
   if own.name not in PROTOCOLS:
@@ -276,9 +271,7 @@ PROTOCOLS = {
         seeds=(1, 2, 3),
     ),
     'supervised': Protocol(
-        'All training clips; mean over splits.',
-        results.tests,
-        'splits',
+        'All training clips; mean over splits.', results.tests, 'splits'
     ),
     'seeds': Protocol(
         'The same run with several seeds; mean over seeds.',

@@ -67,10 +67,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
 
 
 def as_file(summary: Mapping[str, Any], suffix: str) -> str:
-  """Returns the table as '.md', '.tex' or '.csv'.
-
-  CSV has mean, std and the ends of the interval in columns of their own.
-  """
+  """Returns the table as '.md', '.tex' or '.csv', the latter for machines."""
   if suffix == '.csv':
     return tables.as_csv(_plain_numbers(summary))
   write = tables.as_markdown if suffix == '.md' else tables.as_latex
@@ -106,10 +103,7 @@ def write(
     summary: Mapping[str, Any],
     sections: Iterable[page.Section] = (),
 ) -> pathlib.Path:
-  """Writes NAME.json, NAME.csv and report.html of runs side by side.
-
-  `sections` are further ones of the page, below the tables. Returns the page.
-  """
+  """Writes NAME.json, NAME.csv and report.html, whose path it returns."""
   whole_file.write_json(folder / f'{name}.json', summary)
   whole_file.write(folder / f'{name}.csv', as_file(summary, '.csv'))
   about = [page.Section(rows=table(summary))]

@@ -180,8 +180,7 @@ def costs(parts: Mapping[str, Run]) -> dict[str, Any]:
   """Returns what a row's runs cost, medians over its parts.
 
   Clips per second of training are as it went, those of inference alone. The
-  memory, by the compiler, is that of the training step on a device (of
-  inference where nothing trains).
+  memory is that of the training step on a device, or of inference.
   """
   cards = [run.card for run in parts.values()]
 

@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import ml_collections
@@ -16,10 +16,6 @@ from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import learning_rate, train
 from evclip_jax.training import devices, optimizer, session
 from evclip_jax.training.checkpoints import Checkpoints
-
-if TYPE_CHECKING:
-  # At run time it is imported when it is needed: mistakes are answered without.
-  from data_pipelines.loaders.pipeline import Pipeline
 
 
 def run(
@@ -75,8 +71,9 @@ def _run(config, workdir, mode, is_part=False, loaded=None) -> dict[str, Any]:
 
 def open_data(
     config: ml_collections.ConfigDict, workdir: str, mode: str
-) -> 'Pipeline':
-  """Opens the data of a config and says what there is."""
+) -> Any:
+  """Opens the `Pipeline` of a config and says what there is."""
+  # Not at the top: mistakes are answered without.
   from data_pipelines.loaders import pipeline
 
   how = {}
@@ -92,12 +89,9 @@ def open_data(
   )
   counts = []
   for name, about in data.description['lists'].items():
-    left_out = [
-        f'{about[kind]} {kind}'
-        for kind in ('missing', 'skipped')
-        if about.get(kind)
-    ]
-    more = f' ({", ".join(left_out)})' if left_out else ''
+    kinds = [kind for kind in ('missing', 'skipped') if about.get(kind)]
+    left_out = ', '.join(f'{about[kind]} {kind}' for kind in kinds)
+    more = f' ({left_out})' if left_out else ''
     counts.append(f'{about["clips"]} {name}{more}')
   log.log(f'{len(data.class_names)} classes; clips: {", ".join(counts)}')
   return data
@@ -107,17 +101,16 @@ def execute(
     config: ml_collections.ConfigDict,
     workdir: str,
     mode: str,
-    data: 'Pipeline',
+    data: Any,
     loaded: dict | None = None,
 ) -> dict[str, Any]:
-  """Trains or evaluates one method on what `open_data` gave.
+  """Trains or evaluates one method on what `open_data` gave: its run card.
 
   `loaded` are networks that runs side by side share, see `session.build`.
-  Returns the run card.
   """
   devices.prepare(config)
-  model = session.build(config, data.class_names, loaded)
-  check(config, mode, model, data)
+  own = session.build(config, data.class_names, loaded)
+  _check(config, mode, own, data)
   folder = pathlib.Path(workdir).absolute()
   if mode == 'train' or not (folder / 'config.json').exists():
     run_folder.prepare(folder, config)
@@ -125,86 +118,63 @@ def execute(
       asked = {'train': data.class_names}
       asked |= {name: x.class_names for name, x in data.evals.items()}
       texts = {
-          name: run_card.prompts_hash(model.method, list(names))
+          name: run_card.prompts_hash(own.method, list(names))
           for name, names in asked.items()
       }
       run_folder.check_data(folder, data.description | {'texts': texts})
       data.write(folder)
   if mode == 'evaluate':
-    return evaluate(config, folder, model, data)
+    return _evaluate(config, folder, own, data)
   about = {}
   if config.train.rates:
-    config, about = learning_rate.choose(config, folder, model, data)
-  return train.train_and_evaluate(config, folder, model, data, about)
+    config, about = learning_rate.choose(config, folder, own, data)
+  return train.train_and_evaluate(config, folder, own, data, about)
 
 
-def check(
-    config: ml_collections.ConfigDict,
-    mode: str,
-    model: session.Model,
-    data: 'Pipeline',
-):
-  """Raises UserError if method, data, devices and config do not go together.
-
-  What a run would fail at later is found before it has a folder.
-  """
-  mesh = devices.make_mesh(config.mesh.data)
-  if config.train.bank_views and model.method.frozen is None:
+def _check(config, mode: str, own: session.Session, data):
+  """Finds what a run would fail at later before it has a folder."""
+  if config.train.bank_views and own.method.frozen is None:
     raise UserError(
         f'train.bank_views={config.train.bank_views}: what {config.method.name}'
         ' trains, with these settings, looks at the clips and not at features '
         'of frozen networks. Use 0.'
     )
   if mode == 'train':
-    if not model.method.trainable:
+    if not own.method.trainable:
       raise UserError(
           f'the method {config.method.name!r} has nothing to train. '
           'Use --mode=evaluate.'
       )
-    devices.check_batch_size(mesh, data.batch_size, data.batch_key)
-    _check_parts(config, model, data.batch_size // mesh.shape['data'])
+    devices.check_batch_size(own.mesh, data.batch_size, data.batch_key)
+    parts, share = config.train.accumulate, data.batch_size // own.mesh.size
+    if parts > 1 and not own.method.loss_is_a_mean:
+      raise UserError(
+          f'train.accumulate={parts}: the loss of {config.method.name!r} '
+          'depends on the clips of a batch together. Use 1, or a smaller '
+          'batch_size.'
+      )
+    if share % parts:
+      raise UserError(
+          f'train.accumulate={parts} does not divide the {share} rows of a '
+          'batch that each device holds.'
+      )
     run_card.selection(config.train.select, data.evals)
     optimizer.check(config.optimizer)
     learning_rate.check(config, data)
   for scored in data.evals.values():
     for key, size in scored.batch_sizes.items():
-      devices.check_batch_size(mesh, size, key)
+      devices.check_batch_size(own.mesh, size, key)
   # A class without a description, a text that is too long.
   lists = [data.class_names, *(e.class_names for e in data.evals.values())]
   for names in dict.fromkeys(tuple(names) for names in lists):
-    model.tokens(names)
+    own.tokens(names)
 
 
-def _check_parts(config, model, share: int):
-  """Raises UserError if a batch cannot be cut as train.accumulate says."""
-  parts = config.train.accumulate
-  if parts > 1 and not model.method.loss_is_a_mean:
-    raise UserError(
-        f'train.accumulate={parts}: the loss of {config.method.name!r} depends '
-        'on the clips of a batch together. Use 1, or a smaller batch_size.'
-    )
-  if share % parts:
-    raise UserError(
-        f'train.accumulate={parts} does not divide the {share} rows of a batch '
-        'that each device holds.'
-    )
-
-
-def evaluate(
-    config: ml_collections.ConfigDict,
-    folder: pathlib.Path,
-    model: session.Model,
-    data: 'Pipeline',
-) -> dict[str, Any]:
-  """Scores a finished run, or weights as they are given.
-
-  Raises:
-    UserError: if there is nothing trained to evaluate.
-  """
+def _evaluate(config, folder: pathlib.Path, run: session.Session, data):
+  """Scores a finished run, or weights as they are given."""
   started = time.time()
-  run = session.start(config, model, data.class_names)
   initial = run.initial()
-  checkpoints = Checkpoints(folder, model.hashes)
+  checkpoints = Checkpoints(folder, run.hashes)
   states = {'given': (0, initial)}
   last = checkpoints.latest('last') if run.trainable else None
   if last is not None:

@@ -10,22 +10,13 @@ import ml_collections
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from data_pipelines.errors import UserError
 from evclip_jax.reporting import log, tables
 from evclip_jax.training import batch as batches
-from evclip_jax.training import (
-  costs,
-  devices,
-  optimizer,
-  params,
-  session,
-)
+from evclip_jax.training import costs, devices, optimizer, params, session
 
 _LEAST_STEPS = 3
 # A slow machine does not have to wait for all the steps asked for.
 _MOST_SECONDS = 15.0
-# Memory of usual devices, in GB.
-_CARDS = (16, 24, 40, 80)
 # What the JSON says and the text does not.
 _ABOUT = ('command', 'commit', 'platform', 'versions', 'devices')
 
@@ -64,13 +55,11 @@ def measure(
 ) -> dict[str, Any]:
   """Times the training step and the evaluation step on batches of noise.
 
-  At least 3 of `num_steps` are timed, also if they take long.
-
-  Returns:
-    'devices_used', 'classes', 'parameters', and for 'train' (if the method
-    trains anything) and 'evaluate' what `_time` returns.
+  At least 3 of `num_steps` are timed, also if they take long. 'train' (if the
+  method trains anything) and 'evaluate' are what `_time` returns.
   """
-  run = _start(config, num_classes)
+  names = [f'class {k}' for k in range(num_classes)]
+  run = session.build(config, names)
   weights = run.initial()
   classes = run.classes(weights)
   limits = num_steps, config.compute.dtype
@@ -83,67 +72,16 @@ def measure(
       },
   }
   if run.trainable:
-    step, given = _train_step(config, run)
-    given = *given, _noise(config, run, config.batch_size)
+    schedule = optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
+    update = optimizer.make_optimizer(config.optimizer, schedule)
+    step = run.train_step(update, schedule, config.seed)
+    batch = _noise(config, run, config.batch_size)
+    given = run.state(update), run.frozen, run.texts(weights), batch
     out['train'] = _time(step, given, lambda out: out[0], *limits)
   batch = _noise(config, run, config.eval.batch_size or config.batch_size)
   given = weights, run.frozen, classes, batch
   out['evaluate'] = _time(run.eval_step, given, lambda out: weights, *limits)
   return out
-
-
-def memory(
-    config: ml_collections.ConfigDict, num_classes: int
-) -> dict[str, Any]:
-  """Says which batches fit devices of several sizes; runs nothing.
-
-  The training step is compiled for one and for two rows (clips or episodes) on
-  each device; memory grows by the same for each further one. Of a device 5 %
-  are left free. UserError if the method trains nothing.
-
-  Returns:
-    'gigabytes_first' and 'gigabytes_per_row' of a device, 'gflops_per_clip',
-    and 'rows_that_fit': {'16 GB': the most rows on each device, ...}.
-  """
-  run = _start(config, num_classes)
-  if not run.trainable:
-    raise UserError(
-        f'--memory-only: the method {config.method.name!r} trains nothing.'
-    )
-  step, given = _train_step(config, run)
-  size, sharding = run.mesh.shape['data'], devices.batched(run.mesh)
-  episodic, need = run.model.method.episodic, {}
-  for rows in (1, 2):
-    batch = batches.shapes(
-        config, num_classes, rows * size, episodic, sharding
-    )
-    compiled = step.lower(*given, batch).compile()
-    need[rows] = costs.program_bytes(compiled)
-  each = max(need[2] - need[1], 1)
-  flops = costs.flops_of(compiled, size) / batches.count(batch)
-  return {
-      'devices_used': int(size),
-      'gigabytes_first': need[1] / 1e9,
-      'gigabytes_per_row': each / 1e9,
-      'gflops_per_clip': flops / 1e9,
-      'rows_that_fit': {
-          f'{gb} GB': max(int((0.95e9 * gb - need[1]) // each) + 1, 0)
-          for gb in _CARDS
-      },
-  }
-
-
-def _start(config, num_classes: int) -> session.Session:
-  names = [f'class {k}' for k in range(num_classes)]
-  return session.start(config, session.build(config, names), names)
-
-
-def _train_step(config, run: session.Session) -> tuple[Callable, tuple]:
-  """The training step, and what it takes before the batch."""
-  schedule = optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
-  update = optimizer.make_optimizer(config.optimizer, schedule)
-  step = run.train_step(update, schedule, config.seed)
-  return step, (run.state(update), run.frozen, run.texts(run.initial()))
 
 
 def describe(config: ml_collections.ConfigDict, file: str) -> dict[str, Any]:
@@ -173,7 +111,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 def _noise(config, run: session.Session, rows: int) -> dict[str, jax.Array]:
   """A batch of noise on the devices."""
-  episodic, key = run.model.method.episodic, 'batch_size'
+  episodic, key = run.method.episodic, 'batch_size'
   if episodic:
     rows, key = config.episodes.per_step, 'episodes.per_step'
   devices.check_batch_size(run.mesh, rows, key)

@@ -14,8 +14,7 @@ from jax.experimental import multihost_utils
 class Stopped(KeyboardInterrupt):
   """The run was asked to stop, and did when its state was saved.
 
-  Attributes:
-    status: for the shell, 128 and the number of the signal.
+  `status` is for the shell, 128 and the number of the signal.
   """
 
   def __init__(self, number: int, message: str):
@@ -24,11 +23,9 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopping:
-  """Notes the first SIGTERM or Ctrl-C; the second one ends at once.
+  """Notes the first SIGTERM or Ctrl-C as `signal`; the second one ends at once.
 
-  Attributes:
-    step: the last one done.
-    signal: what came, or None.
+  `step` is the last one done.
   """
 
   def __init__(self, total_steps: int):

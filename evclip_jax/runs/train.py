@@ -5,10 +5,11 @@ import copy
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import bank, run_card
@@ -20,26 +21,18 @@ from evclip_jax.training import costs, devices, params, session
 from evclip_jax.training import optimizer as optim
 from evclip_jax.training.checkpoints import Checkpoints
 
-if TYPE_CHECKING:
-  from data_pipelines.loaders.pipeline import Pipeline
-
 
 def train_and_evaluate(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
-    model: session.Model,
-    data: 'Pipeline',
+    run: session.Session,
+    data: Any,
     about: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-  """Trains a method, or continues where an earlier sitting stopped.
+  """Trains a method, or continues an earlier sitting: the run card.
 
-  Args:
-    config, workdir, model, data: of the run; `folder.prepare` made its folder.
-    about: further entries of the run card; 'rate' has what an earlier training
-      that is taken over cost.
-
-  Returns:
-    The run card: final metrics per test list, hashes, counts, times.
+  `about` has further entries of the card; 'rate' what an earlier training that
+  is taken over cost.
 
   Raises:
     UserError: a loss that is not finite, a checkpoint that cannot be written
@@ -48,8 +41,6 @@ def train_and_evaluate(
   """
   started = time.time()
 
-  # ---- devices and weights --------------------------------------------------
-  run = session.start(config, model, data.class_names)
   log.log(params.table(run.trainable, run.frozen))
 
   # ---- optimizer and state --------------------------------------------------
@@ -59,7 +50,7 @@ def train_and_evaluate(
   )
   optimizer = optim.make_optimizer(config.optimizer, schedule)
   now = run.state(optimizer)
-  checkpoints = Checkpoints(workdir, model.hashes)
+  checkpoints = Checkpoints(workdir, run.hashes)
   now = checkpoints.restore('last', now) or now
   first_step = int(now.step)
   best = (checkpoints.meta('best') or {}).get('metric')
@@ -81,10 +72,19 @@ def train_and_evaluate(
   def score(done: int):
     """Scores the watched lists, and saves the state if it is the best."""
     nonlocal best
-    metric = _watch(run, now, watched, metrics_log, done)
+    found = {
+        name: run_card.evaluate_list(run, now.weights, listed)
+        for name, listed in watched.items()
+    }
+    # All or none: an evaluation that was stopped is made again.
+    for name, (summary, details) in found.items():
+      metrics_log.add(done, name, **summary)
+      classes = len(details['class_names'])
+      log.log(run_card.one_line(f'step {done} {name}', summary, classes))
+    metric = np.mean([summary['top1'] for summary, _ in found.values()] or [0])
     if select.startswith('best') and (best is None or metric > best):
       best = metric
-      checkpoints.save('best', now, {'metric': metric})
+      checkpoints.save('best', now, {'metric': float(metric)})
 
   # ---- loop -----------------------------------------------------------------
   bar = log.progress(total_steps, 'train', first_step, 'step')
@@ -100,7 +100,7 @@ def train_and_evaluate(
       log.log('compiling the training step; the first step takes longer')
       if config.train.bank_views == 0:
         given = now, run.frozen, texts
-        check_memory(config, run, train_step, given, data)
+        _check_memory(config, run, train_step, given, data)
       batches = stack.enter_context(_open(config, run, data, first_step))
     for done in range(first_step + 1, total_steps + 1):
       batch = next(batches)
@@ -158,17 +158,10 @@ def train_and_evaluate(
   return card
 
 
-def check_memory(
-    config: ml_collections.ConfigDict,
-    run: session.Session,
-    step: costs.Measured,
-    given: tuple,
-    data: 'Pipeline',
-):
-  """Raises UserError if the training step does not fit into the device.
+def _check_memory(config, run, step: costs.Measured, given: tuple, data):
+  """Compiles the step, and refuses one that does not fit into the device.
 
-  It is compiled for this, and what is compiled is used; `given` are its
-  arguments before the batch. Where no limit is known, as on CPUs, all fits.
+  `given` are its arguments before the batch. Without a known limit all fits.
   """
   limit = costs.device_bytes(config.compute.memory_gb)
   if limit is None:
@@ -178,7 +171,7 @@ def check_memory(
       config,
       len(data.class_names),
       total,
-      run.model.method.episodic,
+      run.method.episodic,
       devices.batched(run.mesh),
   )
   compiled = step.compile(*given, batch)
@@ -190,7 +183,7 @@ def check_memory(
   fits = costs.rows_that_fit(compiled, share // parts, limit)
   fit = fits * parts * devices_used
   ways = [f'{data.batch_key}={fit}'] if fits else []
-  if run.model.method.loss_is_a_mean and fits:
+  if run.method.loss_is_a_mean and fits:
     divisors = [n for n in range(1, share + 1) if share % n == 0]
     ways.append(
         f'train.accumulate={next(n for n in divisors if share // n <= fits)}'
@@ -206,14 +199,13 @@ def check_memory(
 @contextlib.contextmanager
 def _open(config, run, data, first_step) -> Iterator[Any]:
   """Gives the training batches: of pixels, or of features of fixed views."""
-  if not config.train.bank_views:
-    with data.train(first_step) as batches:
-      yield batches
+  if config.train.bank_views:
+    views = data.fixed_views()
+    own = bank.of_list(run, views, config.seed)
+    yield _FromBank(own, views.train(first_step))
     return
-  views = data.fixed_views()
-  yield _FromBank(
-      bank.of_list(run, views, config.seed), views.train(first_step)
-  )
+  with data.train(first_step) as batches:
+    yield batches
 
 
 class _FromBank:
@@ -268,18 +260,3 @@ def _check_finite(done, metrics, finite):
       '  The last checkpoint is intact. Lower optimizer.learning_rate, or use '
       'compute.dtype=float32.'
   )
-
-
-def _watch(run, now, watched, metrics_log, done) -> float:
-  """Evaluates on the watched lists; returns the mean top-1."""
-  found = {
-      name: run_card.evaluate_list(run, now.weights, data)
-      for name, data in watched.items()
-  }
-  # All or none: an evaluation that was stopped is made again.
-  for name, (summary, details) in found.items():
-    metrics_log.add(done, name, **summary)
-    classes = len(details['class_names'])
-    log.log(run_card.one_line(f'step {done} {name}', summary, classes))
-  top1 = [summary['top1'] for summary, _ in found.values()]
-  return sum(top1) / len(top1) if top1 else 0.0

@@ -42,12 +42,9 @@ class TrainedModel:
   """
 
   def __init__(self, workdir: str | os.PathLike, corrupt: str | None = None):
-    """Loads the best weights of a run, or its last ones.
+    """Loads the best weights of a run, finished or not, or its last ones.
 
-    Args:
-      workdir: the run folder; an unfinished run will do.
-      corrupt: makes the frames worse, as data.corrupt; '' = not at all, None =
-        as the run does.
+    `corrupt` is as data.corrupt; '' = frames as they are, None = as in the run.
 
     Raises:
       UserError: not a run folder, nothing trained there yet, or weights that
@@ -68,11 +65,10 @@ class TrainedModel:
       if corrupt is not None:
         config.data.corrupt = corrupt
     self.classes = folder.class_names(workdir)
-    model = session.build(config, self.classes)
-    self.session = session.start(config, model, self.classes)
+    self.session = session.build(config, self.classes)
     self.weights = self.session.initial()
     self.step, self.selected_by = 0, 'given'
-    checkpoints = Checkpoints(workdir, model.hashes)
+    checkpoints = Checkpoints(workdir, self.session.hashes)
     for kind in ('best', 'last'):
       if (step := checkpoints.latest(kind)) is not None:
         self.step, self.selected_by = step, kind
@@ -93,7 +89,7 @@ class TrainedModel:
   @property
   def method(self) -> Method:
     """The functions of the run's method."""
-    return self.session.model.method
+    return self.session.method
 
   def predict(
       self,
@@ -121,11 +117,7 @@ class TrainedModel:
     ]
 
   def features(self, videos: Videos, clips: int = 0) -> np.ndarray:
-    """Returns float32 [N, E], a vector per video, not normalised.
-
-    Raises:
-      UserError: as `predict`.
-    """
+    """Returns float32 [N, E], a vector per video, not normalised."""
     seen = self._see_all(videos, score=False, clips=clips)
     return np.stack([s.features for s in seen])
 
@@ -138,12 +130,8 @@ class TrainedModel:
   ) -> list[ClipPicture]:
     """Returns what the method looked at: frames, best classes, maps.
 
-    The maps are the mask and attention, where the method has them; they and the
-    frames are of the window in the middle. `pictures.draw` makes an image of
-    each.
-
-    Raises:
-      UserError: as `predict`.
+    Maps are the mask and attention, where the method has them, of the window in
+    the middle, as the frames. `pictures.draw` makes an image of each.
     """
     names = self.names(classes, support)
     videos = listed(videos)

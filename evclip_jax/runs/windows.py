@@ -65,9 +65,6 @@ def open_film(
     config: of the run: its recipe, eval.clips and eval.crops.
     clips: windows; 0 = as many as cover the video, at most 16.
     along: then at most 1,000, for scores along it.
-
-  Raises:
-    VideoError: a file that cannot be read.
   """
   spec = one_clip.spec_of(config.data)
   frames = isinstance(video, np.ndarray)
@@ -120,11 +117,7 @@ def gathered(
 ) -> look.Seen | UserError:
   """Returns the mean of all views of a film, or why one cannot be read.
 
-  Args:
-    film: what was looked at.
-    views: what was seen in each of its views; all are taken.
-    crops: views of each place.
-    every: whether to keep the maps of every window.
+  `crops` are the views of each window; `every` keeps the maps of all windows.
   """
   shares, features, maps = [], [], []
   middle, error = None, None
@@ -156,11 +149,7 @@ def gathered(
 
 
 def listed(videos: Videos) -> list[Video]:
-  """Returns one or several videos as a list, arrays checked.
-
-  Raises:
-    UserError: arrays that are not uint8 frames.
-  """
+  """Returns one or several videos as a list; UserError for no uint8 frames."""
   if isinstance(videos, (str, os.PathLike)):
     return [videos]
   if hasattr(videos, 'ndim'):

@@ -30,10 +30,7 @@ EPISODES = {
 
 
 def check(batch: dict[str, np.ndarray], num_frames: int, num_classes: int):
-  """Raises UserError if a batch is not what the step expects.
-
-  In place of 'video' it may have 'frozen', features of the clips.
-  """
+  """Raises UserError if a batch is not what the step expects."""
   fields = EPISODES if 'way' in batch else CLIPS
   for name, (dtype, ndim) in fields.items():
     if name == 'video' and 'frozen' in batch:

@@ -26,11 +26,7 @@ from evclip_jax.training.steps import TrainState
 
 
 class Checkpoints:
-  """The checkpoints of one run folder.
-
-  Attributes:
-    folder: `checkpoints` of the run.
-  """
+  """The checkpoints of one run, in `folder`."""
 
   def __init__(self, workdir: str | os.PathLike, hashes: dict[str, str]):
     """Touches nothing yet.
@@ -84,10 +80,9 @@ class Checkpoints:
     return max((int(name) for name in names if name.isdigit()), default=None)
 
   def meta(self, kind: str) -> dict[str, Any] | None:
-    """Returns the JSON beside the newest checkpoint of a kind, or None.
+    """Returns the JSON beside the newest of a kind, or None.
 
-    Raises:
-      UserError: if it was made with other frozen weights.
+    UserError if it was made with other frozen weights.
     """
     if self.latest(kind) is None:
       return None
@@ -106,12 +101,9 @@ class Checkpoints:
   def weights(
       self, kind: str, like: dict[str, jax.Array]
   ) -> dict[str, jax.Array] | None:
-    """Returns the weights of the newest checkpoint of a kind, or None.
+    """Returns the weights of the newest of a kind, placed as `like`, or None.
 
-    They are placed as `like`, a flat dict of the right paths and shapes.
-
-    Raises:
-      UserError: if it was made with other frozen weights or another model.
+    UserError if it was made with other frozen weights or another model.
     """
     if self.meta(kind) is None:
       return None
@@ -130,8 +122,7 @@ class Checkpoints:
   def restore(self, kind: str, like: TrainState) -> TrainState | None:
     """Returns the newest state of a kind, placed as `like` is, or None.
 
-    Raises:
-      UserError: if it was made with other frozen weights or another model.
+    UserError as for `weights`.
     """
     weights = self.weights(kind, like.weights)
     if weights is None:

@@ -30,12 +30,9 @@ class Measured:
   def __init__(self, step: Callable, alone: bool = False, parts: int = 1):
     """Wraps a step from `jax.jit`.
 
-    Args:
-      step: the step.
-      alone: whether calls are waited for and timed alone. Else the time from
-        call to call counts, with what lies between: waiting for clips, too.
-      parts: how often the compiled program repeats its body, which the compiler
-        counts once (train.accumulate).
+    With `alone` calls are waited for and timed alone. Else the time from call
+    to call counts, with what lies between: waiting for clips, too. `parts` is
+    how often the program repeats its body, which the compiler counts once.
     """
     self._step, self._alone, self._parts = step, alone, parts
     self._shapes, self._last, self._compiled = None, None, None
@@ -67,12 +64,10 @@ class Measured:
     return self._step.lower(*given)
 
   def costs(self) -> dict[str, float | int | None]:
-    """Returns what a call costs; {} if there was none.
+    """Returns what a call costs; {} if there was none, None what is not known.
 
-    Returns:
-      gflops_per_clip by the compiler; program_bytes per device: arguments,
-      outputs and temporaries; clips_per_second, the median of all calls but the
-      first, which compiles. None where it is not known.
+    gflops_per_clip by the compiler; program_bytes per device; clips_per_second,
+    the median of all calls but the first, which compiles.
     """
     if self._shapes is None:
       return {}
@@ -94,10 +89,8 @@ class Measured:
 def flops_of(compiled: Any, num_devices: int) -> int:
   """Returns the operations of a program over all devices; 0 if unknown.
 
-  Args:
-    compiled: a `jax.stages.Compiled`, or a `Lowered` for what the compiler
-      counts before it makes the program better.
-    num_devices: that share it; 1 for a `Lowered`, which is of all together.
+  Of a `Lowered`, which is of all together (`num_devices` 1), what the compiler
+  counts before it makes the program better.
   """
   # The compiler counts one device's part; -1 if it cannot.
   return max(int((compiled.cost_analysis() or {}).get('flops', 0)), 0) * (
@@ -120,8 +113,7 @@ def program_bytes(compiled: jax.stages.Compiled) -> int | None:
 def exchanged_bytes(compiled: jax.stages.Compiled) -> int:
   """Returns the bytes that devices send each other in one call of a program.
 
-  Each result of a collective operation counts once, as large as it is on one
-  device.
+  Each result of a collective operation counts once, as large as on one device.
   """
   total = 0
   for results, _ in _COLLECTIVE.findall(compiled.as_text()):

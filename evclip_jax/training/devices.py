@@ -79,8 +79,7 @@ def unseen() -> list[str]:
 def make_mesh(data: int = 0) -> Mesh:
   """Returns one mesh over the devices: 'data' splits batches, 'model' is 1.
 
-  `data` is the number of devices along the batch axis, 0 = all; UserError if
-  there are fewer.
+  `data` devices, 0 = all; UserError if there are fewer.
   """
   devices = jax.devices()
   data = data or len(devices)
@@ -153,8 +152,7 @@ def jit(
   """Compiles (weights, frozen, ..., batch) of so many arguments for a mesh.
 
   All but the frozen weights and the batch, which is last if there is one, is
-  the same on every device, and so is what comes out. `options` are of
-  `jax.jit`.
+  the same on every device, and so is what comes out. `options`: see `jax.jit`.
   """
   everywhere = replicated(mesh)
   given = [everywhere] * arguments

@@ -1,12 +1,11 @@
 """From a config to a method with its weights on the devices.
 
 Class names become embeddings in three steps: `Method.class_texts` makes texts
-of them, `Model.tokens` ids of these, and `Session.classes` embeds the ids by
+of them, `Session.tokens` ids of these, and `Session.classes` embeds the ids by
 `Method.text`: once where the text side is frozen, once per weights elsewhere.
 """
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -31,25 +30,47 @@ from evclip_jax.training import costs, devices, params, steps
 from evclip_jax.weights import load, trunks, vocabulary
 
 
-@dataclasses.dataclass(frozen=True)
-class Model:
-  """A method, its parameters on the host and its tokenizer.
+@dataclasses.dataclass
+class Session:
+  """A method with its weights, and compiled functions.
 
   Attributes:
     method: the pure functions.
-    params: {'clip', 'encoder', 'method'}, nested dicts of numpy float32.
     tokenizer: texts -> ids; None where the method reads no texts.
-    clip: the CLIP handle; its weights are params['clip']; or None.
+    clip: the CLIP handle, or None.
     hashes: network name -> hash of its frozen weights.
     sources: network name -> where the weights came from.
+    mesh: the devices.
+    trainable: flat dict of initial trainable leaves, on the host.
+    statistics: likewise of leaves that change without a gradient.
+    frozen: flat dict of frozen leaves, on the devices.
+    shardings: of the frozen leaves.
+    class_names: K names of the training clips, or others to score.
+    bank_folder: where features of frozen networks are kept, or None.
   """
 
   method: base.Method
-  params: dict[str, Any]
   tokenizer: Tokenizer | SentenceTokenizer | None
   clip: Clip | None
   hashes: dict[str, str]
   sources: dict[str, str]
+  mesh: Mesh
+  trainable: dict[str, np.ndarray]
+  statistics: dict[str, np.ndarray]
+  frozen: dict[str, jax.Array]
+  shardings: dict[str, Any]
+  class_names: list[str]
+  bank_folder: pathlib.Path | None = None
+
+  def __post_init__(self):
+    """Prepares functions; they are compiled when they are called."""
+    parts = self.method, self.mesh, self.shardings
+    self.eval_step = costs.Measured(steps.make_eval_step(*parts), True)
+    self.feature_step = costs.Measured(steps.make_feature_step(*parts), True)
+    self._bank = steps.make_class_bank(*parts)
+    self._weights, self._banks = None, {}
+    # Features of frozen networks, see `evaluation/bank.py`.
+    self.banks: dict[Any, Any] = {}
 
   def tokens(self, class_names: Sequence[str]) -> np.ndarray:
     """Returns the class texts as ids [M, K, L] int32."""
@@ -58,21 +79,53 @@ class Model:
       return np.zeros((len(lists), len(class_names), 1), np.int32)
     return np.stack([self.tokenizer.encode(texts) for texts in lists])
 
+  def texts(self, weights: dict[str, jax.Array]) -> jax.Array:
+    """Returns tokens, where texts train, or classes, for a training step."""
+    if self.method.text_trains:
+      return devices.put(self.mesh, self.tokens(self.class_names))
+    return self.classes(weights)
+
+  def train_step(self, optimizer, schedule, seed: int, parts: int = 1):
+    """Returns `steps.make_train_step` of the session."""
+    how = self.mesh, self.shardings, seed, parts
+    return steps.make_train_step(self.method, optimizer, schedule, *how)
+
+  def initial(self) -> dict[str, jax.Array]:
+    """Returns what training changes as it is before, on the devices."""
+    return devices.put(self.mesh, self.trainable | self.statistics)
+
+  def state(self, optimizer: optax.GradientTransformation) -> steps.TrainState:
+    """Returns the state before the first step, on the devices."""
+    state = steps.new_state(self.trainable, optimizer, self.statistics)
+    return devices.put(self.mesh, state)
+
+  def classes(
+      self,
+      weights: dict[str, jax.Array],
+      class_names: Sequence[str] | None = None,
+  ) -> jax.Array:
+    """Returns embeddings [M, K, E] of classes; None = the session's."""
+    names = tuple(class_names or self.class_names)
+    if self.method.text_trains and weights is not self._weights:
+      self._weights, self._banks = weights, {}
+    if names not in self._banks:
+      tokens = self.tokens(names)
+      self._banks[names] = self._bank(weights, self.frozen, tokens)
+    return self._banks[names]
+
 
 def build(
     config: ml_collections.ConfigDict,
     class_names: Sequence[str],
     shared: dict[Any, load.Loaded] | None = None,
-) -> Model:
-  """Loads the networks a config names and makes its method.
+) -> Session:
+  """Loads the networks a config names, makes its method, places its weights.
 
   Networks in `shared`, of other builds, are not loaded again; this one adds its
-  own.
-
-  Raises:
-    UserError: weights that are missing, broken, or of another architecture.
+  own. UserError: weights that are missing, broken, or of another architecture.
   """
-  method, loaded, backbones = make_method(config, class_names, shared)
+  loaded = networks(config, shared)
+  method, backbones = make_method(config, class_names, loaded)
   tree = {name: x.params for name, x in loaded.items()}
   tokenizer = _tokenizer(config, loaded, backbones.encoder)
   own = method.init(steps.init_rng(config.seed))
@@ -89,43 +142,58 @@ def build(
         method.fit,
         loaded['encoder'].hash if 'encoder' in loaded else None,
     )
-  return Model(
+  mesh = devices.make_mesh(config.mesh.data)
+  trainable, rest = params.split(tree, method.trainable)
+  statistics, frozen = params.split(rest, method.statistics)
+  frozen = params.in_dtype(frozen, jnp.dtype(config.compute.dtype))
+  shardings = devices.frozen_shardings(mesh, frozen, config.mesh.shard_frozen)
+  folder = cache_folder(config.cache_dir) / 'features'
+  return Session(
       method=method,
-      params=tree,
       tokenizer=tokenizer,
       clip=backbones.clip,
       hashes={name: x.hash for name, x in loaded.items()},
       sources={name: x.source for name, x in loaded.items()},
+      mesh=mesh,
+      trainable=trainable,
+      statistics=statistics,
+      frozen=jax.device_put(frozen, shardings),
+      shardings=shardings,
+      class_names=list(class_names),
+      bank_folder=folder if config.train.bank_views else None,
   )
+
+
+def networks(
+    config: ml_collections.ConfigDict,
+    shared: dict[Any, load.Loaded] | None = None,
+) -> dict[str, load.Loaded]:
+  """Loads the networks that a config's method uses; see `build`."""
+  module, settings = base.load(config.method.name), experiment.settings(config)
+  clip, encoder, calls = config.clip, config.encoder, {}
+  if module.uses_clip(settings):
+    given = clip.name, clip.weights, config.cache_dir
+    given = *given, clip.activation, clip.vision_heads
+    calls['clip'] = load.load_clip, given
+  if module.uses_encoder(settings):
+    given = encoder.name, encoder.weights, config.cache_dir
+    calls['encoder'] = load.load_encoder, given
+  shared = {} if shared is None else shared
+  for function, given in calls.values():
+    if (function, given) not in shared:
+      shared[function, given] = function(*given)
+  return {part: shared[call] for part, call in calls.items()}
 
 
 def make_method(
     config: ml_collections.ConfigDict,
     class_names: Sequence[str],
-    shared: dict[Any, load.Loaded] | None = None,
-) -> tuple[base.Method, dict[str, load.Loaded], base.Backbones]:
-  """Returns a config's method and the networks below it; see `build`."""
-  module = base.load(config.method.name)
-  settings = experiment.settings(config)
-  dtype = jnp.dtype(config.compute.dtype)
-  shared = {} if shared is None else shared
-
-  def loaded_once(function, *given):
-    if (function, given) not in shared:
-      shared[function, given] = function(*given)
-    return shared[function, given]
-
-  loaded, clip, encoder = {}, None, None
-  if module.uses_clip(settings):
-    found = loaded_once(
-        load.load_clip,
-        config.clip.name,
-        config.clip.weights,
-        config.cache_dir,
-        config.clip.activation,
-        config.clip.vision_heads,
-    )
-    loaded['clip'] = found
+    loaded: dict[str, load.Loaded],
+) -> tuple[base.Method, base.Backbones]:
+  """Returns a config's method on such networks."""
+  settings, dtype = experiment.settings(config), jnp.dtype(config.compute.dtype)
+  clip, encoder = None, None
+  if found := loaded.get('clip'):
     clip = Clip(found.sizes, dtype, config.compute.remat)
     if found.sizes.image_resolution != config.data.crop_pixels:
       raise UserError(
@@ -133,14 +201,7 @@ def make_method(
           f'{config.clip.name or config.clip.weights} sees '
           f'{found.sizes.image_resolution} pixels: use that number.'
       )
-  if module.uses_encoder(settings):
-    trunk = loaded_once(
-        load.load_encoder,
-        config.encoder.name,
-        config.encoder.weights,
-        config.cache_dir,
-    )
-    loaded['encoder'] = trunk
+  if trunk := loaded.get('encoder'):
     encoder = trunks.network(trunk.sizes, dtype)
     key = 'trunk_pixels' if clip else 'crop_pixels'
     encoder.grid(config.data[key] or config.data.crop_pixels, f'data.{key}')
@@ -150,16 +211,14 @@ def make_method(
       num_frames=config.data.num_frames,
       num_support=config.episodes.way * config.episodes.shot,
   )
+  module = base.load(config.method.name)
   method = module.make(settings, backbones, tuple(class_names))
   if config.data.corrupt:
     worse = corruptions.Corrupted(
-        method.pixels,
-        config.data.corrupt,
-        config.seed,
-        config.data.crop_pixels,
+        method.pixels, config.data.corrupt, config.seed, config.data.crop_pixels
     )
     method = dataclasses.replace(method, pixels=worse)
-  return method, loaded, backbones
+  return method, backbones
 
 
 def _tokenizer(
@@ -179,107 +238,3 @@ def _tokenizer(
         encoder.sizes.vocab_size,
     )
   return None
-
-
-@dataclasses.dataclass
-class Session:
-  """Compiled functions and placed frozen weights.
-
-  Attributes:
-    model: the method and its host parameters.
-    mesh: the devices.
-    trainable: flat dict of initial trainable leaves, on the host.
-    statistics: likewise of leaves that change without a gradient.
-    frozen: flat dict of frozen leaves, on the devices.
-    shardings: of the frozen leaves.
-    class_names: K names of the training clips, or others to score.
-    bank_folder: where features of frozen networks are kept, or None.
-  """
-
-  model: Model
-  mesh: Mesh
-  trainable: dict[str, np.ndarray]
-  statistics: dict[str, np.ndarray]
-  frozen: dict[str, jax.Array]
-  shardings: dict[str, Any]
-  class_names: list[str]
-  bank_folder: pathlib.Path | None = None
-
-  def __post_init__(self):
-    """Prepares functions; they are compiled when they are called."""
-    method = self.model.method
-    parts = method, self.mesh, self.shardings
-    self.eval_step = costs.Measured(steps.make_eval_step(*parts), True)
-    self.feature_step = costs.Measured(steps.make_feature_step(*parts), True)
-    self._bank = steps.make_class_bank(*parts)
-    self._weights, self._banks = None, {}
-    # Features of frozen networks, see `evaluation/bank.py`.
-    self.banks: dict[Any, Any] = {}
-
-  @functools.cached_property
-  def tokens(self) -> np.ndarray:
-    """Prompts of the session's classes, [M, K, L]."""
-    return self.model.tokens(self.class_names)
-
-  def texts(self, weights: dict[str, jax.Array]) -> jax.Array:
-    """Returns tokens, where texts train, or classes, for a training step."""
-    if self.model.method.text_trains:
-      return devices.put(self.mesh, self.tokens)
-    return self.classes(weights)
-
-  def train_step(self, optimizer, schedule, seed: int, parts: int = 1):
-    """Returns `steps.make_train_step` of the session."""
-    how = self.mesh, self.shardings, seed, parts
-    return steps.make_train_step(self.model.method, optimizer, schedule, *how)
-
-  def initial(self) -> dict[str, jax.Array]:
-    """Returns what training changes as it is before, on the devices."""
-    return devices.put(self.mesh, self.trainable | self.statistics)
-
-  def state(self, optimizer: optax.GradientTransformation) -> steps.TrainState:
-    """Returns the state before the first step, on the devices."""
-    state = steps.new_state(self.trainable, optimizer, self.statistics)
-    return devices.put(self.mesh, state)
-
-  def classes(
-      self,
-      weights: dict[str, jax.Array],
-      class_names: Sequence[str] | None = None,
-  ) -> jax.Array:
-    """Returns embeddings [M, K, E] of classes; None = the session's.
-
-    They are computed once, or once per weights if texts train.
-    """
-    names = tuple(class_names or self.class_names)
-    if self.model.method.text_trains and weights is not self._weights:
-      self._weights, self._banks = weights, {}
-    if names not in self._banks:
-      tokens = self.model.tokens(names)
-      self._banks[names] = self._bank(weights, self.frozen, tokens)
-    return self._banks[names]
-
-
-def start(
-    config: ml_collections.ConfigDict, model: Model, class_names: Sequence[str]
-) -> Session:
-  """Places the weights and prepares the functions; compiles nothing yet."""
-  mesh = devices.make_mesh(config.mesh.data)
-  trainable, rest = params.split(model.params, model.method.trainable)
-  statistics, frozen = params.split(rest, model.method.statistics)
-  frozen = params.in_dtype(frozen, jnp.dtype(config.compute.dtype))
-  folder = None
-  if config.train.bank_views:
-    folder = cache_folder(config.cache_dir) / 'features'
-  shardings = devices.frozen_shardings(
-      mesh, frozen, config.mesh.shard_frozen
-  )
-  return Session(
-      model=model,
-      mesh=mesh,
-      trainable=trainable,
-      statistics=statistics,
-      frozen=jax.device_put(frozen, shardings),
-      shardings=shardings,
-      class_names=list(class_names),
-      bank_folder=folder,
-  )

@@ -64,10 +64,7 @@ def init_rng(seed: int) -> jax.Array:
 
 
 def rngs_for(seed: int, step: jax.Array) -> dict[str, jax.Array]:
-  """Returns the random keys of one training step, by stream name.
-
-  Nothing is stored: the keys are a function of the run's seed and the step.
-  """
+  """Returns the keys of a training step by stream, of seed and step alone."""
   return {
       name: jax.random.fold_in(
           jax.random.key(randomness.fold(seed, f'step/{name}')), step
@@ -98,9 +95,7 @@ def make_train_step(
     params = merge(frozen, statistics, trainable)
     seen = _seen(method, batch, rngs['pixels'])
     if method.targets is not None:
-      target = method.targets(
-          batch['label'], classes.shape[1], rngs['pixels']
-      )
+      target = method.targets(batch['label'], classes.shape[1], rngs['pixels'])
       batch = batch | {'target': target}
     features = method.video(params, seen, rngs, True)
     loss, terms = method.loss(params, features, classes, batch, rngs)

@@ -22,7 +22,8 @@ def test_pictures_show_the_frames_that_were_scored():
       looks=None,
   )
   run = SimpleNamespace(
-      model=SimpleNamespace(method=method, clip=None),
+      method=method,
+      clip=None,
       mesh=devices.make_mesh(1),
       shardings={},
       frozen={},

@@ -5,7 +5,6 @@ import types
 import numpy as np
 
 from evclip_jax.evaluation import look, report_clips
-from evclip_jax.runs import compare
 
 
 class Looker:
@@ -30,8 +29,7 @@ def viewer(monkeypatch, episodic):
   method = types.SimpleNamespace(
       episodic=episodic, pixels=lambda frames, key: frames / 255 - 0.5
   )
-  model = types.SimpleNamespace(method=method)
-  run = types.SimpleNamespace(model=model, seen=[])
+  run = types.SimpleNamespace(method=method, seen=[])
   return report_clips.Viewer(run, {}), run.seen
 
 
@@ -45,15 +43,6 @@ def clips(**values):
   )
 
 
-def test_some_clips_are_spread_over_a_list(monkeypatch):
-  shown, _ = viewer(monkeypatch, False)
-  found = shown.some(clips(), 3)
-  assert [c.title for c in found] == ['0.mp4', '4.mp4', '8.mp4']
-  assert [c.truth for c in found] == ['a', 'b', 'c']
-  assert [c.scores[0] for c in found] == [('a', 1), ('b', 1), ('c', 1)]
-  assert found[0].fill == (0.5, 0.5, 0.5)
-
-
 def test_queries_are_seen_beside_the_examples_of_their_episode(monkeypatch):
   # Two ways, two shots of 'c' and of 'a', then two queries of each.
   batch = {
@@ -65,21 +54,13 @@ def test_queries_are_seen_beside_the_examples_of_their_episode(monkeypatch):
       way=2, query=2, batch=lambda number, rows: batch
   )
   shown, seen = viewer(monkeypatch, True)
-  found = shown.some(clips(episodes=episodes), 2)
-  assert [c.title for c in found] == ['8.mp4', '6.mp4']
-  assert [c.truth for c in found] == ['c', 'a']
-  assert seen == [[[2, 5], [0, 3]], (['c', 'a'], 'examples')]
   # The worst episode: its mistakes, then its hits.
   details = {
-      'losses': np.array([0.1]),
-      'arrays': {'answer': np.array([[1, 0, 1, 1]])},
+      'losses': np.array([0.1]), 'arrays': {'answer': np.array([[1, 0, 1, 1]])}
   }
-  worst = shown.episode(clips(episodes=episodes), details)
+  worst = shown(clips(episodes=episodes), details)
+  assert seen[:2] == [[[2, 5], [0, 3]], (['c', 'a'], 'examples')]
+  assert [c.truth for x in worst.values() for c in x] == ['c', 'c', 'a', 'a']
   assert [[c.title for c in x] for x in worst.values()] == [
       ['8.mp4'], ['2.mp4', '6.mp4', '3.mp4'],
   ]  # fmt: skip
-
-
-def test_what_cannot_be_drawn_costs_the_pictures_only(tmp_path):
-  (section,) = compare._pictures(tmp_path, dict)
-  assert section.title == 'Pictures' and 'not drawn' in section.text

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from data_pipelines.errors import UserError
 from evclip_jax.evaluation import scores
@@ -44,8 +43,7 @@ def batches(index, mask):
 def run_step(batch):
   logits = np.eye(3)[np.array(batch['label'])]
   return {k: v for k, v in batch.items() if k != 'video'} | {
-      'logits': logits,
-      'features': 2 * logits,
+      'logits': logits, 'features': 2 * logits
   }
 
 
@@ -84,11 +82,3 @@ def test_a_clip_left_out_is_noticed_unless_it_may_be():
 def test_scores_that_are_no_numbers_are_no_hits(value):
   with pytest.raises(UserError, match='not finite'):
     scores.check_finite(np.array([[0.0, value]]))
-
-
-@pytest.mark.parametrize('number', [1, 2, 60, 3783])
-def test_the_interval_of_an_accuracy_is_wilsons(number):
-  for hits in {0, 1, number // 2, number}:
-    expected = stats.binomtest(hits, number).proportion_ci(method='wilson')
-    got = scores.wilson(hits / number, number)
-    np.testing.assert_allclose(got, expected, atol=1e-12)

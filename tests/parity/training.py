@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 
+from evclip_jax.config import schema
 from evclip_jax.training import optimizer as optim
 from evclip_jax.training.params import merge, split
 from tests.parity.draw import Case, field
@@ -95,9 +96,11 @@ def _optimizer(case: Case, no_decay: tuple[str, ...]):
   name = 'adam' if 'adam' in case.manifest else 'adamw'
   recipe = case.field(name, dict)
   decay = {'adam': 'l2', 'adamw': 'weight_decay'}[name]
-  numbers = [
+  rate, b1, b2, eps, share = (
       float(field(recipe, key, (int, float)))
       for key in ('lr', 'b1', 'b2', 'eps', decay)
-  ]
-  make = {'adam': optim.adam_l2, 'adamw': optim.adamw}[name]
-  return make(*numbers, no_decay), field(recipe, 'steps', int)
+  )
+  config = schema.base().optimizer
+  config.update(b1=b1, b2=b2, eps=eps, weight_decay=share, no_decay=no_decay)
+  config.name = {'adam': 'adam_l2', 'adamw': 'adamw'}[name]
+  return optim.make_optimizer(config, rate), field(recipe, 'steps', int)

@@ -70,7 +70,7 @@ def _report(folder, classes, pictures=None):
   lines += [{'step': 40, 'split': 'test', 'top1': 1.0, 'final': True}]
   text = ''.join(json.dumps(x) + '\n' for x in lines)
   (folder / 'metrics.jsonl').write_text(text)
-  return run_page.write(folder, card, {'test': details}, scores.wilson)
+  return run_page.write(folder, card, {'test': details})
 
 
 class _Page(html.parser.HTMLParser):

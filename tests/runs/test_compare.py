@@ -208,7 +208,7 @@ def test_a_query_is_the_best_class_of_its_episode(monkeypatch):
       from_bank=True,
   )
   method = types.SimpleNamespace(episodic=False)
-  run = types.SimpleNamespace(model=types.SimpleNamespace(method=method))
+  run = types.SimpleNamespace(method=method)
   summary, details = episodes.evaluate(run, {}, data)
   answers = details['arrays']['answer']
   np.testing.assert_array_equal(answers, [[0, 1], [0, 0]])

@@ -118,9 +118,7 @@ CASES = {
 
 def settings(case, cache, **values):
   config = importlib.import_module(f'configs.{case.config}').get_config()
-  config.update_from_flattened_dict(
-      _SMALL | {'cache_dir': str(cache)} | values
-  )
+  config.update_from_flattened_dict(_SMALL | {'cache_dir': str(cache)} | values)
   schema.check(config)
   return config
 

@@ -41,9 +41,8 @@ def a_run(folder, method, **changes):
   )
   whole_file.write_json(folder / 'config.json', identity.to_dict(config))
   whole_file.write_json(folder / 'classes.json', CLASSES)
-  model = session.build(config, CLASSES)
-  first = session.start(config, model, CLASSES)
-  saver = checkpoints.Checkpoints(folder, model.hashes)
+  first = session.build(config, CLASSES)
+  saver = checkpoints.Checkpoints(folder, first.hashes)
   if first.trainable:
     saver.save('last', first.state(optax.sgd(1, momentum=0.9)), {})
   return folder

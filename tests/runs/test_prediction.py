@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +18,7 @@ from data_pipelines.video import read
 from evclip_jax.reporting import pictures
 from evclip_jax.runs import export, prediction
 from evclip_jax.runs import run as runs
-from evclip_jax.training import params, session
+from evclip_jax.training import session
 from tests import clips
 from tests.runs import tiny_run
 from tests.runs.tiny_run import ROOT, called
@@ -266,9 +265,9 @@ def test_the_trained_weights_can_be_exported(finished, model, tmp_path):
   with config.unlocked():
     config.method.weights = str(file)
   built = session.build(config, model.classes)
-  count = sum(x.size for x in jax.tree.leaves(built.params['method']))
+  back = built.trainable
+  count = sum(x.size for x in back.values())
   assert f'{count:,} trained weights of ev_clip' in said
-  back = params.split(built.params, built.method.trainable)[0]
   assert set(back) == set(model.weights)
   for name, value in model.weights.items():
     np.testing.assert_array_equal(back[name], value)
@@ -306,8 +305,7 @@ def test_classes_that_do_not_fit_are_told(model, asked, message):
 
 def test_of_many_videos_only_the_best_class_is_shown():
   top5 = [
-      {'class': 'a', 'probability': 0.9},
-      {'class': 'bb', 'probability': 0.1},
+      {'class': 'a', 'probability': 0.9}, {'class': 'bb', 'probability': 0.1}
   ]
   looked_at = {'windows': 2, 'frames': 16, 'of_frames': 1234}
   row = {'top5': top5, 'answer': 'a', 'looked_at': looked_at}

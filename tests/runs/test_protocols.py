@@ -257,9 +257,7 @@ def test_base_to_novel_from_films_to_one_table(data_root, tmp_path, capsys):
     assert number['sha256'] in file.read_text()
     assert number['classes'] == 2
     assert number['step'] == 1
-  one, two = (
-      run_folder.load_card(str(folder / f'seed-{s}')) for s in (1, 2)
-  )
+  one, two = (run_folder.load_card(str(folder / f'seed-{s}')) for s in (1, 2))
   assert one['data']['lists']['train'] != two['data']['lists']['train']
   assert one['data']['lists']['novel'] == two['data']['lists']['novel']
   names = (folder / 'seed-1' / 'lists' / 'novel-classes.txt').read_text()

@@ -191,9 +191,7 @@ def test_what_cannot_be_averaged_is_refused(
     tmp_path, capsys, about, changes, message
 ):
   write_run(tmp_path / 'a', [1, 0, 1, 1, 1, 1])
-  write_run(
-      tmp_path / 'b', [1, 1, 1, 1, 1, 1], seed=2, about=about, **changes
-  )
+  write_run(tmp_path / 'b', [1, 1, 1, 1, 1, 1], seed=2, about=about, **changes)
   with pytest.raises(UserError, match=message):
     collected(capsys, tmp_path / 'a', tmp_path / 'b')
 

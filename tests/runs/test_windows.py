@@ -1,7 +1,6 @@
 """Where a video is looked at, and what is written along it."""
 
 import csv
-import types
 
 import ml_collections
 import numpy as np
@@ -11,7 +10,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.video import probe
 from evclip_jax.config import experiment
 from evclip_jax.evaluation.look import Seen
-from evclip_jax.runs import overlay, video_files, windows
+from evclip_jax.runs import overlay, prediction, windows
 from tests import clips
 
 
@@ -135,20 +134,19 @@ def test_the_overlay_says_what_was_seen_when(along, tmp_path):
   assert np.abs(right[1] - [255, 0, 0]).max() < 12
   assert np.abs(right[0] - [255, 0, 0]).max() > 40
   # Its answer is none of these: there is no blue bar.
-  bars = frames[:, 388:391, 20:160].astype(float).mean(axis=(1, 2))
+  bars = frames[:, 383:387, 20:160].astype(float).mean(axis=(1, 2))
   assert bars[0, 2] - bars[0, 0] > 80 > bars[1, 2] - bars[1, 0]
 
 
 def test_the_timeline_has_a_row_for_each_window(along, tmp_path):
   path, seen = along
-  model = types.SimpleNamespace(method=None)
-  names = ['start', 'answer']
-  (section,) = video_files.write(
-      tmp_path, 'a', str(path), seen, names, model, False, 0.85, True
+  file = tmp_path / 'a.timeline.csv'
+  picture = prediction.timeline(
+      file, str(path), seen, ['start', 'answer'], 0.85
   )
-  with (tmp_path / 'a.timeline.csv').open(newline='') as file:
-    rows = list(csv.DictReader(file))
+  with file.open(newline='') as lines:
+    rows = list(csv.DictReader(lines))
   assert [r['answer'] for r in rows] == ['start', 'none of these']
   assert [r['p: answer'] for r in rows] == ['0.1', '0.8']
   assert (rows[1]['start in s'], rows[1]['end in s']) == ('0.8', '1.6')
-  assert section.pictures[0].draw().count('<polyline') == 2
+  assert picture.draw().count('<polyline') == 2

@@ -103,8 +103,7 @@ def test_the_page_reads_weights_saved_on_more_devices(tmp_path):
       timeout=120,
   )
   assert done.stdout.splitlines() == [
-      "['clip']['a.0']['b'] (2,) 1.0",
-      "['method']['scale'] (3,) 2.0",
+      "['clip']['a.0']['b'] (2,) 1.0", "['method']['scale'] (3,) 2.0"
   ]
 
 

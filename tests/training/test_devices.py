@@ -47,8 +47,7 @@ def test_large_frozen_leaves_are_spread_on_request():
 
 
 TREE = {
-    'clip': {'proj': np.ones(2)},
-    'method': {'mask': {'scale': np.ones(())}},
+    'clip': {'proj': np.ones(2)}, 'method': {'mask': {'scale': np.ones(())}}
 }
 
 

@@ -11,6 +11,13 @@ from evclip_jax.config import schema
 from evclip_jax.training import optimizer as optim
 
 
+def make(kind, epochs, steps_per_epoch, **values):
+  """A schedule, of an optimizer with these values."""
+  config = schema.base().optimizer
+  config.update(schedule=kind, **values)
+  return optim.make_schedule(config, epochs, steps_per_epoch)
+
+
 @pytest.mark.parametrize(
     ('args', 'expected'),
     [
@@ -23,7 +30,11 @@ from evclip_jax.training import optimizer as optim
     ],
 )  # fmt: skip
 def test_delayed_cosine_is_the_originals(args, expected):
-  schedule = optim.delayed_cosine(*args, steps_per_epoch=7)
+  rate, epochs, warmup, low = args
+  schedule = make(
+      'delayed_cosine', epochs, 7, learning_rate=rate, warmup_epochs=warmup,
+      warmup_learning_rate=low,
+  )  # fmt: skip
   for epoch, rate in expected.items():
     for step in (7 * epoch, 7 * epoch + 6):
       # float32 loses digits of 1 + cos near pi.
@@ -31,7 +42,7 @@ def test_delayed_cosine_is_the_originals(args, expected):
 
 
 def test_adamw_is_the_originals():
-  optimizer = optim.adamw(2e-4, 0.9, 0.999, 1e-8, 0.05)
+  optimizer = optim.make_optimizer(schema.base().optimizer, 2e-4)
   params = {'p': jnp.array([1.0, -2.0])}
   state = optimizer.init(params)
   expected = [
@@ -42,18 +53,23 @@ def test_adamw_is_the_originals():
   for gradient, after in zip(
       [(0.5, -1.0), (0.25, 3.0), (0.0, 0.0)], expected, strict=True
   ):
-    updates, state = optimizer.update(
-        {'p': jnp.array(gradient)}, state, params
-    )
+    updates, state = optimizer.update({'p': jnp.array(gradient)}, state, params)
     params = optax.apply_updates(params, updates)
     np.testing.assert_allclose(params['p'], after, rtol=2e-7)
+
+
+def ez_rates(per_epoch, every_steps):
+  return make(
+      'warmup_cosine', 150, per_epoch, learning_rate=1e-4, warmup_epochs=5,
+      rate_every_steps=every_steps,
+  )  # fmt: skip
 
 
 @pytest.mark.parametrize('every_steps', [1, 10])
 def test_warmup_cosine_is_the_originals(every_steps):
   # Section 5 of EZ-CLIP's specification: 150 epochs, of which 5 warm-up.
   per_epoch = 100
-  schedule = optim.warmup_cosine(1e-4, 150, 5, per_epoch, every_steps)
+  schedule = ez_rates(per_epoch, every_steps)
   for epochs, rate in (
       (0, 0),
       (0.09, 1.8e-6),
@@ -73,41 +89,40 @@ def test_warmup_cosine_is_the_originals(every_steps):
 
 
 def test_the_rate_stands_still_between_every_tenth_step():
-  schedule = optim.warmup_cosine(1e-4, 150, 5, 25, every_steps=10)
+  schedule = ez_rates(25, 10)
   found = np.asarray(schedule(jnp.arange(25)))
   assert not found[:9].any()
   np.testing.assert_allclose(found[9:19], 2e-5 * 9 / 25, rtol=1e-6)
   np.testing.assert_allclose(found[19:], 2e-5 * 19 / 25, rtol=1e-6)
   # Fewer than ten steps: one rate for the epoch.
-  short = optim.warmup_cosine(1e-4, 150, 5, 7, every_steps=10)
+  short = ez_rates(7, 10)
   np.testing.assert_allclose(short(jnp.arange(7, 14)), 2e-5, rtol=1e-6)
 
 
 def fsar_rates(iterations_per_step=1, **changes):
   recipe = {
       'learning_rate': 1e-5,
-      'warmup_epochs': 1,
       'warmup_learning_rate': 1e-6,
-      'starts': (0, 4, 6),
-      'rates': (1.0, 0.1, 0.01),
-      'steps_per_epoch': 700,
+      'stair_epochs': (0, 4, 6),
+      'stair_rates': (1.0, 0.1, 0.01),
+      'iterations_per_epoch': 700,
       'epochs_count_twice': True,
-  }
-  return optim.relative_steps(
-      **(recipe | changes), iterations_per_step=iterations_per_step
+  } | changes
+  return make(
+      'relative_steps', 10, 1, iterations_per_step=iterations_per_step, **recipe
   )
 
 
 KINETICS = {
     'warmup_learning_rate': 5e-6,
-    'steps_per_epoch': 250,
-    'starts': (0, 6, 9),
+    'iterations_per_epoch': 250,
+    'stair_epochs': (0, 6, 9),
 }
 
 
 def base(rate, warmup, steps):
   rates = {'learning_rate': rate, 'warmup_learning_rate': warmup}
-  return rates | {'steps_per_epoch': steps}
+  return rates | {'iterations_per_epoch': steps}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +152,9 @@ def test_a_step_of_four_iterations_has_the_rate_of_the_last():
 
 
 def test_adam_with_l2_is_torchs():
-  optimizer = optim.adam_l2(0.1, 0.9, 0.999, 1e-8, 0.5, (r'.*/norm',))
+  config = schema.base().optimizer
+  config.update(name='adam_l2', weight_decay=0.5, no_decay=(r'.*/norm',))
+  optimizer = optim.make_optimizer(config, 0.1)
   params = {'a': jnp.array([1.0, -2.0]), 'b/norm': jnp.array([1.0])}
   grads = {'a': jnp.array([0.5, 1.0]), 'b/norm': jnp.array([0.25])}
   state = optimizer.init(params)

@@ -11,6 +11,7 @@ from evclip_jax import convert
 from evclip_jax.config import experiment
 from evclip_jax.methods.ez_clip import checkpoint as ez_clip
 from evclip_jax.training import session
+from evclip_jax.training.params import merge
 from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import files, own_file, published
 from tests.methods.ez_clip import ez_tiny
@@ -83,11 +84,16 @@ def tiny(temporal='deep'):
   return config
 
 
+def weights(config):
+  """The first weights of such a run, of the method and of CLIP, flat."""
+  run = session.build(config, ['a', 'b'])
+  tree = merge(run.trainable, run.frozen)
+  return [flatten_dict(tree[part], sep='/') for part in ('method', 'clip')]
+
+
 @functools.cache
 def built(temporal):
-  """The first weights of such a run, of the method and of CLIP, flat."""
-  params = session.build(tiny(temporal), ['a', 'b']).params
-  return [flatten_dict(params[part], sep='/') for part in ('method', 'clip')]
+  return weights(tiny(temporal))
 
 
 def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
@@ -100,8 +106,7 @@ def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
   with pytest.raises(UserError, match='prompts of another T: 8 frames'):
     session.build(config, ['a', 'b'])
   config.method.settings.resize_prompts = True
-  found = session.build(config, ['a', 'b']).params['method']
-  found = flatten_dict(found, sep='/')
+  found, _ = weights(config)
   assert found['temporal_prompts'].shape == (2, 16, 128)
   np.testing.assert_array_equal(
       found['image/adapter.0/D_fc1/kernel'], own['image/adapter.0/D_fc1/kernel']
