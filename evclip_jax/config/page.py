@@ -15,6 +15,20 @@ and changes some. Every key can be set on the command line:
 `--config.data.shots=4`; lists and tuples in Python's form, in quotes.
 """
 
+_RECIPES = """## Recipes
+
+What the authors of a method train it with (`RECIPE` in its file), and what a row of
+a comparison begins with; a config file or a flag may say otherwise.
+"""
+_RECIPE_KEYS = (
+    'batch_size',
+    'train.epochs',
+    'optimizer.name',
+    'optimizer.learning_rate',
+    'optimizer.weight_decay',
+    'optimizer.schedule',
+)
+
 
 def text() -> str:
   """Returns the page as Markdown."""
@@ -33,6 +47,8 @@ def text() -> str:
   for group, rows in groups.items():
     parts.append(f'## {group or "The run"}\n')
     parts.append(_table(('key', 'default', 'allowed', 'meaning'), rows))
+  parts.append(_RECIPES)
+  parts.append(_table(('method', *_RECIPE_KEYS), list(_recipes()), 1))
   parts.append(
       '## Settings of the methods\n\n`method.settings.KEY` has the fields of '
       '`Settings` in the file of each method.\n'
@@ -42,6 +58,19 @@ def text() -> str:
     rows = list(_settings(base.load(name).Settings))
     parts.append(_table(('key', 'default', 'meaning'), rows))
   return '\n'.join(parts)
+
+
+def _recipes():
+  """Yields for each method that trains the values of `_RECIPE_KEYS`."""
+  for name in base.names():
+    method = base.load(name)
+    values = {key: schema.KEYS[key].default for key in _RECIPE_KEYS}
+    values |= getattr(method, 'RECIPE', {})
+    if getattr(method, 'EPISODIC', False):
+      # They learn from episodes, not in epochs of clips.
+      values |= {'batch_size': '', 'train.epochs': ''}
+    if method.trains(method.Settings()):
+      yield name, *(str(values[key]) for key in _RECIPE_KEYS)
 
 
 def _settings(settings: type):
@@ -57,14 +86,18 @@ def _settings(settings: type):
     yield field.name, repr(field.default), meanings.get(field.name, '')
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(
+    header: tuple[str, ...], rows: list[tuple[str, ...]], code: int = 2
+) -> str:
+  """A table whose first `code` columns are code."""
+
   def line(cells):
     # A bar would end the cell.
     return '| ' + ' | '.join(c.replace('|', '\\|') for c in cells) + ' |'
 
-  code = [(f'`{key}`', f'`{default}`', *rest) for key, default, *rest in rows]
+  rows = [(*(f'`{cell}`' for cell in row[:code]), *row[code:]) for row in rows]
   rule = '| ' + ' | '.join('---' for _ in header) + ' |'
-  return '\n'.join([line(header), rule, *map(line, code)]) + '\n'
+  return '\n'.join([line(header), rule, *map(line, rows)]) + '\n'
 
 
 if __name__ == '__main__':

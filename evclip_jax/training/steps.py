@@ -1,7 +1,7 @@
 """The state of a run, its random keys, and the jitted functions over it.
 
-They are the same for every method. Shardings are given here, at the boundary
-of `jit`, and nowhere inside a model.
+They are the same for every method. Shardings come from `devices`, are given at
+the boundary of `jit`, and nowhere inside a model.
 """
 
 from collections.abc import Callable
