@@ -26,14 +26,19 @@ def get_config(method='ev_clip'):
   c.data.shots = 8
   c.clip.name = 'tiny'
   c.encoder.name = 'tiny'
-  # Few and small steps would not do: 50 of them, from a context scale of 0.001.
+  # Few and small steps would not do: 40 of them, from a context scale of 0.001.
   c.optimizer.learning_rate = 2e-2
   c.optimizer.warmup_epochs = 1
   c.optimizer.warmup_learning_rate = 1e-3
   c.train.epochs = 10
   c.train.eval_every_epochs = 10
   c.train.checkpoint_every_epochs = 5
+  # Whole batches of the 60 clips of a domain.
+  c.eval.batch_size = 20
   if method == 'ev_clip':
+    c.train.epochs = 8
+    c.train.eval_every_epochs = 8
+    c.train.checkpoint_every_epochs = 4
     c.compare = (
         _row('zero-shot', 'zero_shot'),
         _row('context only', 'ev_clip', prompt='context'),

@@ -21,7 +21,6 @@ In torch, `model` being the original's:
   model.load_state_dict(state)
 """
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +31,8 @@ from absl import flags
 from data_pipelines import cli
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods import checkpoints
-from evclip_jax.methods.checkpoints import Source
 from evclip_jax.weights import cache, files, networks, own_file
+from evclip_jax.weights.table import Converted
 
 _SHOWN = 4
 
@@ -94,27 +93,25 @@ def convert_file(
     where = '' if str(source) in str(e) else f'{source}: '
     raise WeightsError(f'{where}{e}') from e
   if found.part == 'clip':
-    settled = networks.settle(found.converted, activation, vision_heads)
-    found = dataclasses.replace(found, converted=settled)
+    found = networks.settle(found, activation, vision_heads)
   elif activation or vision_heads:
     raise UserError(
         f'--activation and --vision_heads are for CLIP; {source} is '
         f'{found.label}.'
     )
   _describe(file, found, verbose)
-  converted = found.converted
   if to == 'jax':
-    noted = cache.metadata_of(Path(file.path), converted)
+    noted = cache.metadata_of(Path(file.path), found)
     noted['source_kind'] = found.kind
-    if converted.sizes is None and 'sizes' in file.metadata:
+    if found.sizes is None and 'sizes' in file.metadata:
       noted['sizes'] = file.metadata['sizes']
-    own_file.write(out, found.part, converted.flat, converted.sizes, noted)
+    own_file.write(out, found.part, found.flat, found.sizes, noted)
   else:
     tensors = checkpoints.renamed(file, found, to, clip)
     noted = {'format': 'pt', 'source': source.name}
-    if found.part == 'clip' and not converted.assumed:
+    if found.part == 'clip' and not found.assumed:
       said = ('activation', 'vision_heads', 'text_heads')
-      said = {name: getattr(converted.sizes, name) for name in said}
+      said = {name: getattr(found.sizes, name) for name in said}
       noted[networks.SAID] = json.dumps(said)
     own_file.write_tensors(out, tensors, noted)
   print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
@@ -131,25 +128,24 @@ def _check_out(source: Path, out: Path, force: bool):
     raise UserError(f'{out} is there already. Add --force to replace it.')
 
 
-def _describe(file: files.StateFile, found: Source, verbose: bool):
-  converted = found.converted
-  count = sum(int(np.prod(x.shape)) for x in converted.flat.values())
+def _describe(file: files.StateFile, found: Converted, verbose: bool):
+  count = sum(int(np.prod(x.shape)) for x in found.flat.values())
   print(f'{file.path}: {found.label} ({file.kind}).')
-  for note in (*file.notes, *converted.notes):
+  for note in (*file.notes, *found.notes):
     print(f'  {note}')
-  if 'activation' in converted.assumed:
+  if 'activation' in found.assumed:
     print(
         '  say --activation=gelu if it is of LAION, DataComp or most of '
         'open_clip'
     )
-  sizes = converted.sizes or json.loads(file.metadata.get('sizes', 'null'))
+  sizes = found.sizes or json.loads(file.metadata.get('sizes', 'null'))
   print(f'  {sizes}')
-  mapped = [f'{n} -> {p}' for n, p in converted.mapped.items()]
+  mapped = [f'{n} -> {p}' for n, p in found.mapped.items()]
   _list('mapped', mapped, verbose)
-  _list('ignored', [*converted.ignored, *file.left_out], verbose)
+  _list('ignored', [*found.ignored, *file.left_out], verbose)
   # The tables refuse a file that lacks anything, so there is no other case.
   _list('missing', [], verbose)
-  print(f'  {count:,} numbers in {len(converted.flat)} tensors, float32')
+  print(f'  {count:,} numbers in {len(found.flat)} tensors, float32')
   drifting = [n for n in file.tensors if n.endswith('.running_mean')]
   if found.kind == 'ev-clip' and drifting:
     print(
@@ -157,7 +153,7 @@ def _describe(file: files.StateFile, found: Source, verbose: bool):
         'CLIP drift while training;\n  their statistics are in the file, and '
         'are ignored like the rest of the frozen weights'
     )
-  broken = [p for p, x in converted.flat.items() if not np.isfinite(x).all()]
+  broken = [p for p, x in found.flat.items() if not np.isfinite(x).all()]
   if broken:
     print(f'  warning: not all numbers are finite in {len(broken)} tensors:')
     _list('not finite', broken, verbose)

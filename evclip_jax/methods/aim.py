@@ -6,25 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods import base, heads
-from evclip_jax.methods.adapters import (
-  DROP_UNITS,
-  Adapter,
-  Drops,
-  attend_over_time,
-  drop_rates,
-  init_adapters,
-)
-from evclip_jax.methods.checkpoint_table import (
-  Checkpoint,
-  clip_rules,
-  clip_shapes,
-)
+from evclip_jax.methods import adapters, base, heads
+from evclip_jax.methods.checkpoint_table import Checkpoint, ClipPart
 from evclip_jax.methods.class_texts import DescriptionSettings
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm
-from evclip_jax.weights import own_file
 from evclip_jax.weights.table import Rule, dense
 
 # The original's for Kinetics-400, with 8 frames.
@@ -62,12 +49,8 @@ CHECKPOINT = Checkpoint(
         ),
         Rule(r'backbone\.temporal_embedding', 'method/temporal_embedding'),
         *dense(r'cls_head\.fc_cls', 'method/head'),
-        *clip_rules('backbone.', 'text.', 'text.'),
     ),
-    clip_shapes=lambda tensors: clip_shapes(
-        tensors, 'backbone.', without=('visual/proj',)
-    ),
-    part=own_file.SEVERAL,
+    clip=ClipPart('backbone.', without=('visual/proj',)),
 )
 _STD, _HEAD_STD = 0.02, 0.01
 # Adapters by the places of a block, and whether their input is added.
@@ -126,16 +109,17 @@ def make(
     own = {'head': head.init(keys[0])} if linear else {}
     for key, name in zip(keys[1:], _SKIPS, strict=True):
       if name in names:
-        own[name] = init_adapters(key, depth, width, _STD)
+        own[name] = adapters.init_adapters(key, depth, width, _STD)
     return own | {'temporal_embedding': jnp.zeros((1, num_frames, width))}
 
   def hooks(own, rngs):
-    path_rates = drop_rates(settings.drop_path, depth)
-    drops = Drops(rngs, 0, path_rates, (0.0,), settings.drop_unit)
+    path_rates = adapters.drop_rates(settings.drop_path, depth)
+    drops = adapters.Drops(rngs, 0, path_rates, (0.0,), settings.drop_unit)
 
     def adapt(name, layer, x):
       leaves = own[name][f'adapter.{layer}']
-      return Adapter(_SKIPS[name], clip.dtype).apply({'params': leaves}, x)
+      adapter = adapters.Adapter(_SKIPS[name], clip.dtype)
+      return adapter.apply({'params': leaves}, x)
 
     def embed(x):
       added = own['temporal_embedding'][0, :, None].astype(x.dtype)
@@ -145,7 +129,7 @@ def make(
       def before(y):
         return adapt('time_in', layer, y) if 'time_in' in own else y
 
-      y = attend_over_time(x, num_frames, attend, adapt=before)
+      y = adapters.attend_over_time(x, num_frames, attend, adapt=before)
       y = adapt('time', layer, y)
       return x + drops.path(layer, 'time path', y, num_frames)
 
@@ -183,7 +167,9 @@ def make(
 
 
 def _check(settings: Settings, backbones: base.Backbones):
-  base.check_choices(settings, head=('linear', 'text'), drop_unit=DROP_UNITS)
+  base.check_choices(
+      settings, head=('linear', 'text'), drop_unit=adapters.DROP_UNITS
+  )
   base.check_vit(backbones.clip, 'aim')
   if settings.time_adapters not in (1, 2):
     raise UserError(

@@ -24,6 +24,69 @@ _STAND_INS = {
 
 
 @dataclasses.dataclass(frozen=True)
+class ClipPart:
+  """Where a checkpoint keeps a CLIP.
+
+  Attributes:
+    image: what stands before the names of the image tower, for 'visual.'.
+    text: what stands before those of the text tower; None = it is not there,
+      and neither is the logit scale.
+    without: paths that are missing, such as 'text/token_embedding'.
+  """
+
+  image: str
+  text: str | None = None
+  without: tuple[str, ...] = ()
+
+  @property
+  def rules(self) -> tuple[Rule, ...]:
+    """Returns CLIP's table with these names, paths 'clip/...'."""
+    out = []
+    for rule in clip_names.RULES:
+      name = rule.original
+      if name.startswith(r'visual\.'):
+        name = re.escape(self.image) + name.removeprefix(r'visual\.')
+      elif self.text is None:
+        continue
+      elif name != 'logit_scale':
+        name = re.escape(self.text) + name
+      out.append(Rule(name, f'clip/{rule.path}', rule.layout))
+    return tuple(out)
+
+  def shapes(
+      self, tensors: Tensors, embed_dim: int = 1
+  ) -> dict[str, tuple[int, ...]]:
+    """Returns path -> shape of each of CLIP's leaves that should be there.
+
+    Args:
+      tensors: the checkpoint.
+      embed_dim: E, where no tensor of the text tower tells.
+
+    Raises:
+      WeightsError: the tensors are not those of a CLIP.
+    """
+    plain = {}
+    for name, tensor in tensors.items():
+      if name.startswith(self.image):
+        plain['visual.' + name.removeprefix(self.image)] = tensor
+      elif self.text is not None and name.startswith(self.text):
+        plain[name.removeprefix(self.text)] = tensor
+    given = _STAND_INS | {'text_projection': np.empty((1, embed_dim))}
+    if 'visual.layer1.0.conv1.weight' in plain:
+      del given['visual.proj']  # a ResNet
+    towers = ('visual/',)
+    if self.text is not None:
+      towers = ('visual/', 'text/', 'logit_scale')
+      del given['transformer.resblocks.0.']
+    found = clip_names.shapes(sizes.infer(given | plain))
+    return {
+        f'clip/{path}': shape
+        for path, shape in found.items()
+        if path.startswith(towers) and path not in self.without
+    }
+
+
+@dataclasses.dataclass(frozen=True)
 class Checkpoint:
   """One kind of checkpoint; a method's module holds it as `CHECKPOINT`.
 
@@ -33,13 +96,14 @@ class Checkpoint:
     unless: pattern of one that shows another kind.
     outer: what stands before every name in files of the original, or is taken
       off on reading; no other pattern has it.
-    rules: the table, with whole paths: 'method/...', 'clip/...'.
+    rules: the table of the method's own leaves, with paths 'method/...'.
     ignore: patterns of names that are not needed.
-    clip_shapes: tensors -> shapes of CLIP's leaves in it, by path; None = it
-      holds none that are wanted.
-    part: 'method', or `own_file.SEVERAL` where CLIP's leaves are wanted too.
-    read: tensors -> `Converted`, in place of the table.
-    write: (flat, notes, CLIP or None) -> tensors, likewise.
+    clip: the CLIP that is there too and wanted, or None.
+    infer: tensors -> sizes, for `shapes`; they may say the `embed_dim` of CLIP,
+      and by `tower` whether it is there. None = own leaves of any shape.
+    shapes: sizes -> path -> shape of each own leaf that must be there.
+    read: tensors -> `Converted`, in place of all that.
+    write: (flat, notes, CLIP or None) -> tensors, in place of `to_original`.
   """
 
   kind: str
@@ -49,10 +113,16 @@ class Checkpoint:
   outer: str = ''
   rules: tuple[Rule, ...] = ()
   ignore: tuple[str, ...] = ()
-  clip_shapes: Callable[[Tensors], dict[str, tuple[int, ...]]] | None = None
-  part: str = 'method'
+  clip: ClipPart | None = None
+  infer: Callable[[Tensors], Any] | None = None
+  shapes: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
   read: Callable[[Tensors], Converted] | None = None
   write: Callable[[Tensors, Mapping[str, str], Any], dict] | None = None
+
+  @property
+  def part(self) -> str:
+    """'method', or 'several' where CLIP's leaves are wanted too."""
+    return own_file.SEVERAL if self.clip else 'method'
 
   def recognise(self, tensors: Tensors) -> bool:
     """Returns whether tensors are of this kind."""
@@ -62,31 +132,40 @@ class Checkpoint:
     )
 
   def from_original(self, tensors: Tensors) -> Converted:
-    """Converts a checkpoint; paths lack 'method/' where `part` says it.
+    """Converts a checkpoint; paths lack 'method/' if `part` is 'method'.
 
     Raises:
       WeightsError: the tensors do not fit the table, or are no whole CLIP.
     """
+    of_this = {'kind': self.kind, 'label': self.label, 'part': self.part}
     if self.read:
-      return self.read(tensors)
+      return dataclasses.replace(self.read(tensors), **of_this)
     tensors = {n.removeprefix(self.outer): x for n, x in tensors.items()}
-    shapes = self.clip_shapes(tensors) if self.clip_shapes else {}
-    for name, tensor in tensors.items():
-      for rule in self.rules:
-        match = re.fullmatch(rule.original, name)
-        if match and rule.path.startswith('method/'):
-          value = rule.layout.forward(np.asarray(tensor))
-          shapes[match.expand(rule.path)] = value.shape
-    found = table.convert(tensors, self.rules, self.ignore, shapes)
-    if self.part == own_file.SEVERAL:
-      return found
-    flat = {p.removeprefix('method/'): x for p, x in found.flat.items()}
-    return dataclasses.replace(found, flat=flat)
+    found_sizes = self.infer(tensors) if self.infer else None
+    if self.infer:
+      shapes = self.shapes(found_sizes)
+    else:
+      shapes = self._shapes_of(tensors)
+    if self.clip and getattr(found_sizes, 'tower', True):
+      width = getattr(found_sizes, 'embed_dim', 1)
+      shapes = shapes | self.clip.shapes(tensors, width)
+    found = table.convert(
+        tensors, self._all_rules, self.ignore, shapes, found_sizes
+    )
+    flat = found.flat
+    if not self.clip:
+      flat = {p.removeprefix('method/'): x for p, x in flat.items()}
+    return dataclasses.replace(found, flat=flat, **of_this)
+
+  def to_original(self, flat: Tensors) -> dict[str, np.ndarray]:
+    """Returns leaves by whole path under the original's names."""
+    state = table.to_original(flat, self._all_rules)
+    return {self.outer + name: value for name, value in state.items()}
 
   def to_checkpoint(
       self, flat: Tensors, notes: Mapping[str, str], clip: Tensors | None
   ) -> dict[str, np.ndarray]:
-    """Writes leaves, or gradients, under the original's names.
+    """Writes trained leaves as a checkpoint of the original.
 
     Args:
       flat: whole path -> array.
@@ -99,67 +178,23 @@ class Checkpoint:
     if self.write:
       return self.write(flat, notes, clip)
     self.refuse(clip)
-    state = table.to_original(flat, self.rules)
-    return {self.outer + name: value for name, value in state.items()}
+    return self.to_original(flat)
 
   def refuse(self, clip: Tensors | None):
     """Raises UserError if there is a CLIP to merge in."""
     if clip is not None:
       raise UserError(f'--clip is for EZ-CLIP; the file is {self.label}.')
 
+  @property
+  def _all_rules(self) -> tuple[Rule, ...]:
+    return (*self.rules, *(self.clip.rules if self.clip else ()))
 
-def clip_rules(image: str, text: str, whole: str) -> tuple[Rule, ...]:
-  """Returns CLIP's table with targets 'clip/...' and these prefixes.
-
-  Args:
-    image: what stands before the names of the image tower, for 'visual.'.
-    text, whole: before those of the text tower, and before 'logit_scale'.
-  """
-  out = []
-  for rule in clip_names.RULES:
-    prefix, name = text, rule.original
-    if name == 'logit_scale':
-      prefix = whole
-    elif name.startswith(r'visual\.'):
-      prefix, name = image, name.removeprefix(r'visual\.')
-    path = 'clip/' + rule.path
-    out.append(Rule(re.escape(prefix) + name, path, rule.layout))
-  return tuple(out)
-
-
-def clip_shapes(
-    tensors: Tensors,
-    image: str,
-    text: str | None = None,
-    without: tuple[str, ...] = (),
-    embed_dim: int = 1,
-) -> dict[str, tuple[int, ...]]:
-  """Returns the shape of each of CLIP's leaves that a checkpoint should have.
-
-  Args:
-    tensors: the checkpoint.
-    image, text: prefixes as for `clip_rules`; no text = the image tower only.
-    without: paths that such checkpoints lack, such as 'text/token_embedding'.
-    embed_dim: E, where no tensor of the text tower tells.
-
-  Raises:
-    WeightsError: the tensors are not those of a CLIP.
-  """
-  plain = {}
-  for name, tensor in tensors.items():
-    if name.startswith(image):
-      plain['visual.' + name.removeprefix(image)] = tensor
-    elif text is not None and name.startswith(text):
-      plain[name.removeprefix(text)] = tensor
-  given = _STAND_INS | {'text_projection': np.empty((1, embed_dim))}
-  if 'visual.layer1.0.conv1.weight' in plain:
-    del given['visual.proj']  # a ResNet
-  if text is not None:
-    del given['transformer.resblocks.0.']
-  found = clip_names.shapes(sizes.infer(given | plain))
-  towers = ('visual/',) if text is None else ('visual/', 'text/', 'logit_scale')
-  return {
-      f'clip/{path}': shape
-      for path, shape in found.items()
-      if path.startswith(towers) and path not in without
-  }
+  def _shapes_of(self, tensors: Tensors) -> dict[str, tuple[int, ...]]:
+    """The shapes that the tensors give own leaves."""
+    shapes = {}
+    for name, tensor in tensors.items():
+      for rule in self.rules:
+        if match := re.fullmatch(rule.original, name):
+          value = rule.layout.forward(np.asarray(tensor))
+          shapes[match.expand(rule.path)] = value.shape
+    return shapes

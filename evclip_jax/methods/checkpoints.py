@@ -35,23 +35,6 @@ _OWN = 'method/'
 _BRANCHES = (_OWN, 'clip/')
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-  """A converted file.
-
-  Attributes:
-    kind: of the file, such as 'openai-clip' or 'ev-clip'.
-    label: the same in words.
-    part: 'clip', 'encoder', 'method' or 'several'.
-    converted: sizes, flat tree without the part, what was mapped.
-  """
-
-  kind: str
-  label: str
-  part: str
-  converted: Converted
-
-
 @functools.cache
 def readers() -> dict[str, Checkpoint]:
   """Returns what methods say of their originals' checkpoints, by method."""
@@ -65,7 +48,7 @@ def readers() -> dict[str, Checkpoint]:
   return {n: m.CHECKPOINT for n, m in found.items() if hasattr(m, 'CHECKPOINT')}
 
 
-def convert(file: files.StateFile) -> Source:
+def convert(file: files.StateFile) -> Converted:
   """Converts a file of any known kind, of a method or of a network.
 
   Raises:
@@ -73,32 +56,31 @@ def convert(file: files.StateFile) -> Source:
   """
   own = own_file.is_own(file) or file.metadata.get('kind') == 'trained'
   if not own and (reader := _reader(lambda r: r.recognise(file.tensors))):
-    converted = reader.from_original(file.tensors)
-    return Source(reader.kind, reader.label, reader.part, converted)
+    return reader.from_original(file.tensors)
   try:
     kind = networks.identify(file.tensors, file.metadata)
   except WeightsError as e:
     labels = ', '.join(reader.label for reader in readers().values())
     raise WeightsError(f'{str(e).removesuffix(".")}, {labels}.') from e
-  label = networks.LABELS[kind]
+  label, part = networks.LABELS[kind], networks.PARTS.get(kind)
   if kind == 'evclip-jax':
     part = file.metadata.get('part', '')
-    converted = own_file.read(file, part, networks.SIZES.get(part))
-    return Source(kind, label, part, converted)
-  if kind == 'trained':
+    network = networks.NETWORKS.get(part)
+    converted = own_file.read(file, part, network and network.sizes)
+  elif kind == 'trained':
     flat = {n: np.asarray(x, np.float32) for n, x in file.tensors.items()}
     part = own_file.SEVERAL
     if all(name.startswith(_OWN) for name in flat):
       part = 'method'
       flat = {name.removeprefix(_OWN): x for name, x in flat.items()}
     converted = Converted(None, flat, {n: n for n in file.tensors})
-    return Source(kind, label, part, converted)
-  converted = networks.convert(file, kind)
-  return Source(kind, label, networks.PARTS[kind], converted)
+  else:
+    converted = networks.convert(file, kind)
+  return dataclasses.replace(converted, kind=kind, label=label, part=part)
 
 
 def renamed(
-    file: files.StateFile, found: Source, to: str, clip: str = ''
+    file: files.StateFile, found: Converted, to: str, clip: str = ''
 ) -> dict[str, np.ndarray]:
   """Returns the tree of a file in the original naming, or in Scenic's.
 
@@ -112,21 +94,20 @@ def renamed(
     UserError: there is no such naming for these weights, or the CLIP does not
       fit them.
   """
-  flat = found.converted.flat
+  flat = found.flat
   if to == 'scenic' and found.part != 'clip':
     raise UserError(f'--to=scenic is for CLIP; {file.path} is {found.label}.')
-  network = found.part in ('clip', 'encoder')
-  if clip and network:
+  if clip and found.part in ('clip', 'encoder'):
     raise UserError(
         f'--clip={clip} is for weights of a method; {file.path} is '
         f'{found.label}.'
     )
   if to == 'scenic':
-    return scenic_names.to_scenic(flat, found.converted.sizes)
+    return scenic_names.to_scenic(flat, found.sizes)
   if found.part == 'clip':
     return clip_names.to_original(flat)
   if found.part == 'encoder':
-    return trunks.to_original(flat, found.converted.sizes)
+    return trunks.to_original(flat, found.sizes)
   kind = file.metadata.get('source_kind', found.kind)
   name = file.metadata.get('method')
   reader = readers().get(name) or _reader(lambda r: kind == r.kind)
@@ -193,7 +174,6 @@ def load_trained(
         f'python -m evclip_jax.export --workdir={path} --out=FILE.safetensors'
     )
   file = files.read_tensors(path)
-  tensors = file.tensors
   seen = file.metadata.get('weights.encoder')
   if seen and trunk and seen != trunk:
     raise UserError(
@@ -203,19 +183,27 @@ def load_trained(
     )
   flat = {
       name: np.asarray(value, np.float32)
-      for name, value in tensors.items()
+      for name, value in file.tensors.items()
       if name.startswith(_BRANCHES)
   }
   if not any(name.startswith(_OWN) for name in flat):
-    flat = _from_original(path, method, tensors)
-  if fit:
-    own = {
-        name.removeprefix(_OWN): value
-        for name, value in flat.items()
-        if name.startswith(_OWN)
-    }
-    flat = {n: x for n, x in flat.items() if not n.startswith(_OWN)}
-    flat |= {_OWN + name: value for name, value in fit(own).items()}
+    reader = readers().get(method)
+    if reader is None:
+      raise UserError(
+          f'{path} has no tensors of a method ("method/..."), and there is no '
+          f'reader for other checkpoints of {method!r}.'
+      )
+    flat = reader.from_original(file.tensors).flat
+    if reader.part == 'method':
+      flat = {_OWN + name: value for name, value in flat.items()}
+  own = {
+      name.removeprefix(_OWN): value
+      for name, value in flat.items()
+      if name.startswith(_OWN)
+  }
+  flat = {n: x for n, x in flat.items() if not n.startswith(_OWN)}
+  for name, value in (fit(own) if fit else own).items():
+    flat[_OWN + name] = value
   leaves = flatten_dict(like, sep='/')
   needed = {n for n in leaves if any(re.fullmatch(p, n) for p in changed)}
   for name in sorted({*needed, *flat}):
@@ -235,16 +223,3 @@ def load_trained(
           '(NaN). The training that wrote it had failed (method.weights).'
       )
   return unflatten_dict(leaves | flat, sep='/')
-
-
-def _from_original(path: str, method: str, tensors) -> dict[str, np.ndarray]:
-  reader = readers().get(method)
-  if reader is None:
-    raise UserError(
-        f'{path} has no tensors of a method ("method/..."), and there is no '
-        f'reader for other checkpoints of {method!r}.'
-    )
-  flat = reader.from_original(tensors).flat
-  if reader.part == own_file.SEVERAL:
-    return flat
-  return {_OWN + name: value for name, value in flat.items()}

@@ -31,34 +31,30 @@ class DescriptionSettings:
   name_first: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
 class ClassTexts:
   """Makes lists of texts of class names, for `Method.class_texts`.
 
   Attributes:
-    templates: texts without descriptions; '{}' stands for the class name.
     settings: where descriptions are.
+    templates: texts without descriptions; '{}' stands for the class name.
   """
 
-  templates: tuple[str, ...]
-  settings: DescriptionSettings
-
-  @classmethod
-  def of(cls, settings: Any, templates: tuple[str, ...] = ()) -> 'ClassTexts':
+  def __init__(self, settings: Any, templates: tuple[str, ...] = ()):
     """Reads the settings, with 'templates' or 'template' if none are given.
 
     Raises:
       UserError: settings that cannot be.
     """
+    self.settings = settings
     if not templates:
       templates = getattr(settings, 'templates', None) or settings.template
+    self.templates = templates
     fill_templates(templates, [])
     base.check_choices(settings, descriptions_per_class=('all', 'last'))
     if settings.descriptions and not _paths(settings.descriptions):
       raise UserError(
           f"{_KEY}={settings.descriptions!r} names no file; '' uses templates."
       )
-    return cls(templates, settings)
 
   @property
   def name(self) -> str:

@@ -55,7 +55,7 @@ def make(
   Differs: see `LearnedWords`.
   """
   clip = backbones.clip
-  words = LearnedWords.of(settings, class_names)
+  words = LearnedWords(settings, class_names)
 
   def text(params, tokens):
     return words.encode(clip, params, tokens)

@@ -145,7 +145,7 @@ def headed(
     UserError: settings of texts that cannot be, or that nothing reads.
   """
   if head is None:
-    return by_texts(clip, ClassTexts.of(settings), **fields)
+    return by_texts(clip, ClassTexts(settings), **fields)
   if getattr(settings, 'descriptions', ''):
     raise UserError(
         'method.settings.descriptions: a linear head reads no texts. Use '

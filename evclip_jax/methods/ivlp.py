@@ -1,27 +1,20 @@
 """IVLP: visual and text prompts, in the first blocks of CLIP's towers."""
 
 import dataclasses
-import re
 
 import jax
 import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, heads, mixing, vifi_clip
-from evclip_jax.methods.checkpoint_table import (
-  Checkpoint,
-  clip_rules,
-  clip_shapes,
-)
+from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.learned_words import STD, LearnedWords
 from evclip_jax.models.clip.hooks import Hooks
-from evclip_jax.weights import own_file
 from evclip_jax.weights.table import Rule
 
 # The original's few-shot training, which starts from a ViFi-CLIP trained on
 # Kinetics-400 (clip.weights).
 RECIPE = vifi_clip.RECIPE | {'optimizer.learning_rate': 8e-3}
-_IMAGE, _WORDS = 'image_encoder.', 'text_encoder.'
 _BLOCK = r'transformer\.resblocks\.([1-9]\d*)\.VPT_shallow'
 CHECKPOINT = Checkpoint(
     'ivlp',
@@ -29,18 +22,14 @@ CHECKPOINT = Checkpoint(
     sign=r'prompt_learner\.ctx',
     rules=(
         Rule(r'prompt_learner\.ctx', 'method/words'),
-        Rule(re.escape(_IMAGE) + 'VPT', 'method/image/prompts.0'),
-        Rule(re.escape(_IMAGE) + _BLOCK, r'method/image/prompts.\1'),
-        Rule(re.escape(_WORDS) + _BLOCK, r'method/text/prompts.\1'),
-        *clip_rules(_IMAGE, _WORDS, ''),
+        Rule(r'image_encoder\.VPT', 'method/image/prompts.0'),
+        Rule(r'image_encoder\.' + _BLOCK, r'method/image/prompts.\1'),
+        Rule(r'text_encoder\.' + _BLOCK, r'method/text/prompts.\1'),
     ),
     # Buffers made of the class names of the file.
     ignore=(r'prompt_learner\.token_(prefix|suffix)',),
-    clip_shapes=lambda tensors: clip_shapes(
-        tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
-    ),
+    clip=vifi_clip.CLIP_PART,
     outer='module.',
-    part=own_file.SEVERAL,
 )
 
 
@@ -78,7 +67,6 @@ def make(
   Differs: no prompt is rounded to half precision, no text prompt begins as
     words; see vifi_clip for the recipe.
   """
-  mixing.check(settings)
   clip = backbones.clip
   base.check_vit(clip, 'ivlp')
   if min(settings.vision_depth, settings.text_depth - 1) < 0:
@@ -91,7 +79,7 @@ def make(
         f'method.settings.vision_prompts={settings.vision_prompts}: use 1 or '
         'more, or vision_depth=0 for none.'
     )
-  words = LearnedWords.of(settings, class_names)
+  words = LearnedWords(settings, class_names)
   image_depth = min(settings.vision_depth, clip.sizes.vision_layers)
   text_depth = min(settings.text_depth, clip.sizes.text_layers)
 

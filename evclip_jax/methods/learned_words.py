@@ -39,7 +39,6 @@ class WordSettings(DescriptionSettings):
   words_init: str = ''
 
 
-@dataclasses.dataclass(frozen=True)
 class LearnedWords:
   """n vectors that stand with a class name in CLIP's text tower.
 
@@ -59,35 +58,28 @@ class LearnedWords:
     texts always come from class names, never from a checkpoint.
   """
 
-  count: int
-  texts: ClassTexts
-  place: str = 'end'
-  class_names: tuple[str, ...] = ()
-  first: str = ''
-
-  @classmethod
-  def of(cls, settings: Any, class_names: tuple[str, ...]) -> 'LearnedWords':
+  def __init__(self, settings: Any, class_names: tuple[str, ...]):
     """Reads `WordSettings`, or the first of them.
 
     Raises:
       UserError: a count or a place that cannot be.
     """
-    place = getattr(settings, 'words_place', 'end')
-    per_class = getattr(settings, 'words_per_class', False)
-    first = getattr(settings, 'words_init', '')
     if hasattr(settings, 'words_place'):
       base.check_choices(settings, words_place=('end', 'middle', 'front'))
-    count = len(first.split()) or settings.words
-    if not 1 <= count <= 64:
-      raise UserError(f'method.settings.words={count}: use 1 to 64.')
+    self.place = getattr(settings, 'words_place', 'end')
+    per_class = getattr(settings, 'words_per_class', False)
+    self.class_names = class_names if per_class else ()
+    first = getattr(settings, 'words_init', '').split()
+    self.first = ' '.join(first)
+    self.count = len(first) or settings.words
+    if not 1 <= self.count <= 64:
+      raise UserError(f'method.settings.words={self.count}: use 1 to 64.')
     if first and per_class:
       raise UserError(
           'method.settings.words_init is for all classes alike: set '
           'words_per_class=False.'
       )
-    texts = ClassTexts.of(settings, ('{}',))
-    own = class_names if per_class else ()
-    return cls(count, texts, place, own, ' '.join(first.split()))
+    self.texts = ClassTexts(settings, ('{}',))
 
   @property
   def name(self) -> str:

@@ -34,23 +34,22 @@ class MixingSettings(DescriptionSettings):
   pixels: str = 'imagenet'
 
 
-def check(settings: MixingSettings):
-  """Raises UserError for settings that `augmentation` cannot use."""
-  base.check_choices(settings, pixels=CONSTANTS, jitter=JITTERS)
-  if not 0 <= settings.smoothing < 1:
-    raise UserError(
-        f'method.settings.smoothing={settings.smoothing}: use 0 or more, '
-        'below 1.'
-    )
-
-
 def augmentation(settings: MixingSettings, side: int):
   """Builds `Method.pixels` and `Method.targets` of ViFi-CLIP's recipe.
 
   Args:
     settings: of the method.
     side: of the clips, in pixels.
+
+  Raises:
+    UserError: settings that cannot be.
   """
+  base.check_choices(settings, pixels=CONSTANTS, jitter=JITTERS)
+  if not 0 <= settings.smoothing < 1:
+    raise UserError(
+        f'method.settings.smoothing={settings.smoothing}: use 0 or more, '
+        'below 1.'
+    )
 
   def pixels(frames, rng):
     if rng is None:

@@ -93,7 +93,7 @@ def make(
 
   return heads.by_texts(
       None,
-      ClassTexts.of(settings),
+      ClassTexts(settings),
       init=lambda rng: {},
       pixels=base.pixels_of(_CONSTANTS),
       video=video,

@@ -3,13 +3,8 @@
 import dataclasses
 
 from evclip_jax.methods import base, heads, mixing
-from evclip_jax.methods.checkpoint_table import (
-  Checkpoint,
-  clip_rules,
-  clip_shapes,
-)
+from evclip_jax.methods.checkpoint_table import Checkpoint, ClipPart
 from evclip_jax.methods.class_texts import ClassTexts
-from evclip_jax.weights import own_file
 
 # The original's few-shot training on HMDB51, UCF101 and SSv2.
 RECIPE = {
@@ -25,20 +20,18 @@ RECIPE = {
     'optimizer.warmup_epochs': 5,
     'train.epochs': 50,
 }
-_IMAGE, _WORDS = 'image_encoder.', 'text_encoder.'
+# The table of tokens is CLIP's own.
+CLIP_PART = ClipPart(
+    'image_encoder.', 'text_encoder.', without=('text/token_embedding',)
+)
 CHECKPOINT = Checkpoint(
     'vifi-clip',
     'a ViFi-CLIP checkpoint',
     sign=r'image_encoder\.conv1\.weight',
     unless=r'.*\.ctx|.*dec\..*',
-    rules=clip_rules(_IMAGE, _WORDS, ''),
     ignore=(r'prompt_learner\.complete_text_embeddings',),
-    # The table of tokens is CLIP's own.
-    clip_shapes=lambda tensors: clip_shapes(
-        tensors, _IMAGE, _WORDS, without=('text/token_embedding',)
-    ),
+    clip=CLIP_PART,
     outer='module.',
-    part=own_file.SEVERAL,
 )
 _TEXT = r'clip/text/(?!token_embedding).*'
 _TRAINABLE = {
@@ -77,7 +70,6 @@ def make(
     same kind.
   """
   base.check_choices(settings, train=_TRAINABLE)
-  mixing.check(settings)
   clip = backbones.clip
   base.check_vit(clip, 'vifi_clip')
 
@@ -91,7 +83,7 @@ def make(
   pixels, targets = mixing.augmentation(settings, clip.sizes.image_resolution)
   return heads.by_texts(
       clip,
-      ClassTexts.of(settings),
+      ClassTexts(settings),
       text if settings.train != 'image' else None,
       init=lambda rng: {},
       pixels=pixels,

@@ -38,7 +38,7 @@ def make(
   """
   return heads.by_texts(
       backbones.clip,
-      ClassTexts.of(settings),
+      ClassTexts(settings),
       init=lambda rng: {},
       pixels=base.plain_pixels(settings),
       **base.frozen_frames(backbones.clip),

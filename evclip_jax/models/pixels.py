@@ -1,6 +1,5 @@
 """Clips on the device: normalised floats, changed colours, time in and out."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +17,7 @@ CONSTANTS = {
 }
 # What `random_colours` draws a change for: everything, or grey clips only.
 JITTERS = ('frame', 'clip', 'none')
-# What `ColourChange.order` counts.
+# What the `order` of `change_colours` counts.
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 
 
@@ -62,31 +61,18 @@ def patches(images: jax.Array, side: int) -> jax.Array:
   return x.swapaxes(2, 3).reshape(n, h * w, -1)
 
 
-class ColourChange(flax.struct.PyTreeNode):
-  """Random changes of colours; leading axes as those of the frames, or 1.
-
-  Attributes:
-    factors: [..., 3] of brightness, contrast and saturation; 1 = no change.
-    hue: [...], shift in turns of the colour circle.
-    order: int [..., 4], in which the four are applied.
-  """
-
-  factors: jax.Array
-  hue: jax.Array
-  order: jax.Array
-
-
 def draw_colours(
     rng: jax.Array,
     shape: tuple[int, ...],
     strengths: tuple[float, float, float, float],
-) -> ColourChange:
-  """Draws factors in 1 - s .. 1 + s, a hue in -s .. s, and any order.
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Draws what `change_colours` takes.
 
   Args:
     rng: the key.
     shape: leading axes; one change is drawn for each entry.
-    strengths: of brightness, contrast, saturation, hue.
+    strengths: s of brightness, contrast, saturation, hue. The three factors are
+      in 1 - s .. 1 + s, the hue in -s .. s, the order is any.
 
   Source: torchvision.transforms.ColorJitter.
   Differs: jax.random draws the numbers.
@@ -95,22 +81,30 @@ def draw_colours(
   strength = jnp.asarray(strengths, jnp.float32)
   drawn = strength * jax.random.uniform(keys[0], (*shape, 4), minval=-1)
   order = jax.random.uniform(keys[1], (*shape, 4)).argsort(-1)
-  return ColourChange(1 + drawn[..., :_HUE], drawn[..., _HUE], order)
+  return 1 + drawn[..., :_HUE], drawn[..., _HUE], order
 
 
-def change_colours(frames: jax.Array, change: ColourChange) -> jax.Array:
-  """Changes the colours of frames, float [..., H, W, 3] in 0..1.
+def change_colours(
+    frames: jax.Array, factors: jax.Array, hue: jax.Array, order: jax.Array
+) -> jax.Array:
+  """Changes the colours of frames; leading axes may be 1 in what changes them.
+
+  Args:
+    frames: float [..., H, W, 3] in 0..1.
+    factors: [..., 3] of brightness, contrast and saturation; 1 = no change.
+    hue: [...], shift in turns of the colour circle.
+    order: int [..., 4], in which the four are applied.
 
   Source: torchvision.transforms.ColorJitter; CLIP-FSAR,
     datasets/utils/transformations.py, ColorJitter.
   Differs: floats all the way; Pillow rounds after each of the four.
   """
-  place = (change.order == _HUE).argmax(-1)  # [...]
+  place = (order == _HUE).argmax(-1)  # [...]
 
   def blend(x, step, wanted):
-    kind = change.order[..., step]
+    kind = order[..., step]
     index = jnp.minimum(kind, _SATURATION)[..., None]
-    factor = jnp.take_along_axis(change.factors, index, -1)[..., 0]
+    factor = jnp.take_along_axis(factors, index, -1)[..., 0]
     # A factor of 1 changes nothing.
     factor = _over_pixels(jnp.where(wanted & (kind != _HUE), factor, 1))
     kind, light = _over_pixels(kind), luma(x)
@@ -124,7 +118,7 @@ def change_colours(frames: jax.Array, change: ColourChange) -> jax.Array:
   # Turning the hue costs most, so it happens once, between the others.
   for step in range(3):
     x = blend(x, step, step < place)
-  x = turn_hue(x, change.hue)
+  x = turn_hue(x, hue)
   for step in range(1, 4):
     x = blend(x, step, step > place)
   return x
@@ -184,7 +178,7 @@ def random_colours(
   if per != 'none':
     shape = x.shape[:2] if per == 'frame' else clips
     change = draw_colours(keys[0], shape, (0.4, 0.4, 0.2, 0.1))
-    x = jnp.where(some(keys[1], 0.8), change_colours(x, change), x)
+    x = jnp.where(some(keys[1], 0.8), change_colours(x, *change), x)
   return 255 * jnp.where(some(keys[2], 0.2), luma(x), x)
 
 

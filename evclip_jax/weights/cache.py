@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import __version__
 from evclip_jax.weights import files, own_file
+from evclip_jax.weights.networks import Network
 from evclip_jax.weights.own_file import file_sha256, tree_hash
 from evclip_jax.weights.table import Converted, check_tree
 
@@ -18,13 +18,9 @@ _SUFFIX = '.evclip_jax.safetensors'
 
 def load_or_convert(
     path: str | Path,
-    part: str,
-    version: int,
+    network: Network,
     convert: Callable[[files.StateFile], Converted],
-    sizes_type: Callable[..., Any],
-    shapes: Callable[[Any], Mapping[str, tuple[int, ...]]],
     cache_dir: str | Path = '',
-    beside: Callable[[Path], str] = lambda path: '',
 ) -> tuple[Converted, str]:
   """Reads weights, converting a foreign file at most once.
 
@@ -35,14 +31,11 @@ def load_or_convert(
 
   Args:
     path: a weight file of any supported kind, or one this project wrote.
-    part: 'clip', 'encoder' or 'method'.
-    version: of the converter; a change makes older conversions stale.
+    network: what it is of. A change of `names.VERSION` makes older conversions
+      stale; a file this project wrote must have exactly the leaves of
+      `names.shapes`.
     convert: makes the tree of a foreign file.
-    sizes_type: makes `Converted.sizes`, a flat dataclass, of its fields.
-    shapes: sizes -> path -> shape of every leaf; a file this project wrote must
-      have exactly these.
     cache_dir: the cache folder; '' = the default one.
-    beside: a hash of what else `convert` reads beside the file.
 
   Returns:
     The tree and its `tree_hash`.
@@ -57,16 +50,19 @@ def load_or_convert(
       path.with_name(name),
       cache_folder(cache_dir) / 'converted' / f'{key}-{name}',
   ]
-  same = {'converter': str(version), 'package': __version__}
-  same['beside'] = beside(path)
+  same = {
+      'converter': str(network.names.VERSION),
+      'package': __version__,
+      'beside': network.beside(path),
+  }
   for place in places:
-    if found := _read_kept(place, path, part, same, sizes_type):
+    if found := _read_kept(place, path, network, same):
       return found
   file = files.read_tensors(path)
   if own_file.is_own(file):
-    converted = own_file.read(file, part, sizes_type)
+    converted = own_file.read(file, network.part, network.sizes)
     try:
-      check_tree(converted.flat, shapes(converted.sizes))
+      check_tree(converted.flat, network.names.shapes(converted.sizes))
     except WeightsError as e:
       raise WeightsError(f'{path}: {e}\n  {own_file.AGAIN}') from e
     return converted, file.metadata['tree_hash']
@@ -78,7 +74,8 @@ def load_or_convert(
   for place in places:
     try:
       place.parent.mkdir(parents=True, exist_ok=True)
-      own_file.write(place, part, converted.flat, converted.sizes, noted)
+      flat, sizes = converted.flat, converted.sizes
+      own_file.write(place, network.part, flat, sizes, noted)
       break
     # A folder that cannot be written to, or a full disk: the next place.
     except (OSError, UserError):
@@ -98,11 +95,7 @@ def metadata_of(path: Path, converted: Converted) -> dict[str, str]:
 
 
 def _read_kept(
-    place: Path,
-    path: Path,
-    part: str,
-    same: Mapping[str, str],
-    sizes_type: Callable[..., Any],
+    place: Path, path: Path, network: Network, same: Mapping[str, str]
 ) -> tuple[Converted, str] | None:
   """The tree kept at `place` if it is whole and of this very file."""
   if not place.is_file():
@@ -113,7 +106,8 @@ def _read_kept(
     fits = same.items() <= noted.items() and own_file.is_own(file)
     if not fits or not _is_of(noted, path):
       return None
-    return own_file.read(file, part, sizes_type), noted['tree_hash']
+    found = own_file.read(file, network.part, network.sizes)
+    return found, noted['tree_hash']
   except (OSError, WeightsError):
     return None
 

@@ -6,18 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from data_pipelines.errors import WeightsError
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import table
-from evclip_jax.weights.table import (
-  CONV2D,
-  LINEAR,
-  Converted,
-  Rule,
-  dense,
-  norm,
-)
+from evclip_jax.weights.table import CONV2D, LINEAR, Rule, dense, norm
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 3
@@ -93,7 +85,7 @@ IGNORE = (
 _TEXT_PREFIX = 'text.'
 
 
-def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
+def from_original(tensors: Mapping[str, np.ndarray]) -> table.Converted:
   """Converts a CLIP state dict.
 
   Args:
@@ -136,84 +128,46 @@ def shapes(sizes: clip_sizes.ClipSizes) -> dict[str, tuple[int, ...]]:
   return table.leaf_shapes(Clip(sizes).shapes())
 
 
-# Hugging Face's names behind 'text_model.' or 'vision_model.' -> OpenAI's;
+# What Hugging Face's names have -> what OpenAI's have, one after the other;
 # "layrnorm" is how they spell it.
-_LAYER = r'encoder\.layers\.(\d+)\.'
-_OUR_LAYER = r'transformer.resblocks.\1.'
 _HUGGINGFACE = (
-    (r'embeddings\.token_embedding\.weight', 'token_embedding.weight'),
-    (r'embeddings\.position_embedding\.weight', 'positional_embedding'),
-    (r'embeddings\.class_embedding', 'class_embedding'),
-    (r'embeddings\.patch_embedding\.weight', 'conv1.weight'),
-    (r'final_layer_norm\.(weight|bias)', r'ln_final.\1'),
-    (r'pre_layrnorm\.(weight|bias)', r'ln_pre.\1'),
-    (r'post_layernorm\.(weight|bias)', r'ln_post.\1'),
-    (_LAYER + r'layer_norm(1|2)\.(weight|bias)', _OUR_LAYER + r'ln_\2.\3'),
-    (_LAYER + r'mlp\.fc1\.(weight|bias)', _OUR_LAYER + r'mlp.c_fc.\2'),
-    (_LAYER + r'mlp\.fc2\.(weight|bias)', _OUR_LAYER + r'mlp.c_proj.\2'),
-    (
-        _LAYER + r'self_attn\.out_proj\.(weight|bias)',
-        _OUR_LAYER + r'attn.out_proj.\2',
-    ),
+    ('text_model.', ''),
+    ('vision_model.', 'visual.'),
+    ('visual_projection.weight', 'visual.proj'),
+    ('text_projection.weight', 'text_projection'),
+    ('embeddings.patch_embedding', 'conv1'),
+    ('embeddings.position_embedding.weight', 'positional_embedding'),
+    ('embeddings.', ''),
+    ('final_layer_norm', 'ln_final'),
+    ('pre_layrnorm', 'ln_pre'),
+    ('post_layernorm', 'ln_post'),
+    ('encoder.layers', 'transformer.resblocks'),
+    ('.layer_norm', '.ln_'),
+    ('.mlp.fc1.', '.mlp.c_fc.'),
+    ('.mlp.fc2.', '.mlp.c_proj.'),
+    ('.self_attn.', '.attn.'),
 )
-_TOWERS = {'text_model.': '', 'vision_model.': 'visual.'}
-_PROJECTIONS = {
-    'text_projection.weight': 'text_projection',
-    'visual_projection.weight': 'visual.proj',
-}
-_QKV = re.compile(_LAYER + r'self_attn\.([qkv])_proj\.(weight|bias)')
-# The numbers 0, 1, 2, ...
-_POSITIONS = re.compile(r'(text|vision)_model\.embeddings\.position_ids')
+_QKV = re.compile(r'(.*\.attn\.)([qkv])_proj\.(weight|bias)')
 
 
-def from_huggingface(tensors: Mapping[str, np.ndarray]) -> Converted:
+def from_huggingface(tensors: Mapping[str, np.ndarray]) -> table.Converted:
   """Converts the state dict of a Hugging Face `CLIPModel`.
 
   Raises:
     WeightsError: if the tensors are not exactly those of such a model.
   """
-  ignored = tuple(name for name in tensors if _POSITIONS.fullmatch(name))
-  used = {name: x for name, x in tensors.items() if name not in ignored}
-  converted = from_original(rename_huggingface(used))
-  return dataclasses.replace(converted, ignored=ignored)
-
-
-def rename_huggingface(
-    tensors: Mapping[str, np.ndarray],
-) -> dict[str, np.ndarray]:
-  """Renames Hugging Face's tensors to OpenAI's; q, k, v of a layer become one.
-
-  Raises:
-    WeightsError: a name that such a model does not have, or q, k or v missing.
-  """
-  out: dict[str, np.ndarray] = {}
-  fused: dict[str, dict[str, np.ndarray]] = {}
+  plain, fused, ignored = {}, {}, []
   for name, tensor in tensors.items():
-    tower = next(filter(name.startswith, _TOWERS), None)
-    short = name.removeprefix(tower or '')
-    if tower and (qkv := _QKV.fullmatch(short)):
-      layer, part, leaf = qkv.groups()
-      fused.setdefault(
-          f'{_TOWERS[tower]}transformer.resblocks.{layer}.attn.in_proj_{leaf}',
-          {},
-      )[part] = tensor
-    elif name in _PROJECTIONS:
-      out[_PROJECTIONS[name]] = tensor.T
-    elif name == 'logit_scale':
-      out[name] = tensor
+    if name.endswith('_model.embeddings.position_ids'):
+      ignored.append(name)  # the numbers 0, 1, 2, ...
+      continue
+    for theirs, ours in _HUGGINGFACE:
+      name = name.replace(theirs, ours)
+    if qkv := _QKV.fullmatch(name):
+      parts = fused.setdefault(f'{qkv[1]}in_proj_{qkv[3]}', {})
+      parts[qkv[2]] = tensor
     else:
-      out[_renamed(name, tower, short)] = tensor
-  for target, parts in fused.items():
-    if parts.keys() != {'q', 'k', 'v'}:
-      raise WeightsError(
-          f'of {target!r} there are only {sorted(parts)}, wanted q, k and v.'
-      )
-    out[target] = np.concatenate([parts[x] for x in 'qkv'])
-  return out
-
-
-def _renamed(name: str, tower: str | None, short: str) -> str:
-  for pattern, target in _HUGGINGFACE if tower else ():
-    if match := re.fullmatch(pattern, short):
-      return _TOWERS[tower] + match.expand(target)
-  raise WeightsError(f'the tensor {name!r} is not of a Hugging Face CLIPModel.')
+      transposed = name in ('text_projection', 'visual.proj')
+      plain[name] = tensor.T if transposed else tensor
+  converted = from_original(plain | table.joined(fused, 'qkv', 0))
+  return dataclasses.replace(converted, ignored=tuple(ignored))

@@ -181,16 +181,14 @@ def _read_shards(index: Path) -> StateFile:
 
 
 def _read_torch(path: Path) -> StateFile:
-  file = torch_file.read(path)
+  kind, root, read = torch_file.read(path)
   try:
-    tensors, notes, left_out = state_dict.choose(file.root)
+    tensors, notes, left_out = state_dict.choose(root)
   except WeightsError as e:
     raise WeightsError(f'{path}: {e}') from None
-  arrays = file.arrays(
-      {n: t for n, t in tensors.items() if isinstance(t, TensorRef)}
-  )
-  tensors = {name: arrays.get(name, t) for name, t in tensors.items()}
-  return StateFile(str(path), tensors, file.kind, {}, notes, left_out)
+  unread = {n: t for n, t in tensors.items() if isinstance(t, TensorRef)}
+  tensors |= read(unread)
+  return StateFile(str(path), tensors, kind, {}, notes, left_out)
 
 
 def _is_npz(path: Path) -> bool:

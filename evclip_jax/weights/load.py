@@ -5,9 +5,7 @@ import difflib
 import hashlib
 import pathlib
 import sys
-from collections.abc import Mapping
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from flax.traverse_util import unflatten_dict
 
@@ -16,15 +14,14 @@ from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import (
   cache,
-  clip_config,
   clip_names,
   networks,
   own_file,
   published,
   random_init,
-  trunks,
 )
 from evclip_jax.weights.files import StateFile
+from evclip_jax.weights.networks import Network
 from evclip_jax.weights.table import Converted
 
 
@@ -45,28 +42,6 @@ class Loaded:
   params: dict[str, Any]
   hash: str
   source: str
-
-
-class _Network(NamedTuple):
-  """What differs between the networks that can be loaded."""
-
-  part: str  # Of the parameter tree and of the config.
-  what: str  # With an article, for messages.
-  published: Mapping[str, published.Published]
-  table: Mapping[str, Any]  # Name -> architecture.
-  names: ModuleType  # Converts its weights.
-
-
-_CLIP = _Network(
-    'clip', 'a CLIP model', published.CLIP, clip_sizes.TABLE, clip_names
-)
-_ENCODER = _Network(
-    'encoder',
-    'a video trunk',
-    published.OMNIVORE | published.VIDEOPRISM,
-    trunks.TABLE,
-    trunks,
-)
 
 
 def load_clip(
@@ -96,7 +71,7 @@ def load_clip(
     UserError: an unknown name, weights that are not there, are broken or are of
       another architecture than `name`; nothing says what the activation is.
   """
-  found, digest, weights = _load(_CLIP, name, weights, cache_dir)
+  found, digest, weights = _load('clip', name, weights, cache_dir)
   named = {}
   if sizes := clip_sizes.TABLE.get(name):
     named['vision_heads'] = sizes.vision_heads
@@ -122,14 +97,14 @@ def load_encoder(name: str, weights: str = '', cache_dir: str = '') -> Loaded:
     as nested numpy float32. No tensor shows Omnivore's rate of stochastic
     depth; it is that of `name`.
   """
-  return _loaded(*_load(_ENCODER, name, weights, cache_dir))
+  return _loaded(*_load('encoder', name, weights, cache_dir))
 
 
 def _load(
-    network: _Network, name: str, weights: str, cache_dir: str
+    part: str, name: str, weights: str, cache_dir: str
 ) -> tuple[Converted, str, str]:
   """The tree with the sizes of `name`, its hash, and where it came from."""
-  part = network.part
+  network = networks.NETWORKS[part]
   _check_name(network, name)
   weights = weights or name
   if not weights:
@@ -151,7 +126,7 @@ def _load(
           f'{weights} holds a {found.sizes.describe()}'
           f'{_hint(network, found.sizes)}.'
       )
-    if network is _ENCODER:
+    if part == 'encoder':
       found = dataclasses.replace(found, sizes=wanted)
   return found, digest, weights
 
@@ -174,7 +149,7 @@ def _must_be_said(found: Converted, weights: str):
     )
 
 
-def _check_name(network: _Network, name: str):
+def _check_name(network: Network, name: str):
   known = [*network.table, published.TINY]
   if name and name not in known:
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
@@ -185,7 +160,7 @@ def _check_name(network: _Network, name: str):
     )
 
 
-def _named_sizes(network: _Network, name: str, cache_dir: str) -> Any:
+def _named_sizes(network: Network, name: str, cache_dir: str) -> Any:
   """The architecture a name stands for."""
   if name == published.TINY:
     return _read(network, published.TINY, cache_dir)[0].sizes
@@ -198,7 +173,7 @@ def _named_sizes(network: _Network, name: str, cache_dir: str) -> Any:
 
 
 def _read(
-    network: _Network, weights: str, cache_dir: str
+    network: Network, weights: str, cache_dir: str
 ) -> tuple[Converted, str]:
   """Reads (and converts, if it must) a file or published weights."""
   part = network.part
@@ -231,16 +206,7 @@ def _read(
       )
     return networks.convert_part(file, part)
 
-  return cache.load_or_convert(
-      path,
-      part,
-      network.names.VERSION,
-      convert,
-      networks.SIZES[part],
-      network.names.shapes,
-      cache_dir,
-      clip_config.digest if network is _CLIP else lambda path: '',
-  )
+  return cache.load_or_convert(path, network, convert, cache_dir)
 
 
 def _same(found: Any, wanted: Any) -> bool:
@@ -252,7 +218,7 @@ def _same(found: Any, wanted: Any) -> bool:
   return all(found[key] == wanted[key] for key in found.keys() - set(free))
 
 
-def _hint(network: _Network, sizes: Any) -> str:
+def _hint(network: Network, sizes: Any) -> str:
   """What to set instead, if a published network has these sizes."""
   names = [name for name, x in network.table.items() if _same(sizes, x)]
   return f': set {network.part}.name={names[0]}' if names else ''

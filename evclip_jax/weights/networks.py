@@ -7,18 +7,20 @@ the file may say so; what nothing says is named in `Converted.assumed`.
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_pipelines.errors import UserError, WeightsError
-from evclip_jax.models.clip.sizes import ClipSizes
+from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import (
     clip_config,
     clip_names,
     own_file,
+    published,
     scenic_names,
     swin3d_names,
     trunks,
@@ -42,13 +44,9 @@ PARTS = {
     kind: 'clip' if kind.endswith('clip') else 'encoder'
     for kind in list(LABELS)[:6]
 }
-# Of each branch, the type of its sizes (or what makes them).
-SIZES = {'clip': ClipSizes, 'encoder': trunks.sizes}
-
 # Where a file that goes back to the original names says what no tensor shows.
 SAID = 'evclip_jax.clip'
 
-_WANTED = {'clip': 'a CLIP model', 'encoder': 'a video trunk'}
 # Models that look like CLIP, by a name of theirs that CLIP does not have.
 _STRANGERS = {
     'SigLIP': r'logit_bias|(vision|text)_model\.head\..*',
@@ -60,6 +58,40 @@ _STRANGERS = {
     'a CLIP with an image tower of timm': r'visual\.trunk\..*',
     'a CLIP with a text tower of Hugging Face': (
         r'text\.transformer\.(embeddings|encoder)\..*'
+    ),
+}
+
+
+class Network(NamedTuple):
+  """What differs between the networks that can be loaded."""
+
+  part: str  # of the parameter tree and of the config
+  what: str  # with an article, for messages
+  published: Mapping[str, published.Published]
+  table: Mapping[str, Any]  # name -> architecture
+  names: ModuleType  # converts its weights: VERSION, shapes(sizes)
+  sizes: Callable[..., Any]  # makes its sizes of their fields
+  beside: Callable[[Path], str]  # a hash of what is read beside a file
+
+
+NETWORKS = {
+    'clip': Network(
+        'clip',
+        'a CLIP model',
+        published.CLIP,
+        clip_sizes.TABLE,
+        clip_names,
+        clip_sizes.ClipSizes,
+        clip_config.digest,
+    ),
+    'encoder': Network(
+        'encoder',
+        'a video trunk',
+        published.OMNIVORE | published.VIDEOPRISM,
+        trunks.TABLE,
+        trunks,
+        trunks.sizes,
+        lambda path: '',
     ),
 }
 
@@ -118,7 +150,7 @@ def convert_part(file: StateFile, part: str) -> Converted:
   """
   kind = identify(file.tensors, file.metadata)
   if PARTS.get(kind) != part:
-    raise WeightsError(f'it is {LABELS[kind]}, not {_WANTED[part]}.')
+    raise WeightsError(f'it is {LABELS[kind]}, not {NETWORKS[part].what}.')
   return convert(file, kind)
 
 

@@ -21,6 +21,8 @@ from evclip_jax.weights.own_file import file_sha256
 _CHUNK = 2**20
 _TIMEOUT_SECONDS = 30
 _ATTEMPTS = 3
+# Before the second; twice as long before the third.
+_WAIT_SECONDS = 1.0
 # What a dropped connection raises; a full disk raises an OSError.
 _DROPPED = (
     ConnectionError,
@@ -213,13 +215,7 @@ def fetch(name: str, cache_dir: str = '') -> pathlib.Path:
     UserError: an unknown name; no connection; a wrong hash. The message says
       where a file fetched by hand can be put.
   """
-  return fetch_file(find(name), name, cache_dir)
-
-
-def fetch_file(
-    file: Published, name: str, cache_dir: str = '', wait_seconds: float = 1.0
-) -> pathlib.Path:
-  """Fetches a file that need not be in the table; `name` is for messages."""
+  file = find(name)
   path = cache_folder(cache_dir) / file.filename
   if path.is_file():
     _check_hash(path, file, f'Delete {path} and fetch {name} again')
@@ -230,7 +226,7 @@ def fetch_file(
       if file.url.startswith('hf://'):
         _from_hub(file, path, temporary)
       else:
-        _from_web(file, name, path, temporary, wait_seconds)
+        _from_web(file, name, path, temporary)
       what_to_do = f'Try again, or put a file fetched elsewhere at {path}'
       _check_hash(temporary, file, what_to_do)
   except OSError as e:
@@ -250,11 +246,7 @@ def _check_hash(path: pathlib.Path, file: Published, what_to_do: str):
 
 
 def _from_web(
-    file: Published,
-    name: str,
-    path: pathlib.Path,
-    temporary: pathlib.Path,
-    wait_seconds: float,
+    file: Published, name: str, path: pathlib.Path, temporary: pathlib.Path
 ):
   for attempt in range(_ATTEMPTS):
     try:
@@ -267,7 +259,7 @@ def _from_web(
             f'could not fetch {name} from {host} ({_reason(e)}).\n  Try again, '
             f'or fetch {file.url} by hand and put it at {path}.'
         ) from e
-    time.sleep(wait_seconds * 2**attempt)
+    time.sleep(_WAIT_SECONDS * 2**attempt)
 
 
 def _attempt(url: str, name: str, temporary: pathlib.Path):

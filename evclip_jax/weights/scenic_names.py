@@ -17,42 +17,25 @@ import numpy as np
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.models.clip import sizes as clip_sizes
-from evclip_jax.weights import clip_names
+from evclip_jax.weights import clip_names, table
 from evclip_jax.weights.table import Converted
 
 _QKV = ('query', 'key', 'value')
-_STAGE = r'visual/layer(\d+)'
-# (ours, what Scenic makes of it, Scenic's, what we make of it); the first that
-# matches, if any.
-_RENAMES = (
-    *(
-        (ours, theirs, theirs, ours)
-        for ours, theirs in (
-            ('text/token_embedding', 'text/token_embedding/embedding'),
-            ('text/text_projection', 'text/text_projection/kernel'),
-            ('visual/proj', 'visual/proj/kernel'),
-        )
-    ),
-    *(
-        (
-            rf'visual/attnpool/{ours}/(\w+)',
-            rf'visual/attnpool/attn/{theirs}/\1',
-            rf'visual/attnpool/attn/{theirs}/(\w+)',
-            rf'visual/attnpool/{ours}/\1',
-        )
-        for ours, theirs in zip(
-            ('q_proj', 'k_proj', 'v_proj', 'c_proj'), (*_QKV, 'out'),
-            strict=True,
-        )
-    ),
-    (r'(.*)/out_proj/(\w+)', r'\1/out/\2',
-     r'(.*)/out/(\w+)', r'\1/out_proj/\2'),
-    (_STAGE + r'\.(\d+)/downsample\.(.*)', r'visual/layer\1/\2/downsample/\3',
-     _STAGE + r'/(\d+)/downsample/(.*)', r'visual/layer\1.\2/downsample.\3'),
-    (_STAGE + r'\.(\d+)/(.*)', r'visual/layer\1/\2/\3',
-     _STAGE + r'/(\d+)/(.*)', r'visual/layer\1.\2/\3'),
+# What our paths have -> what Scenic's have, one after the other; there is no
+# other use of either, so it goes both ways.
+_NAMES = (
+    ('text/token_embedding', 'text/token_embedding/embedding'),
+    ('text/text_projection', 'text/text_projection/kernel'),
+    ('visual/proj', 'visual/proj/kernel'),
+    ('attnpool/q_proj/', 'attnpool/attn/query/'),
+    ('attnpool/k_proj/', 'attnpool/attn/key/'),
+    ('attnpool/v_proj/', 'attnpool/attn/value/'),
+    ('attnpool/c_proj/', 'attnpool/attn/out/'),
+    ('/attn/out_proj/', '/attn/out/'),
+    ('/downsample.', '/downsample/'),
+    *((f'/layer{i}.', f'/layer{i}/') for i in range(1, 5)),
 )
-_ATTENTION = re.compile(r'.*/attn/(query|key|value|out)/(kernel|bias)')
+_ATTENTION = re.compile(r'(.*/attn/)(query|key|value|out)/(kernel|bias)')
 
 
 def to_scenic(
@@ -71,7 +54,8 @@ def to_scenic(
   Raises:
     UserError: Scenic's CLIP does not compute the activation.
   """
-  if sizes and sizes.activation != 'quick_gelu':
+  sizes = sizes or clip_names.sizes_of(flat)
+  if sizes.activation != 'quick_gelu':
     raise UserError(
         f"Scenic's CLIP computes quick_gelu, this one has {sizes.activation}."
     )
@@ -80,32 +64,20 @@ def to_scenic(
     parts = {path: np.asarray(value)}
     if '/in_proj/' in path:
       thirds = np.split(np.asarray(value), 3, axis=-1)
-      parts = {
-          path.replace('in_proj', name): part
-          for name, part in zip(_QKV, thirds, strict=True)
-      }
+      names = (path.replace('in_proj', name) for name in _QKV)
+      parts = dict(zip(names, thirds, strict=True))
+    heads = sizes.text_heads if path[:4] == 'text' else sizes.vision_heads
     kind = 'batch_stats' if path.endswith(('/mean', '/var')) else 'params'
-    for ours, part in parts.items():
-      theirs = _renamed(ours, 0)
-      if match := _ATTENTION.fullmatch(theirs):
-        part = _with_heads(part, *match.groups(), _count(theirs, part, sizes))
-      out[f'{kind}/{theirs}'] = part
+    for name, part in parts.items():
+      for ours, theirs in _NAMES:
+        name = name.replace(ours, theirs)
+      match = _ATTENTION.fullmatch(name)
+      if match and match[2] != 'out':
+        part = part.reshape(*part.shape[:-1], heads, -1)
+      elif match and match[3] == 'kernel':
+        part = part.reshape(heads, -1, part.shape[-1])
+      out[f'{kind}/{name}'] = part
   return out
-
-
-def _count(path: str, part: np.ndarray, sizes) -> int:
-  """Attention heads of a tower."""
-  if sizes is not None:
-    return sizes.text_heads if path[:4] == 'text' else sizes.vision_heads
-  return clip_sizes.heads(part.shape[0 if '/out/' in path else -1])
-
-
-def _with_heads(
-    part: np.ndarray, name: str, leaf: str, heads: int
-) -> np.ndarray:
-  if name != 'out':
-    return part.reshape(*part.shape[:-1], heads, -1)
-  return part.reshape(heads, -1, part.shape[-1]) if leaf == 'kernel' else part
 
 
 def from_scenic(tree: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -124,25 +96,20 @@ def from_scenic(tree: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     if collection not in ('params', 'batch_stats'):
       raise WeightsError(f'{full!r} is not of a Scenic CLIP tree.')
     value = np.asarray(value)
-    name = ''
-    if match := _ATTENTION.fullmatch(path):
-      name, leaf = match.groups()
-      if name != 'out':
-        value = value.reshape(*value.shape[:-2], -1)
-      elif leaf == 'kernel':
-        value = value.reshape(-1, value.shape[-1])
-    ours = _renamed(path, 2)
-    if name in _QKV and ours == path:
-      fused.setdefault(path.replace(name, 'in_proj'), {})[name] = value
+    match = _ATTENTION.fullmatch(path)
+    if match and match[2] != 'out':
+      value = value.reshape(*value.shape[:-2], -1)
+    elif match and match[3] == 'kernel':
+      value = value.reshape(-1, value.shape[-1])
+    for ours, theirs in _NAMES:
+      path = path.replace(theirs, ours)
+    match = _ATTENTION.fullmatch(path)
+    if match and match[2] in _QKV:
+      parts = fused.setdefault(f'{match[1]}in_proj/{match[3]}', {})
+      parts[match[2]] = value
     else:
-      out[ours] = value
-  for path, parts in fused.items():
-    if parts.keys() != set(_QKV):
-      raise WeightsError(
-          f'of {path!r} there are only {sorted(parts)}, wanted {_QKV}.'
-      )
-    out[path] = np.concatenate([parts[name] for name in _QKV], axis=-1)
-  return out
+      out[path] = value
+  return out | table.joined(fused, _QKV, -1)
 
 
 def convert(tree: Mapping[str, np.ndarray]) -> Converted:
@@ -167,10 +134,3 @@ def convert(tree: Mapping[str, np.ndarray]) -> Converted:
       sizes=dataclasses.replace(converted.sizes, **heads),
       mapped={path: path for path in converted.flat},
   )
-
-
-def _renamed(path: str, column: int) -> str:
-  for rename in _RENAMES:
-    if match := re.fullmatch(rename[column], path):
-      return match.expand(rename[column + 1])
-  return path

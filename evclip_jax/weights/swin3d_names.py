@@ -7,14 +7,7 @@ import numpy as np
 from evclip_jax.models.swin3d import sizes as swin3d_sizes
 from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.weights import table
-from evclip_jax.weights.table import (
-  CONV3D,
-  LINEAR,
-  Converted,
-  Rule,
-  dense,
-  norm,
-)
+from evclip_jax.weights.table import CONV3D, LINEAR, Rule, dense, norm
 
 # Raise it when a rule changes: it makes cached conversions stale.
 VERSION = 1
@@ -47,7 +40,7 @@ IGNORE = (
 )
 
 
-def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
+def from_original(tensors: Mapping[str, np.ndarray]) -> table.Converted:
   """Converts a trunk's state dict.
 
   Args:

@@ -7,7 +7,7 @@ naming and layout.
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,33 @@ def without(
   return out
 
 
+def joined(
+    parts: Mapping[str, Mapping[str, np.ndarray]],
+    order: Sequence[str],
+    axis: int,
+) -> dict[str, np.ndarray]:
+  """Joins what others keep apart, such as query, key and value.
+
+  Args:
+    parts: name of the whole -> name of a part -> tensor.
+    order: of the parts along the axis.
+    axis: of all of them.
+
+  Raises:
+    WeightsError: a part is missing.
+  """
+  for name, found in parts.items():
+    if found.keys() != set(order):
+      raise WeightsError(
+          f'of {name!r} there are only {sorted(found)}, wanted '
+          f'{", ".join(order)}.'
+      )
+  return {
+      name: np.concatenate([found[part] for part in order], axis)
+      for name, found in parts.items()
+  }
+
+
 @dataclasses.dataclass(frozen=True)
 class Converted:
   """A checkpoint of another code base in our naming and layout.
@@ -115,6 +142,8 @@ class Converted:
     ignored: original names that the table lists as not needed.
     notes: lines on what was chosen or assumed on the way.
     assumed: fields of `sizes` that neither the file nor a config beside says.
+    kind, label: of the file, such as 'openai-clip', and the same in words.
+    part: what `flat` is of: 'clip', 'encoder', 'method' or 'several'.
   """
 
   sizes: Any
@@ -123,6 +152,9 @@ class Converted:
   ignored: tuple[str, ...] = ()
   notes: tuple[str, ...] = ()
   assumed: tuple[str, ...] = ()
+  kind: str = ''
+  label: str = ''
+  part: str = ''
 
 
 def convert(

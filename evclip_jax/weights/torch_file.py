@@ -4,7 +4,6 @@ Nothing in a file can run: see `data_pipelines.unpickle`. Sizes are checked
 against the file before memory is taken.
 """
 
-import dataclasses
 import io
 import mmap
 import struct
@@ -28,26 +27,17 @@ from evclip_jax.weights.torch_globals import (
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 
-
-@dataclasses.dataclass(frozen=True)
-class TorchFile:
-  """An open torch file.
-
-  Attributes:
-    kind: 'torchscript', 'torch-zip' or 'torch-legacy'.
-    root: the saved object: plain containers, `TensorRef`, `Inert` and
-      `torch_globals.NumpyArray`.
-    arrays: name -> TensorRef to name -> array. bfloat16 becomes float32, other
-      types stay. Reads what is asked for only.
-  """
-
-  kind: str
-  root: Any
-  arrays: Callable[[Mapping[str, TensorRef]], dict[str, np.ndarray]]
+# name -> TensorRef to name -> array; reads what is asked for only.
+Reader = Callable[[Mapping[str, TensorRef]], dict[str, np.ndarray]]
 
 
-def read(path: str | Path) -> TorchFile:
+def read(path: str | Path) -> tuple[str, Any, Reader]:
   """Opens a torch file, whatever its name.
+
+  Returns:
+    'torchscript', 'torch-zip' or 'torch-legacy'; the saved object: plain
+    containers, `TensorRef`, `Inert` and `torch_globals.NumpyArray`; and what
+    reads its tensors: bfloat16 becomes float32, other types stay.
 
   Raises:
     WeightsError: a file that is damaged, cut short, not torch's, or that names
@@ -73,7 +63,7 @@ def read(path: str | Path) -> TorchFile:
   def arrays(refs: Mapping[str, TensorRef]) -> dict[str, np.ndarray]:
     return guarded(_arrays, refs, read_storage, budget)
 
-  return TorchFile(kind, root, arrays)
+  return kind, root, arrays
 
 
 def _open_zip(path: Path):

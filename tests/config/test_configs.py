@@ -291,7 +291,7 @@ def test_what_decays_is_what_decays_in_the_original(name, free, decayed):
   trainable, _ = split(unflatten_dict(tree, sep='/'), method.trainable)
   counts = {True: 0, False: 0}
   for path, value in trainable.items():
-    (theirs,) = interop.to_original({path: value})
+    (theirs,) = interop.CHECKPOINT.to_original({path: value})
     # The original's rule, on its names.
     wanted = 'bn' in theirs or 'norm' in theirs
     ours = any(re.fullmatch(p, path) for p in config.optimizer.no_decay)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import unflatten_dict
 
-from evclip_jax.methods.batch_moments import BatchMoments, running
+from evclip_jax.methods import batch_moments
 from evclip_jax.models.clip import sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names
@@ -64,11 +64,7 @@ def encode(tower):
 
   @functools.partial(jax.jit, static_argnums=1)
   def run(passes, groups=1):
-    seen, outs = [], []
-    for x in passes:
-      seen.append(BatchMoments(groups))
-      outs.append(clip.images(params, x, seen[-1].hooks))
-    return outs, running(params['visual'], seen)
+    return batch_moments.encode(clip, {'clip': params}, passes, groups)
 
   return run
 

@@ -71,7 +71,7 @@ def test_as_the_weights_of_a_method(name, tmp_path):
   np.savez(path, **state(name))
   source = checkpoints.convert(files.read_tensors(path))
   prefix = '' if source.part == 'several' else 'method/'
-  like = {prefix + p: x for p, x in source.converted.flat.items()}
+  like = {prefix + p: x for p, x in source.flat.items()}
   tree = unflatten_dict({p: np.zeros_like(x) for p, x in like.items()}, sep='/')
   found = checkpoints.load_trained(str(path), method, tree, ())
   found = flatten_dict(found, sep='/')
@@ -104,4 +104,4 @@ def test_a_clip_is_merged_into_ez_clip_only(tmp_path):
   np.savez(path, **state('coop-tiny-end'))
   source = checkpoints.convert(files.read_tensors(path))
   with pytest.raises(UserError, match='--clip is for EZ-CLIP'):
-    checkpoints.readers()['coop'].to_checkpoint(source.converted.flat, {}, {})
+    checkpoints.readers()['coop'].to_checkpoint(source.flat, {}, {})

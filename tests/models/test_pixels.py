@@ -61,8 +61,8 @@ def test_colours_change_as_defined_in_any_order():
   frames = noise(4, 5, 7)
   factors = np.float32([[1.3, 0.7, 1.4], [0.6, 1.4, 0.8]] * 2)
   hues = np.float32([-0.2, 0.1, 0.25, -0.05])
-  change = pixels.ColourChange(factors, hues, np.array(ORDERS))
-  out = jax.jit(pixels.change_colours)(frames, change)
+  change = factors, hues, np.array(ORDERS)
+  out = jax.jit(pixels.change_colours)(frames, *change)
   for i in range(4):
     wanted = changed(
         frames[i].astype(float), factors[i], float(hues[i]), ORDERS[i]
@@ -72,16 +72,18 @@ def test_colours_change_as_defined_in_any_order():
 
 def test_colours_are_drawn_within_their_strengths():
   strengths = (0.4, 0.4, 0.2, 0.1)
-  change = pixels.draw_colours(jax.random.key(0), (4000,), strengths)
+  factors, hue, order = pixels.draw_colours(
+      jax.random.key(0), (4000,), strengths
+  )
   for values, middle, strength in zip(
-      [*np.asarray(change.factors).T, np.asarray(change.hue)],
+      [*np.asarray(factors).T, np.asarray(hue)],
       (1, 1, 1, 0),
       strengths,
       strict=True,
   ):
     assert np.abs(values - middle).max() <= strength + 1e-6
     assert np.ptp(values) > 1.98 * strength
-  orders, counts = np.unique(change.order, axis=0, return_counts=True)
+  orders, counts = np.unique(order, axis=0, return_counts=True)
   assert len(orders) == 24 and counts.min() > 100
 
 

@@ -36,8 +36,7 @@ class Kind:
 
   def names(self, grads: Flat) -> Flat:
     """Returns grads by whole path in the original's names and layout."""
-    write = self.module.CHECKPOINT.to_checkpoint
-    return write(jax.device_get(grads), {}, None)
+    return self.module.CHECKPOINT.to_original(jax.device_get(grads))
 
 
 def _coop(case: Case):

@@ -115,9 +115,10 @@ def run(case: Case) -> list[compare.Line]:
     if name not in case.expected:
       del ours[name]
   lines = compare.outputs(case.expected, ours, given=_GIVEN)
+  named = interop.CHECKPOINT.to_original(jax.device_get(grads))
   return lines + compare.gradients(
       case.field('grads', dict),
-      interop.to_original({p: np.asarray(g) for p, g in grads.items()}, ''),
+      {name.removeprefix('head.'): grad for name, grad in named.items()},
   )
 
 
@@ -129,7 +130,7 @@ def build(
   if unknown := flags.keys() - _FLAGS.keys():
     raise CaseError(f'flags this project does not know: {sorted(unknown)}.')
   flags = _FLAGS | flags
-  converted = interop.from_original(case.state())
+  converted = interop.CHECKPOINT.from_original(case.state())
   sizes = converted.sizes
   for name, found in (
       ('dim', sizes.embed_dim),

@@ -39,7 +39,7 @@ class InParts(Clip):
 def run(case: Case) -> list[compare.Line]:
   """One gradient and an optimizer trajectory through the real method."""
   video = case.video('BCTHW')
-  method, prompt, tree = build(case, video.shape)
+  method, tree = build(case, video.shape)
   vocab_size = len(tree['clip']['text']['token_embedding'])
   tokens = case.integers('tokens', vocab_size)
   labels = case.integers('labels', len(tokens))
@@ -58,7 +58,7 @@ def run(case: Case) -> list[compare.Line]:
   own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
   lines = compare.outputs(case.expected, ours, given=('tokens', 'labels'))
   return lines + compare.gradients(
-      case.field('grads', dict), interop.to_original(own, prompt)
+      case.field('grads', dict), interop.to_original(own)
   )
 
 
@@ -70,7 +70,7 @@ def build(case: Case, video: tuple[int, ...]):
     video: shape [B, T, H, W, 3] of its clips.
 
   Returns:
-    (method, 'both' or 'mask' or 'context', all weights).
+    (method, all weights).
   """
   section = case.field('prompts', dict)
   clip, clip_params = clip_case.build(case, case.field('clip', dict))
@@ -108,7 +108,7 @@ def build(case: Case, video: tuple[int, ...]):
   }
   names = coop and case.field('coop', dict).get('class_names', ())
   method = ev_clip.make(settings, backbones, tuple(names))
-  return method, sizes.prompt, params
+  return method, params
 
 
 def word_settings(case: Case) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -70,16 +71,16 @@ def _video_text(case: Case, video: np.ndarray) -> list[compare.Line]:
   spatial, features = jax.jit(model.both)(params, video)
   clips, frames = jax.jit(model.video)(params, video)
   texts = jax.jit(model.text)(params, ids)
-  similar = video_text.similarities(clips, texts)
+  similar = _normalised(clips) @ _normalised(texts).T
   logits = similar / case.field('temperature', float)
   ours: dict[str, Any] = {
       'spatial_features': spatial,
       'features': features,
-      'frame_embeddings': layers.normalise(frames),
+      'frame_embeddings': _normalised(frames),
       'video_unnormalised': clips,
       'text_unnormalised': texts,
-      'video_embeddings': layers.normalise(clips),
-      'text_embeddings': layers.normalise(texts),
+      'video_embeddings': _normalised(clips),
+      'text_embeddings': _normalised(texts),
       'similarities': similar,
       'logits': logits,
       'probabilities': jax.nn.softmax(logits),
@@ -134,3 +135,8 @@ def _classifier(case: Case, video: np.ndarray) -> list[compare.Line]:
       *compare.outputs(case.expected, ours, ('labels',)),
       *compare.gradients(case.field('grads', dict), named),
   ]
+
+
+def _normalised(x: jax.Array) -> jax.Array:
+  """Computes x / sqrt(|x|^2 + 1e-12) over the last axis, as the original."""
+  return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)

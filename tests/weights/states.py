@@ -95,9 +95,7 @@ def huggingface_state():
 
 def _ev_clip_tensors():
   _, flat = ev_clip_state('both')
-  prompts = ev_clip_checkpoint.to_original(
-      flat, 'both', 'image_prompt_learner.'
-  )
+  prompts = ev_clip_checkpoint.to_original(flat, 'image_prompt_learner.')
   trunk = {
       f'image_prompt_learner.enc.trunk.{n}': x for n, x in trunk_state().items()
   }
@@ -115,7 +113,7 @@ def _clip_fsar_checkpoint():
       for path, value in small.flat().items()
       if path.startswith('visual/')
   }
-  return checkpoint.to_original(flat)
+  return checkpoint.CHECKPOINT.to_original(flat)
 
 
 STATES = {

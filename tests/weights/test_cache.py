@@ -4,6 +4,7 @@ import dataclasses
 import multiprocessing
 import os
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import safetensors.numpy
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.weights import cache, files, own_file
+from evclip_jax.weights.networks import Network
 from evclip_jax.weights.own_file import tree_hash
 from evclip_jax.weights.table import Converted
 
@@ -29,6 +31,11 @@ FLAT = {'net/a': np.ones((2, 3), np.float32), 'net/b': np.float32(3)}
 
 def shapes(sizes):
   return {'net/a': (2, sizes.width), 'net/b': ()}
+
+
+def network(part='clip', version=1, beside=''):
+  names = types.SimpleNamespace(VERSION=version, shapes=shapes)
+  return Network(part, '', {}, {}, names, Sizes, lambda path: beside)
 
 
 def convert(file):
@@ -52,15 +59,13 @@ def calls():
 
 @pytest.fixture
 def load(calls, tmp_path):
-  def load(path, version=1, part='clip', beside=''):
+  def load(path, **fields):
     def counted(file):
       calls.append(file.path)
       return convert(file)
 
-    return cache.load_or_convert(
-        path, part, version, counted, Sizes, shapes, tmp_path / 'cache',
-        lambda path: beside,
-    )
+    folder = tmp_path / 'cache'
+    return cache.load_or_convert(path, network(**fields), counted, folder)
 
   return load
 
@@ -150,11 +155,7 @@ def test_another_file_is_converted_on_its_own(load, calls, path):
 
 
 def _convert_in_child(path, cache_dir, results):
-  results.put(
-      cache.load_or_convert(
-          path, 'clip', 1, convert, Sizes, shapes, cache_dir
-      )[1]
-  )
+  results.put(cache.load_or_convert(path, network(), convert, cache_dir)[1])
 
 
 def test_several_processes_at_once(path, tmp_path):
@@ -177,7 +178,7 @@ def test_the_file_is_named_when_conversion_fails(path, tmp_path):
     raise WeightsError('it is something else.')
 
   with pytest.raises(WeightsError, match=r'source\.npz: it is something else'):
-    cache.load_or_convert(path, 'clip', 1, fail, Sizes, shapes, tmp_path / 'c')
+    cache.load_or_convert(path, network(), fail, tmp_path / 'c')
   assert not kept(path).exists()
 
 

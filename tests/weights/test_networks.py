@@ -122,7 +122,7 @@ def test_own_files(tmp_path):
   own_file.write(path, 'clip', small.flat(), small.VIT, {})
   found = checkpoints.convert(files.read_tensors(path))
   assert (found.kind, found.part) == ('evclip-jax', 'clip')
-  assert found.converted.flat.keys() == small.flat().keys()
+  assert found.flat.keys() == small.flat().keys()
 
 
 def test_heads_of_a_scenic_tree_are_kept(tmp_path):
@@ -130,7 +130,7 @@ def test_heads_of_a_scenic_tree_are_kept(tmp_path):
   tree = scenic_names.to_scenic(small.flat(), sizes)
   name = 'params/visual/transformer/resblocks.0/attn/query/bias'
   assert tree[name].shape == (4, 32)
-  found = checkpoints.convert(read(tmp_path, tree)).converted
+  found = checkpoints.convert(read(tmp_path, tree))
   assert (found.sizes, found.assumed) == (sizes, ())
   for path, value in small.flat().items():
     np.testing.assert_array_equal(found.flat[path], value)

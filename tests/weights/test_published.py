@@ -67,10 +67,13 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def fetch(server, tmp_path):
+def fetch(server, tmp_path, monkeypatch):
+  monkeypatch.setattr(published, '_WAIT_SECONDS', 0)
+
   def fetch(sha256=SHA256, folder=tmp_path):
     item = Published(server.url, sha256, 'w.pt')
-    return published.fetch_file(item, 'weights', str(folder), wait_seconds=0)
+    monkeypatch.setitem(published.ALL, 'weights', item)
+    return published.fetch('weights', str(folder))
 
   return fetch
 
@@ -151,11 +154,12 @@ def test_a_file_of_the_hub(tmp_path, monkeypatch):
     return str(there.pop())
 
   monkeypatch.setattr(huggingface_hub, 'hf_hub_download', hf_hub_download)
-  path = published.fetch_file(HUB, 'vocab-hub', str(tmp_path / 'cache'))
+  monkeypatch.setitem(published.ALL, 'ours', HUB)
+  path = published.fetch('ours', str(tmp_path / 'cache'))
   assert path == tmp_path / 'cache' / 'tokenizer.json'
   assert path.read_text() == '{}'
   with pytest.raises(UserError, match='no connection') as caught:
-    published.fetch_file(HUB, 'vocab-hub', str(tmp_path))
+    published.fetch('ours', str(tmp_path))
   assert 'huggingface.co/owner/name' in str(caught.value)
   assert str(tmp_path / 'tokenizer.json') in str(caught.value)
 

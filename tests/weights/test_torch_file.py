@@ -76,7 +76,7 @@ def test_torchscript_modules_give_dotted_names(name):
 
 @pytest.mark.parametrize('name', ['model-best.pth.tar', 'model-legacy.pth.tar'])
 def test_live_objects_of_a_checkpoint_stay_inert(name):
-  root = torch_file.read(DATA / name).root
+  _, root, _ = torch_file.read(DATA / name)
   schedule = root['scheduler']['successor']
   assert isinstance(schedule, Inert)
   assert schedule.name == 'torch.optim.lr_scheduler.CosineAnnealingLR'

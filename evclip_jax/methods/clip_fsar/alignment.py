@@ -6,7 +6,7 @@ sequences that stand for a class (one prototype, or one per shot), L frames of a
 query, M of a prototype.
 """
 
-from collections.abc import Callable
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -17,41 +17,38 @@ COSINE_EPSILON = 0.01
 # Of `linear_probe`: far beyond where its classes stop changing.
 _PROBE_STEPS, _PROBE_RATE, _PROBE_DECAY = 200, 0.5, 1e-3
 
-Metric = Callable[[jax.Array, jax.Array], jax.Array]
 
-
-def make_metric(
-    name: str, softness: float = 0.5, both_directions: bool = True
-) -> Metric:
-  """A metric without weights of its own, by name.
+def compare(
+    queries: jax.Array,
+    prototypes: jax.Array,
+    metric: str,
+    softness: float = 0.5,
+    both_directions: bool = True,
+) -> jax.Array:
+  """Compares by a metric without weights of its own.
 
   Args:
-    name: 'otam', 'bimhm', 'mean' or 'linear'.
+    queries: [E, Q, L, D].
+    prototypes: [E, N, S, M, D].
+    metric: 'otam', 'bimhm', 'mean' or 'linear'.
     softness: lambda of OTAM's soft minimum.
     both_directions: whether OTAM and Bi-MHM also go from prototype to query.
 
   Returns:
-    (queries [E, Q, L, D], prototypes [E, N, S, M, D]) -> [E, Q, N], the mean
-    over S; 'linear' learns from all S.
+    float32 [E, Q, N], the mean over S; 'linear' learns from all S.
   """
-
-  def matched(distance):
-    def metric(queries, prototypes):
-      d = frame_distances(queries, prototypes)
-      total = distance(d)
-      if both_directions:
-        total += distance(d.swapaxes(-1, -2))
-      return -total.mean(axis=-1)
-
-    return metric
-
-  metrics = {
-      'otam': matched(lambda d: otam(d, softness)),
-      'bimhm': matched(nearest),
-      'mean': mean_similarity,
-      'linear': linear_probe,
-  }
-  return metrics[name]
+  if metric == 'linear':
+    return linear_probe(queries, prototypes)
+  if metric == 'mean':
+    return mean_similarity(queries, prototypes)
+  cost = functools.partial(otam, softness=softness)
+  if metric == 'bimhm':
+    cost = nearest
+  d = frame_distances(queries, prototypes)
+  total = cost(d)
+  if both_directions:
+    total += cost(d.swapaxes(-1, -2))
+  return -total.mean(axis=-1)
 
 
 def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -89,7 +86,7 @@ def frame_distances(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
 
 
 def mean_similarity(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
-  """Cosine of the means over time, averaged over S; see `make_metric`.
+  """Cosine of the means over time, averaged over S; see `compare`.
 
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_TSN.
   Differs: none.

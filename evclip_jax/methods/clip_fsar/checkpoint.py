@@ -9,33 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.errors import UserError, WeightsError
-from evclip_jax.methods.checkpoint_table import (
-  Checkpoint,
-  clip_rules,
-  clip_shapes,
-)
+from evclip_jax.methods.checkpoint_table import Checkpoint, ClipPart
 from evclip_jax.methods.clip_fsar.head import TemporalTransformer
-from evclip_jax.weights import own_file, table
-from evclip_jax.weights.table import Converted, Rule, dense, norm
+from evclip_jax.weights import table
+from evclip_jax.weights.table import Rule, dense, norm
 
-# Before every name of a checkpoint, and what torch's wrapper puts before that.
-_OUTER = 'head.'
-_WRAPPER = 'module.'
 _TOWER = 'backbone.'
-
 _LAYER = r'context2\.layers\.(\d+)\.'
 _OURS = r'method/temporal/layers.\1/'
-RULES = (
-    Rule(r'scale', 'method/scale'),
-    *norm(_LAYER + r'0\.norm', _OURS + 'norm'),
-    *dense(_LAYER + r'0\.fn\.(to_q|to_k|to_v)', _OURS + r'\2'),
-    *dense(_LAYER + r'0\.fn\.to_out\.0', _OURS + 'to_out.0'),
-    *dense(_LAYER + r'1\.net\.(0|3)', _OURS + r'net.\2'),
-    # Only the image tower is there.
-    *clip_rules(_TOWER, 'text.', 'text.'),
-)
-# Counters of training steps.
-IGNORE = (r'.*\.num_batches_tracked',)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,46 +36,8 @@ class HeadSizes:
   tower: bool
 
 
-def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
-  """Converts a checkpoint's head, and its image tower if that is there.
-
-  Names may stand behind 'head.'; the flat tree has whole paths.
-
-  Raises:
-    WeightsError: if the tensors are not exactly the original's.
-  """
-  plain = {
-      name.removeprefix(_WRAPPER).removeprefix(_OUTER): tensor
-      for name, tensor in tensors.items()
-  }
-  sizes = infer(plain)
-  wanted = shapes(sizes)
-  if sizes.tower:
-    wanted |= clip_shapes(plain, _TOWER, embed_dim=sizes.embed_dim)
-  return table.convert(plain, RULES, IGNORE, wanted, sizes)
-
-
-def to_original(
-    flat: Mapping[str, np.ndarray], outer: str = _OUTER
-) -> dict[str, np.ndarray]:
-  """Returns leaves, by whole paths, in the original's names and layout."""
-  state = table.to_original(flat, RULES)
-  return {outer + name: value for name, value in state.items()}
-
-
-def to_checkpoint(
-    flat: Mapping[str, np.ndarray],
-    notes: Mapping[str, str],
-    clip: Mapping[str, np.ndarray] | None,
-) -> dict[str, np.ndarray]:
-  """Writes what a run trained as a checkpoint of the original.
-
-  A scale that was not trained is written as 1, its value at the start; an image
-  tower that was not trained is left out.
-
-  Raises:
-    UserError: the run lacks the original's head, or there is a CLIP.
-  """
+def _write(flat, notes, clip):
+  """Writes a scale that was not trained as 1, its value at the start."""
   CHECKPOINT.refuse(clip)
   if not any(path.startswith('method/temporal/') for path in flat):
     raise UserError(
@@ -113,17 +56,9 @@ def to_checkpoint(
         "lacks the batch norms' statistics that CLIP-FSAR's checkpoints hold: "
         'leave out --to=torch-names.'
     )
-  return to_original({'method/scale': np.ones(1, np.float32)} | dict(flat))
-
-
-CHECKPOINT = Checkpoint(
-    'clip-fsar',
-    'a CLIP-FSAR checkpoint',
-    sign=r'.*context2\.layers\.0\.0\.fn\.to_q\.weight',
-    part=own_file.SEVERAL,
-    read=from_original,
-    write=to_checkpoint,
-)
+  return CHECKPOINT.to_original(
+      {'method/scale': np.ones(1, np.float32)} | dict(flat)
+  )
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
@@ -151,3 +86,25 @@ def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
   tree = jax.eval_shape(lambda: module.init(jax.random.key(0), x, True))
   temporal = table.leaf_shapes({'method': {'temporal': tree['params']}})
   return {'method/scale': (1,)} | temporal
+
+
+CHECKPOINT = Checkpoint(
+    'clip-fsar',
+    'a CLIP-FSAR checkpoint',
+    sign=r'.*context2\.layers\.0\.0\.fn\.to_q\.weight',
+    outer='head.',
+    rules=(
+        Rule(r'scale', 'method/scale'),
+        *norm(_LAYER + r'0\.norm', _OURS + 'norm'),
+        *dense(_LAYER + r'0\.fn\.(to_q|to_k|to_v)', _OURS + r'\2'),
+        *dense(_LAYER + r'0\.fn\.to_out\.0', _OURS + 'to_out.0'),
+        *dense(_LAYER + r'1\.net\.(0|3)', _OURS + r'net.\2'),
+    ),
+    # Counters of training steps.
+    ignore=(r'.*\.num_batches_tracked',),
+    # An image tower that was not trained is not there.
+    clip=ClipPart(_TOWER),
+    infer=infer,
+    shapes=shapes,
+    write=_write,
+)

@@ -4,7 +4,6 @@ Shapes: E episodes, V = N K + NQ clips in each (support first, class by class),
 T frames, D features, C classes of a list.
 """
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -13,11 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from evclip_jax.methods.clip_fsar import alignment
-from evclip_jax.methods.clip_fsar.relation import (
-  HEADS,
-  Relation,
-  self_attention,
-)
+from evclip_jax.methods.clip_fsar.relation import Relation, self_attention
 from evclip_jax.methods.heads import normalise_rows
 from evclip_jax.models.torch_like import Norm, gelu, linear
 
@@ -44,13 +39,7 @@ class TemporalTransformer(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-    """Makes [B, N, D] of [B, N, D]; wants a key unless `deterministic`.
-
-    Raises:
-      ValueError: D is no multiple of the number of heads.
-    """
-    if x.shape[-1] % HEADS:
-      raise ValueError(f'{HEADS} heads do not divide a width of {x.shape[-1]}.')
+    """Makes [B, N, D] of [B, N, D]; wants a key unless `deterministic`."""
     for layer in range(self.depth):
       x = TemporalLayer(
           self.hidden, self.dropout, self.mlp_dropout, name=f'layers.{layer}'
@@ -85,27 +74,30 @@ class TemporalLayer(nn.Module):
     return x + drop(self.mlp_dropout, y)
 
 
-@dataclasses.dataclass(frozen=True)
 class EpisodeHead:
-  """Compares the queries of episodes with prototypes.
-
-  Attributes:
-    temporal: what support clips, their text, and queries go through; or None.
-    metric: of queries and prototypes.
-    prototypes: the shots of a class are averaged 'before' the transformer,
-      'after' it, or not at all ('none').
-    text_token: whether support clips see the text of their class.
-    relation: HyRSM's module before the metric, or None.
+  """Compares the queries of episodes with prototypes; see the settings.
 
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_OTAM_CLIPFSAR.
-  Differs: none, with temporal, the metric 'otam' and the text token.
+  Differs: none, with a transformer, the metric 'otam' and the text token.
   """
 
-  temporal: TemporalTransformer | None
-  metric: alignment.Metric
-  prototypes: str
-  text_token: bool
-  relation: Relation | None = None
+  def __init__(self, settings: Any):
+    self.settings = settings
+    drops = settings.dropout, settings.mlp_dropout
+    self.temporal = self.relation = None
+    if settings.depth:
+      self.temporal = TemporalTransformer(
+          settings.depth, settings.hidden, *drops
+      )
+    metric = settings.metric
+    if metric == 'hyrsm':
+      metric, self.relation = 'bimhm', Relation(*drops)
+    self.metric = functools.partial(
+        alignment.compare,
+        metric=metric,
+        softness=settings.otam_softness,
+        both_directions=settings.directions == 'both',
+    )
 
   def init(self, rng: jax.Array, num_frames: int, width: int) -> Tree:
     """Draws the subtrees 'temporal' and 'relation', of what there is."""
@@ -140,80 +132,62 @@ class EpisodeHead:
     """
     # Of three keys, as ever: the draws of a seed stay.
     keys = [None] * 3 if rng is None else jax.random.split(rng, 3)
+    prototypes = self.settings.prototypes
     support, queries = split(frames, batch)
-    if self.prototypes == 'before':
+    if prototypes == 'before':
       support = support.mean(axis=2, keepdims=True)
     queries = self._encode(own, queries, keys[0])
     num_frames = support.shape[-2]
-    if self.text_token:
+    if self.settings.text_token:
       text = classes.mean(0)[batch['way']][:, :, None, None]  # [E, N, 1, 1, D]
       text = jnp.broadcast_to(text, (*support.shape[:3], 1, text.shape[-1]))
       support = jnp.concatenate([support, text], axis=-2)
     support = self._encode(own, support, keys[1])[..., :num_frames, :]
-    relation = self._relation(own, keys[2])
-    if relation:
-      support = relation(support, method='within')
-      queries = relation(queries, method='within')
-    if self.prototypes == 'after':
+    if self.relation:
+      relate = functools.partial(
+          self.relation.clone(deterministic=rng is None).apply,
+          {'params': own['relation']},
+          rngs=_dropout(keys[2]),
+      )
+      support = relate(support, method='within')
+      queries = relate(queries, method='within')
+    if prototypes == 'after':
       support = support.mean(axis=2, keepdims=True)
-    if not relation:
+    if not self.relation:
       return self.metric(queries, support)
     # The prototypes of each query are its own.
-    queries, support = relation(queries, support, method='across')
+    queries, support = relate(queries, support, method='across')
     return self.metric(
         queries.reshape(-1, 1, *queries.shape[2:]),
         support.reshape(-1, *support.shape[2:]),
     ).reshape(*queries.shape[:2], -1)
 
-  def _relation(self, own: Tree, rng):
-    if self.relation is None:
-      return None
-    rngs = None if rng is None else {'dropout': rng}
-    return functools.partial(
-        self.relation.clone(deterministic=rng is None).apply,
-        {'params': own['relation']},
-        rngs=rngs,
-    )
-
   def _encode(self, own: Tree, tokens: jax.Array, rng) -> jax.Array:
     if self.temporal is None:
       return tokens
     flat = tokens.reshape(-1, *tokens.shape[-2:])
-    rngs = None if rng is None else {'dropout': rng}
     out = self.temporal.apply(
-        {'params': own['temporal']}, flat, rng is None, rngs=rngs
+        {'params': own['temporal']}, flat, rng is None, rngs=_dropout(rng)
     )
     return out.reshape(tokens.shape)
 
 
-def episode_shape(batch: Tree, num_clips: int) -> tuple[int, int, int]:
-  """Returns (N, K, NQ) of episodes, from the shapes alone.
-
-  Raises:
-    ValueError: no K fits `num_clips`, N K + NQ.
-  """
-  way, queries = batch['way'].shape[1], batch['label'].shape[1]
-  shot, left = divmod(num_clips - queries, way)
-  if left or shot < 1:
-    raise ValueError(
-        f'episodes of {num_clips} clips with {way} classes and {queries} '
-        'queries have no whole number of shots.'
-    )
-  return way, shot, queries
+def _dropout(rng: jax.Array | None) -> dict[str, jax.Array] | None:
+  return None if rng is None else {'dropout': rng}
 
 
 def split(frames: jax.Array, batch: Tree) -> tuple[jax.Array, jax.Array]:
   """Splits [E, V, T, D] into support [E, N, K, T, D], queries [E, NQ, T, D]."""
-  way, shot, _ = episode_shape(batch, frames.shape[1])
-  support = frames[:, : way * shot]
-  support = support.reshape(support.shape[0], way, shot, *support.shape[2:])
-  return support, frames[:, way * shot :]
+  (episodes, way), queries = batch['way'].shape, batch['label'].shape[1]
+  support = frames[:, :-queries]
+  support = support.reshape(episodes, way, -1, *support.shape[2:])
+  return support, frames[:, -queries:]
 
 
 def classes_of_clips(batch: Tree, num_clips: int) -> jax.Array:
   """Returns the class of every clip, in the list's numbering; int32 [E, V]."""
-  _, shot, _ = episode_shape(batch, num_clips)
   queries = jnp.take_along_axis(batch['way'], batch['label'], axis=1)
+  shot = (num_clips - queries.shape[1]) // batch['way'].shape[1]
   support = jnp.repeat(batch['way'], shot, axis=1)
   return jnp.concatenate([support, queries], axis=1)
 

@@ -7,7 +7,6 @@ asks the mean frame of every clip to be like its text among all classes.
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +14,13 @@ import jax.numpy as jnp
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, batch_moments, heads, losses
 from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
-from evclip_jax.methods.clip_fsar import alignment
 from evclip_jax.methods.clip_fsar.head import (
   EpisodeHead,
-  TemporalTransformer,
   by_text,
   classes_of_clips,
   video_text_logits,
 )
-from evclip_jax.methods.clip_fsar.relation import HEADS, Relation
+from evclip_jax.methods.clip_fsar.relation import HEADS
 from evclip_jax.models.pixels import (
   CONSTANTS,
   change_colours,
@@ -155,7 +152,7 @@ def make(
   clip = backbones.clip
   resnet = clip.sizes.vision == 'resnet'
   batch_norms = resnet and settings.batch_norm == 'batch'
-  head = _head(settings)
+  head = EpisodeHead(settings)
 
   @jax.jit
   def init(rng):
@@ -174,12 +171,12 @@ def make(
   def video(params, pixels, rngs, train):
     statistics = {}
     if train and batch_norms:
-      frames, statistics = batch_moments.two_passes(
-          functools.partial(base.encode_frames, clip, params),
-          params['clip']['visual'],
-          pixels,
-          backbones.num_support,
+      # Support and queries are batches of their own, support first.
+      passes = jnp.split(pixels, [backbones.num_support], axis=1)
+      parts, statistics = batch_moments.encode(
+          clip, params, passes, groups=len(pixels)
       )
+      frames = jnp.concatenate(parts, axis=1)
     else:
       frames = base.encode_frames(clip, params, pixels)
     return base.VideoFeatures(frames.mean(-2), frames, statistics=statistics)
@@ -217,7 +214,7 @@ def make(
 
   return heads.by_texts(
       clip,
-      ClassTexts.of(settings),
+      ClassTexts(settings),
       init=init,
       pixels=pixels,
       **seen,
@@ -236,9 +233,8 @@ def _changed_colours(clips: jax.Array, rng: jax.Array) -> jax.Array:
   x = clips.astype(jnp.float32) / 255
   grey = jax.random.bernoulli(keys[0], 0.3, (*shape, 1, 1, 1))
   x = jnp.where(grey, luma(x), x)
-  return 255 * change_colours(
-      x, draw_colours(keys[1], shape, (0.5, 0.5, 0.5, 0.25))
-  )
+  change = draw_colours(keys[1], shape, (0.5, 0.5, 0.5, 0.25))
+  return 255 * change_colours(x, *change)
 
 
 def _mean_loss(logits, labels, mask) -> jax.Array:
@@ -246,24 +242,6 @@ def _mean_loss(logits, labels, mask) -> jax.Array:
   rows = jnp.repeat(mask, labels.shape[1])
   flat = logits.reshape(-1, logits.shape[-1])
   return losses.cross_entropy(flat, labels.reshape(-1), rows)
-
-
-def _head(settings: Settings) -> EpisodeHead:
-  temporal = None
-  if settings.depth:
-    temporal = TemporalTransformer(
-        settings.depth, settings.hidden, settings.dropout, settings.mlp_dropout
-    )
-  name, relation = settings.metric, None
-  if name == 'hyrsm':
-    name = 'bimhm'
-    relation = Relation(settings.dropout, settings.mlp_dropout)
-  metric = alignment.make_metric(
-      name, settings.otam_softness, settings.directions == 'both'
-  )
-  return EpisodeHead(
-      temporal, metric, settings.prototypes, settings.text_token, relation
-  )
 
 
 def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """EV-CLIP's own checkpoints: what makes its prompts, to our tree and back."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 import jax
@@ -18,12 +19,31 @@ from evclip_jax.methods.ev_clip.generators import (
 from evclip_jax.weights import table
 from evclip_jax.weights.table import Converted, Rule, dense, norm
 
-# Where the original keeps the generators of mask and context prompts.
-_MASK_PREFIX = {'both': 'dec.dec_s.', 'mask': 'dec.'}
-_CONTEXT_PREFIX = {'both': 'dec.dec_t.', 'context': 'dec.'}
 _OUTER = 'image_prompt_learner.'
 _WORDS = 'text_prompt_learner.ctx'
-
+# Where the original keeps the generators if there are both, not in 'dec.'.
+_PLACES = {'mask': 'dec.dec_s.', 'context': 'dec.dec_t.'}
+_BLOCK = r'dec\.(block1|block2)\.(0|1)\.'
+RULES = (
+    Rule(re.escape(_WORDS), 'words'),
+    Rule(r'dec\.logit_scale', 'mask/logit_scale'),
+    *dense(
+        r'dec\.(projection2spatial|channel_projection)\.(0|2)', r'mask/\1.\2'
+    ),
+    *norm(r'dec\.projection2spatial\.4', 'mask/projection2spatial.4'),
+    *dense(r'dec\.upsample(1|2|3)\.expand', r'mask/upsample\1/expand'),
+    *norm(r'dec\.upsample(1|2|3)\.norm', r'mask/upsample\1/norm'),
+    *norm(_BLOCK + '(norm1|norm2)', r'mask/\1.\2/\3'),
+    Rule(
+        _BLOCK + r'attn\.relative_position_bias_table',
+        r'mask/\1.\2/attn/relative_position_bias_table',
+    ),
+    *dense(_BLOCK + r'attn\.(qkv|proj)', r'mask/\1.\2/attn/\3'),
+    *dense(_BLOCK + r'mlp\.(fc1|fc2)', r'mask/\1.\2/mlp/\3'),
+    Rule(r'dec\.context_scale', 'context/context_scale'),
+    *dense(r'dec\.feature_adaptation\.0', 'context/feature_adaptation.0'),
+    *norm(r'dec\.feature_adaptation\.2', 'context/feature_adaptation.2'),
+)
 # The rest of a checkpoint: frozen networks and what code derives.
 IGNORE = (
     r'(image_prompt_learner\.)?enc\..*',
@@ -57,40 +77,6 @@ class PromptSizes:
   words: tuple[int, ...] | None = None
 
 
-def rules(prompt: str) -> tuple[Rule, ...]:
-  """Returns the table of one kind of checkpoint, without the outer prefix."""
-  out: tuple[Rule, ...] = (Rule(_WORDS.replace('.', r'\.'), 'words'),)
-  if prompt in _MASK_PREFIX:
-    mask = _MASK_PREFIX[prompt].replace('.', r'\.')
-    block = mask + r'(block1|block2)\.(0|1)\.'
-    out += (
-        Rule(mask + 'logit_scale', 'mask/logit_scale'),
-        *dense(
-            mask + r'(projection2spatial|channel_projection)\.(0|2)',
-            r'mask/\1.\2',
-        ),
-        *norm(mask + r'projection2spatial\.4', 'mask/projection2spatial.4'),
-        *dense(mask + r'upsample(1|2|3)\.expand', r'mask/upsample\1/expand'),
-        *norm(mask + r'upsample(1|2|3)\.norm', r'mask/upsample\1/norm'),
-        *norm(block + '(norm1|norm2)', r'mask/\1.\2/\3'),
-        Rule(
-            block + r'attn\.relative_position_bias_table',
-            r'mask/\1.\2/attn/relative_position_bias_table',
-        ),
-        *dense(block + r'attn\.(qkv|proj)', r'mask/\1.\2/attn/\3'),
-        *dense(block + r'mlp\.(fc1|fc2)', r'mask/\1.\2/mlp/\3'),
-    )
-  if prompt in _CONTEXT_PREFIX:
-    context = _CONTEXT_PREFIX[prompt].replace('.', r'\.')
-    layer = r'feature_adaptation\.'
-    out += (
-        Rule(context + 'context_scale', 'context/context_scale'),
-        *dense(context + layer + '0', 'context/feature_adaptation.0'),
-        *norm(context + layer + '2', 'context/feature_adaptation.2'),
-    )
-  return out
-
-
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a checkpoint's prompt generators and trained words.
 
@@ -100,30 +86,36 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
     WeightsError: if the generators are not exactly the original's.
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
-  sizes = infer(plain)
-  return table.convert(plain, rules(sizes.prompt), IGNORE, shapes(sizes), sizes)
+  both = any(name.startswith('dec.dec_') for name in plain)
+  plain = {re.sub(r'^dec\.dec_[st]\.', 'dec.', n): t for n, t in plain.items()}
+  sizes = infer(plain, both)
+  return table.convert(plain, RULES, IGNORE, shapes(sizes), sizes)
 
 
 def to_original(
-    flat: Mapping[str, np.ndarray], prompt: str, outer: str = ''
+    flat: Mapping[str, np.ndarray], outer: str = ''
 ) -> dict[str, np.ndarray]:
-  """Returns leaves, all or some, in the original's names and layout.
+  """Returns leaves in the original's names and layout.
 
   Args:
     flat: 'mask/...', 'context/...' and 'words'; weights or gradients.
-    prompt: 'both', 'mask' or 'context'.
     outer: put before names of generators.
   """
-  state = table.to_original(flat, rules(prompt))
-  return {n if n == _WORDS else outer + n: x for n, x in state.items()}
+  both = _PLACES.keys() <= {path.split('/')[0] for path in flat}
+  out = {}
+  for path, value in flat.items():
+    ((name, tensor),) = table.to_original({path: value}, RULES).items()
+    if both:
+      place = _PLACES.get(path.split('/')[0])
+      name = name.replace('dec.', place, 1) if place else name
+    out[name if name == _WORDS else outer + name] = tensor
+  return out
 
 
 def _write(flat, notes, clip):
   CHECKPOINT.refuse(clip)
   own = {path.removeprefix('method/'): value for path, value in flat.items()}
-  branches = {path.split('/')[0] for path in own} - {'words'}
-  prompt = 'both' if len(branches) == 2 else branches.pop()
-  return to_original(own, prompt, _OUTER)
+  return to_original(own, _OUTER)
 
 
 CHECKPOINT = Checkpoint(
@@ -135,26 +127,27 @@ CHECKPOINT = Checkpoint(
 )
 
 
-def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
+def infer(tensors: Mapping[str, np.ndarray], both: bool) -> PromptSizes:
   """Finds which generators there are, and for which trunk, T and CLIP.
 
-  Raises:
-    WeightsError: if there are none.
-  """
+  Args:
+    tensors: names as in `RULES`.
+    both: whether there must be both.
 
-  def some(*starts):
-    return any(name.startswith(starts) for name in tensors)
+  Raises:
+    WeightsError: there are none, or not all that tells.
+  """
 
   def need(name):
     if name not in tensors:
       raise WeightsError(f'the tensor {name!r} of EV-CLIP is missing.')
     return tensors[name]
 
-  if some('dec.dec_'):
+  if both:
     prompt = 'both'
-  elif some('dec.context', 'dec.feature_adaptation'):
+  elif any(n.startswith(('dec.context', 'dec.feature')) for n in tensors):
     prompt = 'context'
-  elif some('dec.'):
+  elif any(n.startswith('dec.') for n in tensors):
     prompt = 'mask'
   else:
     raise WeightsError(
@@ -162,14 +155,13 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
         "'image_prompt_learner.dec....' or 'dec....'."
     )
   channels = num_frames = embed_dim = None
-  bias = False
-  if prefix := _MASK_PREFIX.get(prompt):
-    num_frames = 2 * len(need(prefix + 'projection2spatial.0.weight'))
-    channels = need(prefix + 'upsample1.expand.weight').shape[-1]
-    bias = prefix + 'projection2spatial.0.bias' in tensors
-  if prefix := _CONTEXT_PREFIX.get(prompt):
-    embed_dim, channels = need(prefix + 'feature_adaptation.0.weight').shape
-    bias = bias or prefix + 'feature_adaptation.0.bias' in tensors
+  if prompt != 'context':
+    num_frames = 2 * len(need('dec.projection2spatial.0.weight'))
+    channels = need('dec.upsample1.expand.weight').shape[-1]
+  if prompt != 'mask':
+    embed_dim, channels = need('dec.feature_adaptation.0.weight').shape
+  first = ('dec.projection2spatial.0.bias', 'dec.feature_adaptation.0.bias')
+  bias = any(name in tensors for name in first)
   words = np.shape(tensors[_WORDS]) if _WORDS in tensors else None
   return PromptSizes(prompt, channels, num_frames, embed_dim, bias, words)
 
@@ -182,11 +174,11 @@ def shapes(sizes: PromptSizes) -> dict[str, tuple[int, ...]]:
     return jax.eval_shape(module.init, jax.random.key(0), z)['params']
 
   tree = {}
-  if sizes.prompt in _MASK_PREFIX:
+  if sizes.prompt != 'context':
     check_features(sizes.channels)
     mask = MaskGenerator(bias=sizes.bias)
     tree['mask'] = init(mask, sizes.num_frames // 2, GRID)
-  if sizes.prompt in _CONTEXT_PREFIX:
+  if sizes.prompt != 'mask':
     context = ContextGenerator(sizes.embed_dim, bias=sizes.bias)
     tree['context'] = init(context, 1, 1)
   words = {'words': sizes.words} if sizes.words else {}

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from data_pipelines.views.view import squares
-from evclip_jax.methods import base, heads, losses
-from evclip_jax.methods.batch_moments import STATISTICS, BatchMoments, running
+from evclip_jax.methods import base, batch_moments, heads, losses
 from evclip_jax.methods.class_texts import ClassTexts
 from evclip_jax.methods.ev_clip.generators import (
   ACTIVATIONS,
@@ -134,14 +133,20 @@ def make(
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
   side = clip.sizes.image_resolution
-  generators = _generators(settings, clip.sizes.embed_dim, clip.dtype)
+  shared = settings.activation, settings.bias, clip.dtype
+  generators = {
+      'mask': MaskGenerator(*shared),
+      'context': ContextGenerator(clip.sizes.embed_dim, *shared),
+  }
+  if settings.prompt != 'both':
+    generators = {settings.prompt: generators[settings.prompt]}
   time_steps = 1
   if 'mask' in generators:
     time_steps = encoder.steps(backbones.num_frames)
   drifts = settings.clip_batch_norm == 'batch'
   words = None
   if settings.text_prompt == 'coop':
-    words = LearnedWords.of(settings, class_names)
+    words = LearnedWords(settings, class_names)
 
   def init(rng):
     # The shapes of parameters depend on no more of the features than this.
@@ -186,7 +191,11 @@ def make(
     maps = {}
     if 'mask' in generators:
       pixels = squares(pixels, side)[0]
-      _check_pixels(pixels)
+      if pixels.shape[2:4] != (SIDE, SIDE):
+        raise UserError(
+            f'data.crop_pixels: the mask generator makes masks of {SIDE} '
+            f'pixels, but the clips have {pixels.shape[2]}x{pixels.shape[3]}.'
+        )
       maps['mask'] = mask = generate(params, 'mask', z)  # [B, H, W]
       # On normalised pixels: what is masked turns into the mean colour.
       pixels = pixels * mask[:, None, :, :, None]
@@ -203,9 +212,8 @@ def make(
   def encode_frames(params, pixels, train):
     if not (train and drifts):
       return base.encode_frames(clip, params, pixels), {}
-    moments = BatchMoments()
-    frames = base.encode_frames(clip, params, pixels, moments.hooks)
-    return frames, running(params['clip']['visual'], [moments])
+    (frames,), statistics = batch_moments.encode(clip, params, [pixels])
+    return frames, statistics
 
   def text(params, tokens):
     return words.encode(clip, params, tokens)
@@ -229,7 +237,7 @@ def make(
 
   plain = heads.by_texts(
       clip,
-      words or ClassTexts.of(settings),
+      words or ClassTexts(settings),
       text if words else None,
       init=init,
       pixels=base.plain_pixels(settings),
@@ -237,22 +245,11 @@ def make(
       start=words.start if words else None,
       fit=fit,
       texts_in_parts=not settings.words_per_class,
-      statistics=STATISTICS if drifts else (),
+      statistics=batch_moments.STATISTICS if drifts else (),
       differs=encoder.differs,
       frozen=None if drifts or 'mask' in generators else frozen,
   )
   return dataclasses.replace(plain, loss=loss, loss_is_a_mean=False)
-
-
-def _generators(settings: Settings, width: int, dtype):
-  shared = settings.activation, settings.bias, dtype
-  generators = {
-      'mask': MaskGenerator(*shared),
-      'context': ContextGenerator(width, *shared),
-  }
-  if settings.prompt == 'both':
-    return generators
-  return {settings.prompt: generators[settings.prompt]}
 
 
 def _check(settings: Settings, backbones: base.Backbones):
@@ -263,12 +260,15 @@ def _check(settings: Settings, backbones: base.Backbones):
       activation=ACTIVATIONS,
       clip_batch_norm=('frozen', 'batch'),
   )
-  unused = _unused(settings)
-  if unused:
-    raise UserError(
-        f'method.settings.{unused[0]} has no effect with text_prompt='
-        f'{settings.text_prompt}: leave it out, or set text_prompt.'
-    )
+  unused = ['words', 'words_place', 'words_per_class', 'words_init']
+  if settings.text_prompt == 'coop':
+    unused = ['templates']
+  for key in unused:
+    if getattr(settings, key) != getattr(Settings, key):
+      raise UserError(
+          f'method.settings.{key} has no effect with text_prompt='
+          f'{settings.text_prompt}: leave it out, or set text_prompt.'
+      )
   is_vit = backbones.clip.sizes.vision == 'vit'
   if settings.clip_batch_norm == 'batch' and is_vit:
     raise UserError(
@@ -277,19 +277,3 @@ def _check(settings: Settings, backbones: base.Backbones):
     )
   if settings.prompt != 'context':
     check_features(backbones.encoder.sizes.channels)
-
-
-def _unused(settings: Settings) -> list[str]:
-  """Returns settings of the other kind of class texts that were changed."""
-  keys = ['words', 'words_place', 'words_per_class', 'words_init']
-  if settings.text_prompt == 'coop':
-    keys = ['templates']
-  return [k for k in keys if getattr(settings, k) != getattr(Settings, k)]
-
-
-def _check_pixels(pixels: jax.Array):
-  if pixels.shape[2:4] != (SIDE, SIDE):
-    raise UserError(
-        f'data.crop_pixels: the mask generator makes masks of {SIDE} pixels, '
-        f'but the clips have {pixels.shape[2]}x{pixels.shape[3]}.'
-    )

@@ -183,7 +183,7 @@ def make(
 
   return heads.by_texts(
       clip,
-      ClassTexts.of(settings),
+      ClassTexts(settings),
       text,
       init=jax.jit(towers.init),
       pixels=pixels,

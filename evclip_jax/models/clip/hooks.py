@@ -2,42 +2,23 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
 
 import jax
 
 Reweigh = Callable[[jax.Array], jax.Array]
-
-
-class Attend(Protocol):
-  """A block's own attention behind its own ln_1, without the residual."""
-
-  def __call__(
-      self,
-      x: jax.Array,
-      reweigh: Reweigh | None = None,
-      *,
-      adapt: Callable[[jax.Array], jax.Array] = lambda y: y,
-  ) -> jax.Array:
-    """Computes attn(adapt(ln_1(x))) of any sequences.
-
-    Args:
-      x: [..., N, D] with any N in the image tower; in the text tower, where
-        it is causal, N up to the context length.
-      reweigh: probabilities [..., h, N, N] -> what is used in their place.
-      adapt: what happens to the normalised sequences.
-
-    Returns:
-      Same shape as x.
-    """
+# A block's own attention behind its own ln_1, without the residual: of any
+# sequences x [..., N, D] (in the text tower, where it is causal, N up to the
+# context length) `attend(x, reweigh=None, *, adapt=lambda y: y)` gives
+# attn(adapt(ln_1(x))) of the same shape; `reweigh` maps the probabilities
+# [..., h, N, N] to what is used in their place.
+Attend = Callable[..., jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
   """Functions called inside every block of one tower; None leaves it plain.
 
-  A block computes, with `attend` = its own attention behind its own ln_1
-  (so `attend(x) = attn(ln_1(x))`, causal in the text tower):
+  A block computes, with `attend` = `Attend` without the other arguments:
 
     x = before_attn(layer, x, attend)
     x = x + around_attn(layer, attend(x))

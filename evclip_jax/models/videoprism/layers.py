@@ -136,9 +136,3 @@ class _Weights(nn.Module):
 def split(x: jax.Array, heads: int) -> jax.Array:
   """Makes [..., heads, h] of [..., heads * h]."""
   return x.reshape(*x.shape[:-1], heads, -1)
-
-
-def normalise(x: jax.Array) -> jax.Array:
-  """Computes x / sqrt(|x|^2 + 1e-12) over the last axis, in float32."""
-  x = x.astype(jnp.float32)
-  return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)

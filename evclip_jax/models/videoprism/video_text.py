@@ -10,12 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evclip_jax.models.videoprism.encoder import VideoPrismEncoder
-from evclip_jax.models.videoprism.layers import (
-  AttentionPooler,
-  Block,
-  norm,
-  normalise,
-)
+from evclip_jax.models.videoprism.layers import AttentionPooler, Block, norm
 from evclip_jax.models.videoprism.sizes import VideoPrismSizes
 
 # Tokens of a text at most.
@@ -128,8 +123,3 @@ def sines(length: int, width: int) -> np.ndarray:
   steps = np.arange(half) * (math.log(1e4) / max(half - 1, 1))
   angles = np.arange(length)[:, None] * np.exp(-steps)
   return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype(np.float32)
-
-
-def similarities(video: jax.Array, texts: jax.Array) -> jax.Array:
-  """Returns the cosines [B, K] of [B, D] and [K, D]."""
-  return normalise(video) @ normalise(texts).T

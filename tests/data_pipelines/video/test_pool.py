@@ -64,6 +64,44 @@ def test_tasks_are_done_elsewhere():
   assert pool.cpu_seconds() >= before > 0
 
 
+def squares(*shape):
+  return np.full(shape, 7, np.uint8)
+
+
+def test_tasks_give_their_results_in_order_whatever_happens_to_some():
+  tasks = pool.Tasks(2, shape=(3, 4))
+  mine, made = np.zeros((3, 4), np.uint8), len(pool._made)
+  for function, args in ((squares, (3, 4)), (crash, ()), (squares, (3, 4))):
+    tasks.add(function, *args)
+  assert len(tasks) == 3 and not tasks.full
+  assert tasks.next(mine) is mine and (mine == 7).all()
+  with pytest.raises(pool.WorkerDied):
+    tasks.next()
+  assert (tasks.next() == 7).all() and not tasks
+  # A block that a crashed process could write to is not used again.
+  assert len(pool._made) == made + 2
+
+
+def test_without_shared_memory_pixels_come_through_a_pipe(monkeypatch):
+  monkeypatch.setattr(pool, '_block', lambda size: None)
+  tasks = pool.Tasks(1, shape=(3, 4))
+  tasks.add(squares, 3, 4)
+  assert (tasks.next() == 7).all()
+
+
+def test_all_tasks_are_done_but_not_all_asked_for_at_once():
+  asked = []
+
+  def tasks():
+    for number in range(20):
+      asked.append(number)
+      yield (number,)
+
+  done = pool.run_all(abs, tasks(), workers=2)
+  assert next(done) == 0 and len(asked) < 10
+  assert list(done) == list(range(1, 20))
+
+
 def at_once(count, *args, **values):
   """Asks from several threads, as a loader does."""
   with concurrent.futures.ThreadPoolExecutor(count) as threads:

@@ -46,7 +46,7 @@ def test_a_whole_model_has_the_originals_tensors(
       if path.startswith('visual/')
   }
   shapes = head | visual
-  source = checkpoint.to_original(
+  source = checkpoint.CHECKPOINT.to_original(
       {path: np.broadcast_to(np.float32(0), s) for path, s in shapes.items()}
   )
   counters = sum(name.endswith('running_mean') for name in source)
@@ -71,10 +71,10 @@ def test_a_whole_model_has_the_originals_tensors(
     ],
 )
 def test_what_is_not_a_checkpoint_is_refused(change, message):
-  source = checkpoint.to_original(tree())
+  source = checkpoint.CHECKPOINT.to_original(tree())
   change(source)
   with pytest.raises(WeightsError, match=message):
-    checkpoint.from_original(source)
+    checkpoint.CHECKPOINT.from_original(source)
 
 
 def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):

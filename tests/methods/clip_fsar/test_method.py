@@ -52,7 +52,7 @@ def fixture(shots):
       'context2.layers.0.0.norm.bias': 0.05 * np.cos(n),
       'scale': np.array([1.7]),
   }
-  params = unflatten_dict(interop.from_original(state).flat, sep='/')
+  params = unflatten_dict(interop.CHECKPOINT.from_original(state).flat, sep='/')
   support = fill((5 * shots, T, D), 1, 0.31, 0.2)
   # The fixture has shot after shot, an episode has class after class.
   support = support.reshape(shots, 5, T, D).swapaxes(0, 1).reshape(-1, T, D)

@@ -24,7 +24,7 @@ def state(prompt, bias=False, words=None):
 
 def test_the_rest_of_a_checkpoint_is_left_out():
   _, flat = state('mask')
-  source = checkpoint.to_original(flat, 'mask', 'image_prompt_learner.')
+  source = checkpoint.to_original(flat, 'image_prompt_learner.')
   rest = (
       'image_prompt_learner.enc.trunk.norm.weight',
       'image_prompt_learner.enc.heads.video.1.weight',
@@ -43,6 +43,6 @@ def test_the_rest_of_a_checkpoint_is_left_out():
 
 def test_an_unknown_tensor_is_refused():
   _, flat = state('context')
-  source = checkpoint.to_original(flat, 'context') | {'dec.gate': np.zeros(2)}
+  source = checkpoint.to_original(flat) | {'dec.gate': np.zeros(2)}
   with pytest.raises(WeightsError, match='dec.gate'):
     checkpoint.from_original(source)

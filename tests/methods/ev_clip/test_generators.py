@@ -32,7 +32,7 @@ def fixture(channels, num_frames):
   zeros = {p: np.zeros(s) for p, s in interop.shapes(sizes).items()}
   names = {
       name.removeprefix('dec.'): value.shape
-      for name, value in interop.to_original(zeros, 'both').items()
+      for name, value in interop.to_original(zeros).items()
   }
   scalars = {'dec_s.logit_scale': 1.3, 'dec_t.context_scale': 0.01}
   tensors = spec_numbers.fill(names, scalars)

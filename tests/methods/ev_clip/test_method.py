@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evclip_jax.methods import losses
-from evclip_jax.methods.batch_moments import BatchMoments, running
+from evclip_jax.methods import batch_moments, losses
 from evclip_jax.methods.ev_clip import method as ev_clip
 from evclip_jax.methods.ev_clip.generators import ContextGenerator, to_grid
 from evclip_jax.models.clip import sizes as clip_sizes
@@ -116,12 +115,12 @@ def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
   if not train:
     assert not features.statistics
     return
-  moments = BatchMoments()
-  frames = clip.images(clip_params, fold_time(pixels), moments.hooks)
+  (frames,), after = batch_moments.encode(
+      clip, {'clip': clip_params}, [fold_time(pixels)]
+  )
   np.testing.assert_allclose(
       fold_time(features.frames), frames, rtol=1e-3, atol=1e-4
   )
-  after = running(clip_params['visual'], [moments])
   _, rest = split(params, method.trainable)
   statistics, _ = split(rest, method.statistics)
   assert features.statistics.keys() == after.keys() == statistics.keys()
