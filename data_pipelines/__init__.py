@@ -23,16 +23,14 @@ def dataset(
   """Returns a `tf.data.Dataset` of batches of clips.
 
   An element is {'video': uint8 [B, T, P, P, 3], 'label': int32 [B], 'mask':
-  float32 [B], 'index': int32 [B]}: 'index' is the place of a clip in its list.
+  float32 [B], 'index': int32 [B]}: 'index' is the place of a clip in its list;
   'mask' tells which rows are clips, 1, and which only fill up the last batch of
-  a list to score, 0; it has nothing to do with masks of pixels. A list to score
-  also has 'view': int32 [B]. It does not depend on the number of
-  processes that read, and has `class_names`, K names in label order, and
-  `steps`, the batches of an epoch, as attributes.
+  a list to score, 0. A list to score also has 'view': int32 [B]. It does not
+  depend on the number of processes that read, and has `class_names`, K names in
+  label order, and `steps`, the batches of an epoch, as attributes.
 
   Args:
-    root: the folder of the videos (data.root).
-    name: 'folder', or a data set (data.name).
+    root, name: data.root and data.name.
     batch_size: rows over all processes.
     training: endless batches of the training list, shuffled and cropped anew
       in each epoch; else each clip of a list to score once per view, in order.

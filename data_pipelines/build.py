@@ -6,11 +6,13 @@ files, which network disks and object stores are slow at. See docs/tfds.md.
 """
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 import tempfile
 from collections.abc import Sequence
 
+import numpy as np
 from absl import flags
 from tqdm import tqdm
 
@@ -19,11 +21,18 @@ from data_pipelines.datasets import description, official
 from data_pipelines.errors import UserError
 from data_pipelines.lists import classes, labels, locate
 from data_pipelines.lists.clips import ClipList, ClipRecord, Listing
-from data_pipelines.stores import tfds_builder
-from data_pipelines.stores.files import FileTree
+from data_pipelines.loaders.source import frames_of
+from data_pipelines.stores.files import LEAST_BYTES, FileTree
 from data_pipelines.stores.tfds import UNLISTED, config_name
 from data_pipelines.video.probes import Probe, probe_many
+from data_pipelines.video.read import VideoError
 
+VERSION = '3.0.0'
+# What is stored of a clip's probe.
+_NUMBERS = {
+    'num_frames': np.int32, 'fps': np.float32, 'width': np.int32,
+    'height': np.int32,
+}  # fmt: skip
 _EPIC = 'epic_kitchens100_'
 
 
@@ -66,10 +75,7 @@ def build(
   """Builds official splits of a data set; those that are there stay.
 
   The arguments are those of the command; without `splits`, all whose lists are
-  there.
-
-  Returns:
-    The folders with the shards, one for each split.
+  there. Returns the folders with the shards, one for each split.
 
   Raises:
     UserError: no data, no such split, missing clips, pieces of long videos, or
@@ -102,16 +108,13 @@ def build(
         f'the official lists of {what.title} were not found near '
         f'{store}.\n  {what.wanted}'
     )
-  quiet_tensorflow.load()
-  import tensorflow as tf
+  tf = quiet_tensorflow.load()
   import tensorflow_datasets as tfds
 
-  probes = _probe(store, plans)
-  make, folders = tfds_builder.make(what, store, plans, probes), []
-  for config in plans:
+  probes, folders = _probe(store, plans), []
+  for config, plan in plans.items():
     try:
-      form = tfds.core.FileFormat.ARRAY_RECORD
-      builder = make(data_dir=out_dir, config=config, file_format=form)
+      builder = _builder(what, store, out_dir, config, *plan, probes)
       folders.append(pathlib.Path(builder.data_dir))
       if folders[-1].is_dir():
         print(f'{folders[-1]} is there already; delete it to build anew.')
@@ -167,7 +170,7 @@ def _plan(
   return table.raw, lists + ([ClipList(UNLISTED, rest)] if rest else [])
 
 
-def _probe(store: FileTree, plans: tfds_builder.Plans) -> dict[str, Probe]:
+def _probe(store: FileTree, plans) -> dict[str, Probe]:
   """Examines each file once; names and keys are the same on every machine."""
   lists = (clips for _, some in plans.values() for clips in some)
   paths = list(dict.fromkeys(r.path for x in lists for r in x.records))
@@ -179,6 +182,110 @@ def _probe(store: FileTree, plans: tfds_builder.Plans) -> dict[str, Probe]:
       path: dataclasses.replace(probe, name=path, key=f'tfds:{path}')
       for path, probe in zip(paths, probes, strict=True)
   }
+
+
+def _builder(what, store: FileTree, out_dir, config, names, lists, probes):
+  """The `tfds.core.DatasetBuilder` of a split: encoded clips as they are.
+
+  'train', 'val' and 'test' are the official lists in their order, 'unlisted'
+  are the other clips (label -1 = nothing tells the class).
+  """
+  import tensorflow_datasets as tfds
+
+  # A class file may leave numbers out; names here have to be distinct.
+  distinct = [name or f'class {k}' for k, name in enumerate(names)]
+  encoded = tfds.features.Tensor(shape=(), dtype=np.object_)
+  features = {
+      # A video file; empty for a folder of numbered images.
+      'video': encoded,
+      'images': tfds.features.Sequence(encoded),
+      'label': tfds.features.ClassLabel(names=distinct),
+      'path': tfds.features.Text(),
+      # Why it cannot be decoded; '' if it can.
+      'error': tfds.features.Text(),
+      **_NUMBERS,
+  }
+  # What `stores.tfds` reads; the lists are added as they are written.
+  metadata = tfds.core.MetadataDict(class_names=list(names), lists={})
+
+  class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    name = what.archive_name
+    VERSION = tfds.core.Version(VERSION)
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)]
+    # Nothing is fetched. (TFDS 4.9.10 would look for addresses with a package,
+    # importlib_resources, that it does not require.)
+    url_infos = None
+
+    def _info(self) -> tfds.core.DatasetInfo:
+      return tfds.core.DatasetInfo(
+          builder=self,
+          description=f'{what.title}: encoded clips.',
+          homepage=what.homepage,
+          features=tfds.features.FeaturesDict(features),
+          metadata=metadata,
+          disable_shuffling=True,
+      )
+
+    def _split_generators(self, dl_manager):
+      return {clips.name: self._generate_examples(clips) for clips in lists}
+
+    def _generate_examples(self, clips: ClipList):
+      # TFDS sorts by key, in memory for keys that share their first bits.
+      step, about = 2**128 // len(clips.records), []
+      for place, record in enumerate(clips.records):
+        video, images, probe = _contents(store, record, probes[record.path])
+        about.append({
+            'record': vars(record),
+            'probe': probe.to_dict(),
+            'sha256': _digest((video, *images)),
+        })
+        yield place * step, {
+            'video': video,
+            'images': images,
+            'label': record.label,
+            'path': record.path,
+            'error': probe.error or '',
+        } | {name: getattr(probe, name) for name in _NUMBERS}
+      where = {'from': clips.origin, 'missing': list(clips.missing)}
+      metadata['lists'][clips.name] = where | {'clips': about}
+
+  array_record = tfds.core.FileFormat.ARRAY_RECORD
+  return Builder(data_dir=out_dir, config=config, file_format=array_record)
+
+
+def _digest(parts: Sequence[bytes]) -> str:
+  """SHA-256 of the contents; '' for next to none."""
+  if sum(map(len, parts)) < LEAST_BYTES:
+    return ''
+  digests = (hashlib.sha256(part).digest() for part in parts)
+  return hashlib.sha256(b''.join(digests)).hexdigest()
+
+
+def _contents(
+    store: FileTree, record: ClipRecord, probe: Probe
+) -> tuple[bytes, list[bytes], Probe]:
+  """A video file's bytes or those of images, and what is known of them.
+
+  Broken clips are stored too: data.on_broken decides when they are used.
+  """
+  path = pathlib.Path(store.media(record.path))
+  try:
+    if path.is_file():
+      return path.read_bytes(), [], probe
+    first, stop = frames_of(record, probe, store.counts_from)
+    numbers = range(probe.first_image + first, probe.first_image + stop)
+    images = [(path / probe.images.format(n)).read_bytes() for n in numbers]
+  except (OSError, VideoError) as e:
+    return b'', [], dataclasses.replace(probe, error=probe.error or str(e))
+  probe = dataclasses.replace(
+      probe,
+      num_frames=len(images),
+      size_bytes=sum(map(len, images)),
+      first_image=numbers[0],
+      broken=(),
+      piece=() if record.key == record.path else (0, len(images)),
+  )
+  return b'', images, probe
 
 
 if __name__ == '__main__':

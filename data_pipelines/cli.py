@@ -39,8 +39,8 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
   """Parses the flags, calls `main` with the positional arguments, exits.
 
   Exit status 0 on success, 2 on a mistake of the user's (a flag, a key, a
-  file), which is printed in one or two lines; other errors keep their
-  traceback and Python's status 1. `argv` is `sys.argv` by default.
+  file), which is printed in one or two lines; other errors keep their traceback
+  and Python's status 1. `argv` is `sys.argv` by default.
   """
   argv = list(sys.argv if argv is None else argv)
   # A file's name may be of any bytes.

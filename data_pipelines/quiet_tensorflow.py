@@ -2,29 +2,15 @@
 
 import os
 
-from data_pipelines.errors import UserError
-
 
 def load():
-  """Imports TensorFlow and keeps it away from GPUs and TPUs.
-
-  Returns:
-    The module.
-
-  Raises:
-    UserError: it is not installed.
-  """
+  """Imports TensorFlow, keeps it away from GPUs and TPUs, and returns it."""
   # Before the import; afterwards they have no effect. The second one silences
   # a message that no level hides; nothing here computes with oneDNN.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-  try:
-    import tensorflow as tf
-  except ImportError as e:
-    raise UserError(
-        f'reading videos needs TensorFlow ({e}): pip install tensorflow-cpu, '
-        'or tensorflow where there is no such package.'
-    ) from e
+  import tensorflow as tf
+
   for kind in ('GPU', 'TPU'):
     try:
       tf.config.set_visible_devices([], kind)

@@ -41,11 +41,8 @@ import numpy as np
 def generator(seed: int, stream: str, *counters: int) -> np.random.Generator:
   """Makes a fresh numpy generator, which depends on its arguments alone.
 
-  Args:
-    seed: the run's seed, any integer.
-    stream: what the numbers are for, a name of the table above; streams are
-      independent.
-    *counters: what they are for within the stream, such as epoch and clip.
+  `seed` is the run's, any integer; `stream` a name of the table above, which
+  are independent of each other; `counters` such as epoch and clip.
   """
   return np.random.Generator(
       np.random.PCG64(np.random.SeedSequence(_entropy(seed, stream, counters)))

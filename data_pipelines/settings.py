@@ -10,11 +10,8 @@ from data_pipelines.errors import UserError
 class Key(NamedTuple):
   """What is known of a key.
 
-  Attributes:
-    default: its value if nobody sets it; {} for a group of a user's own keys.
-    meaning: for people.
-    allowed: the choices; the least number; 1.0 = from 0 to 1; None = not
-      checked here.
+  `default` is {} for a group of a user's own keys. `allowed` are the choices;
+  or the least number; or 1.0 = from 0 to 1; None = not checked here.
   """
 
   default: Any

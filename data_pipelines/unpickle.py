@@ -68,10 +68,9 @@ def read(
 ) -> Any:
   """Reads one pickle from where `stream` stands to its end mark.
 
-  Args:
-    stream: has `read` and `readline`; stands behind the pickle afterwards.
-    find: (module, name) -> the global, or raises a UserError.
-    persistent: what a persistent id stands for.
+  `stream` has `read` and `readline`, and stands behind the pickle afterwards.
+  `find` gives the global for (module, name), or raises a UserError;
+  `persistent` tells what a persistent id stands for.
 
   Raises:
     Refused: a global or a call that is not allowed.

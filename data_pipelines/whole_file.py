@@ -13,8 +13,7 @@ from typing import Any
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Gives a path to write to, which takes the place of `path` at the end.
 
-  If the body raises, `path` stays as it was. The file must lie on the same
-  disk, so its name differs from that of `path` only by a prefix and a suffix;
+  If the body raises, `path` stays as it was. The file lies in the same folder;
   each writer has its own, also several of one process.
   """
   path = pathlib.Path(path)

@@ -13,9 +13,9 @@ OFFICIAL = (
 )
 # The others have a function `read` as below.
 _OTHERS = {
-    'demo': 'data_pipelines.demo.collection',
-    'demo_unseen': 'data_pipelines.demo.collection',
-    'demo_motion': 'data_pipelines.demo.collection',
+    'demo': 'data_pipelines.demo.videos',
+    'demo_unseen': 'data_pipelines.demo.videos',
+    'demo_motion': 'data_pipelines.demo.videos',
     'folder': 'data_pipelines.datasets.folder',
 }
 
@@ -28,12 +28,10 @@ def read(
 ):
   """Reads the lists and classes of the data set that data.name names.
 
-  Args:
-    data: config.data.
-    split: which official split, where there are several.
-    report_folder: where the names of missing clips go; None = nowhere.
-    roles: which lists are wanted. Without 'train', neither the training list
-      nor its clips need to be there.
+  `data` is config.data, `split` an official split, where there are several; the
+  names of missing clips go to `report_folder`, if it is given. `roles` are the
+  lists that are wanted: without 'train', neither the training list nor its
+  clips need to be there.
 
   Returns:
     A `dataset.DataSet`.

@@ -10,14 +10,12 @@ from data_pipelines.lists.clips import ClipList
 
 
 def split(data: DataSet, choice: str) -> DataSet:
-  """Takes the novel classes out of training.
+  """Takes the novel classes (data.novel_classes) out of training.
 
   The list 'test' becomes 'base' and 'novel'; a test list of another name
   becomes '<name>_base' and '<name>_novel'. The validation list keeps its base
   classes. Novel lists have their own class names, so that a clip is scored
-  against the novel classes only.
-
-  `choice` is data.novel_classes; '' changes nothing.
+  against the novel classes only. '' changes nothing.
 
   Raises:
     UserError: an unknown class, nothing left on one side, or lists that have

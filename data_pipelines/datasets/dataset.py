@@ -20,15 +20,11 @@ ROLES = ('train', 'val', 'test')
 class DataSet:
   """A data set with its lists, before a few-shot selection.
 
-  Attributes:
-    store: where the clips are.
-    train: all clips that may be trained on; None where only scoring was asked
-      for and nothing names them.
-    val: clips to choose a checkpoint by, if any.
-    tests: lists to report, by name.
-    class_names: K names in label order, as prompts say them.
-    own_names: the class names of lists whose labels mean other classes than
-      the training clips', by name of the list.
+  `train` are all clips that may be trained on (None where only scoring was
+  asked for and nothing names them), `val` those to choose a checkpoint by,
+  `tests` the lists to report by name. `class_names` are K names in label order,
+  as prompts say them; `own_names` those of lists whose labels mean other
+  classes than the training clips'.
   """
 
   store: Store
@@ -57,18 +53,15 @@ def read_given(
     raise UserError(
         'data.test_list and data.tests both name test lists: use one of them.'
     )
-  files = {role: (data[f'{role}_list'], f'data.{role}_list') for role in ROLES}
-  files['train'] = train_list or data.train_list, 'data.train_list'
-  for name, file in data.tests.items():
-    if name in ('train', 'val'):
-      raise UserError(f'data.tests.{name}: give this test list another name.')
-    files[name] = file, f'data.tests.{name}'
+  for name in {'train', 'val'}.intersection(data.tests):
+    raise UserError(f'data.tests.{name}: give this test list another name.')
+  files = {role: data[f'{role}_list'] for role in ROLES} | dict(data.tests)
+  files['train'] = train_list or data.train_list
   rule, found = path_rule(data.path_rule), []
   per_list = data.class_scope == 'per_list'
-  for role, (file, key) in files.items():
-    if not file:
-      continue
-    listing = read(text.find(file, root), key)
+  for role in filter(files.get, files):
+    key = f'data.tests.{role}' if role in data.tests else f'data.{role}_list'
+    listing = read(text.find(files[role], root), key)
     numbers = any(isinstance(i.label, int) for i in listing.items)
     if listing.split and numbers and not per_list:
       raise UserError(
@@ -76,8 +69,7 @@ def read_given(
           f'anew for each split, and this one is of {listing.split!r}: set '
           'data.class_scope=per_list.'
       )
-    listing = dataclasses.replace(listing, role=role)
-    found.append(rewrite(listing, rule))
+    found.append(rewrite(dataclasses.replace(listing, role=role), rule))
   if class_files.is_per_list(data.class_names) and not per_list:
     raise UserError(
         f'data.class_names={data.class_names} has names for each list: set '
@@ -96,11 +88,11 @@ def number(
   """Turns the labels of all lists into class numbers.
 
   `table` tells the classes that lists share, and how a clip tells its own;
-  `class_ofs` are ways to tell the class of a clip by its key.
+  `class_ofs` are ways to tell the class of a clip by its key. Lists named in
+  the config have classes of their own if data.class_scope is 'per_list'.
 
   Returns:
-    (lists by name, the shared classes or None). Those named in the config have
-    classes of their own if data.class_scope is 'per_list'.
+    (lists by name, the shared classes or None).
   """
   own, shared = [], list(listings)
   if data.class_scope == 'per_list':
@@ -127,12 +119,12 @@ def assemble(
 ) -> DataSet:
   """Numbers the classes and refuses lists that overlap.
 
-  `shared` are the classes of lists without their own, `official` the names of
-  the lists that come with the data set.
+  `shared` are the classes of lists without their own; `official` lists come
+  with the data set.
 
   Raises:
-    UserError: a clip to score is also trained on, or its class never is
-      (unless lists have classes of their own).
+    UserError: a clip to score is also trained on, or its class never is (unless
+      lists have classes of their own).
   """
   if 'train' in lists and not lists['train'].records:
     raise UserError(f'there are no training clips in {lists["train"].origin}.')

@@ -24,69 +24,57 @@ _FEW = 50
 class Description:
   """A data set that describes itself.
 
-  A role is what an official list is for: 'train', 'val' or 'test'. Folders
-  are tried in order; the first that fits is taken.
-
-  Attributes:
-    name: data.name, such as 'hmdb51'. The TFDS data set is '<name>_clips'.
-    title: its name in messages, such as 'HMDB51'.
-    homepage: where it is from.
-    wanted: for messages: which folder is needed and where to get it.
-    splits: the official splits, such as (1, 2, 3).
-    roles: the lists that every split has; 'train' and 'test' at least.
-    video_places: folders below data.root where the videos may lie; '.' is
-      data.root itself, '..' its parent.
-    list_places: the same for the folder of lists.
-    folders: what a folder of the whole data set may be called. Places may lie
-      in such a folder as well.
-    list_files: (role, split) -> names that the official list may have in that
-      folder; the first one is used in messages.
-    read_classes: folder of lists or None -> the classes in label order, or
-      None if nothing says them. Names may be constants of the module.
-    class_of: key of a clip -> its raw class name, '' if the path does not say.
-    parse: (file, its first line, config key, folder of lists or None) -> the
-      list, if it is in a grammar of the data set's own; else None, and it is
-      read as any other list.
-    read_list: (folder of lists, role, split) -> the official list or None,
-      where it is not one file. Its `file` must not name a folder.
-    first_number: of the classes in official lists: 0 or 1.
-    class_files: what the files of the class names are called.
-    has_videos: whether a folder is that of the videos.
-    open_store: folder of videos -> the store of its clips.
-    only_listed: store only clips of official lists in a TFDS folder.
-    all_classes: classes without training clips stay, as the official score
-      counts them.
-    untrained_classes: a test list may hold classes that the training list
-      lacks: all classes stay then.
-    repeats: whether lists may hold a piece twice, as where two people have
-      given it different labels.
+  A role is what an official list is for: 'train', 'val' or 'test'. A place is a
+  folder below data.root; '.' is data.root itself, '..' its parent. The first
+  place that fits is taken.
   """
 
+  # data.name, such as 'hmdb51', and its name in messages, such as 'HMDB51'.
   name: str
   title: str
   homepage: str
+  # For messages: which folder is needed and where to get it.
   wanted: str
+  # The official splits, such as (1, 2, 3), and the lists that each of them has.
   splits: tuple[int, ...]
   roles: tuple[str, ...]
+  # Where the videos and the lists may lie.
   video_places: tuple[str, ...]
   list_places: tuple[str, ...]
+  # (role, split) -> names that the official list may have; messages use the
+  # first one.
   list_files: Callable[[str, int], Sequence[str]]
+  # Folder of lists or None -> the classes in label order, or None if nothing
+  # says them. Names may be constants of the module.
   read_classes: Callable[[pathlib.Path | None], Classes | None]
+  # What a folder of the whole data set may be called: places may lie in it.
   folders: tuple[str, ...] = ()
+  # Key of a clip -> its raw class name, '' if the path does not say.
   class_of: Callable[[str], str] = lambda key: ''
+  # (file, its first line, config key, folder of lists or None) -> the list, if
+  # it is in a grammar of the data set's own; None: it is read as any other.
   parse: Callable[
       [pathlib.Path, str, str, pathlib.Path | None], Listing | None
   ] = lambda file, head, key, lists: None
+  # (folder of lists, role, split) -> the official list or None, where it is not
+  # one file. Its `file` must not name a folder.
   read_list: Callable[[pathlib.Path, str, int], Listing | None] | None = None
+  # Of the classes in official lists: 0 or 1.
   first_number: int = 0
+  # What the files of the class names are called.
   class_files: tuple[str, ...] = ()
+  # Whether a folder is that of the videos, and what reads its clips.
   has_videos: Callable[[pathlib.Path], bool] = files.has_clips
   open_store: Callable[[pathlib.Path], files.FileTree] = functools.partial(
       files.FileTree, by_name=True
   )
+  # A TFDS folder gets the clips of official lists only.
   only_listed: bool = False
+  # Classes without training clips stay, as the official score counts them;
+  # or they do if a list to score has one.
   all_classes: bool = False
   untrained_classes: bool = False
+  # Lists may hold a piece twice, as where two people have labelled it.
   repeats: bool = False
 
   @property
@@ -124,9 +112,8 @@ def find_videos(
 
 def find_lists(what: Description, root: str) -> pathlib.Path | None:
   """Returns the folder of the official lists near data.root, if any."""
-  names = set(what.class_files).union(
-      *(what.list_files(r, s) for r in what.roles for s in what.splits)
-  )
+  lists = (what.list_files(r, s) for r in what.roles for s in what.splits)
+  names = {*what.class_files, *itertools.chain(*lists)}
 
   def has_lists(folder: pathlib.Path) -> bool:
     return any(any(folder.glob(name)) for name in names)
@@ -140,12 +127,13 @@ def _first(what, base: pathlib.Path, places, fits) -> pathlib.Path | None:
   below = files.folders(base)
   # A folder of downloads has few folders, one of classes or clips has many.
   below = below if len(below) <= _FEW else []
-  for top in ('', *below):
-    for place, folder in itertools.product(places, ('', *what.folders)):
-      found = base / top / folder / place
-      outside = place.startswith('..') and (top or folder)
-      if not outside and found.is_dir() and fits(found):
-        return found.resolve()
+  for top, place, folder in itertools.product(
+      ('', *below), places, ('', *what.folders)
+  ):
+    found = base / top / folder / place
+    outside = place.startswith('..') and (top or folder)
+    if not outside and found.is_dir() and fits(found):
+      return found.resolve()
   return None
 
 

@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import pathlib
 import re
-from collections.abc import Callable
 
 from data_pipelines.datasets.description import Description
 from data_pipelines.errors import UserError
@@ -38,35 +37,24 @@ _TIME = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
 # Published images per second: of the earlier videos (P01_01), of the later
 # ones (P01_101).
 _RATES = {2: 60, 3: 50}
-# (file, line, row) -> what the list says of the class.
-_Labeller = Callable[[pathlib.Path, int, dict[str, str]], int | str]
 
 
 class Videos(files.FileTree):
-  """The videos, as folders of images or as files.
+  """The videos, as folders of images or as files, images before files.
 
-  Lists mean a video by the last part of a path, such as 'P01_01'; images are
-  taken where there are both. A list's frame 0 is image 1, whatever image a
-  folder begins with.
+  Lists mean a video by the last part of a path, such as 'P01_01'. A list's
+  frame 0 is image 1, whatever image a folder begins with.
   """
 
   counts_from = 1
 
-  def __init__(self, root: pathlib.Path):
-    super().__init__(root)
-    self._known: dict[str, str | None] = {}
-
+  @functools.cache  # noqa: B019
   def find(self, path: str, by_name: bool = True) -> str | None:
     """Returns the key of a video, or None; a video's name is enough.
 
     Raises:
       UserError: its images are there, but in a tar file.
     """
-    if path not in self._known:
-      self._known[path] = self._look(path)
-    return self._known[path]
-
-  def _look(self, path: str) -> str | None:
     # A list of one's own may want the file, or know another place.
     video = pathlib.PurePosixPath(path)
     video = video.stem if video.suffix in _SUFFIXES else video.name
@@ -163,21 +151,27 @@ def _with_times(item: Item) -> Item:
 
 def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
   """A list in the official form (one line per piece)."""
-  label, items = _labeller(kind, (lists, file.parent)), []
-  if not label:
+  folders = (lists, file.parent) if kind == 'action' else ()
+  names, items = _pair_names(folders), []
+  if folders and not names:
     raise UserError(
         f'{file} ({key}): to tell actions (data.label_kind=action), put '
         f'{" and ".join(_class_files(kind))} beside it, or set data.root to '
         'the folder with the official lists.'
     )
   for line, row in text.rows(file, _COLUMNS):
-    name = label(file, line, row)
+    pair = _pair(file, line, row)
+    if names:
+      # By name, so that a TFDS folder, which stores names only, can tell them.
+      label = _action(names, pair, file, line)
+    else:
+      label = pair[KINDS.index(kind)]
     path = f'{row["participant_id"]}/rgb_frames/{row["video_id"]}'
     try:
       times = map(_seconds, (row['start_timestamp'], row['stop_timestamp']))
       # Frame 0 is image 1 (`Videos`); the last image is included.
       first, stop = max(int(row['start_frame']) - 1, 0), int(row['stop_frame'])
-      items.append(Item(path, name, *times, line, first, stop))
+      items.append(Item(path, label, *times, line, first, stop))
     except (ValueError, AttributeError) as e:
       raise UserError(
           f'{file}, line {line}: wanted the columns of {_FILES["train"]} '
@@ -198,7 +192,7 @@ def _class_files(kind: str) -> tuple[str, ...]:
 
 
 def _read_classes(kind: str, folder: pathlib.Path | None) -> Classes | None:
-  """Reads classes by number under their official names, the column `key`."""
+  """The classes by number under their official names, the column `key`."""
   if folder is None:
     return None
   if kind != 'action':
@@ -209,18 +203,12 @@ def _read_classes(kind: str, folder: pathlib.Path | None) -> Classes | None:
   return Classes.of(names, origin) if names else None
 
 
-def _labeller(kind: str, folders) -> _Labeller | None:
-  """Makes a function that tells what a row of a list means.
-
-  Actions go by name, so that a TFDS folder, which stores names only, can tell
-  them as well; None if no folder has the names of verbs and nouns.
-  """
-  if kind != 'action':
-    return lambda *where: _pair(*where)[KINDS.index(kind)]
+def _pair_names(folders) -> tuple[list[str], list[str]] | None:
+  """The names of verbs and of nouns in the first folder that has both."""
   for folder in filter(None, folders):
     verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
     if verbs and nouns:
-      return lambda *where: _action(verbs, nouns, *where)
+      return verbs, nouns
   return None
 
 
@@ -235,8 +223,8 @@ def _pair(file: pathlib.Path, line: int, row: dict) -> tuple[int, int]:
   return tuple(map(int, cells))
 
 
-def _action(verbs, nouns, file, line, row) -> str:
-  verb, noun = _pair(file, line, row)
+def _action(names, pair, file: pathlib.Path, line: int) -> str:
+  (verbs, nouns), (verb, noun) = names, pair
   if verb >= len(verbs) or noun >= len(nouns):
     raise UserError(
         f'{file}, line {line}: wanted a verb of 0..{len(verbs) - 1} and a '
@@ -260,10 +248,9 @@ def _names(folder: pathlib.Path, kind: str) -> list[str]:
 
 def _actions(folder: pathlib.Path) -> list[str]:
   """The names of the pairs in the official lists, by number."""
-  if not (label := _labeller('action', [folder])):
-    return []
-  first = {}
-  for file in (folder / name for name in _FILES.values()):
+  found, names = {}, _pair_names([folder])
+  for file in (folder / name for name in _FILES.values() if names):
     for line, row in text.rows(file, _PAIR) if file.is_file() else ():
-      first.setdefault(_pair(file, line, row), (file, line, row))
-  return [label(*first[pair]) for pair in sorted(first)]
+      pair = _pair(file, line, row)
+      found[pair] = _action(names, pair, file, line)
+  return [found[pair] for pair in sorted(found)]

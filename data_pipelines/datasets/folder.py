@@ -2,7 +2,7 @@
 
 Where there is no list, the folders are the classes, in alphabetical order. A
 folder with only `train`, `val` and `test` in it is split by them. Where nothing
-says what to test on, a fixed part of every class is held out (`hold_out`).
+says what to test on, a fixed part of every class is held out.
 """
 
 import collections
@@ -41,9 +41,9 @@ def read(
   """Reads the lists and classes of a folder, or of a CSV.
 
   data.root is the folder, or a CSV or TSV of all clips; a list's paths are
-  relative to it, or to the list where it is ''. The arguments are those of
+  relative to it, or to the list where it is ''. Arguments are those of
   `datasets.read`: `split` (1, 2, 3, ...) tells which clips are held out, if any
-  are; folders have every role.
+  are.
 
   Raises:
     UserError: no clips, or lists that do not fit.
@@ -65,11 +65,12 @@ def read(
   if not listings:
     class_ofs.pop()
   if parts:
-    folders = {name: [] for name in parts if name != 'test' or not tests}
-    for key in store.keys:
-      for name in folders:
-        if key.startswith(f'{parts[name]}/') and key.count('/') > 1:
-          folders[name].append(key)
+    deep = [key for key in store.keys if key.count('/') > 1]
+    folders = {
+        name: [key for key in deep if key.startswith(f'{part}/')]
+        for name, part in parts.items()
+        if name != 'test' or not tests
+    }
   else:
     needed = 'train' in roles or not tests
     pool = [] if train_list else _pool(store, listings, needed)
@@ -107,10 +108,9 @@ def hold_out(
 
   One clip in five of every class is held out (at least one), in the order of
   SHA-256 of '<split>/<path>', unless fewer than `shots` (or 1) training clips
-  of a class would be left. Pieces and copies of one video stay together.
-
-  Each split (1, 2, 3, ...) holds out other clips. `copies` gives for a path the
-  one that stands for all copies of that video.
+  of a class would be left. Each split (1, 2, 3, ...) holds out other clips.
+  Pieces and copies of one video stay together: `copies` gives for a path the
+  one that stands for all of them.
 
   Returns:
     (training list, test list), both in the order of the pool.

@@ -1,9 +1,7 @@
 """Data sets with an official download: what all of them have in common.
 
-A data set is a `Description`: where its files usually lie, how its lists and
-its class names are read. `read` makes the lists of a run from it, either from
-the files of a download or mirror or from a prepared TFDS folder;
-`data_pipelines.build` makes such a folder from the same description.
+`read` makes the lists of a run from a `Description`, either from the files of a
+download or mirror or from a TFDS folder that `data_pipelines.build` made.
 """
 
 import dataclasses
@@ -32,10 +30,8 @@ def read(
   Lists that the config does not name are the official ones of `split`. (An
   official validation list is not used where both the training and the test
   lists are the user's.) Lists of others may number the classes in any way and
-  may name files without their folders.
-
-  The arguments are those of `datasets.read`. Without the role 'train', the
-  classes are all of the data set, and data.train_list's clips may be missing.
+  may name files without their folders. Arguments are those of `datasets.read`;
+  without the role 'train', the classes are all of the data set.
 
   Raises:
     UserError: the data or lists are missing or do not fit.
@@ -85,9 +81,8 @@ def _is_given(role: str, data) -> bool:
   tests = bool(data.test_list or data.tests)
   if role == 'test':
     return tests
-  if role == 'val' and not data.val_list:
-    return bool(data.train_list) and tests
-  return bool(data[f'{role}_list'])
+  unused = role == 'val' and data.train_list and tests
+  return bool(data[f'{role}_list'] or unused)
 
 
 def _official_list(what, data, store, role, split, folder) -> Listing | None:

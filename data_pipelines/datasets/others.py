@@ -5,12 +5,11 @@ Set in a config file:
   c.data.others.hmdb = {'name': 'hmdb51', 'root': 'HMDB51', 'splits': (1, 2, 3)}
 
 adds the test lists hmdb_split1, hmdb_split2 and hmdb_split3. Keys:
-  name: as data.name; the entry's own name if left out.
-  root, tfds_dir, class_names: as in config.data.
+  name, root, tfds_dir, class_names: as in config.data; without a name, the
+    entry is called as its data set.
   splits: official splits, (1,) if left out; one split gives the list 'hmdb'.
-  test_list: a list file instead of the official ones; with '{split}' in its
-    name it stands for one file of every split: 'val{split}.txt'.
-  class_scope: as in config.data, for that list file.
+  test_list, class_scope: a list file instead of the official ones; with
+    '{split}' in its name one file of every split: 'val{split}.txt'.
 """
 
 import dataclasses
@@ -69,12 +68,11 @@ def read(
 def _values(key: str, entry) -> dict[str, Any]:
   if key in _RESERVED:
     raise UserError(f'data.others.{key}: give this data set another name.')
-  for name in entry:
-    if name not in _DEFAULTS:
-      raise UserError(
-          f'data.others.{key}: unknown key {name!r}; it takes '
-          f'{", ".join(_DEFAULTS)}.'
-      )
+  for name in entry.keys() - _DEFAULTS.keys():
+    raise UserError(
+        f'data.others.{key}: unknown key {name!r}; it takes '
+        f'{", ".join(_DEFAULTS)}.'
+    )
   values = _DEFAULTS | dict(entry)
   values['name'] = values['name'] or key
   if not values['splits']:
@@ -99,6 +97,6 @@ def _config(data, values: dict[str, Any], split: int):
 
 def _everything(found: DataSet) -> ClipList:
   lists = filter(None, [found.train, found.val, *found.tests.values()])
-  records = [r for clips in lists for r in clips.records]
-  records.sort(key=lambda r: r.key)
-  return ClipList('test', tuple(records), 'all clips')
+  records = (r for clips in lists for r in clips.records)
+  records = tuple(sorted(records, key=lambda r: r.key))
+  return ClipList('test', records, 'all clips')

@@ -13,10 +13,10 @@ _REACH = 1.3
 
 @dataclasses.dataclass
 class Camera:
-  """Where the camera looks in every frame, [T] each.
+  """Where the camera looks in every frame, [T] each; the angle in radians.
 
   (x, y) is the point of the world in the middle of the frame; 1 is half its
-  height. The angle is in radians.
+  height.
   """
 
   x: np.ndarray
@@ -106,10 +106,9 @@ def _blend(window, distance, colour) -> None:
 
 
 def background(rng, side: int) -> tuple[np.ndarray, float]:
-  """Draws a muted wall of a random pattern.
+  """Draws a muted wall of a random pattern, and how far it is turned.
 
-  Returns:
-    float32 [side, side, 3] in [0, 1] and how far it is turned, in radians.
+  float32 [side, side, 3] in [0, 1], and radians.
   """
   first, second = (_muted(rng) for _ in range(2))
   x = np.linspace(-1, 1, side, dtype=np.float32)[None]

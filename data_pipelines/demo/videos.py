@@ -1,4 +1,6 @@
-"""Renders the demo's data: small H.264 videos of drawn actions, and lists.
+"""The demo as a data set: small H.264 videos of drawn actions, and lists.
+
+Rendered where it is missing, read like any other.
 
   ROOT/<domain>/<class>/<part>_<nr>.mp4    bright/swinging_star/test_03.mp4
   ROOT/train.txt, test_bright.txt, test_dark.txt, test_head.txt
@@ -9,6 +11,10 @@ The training pool holds as many videos of each domain, so that K shots are what
 somebody has who films where they will use the recogniser: some by day, some at
 night, some from the head. Every video is a scene of its own, so no test video
 is seen in training, nor another one of the same scene.
+
+The data set `demo_unseen` holds classes that neither the pre-training nor the
+demo knows. Those of `demo_motion` differ in pairs only in how fast something
+moves.
 """
 
 import dataclasses
@@ -19,10 +25,12 @@ import os
 import pathlib
 
 import av
+import ml_collections
 import numpy as np
 import tqdm
 
 from data_pipelines import whole_file
+from data_pipelines.datasets import dataset, folder
 from data_pipelines.demo import scenes
 from data_pipelines.demo.shapes import USUAL_COLOUR
 from data_pipelines.errors import UserError
@@ -38,13 +46,9 @@ _X264 |= {'x264-params': 'mbtree=0'}
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What a demo folder holds.
+  """What a demo folder holds: `train` and `test` videos per class and domain.
 
-  Attributes:
-    classes: (motion, object) or (motion, object, manner) in label order.
-    seed: of the scenes.
-    train, test: videos per class and domain.
-    version: of the renderer.
+  `classes` are (motion, object) or (motion, object, manner) in label order.
   """
 
   classes: tuple[tuple[str, ...], ...] = scenes.DEMO_CLASSES
@@ -82,6 +86,14 @@ class Plan:
   def text(self) -> str:
     """Returns what demo.json says."""
     return json.dumps(dataclasses.asdict(self), indent=1) + '\n'
+
+
+_PLANS = {
+    'demo': Plan(),
+    # One video to train on, as a data set has to have some.
+    'demo_unseen': Plan(scenes.UNSEEN_CLASSES, train=1),
+    'demo_motion': Plan(scenes.MOTION_CLASSES),
+}
 
 
 def write_demo(
@@ -147,12 +159,40 @@ def _render(root: pathlib.Path, plan: Plan, workers: int):
   missing = [path for path in every if not (root / path).is_file()]
   tasks = [(root / path, every[path]) for path in missing]
   done = pool.run_all(_write_video, tasks, workers)
-  bar = tqdm.tqdm(total=len(tasks), desc='render the demo', disable=not tasks)
-  with bar:
-    for _ in done:
-      bar.update()
+  how = {'total': len(tasks), 'desc': 'render the demo', 'disable': not tasks}
+  for _ in tqdm.tqdm(done, **how):
+    pass
 
 
 def _write_video(path: pathlib.Path, scene: scenes.Scene):
   path.parent.mkdir(parents=True, exist_ok=True)
   whole_file.write(path, encode(scenes.render(scene, range(NUM_FRAMES))))
+
+
+def read(
+    data, split: int, report_folder: str | None = None, roles=dataset.ROLES
+) -> dataset.DataSet:
+  """Reads the demo's lists and classes; renders its videos first, if need be.
+
+  Arguments are those of `datasets.read`. Lists of the user's own take the place
+  of the demo's; data.class_names may name a file in data.root.
+
+  Raises:
+    UserError: no root, or one that holds something else.
+  """
+  if not data.root:
+    raise UserError(
+        'data.root is empty. Set --config.data.root to a folder for the '
+        "demo's videos, such as runs/demo-films."
+    )
+  root = write_demo(data.root, _PLANS[data.name], data.workers)
+  data = ml_collections.ConfigDict(data.to_dict())
+  data.root = str(root)
+  names = root / (data.class_names or 'classes.txt')
+  data.class_names = str(names) if names.is_file() else data.class_names
+  data.train_list = data.train_list or str(root / 'train.txt')
+  if not data.test_list and not data.tests:
+    data.tests = {
+        domain: str(root / f'test_{domain}.txt') for domain in scenes.DOMAINS
+    }
+  return folder.read(data, split, report_folder, roles)

@@ -20,15 +20,12 @@ _HUMP = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
 class Classes:
   """Classes in label order.
 
-  Attributes:
-    raw: names as folders and lists write them; '' for a number that no clip
-      has or nothing names.
-    shown: names as prompts say them.
-    origin: where the order comes from.
-    fixed: the user gave the classes: all stay, with or without clips.
-    untrained: so they do if a list to score has one without a training clip.
-    own_numbers: positions are the numbers of the lists that they were inferred
-      from, whatever number these begin with.
+  `raw` are names as folders and lists write them, '' for a number that no clip
+  has or nothing names; `shown` as prompts say them; `origin` is where the order
+  comes from. `fixed`: the user gave the classes, all stay, with or without
+  clips; `untrained`: so they do if a list to score has one without a training
+  clip. `own_numbers`: positions are the numbers of the lists that they were
+  inferred from, whatever number these begin with.
   """
 
   raw: tuple[str, ...]
@@ -84,14 +81,11 @@ def letters(name: str) -> str:
 def match(
     found: Iterable[str], names: Sequence[str], tell: bool = False
 ) -> dict[str, int]:
-  """Tells which class each name means.
+  """Tells which class each name means: name -> position in `names`.
 
   Equal names first. Of what is left on both sides, another spelling counts
   where one name and one class alone share it; with `tell`, a note says if
   letters alone agree.
-
-  Returns:
-    Name -> position in `names`, of the names that mean a class.
 
   Raises:
     UserError: two names may mean one class, or a name two classes.

@@ -30,13 +30,12 @@ SELECTED = '# selected: yes'
 class Item:
   """One line of a list.
 
-  Attributes:
-    path: as written, with '/' for '\\'.
-    label: a number, a class name, or None where the list has none.
-    start, end: seconds; first, stop: frame numbers instead (`ClipRecord`).
-    line: its number in the file, from 1; 0 = of no file.
-    class_name: what the list calls the class beside its number, if it does.
-    clip: the key of its clip in the data, once it is found (see `locate`).
+  `path` is as written, with '/' for '\\'; `label` a number, a class name, or
+  None where the list has none. `start` and `end` are seconds, `first` and
+  `stop` frame numbers instead (`ClipRecord`). `line` is its number in the file,
+  from 1; 0 = of no file. `class_name` is what the list calls the class beside
+  its number, `clip` the key of its clip in the data, once it is found
+  (`locate`).
   """
 
   path: str
@@ -86,16 +85,12 @@ class Listing:
 
 @dataclasses.dataclass(frozen=True)
 class ClipRecord:
-  """One clip of a list.
+  """One clip of a list, with a label of 0 .. K-1.
 
-  Attributes:
-    path: relative to the data set's folder, with '/'; absolute only for a
-      clip outside of it.
-    label: 0 .. K-1.
-    start, end: seconds, for a piece of a longer video; None = from the
-      beginning, to the end.
-    first, stop: the same in frame numbers from 0, `stop` not included. A
-      piece is given by seconds or by frame numbers.
+  `path` is relative to the data set's folder, with '/'; absolute only for a
+  clip outside of it. A piece of a longer video is given by seconds, `start` and
+  `end`, or by frame numbers from 0, `first` and `stop`, which is not included;
+  None = from the beginning, to the end.
   """
 
   path: str
@@ -104,10 +99,6 @@ class ClipRecord:
   end: float | None = None
   first: int | None = None
   stop: int | None = None
-
-  def __post_init__(self):
-    if self.by_frames and not (self.start is None and self.end is None):
-      raise ValueError(f'{self.path}: seconds or frame numbers, not both.')
 
   @property
   def by_frames(self) -> bool:
@@ -139,14 +130,12 @@ class ClipRecord:
 class ClipList:
   """Clips in a fixed order, under a name.
 
-  Attributes:
-    name: 'train', 'val', 'test' or a test list's own name.
-    records: the clips; their positions are what batches call 'index'.
-    origin: where the list comes from, such as a file's name.
-    classes: what its labels mean, as prompts say it, if they mean other
-      classes than the training list's.
-    missing: what the list named and the data lack (data.on_missing=skip).
-    selected: whether it is a few-shot selection already.
+  `name` is 'train', 'val', 'test' or a test list's own; the positions of
+  `records` are what batches call 'index'; `origin` is where they come from,
+  such as a file's name. `classes` are what the labels mean, as prompts say it,
+  if they mean other classes than the training list's. `missing` is what the
+  list named and the data lack, `selected` whether it is a few-shot selection
+  already.
   """
 
   name: str

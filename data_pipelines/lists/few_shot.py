@@ -20,10 +20,8 @@ def select(
   A list that is a selection already comes back unchanged, unless a class has
   more than `shots` clips: one of EV-CLIP, or what a run wrote down. Any other
   list is drawn from, also if it has exactly `shots` of every class: EV-CLIP's
-  selections are such draws from ViFi-CLIP's few-shot lists.
-
-  The order of `clips` matters. 0 shots are all clips; `short` says what becomes
-  of a class with fewer (data.few_shot_short); messages use `class_names`.
+  selections are such draws from ViFi-CLIP's few-shot lists. The order of
+  `clips` matters. 0 shots are all clips; `short` is data.few_shot_short.
 
   Raises:
     UserError: a class has too few clips.
@@ -100,9 +98,9 @@ def draw(
   in their order.
 
   Source: EV-CLIP, dassl/data/datasets/base_dataset.py,
-    generate_fewshot_dataset, run right after random.seed(seed).
-  Differs: none. From the ViFi-CLIP lists, seed 1 gives the published
-    selections in their order.
+    generate_fewshot_dataset, run right after random.seed(seed). From the ViFi-
+    CLIP lists, seed 1 gives the published selections in their order.
+  Differs: none.
   """
   # Not `randomness`: published selections come from this generator.
   generator = random.Random(seed)

@@ -254,11 +254,7 @@ def _matched(path, lines: Lines, form: re.Pattern, wanted: str, make) -> list:
 
 
 def _frame_item(match: re.Match) -> Item:
-  """EZ-CLIP's lists. The number of frames is not kept: files tell it.
-
-  Source: EZ-CLIP, dataset_splits and datasets/, the record of a video.
-  Differs: folders may have spaces in their names.
-  """
+  """EZ-CLIP's dataset_splits; files tell the number of frames, not the list."""
   return Item(match[1].replace('\\', '/').rstrip('/'), int(match[2]))
 
 
@@ -272,11 +268,8 @@ def _episode_list(path, lines: Lines) -> tuple[str, list[Item]]:
   """(split, items) of CLIP-FSAR's lists of one split.
 
   Its classes have numbers of their own. Where a line has a path, the folder
-  names the class; where it has a video id only, nothing does.
-
-  Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py, the two ways it splits a
-    line.
-  Differs: the line says which way, not the name of the data set.
+  names the class; where it has a video id only, nothing does. The line says
+  which, not the name of the data set as in datasets/base/ssv2_few_shot.py.
   """
   matches = (_EPISODE.fullmatch(line) for _, line in lines)
   said = collections.Counter(match[1] for match in matches if match)

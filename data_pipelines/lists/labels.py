@@ -26,11 +26,10 @@ from data_pipelines.lists.locate import ClassOf
 def infer(listings: Sequence[Listing], class_ofs: Sequence[ClassOf]) -> Classes:
   """Tells the classes that lists speak of, if nothing else names them.
 
-  Names in the lists are sorted. Numbers take their names from the lists or
-  from the folders, if each number always comes with the same one.
-
-  `class_ofs` are ways to tell the class from a key; the first that agrees with
-  the lists is used.
+  Names in the lists are sorted. Numbers take their names from the lists or from
+  the folders, if each number always comes with the same one. Of `class_ofs`,
+  ways to tell the class from a key, the first that agrees with the lists is
+  used.
 
   Raises:
     UserError: if numbers and folders do not agree (give data.class_names).
@@ -94,9 +93,8 @@ def own_classes(
   """Tells the classes of a list that numbers its own (data.class_scope).
 
   CLIP-FSAR's train, val and test lists all begin with class 0, and mean other
-  classes by it; so do EZ-CLIP's base and novel lists.
-
-  `names` are those of `class_files.read_per_list`; `class_ofs` as in `infer`.
+  classes by it; so do EZ-CLIP's base and novel lists. `names` are those of
+  `class_files.read_per_list`; `class_ofs` as in `infer`.
 
   Raises:
     UserError: nothing names the classes, or numbers and folders disagree.

@@ -24,8 +24,8 @@ def folder_of(key: str) -> str:
 def path_rule(rule: str, key: str = 'data.path_rule') -> Callable[[str], str]:
   r"""Makes a function that rewrites the paths of lists.
 
-  The rule is 'regex=>replacement' for `re.sub`, such as
-  r'^(.+)\.mp4=>\1.webm'; '' = paths stay.
+  The rule is 'regex=>replacement' for `re.sub`, such as r'^(.+)\.mp4=>\1.webm';
+  '' = paths stay.
 
   Raises:
     UserError: no arrow, or a regular expression that Python refuses.
@@ -62,23 +62,16 @@ def locate(
     roles: Sequence[str] = ('train',),
     advice: str = '',
 ) -> list[Listing]:
-  """Finds every clip of the lists.
+  """Returns the lists with the key of every clip, without missing ones.
 
-  Args:
-    listings: the lists.
-    store: where the clips are.
-    class_of: names the classes that have lost all clips.
-    data: config.data.
-    report_folder: where 'missing-<role>.txt' goes if any are missing.
-    roles: without 'train', training clips may be missing: nobody reads them.
-    advice: what to do about missing clips, if not to set config keys.
-
-  Returns:
-    The lists with the key of every clip, without those that are missing.
+  `class_of` names the classes that have lost all clips; 'missing-<role>.txt'
+  goes to `report_folder` if any are missing. Without the role 'train', training
+  clips may be missing: nobody reads them. `advice` says what to do about
+  missing clips, if not to set config keys.
 
   Raises:
-    UserError: clips are missing: how many of each list, the first ones, and
-      the files that name all of them.
+    UserError: clips are missing: how many of each list, the first ones, and the
+      files that name all of them.
   """
   found, faults, keys, usable = [], [], {}, True
   for listing in listings:

@@ -41,10 +41,7 @@ class Names:
   def find(self, path: str, by_name: bool = True) -> str | None:
     """Returns the key a list means by `path`, or None.
 
-    With `by_name`, its last parts may decide.
-
-    Raises:
-      UserError: if several clips could be meant.
+    With `by_name`, its last parts may decide; UserError if several clips fit.
     """
     if path in self._keys:
       return path
@@ -71,11 +68,8 @@ class Names:
 class FileTree:
   """Clips as files below a folder. A key is the path below that folder.
 
-  A folder of numbered images is a clip as well.
-
-  Attributes:
-    counts_from: the number of the image that lists call frame 0; None = the
-      first one there is.
+  A folder of numbered images is a clip as well: `counts_from` is the number of
+  the image that lists call frame 0; None = the first one there is.
   """
 
   counts_from: int | None = None
@@ -128,7 +122,7 @@ class FileTree:
     """Tells copies: key -> the first of the keys that holds the same.
 
     Links to one file or folder; files of equal bytes, and folders of equal
-    images. They are compared by size, then by both ends, then as a whole.
+    images, compared by size, then by both ends, then as a whole.
     """
     out, by_inode = {}, {}
     for key in dict.fromkeys(keys):
@@ -190,8 +184,6 @@ def has_any(root: pathlib.Path) -> bool:
 
 def _walk(root: pathlib.Path) -> Iterable[tuple[str, bool]]:
   """(path relative to `root`, whether it is a clip) of all files in no order.
-
-  A folder with numbered images and neither videos nor folders is one clip.
   """
   above = {str(root): (os.path.realpath(root),)}
   for folder, names, files in os.walk(root, followlinks=True):
@@ -210,7 +202,7 @@ def _walk(root: pathlib.Path) -> Iterable[tuple[str, bool]]:
     below = os.path.relpath(folder, root).replace(os.sep, '/')
     prefix = '' if below == '.' else f'{below}/'
     clips = [name for name in files if is_clip(name)]
-    # The root itself is no clip of its own.
+    # Numbered images alone are one clip, but not the root itself.
     if prefix and not clips and not names and image_folder.are_frames(files):
       yield below, True
       continue
@@ -260,10 +252,7 @@ def folders(root: pathlib.Path) -> list[str]:
 
 
 def check_root(root: str, wanted: str) -> pathlib.Path:
-  """Returns data.root as a path.
-
-  Raises:
-    UserError: not set, or no such folder; the message ends with `wanted`.
+  """Returns data.root as a path; UserError, which ends with `wanted`, if not.
   """
   if not root:
     raise UserError(f'data.root is not set. {wanted}')

@@ -1,15 +1,14 @@
 """Clips in a folder of TensorFlow Datasets, read at random by their keys.
 
-`python -m data_pipelines.build` makes such a folder: a data set with one
-config for each official split, in it the clips of its lists, encoded as they
-were. What lists and opened runs need to know of the clips beside their bytes
-is in the folder's `metadata.json`, where TFDS keeps what else there is to say.
+`data_pipelines.build` makes such a folder: a data set with one config for each
+official split, in it the clips of its lists, encoded as they were. What lists
+and opened runs need to know of them is in its `metadata.json`.
 """
 
 import functools
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines import quiet_tensorflow
@@ -26,13 +25,11 @@ _INFO, _METADATA = 'dataset_info.json', 'metadata.json'
 class TfdsStore:
   """One official split of a data set, as `data_pipelines.build` wrote it.
 
-  Attributes:
-    folder: where the shards are.
-    keys: paths of all clips; pieces of one video have one path.
-    class_names: raw names in label order.
-    lists: the official lists that were there in building, as far as their clips
-      are stored, by role; labels are places in `class_names`.
-    counts_from: as in `files.FileTree`; pieces count from their first frame.
+  `folder` is where the shards are, `keys` are the paths of all clips (pieces of
+  one video have one path), `class_names` raw names in label order. `lists` are
+  the official lists that were there in building, as far as their clips are
+  stored, by role; labels are places in `class_names`. Pieces count from their
+  first frame (`counts_from`, as in `files.FileTree`).
   """
 
   counts_from: int | None = None
@@ -120,23 +117,6 @@ class TfdsStore:
 
 # Where encoded clips are.
 Store = FileTree | TfdsStore
-
-
-def describe(
-    clips: ClipList, stored: Iterable[tuple[Probe, str]]
-) -> dict[str, Any]:
-  """Returns what `metadata.json` says of a list and of each of its clips.
-
-  `stored` are the probes and the SHA-256 of the contents ('' for next to none).
-  """
-  return {
-      'from': clips.origin,
-      'missing': list(clips.missing),
-      'clips': [
-          {'record': vars(r), 'probe': probe.to_dict(), 'sha256': digest}
-          for r, (probe, digest) in zip(clips.records, stored, strict=True)
-      ],
-  }
 
 
 def config_name(split: int) -> str:

@@ -142,13 +142,9 @@ def timeline(
 ) -> np.ndarray | None:
   """Returns the timestamps by which a file's frames are counted.
 
-  Args:
-    times: timestamp of each frame, in the decoder's output order.
-    container, codec: FFmpeg's names.
-
-  Returns:
-    Sorted int64 timestamps, one per frame shown; or None to count frames in
-    output order.
+  They are given in the decoder's output order, for FFmpeg's names of container
+  and codec. Returns them sorted, int64, one per frame shown; or None to count
+  frames in output order.
 
   Source: torchvision.io.read_video as EV-CLIP calls it: frames sorted by
     timestamp, negative ones dropped.

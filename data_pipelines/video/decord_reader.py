@@ -5,6 +5,7 @@ screen. That is false for open groups of pictures (HEVC's default) and for
 MPEG-4 with B-frames; there it silently returns neighbouring frames.
 """
 
+import importlib.util
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +22,7 @@ _WRONG = ('mpeg4', 'msmpeg4v1', 'msmpeg4v2', 'msmpeg4v3', 'h263')
 
 def available() -> bool:
   """Tells whether decord is installed; it has no wheels for ARM and Apple."""
-  try:
-    import decord  # noqa: F401
-  except (ImportError, OSError):
-    return False
-  return True
+  return importlib.util.find_spec('decord') is not None
 
 
 def read(source: Media, wanted: Sequence[int]) -> np.ndarray:

@@ -190,9 +190,9 @@ def _decode_all(source, found: Packets) -> _Frames:
 def _look_at_places(source, found: Packets) -> dict[str, Any] | None:
   """Decodes the beginning, the end and three places between them.
 
-  Returns None if the film must be decoded whole: no timestamps, no or few key
-  frames, or a decoder that does not agree with the container.
-  Damage in one of the places but the first costs only the pieces there.
+  None: the film must be decoded whole (no timestamps, few key frames, or a
+  decoder that does not agree with the container). Damage in one of the places
+  but the first costs only the pieces there.
   """
   if None in found.times:
     return None
@@ -269,10 +269,10 @@ def _spread(found: Packets, times: np.ndarray) -> list[int]:
 def _spare_frames(
     source, found: Packets, times, frames: _Frames, first: int = 0
 ) -> list[int]:
-  """Numbers of the B-frames; every fifth frame is read without the others.
+  """Numbers of the B-frames in `frames`, which begin at key frame `first`.
 
-  `frames` begin at frame `first`, a key frame. [] if frames read like this
-  differ, or go by count in a codec whose frames may build on B-frames.
+  [] if every fifth frame, read without the others, differs, or frames go by
+  count in a codec whose frames may build on B-frames.
   """
   spare = (first + np.flatnonzero(frames.bidirectional)).tolist()
   if not spare or (times is None and found.codec not in _NO_PYRAMIDS):

@@ -52,12 +52,11 @@ def is_frame_folder(path: str | os.PathLike) -> bool:
 
 
 def examine(folder: str) -> dict[str, Any]:
-  """Lists the images, decodes the first one and checks the others.
+  """Decodes the first image and looks at size and ends of the others.
 
-  Of each, its size and its first and last bytes are looked at: empty files,
-  files that were cut off and what is no image are found, bytes that changed in
-  the middle are not. Of more than 3,000 images 3,000 are looked at, evenly
-  spread. Returns the fields of a `Probe` that depend on the contents.
+  Empty files, files that were cut off and what is no image are found, bytes
+  that changed in the middle are not. Of more than 3,000 images 3,000 are looked
+  at, evenly spread. Returns the fields of a `Probe` that depend on contents.
 
   Raises:
     Unreadable: no images, several series, a number that is missing, or the

@@ -115,15 +115,11 @@ def probe(
 ) -> Probe:
   """Looks through a video file once, whatever is in it.
 
-  Args:
-    source: path of a file or of a folder of images (whose key changes when one
-      comes or goes, not when one is written over), or a file's contents.
-    name: what to call the contents in messages.
-    decoder: 'decord' to try whether that reads the file exactly (data.decoder).
-
-  Returns:
-    A Probe. Its `error` says why a file cannot be used: no exception comes
-    from what a file holds. Results are remembered per file and contents.
+  `source` is the path of a file or of a folder of images (whose key changes
+  when one comes or goes, not when one is written over), or a file's contents,
+  which messages call by `name`. The decoder 'decord' tries whether that reads
+  the file exactly. The probe's `error` says why a file cannot be used: no
+  exception comes from what a file holds. Probes are remembered.
   """
   if isinstance(source, bytes):
     key = 'sha1:' + hashlib.sha1(source).hexdigest()
@@ -143,8 +139,9 @@ def probe(
       fields = {'error': str(e)}
     for packed in ('times', 'spare'):
       fields[packed] = pack(fields[packed]) if fields.get(packed) else ''
-    known = Probe(name, key, size, **fields)
-    _remember(known, decoder)
+    known = _memory[key, decoder] = Probe(name, key, size, **fields)
+    if len(_memory) > _REMEMBERED:
+      _memory.popitem(last=False)
   return dataclasses.replace(known, name=name)
 
 
@@ -156,18 +153,13 @@ def probe_many(
     decoder: str = 'pyav',
     pieces: Pieces | None = None,
 ) -> list[Probe]:
-  """Probes files, in any state, in parallel processes.
+  """Probes files, in any state, in parallel processes; gives one per path.
 
-  Args:
-    workers: files at a time; 0 = one per core.
-    progress: called with (files done, files) after each.
-    cache_file: where known results come from and new ones go. Broken files are
-      not kept: the fault may have been in the machine. A cache that cannot be
-      read is taken for an empty one.
-    pieces: tells what will be read of a file; of long films, that is decoded.
-
-  Returns:
-    One Probe per path, in order; look at `error` and `broken`.
+  `workers` files at a time, 0 = one per core; `progress` is called with (files
+  done, files) after each. `cache_file` is where known results come from and new
+  ones go, but for broken files: the fault may have been in the machine. One
+  that cannot be read is taken for empty. `pieces` tells what will be read of a
+  file; of long films, that is decoded.
   """
   known = _load(cache_file, decoder)
   before = dict(known)
@@ -181,7 +173,6 @@ def probe_many(
       found = _look(path, found, first, stop)
     if found.error is None:
       known[key] = found
-      _remember(found, decoder)
     return found
 
   threads = concurrent.futures.ThreadPoolExecutor(pool.number(workers))
@@ -258,20 +249,13 @@ def _stat(path: str) -> tuple[str, int, str | None]:
     return '', 0, f'it cannot be opened ({getattr(e, "strerror", e)})'
   # A folder's time changes when a file in it comes or goes.
   key = f'{path}|{info.st_size}|{info.st_mtime_ns}'
-  size = info.st_size if stat.S_ISREG(info.st_mode) else 0
   if stat.S_ISDIR(info.st_mode):
-    return key, size, None
+    return key, 0, None
   if not stat.S_ISREG(info.st_mode):
-    return key, size, 'it is not an ordinary file'
+    return key, 0, 'it is not an ordinary file'
   if not os.access(path, os.R_OK):
-    return key, size, 'it may not be read (permissions)'
-  return key, size, None if size else _EMPTY
-
-
-def _remember(found: Probe, decoder: str):
-  _memory[found.key, decoder] = found
-  while len(_memory) > _REMEMBERED:
-    _memory.popitem(last=False)
+    return key, info.st_size, 'it may not be read (permissions)'
+  return key, info.st_size, None if info.st_size else _EMPTY
 
 
 def _load(file, decoder: str) -> dict[str, Probe]:

@@ -53,14 +53,11 @@ def pick(
 ) -> Iterator[tuple[int, av.VideoFrame]]:
   """Yields (number, frame) of the frames wanted, as they are decoded.
 
-  Args:
-    wanted: frame numbers, sorted, each once.
-    times: what `timeline` gave for the whole file.
-    keyframes: frame numbers where decoding may start; () = only at the
-      beginning. Needs `times`.
-    gap: distance in frames from which a jump is worth while.
-    spare: numbers of B-frames, rising: those not wanted are left out, unless
-      other frames build on them; () = nothing is left out.
+  The numbers wanted are sorted, each once. `times` are what `timeline` gave for
+  the whole file, `keyframes` where decoding may start (needs `times`; () = only
+  at the beginning), if a jump of more than `gap` frames is worth while. Of
+  `spare`, rising numbers of B-frames, those not wanted are left out, unless
+  other frames build on them.
 
   Raises:
     Unreadable: the file cannot be decoded that far.

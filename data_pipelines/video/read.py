@@ -29,15 +29,11 @@ def read_frames(
 ) -> np.ndarray:
   """Reads frames of a video by their number, counted as they are shown.
 
-  Safe to call from several threads.
-
-  Args:
-    source: path of a file or of a folder of numbered images, or a file's
-      contents; the contents of images, in order, with their probe.
-    indices: frame numbers in 0..num_frames - 1; any order, repeats allowed.
-    probe: what `probe` found for this file. Without it, or if the file has
-      changed since, the file is probed first (remembered per file).
-    name: what to call the contents in messages.
+  `source` is the path of a file or of a folder of numbered images, or a file's
+  contents, which messages call by `name`; or the contents of images, in order,
+  with their probe. `indices` are in 0..num_frames - 1, in any order, repeats
+  allowed. Without the `probe` of the file, or if it has changed since, it is
+  probed first. Safe to call from several threads.
 
   Returns:
     uint8 [T, H, W, 3], RGB, turned and mirrored as a player shows it.
@@ -51,8 +47,6 @@ def read_frames(
     matrices are respected; AVI files with B-frames keep their order
     (`container.timeline`).
   """
-  if isinstance(source, bytearray | memoryview):
-    source = bytes(source)
   wanted = np.asarray(indices)
   if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in 'iu'):
     raise ValueError(
@@ -92,9 +86,8 @@ def range_indices(
 ) -> tuple[int, int]:
   """Finds the frames shown between two moments, by the file's own timestamps.
 
-  Returns:
-    (first, stop): the frames first..stop - 1 are shown at times t with
-    start <= t < end, in seconds from the first frame; None = without limit.
+  Returns (first, stop): first..stop - 1 are shown at times t with start <= t <
+  end, in seconds from the first frame; None = without limit.
 
   Raises:
     VideoError: there is no frame or a damaged one; the file is broken.

@@ -1,12 +1,13 @@
-"""CLIP-FSAR's recipe: squeeze frames to a square and cut a smaller one."""
+"""CLIP-FSAR's recipe: squeeze frames to a square and cut a smaller one.
+
+Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py and base_dataset.py.
+"""
 
 import dataclasses
 import functools
 
 import numpy as np
 
-from data_pipelines.views import crops
-from data_pipelines.views.frames import interval_frames, segment_frames
 from data_pipelines.views.pixels import mirror, resize
 from data_pipelines.views.view import Place, Recipe, View
 
@@ -31,8 +32,7 @@ class Spec(Recipe):
       frames = interval_frames(total, self.num_frames, fps, rng.random())
     else:
       frames = segment_frames(total, self.num_frames, rng)
-    sizes = self.resized_pixels, self.crop_pixels
-    offsets = crops.jittered_offsets(*sizes, rng)
+    offsets = jittered_offsets(self.resized_pixels, self.crop_pixels, rng)
     flip = query and self.query_augment and rng.random() < 0.5
     return View(frames, functools.partial(self.cut, offsets=offsets, flip=flip))
 
@@ -44,7 +44,7 @@ class Spec(Recipe):
       draws = rng if self.frame_rule == 'segment' else None
       frames = segment_frames(total, self.num_frames, draws)
     room = self.resized_pixels - self.crop_pixels
-    offsets = room // 2, place.offset(room)
+    offsets = room // 2, round(room * place.part)
     return View(frames, functools.partial(self.cut, offsets=offsets))
 
   def cut(
@@ -54,11 +54,72 @@ class Spec(Recipe):
 
     `offsets` are (top, left) of the crop in the resized frame.
 
-    Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
     Differs: rounds to uint8 at the end; the original keeps floats.
     """
-    if flip:
-      frames = mirror(frames)
+    frames = mirror(frames) if flip else frames
     size = self.resized_pixels, self.resized_pixels
     window = *offsets, self.crop_pixels, self.crop_pixels
     return np.ascontiguousarray(resize(frames, *size, window, 'bilinear'))
+
+
+def jittered_offsets(
+    size: int, crop: int, rng: np.random.Generator
+) -> tuple[int, int]:
+  """Draws the upper left corner of a square; never the last row or column.
+
+  Both are whole parts of a real number in [0, size - crop), drawn to the right
+  first.
+  """
+  room = max(size - crop, 1)
+  left = int(rng.integers(room))
+  return int(rng.integers(room)), left
+
+
+def segment_frames(
+    total: int, num_frames: int, rng: np.random.Generator | None = None
+) -> np.ndarray:
+  """Takes a frame of each of T segments of N // T frames; none of the rest.
+
+  The generator draws a frame of each segment; without it, the middle one. (The
+  original's rule for sampling rates above 40, which draws in testing as well.)
+
+  Differs: shorter clips repeat their last frame; the original fails.
+  """
+  length = max(total // num_frames, 1)
+  if rng is None:
+    inside = (length - 1) // 2
+  else:
+    inside = rng.integers(length, size=num_frames)
+  return np.minimum(np.arange(num_frames) * length + inside, total - 1)
+
+
+def interval_frames(
+    total: int, num_frames: int, fps: float, place: float, rate: int = 35
+) -> np.ndarray:
+  """Takes T even steps in a stretch of T * rate frames at 12 per second.
+
+  A clip that is shorter, such as every one of Kinetics, is used as a whole, but
+  for its last `rate` frames; so is one of `fps` 0 (images have none). `place`
+  is where the stretch lies in the room there is, 0..1; testing uses 0.5. A clip
+  of fewer than `rate` frames or so gives mostly frame 0, as in the original
+  (interval_based), which computes in float32 as well.
+
+  Differs: a clip shorter than T repeats its last frame.
+  """
+  if total < num_frames:
+    return np.minimum(np.arange(num_frames), total - 1)
+  length = num_frames * rate * fps / 12
+  if not fps or length > total:
+    length = num_frames * (total // num_frames)
+  start = np.float32(max(total - length + 1, 0) * place)
+  end = np.float32(start + np.float32(length) - np.float32(rate))
+  points = _linspace(start, end, num_frames)
+  return np.clip(points, 0, total - 1).astype(np.int64)
+
+
+def _linspace(start: np.float32, end: np.float32, count: int) -> np.ndarray:
+  """As torch.linspace does: from both ends to the middle."""
+  step = (end - start) / np.float32(max(count - 1, 1))
+  places = np.arange(count, dtype=np.float32)
+  upper = end - step * (np.float32(count - 1) - places)
+  return np.where(places < count // 2, start + step * places, upper)

@@ -1,13 +1,13 @@
-"""EV-CLIP's recipe: resize every frame to 256 x 340 and cut a square."""
+"""EV-CLIP's recipe: a window of frames, 256 x 340 pixels, a square of them.
+
+Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
+"""
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import numpy as np
 
-from data_pipelines.views import crops
-from data_pipelines.views.frames import window_frames
 from data_pipelines.views.pixels import resample, resize
 from data_pipelines.views.view import Place, Recipe, View
 
@@ -25,8 +25,22 @@ class Spec(Recipe):
   trunk_pixels: int = 0
   resize: str = 'squeeze'
 
-  def resized(self, height: int, width: int) -> tuple[int, int]:
-    """Returns the height and width that a frame of a size is resized to."""
+  def train_view(self, total, fps, rng, query=False) -> View:
+    """Draws a window of frames (or takes the middle) and one crop for them."""
+    place = rng if self.train_temporal == 'random' else Place()
+    frames = window_frames(total, self.num_frames, self.window_frames, place)
+    return View(frames, functools.partial(self._pixels, place=rng))
+
+  def eval_view(self, total, fps, place: Place, rng) -> View:
+    """Takes window and crop at `place`; the outer ones reach the ends."""
+    frames = window_frames(total, self.num_frames, self.window_frames, place)
+    return View(frames, functools.partial(self._pixels, place=place))
+
+  def _pixels(self, frames, place) -> np.ndarray:
+    size = self._resized(*frames.shape[1:3])
+    return self.cut(frames, crop_offsets(*size, self.crop_pixels, place))
+
+  def _resized(self, height: int, width: int) -> tuple[int, int]:
     short = self.resize_height
     if self.resize == 'squeeze':
       return short, self.resize_width
@@ -34,39 +48,17 @@ class Spec(Recipe):
       return short, short * width // height
     return short * height // width, short
 
-  def train_view(self, total, fps, rng, query=False) -> View:
-    """Draws a window of frames (or takes the middle) and one crop for them."""
-    window = self.window_frames, self.train_temporal
-    frames = window_frames(total, self.num_frames, *window, generator=rng)
-    place = functools.partial(crops.random_offsets, generator=rng)
-    return View(frames, functools.partial(self.cut, place=place))
-
-  def eval_view(self, total, fps, place: Place, rng) -> View:
-    """Takes window and crop at `place`; the outer ones reach the ends."""
-    sizes = total, self.num_frames, self.window_frames
-    frames = window_frames(*sizes, clip=place.clip, num_clips=place.clips)
-    crop = functools.partial(
-        crops.view_offsets, view=place.crop, num_views=place.crops
-    )
-    return View(frames, functools.partial(self.cut, place=crop))
-
-  def cut(
-      self,
-      frames: np.ndarray,
-      place: Callable[[int, int, int], tuple[int, int]],
-  ) -> np.ndarray:
+  def cut(self, frames: np.ndarray, offsets: tuple[int, int]) -> np.ndarray:
     """Makes EV-CLIP's input pixels, uint8 `shape`, of decoded frames.
 
-    `place` is (height, width, P) of the resized frame -> (top, left) of the
-    crop.
+    `offsets` are (top, left) of the crop in the resized frame.
 
-    Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
     Differs: rounded to uint8, see `pixels.resize`; 'short_side'; a second
       square.
     """
-    size = self.resized(*frames.shape[1:3])
+    size = self._resized(*frames.shape[1:3])
     crop, side = self.crop_pixels, self.trunk_pixels
-    window = *place(*size, crop), crop, crop
+    window = *offsets, crop, crop
     upper = resize(frames, *size, window)
     if not side:
       return np.ascontiguousarray(upper)
@@ -74,3 +66,58 @@ class Spec(Recipe):
     out[:, :crop, :crop] = upper
     out[:, crop:, :side] = resample(frames, size, window, side)
     return out
+
+
+def window_frames(
+    total: int, num_frames: int, window: int, place: Place | np.random.Generator
+) -> np.ndarray:
+  """Takes every d-th frame of a window of consecutive frames.
+
+  With w = min(window, total), the window begins at (total - w) // 2 (one clip),
+  at int(clip * (total - w) / (clips - 1)) (one of several: the first at the
+  beginning, the last at the end), or at a random frame of 0..total - w, both
+  possible. The step is d = max(w // T, 1); the frame rate plays no part.
+
+  Differs: where the window holds fewer than T frames, the last one is repeated;
+    the original returns a shorter clip and then fails. Whether training draws
+    its window is a setting of its own (the original draws only if it tests with
+    several clips).
+  """
+  width = min(window, total)
+  room = total - width
+  if width == 1:
+    return np.full(num_frames, total // 2, np.int64)
+  if not isinstance(place, Place):
+    start = int(place.integers(room, endpoint=True))
+  elif place.clips == 1:
+    start = room // 2
+  else:
+    start = int(place.clip * (room / (place.clips - 1)))
+  step = max(width // num_frames, 1)
+  frames = start + step * np.arange(num_frames, dtype=np.int64)
+  return np.minimum(frames, start + width - 1)
+
+
+def crop_offsets(
+    height: int, width: int, crop: int, place: Place | np.random.Generator
+) -> tuple[int, int]:
+  """Returns the upper left corner of a square, (top, left).
+
+  Drawn, every place is equally likely, the edges included: for 256 x 340 and
+  224 pixels, 0..32 down and 0..116 to the right. Else one view is the centre,
+  (16, 58), and three lie at 0, 58 and 116 pixels; of upright frames upper to
+  lower.
+
+  Differs: upright frames, which the original does not have.
+  """
+  room = height - crop, width - crop
+  if min(room) < 0:
+    raise ValueError(
+        f'a crop of {crop} pixels does not fit into {height}x{width} pixels '
+        '(data.crop_pixels, data.resize_height, data.resize_width).'
+    )
+  if not isinstance(place, Place):
+    return tuple(int(place.integers(r, endpoint=True)) for r in room)
+  if height > width:
+    return int(room[0] * place.part), room[1] // 2
+  return room[0] // 2, int(room[1] * place.part)

@@ -1,4 +1,7 @@
-"""EZ-CLIP's recipe: boxes of several sizes, flips."""
+"""EZ-CLIP's recipe: a frame of each part, boxes of several sizes, flips.
+
+Source: EZ-CLIP, datasets/ (frames) and utils/Augmentation.py (pixels).
+"""
 
 import dataclasses
 import functools
@@ -6,10 +9,17 @@ import functools
 import numpy as np
 from PIL import Image
 
-from data_pipelines.views import crops
-from data_pipelines.views.frames import even_frames, shifted_frames
 from data_pipelines.views.pixels import mirror
 from data_pipelines.views.view import Place, Recipe, View
+
+# Of its boxes: sides as parts of the shorter side, and (right, down) in steps
+# of a quarter of the room.
+_SCALES = (1, 0.875, 0.75, 0.66)
+_PLACES = (
+    *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
+    *((0, 2), (4, 2), (2, 4), (2, 0)),
+    *((1, 1), (3, 1), (1, 3), (3, 3)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,40 +50,99 @@ class Spec(Recipe):
   def augment(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Makes a training clip, uint8 [T, P, P, 3]: box, resize, flip.
 
-    Source: EZ-CLIP, utils/Augmentation.py.
     Differs: RandAugment, blur and solarising, which no configuration uses, are
       left out. Flipping is a setting (the original flips SSv2 by mistake).
     """
     side = self.crop_pixels
-    box = crops.multi_scale_box(*frames.shape[1:3], side, rng)
-    top, left, tall, wide = box
-    out = np.empty((len(frames), side, side, 3), np.uint8)
-    for t, frame in enumerate(frames[:, top : top + tall, left : left + wide]):
-      image = Image.fromarray(np.ascontiguousarray(frame))
-      out[t] = image.resize((side, side), Image.Resampling.BILINEAR)
-    if self.flip and rng.random() < 0.5:
-      out = mirror(out)
-    return out
+    top, left, tall, wide = multi_scale_box(*frames.shape[1:3], side, rng)
+    box = left, top, left + wide, top + tall
+    bilinear = Image.Resampling.BILINEAR
+    images = (x.crop(box) for x in map(Image.fromarray, frames))
+    out = np.stack([x.resize((side, side), bilinear) for x in images])
+    return mirror(out) if self.flip and rng.random() < 0.5 else out
 
   def cut(self, frames: np.ndarray, place: Place) -> np.ndarray:
     """Makes a clip to score, uint8 [T, P, P, 3]: resizes the shorter side.
 
-    Source: EZ-CLIP, utils/Augmentation.py.
     Differs: crops beside the centre.
     """
     height, width = frames.shape[1:3]
     side = self.crop_pixels
     short = side * 256 // 224
     if height < width:
-      size = short, int(short * width / height)
+      size = int(short * width / height), short
     else:
-      size = int(short * height / width), short
-    room = [s - side for s in size]
-    longer = int(width > height)
-    offsets = [round(r / 2) for r in room]
-    offsets[longer] = place.offset(room[longer])
-    top, left = offsets
+      size = short, int(short * height / width)
+    left, top = (round((s - side) / 2) for s in size)
+    if width > height:
+      left = round((size[0] - side) * place.part)
+    else:
+      top = round((size[1] - side) * place.part)
     box = left, top, left + side, top + side
-    images = (Image.fromarray(np.ascontiguousarray(f)) for f in frames)
-    resized = (x.resize(size[::-1], Image.Resampling.BICUBIC) for x in images)
-    return np.stack([np.asarray(x.crop(box)) for x in resized])
+    bicubic = Image.Resampling.BICUBIC
+    images = map(Image.fromarray, frames)
+    return np.stack([x.resize(size, bicubic).crop(box) for x in images])
+
+
+def even_frames(total: int, num_frames: int, middle: float = 0.5) -> np.ndarray:
+  """Takes a frame from the middle of each of T equal segments.
+
+  `middle` says which part of a segment, 0..1, if there is more than one frame
+  in it; several temporal views differ in it. Where N <= T, frames repeat. (The
+  original's file numbers begin with 1.)
+
+  Differs: `middle` (the original has 0.5).
+  """
+  if num_frames == 1:
+    return np.asarray([min(int(total * middle), total - 1)], np.int64)
+  steps = np.arange(num_frames)
+  if total <= num_frames:
+    return steps * total // num_frames
+  places = steps * total / num_frames + (total / num_frames - 1) * middle
+  return places.astype(np.int64)
+
+
+def shifted_frames(
+    total: int, num_frames: int, rng: np.random.Generator
+) -> np.ndarray:
+  """Draws a frame of each of T segments (random_shift); distinct if there are.
+
+  Where N <= T, every frame once and T - N repeats drawn uniformly, sorted.
+  """
+  if total <= num_frames:
+    repeats = rng.integers(total, size=num_frames - total)
+    return np.sort(np.concatenate([np.arange(total), repeats]))
+  ticks = np.arange(num_frames + 1) * total // num_frames
+  return rng.integers(ticks[:-1], ticks[1:])
+
+
+def multi_scale_box(
+    height: int, width: int, crop: int, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+  """Draws a box at one of 13 places, (top, left, height, width).
+
+  Its sides are two of `box_sizes`; all ten pairs and all 13 places are equally
+  likely, also where several of them are the same.
+  """
+  pairs = box_sizes(height, width, crop)
+  tall, wide = pairs[rng.integers(len(pairs))]
+  x, y = _PLACES[rng.integers(len(_PLACES))]
+  return y * ((height - tall) // 4), x * ((width - wide) // 4), tall, wide
+
+
+def box_sizes(height: int, width: int, crop: int) -> list[tuple[int, int]]:
+  """Lists the ten (height, width) of boxes.
+
+  The sides are 100, 87.5, 75 and 66 percent of the frame's shorter side,
+  neighbours in this row or equal. A side within 2 pixels of `crop`, what the
+  box will be resized to, becomes that.
+
+  Differs: a side never becomes longer than the frame (with a shorter side of
+    P - 2 or P - 1 the original adds black pixels).
+  """
+  base = min(height, width)
+  sizes = [max(int(base * s), 1) for s in _SCALES]
+  sizes = [crop if abs(s - crop) < 3 and crop <= base else s for s in sizes]
+  places = range(len(sizes))
+  pairs = [(i, j) for i in places for j in places if abs(i - j) <= 1]
+  return [(sizes[i], sizes[j]) for i, j in pairs]

@@ -21,20 +21,13 @@ def resize(
 ) -> np.ndarray:
   """Resizes frames, or cuts a window out of the resized frames.
 
-  Args:
-    frames: [T, H, W, 3]; uint8, or float32 in any range.
-    height, width: pixels of the whole resized frame.
-    window: (top, left, height, width) of the part wanted; None = all.
-    kernel: 'bicubic' or 'bilinear'.
-
-  Returns:
-    [T, height, width, 3] or the window of it. uint8 frames give uint8,
-    computed in float32, limited to 0..255 and rounded, halves up. Float
-    frames are not limited.
+  [T, H, W, 3], uint8 or float32 -> [T, height, width, 3], or the window (top,
+  left, height, width) of it; `kernel` is 'bicubic' or 'bilinear'. uint8 is
+  computed in float32, limited to 0..255 and rounded, halves up; floats are not
+  limited.
 
   Raises:
-    ValueError: the frames are not [T, H, W, 3], or the window does not lie
-      inside.
+    ValueError: frames of another shape, or a window that lies outside.
 
   Source: EV-CLIP, dassl/data/data_manager.py: F.interpolate, then clamp.
     OpenCV's kernels are PyTorch's: a = -0.75, nothing is blurred before
@@ -55,15 +48,14 @@ def resize(
   cv2.setNumThreads(1)
   down, above = _part(frames.shape[1], height, top, rows)
   right, before = _part(frames.shape[2], width, left, columns)
-  scale = height / frames.shape[1], width / frames.shape[2]
   out = np.empty((len(frames), rows, columns, 3), frames.dtype)
   for t, frame in enumerate(frames):
     resized = cv2.resize(
         # Whole numbers would be mixed with weights of 11 bits.
         np.ascontiguousarray(frame[down, right], np.float32),
         None,
-        fx=scale[1],
-        fy=scale[0],
+        fx=width / frames.shape[2],
+        fy=height / frames.shape[1],
         interpolation=_KERNELS[kernel],
     )
     if frames.dtype == np.uint8:
@@ -112,10 +104,7 @@ def resample(
 def _taps(
     size: int, resized: int, start: int, length: int, side: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The four pixels of one axis that each of `side` is made of: [4, side].
-
-  Returns (where they are, their weights).
-  """
+  """(where, weights) of the four pixels of one axis behind each of `side`."""
   places = (start + (np.arange(side) + 0.5) * length / side) * size / resized
   places -= 0.5
   taps = np.floor(places).astype(int) + np.arange(-1, 3)[:, None]
@@ -126,11 +115,10 @@ def _taps(
 
 
 def _part(size: int, resized: int, start: int, count: int) -> tuple[slice, int]:
-  """Finds the pixels of one axis that a window of the resized axis is made of.
+  """(pixels of an axis behind a window, where it begins in what they become).
 
   They begin where one lies exactly as far from its neighbours after resizing as
-  the first of all does. Returns (the pixels, where the window begins in what
-  they become).
+  the first of all does.
   """
   step = resized // math.gcd(size, resized)
   margin = math.ceil(_REACH * resized / size)
@@ -141,5 +129,3 @@ def _part(size: int, resized: int, start: int, count: int) -> tuple[slice, int]:
   if round(len(pixels) * resized / size) == len(pixels):
     return slice(0, size), start
   return slice(pixels.start, pixels.stop), start - first
-
-

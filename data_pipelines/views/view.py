@@ -14,7 +14,7 @@ class View:
   from the generator of its view.
   """
 
-  # int64 [T], numbers within the clip, from 0.
+  # int64 [T], numbers within the clip, from 0, never falling.
   frames: np.ndarray
   pixels: Callable[[np.ndarray], np.ndarray]
 
@@ -37,10 +37,10 @@ class Place:
     """Returns where the window lies in time, 0..1; a single one at 0.5."""
     return (self.clip + 0.5) / self.clips
 
-  def offset(self, room: int) -> int:
-    """Returns where the crop lies in `room` spare pixels, rounded."""
-    part = 1 if self.crops == 1 else self.crop
-    return round(room * part / 2)
+  @property
+  def part(self) -> float:
+    """Returns where the crop lies in the spare pixels, 0..1."""
+    return 0.5 if self.crops == 1 else self.crop / 2
 
 
 def squares(frames, side: int):
@@ -60,7 +60,11 @@ class Recipe:
 
   Each recipe is the `Spec` of a module beside this one. Random choices hold for
   all frames of the clip. Colours are changed and normalised on the device, by
-  the method.
+  the method. It chooses T = `num_frames` of a clip's `total` frames with
+
+    train_view(total, fps, rng, query=False) -> View, drawn for a clip, a query
+      of an episode or not; `rng` is that of this clip in this epoch or episode;
+    eval_view(total, fps, place, rng) -> View, at a fixed `Place`.
   """
 
   num_frames: int
@@ -77,18 +81,3 @@ class Recipe:
     """
     above, below = self.crop_pixels, self.trunk_pixels
     return self.num_frames, above + below, max(above, below), 3
-
-  def train_view(
-      self, total: int, fps: float, rng: np.random.Generator, query=False
-  ) -> View:
-    """Draws a view of a clip of `total` frames, a query of an episode or not.
-
-    The generator is that of this clip in this epoch or episode.
-    """
-    raise NotImplementedError
-
-  def eval_view(
-      self, total: int, fps: float, place: Place, rng: np.random.Generator
-  ) -> View:
-    """Returns the view of a clip at a fixed place."""
-    raise NotImplementedError

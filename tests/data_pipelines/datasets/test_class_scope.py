@@ -8,6 +8,7 @@ from data_pipelines import datasets
 from data_pipelines.datasets import base_novel, folder
 from data_pipelines.errors import UserError
 from tests.data_pipelines import trees
+from tests.data_pipelines.datasets import cases
 from tests.data_pipelines.trees import write_lines
 
 CLASSES = ('kick', 'run', 'sit', 'talk', 'wave')
@@ -167,3 +168,18 @@ def test_wrong_novel_classes(tmp_path, text, message):
 def test_novel_classes_of_lists_with_their_own_are_refused(episodes):
   with pytest.raises(UserError, match='data.tests instead'):
     base_novel.split(episodes(), 'half')
+
+
+def test_a_val_list_needs_names_of_its_own(tmp_path):
+  root = cases.make(cases.CASES['ssv2'], tmp_path)
+  values = {'class_scope': 'per_list', 'class_names': 'clip_fsar/ssv2_small'}
+  for split, number in (('train', 1), ('val', 20), ('test', 50)):
+    file = write_lines(tmp_path / f'{split}.txt', f'{split}0/{number}')
+    values[f'{split}_list'] = file
+  with pytest.raises(UserError, match=r'"val": .names.*clip_fsar/.*FILE.json'):
+    cases.read('ssv2', root, **values)
+  own = write_lines(tmp_path / 'val.json', '{"val": ["Holding [something]"]}')
+  values['class_names'] += f',{own}'
+  data = cases.read('ssv2', root, **values)
+  assert data.own_names['val'] == ['Holding [something]']
+  assert (len(data.class_names), len(data.own_names['test'])) == (64, 24)

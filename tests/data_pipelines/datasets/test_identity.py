@@ -12,8 +12,13 @@ import pytest
 from data_pipelines.datasets import base_novel
 from data_pipelines.errors import UserError
 from tests.data_pipelines import kinetics_tree, pictures, ssv2_tree
-from tests.data_pipelines.datasets import test_contract
-from tests.data_pipelines.trees import make_folder, write_clips, write_lines
+from tests.data_pipelines.datasets import cases
+from tests.data_pipelines.trees import (
+  make_folder,
+  write_clips,
+  write_lines,
+  write_vifi,
+)
 
 SIGNS = ('still', 'turn_+90', 'turn_-90')
 LANGUAGES = ('C', 'C#', 'C++')
@@ -21,7 +26,7 @@ LISTS = {'train_list': 'train.txt', 'test_list': 'test.txt'}
 
 
 def read(root, name='folder', **values):
-  return test_contract.read(name, root, **values)
+  return cases.read(name, root, **values)
 
 
 def records(data):
@@ -164,7 +169,7 @@ def test_much_that_is_missing_is_an_error_unless_allowed(tmp_path, capsys):
 
 @pytest.fixture
 def kinetics(tmp_path):
-  return test_contract.make(test_contract.CASES['kinetics'], tmp_path)
+  return cases.make(cases.CASES['kinetics'], tmp_path)
 
 
 def test_the_test_list_of_kinetics_has_no_labels(kinetics):
@@ -259,3 +264,11 @@ def test_lines_that_ez_clip_holds_several_times(ssv2, capsys):
   write_lines(ssv2 / 'train.txt', *lines, '/x/1 9 2')
   with pytest.raises(UserError, match=r"'1\.webm' twice.*labels 0 and 2"):
     read(ssv2, 'ssv2', **values)
+
+
+def test_a_name_that_fits_two_clips_is_refused(tmp_path):
+  root = cases.make(cases.CASES['ucf101'], tmp_path / 'ucf')
+  write_clips(root / 'UCF-101' / 'copies', 'v_YoYo_g02_c01.avi')
+  train = write_vifi(tmp_path / 'train.txt', (2,))
+  with pytest.raises(UserError, match=r'could be .*YoYo.* or .*copies'):
+    read(root, 'ucf101', train_list=train)

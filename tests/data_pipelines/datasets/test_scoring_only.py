@@ -4,7 +4,7 @@ import pytest
 
 from data_pipelines.errors import UserError
 from tests.data_pipelines import kinetics_tree, trees
-from tests.data_pipelines.datasets.test_contract import read
+from tests.data_pipelines.datasets.cases import read
 from tests.data_pipelines.trees import write_lines
 
 TEST = ('test',)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines.demo import collection, scenes, videos
+from data_pipelines.demo import scenes, videos
 from data_pipelines.errors import UserError
 from data_pipelines.video.read import read_frames
 from evclip_jax.config import schema
@@ -178,9 +178,9 @@ def test_the_demo_reads_as_a_data_set(demo, monkeypatch):
   data = schema.base().data
   data.name = 'demo'
   with pytest.raises(UserError, match='data.root'):
-    collection.read(data, 1)
+    videos.read(data, 1)
   data.root = str(demo)
-  found = collection.read(data, 1)
+  found = videos.read(data, 1)
   assert found.class_names == ['Swinging Star', 'Bouncing Fish']
   assert list(found.tests) == list(scenes.DOMAINS)
   assert len(found.train.records) == 6

@@ -39,8 +39,6 @@ def test_plain_form_reads_back_the_same(tmp_path):
   assert [r.key for r in clips.records[2:5]] == [
       'video.mp4@0.1-2', 'video.mp4@12.25-', 'P01/rgb_frames/P01_01@120:240',
   ]  # fmt: skip
-  with pytest.raises(ValueError, match='not both'):
-    ClipRecord('film', 0, 1, 2, 3, 4)
 
 
 def test_hash_sees_order_label_and_times():

@@ -13,7 +13,7 @@ import pytest
 
 from data_pipelines.loaders import one_clip
 from data_pipelines.video import read
-from data_pipelines.views import clip_fsar, crops, ev_clip, ez_clip
+from data_pipelines.views import clip_fsar, ev_clip, ez_clip
 from data_pipelines.views.view import Place, squares
 from evclip_jax.config import schema
 from tests.data_pipelines import coded_clips
@@ -48,7 +48,7 @@ def test_a_trunk_gets_a_square_of_the_same_part(frames):
   plain = ev_clip.Spec(4, 16, 'center', 40, 54, 32)
   for side, wide in ((48, 48), (16, 32)):
     spec = dataclasses.replace(plain, trunk_pixels=side)
-    out = spec.cut(frames, lambda *_: (4, 8))
+    out = spec.cut(frames, (4, 8))
     assert out.shape == spec.shape == (4, 32 + side, wide, 3)
     upper, lower = squares(out, 32)
     close(upper[2], interpolated(frames[2], (40, 54), 'bicubic')[4:36, 8:40])
@@ -143,9 +143,12 @@ def test_ez_clip_scoring_equals_the_definition(frames):
 
 
 def test_crops_lie_at_the_even_half():
-  assert [Place().offset(room) for room in (117, 116, 3, 5)] == [58, 58, 2, 2]
-  places = [Place(crop=c, crops=3).offset(32) for c in range(3)]
-  assert places == [0, 16, 32]
+  wide = np.zeros((1, 36, 36 + 5, 3), np.uint8)
+  wide[:] = np.arange(41)[:, None]
+  out = ez_clip.Spec(1, crop_pixels=32).cut(wide, Place())
+  # round(4.5) is 4.
+  assert out[0, 0, 0, 0] == 4
+  assert [Place(crop=c, crops=3).part for c in range(3)] == [0, 0.5, 1]
 
 
 def test_ez_clip_training_equals_the_definition(frames):
@@ -155,7 +158,9 @@ def test_ez_clip_training_equals_the_definition(frames):
   for seed in range(12):
     out = spec.augment(frames, np.random.default_rng(seed))
     again = np.random.default_rng(seed)
-    top, left, tall, wide = crops.multi_scale_box(*frames.shape[1:3], 32, again)
+    top, left, tall, wide = ez_clip.multi_scale_box(
+        *frames.shape[1:3], 32, again
+    )
     flip = again.random() < 0.5
     box = frames[2, top : top + tall, left : left + wide]
     wanted = antialiased(box, (32, 32), triangle, 1)
