@@ -91,10 +91,9 @@ def match(
     UserError: two names may mean one class, or a name two classes.
   """
   places = {name: k for k, name in enumerate(names) if name}
-  found = [name for name in dict.fromkeys(found) if name]
-  out = {name: places.pop(name) for name in found if name in places}
-  loose = {}
-  for spelling in (_composed, _words, letters):
+  found = list(filter(None, dict.fromkeys(found)))
+  out = {}
+  for spelling in (str, _composed, _words, letters):
     asked, known = {}, {}
     for name in found:
       if name not in out:
@@ -111,13 +110,12 @@ def match(
             f'{several[0]!r} and {several[1]!r} may both mean {other!r}. Write '
             'class names exactly as the folders or lists do.'
         )
-      loose[asked[key][0]] = known[key][0]
       out[asked[key][0]] = places.pop(known[key][0])
-  told = [n for n, name in loose.items() if _words(n) != _words(name)]
+  told = [n for n, k in out.items() if _words(n) != _words(names[k])]
   if told and tell:
     print(
         f'note: {len(told)} class names are spelt otherwise in the data, such '
-        f'as {told[0]!r} for {loose[told[0]]!r}.'
+        f'as {told[0]!r} for {names[out[told[0]]]!r}.'
     )
   return out
 

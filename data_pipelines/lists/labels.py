@@ -35,8 +35,7 @@ def infer(listings: Sequence[Listing], class_ofs: Sequence[ClassOf]) -> Classes:
     UserError: if numbers and folders do not agree (give data.class_names).
   """
   items = [item for listing in listings for item in listing.items]
-  said = _names_by_number(items, lambda item: item.class_name)
-  if said:
+  if said := _names_by_number(items, lambda item: item.class_name):
     origin = 'numbers and names in the lists'
     return Classes.of(said, origin, own_numbers=True)
   numbered = [list(filter(_has_number, x.items)) for x in listings]

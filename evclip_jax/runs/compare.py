@@ -11,7 +11,7 @@ import ml_collections
 
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity
-from evclip_jax.reporting import log, page, tables
+from evclip_jax.reporting import log, tables
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import learning_rate, result_page, results
 from evclip_jax.runs import run as single
@@ -43,7 +43,8 @@ def run(
   if len({*places}) < len(places):
     raise UserError(f'compare: two rows would have one folder: {list(rows)}.')
   # All parts of a protocol differ in the same.
-  if not loaded and (table := differ(rows)):
+  table = differ(rows)
+  if table and not loaded:
     log.log('\n' + tables.as_text(table))
   folder = pathlib.Path(workdir).absolute()
   loaded = {} if loaded is None else loaded
@@ -88,10 +89,7 @@ def run(
   summary = results.summarise(runs, results.tests, config.seed)
   log.log('\n' + result_page.as_text(summary))
   kind = 'compare' if mode == 'train' else f'{mode}_compare'
-  path = result_page.write(
-      folder, kind, 'Comparison', runs, summary, [about(rows)]
-  )
-  log.log(f'\nreport: {path}')
+  result_page.write(folder, kind, 'Comparison', runs, summary, table)
   return cards
 
 
@@ -108,12 +106,6 @@ def differ(rows: dict[str, ml_collections.ConfigDict]) -> list[dict[str, Any]]:
       shown = {n: str(own.get(key, '')) for n, own in values.items()}
       table.append({'key': key, **shown})
   return table
-
-
-def about(rows: dict[str, ml_collections.ConfigDict]) -> page.Section:
-  """Returns the section of a page that says what its rows differ in."""
-  text = 'Clips, curves and classes of each row are in its own report.html.'
-  return page.Section('What the rows differ in', text, differ(rows))
 
 
 def _data_key(config: ml_collections.ConfigDict) -> str:

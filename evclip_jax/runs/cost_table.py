@@ -97,7 +97,7 @@ def shapes(
     class_names: Sequence[str],
     num_devices: int = 1,
 ) -> session.Session:
-  """Returns a session on published networks of which only the shapes exist."""
+  """Returns a session on networks of which, if published, only shapes exist."""
   module, settings = base.load(config.method.name), experiment.settings(config)
   loaded = {}
   for part, (table, shapes_of) in _NETWORKS.items():
@@ -105,10 +105,9 @@ def shapes(
     if not getattr(module, f'uses_{part}')(settings):
       continue
     if name not in table:
-      raise UserError(
-          f'{part}.name={name!r}: costs are counted on published networks: '
-          f'{", ".join(table)}.'
-      )
+      # The packaged ones, and files of others.
+      loaded[part] = session.networks(config)[part]
+      continue
     flat = {
         path: jax.ShapeDtypeStruct(shape, jnp.float32)
         for path, shape in shapes_of(table[name]).items()
@@ -159,7 +158,7 @@ def programs_of(
   names = [f'class {k}' for k in range(num_classes)]
   run = shapes(config, names, num_devices)
   method, weights = run.method, run.trainable | run.statistics
-  length = run.clip.sizes.context_length
+  length = run.clip.sizes.context_length if run.clip else 1
   size = len(method.class_texts(names)), num_classes, length
   tokens = jax.ShapeDtypeStruct(size, jnp.int32)
   classes = jax.eval_shape(

@@ -78,12 +78,10 @@ def run(
   log.log(result_page.as_text(out))
   if log.is_first():
     name = 'protocol' if mode == 'train' else f'{mode}_protocol'
-    sections = []
+    title, rows = f'{folder.name}: {config.protocol.name}', {}
     if config.compare:
-      sections = [compare.about(experiment.rows(next(iter(parts.values()))))]
-    title = f'{folder.name}: {config.protocol.name}'
-    path = result_page.write(folder, name, title, runs, out, sections)
-    log.log(f'\nreport: {path}')
+      rows = experiment.rows(next(iter(parts.values())))
+    result_page.write(folder, name, title, runs, out, compare.differ(rows))
   return out
 
 

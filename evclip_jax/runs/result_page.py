@@ -3,11 +3,11 @@
 import json
 import pathlib
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_pipelines import whole_file
-from evclip_jax.reporting import charts, page, tables
+from evclip_jax.reporting import charts, log, page, tables
 from evclip_jax.runs import results
 from evclip_jax.runs.results import Run, Runs
 
@@ -101,26 +101,28 @@ def write(
     title: str,
     runs: Runs,
     summary: Mapping[str, Any],
-    sections: Iterable[page.Section] = (),
+    differ: Sequence[Mapping[str, Any]] = (),
 ) -> pathlib.Path:
-  """Writes NAME.json, NAME.csv and report.html, whose path it returns."""
+  """Writes NAME.json, NAME.csv and report.html, whose path it returns.
+
+  `differ` is a table of what the rows of a comparison differ in.
+  """
   whole_file.write_json(folder / f'{name}.json', summary)
   whole_file.write(folder / f'{name}.csv', as_file(summary, '.csv'))
-  about = [page.Section(rows=table(summary))]
-  if differ := difference_table(summary):
-    first = next(iter(runs))
-    about.append(
-        page.Section(
-            f'Difference to {first}',
-            'Points of top-1 on the same clips [95 % interval: clips drawn '
-            '10,000 times, the same in both].',
-            differ,
-            _charts(runs),
-        )
+  sections = [page.Section(rows=table(summary))]
+  if rows := difference_table(summary):
+    text = (
+        'Points of top-1 on the same clips [95 % interval: clips drawn 10,000 '
+        'times, the same in both].'
     )
+    to = f'Difference to {next(iter(runs))}'
+    sections.append(page.Section(to, text, rows, _charts(runs)))
+  if differ:
+    text = 'Clips, curves and classes of each row are in its own report.html.'
+    sections.append(page.Section('What the rows differ in', text, differ))
   path = folder / 'report.html'
-  intro = summary['caption']
-  return page.write_page(path, title, intro, [*about, *sections])
+  log.log(f'\nreport: {path}')
+  return page.write_page(path, title, summary['caption'], sections)
 
 
 def _charts(runs: Runs) -> list[page.Picture]:

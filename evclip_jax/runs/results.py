@@ -158,17 +158,13 @@ def _hits(run: Run, name: str) -> dict[int, float] | None:
 
 def _per_clip(found: list[tuple[dict, dict, dict]]) -> np.ndarray:
   """Differences of the clips of a list, averaged over runs that share it."""
-  by_list: dict[str, dict[int, list[float]]] = {}
+  clips: dict[tuple[str, int], list[float]] = {}
   for about, ours, theirs in found:
     digest = (about.get('episodes') or about)['sha256']
-    clips = by_list.setdefault(digest, {})
-    for place in ours.keys() & theirs.keys():
-      clips.setdefault(place, []).append(ours[place] - theirs[place])
-  return np.array([
-      statistics.fmean(values)
-      for clips in by_list.values()
-      for _, values in sorted(clips.items())
-  ])
+    for place in sorted(ours.keys() & theirs.keys()):
+      own = clips.setdefault((digest, place), [])
+      own.append(ours[place] - theirs[place])
+  return np.array([*map(statistics.fmean, clips.values())])
 
 
 def _kind(part: str) -> str:
@@ -189,16 +185,14 @@ def costs(parts: Mapping[str, Run]) -> dict[str, Any]:
     found = [x for x in found if x is not None]
     return statistics.median(found) * scale if found else None
 
-  memory = median('train', 'program_bytes', 1e-9)
   return {
       'trained weights': cards[0]['parameters']['trainable'],
       'training GFLOPs per clip': median('train', 'gflops_per_clip'),
       'inference GFLOPs per clip': median('evaluate', 'gflops_per_clip'),
       'training clips/s': median('train', 'clips_per_second'),
       'inference clips/s': median('evaluate', 'clips_per_second'),
-      'memory GB': median('evaluate', 'program_bytes', 1e-9)
-      if memory is None
-      else memory,
+      'memory GB': median('train', 'program_bytes', 1e-9)
+      or median('evaluate', 'program_bytes', 1e-9),
   }
 
 

@@ -23,20 +23,11 @@ def test_spans_of_pieces_of_folders_and_films(tmp_path):
       ClipRecord('b.mp4', 0, first=30),
   )
   store = FileTree(tmp_path)
-  clips = source.Source(
-      ClipList('train', pieces),
-      ['x'],
-      store,
-      {k: probe(store.media(k)) for k in ('a', 'b.mp4')},
-  )
-  assert [clips.span(n) for n in range(5)] == [
-      (4, 5),
-      (25, 5),
-      (10, 10),
-      (0, 30),
-      # Pictures are counted generously.
-      (25, 5),
-  ]
+  probes = {k: probe(store.media(k)) for k in ('a', 'b.mp4')}
+  clips = source.Source(ClipList('train', pieces), ['x'], store, probes)
+  # Pictures are counted generously.
+  wanted = [(4, 5), (25, 5), (10, 10), (0, 30), (25, 5)]
+  assert [clips.span(n) for n in range(5)] == wanted
   for n in (5, 6, 7):
     with pytest.raises(read.VideoError, match='it has 30 frames'):
       clips.span(n)

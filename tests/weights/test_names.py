@@ -210,9 +210,15 @@ def test_a_trunk_there_and_back(trunk):
   )
 
 
-@pytest.mark.parametrize('name', swin3d_sizes.TABLE)
-def test_sizes_of_every_published_trunk_are_inferred(name):
-  wanted = dataclasses.replace(swin3d_sizes.TABLE[name], drop_path=0.0)
+# No tensor shows the rate, in which alone some of them differ.
+TRUNKS = dict.fromkeys(
+    dataclasses.replace(sizes, drop_path=0.0)
+    for sizes in swin3d_sizes.TABLE.values()
+)
+
+
+@pytest.mark.parametrize('wanted', TRUNKS)
+def test_sizes_of_every_published_trunk_are_inferred(wanted):
   shapes = swin3d_names.shapes(wanted)
   flat = {p: np.broadcast_to(np.float32(0), s) for p, s in shapes.items()}
   assert swin3d_sizes.infer(swin3d_names.to_original(flat)) == wanted
