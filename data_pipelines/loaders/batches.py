@@ -20,7 +20,7 @@ import numpy as np
 
 from data_pipelines import quiet_tensorflow
 from data_pipelines.loaders import one_clip
-from data_pipelines.video import pool
+from data_pipelines.video import pool, worker
 from data_pipelines.video.read import VideoError
 from data_pipelines.views.view import Recipe
 
@@ -80,7 +80,7 @@ def as_dataset(rows: Rows, work: 'Work | None' = None):
   'view' int32 [B] and 'mask' float32 [B] those in `rows.fields`.
   """
   tf = quiet_tensorflow.load()
-  pool.keep_memory()
+  worker.keep_memory()
   work = work or Work(rows)
   names, size = ('video', *rows.fields), rows.batch_size
 

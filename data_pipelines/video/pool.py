@@ -10,44 +10,35 @@ of a megabyte would cost the trainer two milliseconds.
 import atexit
 import collections
 import contextlib
-import ctypes
 import dataclasses
 import errno
-import multiprocessing
-import multiprocessing.context
 import os
 import signal
 import threading
-import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import shared_memory, spawn
+from multiprocessing import shared_memory
 from typing import Any
 
 import numpy as np
 import pebble
 
 from data_pipelines.errors import UserError
+from data_pipelines.video import worker
 
 # Beyond these, disks and the trainer are what limits; each takes memory.
 _MOST = 16
 _TICK = 0.1
-_MEMORY_BYTES = 8 << 30
-# Names and values of glibc's malloc.h: free memory of frames is kept. Giving
-# it back costs a quarter of the time of reading a 320x240 clip.
-_MALLOC = {-3: 32 << 20, -1: 512 << 20, -2: 16 << 20}
-
-_lock, _starting = threading.Lock(), threading.Lock()
+_lock = threading.Lock()
 _pools: dict[tuple[int, int], pebble.ProcessPool] = {}
 # Seconds of processor time by process.
 _used: dict[int, float] = {}
 _ended = threading.Event()
 # Blocks of memory at rest by (process, size): a fork of this program makes its
-# own. All that this process has made; in a worker, those it knows, by name.
+# own. And all that this process has made.
 _free = collections.defaultdict(list)
-_owner, _made, _attached = os.getpid(), [], {}
+_owner, _made = os.getpid(), []
 
 
 class WorkerDied(UserError):
@@ -112,7 +103,7 @@ class Tasks:
     """Asks for one more task, as `run` does."""
     block = _block(self._size)
     if block:
-      function, args = _write, (block.name, function, *args)
+      function, args = worker.write, (block.name, function, *args)
     task = _Task((function, args, _folder()), block)
     self._start(task)
     self._added.append(task)
@@ -144,7 +135,7 @@ class Tasks:
 
   def _start(self, task: '_Task'):
     task.pool = _pool(self._workers)
-    task.future, task.ticks = task.pool.schedule(_work, args=task.call), 0
+    task.future, task.ticks = task.pool.schedule(worker.work, args=task.call), 0
 
   def _result(self, task: '_Task') -> Any:
     for attempt in (1, 2):
@@ -208,14 +199,6 @@ def cpu_seconds() -> float:
   return sum(_used.values())
 
 
-def keep_memory():
-  """Tells glibc to keep freed memory; does nothing where there is none."""
-  with contextlib.suppress(OSError, AttributeError, TypeError):
-    mallopt = ctypes.CDLL(None).mallopt
-    for name, value in _MALLOC.items():
-      mallopt(name, value)
-
-
 def _block(size: int) -> shared_memory.SharedMemory | None:
   """Returns a block, or None for no pixels and where there is no room."""
   if not size:
@@ -235,39 +218,6 @@ def _block(size: int) -> shared_memory.SharedMemory | None:
   return block
 
 
-def _write(name: str, function: Callable[..., np.ndarray], *args):
-  pixels = function(*args)
-  if name not in _attached:
-    _attached[name] = shared_memory.SharedMemory(name)
-  np.ndarray(pixels.shape, np.uint8, _attached[name].buf)[...] = pixels
-
-
-class _Process(multiprocessing.context.SpawnProcess):
-  """A process that does not run the main module of its parent again."""
-
-  @staticmethod
-  def _Popen(process):
-    ours, original = threading.get_ident(), spawn.get_preparation_data
-
-    def without_main(name):
-      data = original(name)
-      if threading.get_ident() == ours:
-        data.pop('init_main_from_name', None)
-        data.pop('init_main_from_path', None)
-      return data
-
-    with _starting:
-      spawn.get_preparation_data = without_main
-      try:
-        return multiprocessing.context.SpawnProcess._Popen(process)
-      finally:
-        spawn.get_preparation_data = original
-
-
-class _Context(multiprocessing.context.SpawnContext):
-  Process = _Process
-
-
 def _pool(workers: int) -> pebble.ProcessPool:
   # A fork of this program has to start processes of its own.
   key = os.getpid(), workers
@@ -279,7 +229,7 @@ def _pool(workers: int) -> pebble.ProcessPool:
       pool.stop()
       pool.join()
     pool = _pools[key] = pebble.ProcessPool(
-        workers, initializer=_prepare, context=_Context()
+        workers, initializer=worker.prepare, context=worker.Context()
     )
     # Starts it here: two threads that did so at once would wait for ever.
     pool.schedule(os.getpid)
@@ -302,55 +252,11 @@ def _is_lost(task: _Task) -> bool:
   )
 
 
-def _prepare():
-  """Makes a new process quiet, sparing, and mortal."""
-  parent = multiprocessing.parent_process()
-
-  def end_with_parent():
-    parent.join()
-    os._exit(1)
-
-  threading.Thread(target=end_with_parent, daemon=True).start()
-  # Ctrl-C in the terminal is for the trainer.
-  if hasattr(os, 'setsid'):
-    os.setsid()
-  # They are as many as there are cores.
-  os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1')
-  keep_memory()
-  # A strange file may ask for any amount.
-  with contextlib.suppress(ImportError, ValueError, OSError):
-    import resource
-
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    if hard == resource.RLIM_INFINITY or hard > _MEMORY_BYTES:
-      resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
-  # Libraries print what they think of files.
-  nowhere = os.open(os.devnull, os.O_WRONLY)
-  os.dup2(nowhere, 1)
-  os.dup2(nowhere, 2)
-
-
 def _folder() -> str:
   try:
     return os.getcwd()
   except OSError:
     return ''  # It was deleted.
-
-
-def _work(
-    function: Callable, args: tuple, folder: str
-) -> tuple[Any, int, float]:
-  # Paths may be relative, and a notebook may have moved since the start.
-  with contextlib.suppress(OSError):
-    os.chdir(folder)
-  try:
-    result = function(*args)
-  except UserError:
-    raise
-  except Exception:
-    # Not every exception can be pickled.
-    raise RuntimeError(traceback.format_exc()) from None
-  return result, os.getpid(), time.process_time()
 
 
 def _describe(status: int) -> str:
