@@ -17,8 +17,8 @@ and changes some. Every key can be set on the command line:
 
 _RECIPES = """## Recipes
 
-What the authors of a method train it with (`RECIPE` in its file), and what a row of
-a comparison begins with; a config file or a flag may say otherwise.
+What the authors of a method train it with (`RECIPE` in its file), and what a
+row of a comparison begins with; a config file or a flag may say otherwise.
 """
 _RECIPE_KEYS = (
     'batch_size',
