@@ -19,7 +19,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from data_pipelines.errors import UserError
 from evclip_jax.reporting import log
 from evclip_jax.training import devices, steps
 from evclip_jax.training.session import Session
@@ -85,7 +84,7 @@ def of_list(run: Session, data: Any, seed: int | None) -> Bank:
 
   Several processes compute it every time, as each has a cache of its own.
   `data` is a list to score, or the views of training, which have the `seed` of
-  their random keys. UserError if it cannot be written.
+  their random keys.
   """
   known = run.banks.get((data.digest, seed))
   if known is None:
@@ -152,7 +151,7 @@ def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _write(folder: pathlib.Path, fields: Arrays, frozen: Arrays):
-  """Writes a bank whole or not at all."""
+  """Writes a bank whole or not at all, and says so."""
   unfinished = folder.with_name(f'.{folder.name}.{uuid.uuid4().hex[:12]}')
   try:
     unfinished.mkdir(parents=True)
@@ -162,10 +161,10 @@ def _write(folder: pathlib.Path, fields: Arrays, frozen: Arrays):
     if not folder.exists():
       os.rename(unfinished, folder)
   except OSError as e:
-    raise UserError(
-        f'the features cannot be kept in {folder.parent}: {e.strerror or e}. '
-        'Choose another cache_dir, or train.bank_views=0.'
-    ) from e
+    log.log(
+        f'note: the features cannot be kept in {folder.parent}: '
+        f'{e.strerror or e} (cache_dir).'
+    )
   finally:
     shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from evclip_jax.reporting import charts, maps, page, tables
 from evclip_jax.reporting.page import Picture, Section
@@ -53,6 +52,9 @@ def write(
 
 def _results(card, lists) -> Section:
   """Accuracies with their intervals, beside those of zero-shot CLIP."""
+  # Takes a second, which a run that fails at its start need not wait for.
+  from scipy import stats
+
   rows = []
   for name, summary in card['final'].items():
     own = {card['method']: summary}

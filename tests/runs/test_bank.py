@@ -87,3 +87,10 @@ def test_what_sees_pixels_has_no_bank(split_root, tmp_path):
   config = tiny(split_root, tmp_path, 'ev_clip')
   with pytest.raises(UserError, match='train.bank_views=2: what ev_clip'):
     runs.run(config, str(tmp_path / 'run'))
+
+
+def test_features_that_cannot_be_kept_are_used_all_the_same(tmp_path, capsys):
+  (tmp_path / 'file').touch()
+  rows = {'index': np.arange(2)}
+  bank._write(tmp_path / 'file/features/a', rows, {'clip': np.ones((2, 3))})
+  assert 'note: the features cannot be kept' in ''.join(capsys.readouterr())
