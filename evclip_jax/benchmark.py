@@ -109,4 +109,5 @@ def _finish(result: Any):
 
 
 if __name__ == '__main__':
+  cli.use_huge_pages()
   cli.run(main)
