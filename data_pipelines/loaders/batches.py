@@ -6,6 +6,7 @@ would cost the trainer half a millisecond more. To start at batch N is to begin
 the range there.
 """
 
+import atexit
 import collections
 import contextlib
 import dataclasses
@@ -25,6 +26,9 @@ from data_pipelines.video.read import VideoError
 from data_pipelines.views.view import Recipe
 
 Batch = dict[str, np.ndarray]
+# Seconds without a call after which TensorFlow has read ahead, and how long a
+# program that ends waits for that.
+_REST, _LONGEST = 0.2, 20.0
 # 'mask' tells clips, 1, from rows that only fill up a batch, 0.
 _TYPES = {
     'video': np.uint8,
@@ -108,6 +112,9 @@ def as_dataset(rows: Rows, work: 'Work | None' = None):
   )
 
 
+_all: 'weakref.WeakSet[Work]' = weakref.WeakSet()
+
+
 class Work:
   """Computes batches; holds no reference to who asks for them.
 
@@ -124,9 +131,26 @@ class Work:
     self.errors: dict[int, Exception] = {}
     # Whether what is still asked for is of no interest.
     self.closed = False
+    # When it was last asked for something, and how much of it is being done.
+    self._last, self._begun = 0.0, set()
+    _all.add(self)
+
+  @property
+  def rests(self) -> bool:
+    """Whether TensorFlow has all that it wants to read ahead."""
+    return not self._begun and time.monotonic() - self._last > _REST
 
   def __call__(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns the values of the rows of a batch, int64 [B], the video first."""
+    first = int(numbers[0])
+    self._begun.add(first)
+    try:
+      return self._values(numbers)
+    finally:
+      self._last = time.monotonic()
+      self._begun.discard(first)
+
+  def _values(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
     rows = [Row()] * len(numbers)
     video = _empty((len(numbers), *self._rows.spec.shape))
     try:
@@ -150,7 +174,9 @@ class Work:
       try:
         clips.next(video[place])
       except VideoError as e:
-        rows[place], video[place] = self._other(numbers[place], rows[place], e)
+        if not self.closed:
+          found = self._other(numbers[place], rows[place], e)
+          rows[place], video[place] = found
 
     try:
       # One batch after the other, so that the first is not the slowest.
@@ -166,8 +192,8 @@ class Work:
             continue
           # What failed once is not tried again: it may take its time.
           if row.index in self._unread:
-            error = self._unread[row.index]
-            rows[place], video[place] = self._other(number, row, error)
+            found = self._other(number, row, self._unread[row.index])
+            rows[place], video[place] = found
             continue
           asked.append(place)
           clips.add(row.reading)
@@ -187,15 +213,16 @@ class Work:
     while True:
       if instead is None:
         raise error
-      self._unread[row.index] = error
+      # Without its traceback, which would keep the whole batch.
+      self._unread[row.index] = error = VideoError(str(error))
       failed.append(row.index)
       clip = instead(number, failed, error)
       if clip is None:
         return Row(), 0
       row = self._rows.row(number, clip)
+      if error := self._unread.get(clip):
+        continue
       try:
-        if clip in self._unread:
-          raise self._unread[clip]
         return row, one_clip.read(row.reading, self._rows.workers)
       except VideoError as e:
         error = e
@@ -237,6 +264,9 @@ class Batches:
       self._started = time.perf_counter()
     now = time.perf_counter()
     batch = next(self._held[0])
+    # By another thread, meanwhile.
+    if self._work.closed:
+      raise StopIteration
     error = self._work.errors.get(self._next)
     if error:
       self.close()
@@ -267,6 +297,21 @@ class Batches:
 
   def __exit__(self, *_):
     self.close()
+
+
+@atexit.register
+def _end():
+  """Waits until no thread of TensorFlow will call Python any more.
+
+  It would wait for ever for a Python that has ended, and the program for it.
+  """
+  works, start = list(_all), time.monotonic()
+  for work in works:
+    work.closed = True
+  while not all(work.rests for work in works):
+    if time.monotonic() - start > _LONGEST:
+      return
+    time.sleep(_REST / 4)
 
 
 def _stop(work: Work, held: list[Iterator[Any]]):

@@ -11,7 +11,7 @@ import atexit
 import collections
 import contextlib
 import dataclasses
-import errno
+import itertools
 import os
 import signal
 import threading
@@ -30,6 +30,8 @@ from data_pipelines.video import worker
 # Beyond these, disks and the trainer are what limits; each takes memory.
 _MOST = 16
 _TICK = 0.1
+# How often the processes of a task may all end, before that is an error.
+_STARTS = 5
 _lock = threading.Lock()
 _pools: dict[tuple[int, int], pebble.ProcessPool] = {}
 # Seconds of processor time by process.
@@ -103,7 +105,8 @@ class Tasks:
     """Asks for one more task, as `run` does."""
     block = _block(self._size)
     if block:
-      function, args = worker.write, (block.name, function, *args)
+      args = block.name, self._shape, function, *args
+      function = worker.write
     task = _Task((function, args, _folder()), block)
     self._start(task)
     self._added.append(task)
@@ -116,9 +119,12 @@ class Tasks:
     task = self._added[0]
     try:
       result = self._result(task)
-    except BaseException:
-      # A process that is being ended may still write to it.
-      if task.block:
+    except BaseException as e:
+      answered = isinstance(e, UserError) and not isinstance(e, WorkerDied)
+      if task.block and answered:
+        _free[os.getpid(), self._size].append(task.block)
+      elif task.block:
+        # A process that is being ended may still write to it.
         _made.remove(task.block)
         task.block.unlink()
       raise
@@ -138,15 +144,15 @@ class Tasks:
     task.future, task.ticks = task.pool.schedule(worker.work, args=task.call), 0
 
   def _result(self, task: '_Task') -> Any:
-    for attempt in (1, 2):
+    for attempt in itertools.count(1):
       try:
         result, process, used = self._wait(task)
       except pebble.ProcessExpired as e:
         # Perhaps what an earlier file did to the process showed only now.
-        if attempt == 2:
+        if attempt >= 2:
           raise WorkerDied(_describe(e.exitcode)) from None
       except BrokenProcessPool as e:
-        if attempt == 2:
+        if attempt >= _STARTS:
           raise RuntimeError(f'processes that decode do not start: {e}') from e
       else:
         _used[process] = used
@@ -160,6 +166,9 @@ class Tasks:
       except TimeoutError:
         if _ended.is_set():
           raise WorkerDied('the program is ending') from None
+        # Pebble forgets tasks that come after the end of all processes.
+        if not task.pool.active and not task.future.done():
+          raise BrokenProcessPool('all of them ended') from None
         if _is_lost(task):
           raise pebble.ProcessExpired('its end was missed') from None
       # Those behind it may hang as well.
@@ -205,14 +214,17 @@ def _block(size: int) -> shared_memory.SharedMemory | None:
     return None
   with contextlib.suppress(IndexError):
     return _free[os.getpid(), size].pop()
-  block = None
   try:
     block = shared_memory.SharedMemory(create=True, size=size)
+  except OSError:
+    return None
+  try:
     # Else writing beyond the size of /dev/shm would end the process.
     os.posix_fallocate(block._fd, 0, size)
-  except (OSError, AttributeError) as e:
-    if block and getattr(e, 'errno', None) == errno.ENOSPC:
-      block.unlink()
+  except AttributeError:
+    pass  # macOS has neither.
+  except OSError:
+    block.unlink()
     return None
   _made.append(block)
   return block
@@ -222,6 +234,8 @@ def _pool(workers: int) -> pebble.ProcessPool:
   # A fork of this program has to start processes of its own.
   key = os.getpid(), workers
   with _lock:
+    if _ended.is_set():
+      raise WorkerDied('the program is ending')
     pool = _pools.get(key)
     if pool and pool.active:
       return pool
@@ -269,10 +283,13 @@ def _describe(status: int) -> str:
 
 @atexit.register
 def _end():
-  _ended.set()
+  with _lock:
+    _ended.set()
   for (owner, _), pool in _pools.items():
     if owner == os.getpid():
-      pool.stop()
-      pool.join()
+      # It may be broken.
+      with contextlib.suppress(KeyError, OSError):
+        pool.stop()
+        pool.join()
   for block in _made if os.getpid() == _owner else ():
     block.unlink()

@@ -107,9 +107,14 @@ def work(
   return result, os.getpid(), time.process_time()
 
 
-def write(name: str, function: Callable[..., np.ndarray], *args):
-  """Writes what a task gives, uint8 pixels, into a block of shared memory."""
+def write(
+    name: str,
+    shape: tuple[int, ...],
+    function: Callable[..., np.ndarray],
+    *args,
+):
+  """Writes uint8 pixels of a shape, which a task gives, into shared memory."""
   pixels = function(*args)
   if name not in _attached:
     _attached[name] = shared_memory.SharedMemory(name)
-  np.ndarray(pixels.shape, np.uint8, _attached[name].buf)[...] = pixels
+  np.ndarray(shape, np.uint8, _attached[name].buf)[...] = pixels

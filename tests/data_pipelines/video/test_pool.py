@@ -80,6 +80,10 @@ def test_tasks_give_their_results_in_order_whatever_happens_to_some():
   assert (tasks.next() == 7).all() and not tasks
   # A block that a crashed process could write to is not used again.
   assert len(pool._made) == made + 2
+  tasks.add(refuse)
+  with pytest.raises(UserError, match='wanted this'):
+    tasks.next()
+  assert len(pool._made) == made + 2
 
 
 def test_without_shared_memory_pixels_come_through_a_pipe(monkeypatch):
@@ -165,6 +169,22 @@ def test_a_crash_that_pebble_misses_is_noticed(monkeypatch):
   with pytest.raises(pool.WorkerDied, match='the decoder ended'):
     pool.run(crash)
   assert pool.run(pid)
+
+
+def test_a_task_that_a_broken_pool_forgot_is_asked_for_again(monkeypatch):
+  process = pebble.pool.process
+  real, forgotten = process.PoolManager.schedule, []
+
+  def schedule(manager, task):
+    if forgotten:
+      return real(manager, task)
+    # As when all processes ended just before.
+    forgotten.append(task)
+    manager.context.status = process.PoolStatus.ERROR
+
+  assert pool.run(pid)
+  monkeypatch.setattr(process.PoolManager, 'schedule', schedule)
+  assert pool.run(pid) and forgotten
 
 
 def test_a_process_that_was_killed_at_rest_is_replaced():
