@@ -121,8 +121,9 @@ def write(
     text = 'Clips, curves and classes of each row are in its own report.html.'
     sections.append(page.Section('What the rows differ in', text, differ))
   path = folder / 'report.html'
+  page.write_page(path, title, summary['caption'], sections)
   log.log(f'\nreport: {path}')
-  return page.write_page(path, title, summary['caption'], sections)
+  return path
 
 
 def _charts(runs: Runs) -> list[page.Picture]:
