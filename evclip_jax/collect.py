@@ -74,14 +74,16 @@ def find(folders: list[str]) -> Iterator[Found]:
   seen = set()
   for given in folders:
     places, unfinished = [], []
-    for path in sorted(pathlib.Path(given).rglob('config.json')):
+    for path in sorted(pathlib.Path(given).rglob('*.json')):
       # Rates that were tried are part of a run.
       if 'rates' in path.relative_to(given).parts:
         continue
-      if path.with_name('run_card.json').exists():
+      if path.name == 'run_card.json':
         places.append(path.parent)
-      elif path.with_name('checkpoints').exists():
-        unfinished.append(path.parent)
+      elif path.name == 'config.json':
+        begun = path.with_name('checkpoints').exists()
+        if begun and not path.with_name('run_card.json').exists():
+          unfinished.append(path.parent)
     if not places:
       why = f': {unfinished[0]} is not finished' if unfinished else ''
       raise UserError(f'{given} holds no finished run{why}.')

@@ -13,9 +13,10 @@ from data_pipelines.video import probe, read_frames
 from data_pipelines.views.view import squares
 from evclip_jax.evaluation.look import Seen
 from evclip_jax.reporting import charts, pictures
+from evclip_jax.reporting.tables import short
 
 # Of the pictures, those of a GIF, and of the words under them.
-_HEIGHT, _GIF_HEIGHT, _WORDS = 360, 200, 96
+_HEIGHT, _GIF_HEIGHT, _WORDS = 360, 200, 120
 # Read at once: memory does not depend on the video's length.
 _CHUNK = 32
 _BEST = 3
@@ -87,12 +88,12 @@ def _sized(frame: np.ndarray, high: int) -> np.ndarray:
 
 
 def _words(shares, names, width: int, least: float) -> np.ndarray:
-  """The best classes with their probabilities, uint8 [96, width, 3]."""
+  """The best classes with their probabilities, uint8 [120, width, 3]."""
   order = np.argsort(-shares, kind='stable')[:_BEST]
   scores = [(names[k], float(shares[k])) for k in order]
   best, share = scores[0]
   if share < least:
-    scores[0] = f'none of these ({best})', share
+    scores[0] = f'none of these ({short(best, 16)})', share
   colours = dict.fromkeys((name for name, _ in scores), charts.GREY)
   # Not the one that is none of these.
   colours |= {best: charts.BLUE} if share >= least else {}

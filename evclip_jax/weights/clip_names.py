@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from data_pipelines.errors import WeightsError
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import table
@@ -148,6 +149,7 @@ _HUGGINGFACE = (
     ('.self_attn.', '.attn.'),
 )
 _QKV = re.compile(r'(.*\.attn\.)([qkv])_proj\.(weight|bias)')
+_KNOWN = re.compile('|'.join([_QKV.pattern, *(r.original for r in RULES)]))
 
 
 def from_huggingface(tensors: Mapping[str, np.ndarray]) -> table.Converted:
@@ -157,12 +159,17 @@ def from_huggingface(tensors: Mapping[str, np.ndarray]) -> table.Converted:
     WeightsError: if the tensors are not exactly those of such a model.
   """
   plain, fused, ignored = {}, {}, []
-  for name, tensor in tensors.items():
-    if name.endswith('_model.embeddings.position_ids'):
-      ignored.append(name)  # the numbers 0, 1, 2, ...
+  for full, tensor in tensors.items():
+    if full.endswith('_model.embeddings.position_ids'):
+      ignored.append(full)  # the numbers 0, 1, 2, ...
       continue
+    name = full
     for theirs, ours in _HUGGINGFACE:
       name = name.replace(theirs, ours)
+    if name == full != 'logit_scale' or not _KNOWN.fullmatch(name):
+      raise WeightsError(
+          f'the tensor {full!r} is not of a Hugging Face CLIPModel.'
+      )
     if qkv := _QKV.fullmatch(name):
       parts = fused.setdefault(f'{qkv[1]}in_proj_{qkv[3]}', {})
       parts[qkv[2]] = tensor

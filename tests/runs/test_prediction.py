@@ -217,7 +217,7 @@ def test_a_doubtful_answer_is_none_and_the_folder_says_so(
   with Image.open(file) as image:
     # 20 frames at 25 a second, ten of them a second.
     assert image.n_frames == 10
-    assert image.height == 200 + 96
+    assert image.height == 200 + 120
 
 
 def test_what_is_asked_wrongly_exits_with_2(tmp_path):

@@ -128,13 +128,13 @@ def test_the_overlay_says_what_was_seen_when(along, tmp_path):
   overlay.write(file, str(path), seen, ['start', 'start'], spec, red, 0.85)
   assert (probe(str(file)).num_frames, probe(str(file)).fps) == (40, 25)
   frames = windows.one_clip.decode.read_frames(str(file), [5, 35])
-  assert frames.shape[1:] == (360 + 96, 480 + 360, 3)
+  assert frames.shape[1:] == (360 + 120, 480 + 360, 3)
   # Behind the second mask nothing is left but the colour that it fades to.
   right = frames[:, 100:300, 600:750].astype(float).mean(axis=(1, 2))
   assert np.abs(right[1] - [255, 0, 0]).max() < 12
   assert np.abs(right[0] - [255, 0, 0]).max() > 40
   # Its answer is none of these: there is no blue bar.
-  bars = frames[:, 383:387, 20:160].astype(float).mean(axis=(1, 2))
+  bars = frames[:, 389:395, 20:160].astype(float).mean(axis=(1, 2))
   assert bars[0, 2] - bars[0, 0] > 80 > bars[1, 2] - bars[1, 0]
 
 

@@ -103,6 +103,9 @@ QUERY = 'vision_model.encoder.layers.1.self_attn.q_proj.bias'
     [
         ('logit_bias', np.zeros(3), 'logit_bias'),
         ('vision_model.encoder.layers.0.gate.weight', np.zeros(3), 'gate'),
+        ('text_model.embeddings.x', np.zeros(3), "'text_model.embeddings.x'"),
+        # OpenAI's name, beside Hugging Face's of the same.
+        ('token_embedding.weight', np.zeros(3), 'not of a Hugging Face'),
         (QUERY, None, r"visual\..*\.1\.attn\.in_proj_bias.*\['k', 'v'\]"),
     ],
 )

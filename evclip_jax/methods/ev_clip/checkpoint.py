@@ -86,10 +86,9 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
     WeightsError: if the generators are not exactly the original's.
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
-  both = any(name.startswith('dec.dec_') for name in plain)
-  plain = {re.sub(r'^dec\.dec_[st]\.', 'dec.', n): t for n, t in plain.items()}
-  sizes = infer(plain, both)
-  return table.convert(plain, RULES, IGNORE, shapes(sizes), sizes)
+  sizes = infer(plain)
+  rules = _rules(sizes.prompt == 'both')
+  return table.convert(plain, rules, IGNORE, shapes(sizes), sizes)
 
 
 def to_original(
@@ -102,14 +101,20 @@ def to_original(
     outer: put before names of generators.
   """
   both = _PLACES.keys() <= {path.split('/')[0] for path in flat}
-  out = {}
-  for path, value in flat.items():
-    ((name, tensor),) = table.to_original({path: value}, RULES).items()
-    if both:
-      place = _PLACES.get(path.split('/')[0])
-      name = name.replace('dec.', place, 1) if place else name
-    out[name if name == _WORDS else outer + name] = tensor
-  return out
+  state = table.to_original(flat, _rules(both))
+  return {n if n == _WORDS else outer + n: x for n, x in state.items()}
+
+
+def _rules(both: bool) -> tuple[Rule, ...]:
+  """The table of a file with one generator, or with both."""
+  if not both:
+    return RULES
+  out = []
+  for rule in RULES:
+    place = re.escape(_PLACES.get(rule.path.split('/')[0], 'dec.'))
+    original = rule.original.replace(r'dec\.', place, 1)
+    out.append(dataclasses.replace(rule, original=original))
+  return tuple(out)
 
 
 def _write(flat, notes, clip):
@@ -127,12 +132,8 @@ CHECKPOINT = Checkpoint(
 )
 
 
-def infer(tensors: Mapping[str, np.ndarray], both: bool) -> PromptSizes:
+def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
   """Finds which generators there are, and for which trunk, T and CLIP.
-
-  Args:
-    tensors: names as in `RULES`.
-    both: whether there must be both.
 
   Raises:
     WeightsError: there are none, or not all that tells.
@@ -143,7 +144,7 @@ def infer(tensors: Mapping[str, np.ndarray], both: bool) -> PromptSizes:
       raise WeightsError(f'the tensor {name!r} of EV-CLIP is missing.')
     return tensors[name]
 
-  if both:
+  if any(name.startswith('dec.dec_') for name in tensors):
     prompt = 'both'
   elif any(n.startswith(('dec.context', 'dec.feature')) for n in tensors):
     prompt = 'context'
@@ -154,14 +155,16 @@ def infer(tensors: Mapping[str, np.ndarray], both: bool) -> PromptSizes:
         'these are no mask or context prompts of EV-CLIP: no tensor is called '
         "'image_prompt_learner.dec....' or 'dec....'."
     )
+  places = _PLACES if prompt == 'both' else dict.fromkeys(_PLACES, 'dec.')
+  first = places['mask'] + 'projection2spatial.0.'
+  last = places['context'] + 'feature_adaptation.0.'
   channels = num_frames = embed_dim = None
   if prompt != 'context':
-    num_frames = 2 * len(need('dec.projection2spatial.0.weight'))
-    channels = need('dec.upsample1.expand.weight').shape[-1]
+    num_frames = 2 * len(need(first + 'weight'))
+    channels = need(places['mask'] + 'upsample1.expand.weight').shape[-1]
   if prompt != 'mask':
-    embed_dim, channels = need('dec.feature_adaptation.0.weight').shape
-  first = ('dec.projection2spatial.0.bias', 'dec.feature_adaptation.0.bias')
-  bias = any(name in tensors for name in first)
+    embed_dim, channels = need(last + 'weight').shape
+  bias = any(name + 'bias' in tensors for name in (first, last))
   words = np.shape(tensors[_WORDS]) if _WORDS in tensors else None
   return PromptSizes(prompt, channels, num_frames, embed_dim, bias, words)
 
