@@ -1,4 +1,4 @@
-"""The one place where random numbers come from.
+"""Where the random numbers of a run come from.
 
 Every random choice is a function of (seed, stream name, counters). Nothing is
 saved and nothing is skipped: step 40,000 is as cheap to reach as step 0.
@@ -30,7 +30,9 @@ The seed is the run's `seed`, for `random:SEED` that one, in the demo and the
 lab their own. Two choices are not made here, since others published what they
 give: the few-shot draw of EV-CLIP (`lists/few_shot.py`: Python's `random`,
 seeded with `seed`), and a folder's split into training and test, which follows
-a fixed rule without numbers at all (`datasets/folder.py`).
+a fixed rule without numbers at all (`datasets/folder.py`). Nor are those that
+decide no result: clips of noise to measure or try a program with, the places
+where a decoder is tried, the first weights of the lab's networks.
 """
 
 import zlib

@@ -1,7 +1,8 @@
 """HMDB51: 51 class folders, and three official splits of 70 + 30 clips each.
 
 Source: https://serre.lab.brown.edu/hmdb51.html (videos and splits); ViFi-CLIP,
-datasets_splits/hmdb_splits and labels/hmdb_51_labels.csv (order of classes).
+labels/hmdb_51_labels.csv (order of classes; its lists have two pairs of them
+the other way round).
 Differs: clips that a split marks as unused (0) are in no list. EZ-CLIP's own
   training list holds them; give it as data.train_list to repeat that.
 """
@@ -99,6 +100,6 @@ DESCRIPTION = Description(
     ),  # fmt: skip
     list_files=lambda role, split: (f'*_test_split{split}.txt',),
     read_list=_read_list,
-    read_classes=lambda _: Classes.of(CLASSES, 'the published order of HMDB51'),
+    read_classes=lambda _: Classes.of(CLASSES, "ViFi-CLIP's order of HMDB51"),
     class_of=class_of,
 )

@@ -1,7 +1,8 @@
 """Looks through every clip before a run, so that hardly any fails in it.
 
 What fails later all the same, as files change and of long films not all is
-looked at, `Loader.rows` replaces or leaves out (data.on_broken=skip).
+looked at, `Loader.rows` replaces and `EvalSet.rows` leaves out
+(data.on_broken=skip).
 """
 
 import collections

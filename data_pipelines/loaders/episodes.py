@@ -75,9 +75,9 @@ class EpisodeList:
 
   @functools.cached_property
   def hash(self) -> str:
-    """SHA-256 of what decides the episodes, and of the list."""
+    """SHA-256 of what decides the episodes, and of their number."""
     parts = [self.clips.hash, self.way, self.shot, self.query, self.num]
-    parts += ['drawn', self.seed]
+    parts += [self.clips.name, self.seed]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
   def episode(self, number: int) -> np.ndarray:

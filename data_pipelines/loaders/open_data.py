@@ -76,7 +76,7 @@ def open_data(
 
   Args:
     data: config.data.
-    seed: chooses the shots and nothing else.
+    seed: chooses the shots, for training and validation, and nothing else.
     workdir: run folder, for reports of many missing or broken clips; None =
       messages only. Nothing is written if all is well (`write_lists` does).
     cache_dir: where what is known of clips is kept (config.cache_dir).
@@ -84,7 +84,7 @@ def open_data(
 
   Raises:
     UserError: missing data, a wrong list, overlapping lists, too few clips,
-      broken clips (see `folder`, `ucf101`, `few_shot`, `broken_clips`).
+      broken clips (see `datasets.official`, `few_shot`, `broken_clips`).
   """
 
   def read(own, split, roles=('test',)):

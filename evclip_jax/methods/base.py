@@ -19,7 +19,7 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.pixels import CONSTANTS, normalise
 from evclip_jax.weights.trunks import Trunk
 
-# Files of this folder that are no method.
+# Files of this folder that are not methods.
 _SHARED = (
     'adapters', 'base', 'batch_moments', 'checkpoint_table', 'checkpoints',
     'class_texts', 'heads', 'learned_words', 'losses', 'mixing',
@@ -36,7 +36,7 @@ class VideoFeatures(flax.struct.PyTreeNode):
     clip: [B, E] one vector per clip, not normalised.
     frames: [B, T, E] one vector per frame, not normalised.
     maps: named pictures worth looking at, such as {'mask': [B, H, W]} in
-      [0, 1]; empty where a method has none.
+      [0, 1); empty where a method has none.
     statistics: new values of leaves that `Method.statistics` names, by path,
       while training; empty otherwise.
   """

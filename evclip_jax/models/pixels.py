@@ -137,9 +137,12 @@ def turn_hue(frames: jax.Array, shift: jax.Array) -> jax.Array:
   span = most - jnp.minimum(jnp.minimum(red, green), blue)
   scale = 1 / jnp.where(span > 0, span, 1)
   r, g, b = ((most - colour) * scale for colour in (red, green, blue))
-  # Where a colour is greatest, the sixth of the circle around it.
+  # Where a colour is greatest, the sixth of the circle around it. Not where it
+  # is `most`: a compiler may round two computations of a colour differently.
   angle = jnp.where(
-      red == most, b - g, jnp.where(green == most, 2 + r - b, 4 + g - r)
+      (red >= green) & (red >= blue),
+      b - g,
+      jnp.where(green >= blue, 2 + r - b, 4 + g - r),
   )
   angle += 6 * shift[..., None, None]
 

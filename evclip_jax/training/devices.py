@@ -151,8 +151,8 @@ def jit(
 ) -> Callable:
   """Compiles (weights, frozen, ..., batch) of so many arguments for a mesh.
 
-  All but the frozen weights and the batch, which is last if there is one, is
-  the same on every device, and so is what comes out. `options`: see `jax.jit`.
+  Everything but the frozen weights and the batch, which is last if there is
+  one, is the same on every device, and so is what comes out. `options`: see `jax.jit`.
   """
   everywhere = replicated(mesh)
   given = [everywhere] * arguments

@@ -78,7 +78,8 @@ class EpisodeHead:
   """Compares the queries of episodes with prototypes; see the settings.
 
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_OTAM_CLIPFSAR.
-  Differs: none, with a transformer, the metric 'otam' and the text token.
+  Differs: only where the transformer, the metric 'otam' or the text token is
+    not used; the original always has all three.
   """
 
   def __init__(self, settings: Any):
@@ -130,7 +131,7 @@ class EpisodeHead:
     Returns:
       float32 [E, NQ, N].
     """
-    # Of three keys, as ever: the draws of a seed stay.
+    # In three, used or not, so that a seed gives the same draws.
     keys = [None] * 3 if rng is None else jax.random.split(rng, 3)
     prototypes = self.settings.prototypes
     support, queries = split(frames, batch)

@@ -156,7 +156,7 @@ def make(
 
   @jax.jit
   def init(rng):
-    # Split twice, as ever: the weights of a seed stay.
+    # Split twice, so that a seed gives the weights it always gave.
     rng = jax.random.split(jax.random.split(rng)[0])[0]
     own = head.init(rng, backbones.num_frames, clip.sizes.embed_dim)
     return own | {'scale': jnp.ones(1)}
