@@ -152,7 +152,8 @@ def jit(
   """Compiles (weights, frozen, ..., batch) of so many arguments for a mesh.
 
   Everything but the frozen weights and the batch, which is last if there is
-  one, is the same on every device, and so is what comes out. `options`: see `jax.jit`.
+  one, is the same on every device, and so is what comes out. `options`: see
+  `jax.jit`.
   """
   everywhere = replicated(mesh)
   given = [everywhere] * arguments
