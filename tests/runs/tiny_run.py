@@ -8,6 +8,7 @@ import sys
 
 from configs import folder as folder_config
 from evclip_jax.config import schema
+from tests import commands
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = {
@@ -61,39 +62,11 @@ def called(module, *arguments):
   )
 
 
-def failures(module, *cases):
-  """Calls a command with several arguments: [(status, its errors), ...].
-
-  One process imports what it needs, and each call is a fork of it.
-  """
-  code = f"""if True:
-    import json, os, sys, tempfile
-    from data_pipelines import cli
-    from evclip_jax import {module}
-    from evclip_jax.runs import run, trained_model
-    found = []
-    for arguments in json.loads(sys.argv[1]):
-      errors = tempfile.TemporaryFile()
-      if not (child := os.fork()):
-        os.dup2(errors.fileno(), 2)
-        sys.argv[1:] = arguments
-        cli.run({module}.main)
-        os._exit(0)
-      status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-      errors.seek(0)
-      found.append((status, errors.read().decode()))
-    sys.__stdout__.write(json.dumps(found))
-  """
-  given = json.dumps([[*map(str, arguments)] for arguments in cases])
-  done = subprocess.run(
-      [sys.executable, '-c', code, given],
-      cwd=ROOT,
-      env=environment(),
-      capture_output=True,
-      text=True,
-  )
-  assert not done.returncode, done.stderr
-  return json.loads(done.stdout.splitlines()[-1])
+def failures(module, *calls):
+  """What calls of a command that must end with status 2 say."""
+  modules = f'evclip_jax.{module} evclip_jax.runs.run'
+  modules += ' evclip_jax.runs.trained_model'
+  return commands.errors(modules, *calls, cwd=ROOT, env=environment())
 
 
 def rows(workdir):
