@@ -13,6 +13,7 @@ from evclip_jax.runs import protocols, result_page, results
 from evclip_jax.runs import run as runs
 from tests import clips
 from tests.runs import tiny_run
+from tests.runs.tiny_run import card
 
 
 def config(**changes):
@@ -20,27 +21,6 @@ def config(**changes):
   c.update_from_flattened_dict(changes)
   schema.check(c)
   return c
-
-
-def card(top1, lists=None, shots=0, seed=1):
-  """A run card with made-up numbers: top-1 by list."""
-  lists = lists or {}
-  about = {
-      name: {'sha256': f'hash of {name}', 'from': f'{name}.txt', 'clips': 9}
-      | lists.get(name, {})
-      for name in ('train', *top1)
-  }
-  return {
-      'final': {n: {'top1': value, 'clips': 9} for n, value in top1.items()},
-      'data': {'name': 'mine', 'shots': shots, 'classes': 5, 'lists': about},
-      'seed': seed,
-      'split': 1,
-      'views': {'clips': 4, 'crops': 3},
-      'selection': {'rule': 'last', 'step': 40},
-      'config_hash': 'abc',
-      'prompts': [['A video of waving.']],
-      'parameters': {'trainable': 3},
-  }
 
 
 def one(part):
@@ -157,7 +137,7 @@ def test_protocol_json_says_what_made_each_number():
   assert number == {
       'variant': 'ev_clip', 'part': 'shots-2', 'list': 'test', 'top1': 1,
       'clips': 9, 'data_set': 'mine', 'from': 'test.txt',
-      'sha256': 'hash of test', 'classes': 5, 'split': 1, 'seed': 7,
+      'sha256': 'hash of test', 'classes': 2, 'split': 1, 'seed': 7,
       'shots': 2, 'train_sha256': 'hash of train',
       'view': '4 clips x 3 crops', 'views': {'clips': 4, 'crops': 3},
       'selected_by': 'last', 'step': 40, 'config_hash': 'abc',
