@@ -21,12 +21,9 @@ def test_pictures_show_the_frames_that_were_scored():
       video=_video,
       looks=None,
   )
+  mesh = devices.make_mesh(1)
   run = SimpleNamespace(
-      method=method,
-      clip=None,
-      mesh=devices.make_mesh(1),
-      shardings={},
-      frozen={},
+      method=method, clip=None, mesh=mesh, shardings={}, frozen={}
   )
   clips = np.full((3, 2, 64, 64, 3), 255, np.uint8)
   clips[1] = 0
