@@ -12,7 +12,7 @@ from tests.runs import tiny_run
 CHANGES = {
     'mesh.data': 2,
     'train.epochs': 3,
-    'train.eval_every_epochs': 3,
+    'train.eval_every_epochs': 1,
     'train.bank_views': 2,
 }
 EPISODES = {
@@ -21,7 +21,7 @@ EPISODES = {
     'episodes.per_step': 2,
     'episodes.train_episodes': 6,
     'episodes.epoch_episodes': 2,
-    'episodes.eval_every_episodes': 6,
+    'episodes.eval_every_episodes': 2,
     'episodes.test_episodes': 8,
     'data.query_augment': True,
     'method.settings.hidden': 32,
@@ -58,8 +58,8 @@ def test_features_train_as_the_same_views_in_pixels_do(
 
   def run(name):
     card = runs.run(config, str(tmp_path / name))
-    rows = np.load(tmp_path / name / 'evaluation' / 'test.npz')
-    return card['bank'], card['final']['test'], rows
+    arrays = np.load(tmp_path / name / 'evaluation' / 'test.npz')
+    return card['bank'], arrays, tiny_run.rows(tmp_path / name)
 
   found = [run('a'), *([run('b')] if method == 'linear_probe' else [])]
   # The second time they are there already.
@@ -69,11 +69,16 @@ def test_features_train_as_the_same_views_in_pixels_do(
       train, '_open', lambda config, run, data, step: data.train(step)
   )
   monkeypatch.setattr(bank, 'batches', lambda run, data: data.batches())
-  _, wanted, arrays = run('pixels')
-  for _, summary, rows in found:
-    assert summary == pytest.approx(wanted, rel=1e-5)
-    for name in rows:
-      np.testing.assert_allclose(rows[name], arrays[name], rtol=1e-5, atol=1e-5)
+  _, wanted, expected = run('pixels')
+  assert [row['split'] for row in expected].count('test') == 3
+  for _, arrays, rows in found:
+    # Losses and scores of each epoch, and those of the end.
+    for row, other in zip(rows, expected, strict=True):
+      assert row == pytest.approx(other, rel=1e-5)
+    for name in wanted:
+      np.testing.assert_allclose(
+          arrays[name], wanted[name], rtol=1e-5, atol=1e-5
+      )
 
 
 def test_what_sees_pixels_has_no_bank(split_root, tmp_path):

@@ -172,21 +172,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
   np.testing.assert_array_equal(answers(tmp_path), answers(finished[0]))
 
 
-def test_prediction_compares_with_examples(finished, split_root):
-  model = evclip_jax.load(finished[0])
-  videos = sorted(map(str, (split_root / 'test').rglob('*.mp4')))[:3]
-  with pytest.raises(UserError, match='--support=DIR'):
-    model.predict(videos)
-  examples = prediction.find_examples(str(split_root / 'train'))
-  scores = model.predict(videos, support=examples)
-  assert len(scores) == 3
-  for one in scores:
-    assert {name for name, _ in one} == {'class 0', 'class 1', 'class 2'}
-    assert sum(p for _, p in one) == pytest.approx(1)
-  assert model.features(videos).shape[0] == 3
-
-
-def test_the_page_about_python_compares(
+def test_prediction_compares_with_examples_as_on_the_page_about_python(
     finished, split_root, tmp_path, monkeypatch
 ):
   (tmp_path / 'runs').mkdir()
@@ -200,6 +186,15 @@ def test_the_page_about_python_compares(
   names = {'evclip_jax': evclip_jax}
   exec(block, names)
   assert {name for name, _ in names['scores'][0]} == {'waving', 'drinking'}
+  model, videos = names['matcher'], ['a.mp4', 'b.mp4']
+  with pytest.raises(UserError, match='--support=DIR'):
+    model.predict(videos)
+  examples = prediction.find_examples(str(split_root / 'train'))
+  scores = model.predict(videos, support=examples)
+  for one in scores:
+    assert {name for name, _ in one} == {'class 0', 'class 1', 'class 2'}
+    assert sum(p for _, p in one) == pytest.approx(1)
+  assert len(scores) == model.features(videos).shape[0] == 2
 
 
 @pytest.mark.parametrize(
