@@ -122,10 +122,11 @@ def _bank(
     classes = other.classes(its, data.class_names)
 
   def step(batch):
-    rows = run.feature_step(weights, run.frozen, batch)
+    rows = run.see_step(weights, run.frozen, batch)
+    del rows['maps']
     if beside:
-      seen = other.eval_step(its, other.frozen, classes, batch)
-      rows['beside'] = seen['logits']
+      seen = other.see_step(its, other.frozen, batch)
+      rows['beside'] = other.score_step(its, other.frozen, classes, seen)
     return rows
 
   title = f'features {data.name}'

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_pipelines.views.view import squares
 from evclip_jax.evaluation import scores
-from evclip_jax.methods.base import Method, VideoFeatures
+from evclip_jax.methods.base import Method
 from evclip_jax.models import corruptions
 from evclip_jax.reporting.pictures import ClipPicture
 from evclip_jax.training import devices, session
@@ -79,16 +79,7 @@ class Looker:
     """
     self._rows = -(-rows // run.mesh.shape['data']) * run.mesh.shape['data']
     self._run, self._weights, self._closely = run, weights, closely
-    self._features = devices.jit(self._see, run.mesh, run.shardings, 3)
-    self._score = devices.jit(
-        lambda weights, frozen, *given: judge(
-            run.method, merge(frozen, weights), *given
-        ),
-        run.mesh,
-        run.shardings,
-        5,
-        batch=False,
-    )
+    self._more = devices.jit(self._look_closely, run.mesh, run.shardings, 3)
 
   def examples(self, clips: np.ndarray) -> dict[str, jax.Array]:
     """Returns 'clip' and 'frames' of `VideoFeatures`, N*K rows, of examples.
@@ -97,7 +88,10 @@ class Looker:
     """
     clips = clips.reshape(-1, *clips.shape[2:])
     parts = [seen for seen, *_ in self._parts(clips)]
-    return jax.tree.map(lambda *x: jnp.concatenate(x)[: len(clips)], *parts)
+    return {
+        name: jnp.concatenate([seen[name] for seen in parts])[: len(clips)]
+        for name in ('clip', 'frames')
+    }
 
   def __call__(
       self,
@@ -119,7 +113,8 @@ class Looker:
     ):
       logits = np.zeros((self._rows, 0))
       if score:
-        logits = self._score(weights, run.frozen, classes, seen, examples)
+        given = weights, run.frozen, classes, seen, examples
+        logits = run.score_step(*given)
       logits, features, maps, worse = jax.device_get(
           (logits, seen['clip'], maps, worse)
       )
@@ -142,58 +137,28 @@ class Looker:
     for start in range(0, len(clips), self._rows):
       part = clips[start : start + self._rows]
       batch = devices.put_batch(self._run.mesh, _padded(part, self._rows))
-      yield self._features(self._weights, self._run.frozen, batch)
+      given = self._weights, self._run.frozen, batch
+      seen, maps, worse = self._run.see_step(*given), {}, None
+      if self._corrupted or self._closely and self._run.method.looks:
+        maps, worse = self._more(*given)
+      yield seen, seen['maps'] | maps, worse
 
-  def _see(self, weights, frozen, batch):
-    method, params = self._run.method, merge(frozen, weights)
-    pixels = method.pixels(batch['video'], None)
-    features = method.video(params, pixels, None, False)
-    maps = dict(features.maps)
+  @property
+  def _corrupted(self) -> bool:
+    return isinstance(self._run.method.pixels, corruptions.Corrupted)
+
+  def _look_closely(self, weights, frozen, batch):
+    """The maps of `Method.looks` and the frames that were made worse."""
+    method, maps, worse = self._run.method, {}, None
     if self._closely and method.looks:
-      looks = method.looks(params, pixels)  # [B, T, h, w] each
+      pixels = method.pixels(batch['video'], None)
+      looks = method.looks(merge(frozen, weights), pixels)  # [B, T, h, w] each
       # What is brightest in a clip is white.
-      maps |= {k: m / m.max((1, 2, 3), keepdims=True) for k, m in looks.items()}
-    maps = {k: m.astype(jnp.float32) for k, m in maps.items()}
-    worse = None
-    if isinstance(method.pixels, corruptions.Corrupted):
+      tops = {k: m.max((1, 2, 3), keepdims=True) for k, m in looks.items()}
+      maps = {k: (m / tops[k]).astype(jnp.float32) for k, m in looks.items()}
+    if self._corrupted:
       worse = method.pixels.frames(batch['video'])
-    return {'clip': features.clip, 'frames': features.frames}, maps, worse
-
-
-def judge(
-    method: Method,
-    params: dict,
-    classes: jax.Array,
-    seen: dict[str, jax.Array],
-    examples: dict[str, jax.Array] | None = None,
-) -> jax.Array:
-  """Returns the logits of clips, float32 [B, K], by `Method.score`.
-
-  `classes` are embeddings [M, K, E]; `seen` is 'clip' and 'frames' of
-  `VideoFeatures`, B rows, `examples` the same of labelled clips, class by
-  class, to compare with.
-  """
-  rows = seen['clip'].shape[0]
-  batch = {
-      'label': jnp.zeros(rows, jnp.int32),
-      'mask': jnp.ones(rows),
-      'index': jnp.zeros(rows, jnp.int32),
-  }
-  if examples is None:
-    logits = method.score(params, VideoFeatures(**seen), classes, batch)
-    return logits.astype(jnp.float32)
-  # One episode: all examples, and these clips as its queries.
-  seen = jax.tree.map(
-      lambda s, q: jnp.concatenate([s, q])[None], examples, seen
-  )
-  batch = {
-      'label': batch['label'][None],
-      'way': jnp.arange(classes.shape[1])[None],
-      'mask': jnp.ones(1),
-      'index': jnp.zeros(1, jnp.int32),
-  }
-  logits = method.score(params, VideoFeatures(**seen), classes, batch)[0]
-  return logits.astype(jnp.float32)
+    return maps, worse
 
 
 def _padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:
@@ -204,6 +169,8 @@ def _padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:
       'label': np.zeros(rows, np.int32),
       'mask': (np.arange(rows) < len(clips)).astype(np.float32),
       'index': np.zeros(rows, np.int32),
+      # As batches of lists have it, so that one program serves both.
+      'view': np.zeros(rows, np.int32),
   }
 
 

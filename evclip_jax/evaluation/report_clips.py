@@ -1,8 +1,8 @@
 """What a report shows of the clips of a list: small pictures, telling ones."""
 
 import dataclasses
-import functools
 import io
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -62,33 +62,33 @@ def telling(details: dict[str, Any]) -> dict[str, list[int]]:
 class Viewer:
   """Looks at chosen clips of a run with frames, masks and attention."""
 
-  def __init__(self, run: Session, weights: dict[str, jax.Array]):
-    """Keeps what is needed; the networks are compiled at the first clip."""
-    self._run, self._weights = run, weights
-
-  @functools.cached_property
-  def _looker(self) -> look.Looker:
-    return look.Looker(self._run, self._weights, 2 * _OF_EACH, closely=True)
+  def __init__(self, run: Session, weights: dict[str, jax.Array], rows: int):
+    """Prepares for so many clips at once, as many as evaluation takes."""
+    self._run = run
+    self._looker = look.Looker(run, weights, rows, closely=True)
 
   def __call__(
       self, data: Any, details: dict[str, Any]
   ) -> dict[str, list[ClipPicture]]:
     """Returns what is telling of a scored list: heading -> clips."""
     if data.episodes is None:
-      return {
-          title: self._clips(data, details, rows)
-          for title, rows in telling(details).items()
+      chosen = telling(details)
+      shown = self._clips(data, details, sum(chosen.values(), []))
+    else:
+      # The episode with the greatest loss.
+      number = int(details['losses'].argmax())
+      labels = data.episodes.batch(number, 1)['label'][0]
+      wrong = details['arrays']['answer'][number] != labels
+      chosen = {
+          'mistakes of the worst episode': np.flatnonzero(wrong)[:_OF_EACH],
+          'hits of the worst episode': np.flatnonzero(~wrong)[:_OF_EACH],
       }
-    # The episode with the greatest loss.
-    number = int(details['losses'].argmax())
-    labels = data.episodes.batch(number, 1)['label'][0]
-    wrong = details['arrays']['answer'][number] != labels
-    chosen = {
-        'mistakes of the worst episode': np.flatnonzero(wrong)[:_OF_EACH],
-        'hits of the worst episode': np.flatnonzero(~wrong)[:_OF_EACH],
-    }
+      rows = np.concatenate(list(chosen.values()))
+      shown = self._queries(data, number, rows)
+    # In one pass, then under their headings.
+    rest = iter(shown)
     return {
-        title: self._queries(data, number, rows)
+        title: list(itertools.islice(rest, len(rows)))
         for title, rows in chosen.items()
         if len(rows)
     }

@@ -108,7 +108,8 @@ def report(
   final: dict[str, dict[str, Any]] = {}
   lists: dict[str, dict[str, Any]] = {}
   select = next(iter(states))
-  viewer = report_clips.Viewer(run, states[select][1])
+  rows = config.eval.batch_size or config.batch_size
+  viewer = report_clips.Viewer(run, states[select][1], rows)
   beside = scores.zero_shot_beside(run, bool(config.method.weights))
   worse = {'corrupt': config.data.corrupt} if config.data.corrupt else {}
   for rule, (chosen, weights) in states.items():
@@ -177,7 +178,7 @@ def report(
           'trainable': params.count(run.trainable),
           'frozen': params.count(run.frozen),
       },
-      'costs': {'evaluate': run.eval_step.costs() or run.feature_step.costs()},
+      'costs': {'evaluate': run.see_step.costs()},
       'environment': log.environment(),
   }, lists
 

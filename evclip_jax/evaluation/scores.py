@@ -70,7 +70,8 @@ def collect(
         np.add.at(totals.setdefault(name, empty), index, probabilities)
     if not seen.any():
       features = np.zeros((num_clips, rows['features'].shape[1]), np.float32)
-    np.add.at(features, index, rows['features'] / num_views)
+    found = rows['features'].astype(np.float32)
+    np.add.at(features, index, found / num_views)
     np.add.at(seen, index, 1)
     labels[index] = rows['label']
   index = np.flatnonzero(seen == num_views)
@@ -109,12 +110,17 @@ def score(
   }
 
   def run_step(batch):
-    rows = {
-        name: one.eval_step(its, one.frozen, classes[name], batch)
+    seen = {
+        name: one.see_step(its, one.frozen, batch)
         for name, (one, its) in steps.items()
     }
-    others = {name: out['logits'] for name, out in rows.items()}
-    return rows['logits'] | others
+    own = seen['logits']
+    rows = {name: own[name] for name in ('label', 'mask', 'index')}
+    rows['features'] = own['clip']
+    for name, (one, its) in steps.items():
+      given = its, one.frozen, classes[name], seen[name]
+      rows[name] = one.score_step(*given)
+    return rows
 
   total = data.num_clips * data.num_views
   with log.progress(total, f'evaluate {data.name}', unit='clip') as bar:

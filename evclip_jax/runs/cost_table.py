@@ -179,7 +179,7 @@ def programs_of(
   return (
       run,
       lambda: step.lower(state, run.frozen, text, batch),
-      lambda: run.eval_step.lower(weights, run.frozen, classes, batch),
+      lambda: run.see_step.lower(weights, run.frozen, batch),
   )
 
 

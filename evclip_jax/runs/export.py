@@ -28,7 +28,7 @@ from evclip_jax import __version__
 from evclip_jax.evaluation import look
 from evclip_jax.methods.base import Method
 from evclip_jax.runs.trained_model import TrainedModel, Videos
-from evclip_jax.training import params
+from evclip_jax.training import params, steps
 
 # Beside every whole model.
 ABOUT = 'model.json'
@@ -178,7 +178,7 @@ def program(method: Method) -> Program:
     seen = method.video(tree, method.pixels(video, None), None, False)
     seen = {'clip': seen.clip, 'frames': seen.frames}
     scored = tree['scored']
-    return look.judge(
+    return steps.score(
         method, tree, scored['classes'], seen, scored.get('examples')
     )
 

@@ -61,7 +61,6 @@ def measure(
   names = [f'class {k}' for k in range(num_classes)]
   run = session.build(config, names)
   weights = run.initial()
-  classes = run.classes(weights)
   limits = num_steps, config.compute.dtype
   out = {
       'devices_used': int(run.mesh.size),
@@ -79,8 +78,8 @@ def measure(
     given = run.state(update), run.frozen, run.texts(weights), batch
     out['train'] = _time(step, given, lambda out: out[0], *limits)
   batch = _noise(config, run, config.eval.batch_size or config.batch_size)
-  given = weights, run.frozen, classes, batch
-  out['evaluate'] = _time(run.eval_step, given, lambda out: weights, *limits)
+  given = weights, run.frozen, batch
+  out['evaluate'] = _time(run.see_step, given, lambda out: weights, *limits)
   return out
 
 

@@ -65,8 +65,8 @@ class Session:
   def __post_init__(self):
     """Prepares functions; they are compiled when they are called."""
     parts = self.method, self.mesh, self.shardings
-    self.eval_step = costs.Measured(steps.make_eval_step(*parts), True)
-    self.feature_step = costs.Measured(steps.make_feature_step(*parts), True)
+    self.see_step = costs.Measured(steps.make_see_step(*parts), True)
+    self.score_step = steps.make_score_step(*parts)
     self._bank = steps.make_class_bank(*parts)
     self._weights, self._banks = None, {}
     # Features of frozen networks, see `evaluation/bank.py`.

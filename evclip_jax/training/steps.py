@@ -15,7 +15,7 @@ import optax
 from jax.sharding import Mesh
 
 from data_pipelines import randomness
-from evclip_jax.methods.base import Method
+from evclip_jax.methods.base import Method, VideoFeatures
 from evclip_jax.training import devices
 from evclip_jax.training.params import merge
 
@@ -148,43 +148,79 @@ def make_train_step(
   return devices.jit(step, mesh, frozen_shardings, 4, donate_argnums=0)
 
 
-def make_eval_step(
-    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
-) -> Callable:
-  """Builds (weights, frozen, classes, batch) -> rows on every host.
-
-  Rows have 'logits' [B, K] and 'features' [B, E], both float32, and the batch's
-  other fields, so that several hosts see the same ones in the same order.
-  """
-
-  def step(weights, frozen, classes, batch):
-    params = merge(frozen, weights)
-    seen = _seen(method, batch)
-    features = method.video(params, seen, None, False)
-    logits = method.score(params, features, classes, batch)
-    return _fields(batch) | {
-        'logits': logits.astype(jnp.float32),
-        'features': features.clip.astype(jnp.float32),
-    }
-
-  return devices.jit(step, mesh, frozen_shardings, 4)
-
-
-def make_feature_step(
+def make_see_step(
     method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
 ) -> Callable:
   """Builds (weights, frozen, batch of clips) -> rows on every host.
 
-  Rows have 'clip' and 'frames' of `VideoFeatures` and the batch's other fields.
+  Rows have 'clip', 'frames' and 'maps' of `VideoFeatures` and the batch's other
+  fields, so that several hosts see the same ones in the same order.
   """
 
   def step(weights, frozen, batch):
     seen = _seen(method, batch)
     features = method.video(merge(frozen, weights), seen, None, False)
-    fields = {'clip': features.clip, 'frames': features.frames}
-    return _fields(batch) | fields
+    maps = {k: m.astype(jnp.float32) for k, m in features.maps.items()}
+    found = {'clip': features.clip, 'frames': features.frames, 'maps': maps}
+    return _fields(batch) | found
 
   return devices.jit(step, mesh, frozen_shardings, 3)
+
+
+def make_score_step(
+    method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
+) -> Callable:
+  """Builds (weights, frozen, classes, seen[, examples]) -> `score`'s logits.
+
+  `seen` and `examples` are rows of what `make_see_step` builds.
+  """
+
+  def step(weights, frozen, *given):
+    return score(method, merge(frozen, weights), *given)
+
+  compiled = devices.jit(step, mesh, frozen_shardings, 5, batch=False)
+
+  def score_step(weights, frozen, classes, seen, examples=None):
+    seen = {name: seen[name] for name in ('clip', 'frames')}
+    return compiled(weights, frozen, classes, seen, examples)
+
+  return score_step
+
+
+def score(
+    method: Method,
+    params: dict,
+    classes: jax.Array,
+    seen: dict[str, jax.Array],
+    examples: dict[str, jax.Array] | None = None,
+) -> jax.Array:
+  """Returns the logits of clips, float32 [B, K], by `Method.score`.
+
+  `classes` are embeddings [M, K, E]; `seen` is 'clip' and 'frames' of
+  `VideoFeatures`, B rows, `examples` the same of labelled clips, class by
+  class, to compare with.
+  """
+  rows = seen['clip'].shape[0]
+  batch = {
+      'label': jnp.zeros(rows, jnp.int32),
+      'mask': jnp.ones(rows),
+      'index': jnp.zeros(rows, jnp.int32),
+  }
+  if examples is None:
+    logits = method.score(params, VideoFeatures(**seen), classes, batch)
+    return logits.astype(jnp.float32)
+  # One episode: all examples, and these clips as its queries.
+  seen = jax.tree.map(
+      lambda s, q: jnp.concatenate([s, q])[None], examples, seen
+  )
+  batch = {
+      'label': batch['label'][None],
+      'way': jnp.arange(classes.shape[1])[None],
+      'mask': jnp.ones(1),
+      'index': jnp.zeros(1, jnp.int32),
+  }
+  logits = method.score(params, VideoFeatures(**seen), classes, batch)[0]
+  return logits.astype(jnp.float32)
 
 
 def make_frozen_step(

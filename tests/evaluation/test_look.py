@@ -8,6 +8,7 @@ from evclip_jax.evaluation import look
 from evclip_jax.methods.base import VideoFeatures
 from evclip_jax.models.corruptions import Corrupted
 from evclip_jax.training import devices
+from evclip_jax.training.session import Session
 
 
 def _video(params, pixels, key, training):
@@ -21,10 +22,11 @@ def test_pictures_show_the_frames_that_were_scored():
       video=_video,
       looks=None,
   )
-  mesh = devices.make_mesh(1)
-  run = SimpleNamespace(
-      method=method, clip=None, mesh=mesh, shardings={}, frozen={}
-  )
+  trees = 'trainable', 'statistics', 'frozen', 'shardings', 'hashes', 'sources'
+  run = Session(
+      method=method, tokenizer=None, clip=None, mesh=devices.make_mesh(1),
+      class_names=[], **{name: {} for name in trees},
+  )  # fmt: skip
   clips = np.full((3, 2, 64, 64, 3), 255, np.uint8)
   clips[1] = 0
   seen = look.Looker(run, {}, 2)(clips, score=False)

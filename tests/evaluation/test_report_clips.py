@@ -30,7 +30,7 @@ def viewer(monkeypatch, episodic):
       episodic=episodic, pixels=lambda frames, key: frames / 255 - 0.5
   )
   run = types.SimpleNamespace(method=method, seen=[])
-  return report_clips.Viewer(run, {}), run.seen
+  return report_clips.Viewer(run, {}, 6), run.seen
 
 
 def clips(**values):
