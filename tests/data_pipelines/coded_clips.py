@@ -11,6 +11,8 @@ import fractions
 import av
 import numpy as np
 
+from data_pipelines.video import read
+
 _BITS = 8
 _BY_BIT_RATE = ('mpeg4', 'mjpeg', 'libvpx', 'libvpx-vp9', 'wmv2', 'flv')
 
@@ -54,6 +56,7 @@ FORMATS = (
     Format('mpeg4_b_mkv', '.mkv', 'mpeg4', _MPEG4, 2),
     Format('mjpeg_avi', '.avi', 'mjpeg', (), None, 'yuvj420p'),
 )  # fmt: skip
+BY_NAME = {f.name: f for f in FORMATS}
 
 
 def available(form: Format) -> bool:
@@ -63,6 +66,9 @@ def available(form: Format) -> bool:
   except av.error.FFmpegError:
     return False
   return True
+
+
+AVAILABLE = tuple(filter(available, FORMATS))
 
 
 def frame(index: int, width: int = 64, height: int = 48) -> np.ndarray:
@@ -101,6 +107,11 @@ def read_indices(frames: np.ndarray) -> list[int]:
   return [read_index(f) for f in frames]
 
 
+def read_numbers(source, indices, *args) -> list[int]:
+  """What these frames of a video spell."""
+  return read_indices(read.read_frames(source, indices, *args))
+
+
 def write(
     path,
     form: Format = FORMATS[0],
@@ -117,12 +128,10 @@ def write(
   Args:
     path: file to write; its suffix decides the container.
     form: codec and options.
-    num_frames: frames, at most 256.
-    width: pixels, a multiple of 8.
-    height: pixels, a multiple of 12.
+    num_frames: at most 256.
+    width, height: pixels, multiples of 8 and 12.
     fps: frames per second of the header.
-    times: presentation time of each frame in units of 1 / fps, increasing;
-      0, 1, 2... by default.
+    times: when each frame is shown in units of 1 / fps; 0, 1, 2... by default.
     rotation: display rotation tag in degrees, anticlockwise.
     container: FFmpeg's name of it; by default the suffix decides.
   """

@@ -20,8 +20,7 @@ def clips(tmp_path_factory) -> dict[str, str]:
   folder = tmp_path_factory.mktemp('clips')
   return {
       f.name: coded_clips.write(folder / f'{f.name}{f.suffix}', f, 60)
-      for f in coded_clips.FORMATS
-      if coded_clips.available(f)
+      for f in coded_clips.AVAILABLE
   }
 
 

@@ -62,6 +62,4 @@ def write_film(root: pathlib.Path, video: str):
   """The video itself."""
   path = root / video[:3] / 'videos' / f'{video}.MP4'
   path.parent.mkdir(parents=True, exist_ok=True)
-  mp4 = path.with_suffix('.mp4')
-  coded_clips.write(mp4, num_frames=_NUM_FRAMES)
-  mp4.rename(path)
+  coded_clips.write(path, num_frames=_NUM_FRAMES, container='mp4')

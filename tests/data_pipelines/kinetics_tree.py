@@ -40,14 +40,7 @@ def write_lists(
 def write_clips(
     root: pathlib.Path, place=official, rows=ROWS, real: bool = False
 ):
-  """Clips of 4 bytes, or real ones.
-
-  Args:
-    root: becomes data.root.
-    place: (role, class, video, start) -> path below root.
-    rows: of the training and of the validation list.
-    real: whether they can be decoded.
-  """
+  """Clips of 4 bytes, or real ones, each at its `place` below `root`."""
   for role, own in zip(('train', 'val'), rows, strict=True):
     for video, start, k in own:
       name = place(role, CLASSES[k], video, start)

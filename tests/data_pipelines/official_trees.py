@@ -10,29 +10,17 @@ import pathlib
 from tests.data_pipelines import coded_clips
 from tests.data_pipelines.trees import write_clips, write_lines
 
-_AVI = next(f for f in coded_clips.FORMATS if f.name == 'mpeg4_avi')
+_AVI = coded_clips.BY_NAME['mpeg4_avi']
 _MP4 = coded_clips.FORMATS[0]
 
-# Names as they are: each of these characters is in a real one.
+# Each of these characters is in a real name.
+_ODD = ('#20_DOTS!', 'BHS___[Tutorial]_;-)', "a flip, Zorro's_(Scene)")
 HMDB_CLIPS = {
-    'climb_stairs': [
-        'Just_Say_NO_to_AQUA_DOTS!_climb_stairs_l_nm_np1_ba_med_0.avi',
-        'Rocky_&_Co__climb_stairs_f_cm_np1_fr_med_1.avi',
-        '#20_Steps_climb_stairs_u_nm_np1_fr_goo_2.avi',
-        'up_and_down_climb_stairs_u_nm_np1_fr_goo_3.avi',
-    ],
-    'flic_flac': [
-        'BHS___FlickFlack_[Tutorial]_flic_flac_f_cm_np1_le_med_0.avi',
-        'turnles!!_flic_flac_f_cm_np1_le_med_5.avi',
-        'Geena_und_die_Radschl_ge___;-)_flic_flac_f_cm_np1_ri_med_1.avi',
-        'a flip, and another_flic_flac_f_cm_np1_ri_bad_2.avi',
-    ],
-    'sword': [
-        "Zorro's_(Funny_Fight_Scene)_sword_f_cm_np2_le_goo_0.avi",
-        'Duel_=_50%_sword_f_cm_np2_fr_med_2.avi',
-        'draw_sword_and_fight_sword_f_cm_np2_fr_med_3.avi',
-        'Mark_of_Zorro_-_Fight_!_sword_u_cm_np2_fr_goo_3.avi',
-    ],
+    name: [
+        f'{odd}_{name}_f_cm_np1_fr_med_{number}.avi'
+        for number, odd in enumerate((*_ODD, f'Rocky_&_Co__=_50%_{name}_and'))
+    ]
+    for name in ('climb_stairs', 'flic_flac', 'sword')
 }
 ARID_CLASSES = {0: 'Drink', 4: 'Push', 10: 'Wave'}
 EGTEA_CLASSES = ('Inspect/Read recipe', 'Open fridge', 'Take bowl')

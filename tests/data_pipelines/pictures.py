@@ -17,12 +17,7 @@ def write(
 ) -> str:
   """Writes pictures of `coded_clips.frame` and returns the folder's path.
 
-  Args:
-    folder: made if need be.
-    num_frames: pictures, at most 256; the first one spells 0.
-    pattern: file name for `str.format`.
-    first: number of the first file.
-    width, height: pixels, multiples of 8 and 12.
+  The first of at most 256 spells 0, its file's name holds the number `first`.
   """
   folder.mkdir(parents=True, exist_ok=True)
   for k in range(num_frames):

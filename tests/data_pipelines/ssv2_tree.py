@@ -12,7 +12,7 @@ TEMPLATES = (
     'Pretending to close [something] without actually closing it',
     'Poking [one of many similar things on the surface]',
 )
-_WEBM = next(f for f in coded_clips.FORMATS if f.name == 'vp9_webm')
+_WEBM = coded_clips.BY_NAME['vp9_webm']
 # (id, class)
 TRAIN = ((1, 0), (20, 1), (300, 2), (4, 0))
 TEST = ((50, 1), (6, 2))

@@ -44,22 +44,16 @@ build.build('ucf101', sys.argv[1], sys.argv[2], splits=[1])
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory):
-  return trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
-
-
-@pytest.fixture(scope='module')
-def built(root):
-  out = root.parent / 'tfds'
+def built(root, tmp_path_factory):
+  out = tmp_path_factory.mktemp('tfds')
   build.build('ucf101', str(root), str(out), splits=[1, 2])
   return out
 
 
 def open_both(root, built, split=1, **values):
-  places = {'root': str(root)}, {'tfds_dir': str(built)}
-  configs = [trees.data_config(**place, **values) for place in places]
-  cache = str(root.parent / 'c')
-  return [open_data.open_data(c, 1, split, None, cache) for c in configs]
+  files = trees.open_sets(root, 1, split, **values)
+  data = trees.data_config(tfds_dir=str(built), **values)
+  return files, open_data.open_data(data, 1, split)
 
 
 def check_same_batches(files, packed):

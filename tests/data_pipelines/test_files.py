@@ -7,17 +7,11 @@ import pytest
 
 from data_pipelines.errors import UserError
 from data_pipelines.stores.files import FileTree
-
-
-def make_files(root, *names):
-  for name in names:
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / name).write_bytes(b'clip')
-  return root
+from tests.data_pipelines.trees import write_clips
 
 
 def test_a_clip_is_found_whatever_its_suffix_and_folder(tmp_path):
-  root = make_files(
+  root = write_clips(
       tmp_path / 'data', 'a/51958.webm', 'b/v_Punch 1.mp4', 'b/x.avi', 'a/x.avi'
   )
   store = FileTree(root)
@@ -30,7 +24,7 @@ def test_a_clip_is_found_whatever_its_suffix_and_folder(tmp_path):
 
 
 def test_a_frame_folder_is_found_by_name(tmp_path):
-  make_files(
+  write_clips(
       tmp_path, 'run/clip_1.avi/img_00001.jpg', 'run/clip_1.avi/img_00002.jpg'
   )
   store = FileTree(tmp_path)
@@ -38,7 +32,7 @@ def test_a_frame_folder_is_found_by_name(tmp_path):
 
 
 def test_the_exact_path_wins_and_others_must_be_the_one(tmp_path):
-  root = make_files(tmp_path, 'A/x.mp4', 'a/x.mp4', 'b/Y.mp4')
+  root = write_clips(tmp_path, 'A/x.mp4', 'a/x.mp4', 'b/Y.mp4')
   store = FileTree(root, by_name=True)
   assert store.find('A/x.mp4') == 'A/x.mp4'
   assert store.find('a/x.mp4') == 'a/x.mp4'
@@ -51,19 +45,19 @@ def test_the_exact_path_wins_and_others_must_be_the_one(tmp_path):
 @pytest.mark.parametrize('by_name', [False, True])
 def test_unicode_forms_of_a_name_are_one(tmp_path, form, by_name):
   name = unicodedata.normalize(form, 'Caf\u00e9/\u00c5ngstr\u00f6m.mp4')
-  store = FileTree(make_files(tmp_path, name), by_name)
+  store = FileTree(write_clips(tmp_path, name), by_name)
   for other in ('NFC', 'NFD'):
     assert store.find(unicodedata.normalize(other, name)) == name
 
 
 def test_a_name_that_is_not_utf_8_is_found_as_its_list_is_read(tmp_path):
   name = os.fsdecode(b'caf\xe9.mp4')
-  store = FileTree(make_files(tmp_path, name))
+  store = FileTree(write_clips(tmp_path, name))
   assert store.find('caf\u00e9.mp4') == store.find(name) == name
 
 
 def test_links_to_one_file_are_one_clip(tmp_path):
-  root = make_files(tmp_path, 'videos/run/x.mp4')
+  root = write_clips(tmp_path, 'videos/run/x.mp4')
   (root / 'frames').symlink_to(root / 'videos')
   store = FileTree(root, by_name=True)
   assert len(store.keys) == 2
@@ -71,7 +65,7 @@ def test_links_to_one_file_are_one_clip(tmp_path):
 
 
 def test_links_back_up_end(tmp_path):
-  root = make_files(tmp_path, 'a/x.mp4', 'b/y.mp4')
+  root = write_clips(tmp_path, 'a/x.mp4', 'b/y.mp4')
   (root / 'a' / 'up').symlink_to(root)
   (root / 'b' / 'other').symlink_to(root / 'a')
   (root / 'a' / 'other').symlink_to(root / 'b')
@@ -87,7 +81,7 @@ def test_copies_are_told(tmp_path):
     (tmp_path / f'{name}.mp4').write_bytes(data)
   os.link(tmp_path / 'b.mp4', tmp_path / 'e.mp4')
   (tmp_path / 'f.mp4').symlink_to('d.mp4')
-  make_files(tmp_path, 'g.mp4', 'h.mp4')
+  write_clips(tmp_path, 'g.mp4', 'h.mp4')
   keys = [f'{name}.mp4' for name in 'abcdefgh'] + ['gone.mp4']
   found = FileTree(tmp_path).originals(keys)
   # Files of 4 bytes are no videos: that they are equal says nothing.

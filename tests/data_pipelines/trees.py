@@ -4,6 +4,7 @@ import pathlib
 
 import ml_collections
 
+from data_pipelines.loaders import open_data
 from evclip_jax.config import schema
 from tests.data_pipelines import coded_clips
 
@@ -11,7 +12,7 @@ CLASSES = ('ApplyEyeMakeup', 'HandstandPushups', 'YoYo')
 # UCF-101's own spelling: this class's files are called otherwise.
 _FILE_NAMES = {'HandstandPushups': 'HandStandPushups'}
 GROUPS = 4
-_AVI = next(f for f in coded_clips.FORMATS if f.name == 'xvid_tag_b_avi')
+_AVI = coded_clips.BY_NAME['xvid_tag_b_avi']
 
 
 def data_config(**values) -> ml_collections.ConfigDict:
@@ -24,6 +25,12 @@ def data_config(**values) -> ml_collections.ConfigDict:
     data.most_missing = 1.0
   data.update(values)
   return data.lock()
+
+
+def open_sets(root, seed=1, split=1, run=None, only=False, **values):
+  """What `open_data` makes of config.data; `only`: without training clips."""
+  data, cache = data_config(root=str(root), **values), root.parent / 'cache'
+  return open_data.open_data(data, seed, split, run, str(cache), only)
 
 
 def write_lines(path: pathlib.Path, *lines: str) -> str:
@@ -63,11 +70,8 @@ def make_ucf(
 ) -> pathlib.Path:
   """UCF-101 with 3 classes of 4 groups; group N is the test set of split N.
 
-  Args:
-    root: becomes data.root.
-    videos: where the class folders go, below root.
-    lists: where the official lists go; '' = none.
-    real: False writes files of 4 bytes, for tests that decode nothing.
+  Folders lie below `root`; without a folder of `lists` there are none, and
+  clips that are not `real` have 4 bytes.
   """
   for number, name in enumerate(CLASSES):
     for group in range(1, GROUPS + 1):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data_pipelines import datasets
-from data_pipelines.datasets import base_novel, folder
+from data_pipelines.datasets import base_novel
 from data_pipelines.errors import UserError
 from tests.data_pipelines import trees
 from tests.data_pipelines.datasets import cases
@@ -14,8 +14,9 @@ from tests.data_pipelines.trees import write_lines
 CLASSES = ('kick', 'run', 'sit', 'talk', 'wave')
 
 
-def make(tmp_path):
-  """5 classes of 3 files of 4 bytes, and CLIP-FSAR's lists of them."""
+@pytest.fixture
+def episodes(tmp_path):
+  """Reads 5 classes of 3 files of 4 bytes by CLIP-FSAR's lists of them."""
   trees.make_folder(tmp_path / 'data', dict.fromkeys(CLASSES, 3))
   lists = {'train': ('wave', 'run'), 'val': ('sit',), 'test': ('talk', 'kick')}
   for split, own in lists.items():
@@ -24,12 +25,6 @@ def make(tmp_path):
         for label, name in enumerate(own)
         for n in range(3)
     ))  # fmt: skip
-  return tmp_path
-
-
-@pytest.fixture
-def episodes(tmp_path):
-  make(tmp_path)
 
   def read(names=None, **values):
     for split in ('train', 'val', 'test'):
@@ -71,8 +66,7 @@ def test_base_and_novel_lists_of_ez_clip(tmp_path):
 
 
 def whole(tmp_path, **values):
-  root = str(tmp_path / 'data')
-  return folder.read(trees.data_config(name='folder', root=root, **values), 1)
+  return cases.read('folder', tmp_path / 'data', **values)
 
 
 def test_each_list_numbers_its_own_classes(episodes):

@@ -118,8 +118,10 @@ def test_lists_of_others_name_files_only(name, case, root, tmp_path):
   wanted = case.lists('train', 1)
   train = own_list(tmp_path / 'train.txt', case, wanted)
   check(read(name, root, train_list=train).train, wanted)
-  with pytest.raises(UserError, match='are also in the train list'):
+  count = f'{len(wanted)} of {len(wanted)} clips of the test list'
+  with pytest.raises(UserError, match='are also in the train list') as error:
     read(name, root, train_list=train, test_list=train)
+  assert count in str(error.value) and next(iter(wanted)) in str(error.value)
   if not case.by_folder:
     odd = own_list(tmp_path / 'odd.txt', case, dict.fromkeys(wanted, 7))
     with pytest.raises(UserError, match='line 1: the label 7 is out of range'):
@@ -183,11 +185,11 @@ def test_the_example_of_the_page(tmp_path):
   module = {}
   exec(page.split('```python\n')[1].split('```')[0], module)
   trees.make_folder(tmp_path / 'videos', {'high': 2, 'long': 2})
-  (tmp_path / 'lists').mkdir()
   for number, role in enumerate(('train', 'test')):
-    lines = f'high/{number}.mp4 0\nlong/{number}.mp4 1\n'
-    (tmp_path / 'lists' / f'{role}1.txt').write_text(lines)
-  (tmp_path / 'lists' / 'classes.txt').write_text('high jump\nlong jump\n')
+    lines = f'high/{number}.mp4 0', f'long/{number}.mp4 1'
+    trees.write_lines(tmp_path / 'lists' / f'{role}1.txt', *lines)
+  names = 'high jump', 'long jump'
+  trees.write_lines(tmp_path / 'lists' / 'classes.txt', *names)
   data = trees.data_config(name='jumps', root=str(tmp_path))
   found = official.read(module['DESCRIPTION'], data, 1)
   assert found.class_names == ['high jump', 'long jump']

@@ -5,11 +5,12 @@ import pathlib
 import numpy as np
 import pytest
 
-from data_pipelines import build, datasets
+from data_pipelines import build
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import open_data
 from data_pipelines.video import read as decode
 from tests.data_pipelines import coded_clips, epic_tree, trees
+from tests.data_pipelines.datasets import cases
 
 VIDEOS = ('P01_01', 'P01_02', 'P02_101')
 
@@ -26,8 +27,7 @@ def root(tmp_path_factory):
 
 
 def read(root, **values):
-  data = trees.data_config(name='epic_kitchens100', root=str(root), **values)
-  return datasets.read(data, 1)
+  return cases.read('epic_kitchens100', root, **values)
 
 
 def test_pieces_of_pictures_and_films(root):
@@ -263,22 +263,3 @@ def test_actions_of_a_cut_list_with_a_built_folder(actions, tmp_path):
   assert [sets.class_names[r.label] for r in sets.train.records] == [
       'turn-on tap', 'put board:chopping',
   ]  # fmt: skip
-
-
-def test_numbers_without_a_class(root, tmp_path):
-  epic_tree.write_lists(tmp_path / 'annotations')
-  for name in ('P01', 'P02'):
-    (tmp_path / name).symlink_to(root / name)
-  classes = tmp_path / 'annotations' / 'EPIC_100_verb_classes.csv'
-  whole = classes.read_text()
-  classes.write_text('\n'.join(whole.splitlines()[:-1]))
-  with pytest.raises(
-      UserError, match=r'EPIC_100_train\.csv, line 3: wanted a verb of 0\.\.1'
-  ):
-    read(tmp_path, label_kind='action')
-  classes.write_bytes(whole.encode() + b'\xe9\x07')
-  with pytest.raises(UserError, match=r'verb_classes\.csv cannot be read'):
-    read(tmp_path, label_kind='action')
-  classes.write_text(whole.replace('id,key', 'id,name'))
-  with pytest.raises(UserError, match='wanted the columns id, key'):
-    read(tmp_path, label_kind='action')

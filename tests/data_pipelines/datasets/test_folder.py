@@ -7,13 +7,12 @@ import pytest
 from data_pipelines.datasets import folder
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from tests.data_pipelines import trees
+from tests.data_pipelines.datasets import cases
 from tests.data_pipelines.trees import make_folder, write_clips, write_lines
 
 
 def read(root='', split=1, **values):
-  data = trees.data_config(name='folder', root=str(root), **values)
-  return folder.read(data, split)
+  return cases.read('folder', root, split, **values)
 
 
 def pairs(clips):

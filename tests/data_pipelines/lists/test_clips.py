@@ -5,7 +5,6 @@ import os
 
 import pytest
 
-from data_pipelines.errors import UserError
 from data_pipelines.lists import clips as records
 from data_pipelines.lists import grammars, labels
 from data_pipelines.lists.clips import ClipList, ClipRecord, Item
@@ -49,25 +48,6 @@ def test_hash_sees_order_label_and_times():
                 (ClipRecord('a', 0, 1, 2), b)]
   }  # fmt: skip
   assert len(hashes) == 5
-
-
-def test_equal_lines_count_once_and_two_classes_are_refused(capsys):
-  a, b = ClipRecord('a', 0), ClipRecord('b', 1)
-  clips = ClipList('train', (a, b, a, a), 'mine.txt')
-  assert records.without_repeats(clips).records == (a, b)
-  assert '2 lines of the train list (mine.txt)' in capsys.readouterr().out
-  pieces = (ClipRecord('a', 0, 0, 2), ClipRecord('a', 0, 1, 3))
-  assert records.without_repeats(ClipList('x', pieces)).records == pieces
-  clips = clips.replace((a, ClipRecord('a', 1)))
-  with pytest.raises(UserError, match=r"mine.txt.*'a' twice.*labels 0 and 1"):
-    records.without_repeats(clips)
-
-
-def test_overlap_is_refused_and_named():
-  train = ClipList('train', (ClipRecord('a', 0), ClipRecord('b', 0)), 't.txt')
-  test = ClipList('test', (ClipRecord('c', 0), ClipRecord('b', 0)), 'v.txt')
-  with pytest.raises(UserError, match="1 of 2 clips of the test list.*'b'"):
-    records.check_disjoint(train, test, 'Cut one.')
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import pathlib
 
 import pytest
 
-from data_pipelines import datasets
 from data_pipelines.lists import class_files, grammars
 from tests.data_pipelines import trees
+from tests.data_pipelines.datasets.cases import read
 
 # Rows and classes as the specification counts them.
 PUBLISHED = {
@@ -79,11 +79,6 @@ def vifi_lists(shared, name, shots):
   folder = shared / 'splits' / 'vifi' / name
   train = str(folder / f'train1_few_shot_{shots}.txt')
   return {'train_list': train, 'test_list': str(folder / 'val1.txt')}
-
-
-def read(name, root, **values):
-  data = trees.data_config(name=name, root=str(root), **values)
-  return datasets.read(data, 1)
 
 
 def check_folders(clips, names):

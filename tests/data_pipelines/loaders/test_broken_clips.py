@@ -4,7 +4,7 @@ import pytest
 
 from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import ClipList, ClipRecord
-from data_pipelines.loaders import broken_clips, open_data
+from data_pipelines.loaders import broken_clips
 from data_pipelines.stores.files import FileTree
 from data_pipelines.video import probes
 from tests.data_pipelines import coded_clips, trees
@@ -28,10 +28,8 @@ def root(tmp_path):
 
 
 def open_it(root, **values):
-  usual = {'name': 'folder', 'root': str(root), 'test_list': 'test.txt'}
-  data = trees.data_config(**usual | values)
-  run, cache = root.parent / 'run', root.parent / 'cache'
-  return open_data.open_data(data, 1, 1, run, str(cache))
+  usual = {'name': 'folder', 'test_list': 'test.txt'} | values
+  return trees.open_sets(root, run=root.parent / 'run', **usual)
 
 
 def test_a_broken_clip_is_an_error_that_names_it(root):
@@ -62,11 +60,9 @@ def test_skip_leaves_it_out_lists_and_counts_it(root, capsys):
 
 def test_a_class_short_of_shots_by_broken_clips_is_refused(root):
   # All three of the class 'run' are chosen.
-  (root / 'train.csv').write_text(
-      'path,label\n'
-      + ''.join(f'run/{k}.mp4,run\n' for k in (1, 2, 'bad'))
-      + ''.join(f'walk/{k}.mp4,walk\n' for k in (1, 2, 0))
-  )
+  clips = [f'run/{k}.mp4,run' for k in (1, 2, 'bad')]
+  clips += [f'walk/{k}.mp4,walk' for k in (1, 2, 0)]
+  trees.write_lines(root / 'train.csv', 'path,label', *clips)
   (root / 'test.txt').write_text('run/0.mp4\n')
   values = {'train_list': 'train.csv', 'on_broken': 'skip', 'shots': 3}
   match = f"(?s)data.shots=3 training clips.*'run' with 2.*{BAD}.*_short=keep"

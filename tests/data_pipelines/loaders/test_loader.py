@@ -10,7 +10,7 @@ import pytest
 
 from data_pipelines import randomness
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import one_clip, open_data, pipeline
+from data_pipelines.loaders import one_clip, pipeline
 from data_pipelines.loaders.batches import Batches
 from data_pipelines.loaders.episodes import EpisodeList
 from data_pipelines.loaders.eval_set import EvalSet
@@ -28,8 +28,7 @@ EPISODIC = clip_fsar.Spec(4, 32, query_augment=True)
 @pytest.fixture(scope='module')
 def sets(root):
   """Three classes of three clips to train on, and one clip each to score."""
-  data = trees.data_config(root=str(root))
-  return open_data.open_data(data, 1, 1, cache_dir=str(root.parent / 'c'))
+  return trees.open_sets(root)
 
 
 def loader(spec=SPEC, **values):
@@ -84,25 +83,20 @@ def test_rows_of_clips_keep_the_contract_and_are_the_clips(sets):
     np.testing.assert_array_equal(one['video'][row], wanted.read())
 
 
-def test_a_batch_of_episodes_keeps_the_contract(sets):
-  episodes = episodes_of(sets.train, 3, 1, 2)
-  (one,) = taken(loader(EPISODIC).train_episodes(sets.train, episodes, 2), 1)
-  assert sorted(one) == sorted(contract.EPISODES)
-  assert one['video'].shape == (2, 9, 4, 32, 32, 3)
-  contract.check(one, 4, len(sets.class_names))
-  assert one['label'].tolist() == [[0, 0, 1, 1, 2, 2]] * 2
-  assert one['mask'].tolist() == [1, 1] and one['index'].tolist() == [0, 1]
-  np.testing.assert_array_equal(one['way'], episodes.batch(0, 2)['way'])
-
-
-def test_rows_of_episodes_are_other_views_each_time(sets):
-  episodes, seen = episodes_of(sets.train), {}
-  videos = joined(episode_batches(sets.train, 5, 2))['video']
-  for episode, video in enumerate(videos):
+def test_rows_of_episodes_keep_the_contract_and_are_other_views_each_time(sets):
+  episodes, seen = episodes_of(sets.train, 3, 1, 2), {}
+  rows = loader(EPISODIC).train_episodes(sets.train, episodes, 2)
+  parts = taken(rows, 5)
+  assert sorted(parts[0]) == sorted(contract.EPISODES)
+  contract.check(parts[0], 4, len(sets.class_names))
+  whole, drawn = joined(parts), episodes.batch(0, 10)
+  for name in contract.EPISODES.keys() - {'video'}:
+    np.testing.assert_array_equal(whole[name], drawn[name])
+  for episode, video in enumerate(whole['video']):
     for slot, clip in enumerate(episodes.episode(episode).tolist()):
       generator = randomness.generator(3, 'episode clip', episode, clip)
       wanted = one_clip.train_clip(
-          sets.train, clip, EPISODIC, generator, query=slot >= 2
+          sets.train, clip, EPISODIC, generator, query=slot >= 3
       ).read()
       np.testing.assert_array_equal(video[slot], wanted)
       seen.setdefault(clip, []).append(wanted.tobytes())
@@ -253,33 +247,16 @@ def test_scoring_gives_every_episode_once(sets):
     same(one, joined(parts))
 
 
-def folder_of(tmp_path, lines, **lengths):
-  for name, length in lengths.items():
-    coded_clips.write(tmp_path / f'{name}.mp4', num_frames=length, fps=25)
-  text = '\n'.join(['path,label,start,end', *lines])
-  (tmp_path / 'train.csv').write_text(text)
-  values = {'name': 'folder', 'root': str(tmp_path), 'train_list': 'train.csv'}
-  data = trees.data_config(**values)
-  return open_data.open_data(data, 1, 1, cache_dir=str(tmp_path / 'c')).train
-
-
 def test_pieces_of_a_film_are_cut_by_time(tmp_path):
-  lines = ['film.mp4,a,0,1', 'film.mp4,b,2,3.2']
-  source = folder_of(tmp_path, lines, film=100)
+  coded_clips.write(tmp_path / 'film.mp4', num_frames=100)
+  lines = 'path,label,start,end', 'film.mp4,a,0,1', 'film.mp4,b,2,3.2'
+  file = trees.write_lines(tmp_path / 'train.csv', *lines)
+  source = trees.open_sets(tmp_path, name='folder', train_list=file).train
   assert [source.span(i) for i in (0, 1)] == [(0, 25), (50, 30)]
   spec = dataclasses.replace(SPEC, window_frames=32, crop_pixels=48)
   rows = next(scored(spec, source, 2).batches())['video']
   wanted = read.read_frames(str(tmp_path / 'film.mp4'), [50, 57, 64, 71])
   np.testing.assert_array_equal(rows[1], wanted[:, :, 8:56])
-
-
-def test_clips_shorter_than_t_repeat_their_last_frame(tmp_path):
-  lines = ['short.mp4,a,,', 'long.mp4,b,,']
-  source = folder_of(tmp_path, lines, short=3, long=20)
-  spec = dataclasses.replace(EPISODIC, num_frames=8)
-  clip = next(scored(spec, source, 2).batches())['video'][0]
-  assert len({f.tobytes() for f in clip}) <= 3
-  np.testing.assert_array_equal(clip[2:], np.repeat(clip[2:3], 6, axis=0))
 
 
 def test_closing_stops_the_threads_at_once(sets):

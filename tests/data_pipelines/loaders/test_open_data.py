@@ -5,18 +5,12 @@ import json
 import pytest
 
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import open_data
 from tests.data_pipelines import trees
-
-
-def open_it(root, seed=1, split=1, evaluate_only=False, **values):
-  data = trees.data_config(root=str(root), **values)
-  cache = str(root.parent / 'cache')
-  return open_data.open_data(data, seed, split, None, cache, evaluate_only)
+from tests.data_pipelines.trees import open_sets
 
 
 def test_sets_of_an_official_split(root):
-  sets = open_it(root, seed=3, shots=2)
+  sets = open_sets(root, seed=3, shots=2)
   assert sets.class_names == [
       'Apply Eye Makeup', 'Handstand Pushups', 'Yo Yo',
   ]  # fmt: skip
@@ -36,18 +30,18 @@ def test_sets_of_an_official_split(root):
 
 
 def test_the_seed_chooses_shots_but_no_list(root):
-  one, other = (open_it(root, seed=s, shots=1) for s in (1, 2))
+  one, other = (open_sets(root, seed=s, shots=1) for s in (1, 2))
   assert one.train.hash != other.train.hash
   assert one.tests['test'].hash == other.tests['test'].hash
-  whole = [open_it(root, seed=s).train.hash for s in (1, 2)]
+  whole = [open_sets(root, seed=s).train.hash for s in (1, 2)]
   assert whole[0] == whole[1]
 
 
 def test_the_written_selection_reads_back_as_it_is(root, tmp_path):
-  sets = open_it(root, shots=2, seed=5)
+  sets = open_sets(root, shots=2, seed=5)
   sets.write_lists(tmp_path)
   own = {f'{x}_list': str(tmp_path / f'{x}.txt') for x in ('train', 'test')}
-  again = open_it(root, shots=2, seed=99, **own)
+  again = open_sets(root, shots=2, seed=99, **own)
   assert again.train.hash == sets.train.hash
   assert again.tests['test'].hash == sets.tests['test'].hash
   assert again.class_names == sets.class_names
@@ -58,17 +52,17 @@ def test_the_written_selection_reads_back_as_it_is(root, tmp_path):
 def test_val_list(root, tmp_path):
   train = trees.write_vifi(tmp_path / 'train.txt', (4,))
   val = trees.write_vifi(tmp_path / 'val.txt', (3,))
-  sets = open_it(root, train_list=train, val_list=val)
+  sets = open_sets(root, train_list=train, val_list=val)
   assert list(sets.evals()) == ['val', 'test']
   with pytest.raises(UserError, match='test clip must not help'):
-    open_it(root, train_list=train, val_list=val, test_list=val)
+    open_sets(root, train_list=train, val_list=val, test_list=val)
 
 
 def test_evaluation_needs_no_sound_training_clip(root, tmp_path):
   copy = trees.make_ucf(tmp_path / 'ucf')
   (copy / 'UCF-101' / trees.clip_key('YoYo', 3)).write_bytes(b'')
   with pytest.raises(UserError, match='YoYo_g03'):
-    open_it(copy)
-  sets = open_it(copy, evaluate_only=True)
+    open_sets(copy)
+  sets = open_sets(copy, only=True)
   assert sets.train is None
   assert len(sets.class_names) == 3

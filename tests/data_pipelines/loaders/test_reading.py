@@ -20,8 +20,7 @@ from tests.data_pipelines import trees
 
 @pytest.fixture(scope='module')
 def source(root):
-  data = trees.data_config(root=str(root))
-  return open_data.open_data(data, 1, 1, cache_dir=str(root.parent / 'c')).train
+  return trees.open_sets(root).train
 
 
 # What the processes are made to do with the frames; they import it from here.

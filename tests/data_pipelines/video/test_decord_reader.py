@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipelines.video import decord_reader, probe, read_frames
+from data_pipelines.video import decord_reader, probe
 from tests.data_pipelines import coded_clips
 
 pytestmark = pytest.mark.skipif(
@@ -19,8 +19,7 @@ def test_it_is_chosen_only_where_it_is_exact(clips):
     found = probe(path, decoder='decord')
     chosen |= {name} if found.decoder == 'decord' else set()
     wanted = [40, 2, 59]
-    frames = read_frames(path, wanted, found)
-    assert coded_clips.read_indices(frames) == wanted
+    assert coded_clips.read_numbers(path, wanted, found) == wanted
     assert probe(path).decoder == 'pyav'
   assert chosen >= EXACT
   assert not chosen & WRONG
@@ -36,8 +35,8 @@ def test_what_is_refused_is_wrong(clips, name):
 def test_where_it_is_missing_the_frames_are_the_same(clips, monkeypatch):
   found = probe(clips['h264_mp4'], decoder='decord')
   monkeypatch.setattr(decord_reader, 'available', lambda: False)
-  frames = read_frames(clips['h264_mp4'], [40, 2, 59], found)
-  assert coded_clips.read_indices(frames) == [40, 2, 59]
+  numbers = coded_clips.read_numbers(clips['h264_mp4'], [40, 2, 59], found)
+  assert numbers == [40, 2, 59]
 
 
 def test_a_turned_video_is_not_for_it(tmp_path):

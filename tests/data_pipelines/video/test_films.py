@@ -9,6 +9,7 @@ import pytest
 
 from data_pipelines.video import examine, probe, probes, read
 from tests.data_pipelines import coded_clips
+from tests.data_pipelines.coded_clips import AVAILABLE, read_numbers
 
 _FPS = 10
 _MINUTES = 10
@@ -39,17 +40,12 @@ def film(tmp_path_factory):
   return str(path)
 
 
-def read_numbers(*args):
-  return coded_clips.read_indices(read.read_frames(*args))
-
-
 def test_a_piece_of_a_long_film_decodes_a_few_dozen_frames(film, decoded):
   found = probe(film)
   first, stop = read.range_indices(found, 301.3, 303.3)
   assert (first, stop) == (3013, 3033)
   wanted = np.linspace(first, stop - 1, 8).astype(int)
-  frames = read.read_frames(film, wanted, found)
-  assert coded_clips.read_indices(frames) == [k % 256 for k in wanted]
+  assert read_numbers(film, wanted, found) == [k % 256 for k in wanted]
   assert len(decoded) <= _GROUP + stop - first
 
 
@@ -72,11 +68,7 @@ def test_a_few_places_tell_the_same_as_all(film, monkeypatch):
   assert whole == quick
 
 
-@pytest.mark.parametrize(
-    'form',
-    [f for f in coded_clips.FORMATS if coded_clips.available(f)],
-    ids=lambda f: f.name,
-)
+@pytest.mark.parametrize('form', AVAILABLE, ids=lambda f: f.name)
 def test_no_format_is_told_otherwise(tmp_path, monkeypatch, form):
   path = coded_clips.write(tmp_path / f'clip{form.suffix}', form, 96)
   whole = examine.examine(path)
@@ -151,7 +143,7 @@ def test_damage_in_a_place_looked_at_costs_its_pieces_only(film, tmp_path):
 def test_behind_lost_frames_that_go_by_count_nothing_is_read(
     tmp_path, monkeypatch
 ):
-  form = next(f for f in coded_clips.FORMATS if f.name == 'mpeg4_b_avi')
+  form = coded_clips.BY_NAME['mpeg4_b_avi']
   whole = coded_clips.write(tmp_path / 'whole.avi', form, 200)
   contents = bytearray(pathlib.Path(whole).read_bytes())
   with av.open(whole) as container:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from data_pipelines.video import SUFFIXES, probe, read_frames
 from tests.data_pipelines import coded_clips
+from tests.data_pipelines.coded_clips import BY_NAME as FORMS
 from tests.data_pipelines.coded_clips import X264, Format
 
-FORMS = {f.name: f for f in coded_clips.FORMATS}
 MPEG2 = Format('mpeg2', '.mpg', 'mpeg2video', (('g', '12'),), 2)
 # Stored frames [H, W, 3] as a player shows them, by (a, b, c, d) of the matrix.
 SHOWN = {

@@ -16,20 +16,13 @@ from PIL import Image
 
 from data_pipelines.video import examine, probe, probes, read
 from tests.data_pipelines import coded_clips
+from tests.data_pipelines.coded_clips import BY_NAME
 
-BY_NAME = {f.name: f for f in coded_clips.FORMATS}
 
-
-@pytest.fixture(scope='module')
-def sound(tmp_path_factory):
-  """{format name: contents} of sound clips of 40 frames."""
-  folder = tmp_path_factory.mktemp('sound')
-  out = {}
-  for name in ('h264_mp4', 'h264_mkv', 'mpeg4_b_avi', 'h264_avi', 'vp9_webm'):
-    form = BY_NAME[name]
-    path = coded_clips.write(folder / f'{name}{form.suffix}', form)
-    out[name] = pathlib.Path(path).read_bytes()
-  return out
+@pytest.fixture
+def sound(clips):
+  """{format name: contents} of sound clips of 60 frames."""
+  return {name: pathlib.Path(p).read_bytes() for name, p in clips.items()}
 
 
 def check_refused(path, contents=None, match=''):
@@ -62,12 +55,12 @@ def test_a_sound_file_is_described(sound, tmp_path):
   path.write_bytes(sound['h264_mp4'])
   found = probe(path)
   assert found.error is None
-  assert (found.num_frames, found.width, found.height) == (40, 64, 48)
+  assert (found.num_frames, found.width, found.height) == (60, 64, 48)
   assert (found.fps, found.codec, found.decoder) == (25, 'h264', 'pyav')
-  assert found.duration == pytest.approx(1.6)
+  assert found.duration == pytest.approx(2.4)
   assert found.size_bytes == len(sound['h264_mp4'])
   assert found.name == str(path)
-  np.testing.assert_allclose(found.seconds(), np.arange(40) / 25)
+  np.testing.assert_allclose(found.seconds(), np.arange(60) / 25)
   text = json.dumps(found.to_dict())
   assert probes.Probe.from_dict(json.loads(text)) == found
 
@@ -160,14 +153,14 @@ def test_an_avi_may_promise_a_few_frames_too_many(sound, tmp_path):
     data = bytearray(sound['mpeg4_b_avi'])
     header = data.index(b'vids')
     # AVISTREAMHEADER: dwLength is 32 bytes behind the stream's type.
-    assert struct.unpack_from('<I', data, header + 32) == (40,)
+    assert struct.unpack_from('<I', data, header + 32) == (60,)
     struct.pack_into('<I', data, header + 32, count)
     return bytes(data)
 
   path = tmp_path / 'clip.avi'
-  path.write_bytes(promise(42))
-  assert probe(path).num_frames == 40
-  check_refused(path, promise(90), '90 frames promised, 40 there')
+  path.write_bytes(promise(62))
+  assert probe(path).num_frames == 60
+  check_refused(path, promise(140), '140 frames promised, 60 there')
 
 
 def test_enormous_frames_are_refused(tmp_path):
@@ -272,7 +265,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
   path = tmp_path / 'clip.mp4'
   path.write_bytes(sound['h264_mp4'])
   (found,) = probes.probe_many([path], cache_file=path / 'probes.json')
-  assert found.num_frames == 40
+  assert found.num_frames == 60
   assert 'cache_dir' in capsys.readouterr().err
 
 

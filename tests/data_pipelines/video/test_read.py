@@ -12,17 +12,12 @@ from data_pipelines.video import container, probe, probes, read
 from data_pipelines.video.examine import _Frames, _spare_frames
 from data_pipelines.video.packets import read as read_packets
 from tests.data_pipelines import coded_clips
+from tests.data_pipelines.coded_clips import AVAILABLE, BY_NAME, read_numbers
 
-FORMATS = [f for f in coded_clips.FORMATS if coded_clips.available(f)]
-BY_NAME = {f.name: f for f in FORMATS}
 NUM_FRAMES = 60
 
 
-def read_numbers(source, indices, *args):
-  return coded_clips.read_indices(read.read_frames(source, indices, *args))
-
-
-@pytest.mark.parametrize('form', FORMATS, ids=lambda f: f.name)
+@pytest.mark.parametrize('form', AVAILABLE, ids=lambda f: f.name)
 def test_every_format_gives_the_frames_asked_for(clips, form):
   path = clips[form.name]
   contents = pathlib.Path(path).read_bytes()
