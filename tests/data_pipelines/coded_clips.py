@@ -7,6 +7,7 @@ noticed. The lower half moves, so that encoders have a use for P and B frames.
 
 import dataclasses
 import fractions
+import functools
 
 import av
 import numpy as np
@@ -71,6 +72,7 @@ def available(form: Format) -> bool:
 AVAILABLE = tuple(filter(available, FORMATS))
 
 
+@functools.cache
 def frame(index: int, width: int = 64, height: int = 48) -> np.ndarray:
   """The frame uint8 [H, W, 3] that spells `index` in 0..255."""
   image = np.empty((height, width, 3), np.uint8)
@@ -85,6 +87,7 @@ def frame(index: int, width: int = 64, height: int = 48) -> np.ndarray:
     for r, value in enumerate((bit, 1 - bit)):
       block = slice(r * row, (r + 1) * row), slice(k * column, (k + 1) * column)
       image[block] = 235 * value + 10
+  image.setflags(write=False)
   return image
 
 
@@ -128,7 +131,7 @@ def write(
   Args:
     path: file to write; its suffix decides the container.
     form: codec and options.
-    num_frames: at most 256.
+    num_frames: frame k spells k modulo 256.
     width, height: pixels, multiples of 8 and 12.
     fps: frames per second of the header.
     times: when each frame is shown in units of 1 / fps; 0, 1, 2... by default.
@@ -152,9 +155,28 @@ def write(
     if rotation:
       stream.set_display_rotation(rotation)
     for k in range(num_frames):
-      picture = av.VideoFrame.from_ndarray(frame(k, width, height), 'rgb24')
+      image = frame(k % 256, width, height)
+      picture = av.VideoFrame.from_ndarray(image, 'rgb24')
       picture.pts = times[k] if times else k
       picture.time_base = context.time_base
       file.mux(stream.encode(picture))
     file.mux(stream.encode(None))
   return str(path)
+
+
+def copy(source, target, skip=0, shift=0, keys=True, **options):
+  """Copies the packets of a file behind the first `skip`."""
+  with (
+      av.open(source) as old,
+      av.open(str(target), 'w', options=options) as new,
+  ):
+    stream = old.streams.video[0]
+    out = new.add_stream_from_template(stream)
+    packets = [p for p in old.demux(stream) if p.size]
+    for packet in packets[skip:]:
+      if shift:
+        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+      packet.is_keyframe &= keys
+      packet.stream = out
+      new.mux(packet)
+  return str(target)

@@ -2,9 +2,11 @@
 
 import os
 import unicodedata
+from concurrent import futures
 
 import pytest
 
+from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from data_pipelines.stores.files import FileTree
 from tests.data_pipelines.trees import write_clips
@@ -87,3 +89,11 @@ def test_copies_are_told(tmp_path):
   # Files of 4 bytes are no videos: that they are equal says nothing.
   assert ''.join(found[key][0] for key in keys) == 'abadbdghg'
   assert found['gone.mp4'] == 'gone.mp4'
+
+
+def test_threads_that_write_one_file_do_not_collide(tmp_path):
+  contents = [bytes([65 + k]) * 200_000 for k in range(8)] * 10
+  with futures.ThreadPoolExecutor(8) as threads:
+    list(threads.map(lambda c: whole_file.write(tmp_path / 'x', c), contents))
+  assert (tmp_path / 'x').read_bytes() in contents
+  assert [p.name for p in tmp_path.iterdir()] == ['x']

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from data_pipelines import datasets
 from data_pipelines.datasets import base_novel
 from data_pipelines.errors import UserError
 from tests.data_pipelines import trees
@@ -49,13 +48,9 @@ def test_base_and_novel_lists_of_ez_clip(tmp_path):
         for g in groups
     ))  # fmt: skip
   write_lines(tmp_path / 'novel', '/y/v_HandStandPushups_g01_c01 40 0')
-  data = trees.data_config(
-      root=str(root),
-      class_scope='per_list',
-      train_list=str(tmp_path / 'train'),
-      tests={n: str(tmp_path / n) for n in ('base', 'novel')},
-  )
-  got = datasets.read(data, 1)
+  tests = {name: str(tmp_path / name) for name in ('base', 'novel')}
+  values = {'class_scope': 'per_list', 'train_list': str(tmp_path / 'train')}
+  got = cases.read('ucf101', root, tests=tests, **values)
   assert got.class_names == ['Yo Yo', 'Apply Eye Makeup']
   assert got.own_names == {
       'base': ['Yo Yo', 'Apply Eye Makeup'],

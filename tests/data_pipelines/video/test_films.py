@@ -1,6 +1,5 @@
 """Long films are looked at in a few places, and where lists take pieces."""
 
-import fractions
 import pathlib
 
 import av
@@ -20,24 +19,9 @@ _GROUP = 50
 def film(tmp_path_factory):
   """Ten minutes; frame k spells k modulo 256."""
   path = tmp_path_factory.mktemp('film') / 'film.mp4'
-  drawn = [
-      av.VideoFrame.from_ndarray(coded_clips.frame(k), 'rgb24').reformat(
-          format='yuv420p'
-      )
-      for k in range(256)
-  ]
-  with av.open(str(path), 'w') as container:
-    stream = container.add_stream('libx264', rate=_FPS)
-    stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
-    stream.options = dict(coded_clips.X264) | {'g': str(_GROUP)}
-    stream.codec_context.thread_count = 1
-    for k in range(_MINUTES * 60 * _FPS):
-      picture = drawn[k % 256]
-      picture.pts, picture.time_base = k, fractions.Fraction(1, _FPS)
-      picture.pict_type = av.video.frame.PictureType.NONE
-      container.mux(stream.encode(picture))
-    container.mux(stream.encode(None))
-  return str(path)
+  options = *coded_clips.X264, ('g', str(_GROUP))
+  form = coded_clips.Format('film', '.mp4', 'libx264', options)
+  return coded_clips.write(path, form, _MINUTES * 60 * _FPS, fps=_FPS)
 
 
 def test_a_piece_of_a_long_film_decodes_a_few_dozen_frames(film, decoded):
@@ -78,13 +62,14 @@ def test_no_format_is_told_otherwise(tmp_path, monkeypatch, form):
     assert found.get(name) == whole.get(name)
 
 
-def damage(film, path, place):
-  """Writes the film without the contents of a packet; gives its frame."""
+def damage(film, path, place, count=1):
+  """Writes a film without the contents of packets; gives the first's frame."""
   contents = bytearray(pathlib.Path(film).read_bytes())
   with av.open(film) as container:
     packets = [p for p in container.demux(video=0) if p.size]
-  start, size = packets[place].pos, packets[place].size
-  contents[start + 8 : start + size] = bytes(size - 8)
+  start, last = packets[place].pos, packets[place + count - 1]
+  stop = last.pos + last.size
+  contents[start + 8 : stop] = bytes(stop - start - 8)
   path.write_bytes(contents)
   return sorted(p.pts for p in packets).index(packets[place].pts)
 
@@ -145,12 +130,7 @@ def test_behind_lost_frames_that_go_by_count_nothing_is_read(
 ):
   form = coded_clips.BY_NAME['mpeg4_b_avi']
   whole = coded_clips.write(tmp_path / 'whole.avi', form, 200)
-  contents = bytearray(pathlib.Path(whole).read_bytes())
-  with av.open(whole) as container:
-    places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
-  start, stop = places[100][0], sum(places[103])
-  contents[start + 8 : stop] = bytes(stop - start - 8)
-  (tmp_path / 'damaged.avi').write_bytes(contents)
+  damage(whole, tmp_path / 'damaged.avi', 100, 4)
   monkeypatch.setattr(examine, 'FILM_FRAMES', 150)
   found = examine.examine(str(tmp_path / 'damaged.avi'))
   assert 180 < found['num_frames'] < 200, found

@@ -38,24 +38,6 @@ def numbers(path):
   return out
 
 
-def copy(source, target, skip=0, shift=0, keys=True, **options):
-  """Copies the packets of a file behind the first `skip`."""
-  with (
-      av.open(source) as old,
-      av.open(str(target), 'w', options=options) as new,
-  ):
-    stream = old.streams.video[0]
-    out = new.add_stream_from_template(stream)
-    packets = [p for p in old.demux(stream) if p.size]
-    for packet in packets[skip:]:
-      if shift:
-        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-      packet.is_keyframe &= keys
-      packet.stream = out
-      new.mux(packet)
-  return str(target)
-
-
 @pytest.mark.parametrize('matrix', SHOWN)
 def test_every_display_matrix_is_shown_as_a_player_does(tmp_path, matrix):
   path = coded_clips.write(tmp_path / 'clip.mp4', num_frames=6)
@@ -80,7 +62,7 @@ def test_a_clock_that_wraps_hides_no_frame(tmp_path, before):
   plain = coded_clips.write(tmp_path / 'a.ts', FORMS['h264_mp4'], 60)
   first = int(probe(plain).timestamps()[0])
   shift = 2**33 - before - first
-  path = copy(
+  path = coded_clips.copy(
       plain, tmp_path / 'b.ts', 0, shift, mpegts_copyts='1',
       avoid_negative_ts='disabled',
   )  # fmt: skip
@@ -105,7 +87,7 @@ def test_a_recording_joined_late_begins_at_its_key_frame(
   if not coded_clips.available(form):
     pytest.skip(f'this FFmpeg cannot write {form.codec}')
   whole = coded_clips.write(tmp_path / f'a{suffix}', form, 60)
-  path = copy(whole, tmp_path / f'b{suffix}', skip)
+  path = coded_clips.copy(whole, tmp_path / f'b{suffix}', skip)
   assert numbers(path) == list(range(12, 60))
 
 
@@ -122,39 +104,26 @@ def test_a_transport_stream_may_be_cut_anywhere(tmp_path):
 
 def test_without_a_mark_of_key_frames_all_is_decoded(tmp_path):
   whole = coded_clips.write(tmp_path / 'a.mp4', FORMS['hevc_mp4'], 30)
-  path = copy(whole, tmp_path / 'b.mkv', keys=False)
+  path = coded_clips.copy(whole, tmp_path / 'b.mkv', keys=False)
   assert numbers(path) == list(range(30))
 
 
 @pytest.mark.parametrize('bottom_up', [False, True])
 def test_uncompressed_avi_may_be_stored_bottom_up(tmp_path, bottom_up):
-  width, height, count = 64, 48, 12
-
-  def chunk(name, data):
-    return name + struct.pack('<I', len(data)) + data
-
-  frames = [coded_clips.frame(k)[:, :, ::-1] for k in range(count)]
-  images = [np.flipud(x) if bottom_up else x for x in frames]
-  movi = b'movi' + b''.join(chunk(b'00db', x.tobytes()) for x in images)
-  size = width * height * 3
-  header = struct.pack(
-      '<14I', 40_000, size * 25, 0, 0, count, 0, 1, size, width, height,
-      0, 0, 0, 0,
-  )  # fmt: skip
-  stream = b'vidsDIB ' + struct.pack(
-      '<10I4H', 0, 0, 0, 1, 25, 0, count, size, 0, 0, 0, 0, width, height
-  )
-  rows = height if bottom_up else -height
-  form = struct.pack(
-      '<IiiHHIIiiII', 40, width, rows, 1, 24, 0, size, 0, 0, 0, 0
-  )
-  stream = b'strl' + chunk(b'strh', stream) + chunk(b'strf', form)
-  lists = b'hdrl' + chunk(b'avih', header) + chunk(b'LIST', stream)
   path = tmp_path / 'raw.avi'
-  path.write_bytes(
-      chunk(b'RIFF', b'AVI ' + chunk(b'LIST', lists) + chunk(b'LIST', movi))
-  )
-  assert numbers(path) == list(range(count))
+  options = {'flipped_raw_rgb': str(int(bottom_up))}
+  with av.open(str(path), 'w', options=options) as file:
+    stream = file.add_stream('rawvideo', rate=25)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, 'bgr24'
+    for k in range(12):
+      image = coded_clips.frame(k)
+      image = np.flipud(image).copy() if bottom_up else image
+      file.mux(stream.encode(av.VideoFrame.from_ndarray(image, 'rgb24')))
+  # The sign of the height in the BITMAPINFOHEADER says it.
+  contents = path.read_bytes()
+  height = struct.unpack_from('<i', contents, contents.index(b'strf') + 16)
+  assert height == (48 if bottom_up else -48,)
+  assert numbers(path) == list(range(12))
   np.testing.assert_array_equal(read_frames(path, [7])[0], coded_clips.frame(7))
 
 

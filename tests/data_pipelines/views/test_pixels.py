@@ -4,19 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.views import ev_clip, pixels
-
-
-def numbers(count, stream):
-  """The specification's hash: `count` numbers in [-1, 1)."""
-  mask = np.uint64(0xFFFFFFFF)
-  x = (np.arange(count, dtype=np.uint64) + np.uint64(1000003 * stream)) & mask
-  x ^= x >> np.uint64(16)
-  x = (x * np.uint64(0x7FEB352D)) & mask
-  x ^= x >> np.uint64(15)
-  x = (x * np.uint64(0x846CA68B)) & mask
-  x ^= x >> np.uint64(16)
-  return 2 * x.astype(np.float64) / 2**32 - 1
-
+from tests import spec_numbers
 
 # Rows 0 of images resized to 8 x 9 with torch 2 in float64 by the original
 # modules; {(height, width, stream): numbers}.
@@ -35,7 +23,7 @@ TORCH = {
 
 @pytest.mark.parametrize(('height', 'width', 'stream'), TORCH)
 def test_floats_equal_torch(height, width, stream):
-  image = 127.5 * numbers(height * width, stream) + 127.5
+  image = 127.5 * spec_numbers.series(height * width, stream) + 127.5
   frame = np.stack([image.reshape(1, height, width)] * 3, axis=-1)
   out = pixels.resize(frame.astype(np.float32), 8, 9)[0, 0, :, 0]
   np.testing.assert_allclose(out, TORCH[height, width, stream], atol=1e-4)
@@ -64,15 +52,17 @@ def frames_of(height, width, count=3, seed=0):
   return rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
+def interpolated(frames, size, kernel):
+  """Frames [..., H, W, 3] resized in float64; border pixels are repeated."""
+  axes = zip(frames.shape[-3:-1], size, strict=True)
+  down, across = (weights(old, new, kernel) for old, new in axes)
+  frames = frames.astype(float)
+  return np.einsum('oy,...yxc,px->...opc', down, frames, across, optimize=True)
+
+
 def exact(frames, kernel):
   """The bytes of frames resized to 256 x 340, computed in float64."""
-  numbers = np.einsum(
-      'oy,tyxc,px->topc',
-      weights(frames.shape[1], 256, kernel),
-      frames.astype(float),
-      weights(frames.shape[2], 340, kernel),
-      optimize=True,
-  )
+  numbers = interpolated(frames, (256, 340), kernel)
   # An exact half may have lost a little on its way.
   return np.floor(np.clip(numbers, 0, 255) + 0.5 + 1e-9)
 

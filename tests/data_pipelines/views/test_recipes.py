@@ -17,7 +17,7 @@ from data_pipelines.views import clip_fsar, ev_clip, ez_clip
 from data_pipelines.views.view import Place, squares
 from evclip_jax.config import schema
 from tests.data_pipelines import coded_clips
-from tests.data_pipelines.views.test_pixels import weights
+from tests.data_pipelines.views.test_pixels import interpolated
 
 REAL = pathlib.Path(__file__).parents[4] / 'shared/videos/apply_eye_makeup.avi'
 
@@ -30,13 +30,6 @@ def frames(tmp_path_factory):
     folder = tmp_path_factory.mktemp('film')
     path = coded_clips.write(folder / 'a.mp4', num_frames=16)
   return read.read_frames(str(path), [1, 5, 9, 13])[:, :120, :160]
-
-
-def interpolated(frame, size, kernel):
-  """A frame resized in floats as torch does; border pixels are repeated."""
-  down = weights(frame.shape[0], size[0], kernel)
-  across = weights(frame.shape[1], size[1], kernel)
-  return np.einsum('oy,yxc,px->opc', down, frame.astype(float), across)
 
 
 def close(pixels, wanted):
