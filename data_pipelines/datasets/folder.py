@@ -180,8 +180,8 @@ def _pool(
   scored = {item.clip for listing in listings for item in listing.items}
   keys = [k for k in store.keys if '/' in k and k not in scored]
   if not keys and needed:
-    what = 'more clips' if scored else 'no class folders with videos'
-    raise UserError(f'data.root={store} has {what} in it. {_WANTED}')
+    what = 'clips beside those to score' if scored else 'folders of videos'
+    raise UserError(f'data.root={store} has no {what} in it. {_WANTED}')
   return keys
 
 

@@ -110,6 +110,9 @@ def test_root_may_be_the_csv(tmp_path):
   assert data.class_names == ['a', 'b']
   assert data.tests['test'].counts() == {0: 1, 1: 1}
   assert data.train.origin == 'all.csv'
+  csv = str(tmp_path / 'all.csv')
+  with pytest.raises(UserError, match='are both files: data.root must be the'):
+    read(csv, train_list=csv)
 
 
 LISTS = {'train_list': 'train.txt', 'test_list': 'test.txt'}
@@ -184,6 +187,9 @@ def test_test_list_alone_leaves_the_rest_to_train(tmp_path):
   assert pairs(data.tests['test']) == [('a/1.mp4', 0), ('b/0.mp4', 1)]
   assert len(data.train.records) == 4
   assert ('a/1.mp4', 0) not in pairs(data.train)
+  write_lines(root / 'test.txt', *everything(data))
+  with pytest.raises(UserError, match='has no clips beside those to score'):
+    read(root, test_list='test.txt')
 
 
 def test_several_named_test_lists(tmp_path):
@@ -197,6 +203,8 @@ def test_several_named_test_lists(tmp_path):
   assert pairs(data.tests['dark']) == [('a/2.mp4', 0)]
   with pytest.raises(UserError, match='both name test lists'):
     read(root, tests=tests, test_list='dark.txt')
+  with pytest.raises(UserError, match='data.tests.val: give this test list'):
+    read(root, tests={'val': 'dark.txt'})
   # A class that is only tested.
   write_lines(root / 'test.txt', 'a/1.mp4', 'c/0.mp4')
   with pytest.raises(UserError, match="1 classes without a training .*'c'"):

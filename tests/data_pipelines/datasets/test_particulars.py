@@ -67,11 +67,13 @@ def change(file, how):
         ('ssv2', SSV2, '=[{', 'cannot be read as JSON'),
         ('ssv2', SSV2, '=[{"id": "20"}]', 'entry 1: wanted an id and a templ'),
         ('ssv2', SSV2_NAMES, '"1"=>"2"', 'each of them once'),
+        ('ssv2', SSV2_NAMES, '=[1]', 'wanted classes with numbers from 0'),
         ('epic_kitchens100', EPIC, 'verb_class=>verbs', 'line 1: wanted the'),
         ('epic_kitchens100', EPIC, '+P01,x', 'line 6: wanted 15 cells'),
         ('epic_kitchens100', EPIC, ',take,0,=>,take,-1,', "line 5: .*'-1'"),
         ('epic_kitchens100', EPIC, '00:00:00.20=>soon', 'line 2: wanted the'),
         ('epic_kitchens100', VERBS, '+\xe9\x07', 'cannot be read'),
+        ('epic_kitchens100', VERBS, '\n1,=>\n5,', "found '5' and 'put'"),
         ('epic_kitchens100', VERBS, 'id,key=>id,name', 'the columns id, key'),
     ],
 )  # fmt: skip

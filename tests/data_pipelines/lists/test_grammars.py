@@ -73,6 +73,8 @@ def test_table_with_header_in_any_order(tmp_path, mark):
         ('a.mp4,run\nb.mp4,run\n', 'a CSV needs a first line'),
         ('path,class\na,b\n', 'wanted the columns path and label'),
         ('path,label\na.mp4\n', 'line 2: wanted 2 columns'),
+        ('path,label\n"a"b,run\n', 'list.txt, line 2: .*expected'),
+        ('path,label\na,1\nb,nan\n', r'line 3: the label is missing \(nan'),
         ('path,label\na.mp4,\n', 'line 2: the path or the label is empty'),
         ('path,label,start\na.mp4,run,soon\n', "line 2: start must be seconds"),
         ('path,label,start,end\na,run,3,2\n', 'line 2: end 2 must be greater'),
