@@ -24,7 +24,8 @@ def config(**changes):
 
 
 def one(part):
-  return part.data.shots, part.seed, part.split, part.data.train_list
+  shots = part.data.shots, part.episodes.test_shot
+  return *shots, part.seed, part.split, part.data.train_list
 
 
 NOVEL = {'data.novel_classes': 'half', 'data.train_list': 'base_s{seed}.txt'}
@@ -33,34 +34,21 @@ NOVEL = {'data.novel_classes': 'half', 'data.train_list': 'base_s{seed}.txt'}
 @pytest.mark.parametrize(
     ('name', 'changes', 'expected'),
     [
-        (
-            'few_shot',
-            {'protocol.shots': (2, 0), 'data.train_list': 't_{shots}'},
-            {'shots-2': (2, 1, 1, 't_2'), 'shots-all': (0, 1, 1, 't_0')},
-        ),
-        (
-            'few_shot',
-            {'protocol.shots': (2, 4), 'protocol.seeds': (1, 7)},
-            {
-                f'shots-{k}-seed-{seed}': (k, seed, 1, '')
-                for k in (2, 4)
-                for seed in (1, 7)
-            },
-        ),
-        (
-            'base_to_novel',
-            NOVEL | {'protocol.seeds': (4, 5)},
-            {f'seed-{k}': (0, k, 1, f'base_s{k}.txt') for k in (4, 5)},
-        ),
-        ('seeds', {}, {f'seed-{k}': (0, k, 1, '') for k in (1, 2, 3)}),
-        ('supervised', {'split': 3}, {'split-3': (0, 1, 3, '')}),
-        (
-            'supervised',
-            {'protocol.splits': (1, 2)},
-            {f'split-{k}': (0, 1, k, '') for k in (1, 2)},
-        ),
+        ('few_shot', {'protocol.shots': (2, 0), 'data.train_list': 't_{shots}'},
+         {'shots-2': (2, 0, 1, 1, 't_2'), 'shots-all': (0, 0, 1, 1, 't_0')}),
+        ('few_shot', {'protocol.shots': (2, 4), 'protocol.seeds': (1, 7)},
+         {f'shots-{k}-seed-{seed}': (k, 0, seed, 1, '')
+          for k in (2, 4) for seed in (1, 7)}),
+        ('base_to_novel', NOVEL | {'protocol.seeds': (4, 5)},
+         {f'seed-{k}': (0, 0, k, 1, f'base_s{k}.txt') for k in (4, 5)}),
+        ('seeds', {}, {f'seed-{k}': (0, 0, k, 1, '') for k in (1, 2, 3)}),
+        ('episodes', {'protocol.shots': (1, 5)},
+         {f'shots-{k}': (0, k, 1, 1, '') for k in (1, 5)}),
+        ('supervised', {'split': 3}, {'split-3': (0, 0, 1, 3, '')}),
+        ('supervised', {'protocol.splits': (1, 2)},
+         {f'split-{k}': (0, 0, 1, k, '') for k in (1, 2)}),
     ],
-)
+)  # fmt: skip
 def test_the_runs_that_a_protocol_stands_for(name, changes, expected):
   c = config(**{'protocol.name': name} | changes)
   before = identity.to_dict(c)
@@ -116,6 +104,10 @@ def test_what_a_protocol_lacks_is_said_before_any_work(
                {n: {'data_set': n} for n in ('ds_split1', 'ds_split2', 'k')})],
          {'test': [8], 'ds': [1, 2], 'k': [5]}),
         # A column for each K.
+        ('episodes',
+         [card({'test': k}, {'test': {'episodes': {'way': 5, 'shot': k}}})
+          for k in (1, 2)],
+         {'5-way 1-shot': [1], '5-way 2-shot': [2]}),
         ('few_shot', [card({'test': 1}, shots=2), card({'test': 3, 'dark': 4})],
          {'K=2': [1], 'K=all': [3], 'K=all dark': [4]}),
     ],

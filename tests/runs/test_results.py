@@ -154,21 +154,15 @@ OTHER_LIST = {'data': OTHER['data']}
         (OTHER_LIST, {}, "differ in list 'test'"),
         (OTHER_LIST, {'train.epochs': 3}, "differ in list 'test'"),
         ({'prompts_sha256': 'b'}, {}, 'differ in prompts'),
-        (
-            {'prompts_sha256': 'b'},
-            {'method.settings.templates': ('{}',)},
-            'differ in prompts',
-        ),
-        (
-            {'selection': {'rule': 'best_val', 'step': 3}},
-            {'train.select': 'best_val'},
-            'differ in selection',
-        ),
+        ({'prompts_sha256': 'b'}, {'method.settings.templates': ('{}',)},
+         'differ in prompts'),
+        ({'selection': {'rule': 'best_val', 'step': 3}},
+         {'train.select': 'best_val'}, 'differ in selection'),
         ({'views': {'clips': 1, 'crops': 1}}, {}, 'differ in views'),
         ({'weights': {'clip': {'hash': 'v'}}}, {}, 'differ in weights'),
         ({'seed': 1}, {}, 'are the same run, of seed 1'),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_averaged_is_refused(
     tmp_path, capsys, about, changes, message
 ):
