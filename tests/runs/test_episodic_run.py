@@ -206,7 +206,6 @@ def test_prediction_compares_with_examples_as_on_the_page_about_python(
           'mesh.data': 4}, 'episodes.per_step=4 or 8'),
         ({'episodes.train_episodes': 15}, 'per_step=8. Use 8 or 16'),
         ({'train.accumulate': 3, 'mesh.data': 1}, 'does not divide the 8'),
-        ({'method.settings.metric': 'best'}, 'metric='),
         ({'compute.memory_gb': 1e-3}, r'needs \d.* GB on each device, which'),
     ],
 )  # fmt: skip

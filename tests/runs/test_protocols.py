@@ -9,7 +9,7 @@ from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import protocols, result_page, results
+from evclip_jax.runs import protocols, results
 from evclip_jax.runs import run as runs
 from tests import clips
 from tests.runs import tiny_run
@@ -134,25 +134,6 @@ def test_protocol_json_says_what_made_each_number():
       'view': '4 clips x 3 crops', 'views': {'clips': 4, 'crops': 3},
       'selected_by': 'last', 'step': 40, 'config_hash': 'abc',
   }  # fmt: skip
-
-
-def test_a_comparison_within_a_protocol_has_a_row_per_variant():
-  compared = ({'name': 'a', 'method': 'ev_clip', 'settings': {}},) * 2
-  c = config(**{'protocol.name': 'base_to_novel', 'compare': compared})
-  cards = {
-      f'seed-{s}': {
-          'a': card({'base': 50, 'novel': 50 + s}),
-          'b': card({'base': 10, 'novel': 10}),
-      }
-      for s in (1, 3)
-  }
-  runs = protocols.side_by_side(c, cards, pathlib.Path('nowhere'))
-  out = protocols.summary(c, runs)
-  rows = result_page.table(out)
-  assert [row['variant'] for row in rows] == ['a', 'b']
-  assert rows[0]['novel'] == '52.0 ± 1.4 [39.3, 64.7]'
-  assert rows[1]['harmonic mean'] == '10.0 ± 0.0 [10.0, 10.0]'
-  assert len(out['numbers']) == 8
 
 
 def test_places_of_other_data_sets_may_change_between_sittings():

@@ -89,7 +89,8 @@ def test_rows_are_compared_on_the_clips_of_both(tmp_path):
   assert 'b minus a, points of top-1 in each class' in page
   assert '<svg' in page and '$c_0$' in page
   rows = result_page.table(summary)
-  assert rows[0]['test'].startswith('63.3 ± 4.7 [')
+  # 12.706 standard errors to both sides, and no more than all.
+  assert rows[0]['test'] == '63.3 ± 4.7 [21.0, 100.0]'
   assert rows[0]['training GFLOPs per clip'] == 3.5
 
 
