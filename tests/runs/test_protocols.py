@@ -46,7 +46,7 @@ def card(top1, lists=None, shots=0, seed=1):
 
 def combine(name, *cards):
   runs = {'a': {str(i): results.Run(c, None) for i, c in enumerate(cards)}}
-  found = results.summarise(runs, protocols.PROTOCOLS[name].quantities, 0)
+  found = results.summarise_runs(runs, protocols.PROTOCOLS[name].quantities, 0)
   return {x['quantity']: x['values'] for x in found['results']}
 
 
