@@ -45,6 +45,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]):
   items.sort(key=lambda item: places.get(item.path.name, len(_LONG)))
 
 
+@pytest.fixture
+def packaged_sizes(monkeypatch):
+  """Shapes of the packaged networks, which their files say, from any others."""
+  from evclip_jax.models.clip import sizes
+  from evclip_jax.weights import trunks
+  from tests.methods import tiny
+
+  monkeypatch.setitem(sizes.TABLE, 'tiny', tiny.CLIP)
+  monkeypatch.setitem(trunks.TABLE, 'tiny', tiny.ENCODER)
+
+
 @pytest.fixture(scope='session')
 def shared() -> pathlib.Path:
   """The folder of real clips and lists beside the repository, if any."""

@@ -22,7 +22,6 @@ ORDER = [
 ]
 
 
-
 def imports(path):
   """The modules that a file names anywhere in it."""
   for node in ast.walk(ast.parse(path.read_text())):
@@ -58,7 +57,6 @@ def test_no_method_imports_another():
         if target.startswith('evclip_jax.methods.')
     }
     packages = {p.parent.name for p in path.parent.parent.glob('*/__init__.py')}
-    others.discard('ev_clip' if 'clip_fsar' in path.parts else '')  # Goes.
     assert others & packages <= {path.parent.name}, path
 
 

@@ -26,10 +26,10 @@ from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import devices, params, steps
 from evclip_jax.training import optimizer as optim
 from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import random_init, trunks
+from evclip_jax.weights import random_init
 from evclip_jax.weights import swin3d_names as encoder_convert
 from tests.config.test_configs import FILES, NAMES, ROOT, load
-from tests.methods import tiny
+from tests.models import small as small_clip
 
 DATA = ('arid', 'egtea', 'ek100', 'folder', 'hmdb', 'kinetics', 'ssv2', 'ucf')
 # (file, argument) of configs with the same computation and other numbers.
@@ -47,16 +47,9 @@ FAMILIES = {
 # begin at 0 moves a step later.
 STEPS = 3
 PIXELS, NUM_FRAMES, NUM_CLASSES = 32, 2, 6
-TEXT = {
-    'text_width': 16,
-    'text_layers': 1,
-    'context_length': 8,
-    'vocab_size': 20,
-}
-VIT = sizes.vit(16, 1, 16, embed_dim=8, image_resolution=PIXELS, **TEXT)
-RESNET = sizes.resnet(
-    4, (1, 1, 1, 1), embed_dim=8, image_resolution=PIXELS, **TEXT
-)
+COMMON = small_clip.TEXT | {'embed_dim': 8, 'image_resolution': PIXELS}
+VIT = sizes.vit(16, 1, 16, **COMMON)
+RESNET = sizes.resnet(4, (1, 1, 1, 1), **COMMON)
 ENCODER = VideoEncoderSizes(8, (1, 1, 1, 1), (1, 1, 1, 1), drop_path=0.5)
 
 
@@ -88,7 +81,7 @@ def structure(config):
 
 def optimizer_values(config):
   """What `make_optimizer` reads, but the decay, which is an argument."""
-  names = ('name', 'b1', 'b2', 'eps', 'no_decay', 'clip_norm')
+  names = 'name', 'b1', 'b2', 'eps', 'no_decay', 'clip_norm'
   return {name: config.optimizer[name] for name in names}
 
 
@@ -153,16 +146,13 @@ def make_step(config, mesh, shardings):
 
 def make_batch(config):
   """(classes or tokens, batch) of noise."""
-  rng = np.random.default_rng(0)
   if config.method.name == 'ez_clip':
-    templates = len(config.method.settings.templates)
-    shape = (templates, NUM_CLASSES, TEXT['context_length'])
-    classes = rng.integers(1, 18, shape, np.int32)
-    # The largest id ends a text.
-    classes[..., 5] = 19
+    templates = range(len(config.method.settings.templates))
+    texts = [small_clip.tokens(NUM_CLASSES, VIT, seed) for seed in templates]
+    classes = np.stack(texts)
   else:
     shape = (1, NUM_CLASSES, VIT.embed_dim)
-    classes = rng.standard_normal(shape, dtype=np.float32)
+    classes = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
   end = (NUM_FRAMES, PIXELS, NUM_CLASSES, 0)
   if config.method.name == 'clip_fsar':
     return classes, batch_lib.synthetic(1, *end, episode=episode_shape(config))
@@ -248,13 +238,6 @@ CASES += [('compare', 'demo'), ('compare', 'ssv2')]
 _SHAPES = {}
 
 
-@pytest.fixture(autouse=True)
-def sizes_of_packaged_networks(monkeypatch):
-  """They are in their files; any small ones will do."""
-  monkeypatch.setitem(sizes.TABLE, 'tiny', tiny.CLIP)
-  monkeypatch.setitem(trunks.TABLE, 'tiny', tiny.ENCODER)
-
-
 def shapes_of(config):
   # The first of what `structure` returns: settings without mere numbers.
   settings, *_ = structure(config)
@@ -274,6 +257,7 @@ def variants(file, argument):
   yield from experiment.rows(config).values()
 
 
+@pytest.mark.usefixtures('packaged_sizes')
 @pytest.mark.parametrize(('file', 'argument'), CASES)
 def test_the_trained_leaves_are_there(file, argument):
   for config in variants(file, argument):

@@ -54,31 +54,47 @@ def test_values_no_run_could_use(key, value, message):
     schema.check(config)
 
 
-def with_variants():
+L14, FRAMES = {'clip.name': 'ViT-L/14'}, {'data.num_frames': 16}
+VARIANTS = (
+    {'when': L14, 'set': {'batch_size': 16, 'optimizer.learning_rate': 1e-4}},
+    {'when': L14 | FRAMES, 'set': {'batch_size': 4}},
+)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'given', 'batch_size', 'rate'),
+    [
+        (FRAMES, (), 64, 4e-4),
+        (L14, (), 16, 1e-4),
+        # Of two that apply, the later one wins where both say something.
+        (L14 | FRAMES, (), 4, 1e-4),
+        # A value of the command line stays.
+        (L14 | {'batch_size': 24}, ('clip.name', 'batch_size'), 24, 1e-4),
+        # Also one that says what the file says anyway.
+        (L14, ('batch_size',), 64, 1e-4),
+    ],
+)
+def test_a_variant_is_chosen_by_all_of_its_keys(
+    changes, given, batch_size, rate
+):
   config = schema.base()
-  config.variants = (
-      {
-          'when': {'clip.name': 'ViT-L/14'},
-          'set': {'batch_size': 16, 'optimizer.learning_rate': 1e-4},
-      },
-      {
-          'when': {'clip.name': 'ViT-L/14', 'data.num_frames': 16},
-          'set': {'batch_size': 4},
-      },
-  )
-  return config.lock()
+  config.update_from_flattened_dict({'variants': VARIANTS} | changes)
+  before = identity.to_dict(config.lock())
+  chosen = experiment.choose_variant(config, given)
+  assert chosen.batch_size == batch_size
+  assert chosen.optimizer.learning_rate == rate
+  # The config stays as it is.
+  assert identity.to_dict(config) == before
+  # Nothing is left to choose, so that a run's own config gives the same run.
+  assert chosen.is_locked and chosen.variants == ()
+  assert experiment.choose_variant(chosen) == chosen
 
 
-def test_a_variant_is_chosen_by_all_of_its_keys():
-  config = with_variants()
-  assert experiment.choose_variant(config).batch_size == 64
-  config.data.num_frames = 16
-  assert experiment.choose_variant(config).batch_size == 64
-  config.clip.name = 'ViT-L/14'
-  chosen = experiment.choose_variant(config)
-  # Of two that apply, the later one wins where both say something.
-  assert chosen.batch_size == 4
-  assert chosen.optimizer.learning_rate == 1e-4
+def test_an_unknown_key_of_a_variant_is_an_error():
+  config = schema.base()
+  config.variants = ({'when': {}, 'set': {'optimizer.rate': 1.0}},)
+  with pytest.raises((AttributeError, KeyError), match='rate'):
+    experiment.choose_variant(config)
 
 
 @pytest.mark.parametrize(
@@ -102,34 +118,6 @@ def test_the_trunk_beside_clip_gets_a_square_of_its_own(method, changes, side):
   if side:
     with pytest.raises(UserError, match='no second square .* use ev_clip'):
       schema.check(chosen)
-
-
-def test_a_value_of_the_command_line_stays():
-  config = with_variants()
-  config.clip.name = 'ViT-L/14'
-  config.batch_size = 24
-  chosen = experiment.choose_variant(config, given=['clip.name', 'batch_size'])
-  assert chosen.batch_size == 24
-  assert chosen.optimizer.learning_rate == 1e-4
-  # Also one that says what the file says anyway.
-  config.batch_size = 64
-  assert experiment.choose_variant(config, ['batch_size']).batch_size == 64
-  assert experiment.choose_variant(config).batch_size == 16
-
-
-def test_choosing_a_variant_leaves_the_config_as_it_is():
-  config = with_variants()
-  config.clip.name = 'ViT-L/14'
-  before = identity.to_dict(config)
-  chosen = experiment.choose_variant(config)
-  assert identity.to_dict(config) == before
-  assert chosen.is_locked
-  assert chosen.variants == ()
-  # Nothing is left to choose, so that a run's own config gives the same run.
-  assert experiment.choose_variant(chosen) == chosen
-  config.variants = ({'when': {}, 'set': {'optimizer.rate': 1.0}},)
-  with pytest.raises((AttributeError, KeyError), match='rate'):
-    experiment.choose_variant(config)
 
 
 def rows(config, *specs):
@@ -167,9 +155,6 @@ def test_a_row_of_another_method_has_its_own_recipe():
   for own in (found['b'], found['c']):
     assert own.train.epochs == 7
     assert own.data.preprocess == 'ez_clip'
-
-
-L14, FRAMES = {'clip.name': 'ViT-L/14'}, {'data.num_frames': 16}
 
 
 @pytest.mark.parametrize(

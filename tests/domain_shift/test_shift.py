@@ -2,66 +2,49 @@
 
 import csv
 import json
-import pathlib
-import subprocess
-import sys
 from types import SimpleNamespace
 
-import av
 import numpy as np
 import pytest
 
 import evclip_jax
-from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from evclip_jax.domain_shift import analyse
 from evclip_jax.runs import run as runs
+from tests import clips
+from tests.runs import tiny_run
 
-ROOT = pathlib.Path(__file__).parents[2]
 GAINS = {'bright': 1.0, 'dim': 0.3, 'dark': 0.04}
 NUMBER = 16
 
 
 def write_clip(path, seed, gain):
   """A square that moves over texture; gain is of linear light."""
-  path.parent.mkdir(parents=True, exist_ok=True)
   rng = np.random.default_rng(seed)
   image = rng.uniform(20, 230, (6, 8, 3)).repeat(10, axis=0).repeat(10, axis=1)
-  with av.open(str(path), 'w') as container:
-    stream = container.add_stream('libx264', rate=25)
-    stream.width, stream.height, stream.pix_fmt = 80, 60, 'yuv420p'
-    for t in range(12):
-      frame = image.copy()
-      frame[20:40, 3 * t : 3 * t + 20] = rng.uniform(0, 255, 3)
-      frame = (255 * (gain * (frame / 255) ** 2.2) ** (1 / 2.2)).round()
-      frame = av.VideoFrame.from_ndarray(frame.astype(np.uint8), format='rgb24')
-      container.mux(stream.encode(frame))
-    container.mux(stream.encode())
+  frames = np.stack([image] * 12)
+  for t, frame in enumerate(frames):
+    frame[20:40, 3 * t : 3 * t + 20] = rng.uniform(0, 255, 3)
+  frames = 255 * (gain * (frames / 255) ** 2.2) ** (1 / 2.2)
+  clips.write_frames(path, frames.round().astype(np.uint8))
 
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
   """A run that scored three lists and fails on the dark one alone."""
   root = tmp_path_factory.mktemp('data')
+  changes = {'data.workers': 2, 'data.score_own': False}
+  changes['cache_dir'] = str(root / 'cache')
+  config = tiny_run.config('zero_shot', root / 'bright', changes)
   for name, gain in GAINS.items():
-    for i in range(NUMBER):
-      path = root / name / f'class_{i % 2}' / f'{i}.mp4'
-      write_clip(path, i, gain)
-  config = folder_config.get_config('zero_shot')
-  config.unlock()
-  config.cache_dir = str(root / 'cache')
-  config.clip.name = config.encoder.name = 'tiny'
-  config.mesh.data, config.data.num_frames = 1, 2
-  config.data.root = str(root / 'bright')
-  config.data.score_own = False
-  for name in GAINS:
     config.data.others[name] = {'name': 'folder', 'root': str(root / name)}
+    for i in range(NUMBER):
+      write_clip(root / name / f'class_{i % 2}' / f'{i}.mp4', i, gain)
   workdir = root / 'run'
-  runs.run(config.lock(), str(workdir), 'evaluate')
+  runs.run(config, str(workdir), 'evaluate')
   for name in GAINS:
     file = workdir / 'evaluation' / f'{name}.npz'
-    with np.load(file) as stored:
-      arrays = dict(stored)
+    arrays = dict(np.load(file))
     answer = arrays['labels'] ^ (name == 'dark')
     arrays['log_probabilities'] = np.eye(2, dtype=np.float32)[answer]
     np.savez(file, **arrays)
@@ -121,8 +104,8 @@ def test_a_second_run_gives_the_same_bytes(result, finished):
   config = json.loads((finished / 'config.json').read_text())
   config['data']['workers'] = 1
   (finished / 'config.json').write_text(json.dumps(config))
-  command = [sys.executable, '-m', 'evclip_jax.shift', f'--workdir={finished}']
-  subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+  done = tiny_run.called('shift', f'--workdir={finished}')
+  assert not done.returncode, done.stderr
   assert (finished / 'shift.csv').read_bytes() == before
   again = json.loads((finished / 'shift.json').read_text())
   for key in ('differences', 'distances', 'influence', 'along'):

@@ -22,19 +22,11 @@ def test_pictures_show_the_frames_that_were_scored():
       video=_video,
       looks=None,
   )
+  trees = 'trainable', 'statistics', 'frozen', 'shardings', 'hashes', 'sources'
   run = Session(
-      method=method,
-      tokenizer=None,
-      clip=None,
-      hashes={},
-      sources={},
-      mesh=devices.make_mesh(1),
-      trainable={},
-      statistics={},
-      frozen={},
-      shardings={},
-      class_names=[],
-  )
+      method=method, tokenizer=None, clip=None, mesh=devices.make_mesh(1),
+      class_names=[], **{name: {} for name in trees},
+  )  # fmt: skip
   clips = np.full((3, 2, 64, 64, 3), 255, np.uint8)
   clips[1] = 0
   seen = look.Looker(run, {}, 2)(clips, score=False)

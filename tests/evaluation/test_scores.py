@@ -30,26 +30,16 @@ def test_per_class_names_only_what_occurs():
   assert got == {'a': pytest.approx(200 / 3)}
 
 
-def batches(index, mask):
-  label = np.array(index, np.int32) % 3
-  yield {
-      'video': np.zeros((4, 1, 1, 1, 3), np.uint8),
-      'label': label,
-      'mask': np.array(mask, np.float32),
-      'index': np.array(index, np.int32),
-  }
-
-
 def run_step(batch):
   logits = np.eye(3)[np.array(batch['label'])]
-  return {k: v for k, v in batch.items() if k != 'video'} | {
-      'logits': logits, 'features': 2 * logits
-  }
+  return batch | {'logits': logits, 'features': 2 * logits}
 
 
 def collect(index, mask, clips, views=1, **how):
-  mesh, given = devices.make_mesh(4), batches(index, mask)
-  return scores.collect(run_step, given, mesh, clips, views, **how)
+  index = np.array(index, np.int32)
+  batch = {'label': index % 3, 'mask': np.float32(mask), 'index': index}
+  mesh = devices.make_mesh(4)
+  return scores.collect(run_step, [batch], mesh, clips, views, **how)
 
 
 def test_padding_rows_are_not_counted():

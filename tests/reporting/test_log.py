@@ -1,18 +1,12 @@
 """metrics.jsonl is the same whether or not a run was interrupted."""
 
 import importlib.util
-import json
 import sys
 
 import pytest
 
 from evclip_jax.reporting import log as reporting
-
-
-def lines(folder):
-  return [
-      json.loads(x) for x in (folder / 'metrics.jsonl').read_text().splitlines()
-  ]
+from tests.runs.tiny_run import rows
 
 
 def write(folder, resume, steps):
@@ -27,14 +21,14 @@ def test_lines_after_the_checkpoint_come_again_only_once(tmp_path):
   with (tmp_path / 'metrics.jsonl').open('a') as f:
     f.write('{"step": 8, "spl')
   write(tmp_path, 5, range(6, 11))
-  assert [x['step'] for x in lines(tmp_path)] == list(range(1, 11))
+  assert [x['step'] for x in rows(tmp_path)] == list(range(1, 11))
 
 
 def test_final_lines_are_written_anew(tmp_path):
   for resume, steps in (0, [1]), (1, []):
     log = write(tmp_path, resume, steps)
     log.add(1, 'test', top1=50.0, final=True)
-  assert [x['split'] for x in lines(tmp_path)] == ['train', 'test']
+  assert [x['split'] for x in rows(tmp_path)] == ['train', 'test']
 
 
 def test_only_one_process_writes(tmp_path, monkeypatch):

@@ -1,7 +1,5 @@
 """Training on features kept of fixed views gives what pixels give."""
 
-import contextlib
-
 import numpy as np
 import pytest
 
@@ -14,7 +12,7 @@ from tests.runs import tiny_run
 CHANGES = {
     'mesh.data': 2,
     'train.epochs': 3,
-    'train.eval_every_epochs': 3,
+    'train.eval_every_epochs': 1,
     'train.bank_views': 2,
 }
 EPISODES = {
@@ -23,7 +21,7 @@ EPISODES = {
     'episodes.per_step': 2,
     'episodes.train_episodes': 6,
     'episodes.epoch_episodes': 2,
-    'episodes.eval_every_episodes': 6,
+    'episodes.eval_every_episodes': 2,
     'episodes.test_episodes': 8,
     'data.query_augment': True,
     'method.settings.hidden': 32,
@@ -35,12 +33,6 @@ EPISODES = {
 def tiny(root, tmp_path, method, **changes):
   changes['cache_dir'] = str(tmp_path / 'cache')
   return tiny_run.config(method, root, CHANGES, changes)
-
-
-@contextlib.contextmanager
-def pixels(config, run, data, first_step):
-  with data.train(first_step) as batches:
-    yield batches
 
 
 @pytest.mark.parametrize(
@@ -63,23 +55,28 @@ def test_features_train_as_the_same_views_in_pixels_do(
     split_root, tmp_path, monkeypatch, method, changes
 ):
   config = tiny(split_root, tmp_path, method, **changes)
-  names = ['a', 'b', 'pixels'] if method == 'linear_probe' else ['a', 'pixels']
-  cards = [runs.run(config, str(tmp_path / name)) for name in names[:-1]]
-  assert [c['bank']['computed'] for c in cards] == [True, False][: len(cards)]
-  assert cards[0]['bank']['views'] == 2
-  monkeypatch.setattr(train, '_open', pixels)
+
+  def run(name):
+    card = runs.run(config, str(tmp_path / name))
+    arrays = np.load(tmp_path / name / 'evaluation' / 'test.npz')
+    # Of steps, of each epoch's list to score, and of the end.
+    all_losses = [row['loss'] for row in tiny_run.rows(tmp_path / name)]
+    return card['bank'], arrays, all_losses
+
+  found = [run('a'), *([run('b')] if method == 'linear_probe' else [])]
+  # The second time they are there already.
+  assert [bank['computed'] for bank, *_ in found] == [True, False][: len(found)]
+  assert found[0][0]['views'] == 2
+  monkeypatch.setattr(
+      train, '_open', lambda config, run, data, step: data.train(step)
+  )
   monkeypatch.setattr(bank, 'batches', lambda run, data: data.batches())
-  cards.append(runs.run(config, str(tmp_path / 'pixels')))
-  saved = [
-      np.load(tmp_path / name / 'evaluation' / 'test.npz')
-      for name in names
-  ]
-  for card, rows in zip(cards, saved, strict=True):
-    for name, value in card['final']['test'].items():
-      assert value == pytest.approx(cards[-1]['final']['test'][name], rel=1e-5)
-    for name in rows:
+  _, wanted, expected = run('pixels')
+  for _, arrays, all_losses in found:
+    assert all_losses == pytest.approx(expected, rel=1e-5)
+    for name in wanted:
       np.testing.assert_allclose(
-          rows[name], saved[-1][name], rtol=1e-5, atol=1e-5
+          arrays[name], wanted[name], rtol=1e-5, atol=1e-5
       )
 
 

@@ -4,18 +4,10 @@ import pytest
 
 from configs import demo as demo_config
 from data_pipelines.errors import UserError
-from evclip_jax.models.clip import sizes
 from evclip_jax.runs import cost_table
 from evclip_jax.training import params
-from evclip_jax.weights import trunks
-from tests.methods import tiny
 
-
-@pytest.fixture(autouse=True)
-def sizes_of_packaged_networks(monkeypatch):
-  """They are in their files; any small ones will do."""
-  monkeypatch.setitem(sizes.TABLE, 'tiny', tiny.CLIP)
-  monkeypatch.setitem(trunks.TABLE, 'tiny', tiny.ENCODER)
+pytestmark = pytest.mark.usefixtures('packaged_sizes')
 
 
 def test_costs_of_a_method_are_counted_without_weights():

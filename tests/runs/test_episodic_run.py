@@ -1,7 +1,6 @@
 """Whole runs in episodes on real files: train, score, resume, predict."""
 
 import json
-import os
 import pathlib
 import re
 import signal
@@ -14,8 +13,7 @@ import pytest
 
 import evclip_jax
 from data_pipelines.errors import UserError
-from data_pipelines.loaders import eval_set
-from evclip_jax.runs import prediction, stopping
+from evclip_jax.runs import prediction
 from evclip_jax.runs import run as runs
 from tests.runs import tiny_run
 from tests.runs.tiny_run import ROOT, losses, rows
@@ -165,38 +163,16 @@ def test_two_processes_compute_what_one_does_and_stop_together(
 
 
 def test_a_stopped_run_ends_as_if_it_had_not_been(
-    finished, split_root, tmp_path, monkeypatch
+    finished, split_root, tmp_path
 ):
-  workdir, real = tmp_path / 'cut', eval_set.EvalSet.batches
-
-  def batches(self):
-    os.kill(os.getpid(), signal.SIGTERM)
-    yield from real(self)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(eval_set.EvalSet, 'batches', batches)
-    with pytest.raises(stopping.Stopped, match='stopped after step 1 of 2'):
-      runs.run(tiny(split_root), str(workdir), 'train')
-  runs.run(tiny(split_root), str(workdir), 'train')
-  assert losses(workdir) == losses(finished[0])
-  np.testing.assert_array_equal(answers(workdir), answers(finished[0]))
+  stop = tiny_run.stop_while_scoring(tiny(split_root), tmp_path)
+  assert 'stopped after step 1 of 2' in str(stop)
+  runs.run(tiny(split_root), str(tmp_path), 'train')
+  assert losses(tmp_path) == losses(finished[0])
+  np.testing.assert_array_equal(answers(tmp_path), answers(finished[0]))
 
 
-def test_prediction_compares_with_examples(finished, split_root):
-  model = evclip_jax.load(finished[0])
-  videos = sorted(map(str, (split_root / 'test').rglob('*.mp4')))[:3]
-  with pytest.raises(UserError, match='--support=DIR'):
-    model.predict(videos)
-  examples = prediction.find_examples(str(split_root / 'train'))
-  scores = model.predict(videos, support=examples)
-  assert len(scores) == 3
-  for one in scores:
-    assert {name for name, _ in one} == {'class 0', 'class 1', 'class 2'}
-    assert sum(p for _, p in one) == pytest.approx(1)
-  assert model.features(videos).shape[0] == 3
-
-
-def test_the_page_about_python_compares(
+def test_prediction_compares_with_examples_as_on_the_page_about_python(
     finished, split_root, tmp_path, monkeypatch
 ):
   (tmp_path / 'runs').mkdir()
@@ -210,6 +186,15 @@ def test_the_page_about_python_compares(
   names = {'evclip_jax': evclip_jax}
   exec(block, names)
   assert {name for name, _ in names['scores'][0]} == {'waving', 'drinking'}
+  model, videos = names['matcher'], ['a.mp4', 'b.mp4']
+  with pytest.raises(UserError, match='--support=DIR'):
+    model.predict(videos)
+  examples = prediction.find_examples(str(split_root / 'train'))
+  scores = model.predict(videos, support=examples)
+  for one in scores:
+    assert {name for name, _ in one} == {'class 0', 'class 1', 'class 2'}
+    assert sum(p for _, p in one) == pytest.approx(1)
+  assert len(scores) == model.features(videos).shape[0] == 2
 
 
 @pytest.mark.parametrize(

@@ -59,15 +59,15 @@ def plain(tmp_path_factory):
   return a_run(tmp_path_factory.mktemp('plain') / 'run', 'zero_shot')
 
 
-CASES = [
-    # TensorFlow has no erf of its own, which EV-CLIP's networks need.
-    ('savedmodel', 'ev_clip', {'method.settings.prompt': 'context'}),
-    ('stablehlo', 'zero_shot', {'data.preprocess': 'ez_clip'}),
-    ('orbax', 'clip_fsar', {'method.settings.hidden': 32}),
-]
-
-
-@pytest.mark.parametrize(('kind', 'method', 'changes'), CASES)
+@pytest.mark.parametrize(
+    ('kind', 'method', 'changes'),
+    [
+        # TensorFlow has no erf of its own, which EV-CLIP's networks need.
+        ('savedmodel', 'ev_clip', {'method.settings.prompt': 'context'}),
+        ('stablehlo', 'zero_shot', {'data.preprocess': 'ez_clip'}),
+        ('orbax', 'clip_fsar', {'method.settings.hidden': 32}),
+    ],
+)
 def test_another_process_computes_the_same_logits(
     kind, method, changes, examples, tmp_path, capsys
 ):

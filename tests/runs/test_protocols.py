@@ -13,41 +13,14 @@ from evclip_jax.runs import protocols, result_page, results
 from evclip_jax.runs import run as runs
 from tests import clips
 from tests.runs import tiny_run
+from tests.runs.tiny_run import card
 
 
-def config(method='ev_clip', **changes):
-  c = folder_config.get_config(method)
-  with c.unlocked():
-    c.update_from_flattened_dict(changes)
+def config(**changes):
+  c = folder_config.get_config('ev_clip')
+  c.update_from_flattened_dict(changes)
   schema.check(c)
   return c
-
-
-def card(top1, lists=None, shots=0, seed=1):
-  """A run card with made-up numbers: top-1 by list."""
-  lists = lists or {}
-  about = {
-      name: {'sha256': f'hash of {name}', 'from': f'{name}.txt', 'clips': 9}
-      | lists.get(name, {})
-      for name in ('train', *top1)
-  }
-  return {
-      'final': {n: {'top1': value, 'clips': 9} for n, value in top1.items()},
-      'data': {'name': 'mine', 'shots': shots, 'classes': 5, 'lists': about},
-      'seed': seed,
-      'split': 1,
-      'views': {'clips': 4, 'crops': 3},
-      'selection': {'rule': 'last', 'step': 40},
-      'config_hash': 'abc',
-      'prompts': [['A video of waving.']],
-      'parameters': {'trainable': 3},
-  }
-
-
-def combine(name, *cards):
-  runs = {'a': {str(i): results.Run(c, None) for i, c in enumerate(cards)}}
-  found = results.summarise_runs(runs, protocols.PROTOCOLS[name].quantities, 0)
-  return {x['quantity']: x['values'] for x in found['results']}
 
 
 def one(part):
@@ -122,55 +95,36 @@ def test_what_a_protocol_lacks_is_said_before_any_work(
   assert not (tmp_path / 'run').exists()
 
 
-def test_the_harmonic_mean_is_taken_per_seed():
-  got = combine(
-      'base_to_novel',
-      card({'base': 60, 'novel': 30}),
-      card({'base': 30, 'novel': 60}),
-      card({'base': 0, 'novel': 0}),
-  )
-  assert got['base'] == [60, 30, 0]
-  # Of the first two means it would be 45.
-  assert got['harmonic mean'] == pytest.approx([40, 40, 0])
-
-
-def test_halves_of_several_lists_count_alike():
-  others = {'far_novel': {'data_set': 'hmdb51', 'split': 1}}
-  got = combine(
-      'base_to_novel',
-      card(
-          {'val': 1, 'bright_base': 50, 'bright_novel': 30, 'dark_base': 70,
-           'dark_novel': 50, 'far_novel': 9},
-          others,
-      ),
-  )  # fmt: skip
-  assert (got['base'], got['novel']) == ([60], [40])
-  assert got['harmonic mean'] == pytest.approx([48])
-
-
-def test_zero_shot_averages_over_the_splits_of_a_data_set():
-  others = {
-      f'hmdb_split{k}': {'data_set': 'hmdb51', 'split': k} for k in (1, 2, 3)
-  }
-  got = combine(
-      'zero_shot',
-      card(
-          {'val': 9, 'test': 8, 'hmdb_split1': 1, 'hmdb_split2': 2,
-           'hmdb_split3': 6, 'k600': 5},
-          others | {'k600': {'data_set': 'kinetics', 'split': 1}},
-      ),
-  )  # fmt: skip
-  assert got == {'test': [8], 'hmdb': [1, 2, 6], 'k600': [5]}
-  assert results.spread(got['hmdb'])['mean'] == pytest.approx(3)
-  assert results.spread(got['hmdb'])['std'] == pytest.approx(7**0.5)
-  assert results.spread(got['k600'])['std'] is None
-
-
-def test_few_shot_has_a_column_for_each_k():
-  got = combine(
-      'few_shot', card({'test': 1}, shots=2), card({'test': 3, 'dark': 4})
-  )
-  assert got == {'K=2': [1], 'K=all': [3], 'K=all dark': [4]}
+@pytest.mark.parametrize(
+    ('name', 'cards', 'expected'),
+    [
+        # The harmonic mean per seed: of the first two means it would be 45.
+        ('base_to_novel',
+         [card({'base': 60, 'novel': 30}), card({'base': 30, 'novel': 60}),
+          card({'base': 0, 'novel': 0})],
+         {'base': [60, 30, 0], 'novel': [30, 60, 0],
+          'harmonic mean': [40, 40, 0]}),
+        # Halves of several lists count alike, those of other data sets do not.
+        ('base_to_novel',
+         [card({'val': 1, 'bright_base': 50, 'bright_novel': 30,
+                'dark_base': 70, 'dark_novel': 50, 'far_novel': 9},
+               {'far_novel': {'data_set': 'hmdb51', 'split': 1}})],
+         {'base': [60], 'novel': [40], 'harmonic mean': [48]}),
+        # The splits of a data set.
+        ('zero_shot',
+         [card({'val': 9, 'test': 8, 'ds_split1': 1, 'ds_split2': 2, 'k': 5},
+               {n: {'data_set': n} for n in ('ds_split1', 'ds_split2', 'k')})],
+         {'test': [8], 'ds': [1, 2], 'k': [5]}),
+        # A column for each K.
+        ('few_shot', [card({'test': 1}, shots=2), card({'test': 3, 'dark': 4})],
+         {'K=2': [1], 'K=all': [3], 'K=all dark': [4]}),
+    ],
+)  # fmt: skip
+def test_what_is_averaged_over_runs(name, cards, expected):
+  runs = {'a': {str(i): results.Run(c, None) for i, c in enumerate(cards)}}
+  found = results.summarise_runs(runs, protocols.PROTOCOLS[name].quantities, 0)
+  got = {x['quantity']: x['values'] for x in found['results']}
+  assert got == {key: pytest.approx(x) for key, x in expected.items()}
 
 
 def test_protocol_json_says_what_made_each_number():
@@ -183,7 +137,7 @@ def test_protocol_json_says_what_made_each_number():
   assert number == {
       'variant': 'ev_clip', 'part': 'shots-2', 'list': 'test', 'top1': 1,
       'clips': 9, 'data_set': 'mine', 'from': 'test.txt',
-      'sha256': 'hash of test', 'classes': 5, 'split': 1, 'seed': 7,
+      'sha256': 'hash of test', 'classes': 2, 'split': 1, 'seed': 7,
       'shots': 2, 'train_sha256': 'hash of train',
       'view': '4 clips x 3 crops', 'views': {'clips': 4, 'crops': 3},
       'selected_by': 'last', 'step': 40, 'config_hash': 'abc',
@@ -213,8 +167,8 @@ def test_places_of_other_data_sets_may_change_between_sittings():
   entry = {'name': 'ucf101', 'root': '/a', 'splits': (1, 2)}
 
   def digest(**changes):
-    c = folder_config.get_config('ev_clip').unlock()
-    c.data.others = {'ucf': entry | changes}
+    c = config()
+    c.data.others.ucf = entry | changes
     return identity.digest(c)
 
   assert digest() == digest(root='/b')
@@ -266,10 +220,9 @@ def test_base_to_novel_from_films_to_one_table(data_root, tmp_path, capsys):
 
 def test_zero_shot_of_a_method_without_training(data_root, tmp_path):
   other = {'name': 'folder', 'root': str(data_root)}
-  c = tiny(data_root, 'zero_shot', **{'protocol.name': 'zero_shot'})
-  with c.unlocked():
-    c.data.novel_classes = ''
-    c.data.others = {'bare': other}
+  changes = {'protocol.name': 'zero_shot', 'data.novel_classes': ''}
+  c = tiny(data_root, 'zero_shot', **changes)
+  c.data.others.bare = other
   # A method with nothing to train may score its own training clips.
   out = runs.run(c, str(tmp_path / 'run'), 'train')
   quantities = {r['quantity']: r for r in out['results']}

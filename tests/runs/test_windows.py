@@ -57,10 +57,16 @@ def test_what_is_no_video_is_told(frames, message):
         (64_000, {'along': True}, 1000, (0, 32), (63_968, 64_000)),
         (3200, {'clips': 5}, 5, (0, 32), (3168, 3200)),
         (3200, {'clips': 1}, 1, (0, 3200), (0, 3200)),
+        # Recipes without a length take ten seconds.
+        (300, {'recipe': 'ez_clip'}, 1, (0, 300), (0, 300)),
+        (301, {'recipe': 'ez_clip'}, 2, (0, 300), (1, 301)),
+        (900, {'recipe': 'clip_fsar'}, 3, (0, 300), (600, 900)),
     ],
 )
 def test_windows_reach_from_end_to_end(total, how, number, first, last):
-  film = windows.open_film(_frames(total), _config(), **how)
+  how = dict(how)
+  config = _config(how.pop('recipe', 'ev_clip'))
+  film = windows.open_film(_frames(total), config, **how)
   assert len(film.spans) == number
   assert film.spans[0] == first
   assert film.spans[-1] == last
@@ -68,18 +74,8 @@ def test_windows_reach_from_end_to_end(total, how, number, first, last):
   assert len(film.views) == number
 
 
-@pytest.mark.parametrize(
-    ('preprocess', 'total', 'number'),
-    [('ez_clip', 300, 1), ('ez_clip', 301, 2), ('clip_fsar', 900, 3)],
-)
-def test_recipes_without_a_length_take_ten_seconds(preprocess, total, number):
-  film = windows.open_film(_frames(total), _config(preprocess))
-  assert len(film.spans) == number
-
-
 def test_a_short_video_has_the_views_of_an_evaluation():
-  values = {'eval.clips': 4, 'eval.crops': 3}
-  config = _config('ez_clip', **values)
+  config = _config('ez_clip', **{'eval.clips': 4, 'eval.crops': 3})
   film = windows.open_film(_frames(100), config)
   assert (len(film.spans), len(film.views)) == (1, 12)
   # Four times eight frames between those of the others.
@@ -98,12 +94,9 @@ def test_what_was_seen_is_the_mean_and_the_middle():
   np.testing.assert_array_equal(found.windows[:, 0], [0, 0.5, 1])
   assert found.frames is views[1].frames
   assert len(found.window_maps) == 3
-
-
-def test_one_window_that_cannot_be_read_is_the_videos_error():
-  film = windows.Film(64, 25.0, [(0, 32), (32, 64)], [None] * 2, 16)
-  found = windows.gathered(film, [_seen(0.5), UserError('damaged')], 1)
-  assert str(found) == 'damaged'
+  # One that cannot be read is the video's error.
+  views[0] = UserError('damaged')
+  assert windows.gathered(film, views, 1) is views[0]
 
 
 @pytest.fixture

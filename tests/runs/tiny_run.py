@@ -3,11 +3,17 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
+import pytest
+
 from configs import folder as folder_config
+from data_pipelines.loaders import eval_set
 from evclip_jax.config import schema
+from evclip_jax.runs import run, stopping
+from tests import commands
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = {
@@ -61,39 +67,57 @@ def called(module, *arguments):
   )
 
 
-def failures(module, *cases):
-  """Calls a command with several arguments: [(status, its errors), ...].
+def failures(module, *calls):
+  """What calls of a command that must end with status 2 say."""
+  modules = f'evclip_jax.{module} evclip_jax.runs.run'
+  modules += ' evclip_jax.runs.trained_model'
+  return commands.errors(modules, *calls, cwd=ROOT, env=environment())
 
-  One process imports what it needs, and each call is a fork of it.
-  """
-  code = f"""if True:
-    import json, os, sys, tempfile
-    from data_pipelines import cli
-    from evclip_jax import {module}
-    from evclip_jax.runs import run, trained_model
-    found = []
-    for arguments in json.loads(sys.argv[1]):
-      errors = tempfile.TemporaryFile()
-      if not (child := os.fork()):
-        os.dup2(errors.fileno(), 2)
-        sys.argv[1:] = arguments
-        cli.run({module}.main)
-        os._exit(0)
-      status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-      errors.seek(0)
-      found.append((status, errors.read().decode()))
-    sys.__stdout__.write(json.dumps(found))
-  """
-  given = json.dumps([[*map(str, arguments)] for arguments in cases])
-  done = subprocess.run(
-      [sys.executable, '-c', code, given],
-      cwd=ROOT,
-      env=environment(),
-      capture_output=True,
-      text=True,
-  )
-  assert not done.returncode, done.stderr
-  return json.loads(done.stdout.splitlines()[-1])
+
+def card(top1, lists=None, shots=0, **about):
+  """A run card with made-up numbers: top-1 by list."""
+  lists = {
+      name: {'sha256': f'hash of {name}', 'from': f'{name}.txt', 'clips': 9}
+      | (lists or {}).get(name, {})
+      for name in ('train', *top1)
+  }
+  return {
+      'method': 'zero_shot',
+      'seed': 1,
+      'split': 1,
+      'final': {n: {'top1': value, 'clips': 9} for n, value in top1.items()},
+      'data': {'name': 'mine', 'shots': shots, 'classes': 2, 'lists': lists},
+      'class_names': ['c0', 'c1'],
+      'prompts': [['A video of $c_0$.']],
+      'prompts_sha256': 'a',
+      'parameters': {'trainable': 7},
+      'selection': {'rule': 'last', 'step': 40},
+      'views': {'clips': 4, 'crops': 3},
+      'weights': {'clip': {'hash': 'w'}},
+      'config_hash': 'abc',
+      'learning_rate': 0.01,
+  } | about
+
+
+def stop_while_scoring(config, workdir, number=1, asked=signal.SIGTERM):
+  """Trains until a signal comes in this evaluation; gives what stopped it."""
+  calls, real = [], eval_set.EvalSet.batches
+
+  def batches(self):
+    calls.append(self)
+    for batch in real(self):
+      if len(calls) == number:
+        os.kill(os.getpid(), asked)
+      yield batch
+
+  with (
+      pytest.MonkeyPatch.context() as patch,
+      pytest.raises(stopping.Stopped) as stop,
+  ):
+    patch.setattr(eval_set.EvalSet, 'batches', batches)
+    run.run(config, str(workdir), 'train')
+  assert len(calls) == number
+  return stop.value
 
 
 def rows(workdir):

@@ -99,54 +99,40 @@ def test_the_rate_stands_still_between_every_tenth_step():
   np.testing.assert_allclose(short(jnp.arange(7, 14)), 2e-5, rtol=1e-6)
 
 
-def fsar_rates(iterations_per_step=1, **changes):
-  recipe = {
-      'learning_rate': 1e-5,
-      'warmup_learning_rate': 1e-6,
-      'stair_epochs': (0, 4, 6),
-      'stair_rates': (1.0, 0.1, 0.01),
-      'iterations_per_epoch': 700,
-      'epochs_count_twice': True,
-  } | changes
+def fsar_rates(rate, low, per_epoch, stairs=(0, 4, 6), twice=True, each=1):
   return make(
-      'relative_steps', 10, 1, iterations_per_step=iterations_per_step, **recipe
-  )
+      'relative_steps', 10, 1, learning_rate=rate, warmup_learning_rate=low,
+      iterations_per_epoch=per_epoch, stair_epochs=stairs,
+      stair_rates=(1.0, 0.1, 0.01), epochs_count_twice=twice,
+      iterations_per_step=each,
+  )  # fmt: skip
 
 
-KINETICS = {
-    'warmup_learning_rate': 5e-6,
-    'iterations_per_epoch': 250,
-    'stair_epochs': (0, 6, 9),
-}
-
-
-def base(rate, warmup, steps):
-  rates = {'learning_rate': rate, 'warmup_learning_rate': warmup}
-  return rates | {'iterations_per_epoch': steps}
+KINETICS = 1e-5, 5e-6, 250, (0, 6, 9)
 
 
 @pytest.mark.parametrize(
-    ('changes', 'expected'),
+    ('recipe', 'expected'),
     [
-        ({}, {0: 1e-6, 700: 1e-5, 1399: 1e-5, 1400: 1e-6, 2100: 1e-7}),
+        ((1e-5, 1e-6, 700),
+         {0: 1e-6, 700: 1e-5, 1399: 1e-5, 1400: 1e-6, 2100: 1e-7}),
         (KINETICS, {0: 5e-6, 125: 7.5e-6, 249: 9.98e-6, 750: 1e-6, 1250: 1e-7}),
-        (
-            base(5e-5, 1e-5, 4000),
-            {2000: 3e-5, 7999: 5e-5, 8000: 5e-6, 12000: 5e-7, 29999: 5e-7},
-        ),
-        (base(2e-6, 1e-7, 600), {300: 1.05e-6, 1200: 2e-7, 1800: 2e-8}),
+        ((5e-5, 1e-5, 4000),
+         {2000: 3e-5, 7999: 5e-5, 8000: 5e-6, 12000: 5e-7, 29999: 5e-7}),
+        ((2e-6, 1e-7, 600), {300: 1.05e-6, 1200: 2e-7, 1800: 2e-8}),
         # Counted once, the stairs come where the table says.
-        ({'epochs_count_twice': False}, {2799: 1e-5, 2800: 1e-6, 4200: 1e-7}),
+        ((1e-5, 1e-6, 700, (0, 4, 6), False),
+         {2799: 1e-5, 2800: 1e-6, 4200: 1e-7}),
     ],
-)
-def test_relative_steps_are_the_originals(changes, expected):
-  schedule = jax.jit(fsar_rates(**changes))
+)  # fmt: skip
+def test_relative_steps_are_the_originals(recipe, expected):
+  schedule = jax.jit(fsar_rates(*recipe))
   for iteration, rate in expected.items():
     np.testing.assert_allclose(schedule(iteration), rate, rtol=1e-5)
 
 
 def test_a_step_of_four_iterations_has_the_rate_of_the_last():
-  each, fourth = fsar_rates(**KINETICS), fsar_rates(4, **KINETICS)
+  each, fourth = (fsar_rates(*KINETICS, each=each) for each in (1, 4))
   for step in (0, 30, 61, 62, 186, 187, 312):
     np.testing.assert_allclose(fourth(step), each(4 * step + 3), rtol=1e-6)
 
