@@ -114,7 +114,7 @@ def test_what_a_protocol_lacks_is_said_before_any_work(
 )  # fmt: skip
 def test_what_is_averaged_over_runs(name, cards, expected):
   runs = {'a': {str(i): results.Run(c, None) for i, c in enumerate(cards)}}
-  found = results.summarise(runs, protocols.PROTOCOLS[name].quantities, 0)
+  found = results.summarise_runs(runs, protocols.PROTOCOLS[name].quantities, 0)
   got = {x['quantity']: x['values'] for x in found['results']}
   assert got == {key: pytest.approx(x) for key, x in expected.items()}
 

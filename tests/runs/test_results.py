@@ -81,7 +81,7 @@ def test_rows_are_compared_on_the_clips_of_both(tmp_path):
   assert found['difference'] == pytest.approx(0)
   assert found['clips'] == 6
   assert -50 < found['interval'][0] < 0 < found['interval'][1] < 50
-  summary = results.summarise({'a': first, 'b': other}, results.tests, 0)
+  summary = results.summarise_runs({'a': first, 'b': other}, results.tests, 0)
   assert 'c_0' in summary['caption'] and 'test 9 clips' in summary['caption']
   page = result_page.write(
       tmp_path, 'all', 'All', {'a': first, 'b': other}, summary
