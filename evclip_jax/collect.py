@@ -56,7 +56,7 @@ def collect(folders: list[str], out: str = ''):
     before = f'{card["data"]["name"]} ' * several
     return [(before + name, top1) for name, top1 in results.tests(card)]
 
-  summary = results.summarise(runs, quantities, 0)
+  summary = results.summarise_runs(runs, quantities, 0)
   print(result_page.as_text(summary))
   if out:
     try:

@@ -1,8 +1,9 @@
 """HMDB51: 51 class folders, and three official splits of 70 + 30 clips each.
 
 Source: https://serre.lab.brown.edu/hmdb51.html (videos and splits); ViFi-CLIP,
-labels/hmdb_51_labels.csv (order of classes; its lists have two pairs of them
-the other way round).
+labels/hmdb_51_labels.csv (order of classes; from 0, kick_ball is 20 and kick
+21, sword_exercise 44 and sword 45; its lists have both pairs the other way
+round).
 Differs: clips that a split marks as unused (0) are in no list. EZ-CLIP's own
   training list holds them; give it as data.train_list to repeat that.
 """

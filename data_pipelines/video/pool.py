@@ -49,12 +49,14 @@ class WorkerDied(UserError):
 
 def number(workers: int) -> int:
   """Returns how many processes there are: 0 = one per core, up to 16."""
-  if workers:
-    return workers
-  # The cores that this process may use, where the system tells.
+  return workers or min(cores(), _MOST)
+
+
+def cores() -> int:
+  """Returns the cores that this process may use, where the system tells."""
   if hasattr(os, 'sched_getaffinity'):
-    return min(len(os.sched_getaffinity(0)), _MOST)
-  return min(os.cpu_count() or 1, _MOST)
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 def run(

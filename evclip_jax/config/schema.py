@@ -82,7 +82,9 @@ KEYS = {
     'optimizer.clip_norm': Key(0.0,
         'Longest gradient over all leaves together; 0 = any.'),
     'optimizer.schedule': Key('delayed_cosine',
-        'See evclip_jax/training/optimizer.py.',
+        'delayed_cosine (EV-CLIP): a constant warm-up, then half a cosine; '
+        'warmup_cosine (EZ-CLIP): a rise, then half a cosine, every few steps; '
+        'relative_steps (CLIP-FSAR): a rise, then stairs.',
         ('delayed_cosine', 'warmup_cosine', 'relative_steps')),
     'optimizer.warmup_epochs': Key(1, 'Length of the warm-up.', 0),
     'optimizer.warmup_learning_rate': Key(2e-5,

@@ -86,7 +86,7 @@ def run(
       name: {'': results.Run(card, folder / run_folder.of_row(name))}
       for name, card in cards.items()
   }
-  summary = results.summarise(runs, results.tests, config.seed)
+  summary = results.summarise_runs(runs, results.tests, config.seed)
   log.log('\n' + result_page.as_text(summary))
   kind = 'compare' if mode == 'train' else f'{mode}_compare'
   result_page.write(folder, kind, 'Comparison', runs, summary, table)

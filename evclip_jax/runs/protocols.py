@@ -178,7 +178,7 @@ def summary(
   return {
       'protocol': config.protocol.name,
       'about': protocol.about,
-      **results.summarise(runs, protocol.quantities, config.seed),
+      **results.summarise_runs(runs, protocol.quantities, config.seed),
   }
 
 

@@ -28,7 +28,9 @@ class Run(NamedTuple):
 Runs = Mapping[str, Mapping[str, Run]]
 
 
-def summarise(runs: Runs, quantities: Quantities, seed: int) -> dict[str, Any]:
+def summarise_runs(
+    runs: Runs, quantities: Quantities, seed: int
+) -> dict[str, Any]:
   """Returns what several runs say together, ready for JSON.
 
   Others are compared with the first row; parts of one name but for the seed are
@@ -92,8 +94,8 @@ def differences(runs: Runs, seed: int) -> list[dict[str, Any]]:
 
   The difference of each clip is averaged over the seeds; then clips are drawn
   with replacement, the same in both rows, 10,000 times: a paired bootstrap. It
-  says how far other clips might move the difference; other seeds, which the
-  interval of the mean is about, it does not know.
+  says how far other clips might move the difference; it does not cover other
+  seeds, which the interval of the mean is about.
 
   Returns:
     A dict per row, kind of part and list: 'difference' in points of top-1,

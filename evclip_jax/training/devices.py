@@ -15,6 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
+from data_pipelines.video import pool
 from evclip_jax.reporting import log
 
 # Frozen leaves below this many weights are copied even if sharding is on: the
@@ -48,9 +49,8 @@ def describe() -> str:
   """Returns '1 x NVIDIA H100', '8 x TPU v5e' or 'CPU, 2 cores'."""
   devices = jax.devices()
   if devices[0].platform == 'cpu':
-    cores = len(os.sched_getaffinity(0))
     several = f' as {len(devices)} devices' if len(devices) > 1 else ''
-    return f'CPU, {cores} cores{several}'
+    return f'CPU, {pool.cores()} cores{several}'
   kinds = collections.Counter(
       d.device_kind.replace(' lite', 'e') for d in devices
   )
@@ -58,7 +58,7 @@ def describe() -> str:
 
 
 def unseen() -> list[str]:
-  """Lists what of accelerators is there and JAX does not see."""
+  """Lists accelerators that are there and that JAX does not see."""
   if jax.default_backend() != 'cpu':
     return []
   platforms = os.environ.get('JAX_PLATFORMS')

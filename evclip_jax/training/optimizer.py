@@ -88,8 +88,8 @@ def _delayed_cosine(config, epochs, warmup, steps_per_epoch) -> Schedule:
 
   The rate is constant within an epoch. With e the 0-based epoch, W the warm-up
   and M all epochs: e < W gives the warm-up rate, later epochs
-  learning_rate * (1 + cos(pi * (e - W) / M)) / 2, so the cosine has period M
-  and ends just above zero.
+  learning_rate * (1 + cos(pi * (e - W) / M)) / 2, so it falls over M epochs,
+  of which the last W are cut off: it ends just above zero.
 
   Source: EV-CLIP, dassl/optim/lr_scheduler.py, ConstantWarmupScheduler.
   Differs: none.

@@ -123,13 +123,6 @@ def source_of(folder, *names):
   return Source(listed, ['class 0'], FileTree(folder), probes)
 
 
-def test_any_number_of_workers_gives_the_same_bits(source, tmp_path):
-  one = factors.visual_factors(source, tmp_path / 'a', workers=1)
-  two = factors.visual_factors(source, tmp_path / 'b', workers=2)
-  assert one == two
-  assert set(one[0][0]) < set(factors.FACTORS)
-
-
 def test_a_copy_of_a_known_clip_is_not_measured_again(
     source, tmp_path, monkeypatch
 ):

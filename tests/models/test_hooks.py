@@ -71,8 +71,9 @@ def test_each_hook_acts_in_every_layer(tower):
 def test_hooks_see_what_the_formula_says():
   clip, params = small.model()
   block = params['visual']['transformer']['resblocks.0']
-  seen = {}
+  images, seen = small.images(), {}
   hooks = Hooks(
+      embed=lambda x: seen.setdefault('embed', x),
       before_attn=lambda layer, x, attend: seen.setdefault(
           f'in {layer}', (x, attend(x))
       )[0],
@@ -87,7 +88,13 @@ def test_hooks_see_what_the_formula_says():
     clip.images(params, images, hooks)
     return dict(seen)
 
-  seen = look(params, small.images())
+  seen = look(params, images)
+  # Before the first norm.
+  patch = images[0, :8, 8:].reshape(-1) @ (
+      params['visual']['conv1']['kernel'].reshape(-1, 128)
+  )
+  embedded = patch + params['visual']['positional_embedding'][2]
+  np.testing.assert_allclose(seen['embed'][0, 2], embedded, atol=1e-5)
   x, attended = seen['in 0']
   np.testing.assert_allclose(attended, seen['attn 0'], **CLOSE)
   np.testing.assert_allclose(x + attended, seen['mid 0'], **CLOSE)
@@ -97,22 +104,6 @@ def test_hooks_see_what_the_formula_says():
   ) * ln['scale'] + ln['bias']
   np.testing.assert_allclose(normed, seen['normed 0'], atol=1e-5)
   np.testing.assert_allclose(mid + seen['mlp 0'], seen['in 1'][0], **CLOSE)
-
-
-def test_embed_comes_before_the_first_norm():
-  clip, params = small.model()
-  kernel = params['visual']['conv1']['kernel'].reshape(-1, 128)
-  images = small.images(1)
-
-  @jax.jit
-  def look(params):
-    seen = []
-    clip.images(params, images, Hooks(embed=lambda x: seen.append(x) or x))
-    return seen[0]
-
-  patch = images[0, :8, 8:].reshape(-1) @ kernel
-  expected = patch + params['visual']['positional_embedding'][2]
-  np.testing.assert_allclose(look(params)[0, 2], expected, atol=1e-5)
 
 
 @TOWERS

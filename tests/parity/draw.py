@@ -16,13 +16,7 @@ class CaseError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """One folder.
-
-  Attributes:
-    name: of the folder.
-    manifest: the parsed manifest.json.
-    expected: array name -> array, all of expected.npz.
-  """
+  """One folder, with all arrays of its expected.npz by name."""
 
   name: str
   manifest: dict[str, Any]
@@ -56,15 +50,7 @@ class Case:
     return video.transpose([layout.index(axis) for axis in 'BTHWC'])
 
   def integers(self, name: str, below: int) -> np.ndarray:
-    """An input that is stored with the results, such as token ids.
-
-    Args:
-      name: of the array.
-      below: every entry must be at least 0 and less than this.
-
-    Returns:
-      The array as int32.
-    """
+    """An input stored with the results, such as token ids: 0 .. below - 1."""
     array = self.expected.get(name)
     if array is None:
       raise CaseError(f'expected.npz has no {name!r}.')
@@ -79,11 +65,7 @@ class Case:
 
 
 def load_case(folder: str | pathlib.Path) -> Case:
-  """Reads a case.
-
-  Raises:
-    CaseError: files that are missing, broken or of another form.
-  """
+  """Reads a case."""
   folder = pathlib.Path(folder)
   try:
     manifest = json.loads((folder / 'manifest.json').read_text('utf-8'))

@@ -63,14 +63,9 @@ def run(case: Case) -> list[compare.Line]:
 
 
 def build(case: Case, video: tuple[int, ...]):
-  """The real method on drawn weights that went through the real converters.
+  """The real method, and drawn weights through the real converters.
 
-  Args:
-    case: the case.
-    video: shape [B, T, H, W, 3] of its clips.
-
-  Returns:
-    (method, all weights).
+  `video` is the shape [B, T, H, W, 3] of the clips.
   """
   section = case.field('prompts', dict)
   clip, clip_params = clip_case.build(case, case.field('clip', dict))

@@ -94,15 +94,7 @@ def run(case: Case) -> list[compare.Line]:
 
 
 def build(case: Case, video: tuple[int, ...]):
-  """The real method on drawn weights that went through the real converters.
-
-  Args:
-    case: the case.
-    video: shape [B, T, H, W, 3] of its clips.
-
-  Returns:
-    (method, all weights, the method's `video`, perhaps one by one).
-  """
+  """As of EV-CLIP, with the method's `video`, perhaps one by one."""
   state = case.state()
   converted = interop.from_original(state)
   sizes, num_frames = converted.sizes, case.field('frames', int)
@@ -151,11 +143,7 @@ def is_own(name: str) -> bool:
 
 
 def clip_from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
-  """Converts the frozen CLIP of a checkpoint.
-
-  Raises:
-    WeightsError: if it does not hold all of one.
-  """
+  """Converts the frozen CLIP of a checkpoint, all of which must be there."""
   return clip_names.from_original(
       {
           name.removeprefix('module.'): tensor
@@ -168,15 +156,10 @@ def clip_from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
 def by_class(
     labels: np.ndarray, tokens: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-  """Labels from 0 without gaps, and the tokens [1, K, L] of these classes.
+  """Labels [B] from 0 without gaps, and the tokens [1, K, L] of these classes.
 
-  Args:
-    labels: [B].
-    tokens: [B, L], a text for each clip.
-
-  Returns:
-    (labels, tokens, whether clips of one class have different texts). If they
-    have, as the original's random templates do, the tokens are [1, B, L].
+  If clips of one class have different texts, as with the original's random
+  templates, the tokens stay [1, B, L] and the third result is True.
   """
   if len(tokens) != len(labels):
     raise CaseError(f'{len(tokens)} texts for {len(labels)} clips.')

@@ -47,16 +47,7 @@ def run(case: Case) -> list[compare.Line]:
 def build(
     case: Case, section: dict[str, Any]
 ) -> tuple[VideoEncoder, dict[str, Any]]:
-  """A trunk of drawn weights, through the real converter.
-
-  Args:
-    case: the case.
-    section: the part of its manifest with 'params' and 'salt', and 'arch' or
-      'config' to be checked against the tensors.
-
-  Returns:
-    The trunk and params['encoder'].
-  """
+  """A trunk, and params['encoder'] drawn by a section, as of CLIP."""
   converted = swin3d_names.from_original(case.state(section))
   found = converted.sizes
   named = sizes.TABLE.get(f'omnivore_{section.get("arch")}')

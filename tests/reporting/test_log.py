@@ -24,13 +24,6 @@ def test_lines_after_the_checkpoint_come_again_only_once(tmp_path):
   assert [x['step'] for x in rows(tmp_path)] == list(range(1, 11))
 
 
-def test_final_lines_are_written_anew(tmp_path):
-  for resume, steps in (0, [1]), (1, []):
-    log = write(tmp_path, resume, steps)
-    log.add(1, 'test', top1=50.0, final=True)
-  assert [x['split'] for x in rows(tmp_path)] == ['train', 'test']
-
-
 def test_only_one_process_writes(tmp_path, monkeypatch):
   monkeypatch.setattr(reporting, 'is_first', lambda: False)
   reporting.MetricsLog(tmp_path, 0).add(1, 'train', loss=1.0)

@@ -38,19 +38,16 @@ def tiny(root, tmp_path, method, **changes):
 @pytest.mark.parametrize(
     'method, changes',
     [
-        (
-            'ev_clip',
-            {
-                'encoder.name': 'videoprism_tiny',
-                'encoder.weights': 'random:0',
-                'data.trunk_pixels': 72,
-                'method.settings.prompt': 'context',
-            },
-        ),
+        ('ev_clip', {
+            'encoder.name': 'videoprism_tiny',
+            'encoder.weights': 'random:0',
+            'data.trunk_pixels': 72,
+            'method.settings.prompt': 'context',
+        }),
         ('linear_probe', {}),
         ('clip_fsar', EPISODES),
     ],
-)
+)  # fmt: skip
 def test_features_train_as_the_same_views_in_pixels_do(
     split_root, tmp_path, monkeypatch, method, changes
 ):

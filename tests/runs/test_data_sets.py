@@ -170,26 +170,18 @@ def test_what_is_left_out_is_counted_and_named(tmp_path):
   root = case.make(tmp_path / 'data')
   # One clip of the training list has vanished, another one is cut off; a clip
   # of the test list has vanished.
-  names = [
-      f'{role}/{kinetics_tree.file_name(video, start)}'
-      for role, (video, start, _) in (
-          ('train', kinetics_tree.TRAIN[0]),
-          ('train', kinetics_tree.TRAIN[1]),
-          ('val', kinetics_tree.TEST[0]),
+  (gone, broken), (test,) = (
+      [root / role / kinetics_tree.file_name(*row[:2]) for row in rows]
+      for role, rows in (
+          ('train', kinetics_tree.TRAIN[:2]), ('val', kinetics_tree.TEST[:1])
       )
-  ]
-  gone, broken, test = (root / name for name in names)
+  )
   broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
   gone.unlink()
   test.unlink()
-  values = {'shots': 0, 'on_missing': 'skip', 'on_broken': 'skip'}
-  values['most_missing'] = 0.5
-  config = settings(
-      case,
-      tmp_path,
-      **{f'data.{key}': value for key, value in values.items()},
-      **{'data.root': str(root)},
-  )
+  values = {'data.on_missing': 'skip', 'data.on_broken': 'skip'}
+  values |= {'data.shots': 0, 'data.most_missing': 0.5}
+  config = settings(case, tmp_path, **values, **{'data.root': str(root)})
   card = runs.run(config, str(tmp_path / 'run'), 'train')
   lists = card['data']['lists']
   counts = {k: (v['missing'], v['skipped']) for k, v in lists.items()}
@@ -197,14 +189,13 @@ def test_what_is_left_out_is_counted_and_named(tmp_path):
   assert card['final']['test']['clips'] == lists['test']['clips'] == 1
   told = (tmp_path / 'run' / 'lists' / 'skipped.txt').read_text().splitlines()
   assert [line.split('\t')[:2] for line in told] == [
-      ['train', gone.name], ['test', test.name], ['train', names[1]],
+      ['train', gone.name], ['test', test.name],
+      ['train', f'train/{broken.name}'],
   ]  # fmt: skip
   # A folder built of it knows as much.
   build.build(case.builder, str(root), str(tmp_path / 'tfds'), 'skip')
-  values |= {'tfds_dir': str(tmp_path / 'tfds')}
-  config = settings(
-      case, tmp_path, **{f'data.{k}': value for k, value in values.items()}
-  )
+  values |= {'data.tfds_dir': str(tmp_path / 'tfds')}
+  config = settings(case, tmp_path, **values)
   packed = open_data.open_data(
       config.data, 1, 1, tmp_path / 'run', str(tmp_path)
   )

@@ -202,19 +202,13 @@ def test_prediction_compares_with_examples_as_on_the_page_about_python(
     [
         ({'episodes.way': 4}, 'have? 3|has 3'),
         ({'episodes.query': 4}, r'fewer than 1 \+ 4'),
-        (
-            {
-                'episodes.per_step': 6,
-                'episodes.train_episodes': 18,
-                'mesh.data': 4,
-            },
-            'episodes.per_step=4 or 8',
-        ),
+        ({'episodes.per_step': 6, 'episodes.train_episodes': 18,
+          'mesh.data': 4}, 'episodes.per_step=4 or 8'),
         ({'episodes.train_episodes': 15}, 'per_step=8. Use 8 or 16'),
         ({'train.accumulate': 3, 'mesh.data': 1}, 'does not divide the 8'),
-        ({'method.settings.metric': 'best'}, 'metric='),
+        ({'compute.memory_gb': 1e-3}, r'needs \d.* GB on each device, which'),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_is_named(split_root, tmp_path, changes, message):
   with pytest.raises(UserError, match=message):
     runs.run(tiny(split_root, **changes), str(tmp_path / 'run'), 'train')

@@ -3,8 +3,6 @@
 import json
 import pathlib
 import re
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -20,7 +18,7 @@ from data_pipelines.video import read_frames
 from evclip_jax.config import identity
 from evclip_jax.evaluation import look
 from evclip_jax.methods import base
-from evclip_jax.runs import export
+from evclip_jax.runs import export, prediction
 from evclip_jax.training import checkpoints, session
 from evclip_jax.training.params import merge
 from tests import clips
@@ -51,7 +49,7 @@ def a_run(folder, method, **changes):
 @pytest.fixture(scope='module')
 def examples(tmp_path_factory):
   root = clips.write_folder(tmp_path_factory.mktemp('examples'), clips=2)
-  return {d.name: sorted(map(str, d.iterdir())) for d in sorted(root.iterdir())}
+  return prediction.find_examples(str(root))
 
 
 @pytest.fixture(scope='module')
@@ -92,20 +90,10 @@ def test_another_process_computes_the_same_logits(
       "import sys; sys.modules['evclip_jax'] = None\nimport numpy as np\n"
       f"clips = np.load('clips.npy')\n{code}\nnp.save('logits', logits)"
   )
-  done = subprocess.run(
-      [sys.executable, '-P', '-c', code],
-      cwd=tmp_path,
-      env=tiny_run.environment(1),
-      capture_output=True,
-      text=True,
-  )
-  assert not done.returncode, done.stderr[-2000:]
+  tiny_run.python(code, tmp_path)
   looker = look.Looker(model.session, model.weights, 5)
-  seen = looker(
-      np.stack(frames),
-      model.names(None, support),
-      looker.examples(model.read_examples(support)) if support else None,
-  )
+  beside = looker.examples(model.read_examples(support)) if support else None
+  seen = looker(frames, model.names(None, support), beside)
   logits = np.load(tmp_path / 'logits.npy')
   assert logits.shape == (5, 3)
   found = np.asarray(jax.nn.softmax(logits))

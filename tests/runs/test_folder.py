@@ -14,12 +14,9 @@ def config(**changes):
   return c
 
 
-def test_the_same_config_continues(tmp_path):
+def test_a_folder_is_named_after_config_method_and_seed():
   name = run_folder.default('configs/ucf.py:ev_clip', config(seed=3))
   assert name == 'runs/ucf-ev_clip-s3'
-  folder = run_folder.prepare(str(tmp_path / 'run'), config())
-  run_folder.prepare(str(folder), config())
-  assert run_folder.load_config(str(folder)).method.name == 'ev_clip'
 
 
 def test_others_are_refused_by_key(tmp_path):

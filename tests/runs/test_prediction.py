@@ -5,8 +5,6 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -326,4 +324,4 @@ def test_importing_is_cheap():
         f'import sys, evclip_jax, evclip_jax.{module}\n'
         "assert not {'jax', 'tensorflow', 'matplotlib'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+    tiny_run.python(code, ROOT)

@@ -9,7 +9,7 @@ from configs import folder as folder_config
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity, schema
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import protocols, result_page, results
+from evclip_jax.runs import protocols, results
 from evclip_jax.runs import run as runs
 from tests import clips
 from tests.runs import tiny_run
@@ -24,7 +24,8 @@ def config(**changes):
 
 
 def one(part):
-  return part.data.shots, part.seed, part.split, part.data.train_list
+  shots = part.data.shots, part.episodes.test_shot
+  return *shots, part.seed, part.split, part.data.train_list
 
 
 NOVEL = {'data.novel_classes': 'half', 'data.train_list': 'base_s{seed}.txt'}
@@ -33,34 +34,21 @@ NOVEL = {'data.novel_classes': 'half', 'data.train_list': 'base_s{seed}.txt'}
 @pytest.mark.parametrize(
     ('name', 'changes', 'expected'),
     [
-        (
-            'few_shot',
-            {'protocol.shots': (2, 0), 'data.train_list': 't_{shots}'},
-            {'shots-2': (2, 1, 1, 't_2'), 'shots-all': (0, 1, 1, 't_0')},
-        ),
-        (
-            'few_shot',
-            {'protocol.shots': (2, 4), 'protocol.seeds': (1, 7)},
-            {
-                f'shots-{k}-seed-{seed}': (k, seed, 1, '')
-                for k in (2, 4)
-                for seed in (1, 7)
-            },
-        ),
-        (
-            'base_to_novel',
-            NOVEL | {'protocol.seeds': (4, 5)},
-            {f'seed-{k}': (0, k, 1, f'base_s{k}.txt') for k in (4, 5)},
-        ),
-        ('seeds', {}, {f'seed-{k}': (0, k, 1, '') for k in (1, 2, 3)}),
-        ('supervised', {'split': 3}, {'split-3': (0, 1, 3, '')}),
-        (
-            'supervised',
-            {'protocol.splits': (1, 2)},
-            {f'split-{k}': (0, 1, k, '') for k in (1, 2)},
-        ),
+        ('few_shot', {'protocol.shots': (2, 0), 'data.train_list': 't_{shots}'},
+         {'shots-2': (2, 0, 1, 1, 't_2'), 'shots-all': (0, 0, 1, 1, 't_0')}),
+        ('few_shot', {'protocol.shots': (2, 4), 'protocol.seeds': (1, 7)},
+         {f'shots-{k}-seed-{seed}': (k, 0, seed, 1, '')
+          for k in (2, 4) for seed in (1, 7)}),
+        ('base_to_novel', NOVEL | {'protocol.seeds': (4, 5)},
+         {f'seed-{k}': (0, 0, k, 1, f'base_s{k}.txt') for k in (4, 5)}),
+        ('seeds', {}, {f'seed-{k}': (0, 0, k, 1, '') for k in (1, 2, 3)}),
+        ('episodes', {'protocol.shots': (1, 5)},
+         {f'shots-{k}': (0, k, 1, 1, '') for k in (1, 5)}),
+        ('supervised', {'split': 3}, {'split-3': (0, 0, 1, 3, '')}),
+        ('supervised', {'protocol.splits': (1, 2)},
+         {f'split-{k}': (0, 0, 1, k, '') for k in (1, 2)}),
     ],
-)
+)  # fmt: skip
 def test_the_runs_that_a_protocol_stands_for(name, changes, expected):
   c = config(**{'protocol.name': name} | changes)
   before = identity.to_dict(c)
@@ -116,13 +104,17 @@ def test_what_a_protocol_lacks_is_said_before_any_work(
                {n: {'data_set': n} for n in ('ds_split1', 'ds_split2', 'k')})],
          {'test': [8], 'ds': [1, 2], 'k': [5]}),
         # A column for each K.
+        ('episodes',
+         [card({'test': k}, {'test': {'episodes': {'way': 5, 'shot': k}}})
+          for k in (1, 2)],
+         {'5-way 1-shot': [1], '5-way 2-shot': [2]}),
         ('few_shot', [card({'test': 1}, shots=2), card({'test': 3, 'dark': 4})],
          {'K=2': [1], 'K=all': [3], 'K=all dark': [4]}),
     ],
 )  # fmt: skip
 def test_what_is_averaged_over_runs(name, cards, expected):
   runs = {'a': {str(i): results.Run(c, None) for i, c in enumerate(cards)}}
-  found = results.summarise(runs, protocols.PROTOCOLS[name].quantities, 0)
+  found = results.summarise_runs(runs, protocols.PROTOCOLS[name].quantities, 0)
   got = {x['quantity']: x['values'] for x in found['results']}
   assert got == {key: pytest.approx(x) for key, x in expected.items()}
 
@@ -142,25 +134,6 @@ def test_protocol_json_says_what_made_each_number():
       'view': '4 clips x 3 crops', 'views': {'clips': 4, 'crops': 3},
       'selected_by': 'last', 'step': 40, 'config_hash': 'abc',
   }  # fmt: skip
-
-
-def test_a_comparison_within_a_protocol_has_a_row_per_variant():
-  compared = ({'name': 'a', 'method': 'ev_clip', 'settings': {}},) * 2
-  c = config(**{'protocol.name': 'base_to_novel', 'compare': compared})
-  cards = {
-      f'seed-{s}': {
-          'a': card({'base': 50, 'novel': 50 + s}),
-          'b': card({'base': 10, 'novel': 10}),
-      }
-      for s in (1, 3)
-  }
-  runs = protocols.side_by_side(c, cards, pathlib.Path('nowhere'))
-  out = protocols.summary(c, runs)
-  rows = result_page.table(out)
-  assert [row['variant'] for row in rows] == ['a', 'b']
-  assert rows[0]['novel'] == '52.0 ± 1.4 [39.3, 64.7]'
-  assert rows[1]['harmonic mean'] == '10.0 ± 0.0 [10.0, 10.0]'
-  assert len(out['numbers']) == 8
 
 
 def test_places_of_other_data_sets_may_change_between_sittings():

@@ -81,7 +81,7 @@ def test_rows_are_compared_on_the_clips_of_both(tmp_path):
   assert found['difference'] == pytest.approx(0)
   assert found['clips'] == 6
   assert -50 < found['interval'][0] < 0 < found['interval'][1] < 50
-  summary = results.summarise({'a': first, 'b': other}, results.tests, 0)
+  summary = results.summarise_runs({'a': first, 'b': other}, results.tests, 0)
   assert 'c_0' in summary['caption'] and 'test 9 clips' in summary['caption']
   page = result_page.write(
       tmp_path, 'all', 'All', {'a': first, 'b': other}, summary
@@ -89,8 +89,13 @@ def test_rows_are_compared_on_the_clips_of_both(tmp_path):
   assert 'b minus a, points of top-1 in each class' in page
   assert '<svg' in page and '$c_0$' in page
   rows = result_page.table(summary)
-  assert rows[0]['test'].startswith('63.3 ± 4.7 [')
+  # 12.706 standard errors to both sides, and no more than all.
+  assert rows[0]['test'] == '63.3 ± 4.7 [21.0, 100.0]'
   assert rows[0]['training GFLOPs per clip'] == 3.5
+  # Runs without scores have nothing to compare.
+  for run in other.values():
+    (run.folder / 'evaluation/test.npz').unlink()
+  assert results.differences({'a': first, 'b': other}, 0) == []
 
 
 def collected(capsys, *folders, out=''):
@@ -154,21 +159,15 @@ OTHER_LIST = {'data': OTHER['data']}
         (OTHER_LIST, {}, "differ in list 'test'"),
         (OTHER_LIST, {'train.epochs': 3}, "differ in list 'test'"),
         ({'prompts_sha256': 'b'}, {}, 'differ in prompts'),
-        (
-            {'prompts_sha256': 'b'},
-            {'method.settings.templates': ('{}',)},
-            'differ in prompts',
-        ),
-        (
-            {'selection': {'rule': 'best_val', 'step': 3}},
-            {'train.select': 'best_val'},
-            'differ in selection',
-        ),
+        ({'prompts_sha256': 'b'}, {'method.settings.templates': ('{}',)},
+         'differ in prompts'),
+        ({'selection': {'rule': 'best_val', 'step': 3}},
+         {'train.select': 'best_val'}, 'differ in selection'),
         ({'views': {'clips': 1, 'crops': 1}}, {}, 'differ in views'),
         ({'weights': {'clip': {'hash': 'v'}}}, {}, 'differ in weights'),
         ({'seed': 1}, {}, 'are the same run, of seed 1'),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_averaged_is_refused(
     tmp_path, capsys, about, changes, message
 ):

@@ -67,6 +67,19 @@ def called(module, *arguments):
   )
 
 
+def python(code, folder):
+  """Runs code in a folder, on one device; returns what it prints."""
+  done = subprocess.run(
+      [sys.executable, '-P', '-c', code],
+      cwd=folder,
+      env=environment(1),
+      capture_output=True,
+      text=True,
+  )
+  assert not done.returncode, done.stderr[-2000:]
+  return done.stdout
+
+
 def failures(module, *calls):
   """What calls of a command that must end with status 2 say."""
   modules = f'evclip_jax.{module} evclip_jax.runs.run'

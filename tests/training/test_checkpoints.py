@@ -1,9 +1,6 @@
 """Saving, restoring, refusing."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +10,7 @@ import pytest
 
 from data_pipelines.errors import UserError
 from evclip_jax.training import checkpoints, devices, steps
+from tests.runs import tiny_run
 
 WEIGHTS = {'clip': 'a' * 64, 'encoder': 'b' * 64}
 PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'tfds.md'
@@ -86,16 +84,8 @@ def test_the_page_reads_weights_saved_on_more_devices(tmp_path):
   saver.save('last', make_state(0, 2.0, **{'clip/a.0/b': jnp.ones(2)}), {})
   # docs/tfds.md: by Orbax alone.
   code = PAGE.read_text().split('```python\n')[2].split('```')[0]
-  done = subprocess.run(
-      [sys.executable, '-P', '-c', code.replace('RUN/', f'{tmp_path}/')],
-      capture_output=True,
-      check=True,
-      cwd=tmp_path,
-      env=os.environ | {'XLA_FLAGS': ''},
-      text=True,
-      timeout=120,
-  )
-  assert done.stdout.splitlines() == [
+  said = tiny_run.python(code.replace('RUN/', f'{tmp_path}/'), tmp_path)
+  assert said.splitlines() == [
       "['clip']['a.0']['b'] (2,) 1.0", "['method']['scale'] (3,) 2.0"
   ]
 

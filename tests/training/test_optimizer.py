@@ -70,18 +70,11 @@ def test_warmup_cosine_is_the_originals(every_steps):
   # Section 5 of EZ-CLIP's specification: 150 epochs, of which 5 warm-up.
   per_epoch = 100
   schedule = ez_rates(per_epoch, every_steps)
-  for epochs, rate in (
-      (0, 0),
-      (0.09, 1.8e-6),
-      (1, 2e-5),
-      (2.5, 5e-5),
-      (5, 1e-4),
-      (5.09, 9.99999049e-5),
-      (27.5, 9.41756022e-5),
-      (77.5, 5e-5),
-      (100, 2.65795780e-5),
-      (149, 1.17350991e-8),
-  ):
+  expected = {
+      0: 0, 0.09: 1.8e-6, 1: 2e-5, 2.5: 5e-5, 5: 1e-4, 5.09: 9.99999049e-5,
+      27.5: 9.41756022e-5, 77.5: 5e-5, 100: 2.65795780e-5, 149: 1.17350991e-8,
+  }  # fmt: skip
+  for epochs, rate in expected.items():
     step = round(epochs * per_epoch)
     # The original sets the rate at the steps 0, 9, 19, ... of an epoch.
     if every_steps == 1 or step % per_epoch in (0, 9):

@@ -16,6 +16,7 @@ from evclip_jax.weights import cache, files, own_file
 from evclip_jax.weights.networks import Network
 from evclip_jax.weights.own_file import tree_hash
 from evclip_jax.weights.table import Converted
+from tests.weights.trees import assert_same
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +82,8 @@ def test_a_file_is_converted_once(load, calls, path):
   assert (second.notes, second.assumed) == (('a note',), ('width',))
   assert digest == again == tree_hash(second.flat)
   assert second.flat.keys() == {'net/a', 'net/b'}
-  for name, value in first.flat.items():
-    assert second.flat[name].dtype == np.float32
-    np.testing.assert_array_equal(second.flat[name], value)
+  assert all(x.dtype == np.float32 for x in first.flat.values())
+  assert_same(second.flat, first.flat)
   # And nothing else is left there.
   assert {p.name for p in path.parent.iterdir()} == {path.name, kept(path).name}
   noted = files.read_tensors(kept(path))

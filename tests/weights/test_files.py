@@ -12,6 +12,7 @@ import safetensors.numpy
 from data_pipelines.errors import WeightsError
 from evclip_jax.weights import files, state_dict, torch_globals
 from tests.weights.test_torch_file import DATA
+from tests.weights.trees import assert_same
 
 TENSORS = {
     'a': np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -19,13 +20,6 @@ TENSORS = {
     'scalar': np.asarray(2.5, np.float32),
     'count': np.asarray(7),
 }
-
-
-def assert_same(found, wanted):
-  assert found.keys() == wanted.keys()
-  for name, value in wanted.items():
-    assert found[name].dtype == value.dtype, name
-    np.testing.assert_array_equal(found[name], value, name)
 
 
 def test_safetensors_with_metadata(tmp_path):

@@ -57,34 +57,43 @@ def zip_of(root: bytes, folder='archive') -> bytes:
   return out.getvalue()
 
 
-def legacy_of(root: bytes) -> bytes:
-  """An old torch file around a pickle, with no storages."""
+def legacy_of(root: bytes, keys='') -> bytes:
+  """An old torch file around a pickle; its storages would follow."""
   head = [0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}]
-  return b''.join(pickle.dumps(x, 2) for x in head) + root + pickle.dumps([], 2)
+  head, tail = ([pickle.dumps(x, 2) for x in y] for y in (head, [list(keys)]))
+  return b''.join([*head, root, *tail])
+
+
+@pytest.fixture
+def read(tmp_path):
+  """Reads a file of these bytes."""
+
+  def read(content):
+    path = tmp_path / 'evil.pth'
+    path.write_bytes(content)
+    return files.read_tensors(path).tensors
+
+  return read
 
 
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('protocol', [2, 4])
 @pytest.mark.parametrize('wrap', [bytes, zip_of, legacy_of])
-def test_no_payload_runs(name, protocol, wrap, tmp_path):
+def test_no_payload_runs(name, protocol, wrap, read, tmp_path):
   marker = tmp_path / 'marker'
   value = {'state_dict': {'weight': payloads(marker)[name]}}
-  path = tmp_path / 'evil.pth'
-  path.write_bytes(wrap(pickle.dumps(value, protocol)))
   with pytest.raises(WeightsError, match=r'evil\.pth.*Nothing of it was run'):
-    files.read_tensors(path)
+    read(wrap(pickle.dumps(value, protocol)))
   assert not marker.exists()
 
 
-def test_the_message_names_what_was_refused(tmp_path):
-  path = tmp_path / 'evil.pth'
-  path.write_bytes(zip_of(pickle.dumps(Call(os.system, 'true'), 2)))
+def test_the_message_names_what_was_refused(read):
   wanted = f'names {os.system.__module__ + ".system"!r}'
   with pytest.raises(WeightsError, match=wanted):
-    files.read_tensors(path)
+    read(zip_of(pickle.dumps(Call(os.system, 'true'), 2)))
 
 
-def test_a_payload_within_an_inert_object_is_refused(tmp_path):
+def test_a_payload_within_an_inert_object_is_refused(read, tmp_path):
   marker = tmp_path / 'marker'
   inner = pickle.dumps(payloads(marker)['system'], 2)[2:-1]
   # torch.optim.lr_scheduler.CosineAnnealingLR() with the payload as its state.
@@ -92,10 +101,8 @@ def test_a_payload_within_an_inert_object_is_refused(tmp_path):
       b'\x80\x02ctorch.optim.lr_scheduler\nCosineAnnealingLR\n)\x81}'
       b'X\x01\x00\x00\x00a' + inner + b'sb.'
   )
-  path = tmp_path / 'evil.pth.tar'
-  path.write_bytes(zip_of(body))
   with pytest.raises(WeightsError, match='Nothing of it was run'):
-    files.read_tensors(path)
+    read(zip_of(body))
   assert not marker.exists()
 
 
@@ -157,10 +164,8 @@ def _rebuild_tensor_v2():
   """Pickled as torch._utils._rebuild_tensor_v2."""
 
 
-def test_the_hand_made_tensor_is_read(tmp_path):
-  path = tmp_path / 'good.pt'
-  path.write_bytes(zip_of(tensor_pickle(0, (2, 2), (2, 1))))
-  tensors = files.read_tensors(path).tensors
+def test_the_hand_made_tensor_is_read(read):
+  tensors = read(zip_of(tensor_pickle(0, (2, 2), (2, 1))))
   np.testing.assert_array_equal(tensors['weight'], np.zeros((2, 2)))
 
 
@@ -178,60 +183,46 @@ def test_the_hand_made_tensor_is_read(tmp_path):
     ],
 )
 def test_a_tensor_outside_its_storage_is_refused(
-    offset, shape, strides, count, tmp_path
+    offset, shape, strides, count, read
 ):
-  path = tmp_path / 'evil.pt'
-  path.write_bytes(zip_of(tensor_pickle(offset, shape, strides, count)))
-  with pytest.raises(WeightsError, match=r'evil\.pt'):
-    files.read_tensors(path)
+  with pytest.raises(WeightsError, match=r'evil\.pth'):
+    read(zip_of(tensor_pickle(offset, shape, strides, count)))
 
 
-def test_a_repeated_value_cannot_fill_the_memory(tmp_path):
-  path = tmp_path / 'bomb.pt'
-  # Strides of 0 make 4 TiB of one number.
-  path.write_bytes(zip_of(tensor_pickle(0, (2**20, 2**20), (0, 0))))
-  with pytest.raises(WeightsError, match=r'bomb\.pt.*bytes of memory'):
-    files.read_tensors(path)
+def zipped(root):
+  return zip_of(pickle.dumps({'state_dict': root}, 2))
 
 
-def test_objects_met_exponentially_often_are_refused(tmp_path):
-  level = {}
-  for _ in range(40):
-    level = {'a': level, 'b': level}
-  path = tmp_path / 'bomb.pt'
-  path.write_bytes(zip_of(pickle.dumps({'state_dict': level}, 2)))
-  with pytest.raises(WeightsError, match=r'bomb\.pt.*nested too far'):
-    files.read_tensors(path)
+COMPRESSED = io.BytesIO()
+with zipfile.ZipFile(COMPRESSED, 'w', zipfile.ZIP_DEFLATED) as archive:
+  archive.writestr('archive/data.pkl', pickle.dumps({}))
+# Met exponentially often; and one that holds itself.
+LEVELS, LOOP = {}, {}
+for _ in range(40):
+  LEVELS = {'a': LEVELS, 'b': LEVELS}
+LOOP['self'] = LOOP
+# Strides of 0 make 4 TiB of one number.
+REPEATED = tensor_pickle(0, (2**20, 2**20), (0, 0))
+# Old files give a sixth entry in a storage's id.
+OLD = tensor_pickle(0, (4,), (1,)).replace(b'K\x04t', b'K\x04Nt', 1)
 
 
-def test_an_object_that_holds_itself_ends(tmp_path):
-  loop = {}
-  loop['self'] = loop
-  path = tmp_path / 'loop.pt'
-  path.write_bytes(zip_of(pickle.dumps({'state_dict': loop}, 2)))
-  with pytest.raises(WeightsError, match='no tensors'):
-    files.read_tensors(path)
-
-
-def test_a_compressed_record_is_refused(tmp_path):
-  path = tmp_path / 'bomb.pt'
-  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
-    archive.writestr('archive/data.pkl', pickle.dumps({}))
-  with pytest.raises(WeightsError, match='compressed'):
-    files.read_tensors(path)
-
-
-def test_a_huge_length_in_an_old_file_takes_no_memory(tmp_path):
-  root = tensor_pickle(0, (4,), (1,))
-  # Old files give a sixth entry in a storage's id.
-  root = root.replace(b'K\x04t', b'K\x04Nt', 1)
-  head = [0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}]
-  path = tmp_path / 'evil.pt'
-  path.write_bytes(
-      b''.join(pickle.dumps(x, 2) for x in head)
-      + root
-      + pickle.dumps(['0'], 2)
-      + struct.pack('<q', 2**60)
-  )
-  with pytest.raises(WeightsError, match=r'evil\.pt.*not all there'):
-    files.read_tensors(path)
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (zip_of(REPEATED), r'evil\.pth.*bytes of memory'),
+        (zipped(LEVELS), r'evil\.pth.*nested too far'),
+        (zipped(LOOP), 'no tensors'),
+        (COMPRESSED.getvalue(), 'compressed'),
+        (
+            legacy_of(OLD, '0') + struct.pack('<q', 2**60),
+            r'evil\.pth.*not all there',
+        ),
+    ],
+    ids=['repeated', 'levels', 'loop', 'compressed', 'huge length'],
+)
+def test_small_files_neither_fill_the_memory_nor_go_on_for_ever(
+    content, message, read
+):
+  with pytest.raises(WeightsError, match=message):
+    read(content)

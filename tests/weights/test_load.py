@@ -17,6 +17,7 @@ from evclip_jax.weights import (
 )
 from tests.models import small
 from tests.weights import states
+from tests.weights.trees import assert_same
 
 
 @pytest.fixture
@@ -36,9 +37,7 @@ def known(monkeypatch):
 def assert_is_small(loaded, path):
   assert loaded.sizes == small.VIT
   assert loaded.source == str(path)
-  flat = flatten_dict(loaded.params, sep='/')
-  for name, leaf in small.flat().items():
-    np.testing.assert_array_equal(flat[name], leaf)
+  assert_same(flatten_dict(loaded.params, sep='/'), small.flat())
   assert loaded.hash == own_file.tree_hash(small.flat())
 
 

@@ -15,17 +15,11 @@ from evclip_jax.models.swin3d import sizes as swin3d_sizes
 from evclip_jax.weights import clip_names, scenic_names, swin3d_names
 from tests.models import small
 from tests.weights import states
+from tests.weights.trees import assert_same
 
 BOTH = pytest.mark.parametrize(
     'wanted', [small.VIT, small.RESNET], ids=['vit', 'rn']
 )
-
-
-def assert_equal(found, wanted):
-  assert found.keys() == wanted.keys()
-  for name, value in wanted.items():
-    assert found[name].dtype == value.dtype, name
-    np.testing.assert_array_equal(found[name], value, name)
 
 
 @pytest.fixture(scope='module')
@@ -39,9 +33,9 @@ def test_clip_there_and_back(wanted):
   state = clip_names.to_original(flat)
   converted = clip_names.from_original(state)
   assert converted.sizes == clip_names.sizes_of(flat) == wanted
-  assert_equal(converted.flat, flat)
+  assert_same(converted.flat, flat)
   assert converted.mapped.keys() == state.keys()
-  assert_equal(scenic_names.from_scenic(scenic_names.to_scenic(flat)), flat)
+  assert_same(scenic_names.from_scenic(scenic_names.to_scenic(flat)), flat)
 
 
 def test_numbers_and_counters_of_real_files_are_ignored(state):
@@ -205,7 +199,7 @@ def trunk():
 def test_a_trunk_there_and_back(trunk):
   converted = swin3d_names.from_original(trunk)
   assert converted.sizes == states.TRUNK
-  assert_equal(swin3d_names.to_original(converted.flat), trunk)
+  assert_same(swin3d_names.to_original(converted.flat), trunk)
   assert converted.flat['patch_embed/proj/kernel'].shape == (2, 4, 4, 3, 8)
   qkv = trunk['layers.0.blocks.0.attn.qkv.weight']
   np.testing.assert_array_equal(

@@ -11,6 +11,7 @@ from evclip_jax.weights import files, networks, own_file, scenic_names
 from evclip_jax.weights.networks import LABELS, identify
 from tests.models import small
 from tests.weights import states
+from tests.weights.trees import assert_same
 
 _CLIP = {'visual.conv1.weight': np.zeros((8, 3, 4, 4))}
 _TEXT = {'token_embedding.weight': np.zeros((9, 8))}
@@ -132,8 +133,7 @@ def test_heads_of_a_scenic_tree_are_kept(tmp_path):
   assert tree[name].shape == (4, 32)
   found = checkpoints.convert(read(tmp_path, tree))
   assert (found.sizes, found.assumed) == (sizes, ())
-  for path, value in small.flat().items():
-    np.testing.assert_array_equal(found.flat[path], value)
+  assert_same(found.flat, small.flat())
   gelu = dataclasses.replace(sizes, activation='gelu')
   with pytest.raises(UserError, match='computes quick_gelu'):
     scenic_names.to_scenic(small.flat(), gelu)

@@ -14,6 +14,7 @@ from evclip_jax.weights.table import (
   convert,
   to_original,
 )
+from tests.weights.trees import assert_same
 
 RULES = (
     Rule(r'blocks\.(\d+)\.(fc1|fc2)\.weight', r'blocks.\1/\2/kernel', LINEAR),
@@ -68,11 +69,7 @@ def test_layouts_and_what_became_of_each():
   assert converted.mapped['blocks.0.fc1.bias'] == 'blocks.0/fc1/bias'
   assert converted.ignored == ('bn.num_batches_tracked',)
   # The way back is the same bits.
-  tensors = state()
-  back = to_original(tree, RULES)
-  assert back.keys() == tensors.keys()
-  for name, tensor in tensors.items():
-    np.testing.assert_array_equal(back[name], tensor, name)
+  assert_same(to_original(tree, RULES), state())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from flax.traverse_util import flatten_dict
 from data_pipelines.errors import UserError
 from evclip_jax.models.videoprism.sizes import TABLE, VideoPrismSizes
 from evclip_jax.weights import load, random_init, trunks, videoprism_names
+from tests.weights.trees import assert_same
 
 ENCODER = VideoPrismSizes(16, 2, 32, 2, 1, patch=2, grid=3, num_frames=4)
 VIDEO_TEXT = dataclasses.replace(
@@ -38,10 +39,7 @@ def test_published_files_are_read(sizes, stacked, tmp_path):
   for _ in range(2):  # Converted, then from the copy beside it.
     found = load.load_encoder('', str(path), str(tmp_path))
     assert found.sizes == sizes
-    params = flatten_dict(found.params, sep='/')
-    assert params.keys() == flat.keys()
-    for leaf, value in flat.items():
-      np.testing.assert_array_equal(params[leaf], value)
+    assert_same(flatten_dict(found.params, sep='/'), flat)
 
 
 @pytest.mark.parametrize(

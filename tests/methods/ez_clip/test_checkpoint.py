@@ -17,6 +17,7 @@ from evclip_jax.weights import files, own_file, published
 from tests.methods.ez_clip import ez_tiny
 from tests.models import small
 from tests.parity.ez_clip import clip_from_original
+from tests.weights.trees import assert_same
 
 EMBEDDING = 'visual.temporal_embedding'
 PROMPTS = 'visual.transformer.T_prompt_embeddings'
@@ -148,14 +149,9 @@ def test_a_run_and_its_clip_become_a_whole_checkpoint(
   np.testing.assert_array_equal(tensors[EMBEDDING], np.zeros((1, 8, 128)))
   convert.convert_file(whole, ours)
   found = files.read_tensors(ours).tensors
-  assert found.keys() == {f'method/{name}' for name in own}
-  for name, value in own.items():
-    np.testing.assert_array_equal(found[f'method/{name}'], value)
+  assert_same(found, {f'method/{name}': x for name, x in own.items()})
   frozen = own_file.read(files.read_tensors(clip), 'clip', None).flat
-  again = clip_from_original(tensors).flat
-  assert again.keys() == frozen.keys()
-  for name, value in frozen.items():
-    np.testing.assert_array_equal(again[name], value)
+  assert_same(clip_from_original(tensors).flat, frozen)
 
 
 def test_another_clip_is_noticed(run_export, tmp_path, capsys):
