@@ -19,6 +19,9 @@ from evclip_jax.reporting.pictures import ClipPicture
 from evclip_jax.training import devices, session
 from evclip_jax.training.params import merge
 
+# Clips looked at closely at once: attention in all blocks takes much memory.
+_FEW = 6
+
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
@@ -75,11 +78,13 @@ class Looker:
     """Prepares functions for so many clips at once; compiles nothing yet.
 
     `weights` are on the devices; `closely` makes the maps that cost passes of
-    their own (`Method.looks`).
+    their own (`Method.looks`), of few clips at once.
     """
-    self._rows = -(-rows // run.mesh.shape['data']) * run.mesh.shape['data']
+    size = run.mesh.shape['data']
+    self._rows, few = (-(-n // size) * size for n in (rows, _FEW))
+    self._few = min(self._rows, few)
     self._run, self._weights, self._closely = run, weights, closely
-    self._more = devices.jit(self._look_closely, run.mesh, run.shardings, 3)
+    self._more = devices.jit(self._closer, run.mesh, run.shardings, 3)
 
   def examples(self, clips: np.ndarray) -> dict[str, jax.Array]:
     """Returns 'clip' and 'frames' of `VideoFeatures`, N*K rows, of examples.
@@ -140,14 +145,24 @@ class Looker:
       given = self._weights, self._run.frozen, batch
       seen, maps, worse = self._run.see_step(*given), {}, None
       if self._corrupted or self._closely and self._run.method.looks:
-        maps, worse = self._more(*given)
+        maps, worse = self._look_closely(part)
       yield seen, seen['maps'] | maps, worse
 
   @property
   def _corrupted(self) -> bool:
     return isinstance(self._run.method.pixels, corruptions.Corrupted)
 
-  def _look_closely(self, weights, frozen, batch):
+  def _look_closely(self, part: np.ndarray):
+    """What `_closer` gives of a few clips at a time, on the host."""
+    found = []
+    for start in range(0, len(part), self._few):
+      batch = _padded(part[start : start + self._few], self._few)
+      given = self._weights, self._run.frozen
+      batch = devices.put_batch(self._run.mesh, batch)
+      found.append(jax.device_get(self._more(*given, batch)))
+    return jax.tree.map(lambda *x: np.concatenate(x), *found)
+
+  def _closer(self, weights, frozen, batch):
     """The maps of `Method.looks` and the frames that were made worse."""
     method, maps, worse = self._run.method, {}, None
     if self._closely and method.looks:

@@ -86,7 +86,8 @@ class Method:
     start: (what `init` gave, all other parameters, texts -> ids [n, L]) -> the
       method's subtree, where it begins with what CLIP knows; None = `init`'s.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
-    score: (params, features, classes [M, K, E], batch) -> logits [B, K].
+    score: (params, features, classes [M, K, E], batch) -> logits [B, K]. When
+      clips are scored, features have `clip` and `frames` only.
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
       the mean over rows with batch['mask'] 1 of the global batch.
     targets: (labels [B], K, rng) -> soft targets float32 [B, K] in training,

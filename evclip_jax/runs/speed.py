@@ -53,7 +53,7 @@ def peak_flops(device_kind: str, dtype: str) -> float | None:
 def measure(
     config: ml_collections.ConfigDict, num_steps: int, num_classes: int
 ) -> dict[str, Any]:
-  """Times the training step and the evaluation step on batches of noise.
+  """Times the training step and the networks alone on batches of noise.
 
   At least 3 of `num_steps` are timed, also if they take long. 'train' (if the
   method trains anything) and 'evaluate' are what `_time` returns.

@@ -24,8 +24,9 @@ _ARRAY = re.compile(r'[a-z]+(\d*)\[([\d,]*)\]')
 class Measured:
   """A jitted step that is called as ever and notes what it costs.
 
-  Its last argument is the batch. Costs are asked of the program that runs for
-  the first kind of batch: nothing is compiled for them.
+  Its last argument is the batch. It is compiled for the shapes of the first
+  batch, and costs are those of that program. Batches of other shapes go through
+  `jax.jit` and do not count; weights must stay of one kind.
   """
 
   def __init__(self, step: Callable, alone: bool = False, parts: int = 1):
@@ -41,11 +42,14 @@ class Measured:
 
   def __call__(self, *given: Any) -> Any:
     """Calls the step."""
-    if self._shapes is None:
-      self._shapes = jax.tree.map(_shape, given)
-      self._compiled = self._compiled or self.compile(*given)
-    usual = jax.tree.map(_shape, given[-1]) == self._shapes[-1]
-    step = self._compiled if usual else self._step
+    # Scoring what frozen networks saw is not what scoring clips costs.
+    if self._alone and 'frozen' in given[-1]:
+      return self._step(*given)
+    if self._compiled is None:
+      self.compile(*given)
+    if _kind(given[-1]) != _kind(self._shapes[-1]):
+      return self._step(*given)
+    step = self._compiled
     began = time.perf_counter()
     if not self._alone:
       if self._last is not None:
@@ -57,9 +61,10 @@ class Measured:
     return out
 
   def compile(self, *given: Any) -> jax.stages.Compiled:
-    """Compiles for arrays or their shapes; all calls then run the result."""
+    """Compiles for arrays or their shapes, which then are the usual ones."""
     shapes = jax.tree.map(_shape, given)
     self._compiled = self._step.lower(*shapes).compile()
+    self._shapes = shapes
     return self._compiled
 
   def lower(self, *given: Any) -> jax.stages.Lowered:
@@ -70,9 +75,9 @@ class Measured:
     """Returns what a call costs; {} if there was none, None what is not known.
 
     gflops_per_clip by the compiler; program_bytes per device; clips_per_second,
-    the median of all calls but the first, which compiles.
+    the median of all calls with the usual shapes but the first.
     """
-    if self._shapes is None:
+    if self._compiled is None:
       return {}
     batch = self._shapes[-1]
     clips = batches.count(batch)
@@ -146,6 +151,11 @@ def rows_that_fit(compiled: jax.stages.Compiled, rows: int, size: int) -> int:
   # Some is always lost between the pieces.
   fixed = program_bytes(compiled) - sizes.temp_size_in_bytes
   return max(int((0.95 * size - fixed) / each), 0)
+
+
+def _kind(batch: Any) -> Any:
+  """Shapes and types of a batch, wherever it lies."""
+  return jax.tree.map(lambda x: (x.shape, str(x.dtype)), batch)
 
 
 def _shape(value: Any) -> jax.ShapeDtypeStruct:

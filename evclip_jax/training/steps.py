@@ -172,7 +172,7 @@ def make_score_step(
 ) -> Callable:
   """Builds (weights, frozen, classes, seen[, examples]) -> `score`'s logits.
 
-  `seen` and `examples` are rows of what `make_see_step` builds.
+  `seen` are rows of what `make_see_step` builds; the rest is as for `score`.
   """
 
   def step(weights, frozen, *given):
