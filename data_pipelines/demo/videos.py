@@ -46,7 +46,7 @@ _X264 |= {'x264-params': 'mbtree=0'}
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What a demo folder holds: `train` and `test` videos per class and domain.
+  """Says what a demo folder holds: `train` and `test` videos per class, domain.
 
   `classes` are (motion, object) or (motion, object, manner) in label order.
   """

@@ -102,7 +102,7 @@ class ClipRecord:
 
   @property
   def by_frames(self) -> bool:
-    """Whether it is a piece given by frame numbers."""
+    """Tells whether it is a piece given by frame numbers."""
     return self.first is not None or self.stop is not None
 
   @property

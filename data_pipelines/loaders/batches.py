@@ -137,7 +137,7 @@ class Work:
 
   @property
   def rests(self) -> bool:
-    """Whether TensorFlow has all that it wants to read ahead."""
+    """Tells whether TensorFlow has all that it wants to read ahead."""
     return not self._begun and time.monotonic() - self._last > _REST
 
   def __call__(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:

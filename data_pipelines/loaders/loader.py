@@ -24,7 +24,7 @@ from data_pipelines.views.view import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Loader:
-  """How lists are read: what they have in common.
+  """Reads lists of clips or episodes, all in the same way.
 
   Attributes:
     seed: of orders, frames and crops.

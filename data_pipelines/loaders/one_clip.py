@@ -31,7 +31,7 @@ def spec_of(data: Any) -> Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-  """What to read and what becomes of it; this is sent to a process."""
+  """Tells a process, to which it is sent, what to read and what to make of it."""
 
   media: str | os.PathLike | bytes
   probe: Probe

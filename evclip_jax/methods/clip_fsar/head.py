@@ -78,8 +78,8 @@ class EpisodeHead:
   """Compares the queries of episodes with prototypes; see the settings.
 
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_OTAM_CLIPFSAR.
-  Differs: only where the transformer, the metric 'otam' or the text token is
-    not used; the original always has all three.
+  Differs: none where there are a transformer, the metric 'otam' and the text
+    token.
   """
 
   def __init__(self, settings: Any):
