@@ -31,7 +31,7 @@ def spec_of(data: Any) -> Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-  """Tells a process, to which it is sent, what to read and what to make of it."""
+  """Tells a process what to read and what to make of it; it is sent there."""
 
   media: str | os.PathLike | bytes
   probe: Probe
