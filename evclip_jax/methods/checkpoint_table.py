@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,15 @@ from evclip_jax.weights import clip_names, own_file, table
 from evclip_jax.weights.table import Converted, Rule
 
 Tensors = Mapping[str, np.ndarray]
+# Of a block, in a path.
+_NUMBER = re.compile(r'(?<=\.)(\d{1,3})(?=/|$)')
+_FIRST_BLOCK = 'transformer.resblocks.0.'
 # OpenAI's names that sizes are read from, for checkpoints without them.
 _STAND_INS = {
     'text_projection': np.empty((1, 1)),
     'positional_embedding': np.empty((1, 1)),
     'token_embedding.weight': np.empty((1, 1)),
-    'transformer.resblocks.0.': np.empty(1),
+    _FIRST_BLOCK: np.empty(1),
     'visual.proj': np.empty((1, 1)),
 }
 
@@ -77,7 +80,8 @@ class ClipPart:
     towers = ('visual/',)
     if self.text is not None:
       towers = ('visual/', 'text/', 'logit_scale')
-      del given['transformer.resblocks.0.']
+      for name in ('text_projection', 'positional_embedding', _FIRST_BLOCK):
+        del given[name]
     found = clip_names.shapes(sizes.infer(given | plain))
     return {
         f'clip/{path}': shape
@@ -99,6 +103,9 @@ class Checkpoint:
     rules: the table of the method's own leaves, with paths 'method/...'.
     ignore: patterns of names that are not needed.
     clip: the CLIP that is there too and wanted, or None.
+    needs: paths of own leaves that must be there, besides a bias of each kernel
+      and in every block what one block has.
+    last_blocks: whether the first blocks may lack all of it.
     infer: tensors -> sizes, for `shapes`; they may say the `embed_dim` of CLIP,
       and by `tower` whether it is there. None = own leaves of any shape.
     shapes: sizes -> path -> shape of each own leaf that must be there.
@@ -114,6 +121,8 @@ class Checkpoint:
   rules: tuple[Rule, ...] = ()
   ignore: tuple[str, ...] = ()
   clip: ClipPart | None = None
+  needs: tuple[str, ...] = ()
+  last_blocks: bool = False
   infer: Callable[[Tensors], Any] | None = None
   shapes: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
   read: Callable[[Tensors], Converted] | None = None
@@ -190,11 +199,34 @@ class Checkpoint:
     return (*self.rules, *(self.clip.rules if self.clip else ()))
 
   def _shapes_of(self, tensors: Tensors) -> dict[str, tuple[int, ...]]:
-    """The shapes that the tensors give own leaves."""
+    """The shapes that the tensors give own leaves; () for what is missing."""
     shapes = {}
     for name, tensor in tensors.items():
       for rule in self.rules:
         if match := re.fullmatch(rule.original, name):
-          value = rule.layout.forward(np.asarray(tensor))
-          shapes[match.expand(rule.path)] = value.shape
-    return shapes
+          value = table.laid_out(tensor, rule.layout)
+          shapes[match.expand(rule.path)] = np.shape(value)
+    return dict.fromkeys(self._whole([*self.needs, *shapes]), ()) | shapes
+
+  def _whole(self, found: Iterable[str]) -> list[str]:
+    """Adds what belongs to paths: the same in other blocks, kernel or bias."""
+    blocks, whole = {}, set()
+    for path in found:
+      stem, *rest = _NUMBER.split(path)
+      if not rest:
+        whole.add(path)
+        continue
+      numbers, tails = blocks.setdefault(stem, (set(), set()))
+      numbers.add(int(rest[0]))
+      tails.add(rest[1])
+    for stem, (numbers, tails) in blocks.items():
+      first = min(numbers) if self.last_blocks else 0
+      for i in range(first, max(numbers) + 1):
+        whole |= {f'{stem}{i}{tail}' for tail in tails}
+    for one, other in ('kernel', 'bias'), ('bias', 'kernel'):
+      whole |= {
+          path.removesuffix(one) + other
+          for path in whole
+          if path.endswith(f'/{one}')
+      }
+    return [p for p in sorted(whole) if table.leads_to(p, self.rules)]

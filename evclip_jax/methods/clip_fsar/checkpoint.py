@@ -91,7 +91,7 @@ def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
 CHECKPOINT = Checkpoint(
     'clip-fsar',
     'a CLIP-FSAR checkpoint',
-    sign=r'.*context2\.layers\.0\.0\.fn\.to_q\.weight',
+    sign='.*' + _LAYER + '.*',
     outer='head.',
     rules=(
         Rule(r'scale', 'method/scale'),
