@@ -38,7 +38,8 @@ class TrainedModel:
     session: the method with its frozen weights.
     weights: flat dict of the selected trained leaves, on the devices.
     step: optimizer steps behind them; 0 if nothing was trained.
-    selected_by: 'best', 'last', or 'given' if nothing was trained.
+    selected_by: 'best_val', 'best_on_test' or 'last', as the run card says, or
+      'given' if nothing was trained.
   """
 
   def __init__(self, workdir: str | os.PathLike, corrupt: str | None = None):
@@ -69,9 +70,11 @@ class TrainedModel:
     self.weights = self.session.initial()
     self.step, self.selected_by = 0, 'given'
     checkpoints = Checkpoints(workdir, self.session.hashes)
-    for kind in ('best', 'last'):
+    select = config.train.select
+    rules = {'best': 'best_val' if select == 'auto' else select, 'last': 'last'}
+    for kind, rule in rules.items():
       if (step := checkpoints.latest(kind)) is not None:
-        self.step, self.selected_by = step, kind
+        self.step, self.selected_by = step, rule
         self.weights = checkpoints.weights(kind, self.weights)
         break
     else:

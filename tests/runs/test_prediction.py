@@ -28,7 +28,8 @@ CHANGES = {'data.num_frames': 4, 'data.shots': 4, 'train.epochs': 1}
 @pytest.fixture(scope='module')
 def finished(data_root, tmp_path_factory):
   workdir = str(tmp_path_factory.mktemp('run') / 'run')
-  runs.run(tiny_run.config('ev_clip', data_root, CHANGES), workdir)
+  changes = CHANGES | {'train.select': 'best_on_test'}
+  runs.run(tiny_run.config('ev_clip', data_root, changes), workdir)
   return workdir
 
 
@@ -76,6 +77,10 @@ def test_zero_shot_beside_a_method_is_a_run_of_it(
         atol=1e-4,
     )
     assert (beside['log_probabilities'] != alone['log_probabilities']).any()
+
+
+def test_the_selection_has_the_name_it_has_in_the_run_card(model):
+  assert model.selected_by == model.card['selection']['rule'] == 'best_on_test'
 
 
 def test_masks_and_frames_come_with_them(model, test_clips):

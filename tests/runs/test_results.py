@@ -177,6 +177,18 @@ def test_what_cannot_be_averaged_is_refused(
     collected(capsys, tmp_path / 'a', tmp_path / 'b')
 
 
+def test_seeds_may_choose_by_clips_of_their_own(tmp_path, capsys):
+  for seed, shots in ((1, 2), (2, 2), (3, 4)):
+    lists = {'val': {'sha256': f'{shots} drawn by {seed}'}}
+    card = tiny_run.card({'test': 50, 'val': 60}, lists)
+    about = {key: card[key] for key in ('final', 'data')}
+    changes = {'seed': seed, 'data.val_shots': shots}
+    write_run(tmp_path / str(seed), [1, 0], about=about, **changes)
+  assert '50.0 ± 0.0' in collected(capsys, tmp_path / '1', tmp_path / '2')
+  with pytest.raises(UserError, match=r'differ in data\.val_shots\.'):
+    collected(capsys, tmp_path / '1', tmp_path / '3')
+
+
 def test_collecting_nothing_is_a_mistake(capsys):
   for folders, out, message in (
       ([], '', 'wanted run folders'),
