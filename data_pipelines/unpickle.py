@@ -55,6 +55,10 @@ class Inert:
       if isinstance(part, dict):
         self.state.update(part)
 
+  def __setitem__(self, key: Any, value: Any):
+    """Takes an entry of a class that is a dict."""
+    self.state[key] = value
+
 
 def inert_class(name: str) -> Global:
   """Returns a global whose calls give `Inert` objects."""

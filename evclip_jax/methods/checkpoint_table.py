@@ -15,14 +15,24 @@ from evclip_jax.weights.table import Converted, Rule
 Tensors = Mapping[str, np.ndarray]
 # Of a block, in a path.
 _NUMBER = re.compile(r'(?<=\.)(\d{1,3})(?=/|$)')
-_FIRST_BLOCK = 'transformer.resblocks.0.'
-# OpenAI's names that sizes are read from, for checkpoints without them.
-_STAND_INS = {
-    'text_projection': np.empty((1, 1)),
-    'positional_embedding': np.empty((1, 1)),
-    'token_embedding.weight': np.empty((1, 1)),
-    _FIRST_BLOCK: np.empty(1),
-    'visual.proj': np.empty((1, 1)),
+# Branch of CLIP -> OpenAI's names in its blocks, and those that sizes are read
+# from, for checkpoints without it.
+_TOWERS = {
+    'clip/visual/': (
+        r'visual\.(layer\d|transformer\.resblocks\.\d+\.(attn|mlp|ln))',
+        {
+            'visual.conv1.weight': np.empty((1, 1, 1, 1)),
+            'visual.positional_embedding': np.empty((2, 1)),
+            'visual.transformer.resblocks.0.': np.empty(1),
+        },
+    ),
+    'clip/text/': (
+        r'transformer\.resblocks\.\d+\.(attn|mlp|ln)',
+        {
+            'positional_embedding': np.empty((1, 1)),
+            'transformer.resblocks.0.': np.empty(1),
+        },
+    ),
 }
 
 
@@ -61,9 +71,12 @@ class ClipPart:
   ) -> dict[str, tuple[int, ...]]:
     """Returns path -> shape of each of CLIP's leaves that should be there.
 
+    A tower of whose blocks nothing is there did not train: of its leaves only
+    those are given that are there.
+
     Args:
       tensors: the checkpoint.
-      embed_dim: E, where no tensor of the text tower tells.
+      embed_dim: E, where no tensor of CLIP tells.
 
     Raises:
       WeightsError: the tensors are not those of a CLIP.
@@ -74,19 +87,34 @@ class ClipPart:
         plain['visual.' + name.removeprefix(self.image)] = tensor
       elif self.text is not None and name.startswith(self.text):
         plain[name.removeprefix(self.text)] = tensor
-    given = _STAND_INS | {'text_projection': np.empty((1, embed_dim))}
+    given = {
+        'token_embedding.weight': np.empty((1, 1)),
+        'visual.proj': np.empty((1, embed_dim)),
+    }
     if 'visual.layer1.0.conv1.weight' in plain:
       del given['visual.proj']  # a ResNet
-    towers = ('visual/',)
-    if self.text is not None:
-      towers = ('visual/', 'text/', 'logit_scale')
-      for name in ('text_projection', 'positional_embedding', _FIRST_BLOCK):
-        del given[name]
+    whole = ()
+    for tower, (blocks, stand_ins) in _TOWERS.items():
+      if any(re.match(blocks, name) for name in plain):
+        whole += (tower,)
+      else:
+        given |= stand_ins
+    if len(whole) == 2:
+      whole += ('clip/logit_scale',)
+    if 'clip/text/' not in whole:
+      given['text_projection'] = (given | plain).get(
+          'visual.proj', np.empty((1, embed_dim))
+      )
+    trained = {
+        path: shape
+        for path, shape in _shapes_of(tensors, self.rules).items()
+        if not path.startswith(whole)
+    }
     found = clip_names.shapes(sizes.infer(given | plain))
-    return {
+    return trained | {
         f'clip/{path}': shape
         for path, shape in found.items()
-        if path.startswith(towers) and path not in self.without
+        if f'clip/{path}'.startswith(whole) and path not in self.without
     }
 
 
@@ -106,8 +134,8 @@ class Checkpoint:
     needs: paths of own leaves that must be there, besides a bias of each kernel
       and in every block what one block has.
     last_blocks: whether the first blocks may lack all of it.
-    infer: tensors -> sizes, for `shapes`; they may say the `embed_dim` of CLIP,
-      and by `tower` whether it is there. None = own leaves of any shape.
+    infer: tensors -> sizes, for `shapes`; they may say the `embed_dim` of CLIP.
+      None = own leaves of any shape.
     shapes: sizes -> path -> shape of each own leaf that must be there.
     read: tensors -> `Converted`, in place of all that.
     write: (flat, notes, CLIP or None) -> tensors, in place of `to_original`.
@@ -154,8 +182,9 @@ class Checkpoint:
     if self.infer:
       shapes = self.shapes(found_sizes)
     else:
-      shapes = self._shapes_of(tensors)
-    if self.clip and getattr(found_sizes, 'tower', True):
+      found = _shapes_of(tensors, self.rules)
+      shapes = dict.fromkeys(self._whole([*self.needs, *found]), ()) | found
+    if self.clip:
       width = getattr(found_sizes, 'embed_dim', 1)
       shapes = shapes | self.clip.shapes(tensors, width)
     found = table.convert(
@@ -198,16 +227,6 @@ class Checkpoint:
   def _all_rules(self) -> tuple[Rule, ...]:
     return (*self.rules, *(self.clip.rules if self.clip else ()))
 
-  def _shapes_of(self, tensors: Tensors) -> dict[str, tuple[int, ...]]:
-    """The shapes that the tensors give own leaves; () for what is missing."""
-    shapes = {}
-    for name, tensor in tensors.items():
-      for rule in self.rules:
-        if match := re.fullmatch(rule.original, name):
-          value = table.laid_out(tensor, rule.layout)
-          shapes[match.expand(rule.path)] = np.shape(value)
-    return dict.fromkeys(self._whole([*self.needs, *shapes]), ()) | shapes
-
   def _whole(self, found: Iterable[str]) -> list[str]:
     """Adds what belongs to paths: the same in other blocks, kernel or bias."""
     blocks, whole = {}, set()
@@ -230,3 +249,16 @@ class Checkpoint:
           if path.endswith(f'/{one}')
       }
     return [p for p in sorted(whole) if table.leads_to(p, self.rules)]
+
+
+def _shapes_of(
+    tensors: Tensors, rules: Iterable[Rule]
+) -> dict[str, tuple[int, ...]]:
+  """The shapes that tensors give leaves, by path; () for other axes."""
+  shapes = {}
+  for name, tensor in tensors.items():
+    for rule in rules:
+      if match := re.fullmatch(rule.original, name):
+        value = table.laid_out(tensor, rule.layout)
+        shapes[match.expand(rule.path)] = np.shape(value)
+  return shapes

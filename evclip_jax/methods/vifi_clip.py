@@ -27,7 +27,7 @@ CLIP_PART = ClipPart(
 CHECKPOINT = Checkpoint(
     'vifi-clip',
     'a ViFi-CLIP checkpoint',
-    sign=r'image_encoder\..*',
+    sign=r'(image|text)_encoder\..*',
     unless=r'.*\.(ctx|token_prefix|VPT(_shallow)?)|.*dec\..*',
     ignore=(r'prompt_learner\.complete_text_embeddings',),
     clip=CLIP_PART,

@@ -1,6 +1,7 @@
 """Checkpoints of every original: recognised, converted, written back."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -130,6 +131,31 @@ def test_as_the_weights_of_a_method(name, tmp_path):
   assert_same(flatten_dict(found, sep='/'), like)
   with pytest.raises(UserError, match='no reader for other checkpoints'):
     checkpoints.load_trained(str(path), 'zero_shot', tree, ())
+
+
+@pytest.mark.parametrize(
+    ('name', 'trained'),
+    [
+        ('aim-tiny-k400', r'method/.*|clip/visual/ln_post/.*'),
+        ('ivlp-tiny-n2d3', r'method/.*'),
+        ('vifi-tiny-both', r'clip/visual/.*'),
+        ('vifi-tiny-both', r'clip/text/.*'),
+        ('vifi-tiny-both', r'clip/.*'),
+    ],
+)
+def test_a_run_that_trained_a_part_goes_there_and_back(name, trained, tmp_path):
+  method, _ = CASES[name]
+  whole = checkpoints.readers()[method].from_original({
+      n.removeprefix('module.'): x for n, x in state(name).items()
+  }).flat
+  flat = {p: x for p, x in whole.items() if re.fullmatch(trained, p)}
+  run, back = tmp_path / 'run.safetensors', tmp_path / 'back.safetensors'
+  save_file(flat, run, {'kind': 'trained', 'method': method})
+  convert.convert_file(run, back, 'torch-names')
+  like = unflatten_dict({p: np.zeros_like(x) for p, x in flat.items()}, sep='/')
+  for path in (run, back):
+    found = checkpoints.load_trained(str(path), method, like)
+    assert_same(flatten_dict(found, sep='/'), flat)
 
 
 def test_weights_of_another_trunk_and_run_folders_are_refused(tmp_path):
