@@ -70,15 +70,15 @@ class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
-    time_adapters: 1 behind the attention over time, or 2, also before it.
-    mlp_scale: of what the adapter beside the MLP adds: 0.5 (Kinetics) or 1
+    time_adapters: 1, after the attention over time, or 2, also before it.
+    mlp_scale: factor of the adapter beside the MLP: 0.5 (Kinetics) or 1
       (Something-Something); no checkpoint tells.
-    head: 'linear', one output per class of training, or 'text', class texts.
+    head: 'linear', one output per training class, or 'text', class texts.
     template: class texts; '{}' stands for the class name.
-    dropout: before a linear head.
+    dropout: rate before a linear head.
     drop_path: highest rate of drop path; rates grow from 0 with the layer.
-    drop_unit: what it drops: 'sample' (a clip) or 'token' (a position in all
-      clips alike, the original).
+    drop_unit: what it drops: 'sample' (a clip) or 'token' (the same position in
+      all clips, the original).
     pixels: colour constants, 'clip' (the original) or 'imagenet'.
   """
 

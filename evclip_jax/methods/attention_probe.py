@@ -41,8 +41,8 @@ class Settings:
   Attributes:
     pooler: 'attention' (one learned query over all tokens of a clip) or 'mean',
       a linear probe.
-    heads: of the attention; 0 = one for every 64 channels.
-    dropout: of the pooled features in training.
+    heads: attention heads; 0 = one for every 64 channels.
+    dropout: rate on the pooled features in training.
   """
 
   pooler: str = 'attention'

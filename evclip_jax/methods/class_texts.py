@@ -21,8 +21,8 @@ class DescriptionSettings:
     descriptions: CSV files (a number, a class name, its description per row),
       separated by commas. A list of classes takes its texts from the first file
       that has all of them. '' = templates.
-    descriptions_per_class: of a class with several rows 'all' count, and a
-      class with fewer repeats its own; or the 'last' (EZ-CLIP).
+    descriptions_per_class: of a class with several rows 'all' count (a class
+      with fewer repeats its own), or the 'last' (EZ-CLIP).
     name_first: whether a class's name comes before its description.
   """
 

@@ -27,10 +27,10 @@ class WordSettings(DescriptionSettings):
   Attributes:
     words: trained vectors in a text.
     words_place: where the name stands: 'end', 'middle' or 'front'.
-    words_per_class: whether each class of training has vectors of its own; then
+    words_per_class: whether each training class has vectors of its own; then
       other classes cannot be scored.
-    words_init: what the vectors are at first, such as 'a photo of a', in place
-      of random ones; its number of words replaces `words`.
+    words_init: words to start the vectors from, such as 'a photo of a', in
+      place of random values; their number replaces `words`.
   """
 
   words: int = 16

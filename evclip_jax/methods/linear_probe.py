@@ -21,7 +21,7 @@ class Settings:
   """What can be chosen.
 
   Attributes:
-    dropout: of the features in training.
+    dropout: rate on the features in training.
     pixels: colour constants, 'clip' (CLIP's own) or 'imagenet'.
   """
 

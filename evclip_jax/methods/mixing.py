@@ -22,9 +22,9 @@ class MixingSettings(DescriptionSettings):
 
   Attributes:
     mixing: whether CutMix or Mixup mixes training clips.
-    smoothing: share of the target that all classes get alike.
-    jitter: of training clips, what changed colours are drawn for: 'frame' (the
-      original), 'clip' or 'none'.
+    smoothing: share of the target that is spread over all classes.
+    jitter: colour jitter of training clips, drawn for each 'frame' (the
+      original) or 'clip'; or 'none'.
     pixels: colour constants, 'imagenet' (the original) or 'clip'.
   """
 

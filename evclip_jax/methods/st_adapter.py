@@ -62,14 +62,14 @@ class Settings(DescriptionSettings):
   """What can be chosen.
 
   Attributes:
-    width: of the bottleneck.
-    before: what adapters stand before: 'mlp' (12x384), 'both' (24x384) or
-      'attention'.
+    width: width of the bottleneck.
+    before: what has an adapter before it: 'mlp' (12x384), 'attention', or
+      'both' (24x384).
     layers: how many of the last blocks have adapters; 0 = all.
-    kernel: of the convolution: frames, rows, columns; odd.
-    head: 'linear', one output per class of training, or 'text', class texts.
+    kernel: size of the convolution: frames, rows, columns; odd.
+    head: 'linear', one output per training class, or 'text', class texts.
     template: class texts; '{}' stands for the class name.
-    dropout: before a linear head.
+    dropout: rate before a linear head.
     pixels: colour constants, 'clip' (the original) or 'imagenet'.
   """
 

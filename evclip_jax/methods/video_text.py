@@ -35,7 +35,7 @@ class Settings(DescriptionSettings):
   Attributes:
     templates: class texts; '{}' stands for the class name. With several, the
       class embeddings are averaged.
-    temperature: logits are cosines over this.
+    temperature: logits are cosines divided by this.
   """
 
   templates: tuple[str, ...] = ('a video of {}.',)

@@ -47,7 +47,7 @@ class Settings(mixing.MixingSettings):
 
   Attributes:
     train: what is fine-tuned: 'both' towers and the logit scale, 'image' or
-      'text'; never the table of tokens.
+      'text'; never the token embeddings.
     template: class texts; '{}' stands for the class name.
   """
 

@@ -79,30 +79,30 @@ class Settings(DescriptionSettings):
     metric: how queries and prototypes are compared: 'otam', 'bimhm', 'hyrsm'
       (Bi-MHM behind HyRSM's relation module), 'mean' (means over time) or
       'linear' (a classifier fitted to the episode's support; with
-      prototypes='none' to every shot). HyRSM alone has depth=0 and
+      prototypes='none' to every shot). HyRSM by itself has depth=0 and
       text_token=False, and averages shots 'after' its own attention.
     otam_softness: lambda of OTAM's soft minimum.
     directions: otam, bimhm, hyrsm: 'both', or 'one' (from the query's frames).
     prototypes: the shots of a class are averaged 'before' the transformer,
       'after' it, or not at all ('none': each is compared).
-    depth: layers of the transformer; 0 = there is none.
-    hidden: width inside of its dense layers.
-    dropout: in it and in HyRSM's attention within a clip, behind attention.
-    mlp_dropout: in it behind each dense layer, in HyRSM's attention across
-      clips.
+    depth: layers of the transformer; 0 = no transformer.
+    hidden: hidden width of its MLP.
+    dropout: rate after attention, in it and in HyRSM within a clip.
+    mlp_dropout: rate after each of its dense layers, and in HyRSM's attention
+      across clips.
     text_token: whether support clips see the text of their class.
-    template: of the texts; '{}' stands for the class name.
+    template: class text; '{}' stands for the class name.
     loss: 'both', 'few_shot' (no texts of queries) or 'video_text' (no metric).
-    video_text_weight: of the video-text loss.
+    video_text_weight: weight of the video-text loss.
     evaluate: what is scored: 'few_shot' (minus the distances), 'text' (texts of
       the episode's classes) or 'combined'; the last two give log-probabilities.
-    text_exponent: combined: of the text's probabilities, the others get what
-      is left to 1. The product is not normalised.
-    distance_scale: combined: what distances are divided by before the softmax;
-      the original's constant, which is its number of frames.
+    text_exponent: combined: exponent of the text's probabilities; the others
+      get 1 minus it. The product is not normalised.
+    distance_scale: combined: divides distances before the softmax; the
+      original's constant, which is its number of frames.
     backbone: whether CLIP's image tower is 'trained' or 'frozen'.
-    batch_norm: of a ResNet in training: statistics of the 'batch' (of each
-      episode's support, then of its queries; running ones follow), or 'frozen'.
+    batch_norm: of a ResNet in training: statistics of the 'batch' (each
+      episode's support, then its queries; running ones follow), or 'frozen'.
     pixels: colour constants, 'clip' or 'imagenet' (what EV-CLIP feeds to both
       of its networks).
     query_colours: change the colours of training queries (Kinetics).

@@ -69,28 +69,28 @@ class Settings(DescriptionSettings):
 
   Attributes:
     temporal: how frames see each other: 'deep' (temporal prompts in every
-      block), 'shallow' (in the first), 'adapter' (attention over the frames
-      behind an adapter, without temporal prompts) or 'none'.
+      block), 'shallow' (in the first), 'adapter' (attention over the frames,
+      then an adapter, without temporal prompts) or 'none'.
     templates: class texts without descriptions; '{}' stands for the class
       name. Training draws one per clip.
-    average: over templates, of class 'probabilities' (the original) or of
-      normalised 'embeddings'.
-    score_scale: what cosines are multiplied by in evaluation; 0 = CLIP's own
-      logit scale, which training uses.
-    motion_weight: of the motion loss; 0 leaves it out.
+    average: what is averaged over templates: class 'probabilities' (the
+      original) or normalised 'embeddings'.
+    score_scale: factor of the cosines in evaluation; 0 = CLIP's own logit
+      scale, which training uses.
+    motion_weight: weight of the motion loss; 0 leaves it out.
     drop_path: highest rate of drop path; rates grow from 0 with the layer.
-    drop_unit: what it drops: 'token' (a position in all clips alike, the
+    drop_unit: what it drops: 'token' (the same position in all clips, the
       original) or 'sample' (a clip or text).
-    attention_dropout: highest rate of dropout of attention probabilities, which
-      grows likewise.
-    prompt_dropout: of single numbers of the temporal prompts.
+    attention_dropout: highest dropout rate of attention probabilities; it grows
+      likewise.
+    prompt_dropout: rate on single numbers of the temporal prompts.
     temporal_embedding: whether frozen vectors per frame are added to the image
       tower's input. The original has them, but as zeros.
-    resize_prompts: whether temporal prompts and embedding of `method.weights`
-      for another number of frames are interpolated.
+    resize_prompts: whether to interpolate temporal prompts and embedding of
+      `method.weights` that are for another number of frames.
     pixels: colour constants, 'clip' or 'imagenet'.
-    jitter: of training clips, what changed colours are drawn for: every 'frame'
-      (the original; clips flicker), the 'clip', or 'none'.
+    jitter: colour jitter of training clips, drawn for each 'frame' (the
+      original; clips flicker) or 'clip'; or 'none'.
   """
 
   temporal: str = 'deep'
