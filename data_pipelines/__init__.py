@@ -31,7 +31,7 @@ def dataset(
 
   Args:
     root, name: data.root and data.name.
-    batch_size: rows over all processes.
+    batch_size: rows over all processes; in training at most the list's clips.
     training: endless batches of the training list, shuffled and cropped anew
       in each epoch; else each clip of a list to score once per view, in order.
     list_name: which list to score: 'val', 'test', or another's name.
@@ -56,6 +56,15 @@ def dataset(
   from data_pipelines.loaders import batches as batch_lib
   from data_pipelines.loaders import eval_set, loader, one_clip, open_data
 
+  for key, value, allowed in (
+      ('batch_size', batch_size, 1),
+      ('start_step', start_step, 0),
+      ('process_count', process_count, 1),
+      ('process_index', process_index, tuple(range(process_count))),
+      ('clips', clips, 1),
+      ('crops', crops, (1, 3)),
+  ):
+    all_settings.check(key, all_settings.Key(None, '', allowed), value)
   data = all_settings.make(name=name, root=root, **settings)
   sets = open_data.open_data(
       data, seed, split, cache_dir=cache_dir, evaluate_only=not training

@@ -160,8 +160,9 @@ class TrainedModel:
         at once, or examples missing or in vain.
     """
     name = self.config.method.name
-    # Not the letters of a word.
-    classes = [classes] if isinstance(classes, str) else classes
+    if classes is not None:
+      # Not the letters of a word.
+      classes = [classes] if isinstance(classes, str) else list(classes)
     if self.method.episodic and not support:
       raise UserError(
           f'{name} compares videos with examples: give support={{class: '
@@ -174,7 +175,7 @@ class TrainedModel:
       )
     if support and classes:
       raise UserError('support names the classes: leave classes out.')
-    if not support and not classes:
+    if not support and classes is None:
       return self.classes
     names = [name.strip() for name in support or classes if name.strip()]
     if len(names) < 2:
@@ -243,13 +244,12 @@ class TrainedModel:
           film = gathered(film, own, crops, every)
         yield film
 
-  def _see_all(self, videos: Videos, *args, **kwargs) -> list[look.Seen]:
+  def _see_all(self, videos: Videos, *args, **kwargs) -> Iterator[look.Seen]:
     """Looks at videos that must all be readable."""
-    out = list(self.see(listed(videos), *args, **kwargs))
-    for seen in out:
+    for seen in self.see(listed(videos), *args, **kwargs):
       if isinstance(seen, UserError):
         raise seen
-    return out
+      yield seen
 
   def _looker(self, rows: int, closely: bool) -> look.Looker:
     # As many as all devices take; what is compiled once serves fewer.

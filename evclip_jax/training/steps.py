@@ -129,17 +129,18 @@ def make_train_step(
     updates, opt_state = optimizer.update(
         grads, state.opt_state, state.trainable
     )
+    squares = {path: jnp.square(x).sum() for path, x in grads.items()}
     metrics = {
         'loss': loss,
         **terms,
-        'gradient_norm': optax.tree.norm(grads),
+        'gradient_norm': jnp.sqrt(sum(squares.values())),
         'learning_rate': schedule(state.step),
     }
     trainable = optax.apply_updates(state.trainable, updates)
     finite = {name: jnp.isfinite(value) for name, value in metrics.items()}
-    for kind, leaves in (('gradient', grads), ('update', trainable)):
-      for path, x in leaves.items():
-        finite[f'{kind} of {path}'] = jnp.isfinite(x).all()
+    for path, x in trainable.items():
+      finite[f'gradient of {path}'] = jnp.isfinite(squares[path])
+      finite[f'update of {path}'] = jnp.isfinite(x).all()
     new = TrainState(
         state.step + 1, trainable, opt_state, state.statistics | statistics
     )

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -103,6 +104,22 @@ def test_frames_give_what_their_file_gives(model, test_clips):
   assert sum(p for _, p in of_files[0]) == pytest.approx(1)
   np.testing.assert_array_equal(model.features(frames), model.features(files))
   assert model.card['final']['test']['clips'] == len(test_clips)
+
+
+def test_of_many_videos_no_frames_are_kept(model, test_clips, monkeypatch):
+  see, kept = model.see, []
+
+  def seen(*args, **how):
+    for one in see(*args, **how):
+      kept.append(weakref.ref(one))
+      yield one
+      del one
+      # This one's successor is not there yet.
+      assert not any(ref() for ref in kept[:-1])
+
+  monkeypatch.setattr(model, 'see', seen)
+  paths = map(pathlib.Path, test_clips)
+  assert len(model.predict(paths)) == len(kept) == len(test_clips)
 
 
 def test_the_page_about_python_runs(
@@ -290,6 +307,7 @@ def test_a_folder_stands_for_its_videos(data_root, tmp_path):
     ('asked', 'message'),
     [
         ({'classes': ['one']}, 'two or more'),
+        ({'classes': []}, r'classes \[\]: nothing to choose'),
         ({'classes': 'waving'}, r"classes \['waving'\]: nothing to choose"),
         ({'classes': ['one', 'two', 'One ']}, 'same name'),
         ({'support': {'a': [], 'b': []}}, 'does not compare with examples'),
@@ -299,7 +317,8 @@ def test_classes_that_do_not_fit_are_told(model, asked, message):
   with pytest.raises(UserError, match=message):
     model.names(**asked)
   # As those of a data set.
-  assert model.names(['brush_hair', 'YoYo']) == ['brush hair', 'Yo Yo']
+  names = np.array(['brush_hair', 'YoYo'])
+  assert model.names(names) == ['brush hair', 'Yo Yo']
   assert model.names() == model.classes
 
 
