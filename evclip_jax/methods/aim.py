@@ -38,7 +38,7 @@ _PLACES = {
 CHECKPOINT = Checkpoint(
     'aim',
     'an AIM checkpoint',
-    sign=r'.*resblocks\.0\.S_Adapter\.D_fc1\.weight',
+    sign=r'.*resblocks\.\d+\.S_Adapter\..*',
     rules=(
         *(
             rule
@@ -51,6 +51,14 @@ CHECKPOINT = Checkpoint(
         *dense(r'cls_head\.fc_cls', 'method/head'),
     ),
     clip=ClipPart('backbone.', without=('visual/proj',)),
+    needs=(
+        'method/temporal_embedding',
+        *(
+            f'method/{place}/adapter.0/{layer}/kernel'
+            for place in ('space', 'time', 'mlp')
+            for layer in ('D_fc1', 'D_fc2')
+        ),
+    ),
 )
 _STD, _HEAD_STD = 0.02, 0.01
 # Adapters by the places of a block, and whether their input is added.

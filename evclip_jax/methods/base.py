@@ -72,8 +72,9 @@ class Backbones:
 class Method:
   """One adaptation method.
 
-  `params` is always the full tree {'clip', 'encoder', 'method'}. `rngs` is a
-  dict of keys by stream name, or None where nothing random may happen.
+  `params` is always the full tree {'clip', 'encoder', 'method'}. `rngs` has the
+  step's keys 'drop_path', 'dropout' and 'pixels', or is None where nothing
+  random may happen.
 
   Attributes:
     init: (rng) -> the method's own subtree, params['method']; {} if none.
@@ -112,7 +113,8 @@ class Method:
     frozen: (params, pixels, rngs, train) -> {name: [B, ...]}, what frozen
       networks make of clips, where what trains sees no more of them; of the
       method's own leaves it reads none. `video` then takes such a dict in place
-      of pixels as well (train.bank_views). None = what trains sees the clips.
+      of pixels as well (train.bank_views), and `pixels` mixes no clips. None =
+      what trains sees the clips.
     differs: what the run card says of how this is not the authors' network.
     looks: (params, pixels) -> {name: [B, T, h, w]}, pictures per frame that
       cost a pass of their own, such as attention maps; None = there are none.

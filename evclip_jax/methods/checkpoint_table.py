@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,26 @@ from evclip_jax.weights import clip_names, own_file, table
 from evclip_jax.weights.table import Converted, Rule
 
 Tensors = Mapping[str, np.ndarray]
-# OpenAI's names that sizes are read from, for checkpoints without them.
-_STAND_INS = {
-    'text_projection': np.empty((1, 1)),
-    'positional_embedding': np.empty((1, 1)),
-    'token_embedding.weight': np.empty((1, 1)),
-    'transformer.resblocks.0.': np.empty(1),
-    'visual.proj': np.empty((1, 1)),
+# Of a block, in a path.
+_NUMBER = re.compile(r'(?<=\.)(\d{1,3})(?=/|$)')
+# Branch of CLIP -> OpenAI's names in its blocks, and those that sizes are read
+# from, for checkpoints without it.
+_TOWERS = {
+    'clip/visual/': (
+        r'visual\.(layer\d|transformer\.resblocks\.\d+\.(attn|mlp|ln))',
+        {
+            'visual.conv1.weight': np.empty((1, 1, 1, 1)),
+            'visual.positional_embedding': np.empty((2, 1)),
+            'visual.transformer.resblocks.0.': np.empty(1),
+        },
+    ),
+    'clip/text/': (
+        r'transformer\.resblocks\.\d+\.(attn|mlp|ln)',
+        {
+            'positional_embedding': np.empty((1, 1)),
+            'transformer.resblocks.0.': np.empty(1),
+        },
+    ),
 }
 
 
@@ -58,9 +71,12 @@ class ClipPart:
   ) -> dict[str, tuple[int, ...]]:
     """Returns path -> shape of each of CLIP's leaves that should be there.
 
+    A tower of whose blocks nothing is there did not train: of its leaves only
+    those are given that are there.
+
     Args:
       tensors: the checkpoint.
-      embed_dim: E, where no tensor of the text tower tells.
+      embed_dim: E, where no tensor of CLIP tells.
 
     Raises:
       WeightsError: the tensors are not those of a CLIP.
@@ -71,18 +87,34 @@ class ClipPart:
         plain['visual.' + name.removeprefix(self.image)] = tensor
       elif self.text is not None and name.startswith(self.text):
         plain[name.removeprefix(self.text)] = tensor
-    given = _STAND_INS | {'text_projection': np.empty((1, embed_dim))}
+    given = {
+        'token_embedding.weight': np.empty((1, 1)),
+        'visual.proj': np.empty((1, embed_dim)),
+    }
     if 'visual.layer1.0.conv1.weight' in plain:
       del given['visual.proj']  # a ResNet
-    towers = ('visual/',)
-    if self.text is not None:
-      towers = ('visual/', 'text/', 'logit_scale')
-      del given['transformer.resblocks.0.']
+    whole = ()
+    for tower, (blocks, stand_ins) in _TOWERS.items():
+      if any(re.match(blocks, name) for name in plain):
+        whole += (tower,)
+      else:
+        given |= stand_ins
+    if len(whole) == 2:
+      whole += ('clip/logit_scale',)
+    if 'clip/text/' not in whole:
+      given['text_projection'] = (given | plain).get(
+          'visual.proj', np.empty((1, embed_dim))
+      )
+    trained = {
+        path: shape
+        for path, shape in _shapes_of(tensors, self.rules).items()
+        if not path.startswith(whole)
+    }
     found = clip_names.shapes(sizes.infer(given | plain))
-    return {
+    return trained | {
         f'clip/{path}': shape
         for path, shape in found.items()
-        if path.startswith(towers) and path not in self.without
+        if f'clip/{path}'.startswith(whole) and path not in self.without
     }
 
 
@@ -99,8 +131,11 @@ class Checkpoint:
     rules: the table of the method's own leaves, with paths 'method/...'.
     ignore: patterns of names that are not needed.
     clip: the CLIP that is there too and wanted, or None.
-    infer: tensors -> sizes, for `shapes`; they may say the `embed_dim` of CLIP,
-      and by `tower` whether it is there. None = own leaves of any shape.
+    needs: paths of own leaves that must be there, besides a bias of each kernel
+      and in every block what one block has.
+    last_blocks: whether the first blocks may lack all of it.
+    infer: tensors -> sizes, for `shapes`; they may say the `embed_dim` of CLIP.
+      None = own leaves of any shape.
     shapes: sizes -> path -> shape of each own leaf that must be there.
     read: tensors -> `Converted`, in place of all that.
     write: (flat, notes, CLIP or None) -> tensors, in place of `to_original`.
@@ -114,6 +149,8 @@ class Checkpoint:
   rules: tuple[Rule, ...] = ()
   ignore: tuple[str, ...] = ()
   clip: ClipPart | None = None
+  needs: tuple[str, ...] = ()
+  last_blocks: bool = False
   infer: Callable[[Tensors], Any] | None = None
   shapes: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
   read: Callable[[Tensors], Converted] | None = None
@@ -145,8 +182,9 @@ class Checkpoint:
     if self.infer:
       shapes = self.shapes(found_sizes)
     else:
-      shapes = self._shapes_of(tensors)
-    if self.clip and getattr(found_sizes, 'tower', True):
+      found = _shapes_of(tensors, self.rules)
+      shapes = dict.fromkeys(self._whole([*self.needs, *found]), ()) | found
+    if self.clip:
       width = getattr(found_sizes, 'embed_dim', 1)
       shapes = shapes | self.clip.shapes(tensors, width)
     found = table.convert(
@@ -189,12 +227,38 @@ class Checkpoint:
   def _all_rules(self) -> tuple[Rule, ...]:
     return (*self.rules, *(self.clip.rules if self.clip else ()))
 
-  def _shapes_of(self, tensors: Tensors) -> dict[str, tuple[int, ...]]:
-    """The shapes that the tensors give own leaves."""
-    shapes = {}
-    for name, tensor in tensors.items():
-      for rule in self.rules:
-        if match := re.fullmatch(rule.original, name):
-          value = rule.layout.forward(np.asarray(tensor))
-          shapes[match.expand(rule.path)] = value.shape
-    return shapes
+  def _whole(self, found: Iterable[str]) -> list[str]:
+    """Adds what belongs to paths: the same in other blocks, kernel or bias."""
+    blocks, whole = {}, set()
+    for path in found:
+      stem, *rest = _NUMBER.split(path)
+      if not rest:
+        whole.add(path)
+        continue
+      numbers, tails = blocks.setdefault(stem, (set(), set()))
+      numbers.add(int(rest[0]))
+      tails.add(rest[1])
+    for stem, (numbers, tails) in blocks.items():
+      first = min(numbers) if self.last_blocks else 0
+      for i in range(first, max(numbers) + 1):
+        whole |= {f'{stem}{i}{tail}' for tail in tails}
+    for one, other in ('kernel', 'bias'), ('bias', 'kernel'):
+      whole |= {
+          path.removesuffix(one) + other
+          for path in whole
+          if path.endswith(f'/{one}')
+      }
+    return [p for p in sorted(whole) if table.leads_to(p, self.rules)]
+
+
+def _shapes_of(
+    tensors: Tensors, rules: Iterable[Rule]
+) -> dict[str, tuple[int, ...]]:
+  """The shapes that tensors give leaves, by path; () for other axes."""
+  shapes = {}
+  for name, tensor in tensors.items():
+    for rule in rules:
+      if match := re.fullmatch(rule.original, name):
+        value = table.laid_out(tensor, rule.layout)
+        shapes[match.expand(rule.path)] = np.shape(value)
+  return shapes

@@ -186,12 +186,12 @@ def load_trained(
       for name, value in file.tensors.items()
       if name.startswith(_BRANCHES)
   }
-  if not any(name.startswith(_OWN) for name in flat):
+  if not flat:
     reader = readers().get(method)
     if reader is None:
       raise UserError(
-          f'{path} has no tensors of a method ("method/..."), and there is no '
-          f'reader for other checkpoints of {method!r}.'
+          f'{path} has none of our tensors ("method/..." or "clip/..."), and '
+          f'there is no reader for other checkpoints of {method!r}.'
       )
     flat = reader.from_original(file.tensors).flat
     if reader.part == 'method':

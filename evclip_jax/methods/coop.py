@@ -17,11 +17,12 @@ RECIPE = {
 CHECKPOINT = Checkpoint(
     'coop',
     'a CoOp checkpoint',
-    sign='ctx',
+    sign='ctx|token_prefix',
     unless=r'image_prompt_learner\.dec\..*',
     # Before names of EV-CLIP's repository; CoOp's own trainer has bare ones.
     outer='text_prompt_learner.',
     rules=(Rule('ctx', 'method/words'),),
+    needs=('method/words',),
     # Frozen networks, and buffers made of the class names of the file.
     ignore=(
         'token_(prefix|suffix)',

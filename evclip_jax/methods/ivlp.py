@@ -19,7 +19,7 @@ _BLOCK = r'transformer\.resblocks\.([1-9]\d*)\.VPT_shallow'
 CHECKPOINT = Checkpoint(
     'ivlp',
     'an IVLP checkpoint',
-    sign=r'prompt_learner\.ctx',
+    sign=r'prompt_learner\.ctx|.*\.VPT(_shallow)?',
     rules=(
         Rule(r'prompt_learner\.ctx', 'method/words'),
         Rule(r'image_encoder\.VPT', 'method/image/prompts.0'),
@@ -29,6 +29,7 @@ CHECKPOINT = Checkpoint(
     # Buffers made of the class names of the file.
     ignore=(r'prompt_learner\.token_(prefix|suffix)',),
     clip=vifi_clip.CLIP_PART,
+    needs=('method/words',),
     outer='module.',
 )
 

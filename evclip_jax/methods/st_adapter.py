@@ -40,13 +40,14 @@ _OURS = r'method/blocks.\1/\2/'
 CHECKPOINT = Checkpoint(
     'st-adapter',
     'an ST-Adapter checkpoint',
-    sign=_BLOCK + r'conv\.weight',
+    sign=_BLOCK + '.*',
     rules=(
         *dense(_BLOCK + '(fc1|fc2)', _OURS + r'\3'),
         Rule(_BLOCK + r'conv\.weight', _OURS + 'conv/kernel', _CONV),
         Rule(_BLOCK + r'conv\.bias', _OURS + 'conv/bias'),
         *dense('fc', 'method/head'),
     ),
+    last_blocks=True,
 )
 _HEAD_STD = 0.02
 _PLACES = {

@@ -27,8 +27,8 @@ CLIP_PART = ClipPart(
 CHECKPOINT = Checkpoint(
     'vifi-clip',
     'a ViFi-CLIP checkpoint',
-    sign=r'image_encoder\.conv1\.weight',
-    unless=r'.*\.ctx|.*dec\..*',
+    sign=r'(image|text)_encoder\..*',
+    unless=r'.*\.(ctx|token_prefix|VPT(_shallow)?)|.*dec\..*',
     ignore=(r'prompt_learner\.complete_text_embeddings',),
     clip=CLIP_PART,
     outer='module.',

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from evclip_jax.evaluation import look
 
 # A file, or its decoded frames.
 Video = str | os.PathLike | np.ndarray
-Videos = Video | Sequence[Video]
+Videos = Video | Sequence[Video] | Iterator[Video]
 
 # Of a window, where the recipe has no length of its own.
 _SECONDS = 10.0
@@ -155,12 +155,14 @@ def listed(videos: Videos) -> list[Video]:
   if hasattr(videos, 'ndim'):
     frames = _checked(np.asarray(videos))
     return list(frames) if frames.ndim == 5 else [frames]
-  if not isinstance(videos, Sequence) or not videos:
+  several = isinstance(videos, (Sequence, Iterator))
+  found = [one for video in videos for one in listed(video)] if several else []
+  if not found:
     raise UserError(
         'wanted a path, uint8 frames [T, H, W, 3], or a list of such videos, '
         f'but got {videos!r:.60}.'
     )
-  return [one for video in videos for one in listed(video)]
+  return found
 
 
 def _checked(frames: np.ndarray) -> np.ndarray:

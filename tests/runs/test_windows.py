@@ -37,6 +37,7 @@ def _frames(total):
         (np.zeros((8, 0, 80, 3), np.uint8), 'there is no pixel'),
         ([], r'wanted a path, .* but got \[\]'),
         (['a.mp4', None], 'but got None'),
+        ({'a.mp4': 0}, 'but got {'),
     ],
 )
 def test_what_is_no_video_is_told(frames, message):

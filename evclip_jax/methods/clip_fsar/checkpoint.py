@@ -14,7 +14,6 @@ from evclip_jax.methods.clip_fsar.head import TemporalTransformer
 from evclip_jax.weights import table
 from evclip_jax.weights.table import Rule, dense, norm
 
-_TOWER = 'backbone.'
 _LAYER = r'context2\.layers\.(\d+)\.'
 _OURS = r'method/temporal/layers.\1/'
 
@@ -27,13 +26,11 @@ class HeadSizes:
     embed_dim: D of CLIP.
     depth: layers of the temporal transformer.
     hidden: width inside of its dense layers.
-    tower: whether the image tower is there too.
   """
 
   embed_dim: int
   depth: int
   hidden: int
-  tower: bool
 
 
 def _write(flat, notes, clip):
@@ -75,8 +72,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
         "'head.context2.layers.0.1.net.0.weight' and so on."
     )
   hidden, embed_dim = np.shape(first)
-  tower = any(name.startswith(_TOWER) for name in tensors)
-  return HeadSizes(embed_dim, len(layers), hidden, tower)
+  return HeadSizes(embed_dim, len(layers), hidden)
 
 
 def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
@@ -91,7 +87,7 @@ def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
 CHECKPOINT = Checkpoint(
     'clip-fsar',
     'a CLIP-FSAR checkpoint',
-    sign=r'.*context2\.layers\.0\.0\.fn\.to_q\.weight',
+    sign='.*' + _LAYER + '.*',
     outer='head.',
     rules=(
         Rule(r'scale', 'method/scale'),
@@ -102,8 +98,7 @@ CHECKPOINT = Checkpoint(
     ),
     # Counters of training steps.
     ignore=(r'.*\.num_batches_tracked',),
-    # An image tower that was not trained is not there.
-    clip=ClipPart(_TOWER),
+    clip=ClipPart('backbone.'),
     infer=infer,
     shapes=shapes,
     write=_write,

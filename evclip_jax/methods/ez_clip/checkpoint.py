@@ -20,7 +20,7 @@ from evclip_jax.weights.table import Converted, Rule, dense
 _WRAPPER = 'module.'
 _PROMPTS = 'visual.transformer.T_prompt_embeddings'
 EMBEDDING = 'visual.temporal_embedding'
-_BLOCK = r'transformer\.resblocks\.(\d+)\.'
+_BLOCK = r'transformer\.resblocks\.(\d{1,3})\.'
 _FC = r'\.(D_fc1|D_fc2)'
 RULES = (
     Rule(re.escape(_PROMPTS), 'temporal_prompts'),
@@ -144,14 +144,14 @@ def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
     return found
 
   def tower(prefix):
-    pattern = re.compile(re.escape(prefix) + _BLOCK + r'Adapter\.D_fc2\.bias')
-    found = {int(m[1]): n for n in tensors if (m := pattern.fullmatch(n))}
-    if not found:
+    pattern = re.compile(re.escape(prefix) + _BLOCK + r'Adapter\..*')
+    layers = {int(m[1]) for name in tensors if (m := pattern.fullmatch(name))}
+    first = f'{prefix}transformer.resblocks.0.Adapter.D_fc2.bias'
+    if first not in tensors:
       raise WeightsError(
-          'these are no EZ-CLIP weights: no tensor is called '
-          f"'{prefix}transformer.resblocks.0.Adapter.D_fc2.bias'."
+          f'these are no EZ-CLIP weights: no tensor is called {first!r}.'
       )
-    return *shape(next(iter(found.values())), 1), max(found) + 1
+    return *shape(first, 1), max(layers) + 1
 
   image, text = tower('visual.'), tower('')
   temporal, num_frames = 'none', None

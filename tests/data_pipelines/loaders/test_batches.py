@@ -68,6 +68,11 @@ def test_scoring_ends_after_every_view(root):
         ({'frames': 8}, 'frames=8: there is no such setting; use some of'),
         ({'num_frames': 0}, 'num_frames=0: use 1 or more'),
         ({'preprocess': 'x'}, "preprocess='x': use one of ev_clip"),
+        ({'batch_size': 0}, 'batch_size=0: use 1 or more'),
+        ({'start_step': -1}, 'start_step=-1: use 0 or more'),
+        ({'process_count': 0}, 'process_count=0: use 1 or more'),
+        ({'process_index': 1}, 'process_index=1: use one of 0'),
+        ({'crops': 2}, 'crops=2: use one of 1, 3'),
         ({'name': 'x'}, "data.name='x': use one of"),
         (
             {'training': False, 'list_name': 'val'},
