@@ -1,4 +1,4 @@
-"""The settings of data (config.data): default, choices and meaning."""
+"""Defines the keys of config.data: defaults, allowed values, meanings."""
 
 from typing import Any, NamedTuple
 
@@ -8,10 +8,10 @@ from data_pipelines.errors import UserError
 
 
 class Key(NamedTuple):
-  """What is known of a key.
+  """Describes a config key.
 
-  `default` is {} for a group of a user's own keys. `allowed` are the choices;
-  or the least number; or 1.0 = from 0 to 1; None = not checked here.
+  `default` is {} for a group of a user's own keys. `allowed` is a tuple of
+  choices; or an int, the minimum; or 1.0, for 0 to 1; None = not checked here.
   """
 
   default: Any
@@ -110,7 +110,7 @@ KEYS = {
 
 
 def make(**values) -> ml_collections.ConfigDict:
-  """Returns config.data with these values and defaults for all others.
+  """Makes config.data with these values and defaults for all others.
 
   Raises:
     UserError: an unknown setting, or a value that is not one of its choices.
