@@ -40,10 +40,10 @@ def define_flags():
   """Defines this command's flags, some of which other commands have as well."""
   flags.DEFINE_string('root', '', 'Folder of the official download.')
   flags.DEFINE_string('out', '', 'Folder to write to (data.tfds_dir).')
-  flags.DEFINE_list('splits', [], 'Such as 1,3; all whose lists are there.')
+  flags.DEFINE_list('splits', [], 'Such as 1,3; default: all with lists.')
   flags.DEFINE_string('kind', 'verb', 'EPIC-Kitchens-100: verb, noun, action.')
   ways = ['error', 'skip']
-  flags.DEFINE_enum('on_missing', 'error', ways, 'If listed clips are missing.')
+  flags.DEFINE_enum('on_missing', 'error', ways, 'For missing listed clips.')
   rule = 'REGEX=>REPLACEMENT for the paths in the lists (data.path_rule).'
   flags.DEFINE_string('path_rule', '', rule)
 
@@ -117,7 +117,7 @@ def build(
       builder = _builder(what, store, out_dir, config, *plan, probes)
       folders.append(pathlib.Path(builder.data_dir))
       if folders[-1].is_dir():
-        print(f'{folders[-1]} is there already; delete it to build anew.')
+        print(f'{folders[-1]} exists already; delete it to build it again.')
         continue
       # TFDS wants a folder for downloads, though there are none.
       with tempfile.TemporaryDirectory() as unused:
@@ -157,8 +157,8 @@ def _plan(
     piece = record.key != record.path
     if piece and not os.path.isdir(store.media(record.path)):
       raise UserError(
-          f'{record.path} is a long video, of which the lists name pieces; '
-          'pieces are stored from folders of images only (rgb_frames). Read '
+          f'{record.path} is a long video of which the lists name segments; '
+          'these are stored only from folders of images (rgb_frames). Read '
           'the videos themselves: data.root.'
       )
   # Unlisted clips are stored too: other authors' lists may name them.

@@ -13,7 +13,7 @@ from absl import app, flags
 from data_pipelines.errors import UserError
 
 _DEBUG = flags.DEFINE_bool(
-    'debug', False, 'Show the traceback of an error the user can mend.'
+    'debug', False, 'Show the traceback of an error the user can fix.'
 )
 
 

@@ -21,7 +21,7 @@ CLASSES = (
 )
 # The second split's validation list is called split1_other.txt, without an s.
 _FILES = {'train': ['train'], 'val': ['others', 'other'], 'test': ['test']}
-_GRAMMAR = 'columns with tabs between them, the last two <label> and <path>'
+_GRAMMAR = 'tab-separated columns, the last two <label> and <path>'
 
 
 def class_of(key: str) -> str:

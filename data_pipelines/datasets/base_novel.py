@@ -39,7 +39,7 @@ def split(data: DataSet, choice: str) -> DataSet:
   if not novel or not base:
     raise UserError(
         f'data.novel_classes={choice}: {len(base)} of {len(names)} classes are '
-        f'left for training and {len(novel)} are novel; both need one at least.'
+        f'left for training and {len(novel)} are novel; both need at least one.'
     )
   novel, tests, own_names = sorted(novel), {}, {}
   for name, clips in data.tests.items():

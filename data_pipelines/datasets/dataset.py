@@ -66,8 +66,8 @@ def read_given(
     numbers = any(isinstance(i.label, int) for i in listing.items)
     if listing.split and numbers and not per_list:
       raise UserError(
-          f'{listing.file} ({key}): lists of CLIP-FSAR number their classes '
-          f'anew for each split, and this one is of {listing.split!r}: set '
+          f'{listing.file} ({key}): CLIP-FSAR\'s lists number the classes of '
+          f'each split separately, and this one is of {listing.split!r}: set '
           'data.class_scope=per_list.'
       )
     found.append(rewrite(dataclasses.replace(listing, role=role), rule))
@@ -146,7 +146,7 @@ def _check_apart(store: Store, lists: dict[str, ClipList], official):
   """Refuses a clip in two lists, even under different names."""
   tests = [x for name, x in lists.items() if name not in ('train', 'val')]
   advice = {
-      'train': 'Give lists of one and the same split, or cut one list.',
+      'train': 'Give lists of the same split, or shorten one of them.',
       'val': 'A test clip must not help to choose the checkpoint.',
   }
   train, val = lists.get('train'), lists.get('val')

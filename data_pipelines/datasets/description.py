@@ -105,8 +105,8 @@ def find_videos(
   places = [p for p in (*what.folders, *what.video_places) if p != '.']
   raise UserError(
       f'data.root={root}: no videos of {what.title} were found in it or in '
-      f'{", ".join(places)}. If they lie elsewhere in it, say how lists '
-      f'name them: data.path_rule.\n  {what.wanted}'
+      f'{", ".join(places)}. If they are elsewhere in it, rewrite the paths '
+      f'of the lists: data.path_rule.\n  {what.wanted}'
   )
 
 

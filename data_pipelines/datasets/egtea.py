@@ -46,7 +46,7 @@ def _read_classes(folder: pathlib.Path | None) -> Classes | None:
       label = int(label)
       if label in names:
         raise UserError(
-            f'{file}, line {number}: the number {label} is there twice.'
+            f'{file}, line {number}: the number {label} appears twice.'
         )
       names[label] = name
     elif number > 1:
@@ -59,7 +59,7 @@ def _read_classes(folder: pathlib.Path | None) -> Classes | None:
     raise UserError(
         f'{file}: wanted class numbers from 0 or from 1, found {len(names)} '
         f'numbers, {lowest}..{highest}. If some are left out, keep the first '
-        f'or the last class (0 or {_CLASSES}), which tells where they begin.'
+        f'or the last class (0 or {_CLASSES}), to show where they begin.'
     )
   raw = classes.with_gaps(names, first)
   classes.check_distinct(raw, str(file))

@@ -69,7 +69,7 @@ class Videos(files.FileTree):
     if tar.is_file():
       folder = tar.with_suffix('')
       raise UserError(
-          f'{tar} is not unpacked. Unpack it into a folder of its name: '
+          f'{tar} is not unpacked. Unpack it into a folder of the same name: '
           f'mkdir {folder} && tar -xf {tar} -C {folder}'
       )
     return None
@@ -156,7 +156,7 @@ def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
   names, items = _pair_names(folders), []
   if folders and not names:
     raise UserError(
-        f'{file} ({key}): to tell actions (data.label_kind=action), put '
+        f'{file} ({key}): to read actions (data.label_kind=action), put '
         f'{" and ".join(_class_files(kind))} beside it, or set data.root to '
         'the folder with the official lists.'
     )

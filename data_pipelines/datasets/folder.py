@@ -50,8 +50,8 @@ def read(
   """
   if data.tfds_dir:
     raise UserError(
-        f'data.tfds_dir={data.tfds_dir}: clips of one\'s own are read from '
-        'their files (data.root).'
+        f'data.tfds_dir={data.tfds_dir}: your own clips are read from their '
+        'files (data.root).'
     )
   root, train_list = _root(data)
   store = files.FileTree(root)
@@ -180,7 +180,7 @@ def _pool(
   scored = {item.clip for listing in listings for item in listing.items}
   keys = [k for k in store.keys if '/' in k and k not in scored]
   if not keys and needed:
-    what = 'clips beside those to score' if scored else 'folders of videos'
+    what = 'clips but those to score' if scored else 'folders of videos'
     raise UserError(f'data.root={store} has no {what} in it. {_WANTED}')
   return keys
 
@@ -192,13 +192,13 @@ def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
     top = store.root / part
     if unused := store.unused(part):
       print(
-          f'note: {len(unused)} files in {top} are not known as videos and not '
-          f'used, such as {unused[0]}.'
+          f'note: {len(unused)} files in {top} are not recognised as videos '
+          f'and not used, such as {unused[0]}.'
       )
     if bare := [k for k in store.keys if k.rpartition('/')[0] == part]:
       print(
-          f'note: {len(bare)} videos lie in {top} itself, in no folder of a '
-          f'class, and are not used, such as {bare[0]}.'
+          f'note: {len(bare)} videos are in {top} itself, not in a class '
+          f'folder, and are not used, such as {bare[0]}.'
       )
     there = {item.clip.split('/')[bool(part)] for item in listing.items}
     names, real = files.folders(top), {}
@@ -206,13 +206,13 @@ def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
       other = real.setdefault(os.path.realpath(top / name), name)
       if other != name:
         raise UserError(
-            f'{top}: the class folders {other!r} and {name!r} are one and the '
-            'same folder. Remove one of the links.'
+            f'{top}: the class folders {other!r} and {name!r} are the same '
+            'folder. Remove one of the links.'
         )
     if empty := [name for name in names if name not in there]:
       shown = ', '.join(map(repr, empty[:5])) + ', ...' * (len(empty) > 5)
       print(
-          f'note: {len(empty)} folders in {top} hold no videos and are no '
+          f'note: {len(empty)} folders in {top} hold no videos and are not '
           f'classes: {shown}.'
       )
 

@@ -121,9 +121,9 @@ def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
     return None
   if 'label' not in columns:
     raise UserError(
-        f'{file} ({key}) names no classes: the labels of this official test '
-        'list are not in it. Score the validation list (val.csv, the default), '
-        'or give a list with the column label.'
+        f'{file} ({key}) has no labels: those of the official test list are '
+        'not in it. Score the validation list (val.csv, the default), or give '
+        'a list with the column label.'
     )
   items = []
   for line, row in text.rows(file, _COLUMNS):
@@ -167,7 +167,7 @@ DESCRIPTION = Description(
         'Kinetics needs a folder with <youtube id>_<start>_<end>.mp4 in it or '
         'in its folders, and annotations/ with train.csv and val.csv '
         '(--config.data.root=DIR).\n  Get both from '
-        f'{_HOMEPAGE}, or a mirror of them.'
+        f'{_HOMEPAGE}, or from a mirror.'
     ),
     splits=(1,),
     roles=('train', 'test'),

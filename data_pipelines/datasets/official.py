@@ -91,7 +91,8 @@ def _official_list(what, data, store, role, split, folder) -> Listing | None:
   if listing:
     return locate.rewrite(listing, locate.path_rule(data.path_rule))
   if role == 'val':
-    print(f'note: there is no {what.list_title(role, split)} to choose by.')
+    title = what.list_title(role, split)
+    print(f'note: there is no {title} to choose a checkpoint by.')
     return None
   places = ', '.join(p for p in what.list_places if not p.startswith('.'))
   raise UserError(

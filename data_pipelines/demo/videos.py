@@ -111,7 +111,7 @@ def write_demo(
   try:
     if root.exists() and not marker.is_file() and any(root.iterdir()):
       raise UserError(
-          f'data.root={root} holds other files than the demo\'s. Set '
+          f'data.root={root} holds files that are not the demo\'s. Set '
           '--config.data.root to a new or empty folder.'
       )
     names, colours = root / 'classes.txt', root / 'colours.txt'
@@ -131,7 +131,7 @@ def write_demo(
   except OSError as e:
     raise UserError(
         f'the demo\'s videos cannot be written to {root}: {e.strerror or e}.\n'
-        '  Set --config.data.root to a folder with 50 MB to spare.'
+        '  Set --config.data.root to a folder with 50 MB of free space.'
     ) from e
   return root
 

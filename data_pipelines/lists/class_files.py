@@ -173,7 +173,7 @@ def _read_json(source: str) -> dict[str, list[str]]:
       raise UserError(
           f'{source} (data.class_names): wanted {{"train": [names], "test": '
           f'[names], ...}} with the names in the order of the numbers; '
-          f'{name!r} is no such list.'
+          f'{name!r} is not such a list.'
       )
     check_distinct(names, f'{source}, {name!r}')
   return values

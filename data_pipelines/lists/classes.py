@@ -114,8 +114,8 @@ def match(
   told = [n for n, k in out.items() if _words(n) != _words(names[k])]
   if told and tell:
     print(
-        f'note: {len(told)} class names are spelt otherwise in the data, such '
-        f'as {told[0]!r} for {names[out[told[0]]]!r}.'
+        f'note: {len(told)} class names are spelt differently in the data, '
+        f'such as {told[0]!r} for {names[out[told[0]]]!r}.'
     )
   return out
 
@@ -135,8 +135,8 @@ def check_distinct(
     if other != label:
       raise UserError(
           f'{where}: classes {other} ({raw[other]!r}) and {label} '
-          f'({raw[label]!r}) have the same name in a prompt, {prompt!r}. Call '
-          'one of them otherwise (data.class_names).'
+          f'({raw[label]!r}) have the same name in a prompt, {prompt!r}. '
+          'Rename one of them (data.class_names).'
       )
 
 
@@ -164,9 +164,9 @@ def compact(
   strange = [classes.raw[k] for k in sorted(there - used)]
   if classes.untrained and strange and all(strange):
     print(
-        f'note: {len(strange)} classes have clips to score and none to train '
+        f'note: {len(strange)} classes have clips to score but none to train '
         f'on, such as {strange[0]!r}; all {len(classes.raw)} classes of '
-        f'{classes.origin} stay.'
+        f'{classes.origin} are kept.'
     )
     classes = dataclasses.replace(classes, fixed=True)
   if classes.fixed:
@@ -184,14 +184,14 @@ def compact(
           f'the {clips.name} list ({clips.origin}) has {len(strange)} clips of '
           f'classes without a name in {classes.origin}, such as number '
           f'{strange[0].label} (from 0) of {strange[0].path}. Complete the '
-          'names, or cut that list.'
+          'names, or shorten that list.'
       )
     if strange:
       names = sorted({classes.raw[r.label] or str(r.label) for r in strange})
       raise UserError(
           f'the {clips.name} list ({clips.origin}) has {len(strange)} clips of '
           f'{len(names)} classes without a training clip, such as '
-          f'{names[0]!r}. Cut that list, add training clips, or name all '
+          f'{names[0]!r}. Shorten that list, add training clips, or name all '
           'classes (data.class_names).'
       )
   new = {old: k for k, old in enumerate(sorted(used))}

@@ -198,13 +198,13 @@ def without_repeats(clips: ClipList) -> ClipList:
     if other.label != record.label:
       raise UserError(
           f'the {clips.name} list ({clips.origin}) holds {record.key!r} twice, '
-          f'with the labels {other.label} and {record.label}. Keep the line '
-          'that is right.'
+          f'with the labels {other.label} and {record.label}. Keep the right '
+          'line.'
       )
   if twice := len(clips.records) - len(kept):
     print(
         f'note: {twice} lines of the {clips.name} list ({clips.origin}) repeat '
-        'another one and count once.'
+        'another line and are ignored.'
     )
     clips = clips.replace(kept.values())
   return clips

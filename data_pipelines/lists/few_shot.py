@@ -66,11 +66,11 @@ def held_out(
     there = left.counts().get(label, 0)
     if there < shots:
       raise UserError(
-          f'data.val_shots={shots}: beside those that train, class '
+          f'data.val_shots={shots}: apart from its training clips, class '
           f'{names[label]!r} has {there} clips left in {clips.origin}. Use '
           'fewer, a smaller data.shots, or data.val_list.'
       )
-  origin = f'{shots} clips per class of {clips.origin} that do not train'
+  origin = f'{shots} clips per class held out of {clips.origin}'
   val = _selection(left, shots, seed, origin)
   return dataclasses.replace(val, name='val')
 

@@ -113,7 +113,7 @@ def own_classes(
         f'{listing.file} ({listing.key}): neither the list nor the folders '
         f'name its classes one to one.\n  data.class_names{has}: write those '
         f'of this list, in the order of the numbers, in a JSON file '
-        f'{{"{name}": [names]}}; published names go on in it: '
+        f'{{"{name}": [names]}}; published names can stand before it: '
         'data.class_names=clip_fsar/<data set>,FILE.json.'
     ) from e
 
@@ -192,7 +192,7 @@ def _meaning(
       raise UserError(
           f'{listing.where(odd)}: the number {value} stands for '
           f'{class_of(items[0].clip)!r} elsewhere in the list (line '
-          f'{items[0].line}), but this clip lies in {class_of(odd.clip)!r}.'
+          f'{items[0].line}), but this clip is in {class_of(odd.clip)!r}.'
       )
     learned[value], twin = label, meant.setdefault(label, value)
     if twin != value:

@@ -43,7 +43,7 @@ def path_rule(rule: str, key: str = 'data.path_rule') -> Callable[[str], str]:
     # The replacement is checked too, even if nothing matches.
     regex.sub(replacement, '')
   except (re.error, IndexError) as e:
-    raise UserError(f'{key}={rule!r} is no regular expression: {e}.') from e
+    raise UserError(f'{key}={rule!r}: bad regular expression: {e}.') from e
   return lambda path: regex.sub(replacement, path)
 
 
@@ -103,7 +103,7 @@ def locate(
     way = 'data.most_missing=1' if skip else 'data.on_missing=skip'
     way = f', or leave them out: {way}' if usable else ''
     advice = advice or (
-        'Complete the data, or give a list of the clips there are '
+        'Complete the data, or give a list of the clips that exist '
         f'({", ".join(keys)}){way}.'
     )
     raise UserError('\n'.join([*faults, f'  {advice}']))

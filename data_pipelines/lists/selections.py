@@ -34,9 +34,9 @@ def check_text(path: pathlib.Path, data: bytes):
   """Raises UserError for a pickle of an unsupported protocol."""
   if path.suffix in ('.pkl', '.pickle') or _OLD.match(data):
     raise UserError(
-        f'{path} is not a text file, and as a pickle it is of an old protocol '
-        '(0 or 1) or damaged. Only binary pickles of EV-CLIP are read; give a '
-        'text list instead.'
+        f'{path} is not a text file, and as a pickle it has an old protocol '
+        '(0 or 1) or is damaged. Only binary pickles of EV-CLIP are read; give '
+        'a text list instead.'
     )
 
 
@@ -64,8 +64,8 @@ def read(path, data: bytes) -> list[Item]:
   clips = root.get('train') if isinstance(root, dict) else None
   if not isinstance(clips, list):
     raise UserError(
-        f'{path} is a pickle, but no selection of EV-CLIP: wanted a dict with '
-        f"the list 'train', found {type(root).__name__}."
+        f'{path} is a pickle, but not a selection of EV-CLIP: wanted a dict '
+        f"with the list 'train', found {type(root).__name__}."
     )
   return [_item(path, n, clip) for n, clip in enumerate(clips, 1)]
 
@@ -74,7 +74,7 @@ def _find(module: str, name: str) -> unpickle.Global:
   if f'{module}.{name}' != _CLASS:
     raise unpickle.Refused(
         f'its pickle names {module + "." + name!r}, which no list of clips '
-        'needs. Nothing of it was run.'
+        'needs. Nothing in it was run.'
     )
   return unpickle.inert_class(_CLASS)
 

@@ -169,8 +169,8 @@ def probe_clips(
     )
   if films and step > 1:
     print(
-        f'note: {len(chosen)} of {len(every)} pieces of videos are looked at '
-        'before the run; the others are found broken when they are read.'
+        f'note: {len(chosen)} of {len(every)} video segments are checked '
+        'before the run; the others are checked when they are read.'
     )
   return dict(zip(keys, found, strict=True))
 

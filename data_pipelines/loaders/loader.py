@@ -209,8 +209,8 @@ class Loader:
       low = rows - rows % self.process_count
       fits = [str(n) for n in (low, low + self.process_count) if n]
       raise UserError(
-          f'a batch of {rows} {what} does not divide over '
-          f'{self.process_count} processes; {key}={" or ".join(fits)} would.'
+          f'a batch of {rows} {what} does not divide evenly over '
+          f'{self.process_count} processes; use {key}={" or ".join(fits)}.'
       )
     return rows // self.process_count
 

@@ -130,8 +130,8 @@ class Pipeline:
       low = own.train_episodes - own.train_episodes % own.per_step
       fits = [n for n in (low, low + own.per_step) if n]
       raise UserError(
-          f'episodes.train_episodes={own.train_episodes} is no whole number '
-          f'of steps of episodes.per_step={own.per_step}. Use '
+          f'episodes.train_episodes={own.train_episodes} is not a multiple of '
+          f'episodes.per_step={own.per_step}. Use '
           f'{" or ".join(map(str, fits))}.'
       )
     self.batch_key, self.batch_size = 'episodes.per_step', own.per_step

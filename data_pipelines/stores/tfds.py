@@ -87,9 +87,9 @@ class TfdsStore:
       if key in self._rows:
         return key
     raise UserError(
-        f'{self.folder} holds pieces of {record.path}, but not {record.key}: '
-        'only pieces of the official lists are stored. Read the videos '
-        'themselves (data.root).'
+        f'{self.folder} holds segments of {record.path}, but not '
+        f'{record.key}: only segments of the official lists are stored. Read '
+        'the videos themselves (data.root).'
     )
 
   def probes(self, keys: Sequence[str]) -> dict[str, Probe]:

@@ -32,7 +32,7 @@ _CHECKED = 3_000
 _TAIL_BYTES = 1_024
 _NEAR_END = 16
 _ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND\xaeB`\x82'}
-_EMPTY, _CUT, _OTHER = 'it is empty', 'it is cut off', 'it is no image'
+_EMPTY, _CUT, _OTHER = 'it is empty', 'it is cut off', 'it is not an image'
 _ZEROS = 'it is cut off, its end is zeros'
 
 

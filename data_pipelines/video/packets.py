@@ -154,7 +154,7 @@ def _check_complete(packets: Packets, missing_bytes: int):
     )
   if missing > max(_TOLERATED_FRAMES, packets.promised // _TOLERATED_PART):
     raise Unreadable(
-        f'it is cut off: {packets.promised} frames promised, {count} there'
+        f'it is cut off: {packets.promised} frames declared, {count} found'
     )
   if packets.incomplete:
     raise Unreadable(f'it is damaged: {packets.incomplete} incomplete frames')
@@ -165,8 +165,8 @@ def _check_complete(packets: Packets, missing_bytes: int):
       is_matroska or packets.container.startswith('mov')
   ) and short > max(0.25, packets.duration / _TOLERATED_PART):
     raise Unreadable(
-        f'it is cut off: {packets.duration:.1f} s promised, '
-        f'{packets.reached:.1f} s there'
+        f'it is cut off: {packets.duration:.1f} s declared, '
+        f'{packets.reached:.1f} s found'
     )
 
 

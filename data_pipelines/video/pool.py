@@ -156,7 +156,7 @@ class Tasks:
           raise WorkerDied(_describe(e.exitcode)) from None
       except BrokenProcessPool as e:
         if attempt >= _STARTS:
-          raise RuntimeError(f'processes that decode do not start: {e}') from e
+          raise RuntimeError(f'decoding processes do not start: {e}') from e
       else:
         _used[process] = used
         return result
@@ -168,7 +168,7 @@ class Tasks:
         return task.future.result(_TICK)
       except TimeoutError:
         if _ended.is_set():
-          raise WorkerDied('the program is ending') from None
+          raise WorkerDied('the program is exiting') from None
         # Pebble loses tasks that are added after all processes have ended.
         if not task.pool.active and not task.future.done():
           raise BrokenProcessPool('all of them ended') from None
@@ -238,7 +238,7 @@ def _pool(workers: int) -> pebble.ProcessPool:
   key = os.getpid(), workers
   with _lock:
     if _ended.is_set():
-      raise WorkerDied('the program is ending')
+      raise WorkerDied('the program is exiting')
     pool = _pools.get(key)
     if pool and pool.active:
       return pool
@@ -281,7 +281,7 @@ def _describe(status: int) -> str:
     return 'the decoder was killed (signal 9), perhaps for lack of memory'
   if status < 0:
     return f'the decoder crashed (signal {-status})'
-  return f'the decoder ended (status {status})'
+  return f'the decoder exited (status {status})'
 
 
 @atexit.register

@@ -254,7 +254,7 @@ def _stat(path: str) -> tuple[str, int, str | None]:
   if not stat.S_ISREG(info.st_mode):
     return key, 0, 'it is not an ordinary file'
   if not os.access(path, os.R_OK):
-    return key, info.st_size, 'it may not be read (permissions)'
+    return key, info.st_size, 'it is not readable (permissions)'
   return key, info.st_size, None if info.st_size else _EMPTY
 
 
@@ -276,8 +276,8 @@ def _save(file, decoder: str, known: dict[str, Probe]):
     whole_file.write(file, json.dumps(values))
   except OSError as e:
     print(
-        f'note: what the clips are cannot be remembered ({e}); they are looked '
-        'through again next time (cache_dir).',
+        f'note: what was found out about clips cannot be cached ({e}); they '
+        'are examined again next time (cache_dir).',
         file=sys.stderr,
     )
 

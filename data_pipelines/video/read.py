@@ -95,8 +95,8 @@ def range_indices(
   first, stop = 0, probe.num_frames
   if not (probe.fps or start is end is None):
     raise VideoError(
-        f'{probe.name} holds images, which do not say when they are shown: '
-        'its pieces are given by frame numbers, not by seconds.'
+        f'{probe.name} holds images, which have no timestamps: give its '
+        'segments by frame numbers, not seconds.'
     )
   # Lists round their times: a frame shown at 4/3 s belongs to a range that
   # begins at 1.3333.

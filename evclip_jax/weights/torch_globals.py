@@ -101,7 +101,7 @@ def find(module: str, name: str) -> Global:
     return inert_class(full)
   raise WeightsError(
       f'its pickle names {full!r}, which is neither a tensor nor a plain '
-      'container. Nothing of it was run.\n  Use files from people you trust; '
+      'container. Nothing in it was run.\n  Use files from people you trust; '
       'ask for a state dict or a .safetensors file.'
   )
 

@@ -217,7 +217,7 @@ def test_command(root, tmp_path, capsys):
   info = next(tmp_path.glob('ucf101_clips/split3/*/dataset_info.json'))
   assert json.loads(info.read_text())['configName'] == 'split3'
   build.build('ucf101', str(root), str(tmp_path), splits=[3])
-  assert 'is there already' in capsys.readouterr().out
+  assert 'exists already' in capsys.readouterr().out
   with pytest.raises(UserError, match='wanted one data set of arid, egtea,'):
     build.build('ucf102', str(root), str(tmp_path))
 

@@ -82,7 +82,7 @@ def read(tmp_path):
 def test_no_payload_runs(name, protocol, wrap, read, tmp_path):
   marker = tmp_path / 'marker'
   value = {'state_dict': {'weight': payloads(marker)[name]}}
-  with pytest.raises(WeightsError, match=r'evil\.pth.*Nothing of it was run'):
+  with pytest.raises(WeightsError, match=r'evil\.pth.*Nothing in it was run'):
     read(wrap(pickle.dumps(value, protocol)))
   assert not marker.exists()
 
@@ -101,7 +101,7 @@ def test_a_payload_within_an_inert_object_is_refused(read, tmp_path):
       b'\x80\x02ctorch.optim.lr_scheduler\nCosineAnnealingLR\n)\x81}'
       b'X\x01\x00\x00\x00a' + inner + b'sb.'
   )
-  with pytest.raises(WeightsError, match='Nothing of it was run'):
+  with pytest.raises(WeightsError, match='Nothing in it was run'):
     read(zip_of(body))
   assert not marker.exists()
 

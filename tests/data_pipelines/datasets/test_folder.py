@@ -73,7 +73,7 @@ def test_train_val_and_test_folders_are_the_splits(tmp_path, capsys):
   assert data.class_names == ['a', 'b']
   assert data.train.counts() == data.val.counts() == {0: 2, 1: 1}
   assert pairs(data.tests['test'])[0] == ('test/a/0.mp4', 0)
-  assert 'in no folder of a class, and are not used, such as train/x.mp4' in (
+  assert 'not in a class folder, and are not used, such as train/x.mp4' in (
       capsys.readouterr().out
   )
 
@@ -188,7 +188,7 @@ def test_test_list_alone_leaves_the_rest_to_train(tmp_path):
   assert len(data.train.records) == 4
   assert ('a/1.mp4', 0) not in pairs(data.train)
   write_lines(root / 'test.txt', *everything(data))
-  with pytest.raises(UserError, match='has no clips beside those to score'):
+  with pytest.raises(UserError, match='has no clips but those to score'):
     read(root, test_list='test.txt')
 
 

@@ -137,7 +137,7 @@ def test_a_file_in_two_classes_is_said(tmp_path, capsys):
 def test_two_links_to_one_folder_are_refused(tmp_path):
   root = make_folder(tmp_path / 'data', {'a': 3, 'b': 3})
   (root / 'c').symlink_to(root / 'a')
-  with pytest.raises(UserError, match="'a' and 'c' are one and the same"):
+  with pytest.raises(UserError, match="'a' and 'c' are the same folder"):
     read(root)
 
 

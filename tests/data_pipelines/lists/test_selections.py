@@ -62,7 +62,7 @@ def test_a_hostile_selection_is_refused_and_not_run(tmp_path, protocol):
   path = tmp_path / 'shot_8-seed_1.pkl'
   value = {'train': [Hostile(f'touch {marker}')]}
   path.write_bytes(pickle.dumps(value, protocol))
-  with pytest.raises(UserError, match=r'shot_8.*Nothing of it was run'):
+  with pytest.raises(UserError, match=r'shot_8.*Nothing in it was run'):
     grammars.read(path, 'key')
   assert not marker.exists()
 

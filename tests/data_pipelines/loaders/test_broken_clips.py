@@ -136,4 +136,4 @@ def test_of_very_many_pieces_some_are_looked_at(tmp_path, monkeypatch, capsys):
   lists = [ClipList('train', pieces)]
   broken_clips.probe_clips(FileTree(tmp_path), lists, str(tmp_path))
   assert asked == [(0, 25), (75, 100), (150, 175), (225, 250)]
-  assert '4 of 10 pieces of videos are looked at' in capsys.readouterr().out
+  assert '4 of 10 video segments are checked' in capsys.readouterr().out

@@ -106,8 +106,8 @@ def test_pictures_that_break_later_are_named(tmp_path):
 DAMAGE = {
     'empty': (lambda whole: b'', 'it is empty'),
     'cut': (lambda whole: whole[: len(whole) // 2], 'it is cut off'),
-    'text': (lambda whole: b'no picture', 'it is no image'),
-    'zeros': (lambda whole: b'\0' * len(whole), 'it is no image'),
+    'text': (lambda whole: b'no picture', 'it is not an image'),
+    'zeros': (lambda whole: b'\0' * len(whole), 'it is not an image'),
     'zeros behind': (lambda whole: whole + bytes(5_000), None),
     'line behind': (lambda whole: whole + b'\n', None),
     'note behind': (lambda whole: whole + b'a note' * 100, None),

@@ -166,7 +166,7 @@ def test_a_crash_that_pebble_misses_is_noticed(monkeypatch):
   monkeypatch.setattr(
       pebble.pool.process.PoolManager, 'find_expired_task', find_expired_task
   )
-  with pytest.raises(pool.WorkerDied, match='the decoder ended'):
+  with pytest.raises(pool.WorkerDied, match='the decoder exited'):
     pool.run(crash)
   assert pool.run(pid)
 

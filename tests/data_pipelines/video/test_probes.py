@@ -152,7 +152,7 @@ def test_an_avi_may_promise_a_few_frames_too_many(sound, tmp_path):
   path = tmp_path / 'clip.avi'
   path.write_bytes(promise(62))
   assert probe(path).num_frames == 60
-  check_refused(path, promise(140), '140 frames promised, 60 there')
+  check_refused(path, promise(140), '140 frames declared, 60 found')
 
 
 def test_enormous_frames_are_refused(tmp_path):
