@@ -104,7 +104,7 @@ KEYS = {
     'decoder': Key('pyav',
         "What decodes videos; 'decord' = decord where a test of the file shows "
         'it to be exact, else PyAV.', ('pyav', 'decord')),
-    'prefetch': Key(2, 'Batches decoded ahead.'),
+    'prefetch': Key(2, 'Batches decoded ahead.', 0),
 }
 # fmt: on
 
