@@ -23,8 +23,8 @@ class MixingSettings(DescriptionSettings):
   Attributes:
     mixing: whether CutMix or Mixup mixes training clips.
     smoothing: label smoothing, the share of the target spread over all classes.
-    jitter: whether colours of training clips are changed anew for each 'frame'
-      (the original), for each 'clip', or not ('none').
+    jitter: colour jitter of training clips, drawn for each 'frame' (the
+      original) or 'clip'; or 'none'.
     pixels: colour constants, 'imagenet' (the original) or 'clip'.
   """
 

@@ -89,7 +89,7 @@ class Settings(DescriptionSettings):
       'after' it (and HyRSM's attention within a clip), or not at all ('none':
       each is compared).
     depth: layers of the transformer; 0 = there is none.
-    hidden: width inside its dense layers.
+    hidden: hidden width of its MLP.
     dropout: rate after the transformer's attention, and after HyRSM's attention
       within a clip.
     mlp_dropout: rate after the transformer's dense layers, and after HyRSM's

@@ -89,8 +89,8 @@ class Settings(DescriptionSettings):
     resize_prompts: whether to interpolate temporal prompts and embedding of
       `method.weights` if they are for another number of frames.
     pixels: colour constants, 'clip' or 'imagenet'.
-    jitter: whether colours of training clips are changed anew for each 'frame'
-      (the original; clips flicker), for each 'clip', or not ('none').
+    jitter: colour jitter of training clips, drawn for each 'frame' (the
+      original; clips flicker) or 'clip'; or 'none'.
   """
 
   temporal: str = 'deep'
