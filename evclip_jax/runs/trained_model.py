@@ -53,13 +53,8 @@ class TrainedModel:
     """
     self.name = pathlib.Path(workdir).name
     self.config = config = folder.load_config(workdir)
-    if config.compare:
-      names = [c.get('name', c.get('method')) for c in config.compare]
-      inner = ', '.join(map(folder.of_row, names))
-      raise UserError(
-          f'{workdir} holds several runs. Give the --workdir of one of them: '
-          f'{workdir}/NAME with NAME in {inner}.'
-      )
+    if config.compare or config.protocol.name:
+      folder.refuse_several(workdir)
     with config.unlocked():
       # How many devices training had does not matter here.
       config.mesh.data = 0

@@ -115,6 +115,8 @@ def two_seeds(tmp_path):
 
 
 def test_runs_are_averaged_over_seeds(two_seeds, capsys, tmp_path):
+  # Another program's.
+  (two_seeds / 's1/config.json').write_text('{}')
   out = tmp_path / 'table.csv'
   text = collected(capsys, two_seeds, two_seeds / 's1', out=out)
   assert '75.0 ± 11.8' in text and 'Difference to ev_clip' in text
@@ -126,6 +128,7 @@ def test_runs_are_averaged_over_seeds(two_seeds, capsys, tmp_path):
     collected(capsys, two_seeds, out=tmp_path / name)
     assert (tmp_path / name).read_text().startswith(start)
   assert r'\$c\_0\$' in (tmp_path / 'a.tex').read_text()
+  assert r'$c\_0$' in (tmp_path / 'a.md').read_text()
 
 
 def test_a_key_that_came_later_makes_no_row(two_seeds, capsys):
