@@ -97,7 +97,7 @@ def test_frames_give_what_their_file_gives(model, test_clips):
   files = test_clips[:2]
   frames = [read.read_frames(path, np.arange(20)) for path in files]
   of_files = model.predict(files)
-  assert model.predict(frames) == of_files
+  assert model.predict(frames) == model.predict(np.array(files)) == of_files
   assert model.predict(np.stack(frames)) == of_files
   assert model.predict(frames[0]) == model.predict(files[0]) == of_files[:1]
   assert [name for name, _ in sorted(of_files[0])] == sorted(model.classes)
