@@ -158,18 +158,19 @@ def one_video(
   return Source(clips, [], files.FileTree(os.path.dirname(path)), {path: found})
 
 
-def decoding(
-    source: Source, index: int, spec: Recipe, plainly: bool = False
-) -> Reading:
-  """Returns the decoding of a clip that is scored, without pixels.
+def decoding(reading: Reading, plainly: bool = False) -> Reading:
+  """Returns the decoding of a clip without its pixels, for benchmarks.
 
-  For benchmarks. `plainly` is as one would call a decoder oneself: decord where
-  it is exact, else PyAV; B-frames that nobody asked for are decoded too.
+  `plainly` is as one would call a decoder oneself: decord where it is exact,
+  else PyAV; B-frames that nobody asked for are decoded too.
   """
-  clip = eval_clip(source, index, spec)
-  probe = dataclasses.replace(clip.probe, spare='') if plainly else clip.probe
-  shape = 0, *clip.shape[1:]
-  return dataclasses.replace(clip, probe=probe, pixels=_no_pixels, shape=shape)
+  probe = reading.probe
+  return dataclasses.replace(
+      reading,
+      probe=dataclasses.replace(probe, spare='') if plainly else probe,
+      pixels=_no_pixels,
+      shape=(0, *reading.shape[1:]),
+  )
 
 
 def _reading(source: Source, index: int, spec: Recipe, view: View) -> Reading:
