@@ -57,6 +57,16 @@ def dataset(
   from data_pipelines.loaders import eval_set, loader, one_clip, open_data
 
   data = all_settings.make(name=name, root=root, **settings)
+
+  def check(key, value, allowed):
+    all_settings.check(key, all_settings.Key(1, '', allowed), value)
+
+  check('batch_size', batch_size, 1)
+  check('start_step', start_step, 0)
+  check('process_count', process_count, 1)
+  check('process_index', process_index, tuple(range(process_count)))
+  check('clips', clips, 1)
+  check('crops', crops, (1, 3))
   sets = open_data.open_data(
       data, seed, split, cache_dir=cache_dir, evaluate_only=not training
   )

@@ -101,6 +101,8 @@ def as_dataset(rows: Rows, work: 'Work | None' = None):
   at_once = 1 + -(-2 * pool.number(rows.workers) // size)
   options = tf.data.Options()
   options.deterministic = True
+  # `Batches` waits for what it has not asked TensorFlow for.
+  options.experimental_warm_start = True
   options.autotune.enabled = False
   options.threading.private_threadpool_size = at_once + 2
   return (
@@ -127,10 +129,11 @@ class Work:
     self._rows, self._raises = rows, raises
     self._asking = threading.Lock()
     self._unread: dict[int, VideoError] = {}
-    # By number of the batch. TensorFlow keeps the text only.
-    self.errors: dict[int, Exception] = {}
+    # What went wrong, by number of the batch. TensorFlow keeps the text only.
+    self._outcomes: dict[int, Exception | None] = {}
+    self._change = threading.Condition()
     # Whether what is still asked for is of no interest.
-    self.closed = False
+    self._closed = threading.Event()
     # When it was last asked for something, and how much of it is being done.
     self._last, self._begun = 0.0, set()
     _all.add(self)
@@ -139,6 +142,26 @@ class Work:
   def rests(self) -> bool:
     """Tells whether TensorFlow has all that it wants to read ahead."""
     return not self._begun and time.monotonic() - self._last > _REST
+
+  @property
+  def closed(self) -> bool:
+    """Tells whether it was closed."""
+    return self._closed.is_set()
+
+  def close(self):
+    """Ends what is asked for, and the processes that take long for it."""
+    self._closed.set()
+    with self._change:
+      self._change.notify_all()
+
+  def outcome(self, number: int) -> Exception | None:
+    """Waits for a batch, or the end, and returns what went wrong.
+
+    Signals, as of Ctrl-C, reach Python here, but not in TensorFlow.
+    """
+    with self._change:
+      self._change.wait_for(lambda: number in self._outcomes or self.closed)
+    return self._outcomes.pop(number, None)
 
   def __call__(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns the values of the rows of a batch, int64 [B], the video first."""
@@ -151,14 +174,18 @@ class Work:
       self._begun.discard(first)
 
   def _values(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
-    rows = [Row()] * len(numbers)
+    rows, error = [Row()] * len(numbers), None
     video = _empty((len(numbers), *self._rows.spec.shape))
     try:
       self._read(numbers.tolist(), rows, video)
     except Exception as e:
-      self.errors[int(numbers[0]) // len(numbers)] = e
       if self._raises:
         raise
+      error = e
+    if not self._raises:
+      with self._change:
+        self._outcomes[int(numbers[0]) // len(numbers)] = error
+        self._change.notify_all()
     values = [vars(r) | {'mask': r.reading is not None} for r in rows]
     return video, *(
         np.array([v[name] for v in values], _TYPES[name])
@@ -166,7 +193,8 @@ class Work:
     )
 
   def _read(self, numbers: list[int], rows: list[Row], video: np.ndarray):
-    clips = one_clip.Clips(self._rows.spec.shape, self._rows.workers)
+    workers, closed = self._rows.workers, self._closed
+    clips = one_clip.Clips(self._rows.spec.shape, workers, closed)
     asked = collections.deque()
 
     def take():
@@ -223,7 +251,9 @@ class Work:
       if error := self._unread.get(clip):
         continue
       try:
-        return row, one_clip.read(row.reading, self._rows.workers)
+        return row, one_clip.read(
+            row.reading, self._rows.workers, self._closed
+        )
       except VideoError as e:
         error = e
 
@@ -263,11 +293,13 @@ class Batches:
       self._held.append(as_dataset(self._rows, self._work).as_numpy_iterator())
       self._started = time.perf_counter()
     now = time.perf_counter()
-    batch = next(self._held[0])
+    if self._next >= self._rows.stop:
+      raise StopIteration
+    error = self._work.outcome(self._next)
     # By another thread, meanwhile.
     if self._work.closed:
       raise StopIteration
-    error = self._work.errors.get(self._next)
+    batch = next(self._held[0])
     if error:
       self.close()
       raise error
@@ -307,7 +339,7 @@ def _end():
   """
   works, start = list(_all), time.monotonic()
   for work in works:
-    work.closed = True
+    work.close()
   while not all(work.rests for work in works):
     if time.monotonic() - start > _LONGEST:
       return
@@ -315,5 +347,5 @@ def _end():
 
 
 def _stop(work: Work, held: list[Iterator[Any]]):
-  work.closed = True
+  work.close()
   held.clear()

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import importlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,12 +53,14 @@ class Reading:
     return self.pixels(frames)
 
 
-def read(reading: Reading, workers: int = 0) -> np.ndarray:
+def read(
+    reading: Reading, workers: int = 0, closed: threading.Event | None = None
+) -> np.ndarray:
   """Reads a clip in one of `pool.number(workers)` processes.
 
   As `Reading.read`, with a VideoError also for files that crash or hang it.
   """
-  clips = Clips(reading.shape, workers)
+  clips = Clips(reading.shape, workers, closed)
   clips.add(reading)
   return clips.next()
 
@@ -65,9 +68,14 @@ def read(reading: Reading, workers: int = 0) -> np.ndarray:
 class Clips:
   """Clips of one shape that are read at once, and come in order."""
 
-  def __init__(self, shape: tuple[int, int, int, int], workers: int = 0):
-    """`workers` as for `read`."""
-    self._tasks = pool.Tasks(workers, _SECONDS, shape)
+  def __init__(
+      self,
+      shape: tuple[int, int, int, int],
+      workers: int = 0,
+      closed: threading.Event | None = None,
+  ):
+    """`workers` as for `read`, `closed` as for `pool.Tasks`."""
+    self._tasks = pool.Tasks(workers, _SECONDS, shape, closed)
     self._added: collections.deque[Reading] = collections.deque()
 
   @property

@@ -30,6 +30,8 @@ from data_pipelines.video import worker
 # Beyond these, disks and the trainer are what limits; each takes memory.
 _MOST = 16
 _TICK = 0.1
+# Seconds that are left for what nobody waits for any more.
+_GRACE = 1.0
 # How often the processes of a task may all end, before that is an error.
 _STARTS = 5
 _lock = threading.Lock()
@@ -89,9 +91,18 @@ class Tasks:
       workers: int = 0,
       timeout: float | None = None,
       shape: tuple[int, ...] = (),
+      closed: threading.Event | None = None,
   ):
-    """`shape` is of results that are uint8 pixels; the rest as for `run`."""
+    """Adds none yet.
+
+    Args:
+      workers, timeout: as for `run`.
+      shape: of results that are uint8 pixels.
+      closed: once it is set nobody wants the results. What is not done a second
+        later is ended with its process, and `next` raises CancelledError.
+    """
     self._workers, self._timeout = number(workers), timeout
+    self._closed, self._late = closed or threading.Event(), 0
     self._shape, self._size = shape, int(np.prod(shape)) if shape else 0
     self._added: collections.deque[_Task] = collections.deque()
 
@@ -173,6 +184,10 @@ class Tasks:
           raise BrokenProcessPool('all of them ended') from None
         if _is_lost(task):
           raise pebble.ProcessExpired('its end was missed') from None
+      self._late += self._closed.is_set()
+      if self._late * _TICK >= _GRACE:
+        for each in self._added:
+          each.future.cancel()
       # Those behind it may hang as well.
       for each in self._added:
         each.ticks += each.future.running()

@@ -177,11 +177,13 @@ def test_what_cannot_be_averaged_is_refused(
     collected(capsys, tmp_path / 'a', tmp_path / 'b')
 
 
-def test_collecting_nothing_is_a_mistake(capsys):
+def test_what_cannot_be_collected_is_a_mistake(capsys, two_seeds):
   for folders, out, message in (
       ([], '', 'wanted run folders'),
       (['nowhere'], '', 'nowhere holds no finished run'),
       (['nowhere'], 'a.txt', 'ends in .md, .csv or .tex'),
+      # A file is no folder, also for root.
+      ([two_seeds], f'{__file__}/a.csv', 'a.csv cannot be written: '),
   ):
     with pytest.raises(UserError, match=message):
       collected(capsys, *folders, out=out)

@@ -67,6 +67,13 @@ def test_scoring_ends_after_every_view(root):
     [
         ({'frames': 8}, 'frames=8: there is no such setting; use some of'),
         ({'num_frames': 0}, 'num_frames=0: use 1 or more'),
+        ({'num_frames': '8'}, "num_frames='8': use a whole number"),
+        ({'crop_pixels': 99}, 'crop_pixels=99 does not fit into frames of 48'),
+        ({'batch_size': 0}, 'batch_size=0: use 1 or more'),
+        ({'batch_size': 1.5}, 'batch_size=1.5: use a whole number'),
+        ({'crops': 2}, 'crops=2: use one of 1, 3'),
+        ({'process_index': 2, 'process_count': 2},
+         'process_index=2: use one of 0, 1'),
         ({'preprocess': 'x'}, "preprocess='x': use one of ev_clip"),
         ({'name': 'x'}, "data.name='x': use one of"),
         (
