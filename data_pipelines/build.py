@@ -1,8 +1,8 @@
 """python -m data_pipelines.build DATASET --root=DIR --out=DIR
 
-Copies a downloaded data set into a few large files by TensorFlow Datasets
-(TFDS). Nothing needs to be built to train: it saves opening thousands of small
-files, which network disks and object stores are slow at. See docs/tfds.md.
+Copies a downloaded data set into a few large files of TensorFlow Datasets
+(TFDS). Training does not need this, but it avoids opening thousands of small
+files, which is slow on network disks and object stores. See docs/tfds.md.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from data_pipelines.video.probes import Probe, probe_many
 from data_pipelines.video.read import VideoError
 
 VERSION = '3.0.0'
-# What is stored of a clip's probe.
+# Fields of a clip's probe that are features of the data set.
 _NUMBERS = {
     'num_frames': np.int32, 'fps': np.float32, 'width': np.int32,
     'height': np.int32,
@@ -37,7 +37,7 @@ _EPIC = 'epic_kitchens100_'
 
 
 def define_flags():
-  """Defines this command's flags; other commands have some of the same name."""
+  """Defines this command's flags, some of which other commands have as well."""
   flags.DEFINE_string('root', '', 'Folder of the official download.')
   flags.DEFINE_string('out', '', 'Folder to write to (data.tfds_dir).')
   flags.DEFINE_list('splits', [], 'Such as 1,3; all whose lists are there.')
@@ -49,7 +49,7 @@ def define_flags():
 
 
 def main(args: list[str]):
-  """Builds one data set."""
+  """Builds the data set that the command line names."""
   values = flags.FLAGS
   if len(args) != 1 or not values.out:
     raise UserError(
@@ -72,10 +72,10 @@ def build(
     splits: Sequence[int] = (),
     kind: str = 'verb',
 ) -> list[pathlib.Path]:
-  """Builds official splits of a data set; those that are there stay.
+  """Builds official splits of a data set; existing ones are kept.
 
-  The arguments are those of the command; without `splits`, all whose lists are
-  there. Returns the folders with the shards, one for each split.
+  The arguments are those of the command; without `splits`, it builds all whose
+  lists are found. Returns the folders with the shards, one for each split.
 
   Raises:
     UserError: no data, no such split, missing clips, pieces of long videos, or
@@ -119,7 +119,7 @@ def build(
       if folders[-1].is_dir():
         print(f'{folders[-1]} is there already; delete it to build anew.')
         continue
-      # TFDS wants a folder for downloads, of which there are none.
+      # TFDS wants a folder for downloads, though there are none.
       with tempfile.TemporaryDirectory() as unused:
         how = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_dir=unused, download_config=how)
@@ -136,7 +136,7 @@ def build(
 
 
 def _listings(what, folder, split: int, rule: str) -> list[Listing]:
-  """Reads the official lists of a split, as far as they are there."""
+  """Reads the official lists of a split that are found."""
   rewrite, found = locate.path_rule(rule, '--path_rule'), []
   for role in what.roles if folder else ():
     if listing := description.official_listing(what, folder, role, split):
@@ -149,7 +149,7 @@ def _listings(what, folder, split: int, rule: str) -> list[Listing]:
 def _plan(
     what, folder, store: FileTree, listings: list[Listing]
 ) -> tuple[Sequence[str], list[ClipList]]:
-  """Returns the raw class names, and the clips of the lists and of no list."""
+  """Returns (raw class names, lists, with the unlisted clips as the last)."""
   table = what.read_classes(folder) or official.infer(what, listings)
   lists = labels.number(listings, table, what.class_of, what.repeats)
   records = [record for clips in lists for record in clips.records]
@@ -161,7 +161,7 @@ def _plan(
           'pieces are stored from folders of images only (rgb_frames). Read '
           'the videos themselves: data.root.'
       )
-  # Lists of others may name more clips.
+  # Unlisted clips are stored too: other authors' lists may name them.
   listed = {record.path for record in records}
   keys = () if what.only_listed else store.keys
   rest = [key for key in keys if key not in listed]
@@ -171,7 +171,7 @@ def _plan(
 
 
 def _probe(store: FileTree, plans) -> dict[str, Probe]:
-  """Examines each file once; names and keys are the same on every machine."""
+  """Examines each file; names and keys do not depend on the machine."""
   lists = (clips for _, some in plans.values() for clips in some)
   paths = list(dict.fromkeys(r.path for x in lists for r in x.records))
   with tqdm(total=len(paths), desc='check clips', unit='clip') as bar:
@@ -185,14 +185,14 @@ def _probe(store: FileTree, plans) -> dict[str, Probe]:
 
 
 def _builder(what, store: FileTree, out_dir, config, names, lists, probes):
-  """The `tfds.core.DatasetBuilder` of a split: encoded clips as they are.
+  """Makes the `tfds.core.DatasetBuilder` of a split, with encoded clips.
 
   'train', 'val' and 'test' are the official lists in their order, 'unlisted'
-  are the other clips (label -1 = nothing tells the class).
+  are the other clips (label -1 = unknown class).
   """
   import tensorflow_datasets as tfds
 
-  # A class file may leave numbers out; names here have to be distinct.
+  # TFDS wants distinct names; a class file may leave out numbers.
   distinct = [name or f'class {k}' for k, name in enumerate(names)]
   encoded = tfds.features.Tensor(shape=(), dtype=np.object_)
   features = {
@@ -201,19 +201,19 @@ def _builder(what, store: FileTree, out_dir, config, names, lists, probes):
       'images': tfds.features.Sequence(encoded),
       'label': tfds.features.ClassLabel(names=distinct),
       'path': tfds.features.Text(),
-      # Why it cannot be decoded; '' if it can.
+      # Why the clip cannot be decoded; '' if it can.
       'error': tfds.features.Text(),
       **_NUMBERS,
   }
-  # What `stores.tfds` reads; the lists are added as they are written.
+  # `stores.tfds` reads this; lists are added as their clips are written.
   metadata = tfds.core.MetadataDict(class_names=list(names), lists={})
 
   class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     name = what.archive_name
     VERSION = tfds.core.Version(VERSION)
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)]
-    # Nothing is fetched. (TFDS 4.9.10 would look for addresses with a package,
-    # importlib_resources, that it does not require.)
+    # No downloads. (To look for URLs, TFDS 4.9.10 would import
+    # importlib_resources, which it does not require.)
     url_infos = None
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -230,7 +230,8 @@ def _builder(what, store: FileTree, out_dir, config, names, lists, probes):
       return {clips.name: self._generate_examples(clips) for clips in lists}
 
     def _generate_examples(self, clips: ClipList):
-      # TFDS sorts by key, in memory for keys that share their first bits.
+      # TFDS sorts by key, in memory where keys share their first bits: spread
+      # them out.
       step, about = 2**128 // len(clips.records), []
       for place, record in enumerate(clips.records):
         video, images, probe = _contents(store, record, probes[record.path])
@@ -254,7 +255,7 @@ def _builder(what, store: FileTree, out_dir, config, names, lists, probes):
 
 
 def _digest(parts: Sequence[bytes]) -> str:
-  """SHA-256 of the contents; '' for next to none."""
+  """Returns the SHA-256 of the contents; '' if they are too short to tell."""
   if sum(map(len, parts)) < LEAST_BYTES:
     return ''
   digests = (hashlib.sha256(part).digest() for part in parts)
@@ -264,7 +265,7 @@ def _digest(parts: Sequence[bytes]) -> str:
 def _contents(
     store: FileTree, record: ClipRecord, probe: Probe
 ) -> tuple[bytes, list[bytes], Probe]:
-  """A video file's bytes or those of images, and what is known of them.
+  """Returns (bytes of a video file, bytes of images, probe).
 
   Broken clips are stored too: data.on_broken decides when they are used.
   """

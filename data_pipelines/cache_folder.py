@@ -1,11 +1,11 @@
-"""The folder that keeps what can be made or fetched again."""
+"""Finds the cache folder, for what can be computed or downloaded again."""
 
 import os
 import pathlib
 
 
 def cache_folder(given: str | os.PathLike = '') -> pathlib.Path:
-  """Returns the folder, which need not exist.
+  """Returns the cache folder, which need not exist.
 
   `given` is `config.cache_dir`; '' = $XDG_CACHE_HOME/evclip_jax, which is
   ~/.cache/evclip_jax where the variable is not set.

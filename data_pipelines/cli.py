@@ -1,4 +1,4 @@
-"""How every command starts and how it fails: flags, messages, exit status."""
+"""Starts every command, and handles its flags, errors and exit status."""
 
 import errno
 import os
@@ -21,12 +21,12 @@ _HUGE_PAGES = pathlib.Path('/sys/kernel/mm/transparent_hugepage/enabled')
 
 
 def use_huge_pages():
-  """Starts the program anew with huge pages, where Linux gives them on request.
+  """Restarts the program with huge pages, where Linux gives them on request.
 
-  What a step computes on CPUs lies in fresh arrays of hundreds of megabytes:
-  with pages of 2 MB it takes a tenth less time. glibc reads its settings only
-  when a program starts; one that has settings is left alone, and so is a
-  notebook or a debugger that runs this command inside of itself.
+  On CPUs a step allocates arrays of hundreds of megabytes; with pages of 2 MB
+  it takes a tenth less time. glibc reads its settings only at the start of a
+  program. Does nothing if GLIBC_TUNABLES is set already, or in a notebook or
+  debugger that runs the command within its own process.
   """
   tunables, given = 'GLIBC_TUNABLES', sys.orig_argv
   module = given[given.index('-m') + 1 :][:1] if '-m' in given else []
@@ -49,14 +49,14 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
   and Python's status 1. `argv` is `sys.argv` by default.
   """
   argv = list(sys.argv if argv is None else argv)
-  # A file's name may be of any bytes.
+  # File names need not be valid UTF-8.
   if hasattr(sys.stdout, 'reconfigure'):
     sys.stdout.reconfigure(errors='backslashreplace')
   app.define_help_flags()
   try:
     rest = flags.FLAGS(argv)
     if 'config' in flags.FLAGS:
-      # Raises what went wrong with the file, which is kept until here.
+      # Raises the error of loading the file, if any, which is delayed to here.
       getattr(flags.FLAGS['config'].value, 'lock', None)
   # A config file may raise anything.
   except Exception as e:

@@ -1,8 +1,8 @@
-"""Mistakes that a user can mend."""
+"""Defines the errors that a user can fix."""
 
 
 class UserError(Exception):
-  """A mistake in a command, a configuration or a file of the user's.
+  """A mistake in a user's command, configuration or file.
 
   The message is one or two lines: what was wanted, what came, and which key,
   file or command to change. The command line prints it without a traceback and

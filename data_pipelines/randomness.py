@@ -1,14 +1,14 @@
-"""Where the random numbers of a run come from.
+"""Makes all random numbers of a run.
 
-Every random choice is a function of (seed, stream name, counters). Nothing is
-saved and nothing is skipped: step 40,000 is as cheap to reach as step 0.
+Every random choice is a function of (seed, stream name, counters). No generator
+state is saved or fast-forwarded: step 40,000 is as cheap to reach as step 0.
 
 stream                   counters          decides
 'order'                  epoch             the order of the training clips
 'clip'                   epoch or view,    frames, then crop and flip, of a
                          clip              training clip (`views/`; view N:
                                            train.bank_views)
-'view'                   clip, window      frames of a clip scored (CLIP-FSAR)
+'view'                   clip, window      frames of a scored clip (CLIP-FSAR)
 'episode of <list>'      episode           classes and clips of an episode
 'episode clip'           likewise          frames, crop, flip of its clips
 'instead'                clip              which clip of its class replaces one
@@ -26,13 +26,13 @@ stream                   counters          decides
 'album order', 'caption' epoch or step     the lab: batches and their captions
 '<album>', '... start'   -                 the lab: which scenes are drawn
 
-The seed is the run's `seed`, for `random:SEED` that one, in the demo and the
-lab their own. Two choices are not made here, since others published what they
-give: the few-shot draw of EV-CLIP (`lists/few_shot.py`: Python's `random`,
-seeded with `seed`), and a folder's split into training and test, which follows
-a fixed rule without numbers at all (`datasets/folder.py`). Nor are those that
-decide no result: clips of noise to measure or try a program with, the places
-where a decoder is tried, the first weights of the lab's networks.
+The seed is the run's `seed`, that of `random:SEED`, or in the demo and the lab
+one of their own. Two choices are not made here: EV-CLIP's few-shot draw, whose
+results are published (`lists/few_shot.py`: Python's `random`, seeded with
+`seed`), and a folder's split into training and test, a fixed rule without
+random numbers (`datasets/folder.py`). Nor are those that affect no result:
+clips of noise for benchmarks and trials, the frames on which a decoder is
+tested, the initial weights of the lab's networks.
 """
 
 import zlib
@@ -41,10 +41,10 @@ import numpy as np
 
 
 def generator(seed: int, stream: str, *counters: int) -> np.random.Generator:
-  """Makes a fresh numpy generator, which depends on its arguments alone.
+  """Makes a fresh numpy generator that depends on its arguments alone.
 
-  `seed` is the run's, any integer; `stream` a name of the table above, which
-  are independent of each other; `counters` such as epoch and clip.
+  `seed` is any integer; `stream` a name of the table above, each independent of
+  the others; `counters` are such as epoch and clip.
   """
   return np.random.Generator(
       np.random.PCG64(np.random.SeedSequence(_entropy(seed, stream, counters)))
@@ -58,6 +58,6 @@ def fold(seed: int, stream: str, *counters: int) -> int:
 
 
 def _entropy(seed: int, stream: str, counters: tuple[int, ...]) -> list[int]:
-  # SeedSequence wants non-negative integers; a negative seed is still a seed.
+  # SeedSequence wants non-negative integers; seeds may be negative.
   numbers = (seed, zlib.crc32(stream.encode()), *counters)
   return [int(n) & 0xFFFFFFFFFFFFFFFF for n in numbers]

@@ -1,4 +1,4 @@
-"""The settings of data (config.data): default, choices and meaning."""
+"""Defines the keys of config.data: defaults, allowed values, meanings."""
 
 import numbers
 from typing import Any, NamedTuple
@@ -9,10 +9,10 @@ from data_pipelines.errors import UserError
 
 
 class Key(NamedTuple):
-  """What is known of a key.
+  """Describes a config key.
 
-  `default` is {} for a group of a user's own keys. `allowed` are the choices;
-  or the least number; or 1.0 = from 0 to 1; None = not checked here.
+  `default` is {} for a group of a user's own keys. `allowed` is a tuple of
+  choices; or an int, the minimum; or 1.0, for 0 to 1; None = not checked here.
   """
 
   default: Any
@@ -25,33 +25,33 @@ KEYS = {
         "A data set ('ucf101', 'hmdb51', ...), 'folder' or 'demo'."),
     'root': Key('', 'The folder that holds the videos.'),
     'train_list': Key('', "A list file; '' = the data set's own."),
-    'val_list': Key('', 'The same for choosing a checkpoint.'),
-    'test_list': Key('', 'The same for scoring.'),
+    'val_list': Key('', 'The same, for choosing a checkpoint.'),
+    'test_list': Key('', 'The same, for scoring.'),
     'tests': Key({},
         'Several named test lists in place of one: name -> list file.'),
     'path_rule': Key('',
         "For mirrors: 'REGEX=>REPLACEMENT' rewrites each path of a list."),
     'on_missing': Key('error',
-        'What happens to listed clips that are not there.', ('error', 'skip')),
+        'What to do with listed clips that are missing.', ('error', 'skip')),
     'most_missing': Key(0.2,
         'The share of a list that on_missing=skip may leave out.', 1.0),
     'on_broken': Key('error',
-        'What happens to clips that cannot be decoded.', ('error', 'skip')),
+        'What to do with clips that cannot be decoded.', ('error', 'skip')),
     'label_kind': Key('verb',
-        'What is told apart in EPIC-Kitchens; an action is both.',
+        'What a class of EPIC-Kitchens is; an action is both.',
         ('verb', 'noun', 'action')),
     'shots': Key(0,
         'Training clips per class, drawn from the list; 0 = all.', 0),
     'val_shots': Key(0,
-        'Clips per class of the training list, none of which trains, to choose '
-        'a checkpoint or a rate by, where there is no val_list; 0 = none.', 0),
+        'Clips per class held out of the training list, to choose a checkpoint '
+        'or a rate by, if there is no val_list; 0 = none.', 0),
     'few_shot_short': Key('error',
-        "A class with fewer clips than shots; 'keep' what there is.",
+        "A class with fewer clips than shots: 'keep' uses what there is.",
         ('error', 'keep')),
     'class_names': Key('',
         "A file with a class name per line, in label order; '' = from the "
-        "data. With class_scope='per_list' also, with commas between them: a "
-        "JSON file {'train': [...], 'test': [...]}, LIST=FILE for one list, "
+        "data. With class_scope='per_list' also, separated by commas: a JSON "
+        "file {'train': [...], 'test': [...]}, LIST=FILE for one list, "
         "'clip_fsar/<data set>' for CLIP-FSAR's lists."),
     'class_scope': Key('shared',
         'Whether all lists share one numbering of classes, or each numbers its '
@@ -69,31 +69,31 @@ KEYS = {
     'tfds_dir': Key('',
         "A folder made by python -m data_pipelines.build; '' = files."),
     'preprocess': Key('ev_clip',
-        'Whose recipe makes pixels of videos, a module in '
-        'data_pipelines/views. Keys below name the recipes that read them.',
+        'The recipe that turns videos into pixels, a module in '
+        'data_pipelines/views. Keys below name the recipes that use them.',
         ('ev_clip', 'ez_clip', 'clip_fsar')),
     'num_frames': Key(8, 'T, frames per clip.', 1),
     'window_frames': Key(32,
-        'Frames of the video that they are spread over (ev_clip).', 1),
+        'Frames of the video over which those are spread (ev_clip).', 1),
     'train_temporal': Key('center',
         'Where the window lies in training (ev_clip), or the frame in each of '
         'T segments (ez_clip).', ('center', 'random')),
     'frame_rule': Key('segment',
-        'Which frames (clip_fsar): one drawn of each of T segments, in scoring '
-        'as well; their middle ones in scoring; or evenly spaced ones '
+        'Which frames (clip_fsar): one drawn from each of T segments, in '
+        'scoring as well; in scoring the middle ones; or evenly spaced ones '
         '(Kinetics).', ('segment', 'segment_center', 'interval')),
     'resize': Key('squeeze',
-        'Whether frames of any aspect become resize_height x resize_width '
-        'pixels, or keep theirs, with a shorter side of resize_height '
+        'Whether frames become resize_height x resize_width pixels, or keep '
+        'their aspect ratio, with a shorter side of resize_height '
         '(ev_clip).', ('squeeze', 'short_side')),
     'resize_height': Key(256,
-        'Pixels of the height, or of the shorter side (ev_clip).', 1),
-    'resize_width': Key(340, 'Pixels of the width (ev_clip, squeeze).', 1),
-    'crop_pixels': Key(224, 'P, the side of the square cut out.', 1),
+        'Height, or shorter side, in pixels (ev_clip).', 1),
+    'resize_width': Key(340, 'Width in pixels (ev_clip, squeeze).', 1),
+    'crop_pixels': Key(224, 'P, the side of the square crop.', 1),
     'trunk_pixels': Key(0,
-        'S, the side of a second square of the same part of each frame, which '
-        'a video trunk sees beside CLIP (ev_clip); 0 = what encoder.name was '
-        'trained with, or the square of crop_pixels.', 0),
+        'S, the side of a second square of the same part of each frame, for '
+        'the video trunk (ev_clip); 0 = what encoder.name was trained with, '
+        'or the square of crop_pixels.', 0),
     'flip': Key(True,
         'Mirror half of the training clips (ez_clip). False where left and '
         'right are different classes.'),
@@ -103,15 +103,15 @@ KEYS = {
         'Processes that read clips (about 200 MB each): 0 = one per core, at '
         'most 16.', 0),
     'decoder': Key('pyav',
-        "What decodes videos; 'decord' where a test of the file shows that it "
-        'is exact, else PyAV.', ('pyav', 'decord')),
+        "What decodes videos; 'decord' = decord where a test of the file shows "
+        'it to be exact, else PyAV.', ('pyav', 'decord')),
     'prefetch': Key(2, 'Batches decoded ahead.', 0),
 }
 # fmt: on
 
 
 def make(**values) -> ml_collections.ConfigDict:
-  """Returns config.data with these values and defaults for all others.
+  """Makes config.data with these values and defaults for all others.
 
   Raises:
     UserError: an unknown setting, or a value that is not one of its choices.

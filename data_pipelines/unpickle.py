@@ -1,8 +1,8 @@
-"""Reads pickles as data: nothing that a file names is run.
+"""Reads pickles as data, without running anything that a file names.
 
-Python's own unpickler calls whatever a file names. Here every global goes
-through a table (`find`), every call through a `Global` of that table, and
-attributes go to objects of this project's only.
+Python's own unpickler calls whatever a file names. Here every global is looked
+up in a table (`find`), only `Global` objects of that table are called, and only
+objects of this project receive attributes.
 """
 
 import dataclasses
@@ -14,15 +14,15 @@ from data_pipelines.errors import UserError
 
 
 class Refused(UserError):
-  """A pickle that wants something run, or is of no known kind."""
+  """A pickle that calls something unknown or uses a forbidden instruction."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-  """What a pickle may name.
+  """Stands for a global that a pickle may name.
 
-  `make` builds the value of a call; None for names that are only mentioned,
-  such as a dtype, which `value` stands for.
+  `make` builds the result of calling it; None for a name that is never called,
+  such as a dtype, which `value` represents.
   """
 
   name: str
@@ -36,9 +36,9 @@ class Global:
 
 
 class Inert:
-  """An object of the file's that is kept as data and never behaves.
+  """Keeps an object of the file as plain data, without behaviour.
 
-  `name` is that of its class, `args` what it was made from, `state` its
+  `name` is that of its class, `args` are those of its constructor, `state` its
   attributes.
   """
 
@@ -50,14 +50,18 @@ class Inert:
     self.state: dict = {}
 
   def build(self, state: Any):
-    """Takes the attributes a pickle gives."""
+    """Stores the attributes that a pickle sets."""
     for part in state if isinstance(state, tuple) else (state,):
       if isinstance(part, dict):
         self.state.update(part)
 
+  def __setitem__(self, key: Any, value: Any):
+    """Takes an entry of a class that is a dict."""
+    self.state[key] = value
+
 
 def inert_class(name: str) -> Global:
-  """Returns a global whose calls give `Inert` objects."""
+  """Makes a global whose calls return `Inert` objects."""
   return Global(name, lambda *args: Inert(name, args))
 
 
@@ -66,25 +70,25 @@ def read(
     find: Callable[[str, str], Global],
     persistent: Callable[[Any], Any],
 ) -> Any:
-  """Reads one pickle from where `stream` stands to its end mark.
+  """Reads one pickle from the current position of `stream`.
 
-  `stream` has `read` and `readline`, and stands behind the pickle afterwards.
-  `find` gives the global for (module, name), or raises a UserError;
-  `persistent` tells what a persistent id stands for.
+  `stream` has `read` and `readline`, and is left right after the pickle. `find`
+  returns the global for (module, name), or raises a UserError; `persistent`
+  returns the object for a persistent id.
 
   Raises:
     Refused: a global or a call that is not allowed.
-    Exception: anything else for a damaged pickle.
+    Exception: any other, for a damaged pickle.
   """
   return _Reader(stream, find, persistent).load()
 
 
 def keys(items: Iterable) -> list:
-  """Returns the items, if they can be keys of a dict or elements of a set.
+  """Returns the items, if it is safe to use them as keys or set elements.
 
   Raises:
-    ValueError: for tuples within tuples; Python takes the hash of deeply nested
-      ones recursively, until it crashes.
+    ValueError: tuples within tuples: Python hashes deeply nested ones
+      recursively, until it crashes.
   """
   items, nested = list(items), (tuple, frozenset)
   for item in items:
@@ -94,7 +98,7 @@ def keys(items: Iterable) -> list:
 
 
 def _hashing(load: Callable, keys_of: Callable[[list], list]) -> Callable:
-  """An instruction that takes hashes, after a look at the keys."""
+  """Wraps an instruction that hashes keys, so that these are checked first."""
 
   def checked(self):
     keys(keys_of(self.stack))
@@ -104,10 +108,10 @@ def _hashing(load: Callable, keys_of: Callable[[list], list]) -> Callable:
 
 
 class _Reader(pickle._Unpickler):
-  """Python's unpickler with the instructions replaced that could do harm.
+  """Python's unpickler with dangerous instructions replaced.
 
-  The one written in Python: a file can make the memo of the one in C take all
-  memory, and crash it by the hash of a nested tuple.
+  It is the one written in Python: a file can make the C version exhaust the
+  memory by its memo, or crash by hashing a nested tuple.
   """
 
   def __init__(self, stream, find, persistent):
@@ -130,8 +134,8 @@ class _Reader(pickle._Unpickler):
       raise ValueError(f'attributes for a {type(target).__name__}')
 
   _base = pickle._Unpickler
-  # Refused: objects by keywords, or by a number, which bypasses `find`; buffers
-  # of any size that the file says, or from elsewhere.
+  # Refused: objects with keyword arguments; objects by number, which bypass
+  # `find`; buffers of a size that the file states, or from outside.
   _refused = (
       pickle.NEWOBJ_EX + pickle.EXT1 + pickle.EXT2 + pickle.EXT4
       + pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER

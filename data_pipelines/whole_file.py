@@ -1,4 +1,4 @@
-"""Writes files whole or not at all, also where the program is killed."""
+"""Writes files whole or not at all, even if the program is killed."""
 
 import contextlib
 import json
@@ -11,10 +11,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Gives a path to write to, which takes the place of `path` at the end.
+  """Yields a temporary path, whose file replaces `path` at the end.
 
-  If the body raises, `path` stays as it was. The file lies in the same folder;
-  each writer has its own, also several of one process.
+  If the body raises, `path` stays as it was. The temporary file lies in the
+  same folder; each writer, also in the same process, has its own.
   """
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:12]}')
@@ -28,7 +28,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 def write(path: str | os.PathLike, content: str | bytes):
   """Writes bytes, or text as UTF-8; makes the folder if need be.
 
-  Names of files that are not UTF-8 keep their bytes.
+  Surrogate escapes, as in file names that are not UTF-8, become their bytes.
   """
   if isinstance(content, str):
     content = content.encode(errors='surrogateescape')

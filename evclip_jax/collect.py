@@ -156,9 +156,13 @@ def _scored(run: Found) -> dict[str, Any]:
 
 def _lists(run: Found) -> dict[str, Any]:
   """Of each list that was scored: its hash, and the size of its episodes."""
-  lists = run.card['data']['lists']
+  lists, shots = run.card['data']['lists'], run.values['data.val_shots']
   out = {}
   for name in run.card['final']:
+    if name == 'val' and shots != '0':
+      # The seed draws which clips these are.
+      out['data.val_shots'] = shots
+      continue
     episodes = dict(lists[name].get('episodes') or {})
     # Its episodes are drawn by the seed.
     episodes.pop('sha256', None)

@@ -138,8 +138,8 @@ def _describe(file: files.StateFile, found: Converted, verbose: bool):
         '  say --activation=gelu if it is of LAION, DataComp or most of '
         'open_clip'
     )
-  sizes = found.sizes or json.loads(file.metadata.get('sizes', 'null'))
-  print(f'  {sizes}')
+  if sizes := found.sizes or json.loads(file.metadata.get('sizes', 'null')):
+    print(f'  {sizes}')
   mapped = [f'{n} -> {p}' for n, p in found.mapped.items()]
   _list('mapped', mapped, verbose)
   _list('ignored', [*found.ignored, *file.left_out], verbose)

@@ -55,11 +55,8 @@ def main(args: list[str]):
     print(export.save_trained(_WORKDIR.value, _OUT.value))
     return
   support = prediction.find_examples(_SUPPORT.value) if _SUPPORT.value else None
-  print(
-      export.save_model(
-          _WORKDIR.value, _OUT.value, _TO.value, _CLASSES.value, support
-      )
-  )
+  given = _WORKDIR.value, _OUT.value, _TO.value, _CLASSES.value or None, support
+  print(export.save_model(*given))
 
 
 if __name__ == '__main__':

@@ -1,17 +1,16 @@
-"""Data sets by their names (data.name); `docs/data/adding.md` adds one."""
+"""Finds data sets by name (data.name); see `docs/data/adding.md` to add one."""
 
 import importlib
 
 from data_pipelines.errors import UserError
 
-# A module here has the `Description` of a data set with an official download,
-# as DESCRIPTION or, where its labels are of several kinds, from
-# describe(label_kind).
+# Modules with the `Description` of a data set with an official download, as
+# DESCRIPTION or, if it has several kinds of labels, from describe(label_kind).
 OFFICIAL = (
     'arid', 'egtea', 'epic_kitchens100', 'hmdb51', 'kinetics', 'ssv2', 'ucf101',
     'ucf101_ds',
 )
-# The others have a function `read` as below.
+# Other data sets: modules with a function `read` like the one below.
 _OTHERS = {
     'demo': 'data_pipelines.demo.videos',
     'demo_unseen': 'data_pipelines.demo.videos',
@@ -26,18 +25,18 @@ def read(
     report_folder=None,
     roles: tuple[str, ...] = ('train', 'val', 'test'),
 ):
-  """Reads the lists and classes of the data set that data.name names.
+  """Reads the lists and classes of the data set data.name.
 
-  `data` is config.data, `split` an official split, where there are several; the
-  names of missing clips go to `report_folder`, if it is given. `roles` are the
-  lists that are wanted: without 'train', neither the training list nor its
-  clips need to be there.
+  `data` is config.data, `split` the official split, if there are several; the
+  names of missing clips are written to `report_folder`, if given. `roles` are
+  the lists to read: without 'train', neither the training list nor its clips
+  need to exist.
 
   Returns:
     A `dataset.DataSet`.
 
   Raises:
-    UserError: no such data set; its files or lists are missing or do not fit.
+    UserError: an unknown data set, or files or lists that are missing or wrong.
   """
   if data.name in _OTHERS:
     module = importlib.import_module(_OTHERS[data.name])

@@ -2,8 +2,8 @@
 
 Source: https://xuyu0010.github.io/arid.html; the lists of list_cvt/ as EV-CLIP
 reads them (dassl/data/datasets/arid.py).
-Differs: split 1 is split_0 and split 2 is split_1. (There a seed of 1 means
-  split_0, 2 and 3 mean split_1.)
+Differs: split 1 is split_0 and split 2 is split_1. (In EV-CLIP, seed 1 means
+  split_0, seeds 2 and 3 mean split_1.)
 """
 
 import pathlib
@@ -25,20 +25,20 @@ _GRAMMAR = 'columns with tabs between them, the last two <label> and <path>'
 
 
 def class_of(key: str) -> str:
-  """Returns the class of a clip: its folder's; in a flat folder, its file's."""
+  """Returns the class of a clip: its folder, or the start of its file name."""
   folder, own = folder_of(key), key.rsplit('/', 1)[-1].split('_', 1)[0]
   return own if own in CLASSES and folder not in CLASSES else folder
 
 
 def _list_files(role: str, split: int) -> list[str]:
-  # Of 'others' and 'other' the second split has the latter.
+  # The second split's file is 'other', so that is tried first.
   words = _FILES[role][:: -1 if split == 2 else 1]
   folders = f'split_{split - 1}/', ''
   return [f'{f}split{split - 1}_{word}.txt' for f in folders for word in words]
 
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
-  """An official list, or one cut from it: columns with tabs between them."""
+  """Reads an official list, or one cut from it, with tab-separated columns."""
   del lists
   if not _cells(head) and not re.fullmatch(r'split\d_\w+\.txt', file.name):
     return None
@@ -54,7 +54,7 @@ def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
 
 
 def _cells(line: str) -> tuple[str, str] | None:
-  """(label, path) of a line of an official list, else None."""
+  """Returns (label, path) of a line of an official list, else None."""
   cells = [cell.strip() for cell in line.split('\t')]
   if len(cells) < 2 or not cells[-2].isdigit() or '.' not in cells[-1]:
     return None

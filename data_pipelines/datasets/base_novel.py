@@ -1,4 +1,4 @@
-"""Base and novel classes: train on some classes, score the others as well."""
+"""Splits classes into base, which are trained, and novel, only scored."""
 
 import dataclasses
 import pathlib
@@ -10,21 +10,21 @@ from data_pipelines.lists.clips import ClipList
 
 
 def split(data: DataSet, choice: str) -> DataSet:
-  """Takes the novel classes (data.novel_classes) out of training.
+  """Removes the novel classes (`choice`: data.novel_classes) from training.
 
   The list 'test' becomes 'base' and 'novel'; a test list of another name
-  becomes '<name>_base' and '<name>_novel'. The validation list keeps its base
-  classes. Novel lists have their own class names, so that a clip is scored
-  against the novel classes only. '' changes nothing.
+  becomes '<name>_base' and '<name>_novel'. The validation list keeps only base
+  classes. Novel lists have their own class names, so a clip is scored against
+  the novel classes only. '' changes nothing.
 
   Raises:
-    UserError: an unknown class, nothing left on one side, or lists that have
-      classes of their own already.
+    UserError: an unknown class, no base or no novel class, or lists that have
+      their own classes already.
 
   Source: EZ-CLIP, dataset_splits, base_to_novel: 26 base and 25 novel classes
     of HMDB51 ('first_half'), 51 and 50 of UCF-101.
-  Differs: its UCF-101 classes are in an order of its own; give its lists, or a
-    file of its novel classes.
+  Differs: EZ-CLIP orders UCF-101's classes in its own way; to reproduce that,
+    use its lists, or a file of its novel classes.
   """
   if not choice:
     return data

@@ -1,4 +1,4 @@
-"""What a data set hands over: its lists with class numbers, checked."""
+"""Makes a data set of its lists: numbers the classes and checks the lists."""
 
 import dataclasses
 import pathlib
@@ -12,19 +12,19 @@ from data_pipelines.lists.clips import ClipList, Listing
 from data_pipelines.lists.locate import ClassOf, path_rule, rewrite
 from data_pipelines.stores.tfds import Store
 
-# What lists are for; the test lists are one role.
+# The uses of lists; all test lists have one role.
 ROLES = ('train', 'val', 'test')
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-  """A data set with its lists, before a few-shot selection.
+  """Holds a data set's lists before a few-shot selection.
 
-  `train` are all clips that may be trained on (None where only scoring was
-  asked for and nothing names them), `val` those to choose a checkpoint by,
-  `tests` the lists to report by name. `class_names` are K names in label order,
-  as prompts say them; `own_names` those of lists whose labels mean other
-  classes than the training clips'.
+  `train` are all clips that may be trained on (None if only scoring was asked
+  for and nothing names them), `val` those to choose a checkpoint by, `tests`
+  maps names to the lists to report on. `class_names` are K names in label
+  order, as in prompts; `own_names` are those of lists whose labels mean other
+  classes than the training list's.
   """
 
   store: Store
@@ -43,11 +43,12 @@ def read_given(
 ) -> list[Listing]:
   """Reads the list files that the config names.
 
-  They may be relative to `root`; `read` reads one from (file, config key).
+  Paths may be relative to `root`; `read` reads a list, given its file and
+  config key.
 
   Raises:
-    UserError: two kinds of test list, a test list named 'train' or 'val', or
-      anything that `grammars.read` refuses.
+    UserError: both data.test_list and data.tests are set, a test list is named
+      'train' or 'val', or `grammars.read` refuses a list.
   """
   if data.test_list and data.tests:
     raise UserError(
@@ -87,9 +88,9 @@ def number(
 ) -> tuple[dict[str, ClipList], Classes | None]:
   """Turns the labels of all lists into class numbers.
 
-  `table` tells the classes that lists share, and how a clip tells its own;
-  `class_ofs` are ways to tell the class of a clip by its key. Lists named in
-  the config have classes of their own if data.class_scope is 'per_list'.
+  `table` finds the classes that lists share, and the function that tells a
+  clip's class by its key; `class_ofs` are candidates for that function. Lists
+  named in the config have their own classes if data.class_scope is 'per_list'.
 
   Returns:
     (lists by name, the shared classes or None).
@@ -117,14 +118,14 @@ def assemble(
     lists: dict[str, ClipList],
     official: Sequence[str] = (),
 ) -> DataSet:
-  """Numbers the classes and refuses lists that overlap.
+  """Makes the data set: renumbers the classes and refuses overlapping lists.
 
-  `shared` are the classes of lists without their own; `official` lists come
-  with the data set.
+  `shared` are the classes of lists without their own; `official` names the
+  lists that come with the data set.
 
   Raises:
-    UserError: a clip to score is also trained on, or its class never is (unless
-      lists have classes of their own).
+    UserError: a clip to be scored is also trained on, or its class has no
+      training clips (unless lists have their own classes).
   """
   if 'train' in lists and not lists['train'].records:
     raise UserError(f'there are no training clips in {lists["train"].origin}.')
@@ -142,7 +143,7 @@ def assemble(
 
 
 def _check_apart(store: Store, lists: dict[str, ClipList], official):
-  """Refuses a clip in two lists, under one name or under two."""
+  """Refuses a clip in two lists, even under different names."""
   tests = [x for name, x in lists.items() if name not in ('train', 'val')]
   advice = {
       'train': 'Give lists of one and the same split, or cut one list.',
@@ -172,7 +173,7 @@ def _check_apart(store: Store, lists: dict[str, ClipList], official):
 
 
 def _tell_two_classes(lists: Iterable[ClipList], first: dict[str, str]):
-  """Says which files stand in two classes, under one name or two."""
+  """Prints a note on files in two classes, even under different names."""
   known, twice = {}, []
   for clips in lists:
     for record in clips.records:

@@ -1,7 +1,7 @@
-"""What a data set with an official download says of itself.
+"""Describes a data set with an official download: files, lists, classes.
 
-`DESCRIPTION` of a module in this folder is one; `official.read` makes the lists
-of a run from it.
+Each data set's module in this folder defines its `DESCRIPTION`, from which
+`official.read` makes the lists of a run.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ _FEW = 50
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-  """A data set that describes itself.
+  """Describes a data set.
 
-  A role is what an official list is for: 'train', 'val' or 'test'. A place is a
+  A role is the use of an official list: 'train', 'val' or 'test'. A place is a
   folder below data.root; '.' is data.root itself, '..' its parent. The first
-  place that fits is taken.
+  place that fits is used.
   """
 
   # data.name, such as 'hmdb51', and its name in messages, such as 'HMDB51'.
@@ -38,64 +38,64 @@ class Description:
   # The official splits, such as (1, 2, 3), and the lists that each of them has.
   splits: tuple[int, ...]
   roles: tuple[str, ...]
-  # Where the videos and the lists may lie.
+  # Where the videos and the lists may be.
   video_places: tuple[str, ...]
   list_places: tuple[str, ...]
-  # (role, split) -> names that the official list may have; messages use the
+  # (role, split) -> possible file names of the official list; messages use the
   # first one.
   list_files: Callable[[str, int], Sequence[str]]
-  # Folder of lists or None -> the classes in label order, or None if nothing
-  # says them. Names may be constants of the module.
+  # Folder of lists or None -> the classes in label order, or None if they are
+  # unknown. Names may be constants of the module.
   read_classes: Callable[[pathlib.Path | None], Classes | None]
-  # What a folder of the whole data set may be called: places may lie in it.
+  # Names of a folder with the whole data set, in which places may be.
   folders: tuple[str, ...] = ()
-  # Key of a clip -> its raw class name, '' if the path does not say.
+  # Key of a clip -> its raw class name, '' if the path does not tell.
   class_of: Callable[[str], str] = lambda key: ''
   # (file, its first line, config key, folder of lists or None) -> the list, if
-  # it is in a grammar of the data set's own; None: it is read as any other.
+  # it is in the data set's own grammar; None = read it as any other list.
   parse: Callable[
       [pathlib.Path, str, str, pathlib.Path | None], Listing | None
   ] = lambda file, head, key, lists: None
-  # (folder of lists, role, split) -> the official list or None, where it is not
-  # one file. Its `file` must not name a folder.
+  # (folder of lists, role, split) -> the official list or None, if it is not a
+  # single file. Its `file` must not be a folder.
   read_list: Callable[[pathlib.Path, str, int], Listing | None] | None = None
-  # Of the classes in official lists: 0 or 1.
+  # Number of the first class in official lists: 0 or 1.
   first_number: int = 0
-  # What the files of the class names are called.
+  # Names of the files with the class names.
   class_files: tuple[str, ...] = ()
-  # Whether a folder is that of the videos, and what reads its clips.
+  # Whether a folder is that of the videos, and how to open it.
   has_videos: Callable[[pathlib.Path], bool] = files.has_clips
   open_store: Callable[[pathlib.Path], files.FileTree] = functools.partial(
       files.FileTree, by_name=True
   )
-  # A TFDS folder gets the clips of official lists only.
+  # Whether a TFDS folder gets the clips of official lists only.
   only_listed: bool = False
-  # Classes without training clips stay, as the official score counts them;
-  # or they do if a list to score has one.
+  # Whether to keep classes without training clips: always, as the official
+  # score counts them; or if a list to be scored has one.
   all_classes: bool = False
   untrained_classes: bool = False
-  # Lists may hold a piece twice, as where two people have labelled it.
+  # Whether lists may hold a piece twice, for example from two annotators.
   repeats: bool = False
 
   @property
   def archive_name(self) -> str:
-    """The name of the TFDS data set."""
+    """Returns the name of the TFDS data set."""
     return f'{self.name}_clips'
 
   def list_title(self, role: str, split: int) -> str:
-    """Returns what an official list is called, for messages."""
+    """Returns the name of an official list, for messages."""
     return self.list_files(role, split)[0].rsplit('/', 1)[-1]
 
 
 def find_videos(
     what: Description, root: str, path_rule: str = ''
 ) -> pathlib.Path:
-  """Returns the folder of the videos, which keys are relative to.
+  """Returns the folder of the videos, to which keys are relative.
 
-  With a `path_rule`, clips in no usual place are named from `root` on.
+  With a `path_rule`, that is `root` if no usual place has videos.
 
   Raises:
-    UserError: no folder, or no videos where they usually lie.
+    UserError: no folder, or no videos in the usual places.
   """
   base = files.check_root(root, what.wanted)
   if videos := _first(what, base, what.video_places, what.has_videos):
@@ -125,7 +125,7 @@ def find_lists(what: Description, root: str) -> pathlib.Path | None:
 def _first(what, base: pathlib.Path, places, fits) -> pathlib.Path | None:
   """The first place that fits, in `base` or in a folder directly in it."""
   below = files.folders(base)
-  # A folder of downloads has few folders, one of classes or clips has many.
+  # Skip folders of classes or clips, which have many subfolders.
   below = below if len(below) <= _FEW else []
   for top, place, folder in itertools.product(
       ('', *below), places, ('', *what.folders)
@@ -148,9 +148,9 @@ def check_split(what: Description, split: int):
 def open_list(
     what: Description, file: pathlib.Path, key: str, lists: pathlib.Path | None
 ) -> Listing:
-  """Reads a list, in the data set's own grammar or any other.
+  """Reads a list in the data set's own grammar or any other.
 
-  Arguments are those of `Description.parse`, errors those of `grammars.read`.
+  Arguments are as for `Description.parse`, errors as of `grammars.read`.
   """
   found = None
   if file.is_file():

@@ -35,7 +35,7 @@ _CLASSES = 106
 
 
 def _read_classes(folder: pathlib.Path | None) -> Classes | None:
-  """The names by number; see `Differs`."""
+  """Reads the names by number, from 0 or from 1."""
   if not (file := text.first(folder, _CLASS_FILES)):
     return None
   parse, wanted = _CLASS_FILES[file.relative_to(folder).as_posix()]

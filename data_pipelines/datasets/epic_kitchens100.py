@@ -1,13 +1,13 @@
 """EPIC-Kitchens-100: pieces of long kitchen videos, by verb, noun or action.
 
-A piece has frame numbers, which hold for folders of images, and times, which
-hold for videos: the numbers count 60 or 50 images per second, at which the
-published images were taken, whatever the video's own rate (30 to 90).
+A piece has frame numbers, for folders of images, and times, for videos. The
+numbers count images at the rate at which the published ones were extracted, 60
+or 50 per second, whatever the video's own rate (30 to 90).
 
 Source: https://epic-kitchens.github.io and the annotations at
 https://github.com/epic-kitchens/epic-kitchens-100-annotations.
 Differs: EV-CLIP released no loader for it; its selections name classes by the
-free words of a line ("pick-up"), here they have the official name ("take").
+free words of an annotation ("pick-up"), not by the official name ("take").
 """
 
 import dataclasses
@@ -34,15 +34,15 @@ _SUFFIXES = ('.MP4', '.mp4')
 _PARTICIPANT = re.compile(r'P\d\d')
 _VIDEO = re.compile(r'P\d\d_\d{2,3}\.mp4', re.IGNORECASE)
 _TIME = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
-# Published images per second: of the earlier videos (P01_01), of the later
-# ones (P01_101).
+# Digits of a video's number -> published images per second: of the earlier
+# videos (P01_01), of the later ones (P01_101).
 _RATES = {2: 60, 3: 50}
 
 
 class Videos(files.FileTree):
-  """The videos, as folders of images or as files, images before files.
+  """Finds videos as folders of images or else as files.
 
-  Lists mean a video by the last part of a path, such as 'P01_01'. A list's
+  Lists name a video by the last part of a path, such as 'P01_01'. A list's
   frame 0 is image 1, whatever image a folder begins with.
   """
 
@@ -50,12 +50,13 @@ class Videos(files.FileTree):
 
   @functools.cache  # noqa: B019
   def find(self, path: str, by_name: bool = True) -> str | None:
-    """Returns the key of a video, or None; a video's name is enough.
+    """Returns the key of a video, or None; its name is enough.
 
     Raises:
-      UserError: its images are there, but in a tar file.
+      UserError: its images are still in a tar file.
     """
-    # A list of one's own may want the file, or know another place.
+    # `path` itself comes first: a user's list may mean the file, or a file in
+    # another place.
     video = pathlib.PurePosixPath(path)
     video = video.stem if video.suffix in _SUFFIXES else video.name
     frames = f'{video[:3]}/rgb_frames/{video}'
@@ -75,7 +76,7 @@ class Videos(files.FileTree):
 
 
 def _has_videos(folder: pathlib.Path) -> bool:
-  """Whether a folder holds participants' folders with videos, or videos."""
+  """Whether a folder holds videos, or participants' folders with videos."""
   return any(
       (folder / name / part).is_dir()
       for name in files.folders(folder)
@@ -86,7 +87,7 @@ def _has_videos(folder: pathlib.Path) -> bool:
 
 @functools.cache
 def describe(kind: str) -> Description:
-  """Returns the data set with the classes of a kind (`KINDS`)."""
+  """Describes the data set with classes of one of `KINDS`."""
   if kind not in KINDS:
     raise UserError(f'data.label_kind={kind!r}: use one of {", ".join(KINDS)}.')
   suffix = '' if kind == 'verb' else f'_{kind}'
@@ -124,7 +125,7 @@ def describe(kind: str) -> Description:
 def _parse(
     kind: str, file: pathlib.Path, head: str, key: str, lists
 ) -> Listing | None:
-  """An official list, or any other, whose pieces get times."""
+  """Reads an official list, or any other and adds times to its pieces."""
   if head.startswith('narration_id,'):
     return _official(kind, file, key, lists)
   if kind != 'verb' and selections.is_pickle(file.read_bytes()):
@@ -138,7 +139,7 @@ def _parse(
 
 
 def _with_times(item: Item) -> Item:
-  """Adds times, where a piece has the numbers of published images only."""
+  """Adds times to a piece that has only numbers of published images."""
   name = item.path.rsplit('/', 1)[-1]
   rate = _RATES.get(len(name.partition('_')[2]))
   if not rate or name.endswith(_SUFFIXES) or item.first is None:
@@ -150,7 +151,7 @@ def _with_times(item: Item) -> Item:
 
 
 def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
-  """A list in the official form (one line per piece)."""
+  """Reads a list in the official format (one line per piece)."""
   folders = (lists, file.parent) if kind == 'action' else ()
   names, items = _pair_names(folders), []
   if folders and not names:
@@ -162,7 +163,7 @@ def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
   for line, row in text.rows(file, _COLUMNS):
     pair = _pair(file, line, row)
     if names:
-      # By name, so that a TFDS folder, which stores names only, can tell them.
+      # By name: a TFDS folder stores names, not pairs of numbers.
       label = _action(names, pair, file, line)
     else:
       label = pair[KINDS.index(kind)]
@@ -192,7 +193,7 @@ def _class_files(kind: str) -> tuple[str, ...]:
 
 
 def _read_classes(kind: str, folder: pathlib.Path | None) -> Classes | None:
-  """The classes by number under their official names, the column `key`."""
+  """Reads the classes in label order, by official names (column `key`)."""
   if folder is None:
     return None
   if kind != 'action':
@@ -204,7 +205,7 @@ def _read_classes(kind: str, folder: pathlib.Path | None) -> Classes | None:
 
 
 def _pair_names(folders) -> tuple[list[str], list[str]] | None:
-  """The names of verbs and of nouns in the first folder that has both."""
+  """Reads (verbs, nouns) from the first folder that has both files."""
   for folder in filter(None, folders):
     verbs, nouns = _names(folder, 'verb'), _names(folder, 'noun')
     if verbs and nouns:
@@ -213,7 +214,7 @@ def _pair_names(folders) -> tuple[list[str], list[str]] | None:
 
 
 def _pair(file: pathlib.Path, line: int, row: dict) -> tuple[int, int]:
-  """The numbers of verb and noun in a row."""
+  """Reads the numbers of verb and noun in a row."""
   cells = [row[column] for column in _PAIR]
   if not all(c.isdecimal() for c in cells):
     raise UserError(
@@ -234,7 +235,7 @@ def _action(names, pair, file: pathlib.Path, line: int) -> str:
 
 
 def _names(folder: pathlib.Path, kind: str) -> list[str]:
-  """The names of verbs or nouns by number; [] without their file."""
+  """Reads the names of verbs or nouns in label order; [] without a file."""
   (file,), found = (folder / name for name in _class_files(kind)), []
   for line, row in text.rows(file, ('id', 'key')) if file.is_file() else ():
     if row['id'] != str(len(found)) or not row['key']:
@@ -247,7 +248,7 @@ def _names(folder: pathlib.Path, kind: str) -> list[str]:
 
 
 def _actions(folder: pathlib.Path) -> list[str]:
-  """The names of the pairs in the official lists, by number."""
+  """Reads the names of the pairs in the official lists, sorted by numbers."""
   found, names = {}, _pair_names([folder])
   for file in (folder / name for name in _FILES.values() if names):
     for line, row in text.rows(file, _PAIR) if file.is_file() else ():

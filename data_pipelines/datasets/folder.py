@@ -1,8 +1,8 @@
-"""Clips of one's own: DIR/<class>/<clip>, or lists of clips.
+"""Reads the user's own clips: DIR/<class>/<clip>, or lists of clips.
 
-Where there is no list, the folders are the classes, in alphabetical order. A
-folder with only `train`, `val` and `test` in it is split by them. Where nothing
-says what to test on, a fixed part of every class is held out.
+Without a list, the folders are the classes, in alphabetical order. A folder
+that holds only `train`, `val` and `test` is split accordingly. If nothing says
+what to test on, a fixed part of every class is held out.
 """
 
 import collections
@@ -31,7 +31,7 @@ _SPLITS = {
     'val': ('val', 'valid', 'validation'),
     'test': ('test', 'testing'),
 }
-# One clip in so many is held out where nothing else says what to test on.
+# One clip in this many is held out if nothing says what to test on.
 _HELD_OUT = 5
 
 
@@ -40,13 +40,13 @@ def read(
 ) -> DataSet:
   """Reads the lists and classes of a folder, or of a CSV.
 
-  data.root is the folder, or a CSV or TSV of all clips; a list's paths are
-  relative to it, or to the list where it is ''. Arguments are those of
-  `datasets.read`: `split` (1, 2, 3, ...) tells which clips are held out, if any
-  are.
+  data.root is the folder, or a CSV or TSV of all clips. Paths in a list are
+  relative to data.root, or to the list itself if data.root is ''. Arguments are
+  as for `datasets.read`; `split` (1, 2, 3, ...) chooses which clips are held
+  out, if any are.
 
   Raises:
-    UserError: no clips, or lists that do not fit.
+    UserError: no clips, or lists that do not fit the folder or each other.
   """
   if data.tfds_dir:
     raise UserError(
@@ -56,7 +56,7 @@ def read(
   root, train_list = _root(data)
   store = files.FileTree(root)
   parts = {} if train_list else _parts(store)
-  # A list may give paths such as videos/cooking/a.mp4.
+  # The class may also be the last folder, as in videos/cooking/a.mp4.
   class_ofs = [_component(1 if parts else 0), folder_of]
   listings = dataset.read_given(data, str(root), train_list=train_list)
   listings = locate(listings, store, folder_of, data, report_folder, roles)
@@ -78,7 +78,7 @@ def read(
   wholes = []
   for name, keys in folders.items():
     if name not in given:
-      # The folders tell the labels.
+      # Without labels: the folders tell the classes.
       items = tuple(Item(key, clip=key) for key in keys)
       part = root / parts.get(name, '')
       wholes.append(Listing(part, 'data.root', items, name))
@@ -89,7 +89,7 @@ def read(
 
   clips, classes = dataset.number(data, wholes + listings, table, [folder_of])
   if clips.keys() == {'train', 'val'} and 'val' not in given:
-    # A folder with train and val only: nothing is left to report on but val.
+    # A folder with train and val only: report on val.
     clips['test'] = dataclasses.replace(clips.pop('val'), name='test')
   if not clips.keys() - {'train', 'val'}:
     copies = store.originals([r.path for r in clips['train'].records])
@@ -109,8 +109,8 @@ def hold_out(
   One clip in five of every class is held out (at least one), in the order of
   SHA-256 of '<split>/<path>', unless fewer than `shots` (or 1) training clips
   of a class would be left. Each split (1, 2, 3, ...) holds out other clips.
-  Pieces and copies of one video stay together: `copies` gives for a path the
-  one that stands for all of them.
+  Pieces and copies of a video stay together: `copies` maps a path to the one
+  that stands for all of them.
 
   Returns:
     (training list, test list), both in the order of the pool.
@@ -147,7 +147,7 @@ def hold_out(
 
 
 def _root(data) -> tuple[pathlib.Path, str]:
-  """(folder that paths are relative to, training list or '')."""
+  """Returns (folder to which paths are relative, training list or '')."""
   root, train_list = data.root, data.train_list
   if root and pathlib.Path(root).expanduser().is_file():
     if train_list:
@@ -162,7 +162,7 @@ def _root(data) -> tuple[pathlib.Path, str]:
 
 
 def _parts(store: files.FileTree) -> dict[str, str]:
-  """{'train': folder, ...} if only folders of splits hold clips."""
+  """Returns {'train': folder, ...} if only folders of splits hold clips."""
   folders = sorted({key.split('/')[0] for key in store.keys if '/' in key})
   parts = {
       split: folder
@@ -186,7 +186,7 @@ def _pool(
 
 
 def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
-  """Says what is not used; refuses two names of one folder."""
+  """Prints notes on unused files; refuses two links to the same folder."""
   for listing in wholes:
     part = parts.get(listing.role, '')
     top = store.root / part
@@ -220,8 +220,8 @@ def _check_folders(store: files.FileTree, parts, wholes: Sequence[Listing]):
 def _classes(
     names: str, listings: Sequence[Listing], class_ofs: Sequence[ClassOf]
 ) -> tuple[Classes, ClassOf]:
-  """The classes, and how a clip without a label tells its own."""
-  # Names for each list are for those that were given; folders name themselves.
+  """Finds the classes, and the function that tells a clip's class."""
+  # Names for each list are for the user's lists only, not for folders.
   given = names and not class_files.is_per_list(names)
   if given:
     table = Classes.given(class_files.read(names), names)
@@ -241,7 +241,7 @@ def _classes(
 
 
 def _by_position(table: Classes, folders: list[str]) -> Classes:
-  """Names for folders called otherwise: the first name for the first folder."""
+  """Names unknown folders by order: the first name is the first folder's."""
   known = class_names.match(folders, table.raw)
   if not known and len(folders) == len(table.raw):
     return dataclasses.replace(table, raw=tuple(folders))

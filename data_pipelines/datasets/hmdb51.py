@@ -1,11 +1,10 @@
-"""HMDB51: 51 class folders, and three official splits of 70 + 30 clips each.
+"""HMDB51: 51 classes, three official splits of 70 + 30 clips per class.
 
 Source: https://serre.lab.brown.edu/hmdb51.html (videos and splits); ViFi-CLIP,
 labels/hmdb_51_labels.csv (order of classes; from 0, kick_ball is 20 and kick
-21, sword_exercise 44 and sword 45; its lists have both pairs the other way
-round).
-Differs: clips that a split marks as unused (0) are in no list. EZ-CLIP's own
-  training list holds them; give it as data.train_list to repeat that.
+21, sword_exercise 44 and sword 45; its lists have both pairs swapped).
+Differs: clips that a split marks as unused (0) are in no list. EZ-CLIP's
+  training list has them; use it as data.train_list to reproduce that.
 """
 
 import pathlib
@@ -17,7 +16,7 @@ from data_pipelines.lists import text
 from data_pipelines.lists.classes import Classes, letters
 from data_pipelines.lists.clips import Item, Listing
 
-# The official splits do not number the classes; published lists do so.
+# The official splits do not number the classes; this is ViFi-CLIP's order.
 _CLASSES = (
     'brush_hair cartwheel catch chew clap climb climb_stairs dive draw_sword '
     'dribble drink eat fall_floor fencing flic_flac golf handstand hit hug '
@@ -39,7 +38,7 @@ _CLIP_NAME = re.compile(
 
 
 def class_of(key: str) -> str:
-  """Returns the class of a clip: its folder's; in other folders, its file's."""
+  """Returns the class of a clip: its folder, else the one in its file name."""
   folder, _, name = key.rpartition('/')
   folder = folder.rsplit('/', 1)[-1]
   match = _CLIP_NAME.fullmatch(name)
@@ -50,7 +49,7 @@ def class_of(key: str) -> str:
 
 
 def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
-  """The clips of one role out of the 51 files of a split."""
+  """Reads the clips of one role from the 51 files of a split."""
   suffix, items = f'_test_split{split}.txt', []
   files = sorted(folder.glob(f'*{suffix}'))
   for file in files:
@@ -58,7 +57,7 @@ def _read_list(folder: pathlib.Path, role: str, split: int) -> Listing | None:
     if letters(raw) not in _SAME:
       raise UserError(f'{file}: {raw!r} is not a class of HMDB51.')
     for number, line in text.lines(file):
-      # Names hold all sorts of characters.
+      # Names may contain spaces and other special characters.
       match = re.fullmatch(r'\s*(.*\S)\s+([012])\s*', line)
       if not match:
         raise text.wrong(file, number, '<clip> <0, 1 or 2>', line)

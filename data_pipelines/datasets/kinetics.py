@@ -1,12 +1,12 @@
-"""Kinetics-400, -600, -700 and -100: ten seconds of YouTube videos, by action.
+"""Kinetics-400, -600, -700 and -100: actions in ten seconds of YouTube videos.
 
-Which of them it is, the lists in the folder say. Clips that have vanished from
-YouTube are normal here: see data.on_missing.
+The lists in the folder decide which of them it is. Clips that have vanished
+from YouTube are common: see data.on_missing.
 
 Source: the official lists (label, youtube_id, time_start, time_end, split);
-EV-CLIP, dassl/data/datasets/kinetics400.py for the places of files.
-Differs: the order of clips is the list's, not that of a Python set; clips are
-not left out silently if they cannot be read (data.on_broken).
+EV-CLIP, dassl/data/datasets/kinetics400.py for the layout of folders.
+Differs: clips are in the list's order, not that of a Python set, and unreadable
+clips are not dropped silently (data.on_broken).
 """
 
 import collections
@@ -32,10 +32,10 @@ _ENDINGS = '.csv', '.txt', '_list_videos.txt'
 _COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
 _CLASS_FILES = tuple(f'kinetics_{n}_labels.csv' for n in _KINDS)
 _ID = 11
-# A folder of images is called as its clip.
+# Folders of images are named like their clips.
 _FRAMES = r'[\w-]{11}(_\d+_\d+)?'
 _REPLACEMENT = 'replacement'
-# A folder with one of these words in it does not name a class.
+# Folders with such names are not classes.
 _NO_CLASS = re.compile(
     r'(.*(frames|videos)_)?(train|val|validate|validation|test)(_\d+)?|'
     r'replacement.*|videos?|k\d00|(raw)?frames|'
@@ -51,26 +51,26 @@ def class_of(key: str) -> str:
 
 
 class Videos(files.FileTree):
-  """The clips, found by the YouTube id in their names.
+  """Finds clips by the YouTube id in their names.
 
-  `<id>_<start>_<end>.mp4`, the bare `<id>.mkv`, with class folders or without.
-  A clip among the replacements for corrupted ones is preferred.
+  Names are `<id>_<start>_<end>.mp4` or a bare `<id>.mkv`, with or without class
+  folders. Official replacements of corrupted clips are preferred.
   """
 
   def find(self, path: str, by_name: bool = True) -> str | None:
-    """Returns the key of the clip a list means by `path`, or None.
+    """Returns the key of the clip that a list means by `path`, or None.
 
     The YouTube id is enough, whatever `by_name` says.
 
     Raises:
-      UserError: if several clips could be meant.
+      UserError: several clips could be meant.
     """
     if '/' in path and (exact := super().find(path)):
       return exact
     wanted = _clip(path)
     found = self._by_id.get(wanted[0], [])
     if len(wanted) > 1:
-      # Other times of the same video are another clip.
+      # Another time range of the same video is another clip.
       same = wanted, wanted[:1]
       found = [k for k in found if _clip(k) in same or _REPLACEMENT in k]
     for prefers in (
@@ -99,7 +99,7 @@ def _stem(path: str) -> str:
 
 
 def _clip(path: str) -> tuple[str | int, ...]:
-  """(YouTube id, start, end) as far as a file name says them."""
+  """(YouTube id, start, end), as far as the file name has them."""
   stem = _stem(path)
   return stem[:_ID], *map(int, re.findall('[0-9]+', stem[_ID:]))
 
@@ -114,7 +114,7 @@ def _list_files(role: str, _: int = 1) -> list[str]:
 
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
-  """An official list: one line per clip, with names of columns."""
+  """Reads an official list: a CSV with a header, one line per clip."""
   del lists
   columns = {cell.strip(' "\n') for cell in head.split(',')}
   if 'youtube_id' not in columns:
@@ -145,7 +145,7 @@ def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
 
 
 def _read_classes(folder: pathlib.Path | None) -> Classes | None:
-  """The numbered names if they are there, else those in the lists, sorted."""
+  """Reads the file of numbered names, else sorts the names in the lists."""
   if file := text.first(folder, _CLASS_FILES):
     return Classes.of(class_files.read(file), file.name)
   names = set()
@@ -182,7 +182,7 @@ DESCRIPTION = Description(
     read_classes=_read_classes,
     class_of=class_of,
     parse=_parse,
-    # Up to train/<class>/<clip>.
+    # As deep as train/<class>/<clip>.
     has_videos=functools.partial(
         files.has_clips, first=0, last=2, frames=_FRAMES
     ),

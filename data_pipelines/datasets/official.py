@@ -1,7 +1,7 @@
-"""Data sets with an official download: what all of them have in common.
+"""Reads any data set with an official download, as its `Description` says.
 
-`read` makes the lists of a run from a `Description`, either from the files of a
-download or mirror or from a TFDS folder that `data_pipelines.build` made.
+Its clips are the files of a download or mirror, or in a TFDS folder that
+`data_pipelines.build` made.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ def read(
 ) -> DataSet:
   """Reads the lists and classes of a data set.
 
-  Lists that the config does not name are the official ones of `split`. (An
-  official validation list is not used where both the training and the test
-  lists are the user's.) Lists of others may number the classes in any way and
-  may name files without their folders. Arguments are those of `datasets.read`;
-  without the role 'train', the classes are all of the data set.
+  Lists that the config does not name are the official ones of `split`. (The
+  official validation list is not used if both training and test lists are the
+  user's.) The user's lists may number the classes in any way and may name files
+  without their folders. Arguments are as for `datasets.read`; without the role
+  'train', all classes of the data set are kept.
 
   Raises:
     UserError: the data or lists are missing or do not fit.
@@ -57,8 +57,7 @@ def read(
       else:
         listing = _official_list(*where, folder)
       found += [listing] if listing else []
-  # The order of the lists in messages and reports does not depend on which of
-  # them are official.
+  # In messages and reports, official lists are in the same order as others.
   found.sort(key=lambda x: ('train', 'val', x.role).index(x.role))
   found = locate.locate(
       found, store, what.class_of, data, report_folder, roles
@@ -86,7 +85,7 @@ def _is_given(role: str, data) -> bool:
 
 
 def _official_list(what, data, store, role, split, folder) -> Listing | None:
-  """The list of a download; None for a validation list that is not there."""
+  """Reads a list of a download; None if it is a missing validation list."""
   description.check_split(what, split)
   listing = folder and description.official_listing(what, folder, role, split)
   if listing:
@@ -112,14 +111,14 @@ def _stored_list(what, data, store, role, split) -> Listing | None:
     )
   clips = store.lists[role]
   items = [Item(**vars(r), clip=r.path) for r in clips.records]
-  # Of an incomplete download; `locate` decides on them.
+  # Clips that the download lacked; `locate` decides on them.
   items += [Item(path) for path in clips.missing]
   file, key = pathlib.Path(clips.origin), f'data.{role}_list'
   return Listing(file, key, tuple(items), role, 0, official=True)
 
 
 def _table(what, data, folder, store, listings, trained) -> Classes:
-  """The classes by number, as far as anything tells them."""
+  """Finds the classes in label order from config, data set or lists."""
   if data.tfds_dir:
     names = store.class_names
     official = Classes.of(names, str(store)) if names else None
@@ -136,11 +135,11 @@ def _table(what, data, folder, store, listings, trained) -> Classes:
   known = class_names.match(names, official.raw)
   unknown = [n for n in names if n not in known]
   if not unknown:
-    # In the user's order, by their official names.
+    # The user's order of (some of) the official classes.
     raw = tuple(official.raw[known[n]] for n in names)
     return dataclasses.replace(own, raw=raw)
   if len(names) == len(official.raw):
-    # Other words for the same classes.
+    # Other names for the same classes, in the official order.
     return dataclasses.replace(own, raw=official.raw)
   raise UserError(
       f'{data.class_names} (data.class_names) has {len(names)} names, and '
@@ -150,7 +149,7 @@ def _table(what, data, folder, store, listings, trained) -> Classes:
 
 
 def infer(what: Description, listings) -> Classes:
-  """Tells the classes from lists, where no file of the data set does."""
+  """Infers the classes from the lists, if no file of the data set has them."""
   try:
     return labels.infer(listings, [what.class_of])
   except UserError as e:

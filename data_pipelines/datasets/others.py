@@ -1,15 +1,15 @@
-"""Test lists of other data sets, scored beside the run's own.
+"""Reads test lists of other data sets, to be scored beside the run's own.
 
 Set in a config file:
 
   c.data.others.hmdb = {'name': 'hmdb51', 'root': 'HMDB51', 'splits': (1, 2, 3)}
 
 adds the test lists hmdb_split1, hmdb_split2 and hmdb_split3. Keys:
-  name, root, tfds_dir, class_names: as in config.data; without a name, the
-    entry is called as its data set.
-  splits: official splits, (1,) if left out; one split gives the list 'hmdb'.
+  name, root, tfds_dir, class_names: as in config.data; `name` defaults to the
+    entry's own.
+  splits: official splits, by default (1,); a single one gives the list 'hmdb'.
   test_list, class_scope: a list file instead of the official ones; with
-    '{split}' in its name one file of every split: 'val{split}.txt'.
+    '{split}' in its name, as in 'val{split}.txt', one file for each split.
 """
 
 import dataclasses
@@ -36,15 +36,15 @@ def read(
 ) -> Iterator[tuple[ClipList, list[str], Store, dict[str, Any]]]:
   """Yields the lists that data.others names.
 
-  `read_one` makes lists from (config.data of another data set, split).
+  `read_one` reads a data set, given its config.data and the split.
 
   Yields:
-    (a list under its name in reports, what its labels mean, where its clips
-    are, for the run card: the data set and the split).
+    (list, named as in reports; its class names; where its clips are stored;
+    data set and split for the run card).
 
   Raises:
-    UserError: an entry with unknown keys or without data; what the data set
-      itself refuses, with the entry's name.
+    UserError: an entry has unknown keys or no data, or its data set cannot be
+      read (the message names the entry).
   """
   for key, entry in data.others.items():
     values = _values(key, entry)
@@ -81,15 +81,15 @@ def _values(key: str, entry) -> dict[str, Any]:
 
 
 def _config(data, values: dict[str, Any], split: int):
-  """config.data as a run on the other data set alone would have it."""
+  """Returns config.data as for a run on the other data set alone."""
   out = ml_collections.ConfigDict(data.to_dict())
   for key in ('name', 'root', 'tfds_dir', 'class_names', 'class_scope'):
     out[key] = values[key]
   out.shots, out.novel_classes = 0, ''
   out.train_list = out.val_list = out.test_list = ''
   out.others, out.tests = {}, {}
-  # All clips of a folder are scored. It has no training list to go with a given
-  # one: the clips are only read, split in any way, and joined again.
+  # All clips of a folder are scored: it is read as training data, which is
+  # split in some way, and joined again.
   key = 'train_list' if values['name'] == 'folder' else 'test_list'
   out[key] = values['test_list'].replace(_SPLIT, str(split))
   return out.lock()

@@ -1,8 +1,8 @@
-"""Something-Something V2: short clips of what hands do with things.
+"""Something-Something V2: short clips of hands that do things with objects.
 
 Source: https://www.qualcomm.com/developer/software/something-something-v-2-dataset;
 ViFi-CLIP, datasets_splits/ssv2_splits (lists of `<id>.webm label`).
-Differs: EV-CLIP's reader does not know `.webm`; here any suffix will do.
+Differs: EV-CLIP's reader does not know `.webm`; here any video suffix will do.
 """
 
 import functools
@@ -26,12 +26,12 @@ _FILES = {
 
 
 def template(sentence: str) -> str:
-  """Returns 'Holding [something] next to [something]' without brackets."""
+  """Removes the brackets of 'Holding [something] next to [something]'."""
   return ' '.join(sentence.replace('[', '').replace(']', '').split())
 
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
-  """train.json and validation.json; test-answers.csv; else None."""
+  """Reads train.json, validation.json, test-answers.csv; else None."""
   del lists
   number, semicolon, _ = head.partition(';')
   if file.suffix != '.json':
@@ -52,7 +52,7 @@ def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
 
 
 def _answers(file: pathlib.Path, key: str) -> Listing:
-  """test-answers.csv: lines `id;class`."""
+  """Reads test-answers.csv, lines `id;class`."""
   items = []
   for line, row in text.cells(file, ';'):
     if len(row) != 2 or not row[0].isdigit():

@@ -1,4 +1,4 @@
-"""UCF-101: where its files lie, its official lists, and lists of others.
+"""UCF-101: 101 classes, three official splits.
 
 Source: https://www.crcv.ucf.edu/data/UCF101.php (videos and the lists
 "for action recognition"); ViFi-CLIP, datasets_splits/ucf_splits.
@@ -19,15 +19,15 @@ _CLIP_NAME = re.compile(r'v_(.+)_g\d+_c\d+', re.IGNORECASE)
 
 
 def class_of(key: str) -> str:
-  """Returns a clip's class: its folder's, unless the file says another."""
+  """Returns a clip's class: its folder, unless its file name tells another."""
   folder, match = folder_of(key), _CLIP_NAME.match(key.rsplit('/', 1)[-1])
-  # v_HandStandPushups_* lie in HandstandPushups, which is the class's spelling.
+  # v_HandStandPushups_* are in HandstandPushups, the spelling of the class.
   other = match and letters(match[1]) != letters(folder)
   return match[1] if other else folder
 
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
-  """An official list: as others, but its classes count from 1."""
+  """Reads an official list: as any other, but its classes count from 1."""
   del head, lists
   if not file.name.startswith(('trainlist', 'testlist')):
     return None

@@ -1,6 +1,6 @@
-"""UCF101-DS: clips of 47 actions of UCF-101 under natural shifts, for scoring.
+"""UCF101-DS: clips of 47 actions of UCF-101 under natural shifts; test only.
 
-The name of a clip tells its shifts: `Haircut_outdoors+pov_<video>-14-of-22`.
+A clip's name tells its shifts: `Haircut_outdoors+pov_<video>-14-of-22`.
 
 Source: M. Schiappa et al., A large-scale robustness analysis of video action
 recognition models, CVPR 2023; EZ-CLIP, dataset_splits/UCF/Zero_shot/test_DS.txt
@@ -13,7 +13,7 @@ from data_pipelines.datasets.description import Description
 from data_pipelines.lists.classes import Classes, letters
 from data_pipelines.lists.locate import folder_of
 
-# In the order of UCF-101, whose 101 classes a clip is told from.
+# In the order of UCF-101: clips are classified among all its 101 classes.
 _CLASSES = (
     'ApplyEyeMakeup ApplyLipstick Archery BabyCrawling BalanceBeam '
     'BandMarching BaseballPitch Basketball BasketballDunk BenchPress Biking '
@@ -44,7 +44,7 @@ _NAMES = (
     re.compile(rf'(.+?)_([\w-]{{11}}){_PART}'),
     re.compile(rf'(.+)_([\w-]+?){_PART}'),
 )
-# What a tag is about; others are called 'other'.
+# Kind of shift -> its tags; all further tags are of kind 'other'.
 _ABOUT = {
     'viewpoint': 'pov go_pro camera_angle camera_angles obstructed '
     'obstructed_view upside_down shaky mirror',
@@ -61,13 +61,13 @@ _KIND = {tag: kind for kind, tags in _ABOUT.items() for tag in tags.split()}
 
 
 def class_of(key: str) -> str:
-  """Returns the class of a clip: its folder's, else that of its name."""
+  """Returns the class of a clip: its folder, else the one in its file name."""
   known = _FOLDERS.get(letters(folder_of(key)))
   return known or _class_in(key.rsplit('/', 1)[-1])
 
 
 def tags_of(key: str) -> tuple[str, ...]:
-  """Returns what a clip's name says of it, such as ('viewpoint: pov',).
+  """Returns the shifts that a clip's name tells, such as ('viewpoint: pov',).
 
   () for a name of another form.
   """
@@ -104,7 +104,7 @@ DESCRIPTION = Description(
     folders=('UCF101-DS',),
     video_places=('UCF101-DS', 'UCF_101-DS', 'videos', 'frames', '.'),
     list_places=('.', 'lists', 'splits', 'dataset_splits/UCF/Zero_shot', '..'),
-    # There is nothing to train on.
+    # In fact there is no train_DS.txt: the data set is for testing only.
     list_files=lambda role, split: (f'{role}_DS.txt',),
     read_classes=lambda folder: Classes.of(CLASSES, 'the order of UCF-101'),
     class_of=class_of,

@@ -1,9 +1,9 @@
-"""The actions of the demo's drawn world: what moves how, and with what tool.
+"""Animates the actions of the demo's drawn world: objects, motions, tools.
 
 An action is a function of a random generator, times in seconds, an object and
 its size; it returns layers to paint, back to front, on a stage of
-[-1, 1] x [-1, 1] (x right, y down). It draws its parameters before it looks at
-the times, so one scene is the same video at any frame rate.
+[-1, 1] x [-1, 1] (x right, y down). Its random parameters do not depend on the
+times, so a scene is the same video at any frame rate.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-# Every action has tools of its own shape and colour, as real ones have.
+# As in real life, every action has tools of its own shape and colour.
 SKIN, _SLEEVE = (0.85, 0.62, 0.48), (0.4, 0.15, 0.3)
 _WOOD, _STEEL, _DARK = (0.5, 0.34, 0.2), (0.84, 0.87, 0.9), (0.16, 0.15, 0.17)
 _FRAME, _MAT, _TRACK = (0.2, 0.33, 0.62), (0.08, 0.42, 0.3), (0.72, 0.52, 0.3)
@@ -21,7 +21,7 @@ _DESK, _WATER = (0.45, 0.47, 0.52), (0.15, 0.42, 0.65)
 
 @dataclasses.dataclass
 class Layer:
-  """One thing in every frame: its place, half sizes and angle, [T] each.
+  """Holds one thing to paint: its position, half sizes and angle, [T] each.
 
   Angles are in radians, clockwise as y points down.
   """
@@ -33,7 +33,7 @@ class Layer:
   width: np.ndarray
   height: np.ndarray
   angle: np.ndarray
-  # RGB in [0, 1]; None for the actor's own.
+  # RGB in [0, 1]; None = the colour of the scene's object.
   colour: tuple[float, float, float] | None = None
   # -1 or 1 to keep only the left or right half.
   half: int = 0

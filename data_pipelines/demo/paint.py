@@ -1,4 +1,4 @@
-"""Paints layers onto frames: the camera, the background and smooth edges."""
+"""Paints layers and the background onto frames, as the camera sees them."""
 
 import dataclasses
 
@@ -13,10 +13,10 @@ _REACH = 1.3
 
 @dataclasses.dataclass
 class Camera:
-  """Where the camera looks in every frame, [T] each; the angle in radians.
+  """Tells where the camera looks in every frame, [T] each; angle in radians.
 
-  (x, y) is the point of the world in the middle of the frame; 1 is half its
-  height.
+  (x, y) is the point of the world in the centre of the frame; 1 is half the
+  frame's height.
   """
 
   x: np.ndarray
@@ -53,10 +53,10 @@ def _sized(a: Layer, x, y, scale, angle) -> Layer:
 
 
 def paint(frames: np.ndarray, layers: list[Layer], actor) -> None:
-  """Paints layers that are `seen` in place, the first one at the back.
+  """Paints layers in frame coordinates (see `seen`) in place, back to front.
 
-  Frames are float32 [T, H, W, 3] in [0, 1]. Layers without a colour have the
-  actor's.
+  Frames are float32 [T, H, W, 3] in [0, 1]. `actor` is the colour of layers
+  without one.
   """
   for a in layers:
     colour = np.asarray(actor if a.colour is None else a.colour, np.float32)
@@ -106,9 +106,9 @@ def _blend(window, distance, colour) -> None:
 
 
 def background(rng, side: int) -> tuple[np.ndarray, float]:
-  """Draws a muted wall of a random pattern, and how far it is turned.
+  """Draws a muted wall with a random pattern, and its rotation.
 
-  float32 [side, side, 3] in [0, 1], and radians.
+  Returns float32 [side, side, 3] in [0, 1], and radians.
   """
   first, second = (_muted(rng) for _ in range(2))
   x = np.linspace(-1, 1, side, dtype=np.float32)[None]
@@ -141,9 +141,10 @@ def _muted(rng) -> np.ndarray:
 def look(
     wall: np.ndarray, turn: float, camera: Camera, height: int, width: int
 ) -> np.ndarray:
-  """Returns a wall as the camera sees it: float32 [T, height, width, 3].
+  """Renders a wall as the camera sees it: float32 [T, height, width, 3].
 
-  `wall` and `turn` are of `background`; its middle is at world (0, 0).
+  `wall` and `turn` are the result of `background`; the wall's centre is the
+  world's origin.
   """
   x = np.arange(width, dtype=np.float32)[None] - (width - 1) / 2
   y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2

@@ -1,18 +1,18 @@
-"""A small drawn world of actions, for trying things without any data.
+"""Draws scenes of a small world of actions, to try things without any data.
 
-A class is a motion and an object, 'Swinging Star'. The classes that pre-train
-the packaged networks, those of the demo, and a third set kept for tests on
-classes never trained on are disjoint; they share motions and objects, so that
-a caption such as 'a red star swinging' has something to say about all of them.
+A class is a motion and an object, 'Swinging Star'. The classes of pre-training,
+those of the demo and those of a third set, which is never trained on, are
+disjoint; but they share motions and objects, so that captions such as 'a red
+star swinging' teach something about all of them.
 
-A third word makes classes that no single frame can tell: 'Slowly Swinging Star'
-and 'Quickly Swinging Star' look alike at any moment.
+A third word makes classes that no single frame can tell apart: 'Slowly Swinging
+Star' and 'Quickly Swinging Star' look alike at any moment.
 
 A domain is how an action is filmed. bright: a fixed camera in daylight. dark:
 the same at night, as in ARID: a few per cent of the light, gamma, a colour
-cast, sensor noise, and lamps that outshine the action. head: a camera on a
-head: shake, roll and zoom, an arm in the way, other things lying about, motion
-blur and a vignette.
+cast, sensor noise, and lamps that outshine the action. head: a head camera:
+shake, roll and zoom, an arm in the way, scattered objects, motion blur and a
+vignette.
 """
 
 import dataclasses
@@ -27,13 +27,13 @@ from data_pipelines.demo.shapes import COLOURS, OBJECTS, USUAL_COLOUR
 FPS = 25
 HEIGHT, WIDTH = 120, 160
 DOMAINS = ('bright', 'dark', 'head')
-# Raise this when a change makes other videos of the same seed.
+# Increase this when a change alters the videos of a seed.
 VERSION = 3
-# How often an object has any colour instead of its usual one.
+# Probability of a random colour instead of the object's usual one.
 _UNUSUAL = 0.25
 
-# Each set has every one of ten motions and of ten objects once, so that what
-# moves and how it moves both tell the class.
+# Each set has each of ten motions and each of ten objects once, so that either
+# of them tells the class.
 _MOVES = (
     'swinging', 'bouncing', 'juggling', 'cutting', 'lifting',
     'spinning', 'rolling', 'circling', 'floating', 'throwing',
@@ -44,7 +44,7 @@ _THINGS = (
 )  # fmt: skip
 DEMO_CLASSES = tuple(zip(_MOVES, _THINGS, strict=True))
 UNSEEN_CLASSES = tuple(zip(_MOVES, _THINGS[1:] + _THINGS[:1], strict=True))
-# How much faster than usual, by the third word of a class.
+# Third word of a class -> its speed relative to the usual one.
 MANNERS = {'slowly': 0.05, 'quickly': 1.5}
 MOTION_CLASSES = tuple(
     (*pair, manner) for pair in DEMO_CLASSES[:5] for manner in MANNERS
@@ -65,10 +65,10 @@ def pretraining_classes() -> tuple[tuple[str, str], ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-  """One video to be: everything in it follows from these values.
+  """Specifies one video: everything in it follows from these values.
 
   They are keys of `MOTIONS`, `OBJECTS`, `COLOURS`, `DOMAINS` and `MANNERS` ('':
-  the usual speed); the seed is of all that is not named here.
+  the usual speed); `seed` decides all the rest.
   """
 
   motion: str
@@ -86,8 +86,7 @@ def draw_scene(
     domain: str,
     stream: str = 'scene',
 ) -> Scene:
-  """Draws scene number `index` of a class in a domain, by the arguments alone.
-  """
+  """Draws scene number `index` of a class in a domain."""
   name = ' '.join((stream, domain, *words))
   rng = randomness.generator(seed, name, index)
   motion, thing, *manner = words
@@ -99,10 +98,10 @@ def draw_scene(
 
 
 def render(scene: Scene, frames: np.ndarray | range) -> np.ndarray:
-  """Draws frames of a scene: uint8 [T, HEIGHT, WIDTH, 3], RGB.
+  """Renders frames of a scene: uint8 [T, HEIGHT, WIDTH, 3], RGB.
 
-  The frames are numbered at `FPS` per second and may come in any order. What
-  one shows does not depend on the others, up to the sensor's noise.
+  Frame numbers are at `FPS` per second, in any order. Except for the sensor's
+  noise, a frame does not depend on which others are rendered.
   """
   t = np.asarray(frames, np.float32) / FPS
   camera, world, colour = _staged(scene, t)
@@ -117,10 +116,10 @@ def render(scene: Scene, frames: np.ndarray | range) -> np.ndarray:
 
 
 def portrait(scene: Scene, frames: np.ndarray, side: int) -> np.ndarray:
-  """Draws a square around the object: uint8 [T, side, side, 3].
+  """Renders a square around the object: uint8 [T, side, side, 3].
 
-  The first frame says where the object is; the square stays inside the frame. 0
-  = the whole frame.
+  The square is centred on the object in the first frame, but stays inside the
+  frame. `side` 0 = the whole frame.
   """
   drawn = render(scene, frames)
   if not side:
@@ -136,7 +135,7 @@ def portrait(scene: Scene, frames: np.ndarray, side: int) -> np.ndarray:
 
 
 def _staged(scene: Scene, t: np.ndarray):
-  """The camera, the layers in the world back to front, the actor's colour."""
+  """(camera, layers in the world back to front, colour of the object)."""
   camera = _camera(scene.domain, _rng(scene, 'camera'), t)
   stage = _rng(scene, 'stage')
   colour = np.asarray(COLOURS[scene.colour])
@@ -217,7 +216,7 @@ def _front(domain: str, rng, t: np.ndarray) -> list[Layer]:
 
 
 def _expose(domain: str, rng, noise, frames: np.ndarray) -> np.ndarray:
-  """What the sensor makes of light, float32 [T, H, W, 3] in [0, 1]: uint8.
+  """Simulates the sensor: float32 [T, H, W, 3] in [0, 1] -> uint8.
 
   `rng` draws the exposure, the same for every frame, `noise` the noise.
   """
@@ -241,8 +240,8 @@ def _expose(domain: str, rng, noise, frames: np.ndarray) -> np.ndarray:
         1 - 0.35 * np.clip(x * x + y * y - 0.4, 0, 1)
     )[..., None]
     grain = 0.02
-  # Noise comes in steps of the sensor: 8-bit table look-ups are 5 times
-  # cheaper than a normal draw for each value.
+  # Noise from a table of 256 values: 5 times cheaper than a normal draw for
+  # each value.
   table = noise.normal(0, grain, 256).astype(np.float32)
   draws = np.frombuffer(noise.bytes(frames.size), np.uint8)
   frames += table[draws.reshape(frames.shape)]
@@ -250,7 +249,7 @@ def _expose(domain: str, rng, noise, frames: np.ndarray) -> np.ndarray:
 
 
 def _glow(rng, x, y):
-  """A lamp away from the middle: a small white core in a warm halo."""
+  """Draws a lamp away from the middle: a small white core in a warm halo."""
   turn = rng.uniform(0, 2 * np.pi)
   dx, dy = (x - 0.75 * np.cos(turn)) * 1.33, y - 0.8 * np.sin(turn)
   distance = np.hypot(dx, dy)
@@ -262,7 +261,7 @@ def _glow(rng, x, y):
 
 
 def _blurred(frames, reach: int):
-  """Averages over `reach` extra pixels to the side, as a moving camera does."""
+  """Blurs over `reach` pixels to one side, like a moving camera."""
   total = frames.copy()
   for k in range(1, reach + 1):
     total[:, :, k:] += frames[:, :, :-k]

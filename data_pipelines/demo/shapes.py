@@ -1,8 +1,8 @@
-"""The things of the demo's drawn world: outlines as signed distances.
+"""Defines the shapes of the demo's drawn world as signed distance functions.
 
-Every outline is a function of local coordinates (u right, v down; the thing
-fits in about [-1, 1]) to a distance that is negative inside. A distance, unlike
-a yes or no, gives smooth edges at any size for the price of one clip.
+An outline maps local coordinates (u right, v down; the shape fits in about
+[-1, 1]) to a distance that is negative inside. Clipping a distance gives smooth
+edges at any size.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def slab(u, v, x=0.0, y=0.0, half_width=1.0, half_height=1.0):
 
 
 def band(u, v, radius=1.0, half_width=0.1):
-  """Returns the distance to a circle drawn with a thick pen."""
+  """Returns the distance to a ring."""
   return np.abs(np.hypot(u, v) - radius) - half_width
 
 
@@ -85,7 +85,7 @@ def _cup(u, v):
   return np.minimum(body, band(u - 0.5, v, 0.36, 0.12))
 
 
-# Parts of every object with the brightness of their colour, drawn in order.
+# Object -> its parts, (outline, relative brightness), in order of drawing.
 OBJECTS: dict[str, tuple[tuple[Outline, float], ...]] = {
     'ball': ((disc, 1.0), (lambda u, v: disc(u, v, -0.35, -0.35, 0.25), 1.6)),
     'star': ((_star, 1.0),),
@@ -118,7 +118,7 @@ PROPS: dict[str, Outline] = {
     ),
 }
 
-# Names a caption uses, and the colour [0, 1] they stand for.
+# Name in captions -> RGB in [0, 1].
 COLOURS: dict[str, tuple[float, float, float]] = {
     'red': (0.85, 0.1, 0.1),
     'orange': (0.96, 0.5, 0.06),

@@ -1,20 +1,20 @@
-"""The demo as a data set: small H.264 videos of drawn actions, and lists.
+"""Makes the demo's data set: small H.264 videos of drawn actions, and lists.
 
-Rendered where it is missing, read like any other.
+It is rendered when missing, then read like any other.
 
   ROOT/<domain>/<class>/<part>_<nr>.mp4    bright/swinging_star/test_03.mp4
   ROOT/train.txt, test_bright.txt, test_dark.txt, test_head.txt
-  ROOT/classes.txt, colours.txt            names that say much, or little
-  ROOT/demo.json                           what the folder is to hold
+  ROOT/classes.txt, colours.txt            informative names, or poor ones
+  ROOT/demo.json                           the plan of the folder
 
-The training pool holds as many videos of each domain, so that K shots are what
-somebody has who films where they will use the recogniser: some by day, some at
-night, some from the head. Every video is a scene of its own, so no test video
-is seen in training, nor another one of the same scene.
+The training pool holds equally many videos of each domain, so that K shots are
+like those of somebody who films where the recogniser will be used: some by day,
+some at night, some from the head. Every video is a scene of its own, so that no
+scene of a test video is seen in training.
 
-The data set `demo_unseen` holds classes that neither the pre-training nor the
-demo knows. Those of `demo_motion` differ in pairs only in how fast something
-moves.
+The data set `demo_unseen` holds classes that occur neither in pre-training nor
+in the demo. The classes of `demo_motion` form pairs that differ only in how
+fast something moves.
 """
 
 import dataclasses
@@ -38,15 +38,15 @@ from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.video import pool
 
 NUM_FRAMES = 40
-# Good enough that the sensor's noise survives; a video is some 50 kB. Without
-# "mbtree=0" x264 writes other bytes each time it is run.
+# Good enough to keep the sensor's noise, at about 50 kB a video. Without
+# "mbtree=0" the output of x264 differs from run to run.
 _X264 = {'crf': '22', 'preset': 'veryfast', 'threads': '1', 'g': '20'}
 _X264 |= {'x264-params': 'mbtree=0'}
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """Says what a demo folder holds: `train` and `test` videos per class, domain.
+  """Plans a demo folder: `train` and `test` videos per class and domain.
 
   `classes` are (motion, object) or (motion, object, manner) in label order.
   """
@@ -58,7 +58,7 @@ class Plan:
   version: int = scenes.VERSION
 
   def videos(self) -> dict[str, scenes.Scene]:
-    """Returns every video's path below the root, in order, and its scene."""
+    """Maps every video's path below the root, in order, to its scene."""
     found = {}
     for domain, words, part in itertools.product(
         scenes.DOMAINS, self.classes, ('train', 'test')
@@ -71,7 +71,7 @@ class Plan:
     return found
 
   def lists(self) -> dict[str, ClipList]:
-    """Returns the lists by the name of their file, without suffix."""
+    """Maps the file name of every list, without suffix, to the list."""
     records = {n: [] for n in ('train', *map('test_{}'.format, scenes.DOMAINS))}
     labels = ['_'.join(words) for words in self.classes]
     for path in self.videos():
@@ -84,13 +84,13 @@ class Plan:
     }
 
   def text(self) -> str:
-    """Returns what demo.json says."""
+    """Returns the contents of demo.json."""
     return json.dumps(dataclasses.asdict(self), indent=1) + '\n'
 
 
 _PLANS = {
     'demo': Plan(),
-    # One video to train on, as a data set has to have some.
+    # One training video, as a data set must not be without any.
     'demo_unseen': Plan(scenes.UNSEEN_CLASSES, train=1),
     'demo_motion': Plan(scenes.MOTION_CLASSES),
 }
@@ -99,10 +99,9 @@ _PLANS = {
 def write_demo(
     root: str | os.PathLike, plan: Plan, workers: int = 0
 ) -> pathlib.Path:
-  """Renders what is missing of a demo folder.
+  """Renders the missing videos of a demo folder, and returns the folder.
 
-  A folder of another plan is rendered anew. The files depend on the plan alone.
-  Returns the folder.
+  A folder of another plan is rendered anew. Files depend on the plan alone.
 
   Raises:
     UserError: the folder holds something else, or cannot be written.
@@ -138,7 +137,7 @@ def write_demo(
 
 
 def encode(frames: np.ndarray) -> bytes:
-  """Makes an H.264 video in MP4 of uint8 [T, H, W, 3], H and W even.
+  """Encodes uint8 [T, H, W, 3], H and W even, as an H.264 video in MP4.
 
   The same frames give the same bytes.
   """
@@ -174,8 +173,8 @@ def read(
 ) -> dataset.DataSet:
   """Reads the demo's lists and classes; renders its videos first, if need be.
 
-  Arguments are those of `datasets.read`. Lists of the user's own take the place
-  of the demo's; data.class_names may name a file in data.root.
+  Arguments are as for `datasets.read`. The user's lists replace the demo's;
+  data.class_names may name a file in data.root.
 
   Raises:
     UserError: no root, or one that holds something else.

@@ -1,4 +1,4 @@
-"""Reads class names from files: one list of names, or one for each list."""
+"""Reads class names from files: one for all lists, or one for each list."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ _NUMBERED = re.compile(
 )
 _WORDS = re.compile(r'(?P<id>[0-9]+)\s+(?P<name>\S.*)')
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
-# What a column of names is called, if it is not the second one.
+# Headings of the column of names, if it is not the second one.
 _NAMES = ('name', 'class', 'class_name', 'class name')
 # <name>, <number>
 _TURNED = re.compile(
@@ -28,13 +28,13 @@ _TURNED = re.compile(
 
 
 def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
-  """Reads names in label order, from one of four forms of file.
+  """Reads class names in label order, from one of four forms of file.
 
   One name per line; or lines `id,name` with ids from 0 (or from 1), perhaps
-  below a header (the ViFi-CLIP label files), which may name more columns; the
-  same turned, `name,id`; or `<1-based id> <name>`, as UCF-101 has them. With
-  `gaps`, ids may be left out, as in an official file cut to the classes there
-  are; their names are ''.
+  below a header, which may name more columns (ViFi-CLIP's label files); or
+  `name,id`; or `<1-based id> <name>`, as in UCF-101. With `gaps`, ids may be
+  missing, as in an official file cut to the classes at hand; their names
+  are ''.
 
   Raises:
     UserError: the file is missing, empty, has a gap in its ids, or names a
@@ -68,7 +68,7 @@ def read(path: str | pathlib.Path, gaps: bool = False) -> list[str]:
 
 
 def _narrow(lines: list[str]) -> list[str]:
-  """Cuts a table of more columns, below their names, to number and name."""
+  """Cuts a table with a header and more columns to number and name."""
   for mark in ',;\t':
     head, *rows = csv.reader(lines, delimiter=mark) if lines else [[]]
     wide = len(head) > 2 and {len(row) for row in rows} == {len(head)}
@@ -81,14 +81,14 @@ def _narrow(lines: list[str]) -> list[str]:
 
 
 def _unquoted(name: str) -> str:
-  """A cell in quotes, and columns after it, as they are."""
+  """Removes the quotes around a cell; what follows it stays."""
   if not (quoted := _QUOTED.match(name)):
     return name
   return quoted[1].replace('""', '"') + name[quoted.end() :]
 
 
 def _by_id(path, pairs, usual: int, gaps: bool) -> list[str]:
-  """Names by ids from 0 or from 1 on, whichever is there, else from `usual`."""
+  """Orders names by ids, which begin with 0, 1 or, if unclear, `usual`."""
   names = {}
   for raw, name in pairs:
     if not raw.isdecimal() or int(raw) in names or not name.strip():
@@ -110,7 +110,7 @@ def _by_id(path, pairs, usual: int, gaps: bool) -> list[str]:
 
 
 def is_per_list(source: str) -> bool:
-  """Returns whether data.class_names says other names for each list."""
+  """Returns whether data.class_names has separate names for each list."""
   return (
       source.startswith(_PREFIX)
       or source.lower().endswith('.json')
@@ -120,16 +120,16 @@ def is_per_list(source: str) -> bool:
 
 
 def read_per_list(source: str) -> dict[str, list[str]]:
-  """Reads class names for each list, from data.class_names.
+  """Reads the class names of each list, as data.class_names gives them.
 
-  It is '', or parts with commas between them, of which a later one wins:
+  It is '' or comma-separated parts, of which later ones win:
   'clip_fsar/<data set>' (the published names of CLIP-FSAR's lists); FILE.json
-  with {"train": [names], "test": [names], ...}; LIST=FILE, a file of `read` for
-  one list; FILE alone serves every other list.
+  with {"train": [names], "test": [names], ...}; LIST=FILE, a file that `read`
+  reads, for one list; FILE alone, for all other lists.
 
   Returns:
     List name or split -> names in the order of the list's numbers; the key ''
-    serves lists that have none of their own.
+    is for lists that have none of their own.
 
   Raises:
     UserError: no such file or data set, or a file of another form.

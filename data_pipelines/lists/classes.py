@@ -1,7 +1,7 @@
-"""Class names: made readable and compared; the classes of a run in order.
+"""Makes class names readable, matches spellings, and orders a run's classes.
 
-Names are compared as they are. Another spelling (case, underscores, signs, the
-Unicode form) is taken for a class only where it can mean no other (`match`).
+Exactly equal names match first. Another spelling (case, underscores,
+punctuation, Unicode form) matches a class only if it is unambiguous (`match`).
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ _HUMP = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-  """Classes in label order.
+  """Holds classes in label order.
 
-  `raw` are names as folders and lists write them, '' for a number that no clip
-  has or nothing names; `shown` as prompts say them; `origin` is where the order
-  comes from. `fixed`: the user gave the classes, all stay, with or without
-  clips; `untrained`: so they do if a list to score has one without a training
-  clip. `own_numbers`: positions are the numbers of the lists that they were
-  inferred from, whatever number these begin with.
+  `raw` are the names as in folders and lists, '' for a number without clips or
+  name; `shown` the names as in prompts; `origin` says where the order comes
+  from. `fixed`: keep all classes, with or without clips, since the user gave
+  them; `untrained`: keep all if a list to be scored has a class without
+  training clips. `own_numbers`: positions are the numbers in the lists from
+  which the classes were inferred, whether these begin with 0 or not.
   """
 
   raw: tuple[str, ...]
@@ -44,12 +44,12 @@ class Classes:
 
   @classmethod
   def given(cls, names: Sequence[str], origin: str) -> 'Classes':
-    """Makes the classes that the user wrote; names stay as they are."""
+    """Makes classes from the user's names, which stay as they are."""
     return cls(tuple(names), tuple(names), origin, fixed=True)
 
 
 def clean(name: str) -> str:
-  """Returns a folder's or list's class name as words: 'YoYo' -> 'Yo Yo'.
+  """Turns the class name of a folder or list into words: 'YoYo' -> 'Yo Yo'.
 
   Underscores become spaces, as in every prompt of the original. A name of one
   word is split at its inner capitals, as the original does for UCF-101. All
@@ -75,7 +75,7 @@ def _words(name: str) -> str:
 
 
 def letters(name: str) -> str:
-  """Returns what all spellings of a name share: its letters and digits."""
+  """Reduces a name to its letters and digits, which all spellings share."""
   folded = unicodedata.normalize('NFKC', name).casefold()
   return ''.join(c for c in folded if c.isalnum())
 
@@ -83,14 +83,14 @@ def letters(name: str) -> str:
 def match(
     found: Iterable[str], names: Sequence[str], tell: bool = False
 ) -> dict[str, int]:
-  """Tells which class each name means: name -> position in `names`.
+  """Finds the class that each name means: name -> position in `names`.
 
-  Equal names first. Of what is left on both sides, another spelling counts
-  where one name and one class alone share it; with `tell`, a note says if
-  letters alone agree.
+  Equal names match first, then looser and looser spellings, each where exactly
+  one remaining name and one remaining class share it. With `tell`, a note is
+  printed if only the letters agree.
 
   Raises:
-    UserError: two names may mean one class, or a name two classes.
+    UserError: two names may mean the same class, or a name two classes.
   """
   places = {name: k for k, name in enumerate(names) if name}
   found = list(filter(None, dict.fromkeys(found)))
@@ -125,10 +125,10 @@ def match(
 def check_distinct(
     names: Sequence[str], where: str, raw: Sequence[str] | None = None
 ):
-  """Raises UserError if two classes with names get the same prompt.
+  """Raises UserError if two named classes would get the same prompt.
 
-  CLIP's prompts differ neither in case nor in the Unicode form. The message
-  calls the classes by their `raw` names.
+  CLIP's tokenizer ignores case and the Unicode form. The message calls the
+  classes by their `raw` names.
   """
   raw, seen = raw or names, {}
   for label, name in enumerate(names):
@@ -143,7 +143,7 @@ def check_distinct(
 
 
 def with_gaps(names: dict[int, str], first: int) -> list[str]:
-  """Returns names by number from `first` on; '' where there is none.
+  """Lists names by number from `first` on; '' for missing numbers.
 
   Raises:
     UserError: a number that stands for something else, such as a video's.
@@ -160,13 +160,13 @@ def with_gaps(names: dict[int, str], first: int) -> list[str]:
 def compact(
     classes: Classes, lists: Mapping[str, ClipList]
 ) -> tuple[list[str], dict[str, ClipList]]:
-  """Keeps the classes that have training clips and numbers them anew.
+  """Keeps the classes that have training clips and renumbers them.
 
-  Classes that the user gave stay as they are, but for numbers without a name.
-  Without a list 'train', the classes stay that the lists to score have.
+  If `classes` are fixed, all that have a name are kept. Without a list 'train',
+  those are kept that the lists to be scored have.
 
   Returns:
-    (names as prompts say them, the lists).
+    (names as in prompts, the renumbered lists).
 
   Raises:
     UserError: clips to score of a class that has no training clip, or no name.
@@ -214,7 +214,7 @@ def compact(
 
 
 def own(classes: Classes, clips: ClipList) -> ClipList:
-  """Returns a list with classes of its own: those it has clips of."""
+  """Gives a list its own classes: those of which it has clips."""
   if clips.classes:
     return clips
   names, lists = compact(classes, {'train': clips})

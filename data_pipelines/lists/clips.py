@@ -1,8 +1,8 @@
-"""What a list of clips is: lines, records, their order, hash and file form.
+"""Defines lists of clips: lines, records, order, hash and file format.
 
-A line of a list file is an `Item`; where its clip is found and its class has a
-number it becomes a `ClipRecord` of a `ClipList`. The plain form, which runs
-write down:
+A line of a list file is an `Item`; once its clip is found and its class has a
+number, it becomes a `ClipRecord` of a `ClipList`. The plain form, in which runs
+write their lists:
 
   # evclip_jax clip list 1
   # name: train, 3 clips
@@ -22,20 +22,19 @@ from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 
 HEADER = '# evclip_jax clip list 1'
-# A further line of the head, of lists that are a few-shot selection.
+# Another header line, of lists that are a few-shot selection.
 SELECTED = '# selected: yes'
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-  """One line of a list.
+  """Holds one line of a list.
 
   `path` is as written, with '/' for '\\'; `label` a number, a class name, or
-  None where the list has none. `start` and `end` are seconds, `first` and
-  `stop` frame numbers instead (`ClipRecord`). `line` is its number in the file,
-  from 1; 0 = of no file. `class_name` is what the list calls the class beside
-  its number, `clip` the key of its clip in the data, once it is found
-  (`locate`).
+  None if the list has no labels. `start` and `end` are seconds, `first` and
+  `stop` frame numbers (see `ClipRecord`). `line` is the line number from 1; 0 =
+  from no file. `class_name` is the class name that the list gives besides the
+  number, `clip` the key of the clip in the data once it is found (`locate`).
   """
 
   path: str
@@ -51,18 +50,18 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-  """A list file that has been read.
+  """Holds a list file that has been read.
 
   Attributes:
-    key: the config key that named it, for messages.
-    role: what it is for: 'train', 'val', or a test list's name.
-    first_number: the number of its first class, where the grammar says it.
-    by_name: its paths are of somebody else's machine or lack suffixes: a clip
-      is found by the last parts of its path.
-    split: 'train', 'val' or 'test', where the grammar says it.
-    selected: it is a few-shot selection already (see `few_shot`).
-    official: it is the data set's own list, not one of the config.
-    missing: what it named and the data lack.
+    key: the config key that names it, for messages.
+    role: its use: 'train', 'val', or a test list's name.
+    first_number: the number of the first class, if the grammar tells.
+    by_name: whether paths are of another machine or lack suffixes, so that
+      clips are found by the end of their paths.
+    split: 'train', 'val' or 'test', if the grammar tells.
+    selected: whether it is a few-shot selection already (see `few_shot`).
+    official: whether it is the data set's own list, not one of the config.
+    missing: paths in the list that are not in the data.
   """
 
   file: pathlib.Path
@@ -85,12 +84,12 @@ class Listing:
 
 @dataclasses.dataclass(frozen=True)
 class ClipRecord:
-  """One clip of a list, with a label of 0 .. K-1.
+  """Holds one clip of a list, with a label of 0 .. K-1.
 
   `path` is relative to the data set's folder, with '/'; absolute only for a
-  clip outside of it. A piece of a longer video is given by seconds, `start` and
-  `end`, or by frame numbers from 0, `first` and `stop`, which is not included;
-  None = from the beginning, to the end.
+  clip outside of it. A piece of a longer video is given in seconds, `start` and
+  `end`, or by frame numbers from 0, `first` and `stop` (exclusive); None = from
+  the beginning, or to the end.
   """
 
   path: str
@@ -107,19 +106,19 @@ class ClipRecord:
 
   @property
   def _piece(self) -> list[str]:
-    """Its ends as texts; [] for a whole clip."""
+    """Both ends as text; [] for a whole video."""
     ends = (self.first, self.stop) if self.by_frames else (self.start, self.end)
     return [] if ends == (None, None) else list(map(_shown, ends))
 
   @property
   def key(self) -> str:
-    """Names the clip: its path, with '@start-end' or '@first:stop'."""
+    """Returns the clip's name: its path, with '@start-end' or '@first:stop'."""
     piece = (':' if self.by_frames else '-').join(self._piece)
     return f'{self.path}@{piece}' if piece else self.path
 
   @property
   def line(self) -> str:
-    """The clip's line in the plain form."""
+    """Returns the clip's line in the plain form."""
     piece = self._piece
     if self.by_frames:
       piece = ['frames ' + ':'.join(piece)]
@@ -128,14 +127,14 @@ class ClipRecord:
 
 @dataclasses.dataclass(frozen=True)
 class ClipList:
-  """Clips in a fixed order, under a name.
+  """Holds clips in a fixed order.
 
-  `name` is 'train', 'val', 'test' or a test list's own; the positions of
-  `records` are what batches call 'index'; `origin` is where they come from,
-  such as a file's name. `classes` are what the labels mean, as prompts say it,
-  if they mean other classes than the training list's. `missing` is what the
-  list named and the data lack, `selected` whether it is a few-shot selection
-  already.
+  `name` is 'train', 'val', 'test' or that of another test list; positions in
+  `records` are the 'index' of batches; `origin` says where the list comes from,
+  such as a file's name. `classes` are the names of the list's own classes, as
+  in prompts, if its labels mean others than the training list's. `missing` are
+  listed paths that are not in the data, `selected` tells whether it is a
+  few-shot selection.
   """
 
   name: str
@@ -147,20 +146,20 @@ class ClipList:
 
   @functools.cached_property
   def hash(self) -> str:
-    """SHA-256 over the lines: the same clips, labels and order, or not."""
+    """Returns the SHA-256 of the lines: of clips, labels and their order."""
     text = ''.join(r.line + '\n' for r in self.records)
     return hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()
 
   def counts(self) -> dict[int, int]:
-    """Returns the clips per label, in order of first appearance."""
+    """Returns {label: number of clips}, in order of first appearance."""
     return dict(collections.Counter(r.label for r in self.records))
 
   def replace(self, records: Iterable[ClipRecord]) -> 'ClipList':
-    """Returns the list with other records, the same name and origin."""
+    """Returns the list with these records instead."""
     return dataclasses.replace(self, records=tuple(records))
 
   def numbered(self, new: Mapping[int, int]) -> 'ClipList':
-    """Returns the list with new labels, without clips of other labels."""
+    """Replaces labels, old -> new; drops the clips of other labels."""
     return self.replace(
         dataclasses.replace(r, label=new[r.label])
         for r in self.records
@@ -168,7 +167,7 @@ class ClipList:
     )
 
   def write(self, path: str | pathlib.Path):
-    """Writes the plain form; `grammars.read` takes it back unchanged."""
+    """Writes the plain form, which `grammars.read` reads back unchanged."""
     lines = [
         HEADER,
         f'# name: {self.name}, {len(self.records)} clips',
@@ -181,14 +180,14 @@ class ClipList:
 
 
 def _shown(value: float | None) -> str:
-  """The shortest decimal that reads back the same; '' for None."""
+  """Formats a number as the shortest decimal that reads back the same."""
   if value is None:
     return ''
   return str(int(value)) if value == int(value) else repr(float(value))
 
 
 def without_repeats(clips: ClipList) -> ClipList:
-  """Returns the list with lines that say the same clip and class once.
+  """Removes lines that repeat another one's clip and class.
 
   Raises:
     UserError: a clip is there twice with two classes.
@@ -225,11 +224,11 @@ def check_disjoint(train: ClipList, other: ClipList, advice: str):
 def overlaps(
     train: ClipList, other: ClipList, video: Callable[[str], str] = str
 ) -> list[tuple[ClipRecord, ClipRecord]]:
-  """Returns the clips of `other` that are in `train`, behind these.
+  """Returns pairs (clip of `train`, clip of `other`) that overlap.
 
-  Two pieces of one video overlap if their times or frames do; one by seconds
-  and one by frame numbers cannot be told apart and count as overlapping.
-  `video` tells what stands for all copies of the video at a path.
+  Two pieces of one video overlap if their times or frames do; a piece in
+  seconds and one by frame numbers cannot be compared and count as overlapping.
+  `video` maps a path to the one that stands for all copies of its video.
   """
   by_video, out = collections.defaultdict(list), []
   for record in train.records:

@@ -1,4 +1,4 @@
-"""Draws K clips per class as the original draws them."""
+"""Draws K clips per class exactly as EV-CLIP does."""
 
 import dataclasses
 import random
@@ -15,13 +15,14 @@ def select(
     short: str = 'error',
     class_names: list[str] | None = None,
 ) -> ClipList:
-  """Returns the few-shot training list.
+  """Draws the few-shot training list.
 
-  A list that is a selection already comes back unchanged, unless a class has
-  more than `shots` clips: one of EV-CLIP, or what a run wrote down. Any other
-  list is drawn from, also if it has exactly `shots` of every class: EV-CLIP's
-  selections are such draws from ViFi-CLIP's few-shot lists. The order of
-  `clips` matters. 0 shots are all clips; `short` is data.few_shot_short.
+  A list that is a selection already (EV-CLIP's, or one that a run wrote) is
+  returned unchanged, unless a class has more than `shots` clips. Any other list
+  is drawn from, even if it has exactly `shots` clips of every class, since the
+  draw also decides the order: EV-CLIP's selections are draws from ViFi-CLIP's
+  few-shot lists. The order of `clips` matters. 0 shots = all clips; `short` is
+  data.few_shot_short.
 
   Raises:
     UserError: a class has too few clips.
@@ -50,11 +51,11 @@ def held_out(
     names: list[str],
     video: Callable[[str], str] = str,
 ) -> ClipList:
-  """Returns clips of the training list to choose by, none of which trains.
+  """Draws validation clips from the training clips that are not trained on.
 
-  Neither do copies of them, or pieces of a video that overlap. `train` is what
-  was selected of `clips`; `video` tells what stands for all copies of the video
-  at a path.
+  Copies of trained clips and overlapping pieces of a video are excluded too.
+  `train` is the selection from `clips`; `video` maps a path to the one that
+  stands for all copies of its video.
 
   Raises:
     UserError: a class has too few clips left.
@@ -81,7 +82,7 @@ def _selection(clips: ClipList, shots: int, seed: int, origin: str) -> ClipList:
 
 
 def too_few(few, before, after, shots: int, class_names) -> str:
-  """Says that labels `few` have fewer than `shots` of the clips `after`."""
+  """Says which of the labels `few` has too few clips, by the counts `after`."""
   name = class_names[few[0]] if class_names else f'label {few[0]}'
   return (
       f'{len(few)} of {len(before)} classes have fewer than data.shots={shots} '
@@ -94,8 +95,8 @@ def draw(
 ) -> list[ClipRecord]:
   """Draws `shots` records per label without replacement.
 
-  Classes come in order of their first record; one with fewer records keeps all
-  in their order.
+  Classes come in order of their first record; a class with fewer records keeps
+  all of them, in their order.
 
   Source: EV-CLIP, dassl/data/datasets/base_dataset.py,
     generate_fewshot_dataset, run right after random.seed(seed). From the ViFi-

@@ -1,7 +1,7 @@
-"""Reads list files of every grammar into items: path, label, start, end.
+"""Reads list files of all grammars into items: path, label, start, end.
 
-What a list says is kept as it is said; `locate` decides which clip and which
-class an item means. Grammars:
+Items hold what the list says; `locate` then finds their clips and `labels`
+their classes. Grammars:
 
   the plain form      path<TAB>label[<TAB>start<TAB>end]   (see `clips`)
   a table             a CSV or TSV with the columns path and label, and perhaps
@@ -13,7 +13,7 @@ class an item means. Grammars:
   EV-CLIP             pickles (see `selections`)
 
 Published lists have paths of their authors' machines, so their clips are found
-by the last parts of their paths.
+by the end of their paths.
 """
 
 import collections
@@ -43,7 +43,7 @@ _EPISODE = re.compile(
     r'\s*(train|val|test)(\d+)(?://(?P<path>.*\S)|/(?P<id>[^/.\s]+))\s*'
 )
 # OP01-R01-PastaSalad-66680-68130-F001597-F001640 <action> <verb> <nouns>
-# Cut to two columns, it is told from a list of others by the lack of a suffix.
+# Cut to two columns, it differs from other lists by the missing suffix.
 _EGTEA = re.compile(
     r'\s*(\S+-F\d+-F\d+)((?:\.\w+)?(?:\s+\d+){3,}|(?:\s+\d+){1,2})\s*'
 )
@@ -51,11 +51,11 @@ _EGTEA_LINE = re.compile(r'\s*(\S+)\s+(\d+)(?:\s+\d+)*\s*')
 
 
 def read(path: pathlib.Path, key: str) -> Listing:
-  """Reads a list file, whatever its grammar; `key` is what names it.
+  """Reads a list file of any grammar; `key` is the config key that names it.
 
   Raises:
-    UserError: no such file, not a text, no clips in it, or a line that does
-      not follow the grammar of the others (named with its number).
+    UserError: no such file, not a text, no clips in it, or a line (the message
+      gives its number) that does not follow the grammar of the others.
   """
   contents = text.contents(path, f'the list {path} ({key})')
   if selections.is_pickle(contents):
@@ -63,7 +63,7 @@ def read(path: pathlib.Path, key: str) -> Listing:
     return listing(path, key, items, by_name=True, selected=True)
   selections.check_text(path, contents)
   if contents.startswith(clips.HEADER.encode()):
-    # Names of files may be of any bytes.
+    # File names need not be valid UTF-8.
     decoded = contents.decode(errors='surrogateescape')
   else:
     decoded = text.decode(contents, str(path))
@@ -81,7 +81,7 @@ def read(path: pathlib.Path, key: str) -> Listing:
     wanted = '<clip> <action number> <verb> <nouns>'
     items = _matched(path, lines, _EGTEA_LINE, wanted, _egtea_item)
     return listing(path, key, items, by_name=True, first_number=1)
-  # The plain form, with times in whole seconds, has tabs.
+  # Tabs mean the plain form, whose times in whole seconds would match too.
   spaced = [x for x in lines if '\t' not in x[1]]
   if 2 * _matches(spaced, _FRAMES) > len(lines):
     items = _matched(path, lines, _FRAMES, _FRAMES_WANTED, _frame_item)
@@ -168,8 +168,8 @@ def _table(path, header, lines: Lines, delimiter) -> list[Item]:
     if not cell['path'] or not cell['label']:
       raise UserError(f'{path}, line {number}: the path or the label is empty.')
     found.append((number, cell))
-  # Programs write columns of numbers as 0.0, 1.0; and a class may be called 1.0
-  # beside one called 1.5.
+  # Programs may write a column of integers as 0.0, 1.0, ...; but a class may
+  # also be called 1.0 beside one called 1.5.
   numbers = [_number(cell['label']) for _, cell in found]
   whole = all(n is not None for n in numbers)
   items = []
@@ -184,7 +184,7 @@ def _table(path, header, lines: Lines, delimiter) -> list[Item]:
 
 
 def _number(text: str) -> int | None:
-  """A whole number from 0 as programs may write it, else None."""
+  """Parses a non-negative integer as programs may write it, else None."""
   with contextlib.suppress(ValueError):
     value = float(text.replace(',', '.'))
     # Not '1_0', which Python takes for a number.
@@ -204,7 +204,7 @@ def _words(path, lines: Lines) -> list[Item]:
     if label is not None and label < 0:
       raise UserError(f'{path}, line {number}: the label {label} is negative.')
     items.append(_item(path, number, name, label))
-  # Most lines decide; of two, the first.
+  # The majority of lines decides; in a tie the first line.
   numbers = [i.label is not None for i in items]
   labelled = 2 * sum(numbers) + numbers[0] > len(items)
   odd = next((i for i in items if (i.label is not None) != labelled), None)
@@ -244,7 +244,7 @@ def _item(path, number, name, label, start='', end='') -> Item:
 
 
 def _matched(path, lines: Lines, form: re.Pattern, wanted: str, make) -> list:
-  """Items of lists whose every line follows one form."""
+  """Reads a list whose lines all match one pattern."""
   items = []
   for number, line in lines:
     if not (match := form.fullmatch(line)):
@@ -254,7 +254,7 @@ def _matched(path, lines: Lines, form: re.Pattern, wanted: str, make) -> list:
 
 
 def _frame_item(match: re.Match) -> Item:
-  """EZ-CLIP's dataset_splits; files tell the number of frames, not the list."""
+  """EZ-CLIP's dataset_splits; their number of frames is ignored."""
   return Item(match[1].replace('\\', '/').rstrip('/'), int(match[2]))
 
 
@@ -265,11 +265,11 @@ def _egtea_item(match: re.Match) -> Item:
 
 
 def _episode_list(path, lines: Lines) -> tuple[str, list[Item]]:
-  """(split, items) of CLIP-FSAR's lists of one split.
+  """(split, items) of a list of CLIP-FSAR, which holds one split.
 
-  Its classes have numbers of their own. Where a line has a path, the folder
-  names the class; where it has a video id only, nothing does. The line says
-  which, not the name of the data set as in datasets/base/ssv2_few_shot.py.
+  Each split numbers its own classes. The folder of a path names the class; a
+  line with only a video id names none. (The original, ssv2_few_shot.py, tells
+  these two forms apart by the data set, not by the line.)
   """
   matches = (_EPISODE.fullmatch(line) for _, line in lines)
   said = collections.Counter(match[1] for match in matches if match)

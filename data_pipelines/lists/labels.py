@@ -1,8 +1,9 @@
-"""Turns what lists call classes into class numbers from 0.
+"""Turns the labels of lists, names or numbers, into class numbers from 0.
 
-Names go by the names of the classes. Numbers go by what the folders of the
-list's own clips are called, where these say the class, else by their order:
-published lists number the same classes in orders of their own.
+Names are matched with the names of the classes. A number means the class that
+the folders of its clips name; where folders do not name classes, it is taken as
+the class's position. (Published lists number the same classes in different
+orders.)
 """
 
 import collections
@@ -24,15 +25,15 @@ from data_pipelines.lists.locate import ClassOf
 
 
 def infer(listings: Sequence[Listing], class_ofs: Sequence[ClassOf]) -> Classes:
-  """Tells the classes that lists speak of, if nothing else names them.
+  """Infers the classes from the lists, if nothing else names them.
 
   Names in the lists are sorted. Numbers take their names from the lists or from
-  the folders, if each number always comes with the same one. Of `class_ofs`,
-  ways to tell the class from a key, the first that agrees with the lists is
-  used.
+  the folders, if each number always comes with the same name. Of `class_ofs`,
+  functions that tell the class from a key, the first that agrees with the lists
+  is used.
 
   Raises:
-    UserError: if numbers and folders do not agree (give data.class_names).
+    UserError: numbers and folders do not agree (give data.class_names).
   """
   items = [item for listing in listings for item in listing.items]
   if said := _names_by_number(items, lambda item: item.class_name):
@@ -54,7 +55,7 @@ def infer(listings: Sequence[Listing], class_ofs: Sequence[ClassOf]) -> Classes:
 
     said = _names_by_number(itertools.chain(*numbered), name_of)
     if not said:
-      # Of several authors, whose orders differ: that of the first list.
+      # Lists by several authors number differently: use the first list's order.
       each = [_names_by_number(part, name_of) for part in numbered]
       if all(each) and all(set(names) <= {'', *each[0]} for names in each):
         said = each[0]
@@ -73,7 +74,7 @@ def _has_number(item: Item) -> bool:
 
 
 def _names_by_number(items, name_of) -> list[str] | None:
-  """Names by number, if every number has one name of its own."""
+  """Lists names by number, if numbers and names match one to one."""
   names = {}
   for item in items:
     if not _has_number(item) or not (name := name_of(item)):
@@ -89,11 +90,11 @@ def _names_by_number(items, name_of) -> list[str] | None:
 def own_classes(
     listing: Listing, names: dict[str, list[str]], class_ofs: Sequence[ClassOf]
 ) -> Classes:
-  """Tells the classes of a list that numbers its own (data.class_scope).
+  """Finds the classes of a list that numbers its own (data.class_scope).
 
-  CLIP-FSAR's train, val and test lists all begin with class 0, and mean other
-  classes by it; so do EZ-CLIP's base and novel lists. `names` are those of
-  `class_files.read_per_list`; `class_ofs` as in `infer`.
+  CLIP-FSAR's train, val and test lists all begin with class 0, but mean
+  different classes by it; so do EZ-CLIP's base and novel lists. `names` is the
+  result of `class_files.read_per_list`; `class_ofs` as for `infer`.
 
   Raises:
     UserError: nothing names the classes, or numbers and folders disagree.
@@ -125,7 +126,7 @@ def number(
 ) -> list[ClipList]:
   """Turns located lists into lists of clips with class numbers from 0.
 
-  A clip may be listed twice with `repeats` only.
+  Repeated clips are removed unless `repeats`.
 
   Raises:
     UserError: an unknown class, a number out of range, numbers that contradict
@@ -164,7 +165,7 @@ def number(
 
 
 def _name(item: Item, class_of: ClassOf) -> str | None:
-  """The class's name as the list or the folder has it; None for a number."""
+  """Returns the class name from list or folder; None if there is a number."""
   if _has_number(item):
     return None
   return class_of(item.clip) if item.label is None else item.label
@@ -176,7 +177,7 @@ def _meaning(
     class_of: ClassOf,
     folders: dict[str, int],
 ) -> dict[int, int]:
-  """What each number of a list stands for by the folders of its clips."""
+  """Finds the class of each number of a list by the folders of its clips."""
   numbered = list(filter(_has_number, listing.items))
   votes = collections.defaultdict(dict)
   for item in numbered:
@@ -203,7 +204,7 @@ def _meaning(
 
 
 def _by_order(listing, classes, numbered, learned) -> dict[int, int]:
-  """Adds the numbers that no folder tells, counted from 0 or from 1."""
+  """Adds the numbers that no folder explains, counted from 0 or from 1."""
   numbers = {item.label for item in numbered}
   fitting = [
       first
@@ -230,7 +231,7 @@ def _by_order(listing, classes, numbered, learned) -> dict[int, int]:
     )
   first, last = fitting[0], len(classes.raw) - 1
   if not learned and not classes.own_numbers:
-    # A 0, or a number as high as there are classes, tells where they begin.
+    # The number 0, or one equal to the class count, tells where they begin.
     usual = listing.first_number or 0
     first = 0 if 0 in numbers else 1 if last + 1 in numbers else usual
   for item in untold:
@@ -246,8 +247,8 @@ def _by_order(listing, classes, numbered, learned) -> dict[int, int]:
 def record_of(item: Item, label: int) -> ClipRecord:
   """Makes the record of a list's line.
 
-  Some lists give a piece by seconds and by frame numbers: the numbers hold for
-  a folder of images, the seconds for a video (a key with a suffix).
+  If a piece is given both in seconds and by frame numbers, the numbers are used
+  for a folder of images, the seconds for a video (a key with a suffix).
   """
   seconds, frames = (item.start, item.end), (item.first, item.stop)
   if any(s is not None for s in seconds) and any(f is not None for f in frames):

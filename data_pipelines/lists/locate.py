@@ -1,4 +1,4 @@
-"""Finds the clips that lists name in the data, and says which are missing."""
+"""Finds in the data the clips that lists name, and reports missing ones."""
 
 import dataclasses
 import pathlib
@@ -10,14 +10,14 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists.clips import Listing
 from data_pipelines.stores.tfds import Store
 
-# Tells a clip's class by its key; '' if the key does not say it.
+# Key of a clip -> name of its class; '' if the key does not tell.
 ClassOf = Callable[[str], str]
-# How many missing clips or lost classes a message names.
+# How many missing clips a message names.
 _SHOWN = 3
 
 
 def folder_of(key: str) -> str:
-  """Returns the name of the folder that a clip lies in, or ''."""
+  """Returns the name of the folder that contains a clip, or ''."""
   return ''.join(key.split('/')[-2:-1])
 
 
@@ -25,7 +25,7 @@ def path_rule(rule: str, key: str = 'data.path_rule') -> Callable[[str], str]:
   r"""Makes a function that rewrites the paths of lists.
 
   The rule is 'regex=>replacement' for `re.sub`, such as r'^(.+)\.mp4=>\1.webm';
-  '' = paths stay.
+  '' leaves paths as they are.
 
   Raises:
     UserError: no arrow, or a regular expression that Python refuses.
@@ -62,16 +62,16 @@ def locate(
     roles: Sequence[str] = ('train',),
     advice: str = '',
 ) -> list[Listing]:
-  """Returns the lists with the key of every clip, without missing ones.
+  """Adds the key of its clip to every item, and removes missing clips.
 
-  `class_of` names the classes that have lost all clips; 'missing-<role>.txt'
-  goes to `report_folder` if any are missing. Without the role 'train', training
-  clips may be missing: nobody reads them. `advice` says what to do about
-  missing clips, if not to set config keys.
+  `class_of` serves to name the classes that have lost all clips;
+  'missing-<role>.txt' is written to `report_folder` if any are missing. Without
+  the role 'train', training clips may be missing, since nobody reads them.
+  `advice` replaces the message's advice on missing clips.
 
   Raises:
-    UserError: clips are missing: how many of each list, the first ones, and the
-      files that name all of them.
+    UserError: clips are missing. The message says how many of each list, names
+      the first ones, and the files that name all of them.
   """
   found, faults, keys, usable = [], [], {}, True
   for listing in listings:

@@ -1,7 +1,7 @@
-"""Reads EV-CLIP's published selections, `shot_8-seed_1.pkl`, as data.
+"""Reads EV-CLIP's published few-shot selections, `shot_8-seed_1.pkl`.
 
-A pickle can hold any program. Nothing of this one is run: `unpickle` keeps the
-objects it knows as plain values and refuses every other name.
+A pickle can contain arbitrary code. None of it is run: `unpickle` keeps the one
+known class as plain data and refuses every other name.
 """
 
 import io
@@ -16,8 +16,7 @@ from data_pipelines.lists.clips import Item
 
 _CLASS = 'dassl.data.datasets.base_dataset.Datum_video'
 _PIECE = re.compile(r'(.+)\+(\d+)\+(\d+)')
-# How the pickles of protocols 0 and 1 begin that hold a dict, a list, a tuple
-# or an object.
+# Beginning of pickles of protocols 0 and 1 with a dict, list, tuple or object.
 _OLD = re.compile(rb'[(]?[dl]p0\n|[}\])]q\x00|c[\w.]+\n\w+\n(p\d+\n|q\x00)')
 _DAMAGE = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError),
@@ -27,12 +26,12 @@ _DAMAGE = (
 
 
 def is_pickle(data: bytes) -> bool:
-  """Returns whether a file begins as binary pickles do."""
+  """Returns whether a file begins like a binary pickle."""
   return data[:1] == b'\x80'
 
 
 def check_text(path: pathlib.Path, data: bytes):
-  """Raises UserError for a pickle of a protocol that is not read."""
+  """Raises UserError for a pickle of an unsupported protocol."""
   if path.suffix in ('.pkl', '.pickle') or _OLD.match(data):
     raise UserError(
         f'{path} is not a text file, and as a pickle it is of an old protocol '
@@ -42,9 +41,9 @@ def check_text(path: pathlib.Path, data: bytes):
 
 
 def read(path, data: bytes) -> list[Item]:
-  """Returns the clips of a selection in their order.
+  """Reads the clips of a selection, in order.
 
-  Paths are those of the authors' machine; numbers come with names.
+  Paths are those of the authors' machine; labels are numbers, with names.
 
   Raises:
     UserError: a damaged pickle, one that names anything but such clips, or
@@ -93,7 +92,7 @@ def _item(path, number: int, clip) -> Item:
       or type(label) is not int
       or label < 0
   ):
-    # Types only: written out, a nested value may be endless.
+    # Types only: the text of a nested value may be endless.
     kinds = [type(value).__name__ for value in (file, label, name)]
     raise UserError(
         f'{path}, clip {number}: wanted a path, a number from 0 and a class '

@@ -1,6 +1,6 @@
-"""Reads the text files that lists and class names come in.
+"""Reads text files of lists and class names in any common encoding.
 
-Any usual encoding and any line ends; mistakes name the file and the line.
+Any line ends will do; errors name the file and the line.
 """
 
 import csv
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from data_pipelines.errors import UserError
 
-# What files may begin with, and the encoding that it tells.
+# Byte order mark at the beginning of a file -> encoding.
 _MARKS = {
     b'\xff\xfe\0\0': 'utf-32',
     b'\0\0\xfe\xff': 'utf-32',
@@ -24,7 +24,7 @@ _MARKS = {
 def find(
     file: str | pathlib.Path, root: str | pathlib.Path = ''
 ) -> pathlib.Path:
-  """Returns where a list lies: from the current folder on, else from `root`."""
+  """Finds a list relative to the current folder, else relative to `root`."""
   path = pathlib.Path(file).expanduser()
   if not path.is_file() and root:
     below = pathlib.Path(root).expanduser() / path
@@ -35,13 +35,13 @@ def find(
 def first(
     folder: pathlib.Path | None, names: Iterable[str]
 ) -> pathlib.Path | None:
-  """Returns the first of some files that a folder has, if any."""
+  """Returns the first of several files that exists in a folder, if any."""
   places = (folder / name for name in names) if folder else ()
   return next((place for place in places if place.is_file()), None)
 
 
 def contents(file: pathlib.Path, name: str) -> bytes:
-  """Returns a file's bytes; raises UserError, which calls it by `name`."""
+  """Returns a file's bytes, or raises a UserError that calls it `name`."""
   try:
     return file.read_bytes()
   except FileNotFoundError as e:
@@ -66,15 +66,16 @@ def read(file: pathlib.Path, key: str = '') -> str:
 
 
 def decode(data: bytes, name: str, quiet: bool = False) -> str | None:
-  """Returns the text of a file's bytes; None if they are not text.
+  """Decodes a file's bytes; None if they are not text.
 
-  They may be UTF-8, -16, -32, or Windows' cp1252, which is said unless `quiet`.
+  They may be UTF-8, -16, -32, or Windows' cp1252, which prints a note unless
+  `quiet`.
   """
   marked = [name for mark, name in _MARKS.items() if data.startswith(mark)]
   if marked:
     encodings = marked[:1]
   elif b'\0' in data:
-    # Without a mark: the halves of Western letters that are 0 tell the order.
+    # UTF-16 without a mark: the zero bytes of Western letters tell the order.
     even, odd = data[::2].count(0), data[1::2].count(0)
     encodings = ('utf-16-le' if odd > even else 'utf-16-be',)
   else:
@@ -96,7 +97,7 @@ def decode(data: bytes, name: str, quiet: bool = False) -> str | None:
 
 
 def readable(name: str) -> str:
-  """Returns a name from disk as text: bytes that are not UTF-8 as cp1252."""
+  """Returns a file name as valid text; bytes that are not UTF-8 as cp1252."""
   try:
     name.encode()
     return name
@@ -107,7 +108,7 @@ def readable(name: str) -> str:
 
 @functools.cache
 def _tell_guess(name: str):
-  """Says it once, however often the file is read."""
+  """Prints the note only once per file."""
   print(
       f'note: {name} is not in UTF-8 and is read as Windows text (cp1252). If '
       'names come out wrong, save it in UTF-8.'
@@ -115,7 +116,7 @@ def _tell_guess(name: str):
 
 
 def lines(file: pathlib.Path, key: str = '') -> list[tuple[int, str]]:
-  """Returns (number from 1, text) of all lines of a file, but blank ones."""
+  """Returns (number from 1, line) of all lines of a file that are not blank."""
   return numbered(read(file, key))
 
 
@@ -131,7 +132,7 @@ def numbered(text: str) -> list[tuple[int, str]]:
 def cells(
     file: pathlib.Path, delimiter: str = ','
 ) -> Iterator[tuple[int, list[str]]]:
-  """Yields (line number, cells) of a CSV; rows of blank cells are left out."""
+  """Yields (line number, cells) of a CSV; skips rows of blank cells."""
   reader = csv.reader(
       io.StringIO(read(file)), delimiter=delimiter, skipinitialspace=True
   )
@@ -147,7 +148,7 @@ def cells(
 def rows(
     file: pathlib.Path, wanted: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
-  """Yields (line number, {column: cell}) of a CSV with a line of columns.
+  """Yields (line number, {column: cell}) of a CSV with a header line.
 
   Raises:
     UserError: no CSV, a `wanted` column is missing, or a row is cut short.
@@ -170,7 +171,7 @@ def rows(
 
 
 def wrong(file: pathlib.Path, number: int, wanted: str, line: str) -> UserError:
-  """Makes the error for a line that does not follow the grammar."""
+  """Makes the error for a line that does not follow the list's grammar."""
   text = line.strip()
   text = text if len(text) <= 80 else text[:77] + '...'
   return UserError(f'{file}, line {number}: wanted {wanted}, found {text!r}.')

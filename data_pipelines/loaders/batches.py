@@ -1,9 +1,9 @@
-"""Rows of batches -> `tf.data.Dataset` -> numpy batches.
+"""Makes numpy batches of rows, by way of a `tf.data.Dataset`.
 
-The dataset is range -> batch -> map -> prefetch of real tensors. Its map asks
-the processes of `video.pool` for the pixels of a batch's rows: row by row, each
-would cost the trainer half a millisecond more. To start at batch N is to begin
-the range there.
+The dataset is range -> batch -> map -> prefetch. Its map function gets the
+pixels of a whole batch from the processes of `video.pool`; a call for each row
+would cost the trainer half a millisecond more per row. To start at batch N, the
+range begins there.
 """
 
 import atexit
@@ -26,10 +26,10 @@ from data_pipelines.video.read import VideoError
 from data_pipelines.views.view import Recipe
 
 Batch = dict[str, np.ndarray]
-# Seconds without a call after which TensorFlow has read ahead, and how long a
-# program that ends waits for that.
+# Seconds without a call after which TensorFlow is taken to have read ahead all
+# that it wants, and how long the program waits for that at exit.
 _REST, _LONGEST = 0.2, 20.0
-# 'mask' tells clips, 1, from rows that only fill up a batch, 0.
+# 'mask' is 1 for clips, 0 for rows that only pad a batch.
 _TYPES = {
     'video': np.uint8,
     'label': np.int32,
@@ -41,7 +41,7 @@ _TYPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One row of a batch; by default one that only fills it up (mask 0)."""
+  """Describes one row of a batch; by default padding (mask 0)."""
 
   reading: one_clip.Reading | None = None
   label: int = 0
@@ -51,18 +51,18 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-  """All rows of some batches: each is a function of its number.
+  """Describes the rows of a sequence of batches as a function of their number.
 
   Attributes:
     row: (row number) -> the row, or (row number, clip) -> that row with
       another clip; called by several threads.
     workers: processes that read, see `pool.number`.
     prefetch: batches read ahead.
-    start, stop: the first batch and the one behind the last.
-    fields: of a batch, beside 'video'.
-    instead: (row number, clips that cannot be read, why) -> the clip that takes
-      their place, or None: the row is left out. Without it they are errors.
-    finish: (number of a batch, the batch) -> what is made of it.
+    start, stop: batches start .. stop - 1 are read.
+    fields: of a batch, besides 'video'.
+    instead: (row number, clips that cannot be read, error) -> the clip to read
+      instead, or None to mask the row. Without it the error is raised.
+    finish: (batch number, batch) -> the batch to return.
   """
 
   row: Callable[..., Row]
@@ -80,15 +80,15 @@ class Rows:
 def as_dataset(rows: Rows, work: 'Work | None' = None):
   """Returns the `tf.data.Dataset` of the batches; reads nothing yet.
 
-  An element has 'video' uint8 [B, T, P, P, 3] and of 'label', 'index' and
-  'view' int32 [B] and 'mask' float32 [B] those in `rows.fields`.
+  An element has 'video' uint8 [B, T, P, P, 3] and those of 'label', 'index',
+  'view' (int32 [B]) and 'mask' (float32 [B]) that are in `rows.fields`.
   """
   tf = quiet_tensorflow.load()
   worker.keep_memory()
   work = work or Work(rows)
   names, size = ('video', *rows.fields), rows.batch_size
 
-  # Else its source would be rewritten and stored in a file for nothing.
+  # AutoGraph would needlessly rewrite the source and store it in a file.
   @tf.autograph.experimental.do_not_convert
   def compute(numbers):
     types = [tf.as_dtype(_TYPES[name]) for name in names]
@@ -97,7 +97,8 @@ def as_dataset(rows: Rows, work: 'Work | None' = None):
       value.set_shape((size, *(rows.spec.shape if name == 'video' else ())))
     return dict(zip(names, values, strict=True))
 
-  # While one batch waits for its last clips, others keep all processes busy.
+  # Enough batches that, while one waits for its last clips, the others keep
+  # all processes busy.
   at_once = 1 + -(-2 * pool.number(rows.workers) // size)
   options = tf.data.Options()
   options.deterministic = True
@@ -118,29 +119,30 @@ _all: 'weakref.WeakSet[Work]' = weakref.WeakSet()
 
 
 class Work:
-  """Computes batches; holds no reference to who asks for them.
+  """Computes batches; holds no reference to its user.
 
-  TensorFlow keeps a function as long as the iterator that calls it. If that
-  kept the iterator's owner as well, a forgotten one would read for ever.
+  TensorFlow keeps a mapped function alive as long as the iterator that calls
+  it. If the function referred to the iterator's owner (`Batches`), an abandoned
+  one would never be collected and would read for ever.
   """
 
   def __init__(self, rows: Rows, raises: bool = True):
-    """`raises`: TensorFlow is told of errors, and writes them to its log."""
+    """Stores errors; `raises`: TensorFlow gets them too, and logs them."""
     self._rows, self._raises = rows, raises
     self._asking = threading.Lock()
     self._unread: dict[int, VideoError] = {}
-    # What went wrong, by number of the batch. TensorFlow keeps the text only.
+    # Errors by batch number: TensorFlow would keep the message only.
     self._outcomes: dict[int, Exception | None] = {}
     self._change = threading.Condition()
-    # Whether what is still asked for is of no interest.
+    # Set when nobody wants the remaining batches any more.
     self._closed = threading.Event()
-    # When it was last asked for something, and how much of it is being done.
+    # When the last batch was finished, and the batches in progress.
     self._last, self._begun = 0.0, set()
     _all.add(self)
 
   @property
   def rests(self) -> bool:
-    """Tells whether TensorFlow has all that it wants to read ahead."""
+    """Tells whether TensorFlow has stopped asking for batches."""
     return not self._begun and time.monotonic() - self._last > _REST
 
   @property
@@ -164,7 +166,7 @@ class Work:
     return self._outcomes.pop(number, None)
 
   def __call__(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Returns the values of the rows of a batch, int64 [B], the video first."""
+    """Returns the fields of a batch of row numbers, int64 [B]; video first."""
     first = int(numbers[0])
     self._begun.add(first)
     try:
@@ -207,7 +209,7 @@ class Work:
           rows[place], video[place] = found
 
     try:
-      # One batch after the other, so that the first is not the slowest.
+      # One batch at a time, else the first would take as long as all of them.
       with self._asking:
         for place, number in enumerate(numbers):
           if self.closed:
@@ -218,7 +220,7 @@ class Work:
           if row.reading is None:
             video[place] = 0
             continue
-          # What failed once is not tried again: it may take its time.
+          # A clip that failed is not tried again: failing may take minutes.
           if row.index in self._unread:
             found = self._other(number, row, self._unread[row.index])
             rows[place], video[place] = found
@@ -228,7 +230,7 @@ class Work:
       while asked:
         take()
     finally:
-      # What was asked for is being written.
+      # Clips still being read write to shared memory: wait for them.
       for _ in asked:
         with contextlib.suppress(Exception):
           clips.next()
@@ -236,12 +238,12 @@ class Work:
   def _other(
       self, number: int, row: Row, error: VideoError
   ) -> tuple[Row, np.ndarray | int]:
-    """Reads what takes the place of a row that cannot be read, or gives 0."""
+    """Reads a replacement for a row that cannot be read; padding if none."""
     failed, instead = [], self._rows.instead
     while True:
       if instead is None:
         raise error
-      # Without its traceback, which would keep the whole batch.
+      # A copy without traceback, which would keep the whole batch alive.
       self._unread[row.index] = error = VideoError(str(error))
       failed.append(row.index)
       clip = instead(number, failed, error)
@@ -259,7 +261,7 @@ class Work:
 
 
 def _empty(shape: tuple[int, ...]) -> np.ndarray:
-  """An array that begins where TensorFlow, and JAX, take it without a copy."""
+  """Makes an array aligned to 64 bytes: TensorFlow and JAX need not copy it."""
   size, step = math.prod(shape), 64
   memory = np.empty(size + step, np.uint8)
   first = -memory.ctypes.data % step
@@ -267,7 +269,7 @@ def _empty(shape: tuple[int, ...]) -> np.ndarray:
 
 
 class Batches:
-  """An iterator of numpy batches and a context manager.
+  """Iterates over numpy batches; also a context manager.
 
   The batches do not depend on the number of processes and threads.
   """
@@ -296,7 +298,7 @@ class Batches:
     if self._next >= self._rows.stop:
       raise StopIteration
     error = self._work.outcome(self._next)
-    # By another thread, meanwhile.
+    # Another thread may have closed it meanwhile.
     if self._work.closed:
       raise StopIteration
     batch = next(self._held[0])
@@ -312,7 +314,7 @@ class Batches:
   def stats(self) -> dict[str, float]:
     """Returns {'clips_per_second', 'wait_seconds'} since the first batch.
 
-    The wait is the time in which the caller stood still for a batch.
+    'wait_seconds' is the time that callers waited for a batch.
     """
     passed = time.perf_counter() - self._started if self._given else 0.0
     return {
@@ -321,7 +323,7 @@ class Batches:
     }
 
   def close(self):
-    """Stops the reading and waits until it has stopped."""
+    """Stops reading and waits until it has stopped."""
     self._end()
 
   def __enter__(self) -> 'Batches':
@@ -335,7 +337,7 @@ class Batches:
 def _end():
   """Waits until no thread of TensorFlow will call Python any more.
 
-  It would wait for ever for a Python that has ended, and the program for it.
+  One that calls it after Python's end blocks for ever, and so does the program.
   """
   works, start = list(_all), time.monotonic()
   for work in works:

@@ -1,8 +1,7 @@
-"""Looks through every clip before a run, so that hardly any fails in it.
+"""Examines every clip before a run, so that hardly any fails during it.
 
-What fails later all the same, as files change and of long films not all is
-looked at, `Loader.rows` replaces and `EvalSet.rows` leaves out
-(data.on_broken=skip).
+Some still may: files change, and long films are examined only in part. With
+data.on_broken=skip `Loader.rows` replaces these and `EvalSet.rows` skips them.
 """
 
 import collections
@@ -28,10 +27,10 @@ from data_pipelines.video.probes import Probe, probe_many
 from data_pipelines.video.read import VideoError
 
 _SHOWN = 3
-# Pieces of long films that are looked at, of all lists: each costs a second or
-# so, and EPIC-Kitchens has 77,000.
+# Most pieces of long films to examine, over all lists: each takes about a
+# second, and EPIC-Kitchens has 77,000.
 _MOST_PIECES = 2_000
-# By list: broken clips and why they are.
+# List name -> [(broken clip, reason)].
 Broken = dict[str, list[tuple[ClipRecord, str]]]
 
 
@@ -42,15 +41,15 @@ def examine(
     cache_dir: str,
     report_folder: str | os.PathLike | None,
 ) -> tuple[list[Source], Broken]:
-  """Examines lists and takes out what cannot be decoded, if it may.
+  """Examines lists and, with data.on_broken=skip, removes broken clips.
 
   Args:
     lists: each with its class names in label order.
-    data, cache_dir: of the config.
-    report_folder: where 'broken.txt' goes if there are more than a few.
+    data, cache_dir: config.data and config.cache_dir.
+    report_folder: where 'broken.txt' goes if more than a few are broken.
 
   Returns:
-    (the lists without broken clips, the broken ones).
+    (the lists without broken clips, the broken clips by list).
 
   Raises:
     UserError: there are broken clips and data.on_broken is 'error'; or a list
@@ -87,9 +86,9 @@ def without_broken(
 ) -> Source:
   """Returns a few-shot selection without its broken clips.
 
-  No other clips are drawn in their place: a selection depends on the list and
-  the seed, not on the state of the files. `chosen` is what `few_shot.select`
-  gave, `kept` the same without the clips that `broken` names.
+  They are not replaced: a selection depends on the list and the seed, not on
+  the state of the files. `chosen` is the result of `few_shot.select`, `kept`
+  the same without the clips in `broken`.
 
   Raises:
     UserError: a class has fewer than data.shots clips now, and
@@ -123,14 +122,14 @@ def probe_clips(
     workers: int = 0,
     decoder: str = 'pyav',
 ) -> dict[str, Probe]:
-  """Examines the files of lists in other processes, each once in its life.
+  """Examines the files of lists in other processes, and caches the results.
 
-  Of long films the pieces that the lists name are looked at, or 2,000 of them,
-  evenly spread; a note says so. TFDS folders know what is to be known.
+  Of long films only the pieces that the lists name are examined, and only 2,000
+  of them, evenly spread, if there are more (a note is printed). TFDS folders
+  hold the probes of their clips already.
 
   Returns:
-    A probe for every file, by the store's keys. Nothing a file holds raises an
-    error.
+    A probe for every file, by the store's keys. A broken file raises nothing.
   """
   records = collections.defaultdict(list)
   for record in (r for clips in lists for r in clips.records):
@@ -157,7 +156,7 @@ def probe_clips(
       unit='clip',
       dynamic_ncols=True,
       mininterval=1.0 if sys.stderr.isatty() else 10.0,
-      # Known clips take no time worth showing.
+      # No bar if all clips are in the cache.
       delay=1.0,
   ) as bar:
     found = probe_many(
@@ -205,7 +204,7 @@ def _check(asked, sources, broken: Broken, on_broken: str, report_folder):
 
 
 def _report(faults: dict[str, str], folder) -> pathlib.Path | None:
-  """Writes what is wrong with more than a few clips into 'broken.txt'."""
+  """Writes 'broken.txt' if there are more faults than a message shows."""
   if len(faults) <= _SHOWN or folder is None:
     return None
   report = pathlib.Path(folder) / 'broken.txt'

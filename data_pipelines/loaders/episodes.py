@@ -1,9 +1,9 @@
-"""N-way K-shot episodes as positions of clips in a list; no pixels here.
+"""Draws N-way K-shot episodes as positions of clips in a list, no pixels.
 
-Episode number i is a function of the seed, the list and i alone. So any
-episode is as cheap to reach as the first, and processes need not agree on
-anything. The order within an episode is fixed: K support clips of the first
-class, of the second, ...; then Q queries of the first class, and so on.
+Episode number i depends on the seed, the list and i alone. So any episode is as
+cheap to reach as the first, and processes need not communicate. The order
+within an episode is fixed: the K support clips of the first class, of the
+second, ...; then the Q queries of the first class, and so on.
 """
 
 import dataclasses
@@ -19,16 +19,16 @@ from data_pipelines.lists.clips import ClipList
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EpisodeList:
-  """Episodes of a list of clips: `num` of them, or without end if that is 0.
+  """Draws `num` episodes (0 = endlessly many) from a list of clips.
 
-  Each has `way` N classes, and `shot` K support and `query` Q query clips of
-  each.
+  Each has N = `way` classes with K = `shot` support and Q = `query` query clips
+  per class.
 
   Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py: N classes without
     replacement, then K + Q distinct clips of each.
-  Differs: the original ignores the number of the episode, so that its
-    processes draw the same ones; and it shuffles support and query clips,
-    which changes no score.
+  Differs: the original ignores the number of the episode, so all its processes
+    draw the same ones; and it shuffles support and query clips, which changes
+    no score.
   """
 
   clips: ClipList
@@ -65,25 +65,25 @@ class EpisodeList:
 
   @property
   def clips_per_episode(self) -> int:
-    """V = N * (K + Q)."""
+    """Returns V = N * (K + Q)."""
     return self.way * (self.shot + self.query)
 
   @property
   def num_support(self) -> int:
-    """N * K; the clips behind them are queries."""
+    """Returns N * K; the clips after these are queries."""
     return self.way * self.shot
 
   @functools.cached_property
   def hash(self) -> str:
-    """SHA-256 of what decides the episodes, and of their number."""
+    """Returns the SHA-256 of what decides the episodes and their number."""
     parts = [self.clips.hash, self.way, self.shot, self.query, self.num]
     parts += [self.clips.name, self.seed]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
   def episode(self, number: int) -> np.ndarray:
-    """The clips of one episode, int32 [V], in their fixed order."""
+    """Draws the clips of one episode, int32 [V], in their fixed order."""
     groups = self._groups
-    # The name, so that lists of equal sizes have episodes of their own.
+    # With the list's name, so that lists of equal size draw independently.
     stream = f'episode of {self.clips.name}'
     generator = randomness.generator(self.seed, stream, number)
     labels = sorted(groups)
@@ -98,11 +98,11 @@ class EpisodeList:
     return np.concatenate([support.ravel(), query.ravel()]).astype(np.int32)
 
   def batch(self, start: int, rows: int) -> dict[str, np.ndarray]:
-    """Episodes start .. start + rows - 1; those that do not exist have mask 0.
+    """Draws episodes start .. start + rows - 1; beyond `num` they have mask 0.
 
     Returns:
       'clips' int32 [rows, V], positions in the list, and the fields of
-      `batch.EPISODES` but 'video'.
+      `batch.EPISODES` except 'video'.
     """
     there = rows if not self.num else int(np.clip(self.num - start, 0, rows))
     clips = np.zeros((rows, self.clips_per_episode), np.int32)
@@ -121,7 +121,7 @@ class EpisodeList:
 
   @functools.cached_property
   def _groups(self) -> dict[int, np.ndarray]:
-    """Label -> positions of its clips, in list order."""
+    """Maps each label to the positions of its clips, in list order."""
     labels = self._labels
     return {
         int(label): np.flatnonzero(labels == label)

@@ -1,4 +1,4 @@
-"""A list to score: every clip once per view, or episodes of its clips."""
+"""Reads a list to be scored: every clip once per view, or episodes of clips."""
 
 from collections.abc import Iterator
 
@@ -13,15 +13,16 @@ from data_pipelines.loaders.source import Source
 
 
 class EvalSet:
-  """A list to score: its clips in their order, or episodes of them.
+  """Reads a list to be scored: its clips in order, or episodes of them.
 
   Attributes:
     name, class_names: of the list.
-    num_clips, num_views: clips, and temporal windows x crops of each.
-    num_batches: batches of all clips.
-    batch_sizes: of all processes, by config key.
+    num_clips: clips of the list.
+    num_views: views of each clip, temporal windows x crops.
+    num_batches: batches that hold all views of all clips.
+    batch_sizes: config key -> batch size over all processes.
     skips: whether clips that cannot be read are left out (data.on_broken).
-    episodes, from_bank: as they were given.
+    episodes, from_bank: as given.
   """
 
   def __init__(
@@ -38,13 +39,13 @@ class EvalSet:
     """Reads nothing yet.
 
     Args:
-      loader, source: how to read, and what.
+      loader, source: how to read, and which list.
       batch_size: clips per batch over all processes.
-      clips, crops: views of a clip (eval.clips, eval.crops).
-      episodes: of the clips, with an end; None: they are scored one by one.
+      clips, crops: temporal windows and crops (eval.clips, eval.crops).
+      episodes: a finite number of them; None = score clips one by one.
       per_batch: episodes per batch over all processes.
-      from_bank: whether the features of each clip should be computed once, as
-        it looks the same in all episodes.
+      from_bank: whether to compute the features of each clip only once, since
+        its view is the same in all episodes.
 
     Raises:
       UserError: a batch does not divide over the processes.
@@ -66,11 +67,11 @@ class EvalSet:
 
   @property
   def digest(self) -> str:
-    """Hashes what decides the pixels of `batches`, all but their number."""
+    """Hashes all that decides the pixels of `batches`, whatever their size."""
     return self._loader.digest(self._source, *self._views)
 
   def rows(self, start: int = 0) -> Rows:
-    """Takes every clip once per view, from a batch on."""
+    """Returns rows with every clip once per view, from batch `start` on."""
     loader, source, size = self._loader, self._source, self._batch_size
     share = loader.share(size)
 
@@ -90,16 +91,16 @@ class EvalSet:
     return loader.rows(source, row, share, start=start, **how)
 
   def batches(self) -> Iterator[Batch]:
-    """Gives every clip once per view, with the fields of `Loader.train`.
+    """Yields every clip once per view, with the fields of `Loader.train`.
 
-    And 'view', int32 [b]. Rows of mask 0 fill up the last batch, and stand for
-    clips left out.
+    And 'view', int32 [b]. Rows with mask 0 pad the last batch, or stand for
+    clips that could not be read.
     """
     with Batches(self.rows()) as batches:
       yield from batches
 
   def episode_batches(self) -> Iterator[Batch]:
-    """Gives batches of episodes with their pixels; the last is filled up."""
+    """Yields batches of episodes with their pixels; the last one is padded."""
     rows = self._loader.episodes(
         self._source,
         self.episodes,
@@ -111,10 +112,10 @@ class EvalSet:
       yield from batches
 
   def without(self, clips: np.ndarray, unread: set[int]) -> np.ndarray:
-    """Returns the clips of episodes, int32 [E, V], with others for `unread`.
+    """Replaces the clips in `unread` in episodes, int32 [E, V].
 
     Raises:
-      UserError: a class has no other clip that the episode lacks.
+      UserError: a class has no other clip that is not in the episode yet.
     """
     clips = clips.copy()
     for drawn in clips if unread else ():
@@ -135,7 +136,7 @@ class EvalSet:
     return [record.key for record in self._source.records]
 
   def clip(self, index: int) -> tuple[np.ndarray, int, str]:
-    """Reads the middle view of a clip: (uint8 [T, P, P, 3], label, its key)."""
+    """Reads the middle view of a clip: (uint8 [T, P, P, 3], label, key)."""
     record, loader = self._source.records[index], self._loader
     reading = one_clip.eval_clip(
         self._source, index, loader.spec, seed=loader.seed

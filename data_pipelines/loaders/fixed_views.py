@@ -1,4 +1,4 @@
-"""Training clips in a fixed number of views, whose features can be kept."""
+"""Gives training clips a fixed number of views, so features can be cached."""
 
 import dataclasses
 import itertools
@@ -14,12 +14,12 @@ from data_pipelines.loaders.source import Source
 
 @dataclasses.dataclass(frozen=True)
 class FixedViews:
-  """All views of the training clips, and which of them a batch has.
+  """Numbers the fixed views of the training clips, and makes batches of them.
 
-  The views are those that `Loader.train` and `Loader.train_episodes` go
-  through. They are counted clip by clip: all clips in the first view, then all
-  in the next; where queries of episodes look different, then all as queries.
-  `batch_size` is clips, or episodes, of a batch over all processes.
+  They are the views that `Loader.train` and `Loader.train_episodes` cycle
+  through, in this order: all clips in view 0, all in view 1, ...; then, if
+  queries of episodes are augmented differently, all once more as queries.
+  `batch_size` counts the clips, or episodes, of a batch over all processes.
   """
 
   loader: Loader
@@ -29,24 +29,23 @@ class FixedViews:
 
   name = 'train'
   num_views = 1
-  # Another clip takes the place of one that is broken.
+  # A broken clip is replaced, never left out.
   skips = False
 
   @property
   def num_clips(self) -> int:
-    """Returns the number of views of all clips together."""
+    """Returns the number of views of all clips: each counts as a clip here."""
     kinds = 2 if self._queries_differ else 1
     return kinds * self.loader.views * len(self.source)
 
   @property
   def digest(self) -> str:
-    """Hashes what decides the pixels of `batches`, all but their number."""
+    """Hashes all that decides the pixels of `batches`, whatever their size."""
     kind = self._stream, self._queries_differ, self.loader.views
     return self.loader.digest(self.source, *kind)
 
   def batches(self) -> Iterator[Batch]:
-    """Gives every view once, in order: 'video', 'label', 'mask', 'index'."""
-    # Episodes have more clips than a step of single ones.
+    """Yields every view once, in order: 'video', 'label', 'mask', 'index'."""
     loader, size = self.loader, self.batch_size
     share = loader.share(size)
 
@@ -63,7 +62,7 @@ class FixedViews:
       return Row(reading, self.source.records[index].label, index)
 
     def finish(batch: int, rows: Batch) -> Batch:
-      # Of the view, also where another clip stands in for the one meant.
+      # The number of the view, even where its clip was replaced.
       first = loader.place(batch * share, size)
       return rows | {'index': first + np.arange(share, dtype=np.int32)}
 
@@ -73,11 +72,10 @@ class FixedViews:
       yield from batches
 
   def train(self, start_step: int) -> Iterator[Batch]:
-    """Gives training batches from a step on, without end.
+    """Yields endless training batches from a step on.
 
-    Returns:
-      Batches of clips or episodes, with 'clips' int32 [b] or [e, V], numbers of
-      views, in place of 'video'.
+    They are those of `Loader`, but with 'clips', int32 [b] or [e, V], numbers
+    of views, in place of 'video'.
     """
     steps = itertools.count(start_step)
     if self.episodes:
@@ -95,7 +93,7 @@ class FixedViews:
       }
 
   def _episodes(self, step: int) -> Batch:
-    """The episodes of a step, each in its own view."""
+    """Returns the episodes of a step; each uses one view of all its clips."""
     views, count = self.loader.views, len(self.source)
     share = self.loader.share(
         self.batch_size, 'episodes', 'episodes.per_step'

@@ -1,9 +1,9 @@
-"""Which clip stands in which row of which batch; `eval_set` for scoring.
+"""Decides which clip stands in which row of which training batch.
 
-A row, and what is drawn for it, is a function of (seed, epoch, clip), in
-episodes of (seed, episode, clip). So batches that start at step N are those
-that started at step 0 from there on, at no cost, and `process_count` processes
-share every batch without talking to each other.
+Everything drawn for a row depends on (seed, epoch, clip) alone, or in episodes
+on (seed, episode, clip). So training can resume at any step at no cost and sees
+the same batches, and `process_count` processes share every batch without
+communicating. For scoring see `eval_set`.
 """
 
 import dataclasses
@@ -24,17 +24,17 @@ from data_pipelines.views.view import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Loader:
-  """Reads lists of clips or episodes, all in the same way.
+  """Turns lists of clips or episodes into rows of batches.
 
   Attributes:
-    seed: of orders, frames and crops.
-    process_index, process_count: which share of each batch to give.
+    seed: decides orders, frames and crops.
+    process_index, process_count: which share of each batch to return.
     workers: processes that read clips, see `pool.number`.
     prefetch: batches read ahead.
-    on_unread: told (list, clip's key, why, key of what takes its place or '')
-      of clips that cannot be read; None = they are errors.
-    views: how many views of a training clip there are, which epochs (or
-      episodes) take by turns; 0 = another one each time.
+    on_unread: called with (list, key of the clip, why, key of its replacement
+      or '') for each clip that cannot be read; None = raise an error instead.
+    views: number of fixed views of a training clip, which epochs (or episodes)
+      cycle through; 0 = a new one each time.
   """
 
   spec: Recipe
@@ -49,12 +49,12 @@ class Loader:
   def train(
       self, source: Source, batch_size: int, start_step: int = 0
   ) -> Rows:
-    """Returns the rows of endless batches, shuffled anew in each epoch.
+    """Returns the rows of endless batches, reshuffled in each epoch.
 
     A batch is {'video': uint8 [b, T, P, P, 3], 'label': int32 [b], 'mask':
     float32 [b], 'index': int32 [b]}, with b the share of this process. An epoch
-    has whole batches; the rest of the clips is left out, other ones each time.
-    With fewer clips than `batch_size` a batch is all of them.
+    drops the clips that do not fill a whole batch, different ones each time.
+    With fewer clips than `batch_size` every batch holds all of them.
 
     Raises:
       UserError: the batch does not divide over the processes.
@@ -75,12 +75,12 @@ class Loader:
   def train_clips(
       self, source: Source, batch_size: int
   ) -> tuple[int, Callable[[int], tuple[int, np.ndarray]]]:
-    """Returns the clips in a batch, and (step) -> (epoch, which clips)."""
+    """Returns this process's clips per batch, and step -> (epoch, clips)."""
     steps = steps_per_epoch(len(source), batch_size)
     batch_size = min(batch_size, len(source))
     share = self.share(batch_size)
 
-    # Those who read ahead are in two epochs at most, unless they are short.
+    # Batches read ahead span two epochs at most, unless epochs are tiny.
     @functools.lru_cache(maxsize=4)
     def order(epoch: int) -> np.ndarray:
       generator = randomness.generator(self.seed, 'order', epoch)
@@ -97,7 +97,7 @@ class Loader:
       self, source: Source, index: int, turn: int, stream: str = 'clip',
       query: bool = False,
   ) -> one_clip.Reading:
-    """Draws how a training clip looks in an epoch, or in an episode."""
+    """Draws the view of a training clip for an epoch, or for an episode."""
     turn = turn % self.views if self.views else turn
     generator = randomness.generator(self.seed, stream, turn, index)
     return one_clip.train_clip(source, index, self.spec, generator, query)
@@ -112,7 +112,7 @@ class Loader:
     """Returns the rows of endless batches of distinct episodes.
 
     A batch has the fields of `batch.EPISODES`, with E the share of this
-    process. A clip looks different in every episode.
+    process. The view of a clip is drawn anew for every episode.
 
     Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
     Differs: there all processes train on the same episodes.
@@ -134,8 +134,8 @@ class Loader:
   ) -> Rows:
     """Returns the rows of batches of episodes.
 
-    There are `per_batch` over all processes; `reading` says for (episode, place
-    in it, clip) what to read, and the rest where `Rows` start and stop.
+    `per_batch` counts those of all processes; `reading` maps (episode, place in
+    it, clip) to what is read; the rest is `start` and `stop` of `Rows`.
     """
     share = self.share(per_batch, 'episodes', 'episodes.per_step')
     size = episodes.clips_per_episode
@@ -171,10 +171,10 @@ class Loader:
       others: Callable[[int], Iterable[int]] = lambda number: (),
       **values,
   ) -> Rows:
-    """Returns rows of a list that are read as this loader does; see `Rows`.
+    """Returns `Rows` with this loader's settings.
 
-    A clip that cannot be read, if that is no error, has its place taken by one
-    of its class that is none of the `others` of the row number.
+    With `on_unread`, a clip that cannot be read is replaced by another of its
+    class; `others` maps a row number to clips that must not be taken for it.
     """
 
     def instead(number: int, unread: list[int], error: Exception) -> int:
@@ -192,7 +192,7 @@ class Loader:
     return Rows(row, size, self.spec, self.workers, self.prefetch, **values)
 
   def place(self, row: int, size: int) -> int:
-    """Returns where a row of this process stands in batches of all of them."""
+    """Maps a row number of this process to that over all processes."""
     share = size // self.process_count
     batch, inside = divmod(row, share)
     return batch * size + self.process_index * share + inside
@@ -200,7 +200,7 @@ class Loader:
   def share(
       self, rows: int, what: str = 'clips', key: str = 'batch_size'
   ) -> int:
-    """Returns the rows of a batch for each process.
+    """Returns how many rows of a batch each process reads.
 
     Raises:
       UserError: the batch does not divide over the processes.
@@ -215,12 +215,12 @@ class Loader:
     return rows // self.process_count
 
   def digest(self, source: Source, *more: object) -> str:
-    """Hashes what decides the pixels of a list's clips."""
+    """Hashes everything that decides the pixels of a list's clips."""
     files = [source.probe(k).key for k in range(len(source))]
     what = source.hash, files, self.spec, self.seed, *more
     return hashlib.sha256(repr(what).encode()).hexdigest()
 
 
 def steps_per_epoch(num_clips: int, batch_size: int) -> int:
-  """Returns the whole batches in one pass; 1 for fewer clips than rows."""
+  """Returns the number of whole batches in an epoch, at least 1."""
   return max(num_clips // batch_size, 1)

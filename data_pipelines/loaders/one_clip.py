@@ -1,4 +1,4 @@
-"""One clip of a list -> the pixels a model sees: choose, decode, transform."""
+"""Reads one clip of a list as a model sees it: choose, decode, transform."""
 
 import collections
 import dataclasses
@@ -19,12 +19,12 @@ from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
 from data_pipelines.views.view import Place, Recipe, View
 
-# A clip takes a small part of a second; the machine may be busy.
+# Time limit per clip: generous, since the machine may be busy.
 _SECONDS = 600.0
 
 
 def spec_of(data: Any) -> Recipe:
-  """Returns the spec that config.data describes."""
+  """Makes the recipe that config.data describes (data.preprocess names it)."""
   module = importlib.import_module(f'data_pipelines.views.{data.preprocess}')
   names = [field.name for field in dataclasses.fields(module.Spec)]
   return module.Spec(**{name: data[name] for name in names})
@@ -32,19 +32,19 @@ def spec_of(data: Any) -> Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-  """Tells a process what to read and what to make of it; it is sent there."""
+  """Tells a process what to read and how to transform it; is pickled."""
 
   media: str | os.PathLike | bytes
   probe: Probe
-  # int64 [T], numbers in the file.
+  # int64 [T], frame numbers in the file.
   frames: np.ndarray
-  # Of the chosen view.
+  # `View.pixels` of the chosen view.
   pixels: Callable[[np.ndarray], np.ndarray]
-  # Of the result, [T, P, P, 3].
+  # Shape of the result, [T, P, P, 3].
   shape: tuple[int, int, int, int]
 
   def read(self) -> np.ndarray:
-    """Reads it here: uint8 [T, P, P, 3].
+    """Reads the clip in this process: uint8 [T, P, P, 3].
 
     Raises:
       VideoError: the clip has changed or gone since it was examined.
@@ -58,7 +58,8 @@ def read(
 ) -> np.ndarray:
   """Reads a clip in one of `pool.number(workers)` processes.
 
-  As `Reading.read`, with a VideoError also for files that crash or hang it.
+  As `Reading.read`, but a file that crashes or hangs the process is also a
+  VideoError.
   """
   clips = Clips(reading.shape, workers, closed)
   clips.add(reading)
@@ -66,7 +67,7 @@ def read(
 
 
 class Clips:
-  """Clips of one shape that are read at once, and come in order."""
+  """Reads clips of one shape in parallel, and returns them in order."""
 
   def __init__(
       self,
@@ -74,25 +75,22 @@ class Clips:
       workers: int = 0,
       closed: threading.Event | None = None,
   ):
-    """`workers` as for `read`, `closed` as for `pool.Tasks`."""
+    """Takes `workers` as `read` does, `closed` as `pool.Tasks` does."""
     self._tasks = pool.Tasks(workers, _SECONDS, shape, closed)
     self._added: collections.deque[Reading] = collections.deque()
 
   @property
   def full(self) -> bool:
-    """Whether more clips would make no process busier."""
+    """Tells whether enough clips are queued to keep all processes busy."""
     return self._tasks.full
 
   def add(self, reading: Reading):
-    """Asks for one more clip."""
+    """Starts reading one more clip."""
     self._tasks.add(Reading.read, reading)
     self._added.append(reading)
 
   def next(self, out: np.ndarray | None = None) -> np.ndarray:
-    """Returns the clip that was added first, or raises as `read`.
-
-    It is written to `out`, if that is given.
-    """
+    """Returns the oldest added clip, in `out` if given; raises as `read`."""
     name = self._added.popleft().probe.name
     try:
       return self._tasks.next(out)
@@ -107,7 +105,7 @@ def train_clip(
     generator: np.random.Generator,
     query: bool = False,
 ) -> Reading:
-  """Chooses a training view of a clip, perhaps a query of an episode."""
+  """Draws a training view of a clip; `query`: it is a query of an episode."""
   total, fps = source.span(index)[1], source.probe(index).fps
   view = spec.train_view(total, fps, generator, query)
   return _reading(source, index, spec, view)
@@ -125,10 +123,10 @@ def eval_clip(
   """Chooses one of the fixed views that a clip is scored in.
 
   Args:
-    source, index, spec: the list, which of its clips, sizes and switches.
+    source, index, spec: the list, the clip's place in it, and the recipe.
     view: 0 .. clips * crops - 1; the crop changes fastest.
     clips, crops: see `Place`.
-    seed: for recipes that draw frames in testing, by clip and window.
+    seed: for recipes that draw frames also in testing, per clip and window.
   """
   total, fps = source.span(index)[1], source.probe(index).fps
   chosen = eval_view(spec, total, fps, index, view, clips, crops, seed)
@@ -145,9 +143,9 @@ def eval_view(
     crops: int = 1,
     seed: int = 0,
 ) -> View:
-  """Returns the view of `eval_clip`, of a clip of `total` frames.
+  """Returns the view of `eval_clip` for a clip of `total` frames.
 
-  Frames alone have no frames per second, as pictures.
+  `fps` is 0 where it is unknown, as for images and bare arrays of frames.
   """
   clip, crop = divmod(view, crops)
   generator = randomness.generator(seed, 'view', index, clip)
@@ -157,9 +155,9 @@ def eval_view(
 def one_video(
     path: str, found: Probe, spans: Sequence[tuple[int, int]] = ()
 ) -> Source:
-  """Returns a list of one video, or of pieces of it, read as in an evaluation.
+  """Makes a list of one video, or of pieces of it, to be predicted.
 
-  `path` is absolute; `spans` are the (first, stop) frame of each piece.
+  `path` is absolute; `spans` are the frames (first, stop) of each piece.
   """
   pieces = [ClipRecord(path, 0, first=a, stop=b) for a, b in spans]
   clips = ClipList('predict', tuple(pieces or [ClipRecord(path, 0)]))
@@ -167,10 +165,10 @@ def one_video(
 
 
 def decoding(reading: Reading, plainly: bool = False) -> Reading:
-  """Returns the decoding of a clip without its pixels, for benchmarks.
+  """Returns a reading that decodes a clip and discards it, for benchmarks.
 
-  `plainly` is as one would call a decoder oneself: decord where it is exact,
-  else PyAV; B-frames that nobody asked for are decoded too.
+  `plainly` decodes also the B-frames that nobody asks for, as a plain call of
+  PyAV would.
   """
   probe = reading.probe
   return dataclasses.replace(

@@ -1,4 +1,4 @@
-"""From config.data to clips that can be read: the door of this package."""
+"""Turns config.data into lists of clips that can be read."""
 
 import dataclasses
 import hashlib
@@ -26,9 +26,9 @@ class DataSets:
       scoring was asked for.
     val: clips to choose a checkpoint by, if any.
     tests: clips to report on, by the name of their list.
-    class_names: K names in label order, as prompts say them.
+    class_names: K names in label order, as prompts use them.
     description: JSON values for the run card.
-    skipped: broken clips that were left out, with the reason, by list.
+    skipped: list name -> broken clips that were left out, with the reason.
   """
 
   train: Source | None
@@ -43,10 +43,10 @@ class DataSets:
     return ({'val': self.val} if self.val else {}) | self.tests
 
   def write_lists(self, folder: str | os.PathLike):
-    """Writes every list in the plain form, and what was left out.
+    """Writes every list as plain text, and which clips were left out.
 
-    The folder gets <list>.txt, classes.txt, <list>-classes.txt of lists with
-    other classes, and skipped.txt if need be.
+    The folder gets <list>.txt, classes.txt, <list>-classes.txt for lists with
+    other classes, and skipped.txt if clips are missing or were skipped.
     """
     folder = pathlib.Path(folder)
     lists = ({'train': self.train} if self.train else {}) | self.evals()
@@ -76,10 +76,11 @@ def open_data(
 
   Args:
     data: config.data.
-    seed: chooses the shots, for training and validation, and nothing else.
-    workdir: run folder, for reports of many missing or broken clips; None =
-      messages only. Nothing is written if all is well (`write_lists` does).
-    cache_dir: where what is known of clips is kept (config.cache_dir).
+    seed: draws the shots for training and validation; used for nothing else.
+    split: which of the data set's official splits (config.split).
+    workdir: run folder, where a report of many missing or broken clips goes;
+      None = messages only. Nothing else is written here (see `write_lists`).
+    cache_dir: where the probes of files are kept (config.cache_dir).
     evaluate_only: neither the training clips nor their list are needed.
 
   Raises:
@@ -120,7 +121,7 @@ def open_data(
   asked = asked if evaluate_only else [train, *asked]
 
   def examine(store, pairs):
-    # Perhaps only data.others are scored.
+    # There are no pairs if only data.others are scored.
     how = data, cache_dir, workdir
     return broken_clips.examine(store, pairs, *how) if pairs else ([], {})
 

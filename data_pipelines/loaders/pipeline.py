@@ -1,4 +1,4 @@
-"""Everything a run needs of its data, as the training loop wants it."""
+"""Gives the training loop a run's data: batches, lists, numbers of steps."""
 
 import json
 import os
@@ -18,19 +18,19 @@ from data_pipelines.loaders.loader import Loader
 
 
 class Pipeline:
-  """The batches of a run, of clips or of episodes.
+  """Makes the batches of a run, of clips or of episodes.
 
   Attributes:
     class_names: K names in label order.
     description: JSON values for the run card: lists, hashes, counts.
-    batch_size: rows (clips or episodes) of a training batch over all
-      processes; fewer clips than config.batch_size if the list is shorter.
-    batch_key: the config key that sets it, for messages.
-    steps_per_epoch: steps that the learning rate's schedule calls an epoch; 0
-      without training clips.
-    total_steps, eval_every_steps, checkpoint_every_steps: in steps what
-      config.train has in epochs, or config.episodes in episodes.
-    evals: list name -> what is scored; 'val' is for selection.
+    batch_size: clips or episodes of a training batch over all processes; less
+      than config.batch_size if the list has fewer clips.
+    batch_key: the config key that sets `batch_size`, for messages.
+    steps_per_epoch: an epoch of the learning rate schedule; 0 without training
+      clips.
+    total_steps, eval_every_steps, checkpoint_every_steps: the config's epochs
+      (config.train) or episodes (config.episodes), converted to steps.
+    evals: list name -> the list to be scored; 'val' is for selection.
   """
 
   def __init__(
@@ -48,11 +48,11 @@ class Pipeline:
       config: the whole config.
       workdir, evaluate_only: as for `open_data.open_data`.
       process_index, process_count: which of several processes this is.
-      episodic: batches are episodes.
+      episodic: whether batches consist of episodes.
 
     Raises:
-      UserError: see `open_data.open_data`; lists that the episodes cannot be
-        drawn from, or batches that do not divide over the processes.
+      UserError: see `open_data.open_data`; or episodes cannot be drawn from a
+        list, or batches do not divide over the processes.
     """
     self._sets = sets = open_data.open_data(
         config.data, config.seed, config.split, workdir, config.cache_dir,
@@ -78,7 +78,7 @@ class Pipeline:
     }
 
   def train(self, start_step: int) -> Batches:
-    """Returns endless training batches from a step on; use it with `with`."""
+    """Returns endless training batches from a step on; use as a context."""
     source, size = self._sets.train, self.batch_size
     if self._episodes:
       how = self._episodes, size, start_step
@@ -86,7 +86,7 @@ class Pipeline:
     return Batches(self._read.train(source, size, start_step))
 
   def fixed_views(self) -> FixedViews:
-    """Returns the views that training goes through (train.bank_views)."""
+    """Returns the views that training cycles through (train.bank_views)."""
     size = self.batch_size if self._episodes else self._config.batch_size
     return FixedViews(self._read, self._sets.train, size, self._episodes)
 
@@ -98,7 +98,7 @@ class Pipeline:
     whole_file.write(folder / 'classes.json', names + '\n')
 
   def _note(self, name: str, clip: str, why: str, other: str):
-    """Counts, says and lists a clip that is replaced or left out, once."""
+    """Records and prints, once, that a clip is replaced or left out."""
     about = self.description['lists'][name]
     noted = about.setdefault('replaced' if other else 'unread', {})
     with self._lock:
@@ -118,6 +118,7 @@ class Pipeline:
     size = len(self._sets.train) if self._sets.train else 0
     self.batch_key = 'batch_size'
     self.batch_size = min(config.batch_size, size)
+    self._read.share(self.batch_size)
     epoch = loader.steps_per_epoch(size, config.batch_size) if size else 0
     self.steps_per_epoch = epoch
     self.total_steps = train.epochs * epoch

@@ -1,4 +1,4 @@
-"""Clips that can be read: a list, where its files are, and their probes."""
+"""Joins a list of clips with its files and their probes, ready to be read."""
 
 import dataclasses
 import os
@@ -10,17 +10,17 @@ from data_pipelines.stores.tfds import Store
 from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
 
-# Pictures are taken from a film at a rate of their own. Lists may count one
-# or two more at its end.
+# Images were extracted from a film at some rate of their own, so lists may
+# count one or two more at the end than there are.
 _TOLERATED_PICTURES = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """One list of clips that can be read: each has a file and a probe.
+  """Holds one list of clips, each with a file and a probe.
 
-  `class_names` are K names in label order, `probes` what is known of each file,
-  by the keys of the store, where the encoded clips come from.
+  `class_names` are K names in label order; `store` gives the encoded clips, and
+  `probes` what is known of each file, by the store's keys.
   """
 
   clips: ClipList
@@ -55,7 +55,7 @@ class Source:
     return self.probes[self.store.stored(self.records[index])]
 
   def span(self, index: int) -> tuple[int, int]:
-    """Returns (first frame, frames) of a clip: part of a file for a piece."""
+    """Returns (first frame, number of frames) of a clip within its file."""
     first, stop = frames_of(
         self.records[index], self.probe(index), self.store.counts_from
     )
@@ -64,7 +64,7 @@ class Source:
   def instead(
       self, seed: int, index: int, without: Container[int]
   ) -> int | None:
-    """Draws a clip of the same class in place of one, if there is another."""
+    """Draws a replacement of the same class, none of `without`, if any."""
     order = randomness.generator(seed, 'instead', index)
     label = self.records[index].label
     for other in order.permutation(len(self)).tolist():
@@ -76,10 +76,10 @@ class Source:
 def frames_of(
     record: ClipRecord, probe: Probe, counts_from: int | None = None
 ) -> tuple[int, int]:
-  """Returns (first, stop): which frames of a file are a record's clip.
+  """Returns (first, stop): the frames of a file that a record's clip spans.
 
-  `counts_from` is, for pictures, the number of the one that the record calls
-  frame 0; None = the first one there is.
+  `counts_from`, for numbered images: the number of the image that the record
+  calls frame 0; None = the first image there is.
 
   Raises:
     VideoError: the file is broken, or has no such frames.

@@ -1,4 +1,4 @@
-"""Which clips there are in a folder, and which one a list means by a name."""
+"""Finds the clips in a folder, and the one that a list means by a name."""
 
 import collections
 import functools
@@ -14,34 +14,34 @@ from data_pipelines.lists import text
 from data_pipelines.lists.clips import ClipRecord
 from data_pipelines.video import SUFFIXES, image_folder
 
-# Two videos of fewer bytes may be equal and no copies: there is nothing in it.
+# Smaller files may be equal without being copies: they are practically empty.
 LEAST_BYTES = 256
-# Equal at both ends: only then are files read as a whole.
+# Bytes compared at both ends before whole files are.
 _END_BYTES = 2**16
 
 
 class Names:
   """Finds a clip by path, else by file name, else by name without suffix.
 
-  Lists of the data sets often name a file without its folder, or with the
-  suffix it had before somebody converted it. Case and the Unicode form count
-  only where the path as it is fits nothing.
+  Lists often name a file without its folder, or with the suffix that it had
+  before it was converted. If no path matches exactly, case and Unicode form are
+  ignored.
   """
 
   def __init__(self, keys: Iterable[str], real: Callable[[str], str] = str):
-    """Indexes the paths of clips; `real` tells links to one file."""
+    """Indexes the paths of clips; `real` resolves links to the same file."""
     self._keys = set(keys)
     self._real = real
-    # By path, by file name, by name without suffix.
+    # Indexes by path, by file name, by name without suffix.
     self._tables = [collections.defaultdict(list) for _ in range(3)]
     for key in sorted(self._keys):
       for table, form in zip(self._tables, _forms(_folded(key)), strict=True):
         table[form].append(key)
 
   def find(self, path: str, by_name: bool = True) -> str | None:
-    """Returns the key a list means by `path`, or None.
+    """Returns the key that a list means by `path`, or None.
 
-    With `by_name`, its last parts may decide; UserError if several clips fit.
+    With `by_name`, the end of the path is enough; UserError if it is ambiguous.
     """
     if path in self._keys:
       return path
@@ -50,11 +50,11 @@ class Names:
     found = (t.get(f) for t, f in zip(tables, _forms(folded), strict=False))
     keys = next(filter(None, found), [])
     if len(keys) > 1:
-      # Folders that the list gives may settle it.
+      # The folders in the path may decide.
       alike = [_common_end(_folded(k), folded) for k in keys]
       keys = [k for k, n in zip(keys, alike, strict=True) if n == max(alike)]
     if len(keys) > 1:
-      # Links to one file are one clip.
+      # Links to the same file are the same clip.
       keys = list({self._real(key): key for key in reversed(keys)}.values())
     if len(keys) > 1:
       one, other = sorted(keys)[:2]
@@ -66,10 +66,10 @@ class Names:
 
 
 class FileTree:
-  """Clips as files below a folder. A key is the path below that folder.
+  """Finds clips that are files below a folder; keys are their relative paths.
 
   A folder of numbered images is a clip as well: `counts_from` is the number of
-  the image that lists call frame 0; None = the first one there is.
+  the image that lists call frame 0; None = the first image there is.
   """
 
   counts_from: int | None = None
@@ -81,11 +81,11 @@ class FileTree:
 
   @functools.cached_property
   def keys(self) -> list[str]:
-    """All clips below the folder, sorted; hidden files and folders left out."""
+    """Returns the keys of all clips that are not hidden, sorted."""
     return sorted(key for key, clip in _walk(self.root) if clip)
 
   def unused(self, folder: str = '') -> list[str]:
-    """Returns the files in folders below `folder` that are no clips, sorted."""
+    """Returns the files in subfolders of `folder` that are no clips, sorted."""
     found = _walk(self.root / folder)
     return sorted(key for key, clip in found if not clip and '/' in key)
 
@@ -94,20 +94,20 @@ class FileTree:
     return Names(self.keys, lambda key: os.path.realpath(self.media(key)))
 
   def find(self, path: str, by_name: bool = False) -> str | None:
-    """Returns the key of the clip a list means by `path`, or None.
+    """Returns the key of the clip that a list means by `path`, or None.
 
-    With `by_name`, the path may be of another machine: its end decides.
+    With `by_name`, the path may be of another machine: its end is enough.
     """
     full = os.path.normpath(os.path.join(self.root, path))
     if os.path.isfile(full) or image_folder.is_frame_folder(full):
-      # Below the folder relative, else absolute.
+      # Keys are relative below the root, else absolute.
       inside = os.path.relpath(full, self.root)
       outside = inside.split(os.sep)[0] == '..'
       return (full if outside else inside).replace(os.sep, '/')
     by_name = by_name or self._by_name
     if not by_name and path.isascii():
       return None
-    # Beyond ASCII a name has several Unicode forms.
+    # A non-ASCII name may have another Unicode form on disk.
     return self._names.find(path, by_name)
 
   def media(self, key: str) -> str:
@@ -115,14 +115,14 @@ class FileTree:
     return os.path.join(self.root, key)
 
   def stored(self, record: ClipRecord) -> str:
-    """Returns the key under which a record's frames are: its path."""
+    """Returns the key under which a record's frames are stored: its path."""
     return record.path
 
   def originals(self, keys: Sequence[str]) -> dict[str, str]:
-    """Tells copies: key -> the first of the keys that holds the same.
+    """Maps each key to the first key with the same content.
 
-    Links to one file or folder; files of equal bytes, and folders of equal
-    images, compared by size, then by both ends, then as a whole.
+    Copies are links to the same file or folder, and equal files or folders of
+    images, compared by size, then by both ends, then completely.
     """
     out, by_inode = {}, {}
     for key in dict.fromkeys(keys):
@@ -139,7 +139,7 @@ class FileTree:
     return {key: out[out[key]] for key in out}
 
   def _parts(self, key: str) -> list[str]:
-    """The file of a clip, or its images in order."""
+    """Paths of the clip's file, or of its images in order."""
     path = self.media(key)
     if not os.path.isdir(path):
       return [path] if os.path.isfile(path) else []
@@ -170,7 +170,7 @@ class FileTree:
 
 
 def _alike(keys: list[str], look: Callable) -> list[list[str]]:
-  """Groups of two or more keys that look the same; None is like nothing."""
+  """Groups of two or more keys for which `look` returns the same, not None."""
   groups = collections.defaultdict(list)
   for key in keys if len(keys) > 1 else ():
     groups[look(key)].append(key)
@@ -183,8 +183,7 @@ def has_any(root: pathlib.Path) -> bool:
 
 
 def _walk(root: pathlib.Path) -> Iterable[tuple[str, bool]]:
-  """(path relative to `root`, whether it is a clip) of all files in no order.
-  """
+  """Yields (path relative to `root`, whether it is a clip) of all files."""
   above = {str(root): (os.path.realpath(root),)}
   for folder, names, files in os.walk(root, followlinks=True):
     reals = above.pop(folder)
@@ -194,7 +193,7 @@ def _walk(root: pathlib.Path) -> Iterable[tuple[str, bool]]:
       real = os.path.realpath(below) if os.path.islink(below) else (
           os.path.join(reals[-1], name)
       )
-      # A link that leads back up would never end.
+      # A link to a parent folder would never end.
       if real in reals:
         names.remove(name)
       else:
@@ -212,13 +211,13 @@ def _walk(root: pathlib.Path) -> Iterable[tuple[str, bool]]:
 
 
 def is_clip(name: str) -> bool:
-  """Returns whether a file name is a video's."""
+  """Returns whether a file name is that of a video."""
   suffix = os.path.splitext(name)[1].lower()
   return suffix in SUFFIXES and not name.startswith('.')
 
 
 def stem(name: str) -> str:
-  """Returns a file name without the suffix of a video, if it has one."""
+  """Removes the suffix of a video from a file name, if it has one."""
   stem, suffix = os.path.splitext(name)
   return stem if suffix.lower() in SUFFIXES else name
 
@@ -228,8 +227,8 @@ def has_clips(
 ) -> bool:
   """Returns whether there are clips in `root`.
 
-  Videos count `first` to `last` folders down, folders of images from `root`
-  itself on if they are called as `frames` says.
+  Videos count `first` to `last` folders down; folders of images at most `last`
+  folders down, if their names match the regular expression `frames`.
   """
   level = [root]
   for depth in range(last + 1):
@@ -243,7 +242,7 @@ def has_clips(
 
 
 def folders(root: pathlib.Path) -> list[str]:
-  """Returns the names of the visible folders directly below `root`, sorted."""
+  """Returns the sorted names of the folders in `root` that are not hidden."""
   try:
     found = [entry.name for entry in os.scandir(root) if entry.is_dir()]
   except OSError:
@@ -252,8 +251,7 @@ def folders(root: pathlib.Path) -> list[str]:
 
 
 def check_root(root: str, wanted: str) -> pathlib.Path:
-  """Returns data.root as a path; UserError, which ends with `wanted`, if not.
-  """
+  """Returns data.root as a path; if it is no folder, says what is `wanted`."""
   if not root:
     raise UserError(f'data.root is not set. {wanted}')
   path = pathlib.Path(root).expanduser().absolute()
@@ -264,17 +262,17 @@ def check_root(root: str, wanted: str) -> pathlib.Path:
 
 
 def _folded(path: str) -> str:
-  # A list with a name that is not UTF-8 is read as cp1252.
+  # As for lists, names that are not UTF-8 are read as cp1252.
   return unicodedata.normalize('NFC', text.readable(path)).casefold()
 
 
 def _forms(path: str) -> tuple[str, str, str]:
-  """A path, its file name, and that without suffix."""
+  """The path, the file name, and the file name without suffix."""
   name = path.rsplit('/', 1)[-1]
   return path, name, stem(name)
 
 
 def _common_end(one: str, other: str) -> int:
-  """How many folders right before the file name two paths share."""
+  """Number of folders right before the file name that two paths share."""
   ends = [path.split('/')[-2::-1] for path in (one, other)]
   return len(os.path.commonprefix(ends))

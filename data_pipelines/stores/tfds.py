@@ -1,8 +1,8 @@
-"""Clips in a folder of TensorFlow Datasets, read at random by their keys.
+"""Reads encoded clips by key from a folder of TensorFlow Datasets.
 
 `data_pipelines.build` makes such a folder: a data set with one config for each
-official split, in it the clips of its lists, encoded as they were. What lists
-and opened runs need to know of them is in its `metadata.json`.
+official split, which holds the clips of its lists as originally encoded. Lists
+and probes of the clips are in its `metadata.json`.
 """
 
 import functools
@@ -17,28 +17,28 @@ from data_pipelines.lists.clips import ClipList, ClipRecord
 from data_pipelines.stores.files import FileTree, Names
 from data_pipelines.video.probes import Probe
 
-# The clips that are in no official list of the split.
+# Name of the TFDS split with the clips that are in no official list.
 UNLISTED = 'unlisted'
 _INFO, _METADATA = 'dataset_info.json', 'metadata.json'
 
 
 class TfdsStore:
-  """One official split of a data set, as `data_pipelines.build` wrote it.
+  """Reads one official split of a data set that `data_pipelines.build` wrote.
 
   `folder` is where the shards are, `keys` are the paths of all clips (pieces of
-  one video have one path), `class_names` raw names in label order. `lists` are
-  the official lists that were there in building, as far as their clips are
-  stored, by role; labels are places in `class_names`. Pieces count from their
-  first frame (`counts_from`, as in `files.FileTree`).
+  one video share a path), `class_names` are raw names in label order. `lists`
+  maps roles to the official lists, as far as their clips are stored; labels are
+  positions in `class_names`. Pieces count from their first frame
+  (`counts_from`, as in `files.FileTree`).
   """
 
   counts_from: int | None = None
 
   def __init__(self, folder: str, name: str, split: int):
-    """Reads what is known of the clips, but no clip.
+    """Reads the metadata only.
 
-    `folder` is data.tfds_dir (what --out was in building, or the folder in it
-    with the shards), `name` that of the TFDS data set, such as 'ucf101_clips'.
+    `folder` is data.tfds_dir (the builder's --out, or the folder in it with the
+    shards), `name` that of the TFDS data set, such as 'ucf101_clips'.
 
     Raises:
       UserError: no such folder, or nothing of that name and split in it.
@@ -47,7 +47,7 @@ class TfdsStore:
     stored = json.loads((self.folder / _METADATA).read_text(encoding='utf-8'))
     self.class_names: list[str] = stored['class_names']
     self.lists: dict[str, ClipList] = {}
-    # Of each clip by its key: (TFDS split, row), and what is said of it.
+    # Key of a clip -> (TFDS split, row), and -> its metadata.
     self._rows: dict[str, tuple[str, int]] = {}
     self._about: dict[str, dict[str, Any]] = {}
     for role, about in stored['lists'].items():
@@ -65,9 +65,9 @@ class TfdsStore:
     return str(self.folder)
 
   def find(self, path: str, by_name: bool = True) -> str | None:
-    """Returns the key of the clip a list means by `path`, or None.
+    """Returns the key of the clip that a list means by `path`, or None.
 
-    Its name is enough, whatever `by_name` says.
+    The file name is enough, whatever `by_name` says.
     """
     return path if path in self._paths else self._names.find(path)
 
@@ -78,10 +78,10 @@ class TfdsStore:
     return example['video'] or tuple(example['images'])
 
   def stored(self, record: ClipRecord) -> str:
-    """Returns the key under which a record's frames are.
+    """Returns the key under which a record's frames are stored.
 
     Raises:
-      UserError: a piece of a video of which other pieces are stored.
+      UserError: only other pieces of the record's video are stored.
     """
     for key in (record.key, record.path):
       if key in self._rows:
@@ -93,11 +93,11 @@ class TfdsStore:
     )
 
   def probes(self, keys: Sequence[str]) -> dict[str, Probe]:
-    """Returns what was found out about the files in building."""
+    """Returns the probes, which were made when the folder was built."""
     return {k: Probe.from_dict(self._about[k]['probe']) for k in keys}
 
   def originals(self, keys: Sequence[str]) -> dict[str, str]:
-    """Tells copies of whole clips by their hashes."""
+    """Maps each key to the first key with the same content, by stored hash."""
     first, about = {}, self._about
     # Folders that older versions built have no hashes.
     hashes = {k: about.get(k, {}).get('sha256') or k for k in keys}
@@ -115,7 +115,7 @@ class TfdsStore:
     return tfds.builder_from_directory(self.folder).as_data_source()
 
 
-# Where encoded clips are.
+# Where encoded clips are stored.
 Store = FileTree | TfdsStore
 
 

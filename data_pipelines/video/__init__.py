@@ -1,4 +1,4 @@
-"""Videos in any state: what they are, and exactly the frames asked for."""
+"""Examines videos in any condition, and reads exactly the requested frames."""
 
 from data_pipelines.video.container import SUFFIXES
 from data_pipelines.video.probes import probe

@@ -1,16 +1,16 @@
-"""An open video file: its frames, when they are shown, and their pixels.
+"""Opens a video file with PyAV: its frames, their timestamps and pixels.
 
-PyAV reads it, the decoder that is exact for every file. Frames are numbered in
-presentation order. Two ways of counting exist:
+PyAV (FFmpeg) is the decoder that is exact for every file. Frames are numbered
+in presentation order, in one of two ways:
 
-* by time, where the container's timestamps can be trusted: the n-th smallest
-  timestamp that is shown, as in a player;
-* by output order of the decoder, for AVI (which stores no presentation times;
-  those FFmpeg guesses for files with B-frames are wrong) and for streams with
-  missing or repeated timestamps. Codecs order their frames themselves.
+* by time, where the container's timestamps can be trusted: frame n has the n-th
+  smallest timestamp that is shown, as in a player;
+* by the decoder's output order, for AVI (which stores no presentation times;
+  those that FFmpeg guesses for files with B-frames are wrong) and for streams
+  with missing or repeated timestamps.
 
-Frames before the first key frame, as a recording begins with that was joined
-late, cannot be decoded and do not count.
+Frames before the first key frame, as in a recording that began mid-stream,
+cannot be decoded and do not count.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ from av.video.reformatter import VideoReformatter
 
 Media = str | bytes
 
-# Only real video containers: not text as "ANSI art", not images, and above
-# all not playlists, which could name other files or addresses.
+# Only real video containers: not text ("ANSI art"), not images, and above all
+# not playlists, which could refer to other files or addresses.
 _FORMATS = (
     'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,'
     'ogg,h264,hevc,m4v,ivf,gif,mxf,nut,dv,rm,wtv,obu,mjpeg,yuv4mpegpipe,apng'
 )
-# What files of these containers are called.
+# File suffixes of these containers.
 _SUFFIXES = (
     '.264 .265 .360 .3g2 .3gp .3gp2 .3gpp .apng .asf .avc .avi .divx .dv '
     '.dvr-ms .f4v .flv .gif .h264 .h265 .hevc .insv .ivf .lrv .m1v .m2p .m2t '
@@ -39,27 +39,27 @@ _SUFFIXES = (
     '.trp .ts .vob .webm .wm .wmv .wtv .xvid .y4m'
 )
 SUFFIXES = frozenset(_SUFFIXES.split())
-# A file larger than 8K would only be opened to exhaust the memory.
+# Nothing real is larger than 8K; such a file would exhaust the memory.
 MAX_SIDE = 16_384
 MAX_PIXELS = 7_680 * 4_320
 # A display matrix that changes nothing.
 AS_STORED = (1, 0, 0, 1)
-# Codecs whose decoder may emit frames early, before it has seen how far
-# ahead the stream reorders; there the timestamps decide.
+# Codecs whose decoder may emit frames before it knows how far the stream
+# reorders them; the timestamps then decide the order.
 _SORTED_BY_TIME = ('h264', 'hevc')
 
 _thread = threading.local()
 
 
 class Unreadable(Exception):
-  """What is wrong with a video; the caller adds which video it is."""
+  """Says what is wrong with a video; the caller adds which video it is."""
 
 
 @contextlib.contextmanager
 def open_video(source: Media):
-  """Opens the first true video stream of a file's path or contents.
+  """Opens the first real video stream of a path or of a file's contents.
 
-  Yields (file, stream), with one decoding thread: callers run in parallel.
+  Yields (file, stream). Decodes in one thread, since callers run in parallel.
 
   Raises:
     Unreadable: not a video, no video stream, or larger than MAX_PIXELS.
@@ -77,7 +77,7 @@ def open_video(source: Media):
         f'it is not a video file that can be opened ({reason(e)})'
     ) from e
   with file:
-    # The cover image of a sound file is a video stream to FFmpeg.
+    # To FFmpeg the cover image of an audio file is a video stream.
     cover = av.stream.Disposition.attached_pic
     streams = [s for s in file.streams.video if not s.disposition & cover]
     if not streams:
@@ -104,8 +104,8 @@ def decode(
 ) -> Iterator[av.VideoFrame]:
   """Yields all frames from the current position on, in the decoder's order.
 
-  Of the timestamps that are not in `due`, if it is given, the decoder may leave
-  out those on which no frame builds.
+  If timestamps are `due`, the decoder may skip others that are not used as
+  references.
 
   Raises:
     Unreadable: the decoder fails, or the frames change their size.
@@ -133,7 +133,7 @@ def decode(
 
 
 def leave_out(context, unasked: bool):
-  """Lets a decoder skip, from now on, frames on which no other builds."""
+  """Sets whether a decoder skips non-reference frames from now on."""
   context.skip_frame = 'NONREF' if unasked else 'DEFAULT'
 
 
@@ -142,9 +142,9 @@ def timeline(
 ) -> np.ndarray | None:
   """Returns the timestamps by which a file's frames are counted.
 
-  They are given in the decoder's output order, for FFmpeg's names of container
-  and codec. Returns them sorted, int64, one per frame shown; or None to count
-  frames in output order.
+  `times` are in the decoder's output order; `container` and `codec` are
+  FFmpeg's names. Returns int64, sorted, one per frame shown; or None if frames
+  are to be counted in output order.
 
   Source: torchvision.io.read_video as EV-CLIP calls it: frames sorted by
     timestamp, negative ones dropped.
@@ -169,8 +169,8 @@ def timeline(
 def display(frame: av.VideoFrame) -> tuple[int, int, int, int]:
   """Returns a frame's display matrix (a, b, c, d), each of -1, 0 and 1.
 
-  A stored place (x, y) is shown at (a x + c y, b x + d y), but for a shift.
-  Other angles than whole quarters are rounded.
+  A stored pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift.
+  Rotations are rounded to multiples of 90 degrees.
   """
   data = frame.side_data.get('DISPLAYMATRIX')
   if data is None:
@@ -185,12 +185,12 @@ def display(frame: av.VideoFrame) -> tuple[int, int, int, int]:
 def rgb(
     frame: av.VideoFrame, matrix: tuple[int, int, int, int] = AS_STORED
 ) -> np.ndarray:
-  """Converts a frame to uint8 [H, W, 3], turned and mirrored as it is shown.
+  """Converts a frame to uint8 [H, W, 3], rotated and mirrored as it is shown.
 
   Source: EV-CLIP reads with PyAV's `to_rgb`; this is the same conversion.
   """
-  # PyAV would start a thread per core for every frame, and a new converter for
-  # each, which takes five times as long.
+  # `to_rgb` would make a new converter and start a thread per core for every
+  # frame, which takes five times as long.
   if not hasattr(_thread, 'converter'):
     _thread.converter = VideoReformatter()
   converted = _thread.converter.reformat(frame, format='rgb24', threads=1)
@@ -200,16 +200,16 @@ def rgb(
 
 
 def reason(error: Exception) -> str:
-  """Returns FFmpeg's own words, without its error number and the file name."""
+  """Returns FFmpeg's message without its error number and the file name."""
   return getattr(error, 'strerror', None) or str(error)
 
 
 def _decodable(file, stream) -> Iterator[av.Packet]:
-  """Yields packets from the first key frame on; all if none is marked."""
+  """Yields packets from the first key frame on, or all if none is marked."""
   waiting: list[av.Packet] | None = []
   for packet in file.demux(stream):
-    # An empty packet in mid-stream is AVI's "as before". The decoder would
-    # take it for the end.
+    # An empty packet in mid-stream means "repeat the frame" in AVI; the decoder
+    # would take it for the end of the stream.
     if not packet.size and packet.dts is not None:
       continue
     if packet.is_keyframe:

@@ -1,8 +1,8 @@
 """Reads frames with decord (data.decoder='decord') where it is exact.
 
-decord 0.6 assumes that a key frame's place in the file is its place on the
-screen. That is false for open groups of pictures (HEVC's default) and for
-MPEG-4 with B-frames; there it silently returns neighbouring frames.
+decord 0.6 assumes that a key frame's position in the file is its position in
+display order. That is false for open groups of pictures (HEVC's default) and
+for MPEG-4 with B-frames, where it silently returns neighbouring frames.
 """
 
 import importlib.util
@@ -16,12 +16,12 @@ from data_pipelines.video import pyav_reader
 from data_pipelines.video.container import Media, rgb
 from data_pipelines.video.packets import Packets
 
-# decord is wrong in these even where the timestamps look right.
+# decord gets these wrong even where the timestamps look right.
 _WRONG = ('mpeg4', 'msmpeg4v1', 'msmpeg4v2', 'msmpeg4v3', 'h263')
 
 
 def available() -> bool:
-  """Tells whether decord is installed; it has no wheels for ARM and Apple."""
+  """Tells whether decord is installed (it has no wheels for ARM or Apple)."""
   return importlib.util.find_spec('decord') is not None
 
 
@@ -37,10 +37,10 @@ def read(source: Media, wanted: Sequence[int]) -> np.ndarray:
 def is_exact(
     source: Media, packets: Packets, times: np.ndarray | None
 ) -> bool:
-  """Compares decord's frames, read forwards and in leaps, with PyAV's.
+  """Tests whether decord reads a file as PyAV does.
 
-  True if a sample is equal and every key frame is stored where it is shown.
-  `times` are those by which the frames are counted.
+  True if a sample of frames is equal, read in order and out of order, and every
+  key frame is stored where it is shown. `times` is the result of `timeline`.
   """
   if packets.codec in _WRONG or packets.streams != 1 or packets.hidden:
     return False
@@ -70,13 +70,13 @@ def is_exact(
             order, reader.get_batch(order).asnumpy(), strict=True
         )
     )
-  # decord raises classes of its own for files that PyAV could read.
+  # decord raises its own exceptions for files that PyAV could read.
   except Exception:
     return False
 
 
 def _open(source: Media) -> Any:
-  """Open, read, forget: an idle reader decodes ahead without bound."""
+  """Opens a reader; do not keep it: idle, it decodes ahead without bound."""
   import decord
 
   decord.logging.set_level(decord.logging.QUIET)

@@ -1,13 +1,12 @@
-"""Looks through one video: what it is, whether it is sound, how to read it.
+"""Examines one video: what it is, whether it is sound, how to read it.
 
-Runs in a process of its own (`probes.py`): what a file does to it, a crash, an
-endless loop, gigabytes of memory, cannot reach the trainer.
+Runs in a process of its own (`probes.py`), so that a file that causes a crash,
+an endless loop or gigabytes of memory does no harm to the trainer.
 
-A file is decoded whole, once. Of a long film only some places are: there the
+A file is decoded completely, once. Of a long film only samples are: the
 container tells when each frame is shown, and the pieces that lists name are
-looked at on request (`look`).
-Two shortcuts for reading are tried against what decoding from the beginning
-gave: jumping to key frames, and leaving out B-frames.
+examined on request (`look`). Two shortcuts for reading are checked against the
+frames decoded in order: jumping to key frames, and skipping B-frames.
 """
 
 import dataclasses
@@ -26,17 +25,17 @@ from data_pipelines.video.container import Media, Unreadable, decode
 from data_pipelines.video.packets import Packets
 from data_pipelines.video.pyav_reader import SEEK_GAP, SeekMissed, pick
 
-# More frames than this make a film: two minutes at 25 per second.
+# A longer video counts as a film: two minutes at 25 frames per second.
 FILM_FRAMES = 3_000
-# A longer way between two key frames is no bound worth having.
+# With more frames between two key frames, a film is decoded completely.
 _MOST_FRAMES = 1_000
-# Frames compared behind a jump.
+# Frames compared after a jump.
 _COMPARED = 2
-# Shorter steps between entry points are not worth storing.
+# Least distance of the entry points that are stored.
 _KEYFRAME_STEP = SEEK_GAP // 2
-# No frame builds on a B-frame in these.
+# In these codecs B-frames are never references.
 _NO_PYRAMIDS = ('mpeg4', 'mpeg2video', 'mpeg1video')
-# No multiple of the usual distances of P-frames.
+# Every fifth frame: no multiple of the usual distances of P-frames.
 _TRIED_STEP = 5
 _FAILURES = (Unreadable, SeekMissed, av.error.FFmpegError)
 _list = functools.partial(dataclasses.field, default_factory=list)
@@ -44,10 +43,10 @@ _list = functools.partial(dataclasses.field, default_factory=list)
 
 @dataclasses.dataclass
 class _Frames:
-  """What came out of the decoder, in its order.
+  """Collects facts about decoded frames, in the decoder's order.
 
-  `luma` are checksums of the brightness; `bidirectional` tells B-frames;
-  `corrupt` are numbers of frames.
+  `luma` are checksums of the luma planes; `bidirectional` marks B-frames;
+  `corrupt` holds positions of corrupt frames.
   """
 
   width: int = 0
@@ -72,10 +71,10 @@ class _Frames:
 
 
 def examine(source: Media, decoder: str = 'pyav') -> dict[str, Any]:
-  """Returns the fields of a `Probe` that contents decide, or its `error`.
+  """Returns the fields of a `Probe` that depend on contents, or its `error`.
 
-  `source` is an absolute path, or a file's contents; the decoder 'decord' tries
-  whether decord reads the file exactly.
+  `source` is an absolute path or a file's contents. With decoder='decord',
+  tests whether decord reads the file exactly.
   """
   try:
     if isinstance(source, str) and os.path.isdir(source):
@@ -85,7 +84,7 @@ def examine(source: Media, decoder: str = 'pyav') -> dict[str, Any]:
     return {'error': str(e)}
   except MemoryError:
     return {'error': 'it needs too much memory'}
-  # Whatever else a strange file brings about is the file's fault.
+  # Any other failure is blamed on the file.
   except Exception as e:
     return {'error': f'it cannot be examined ({type(e).__name__}: {e})'}
 
@@ -93,12 +92,12 @@ def examine(source: Media, decoder: str = 'pyav') -> dict[str, Any]:
 def look(
     source: Media, times: np.ndarray, keyframes: Sequence[int], wanted: range
 ) -> tuple[int, str] | None:
-  """Decodes some frames of a film, with its `times` and `keyframes`.
+  """Decodes some frames of a film, given its `times` and `keyframes`.
 
   Returns:
-    The first of the frames wanted that cannot be read and why, or None.
+    (the first frame of `wanted` that cannot be read, why), or None.
   """
-  # As the reader does: after a jump, else from the beginning.
+  # As the reader does: after a jump; if that fails, from the beginning.
   for entries in (keyframes, ()):
     number = wanted.start
     try:
@@ -150,7 +149,7 @@ def _answer(
     duration = count / fps
   broken = [(k, k + 1, _damaged(k)) for k in frames.corrupt]
   if times is None and broken and count < len(found.times):
-    # Frames are lost: the numbers of those behind are not what lists mean.
+    # Frames are lost, so later frames no longer have the numbers of the lists.
     broken = [(broken[0][0], count, broken[0][2])]
   return {
       'num_frames': count,
@@ -177,7 +176,7 @@ def _decode_all(source, found: Packets) -> _Frames:
     raise Unreadable('it holds 0 frames that can be decoded')
   if out.corrupt and count <= FILM_FRAMES:
     raise Unreadable(_damaged(out.corrupt[0]))
-  # Hidden reference frames (VP8) and fields count as packets of their own.
+  # Hidden reference frames (VP8) and fields are packets without a frame.
   expected = len(found.times) - found.hidden
   splits = out.interlaced or found.codec == 'vp8'
   if not splits and expected - count > max(3, expected // 10):
@@ -190,13 +189,13 @@ def _decode_all(source, found: Packets) -> _Frames:
 def _look_at_places(source, found: Packets) -> dict[str, Any] | None:
   """Decodes the beginning, the end and three places between them.
 
-  None: the film must be decoded whole (no timestamps, few key frames, or a
-  decoder that does not agree with the container). Damage in one of the places
-  but the first costs only the pieces there.
+  Returns None if the film must be decoded completely (no timestamps, too few
+  key frames, or the decoder disagrees with the container). Damage anywhere but
+  at the beginning affects only the pieces there.
   """
   if None in found.times:
     return None
-  # In the order of the screen, which is what is asked of the decoder below.
+  # In display order; whether the decoder agrees is checked below.
   in_order = sorted(found.times)
   times = container.timeline(in_order, found.container, found.codec)
   entries = [] if times is None else _spread(found, times)
@@ -244,7 +243,7 @@ def _damaged(number: int) -> str:
 
 
 def _entry_points(source, found: Packets, times, luma) -> tuple[int, ...]:
-  """Frame numbers from which decoding may start; jumps are tried on three."""
+  """Frame numbers where decoding may start; () if one of three jumps fails."""
   chosen = _spread(found, times) if len(times) > SEEK_GAP else [0]
   if len(chosen) == 1:
     return ()
@@ -256,7 +255,7 @@ def _entry_points(source, found: Packets, times, luma) -> tuple[int, ...]:
 
 
 def _spread(found: Packets, times: np.ndarray) -> list[int]:
-  """Frame numbers of key frames with some distance; the first is 0."""
+  """Frame numbers of key frames, thinned out; the first is 0."""
   pairs = zip(found.times, found.keys, strict=True)
   entries = [t for t, key in pairs if key and t is not None]
   chosen = [0]
@@ -271,8 +270,8 @@ def _spare_frames(
 ) -> list[int]:
   """Numbers of the B-frames in `frames`, which begin at key frame `first`.
 
-  [] if every fifth frame, read without the others, differs, or frames go by
-  count in a codec whose frames may build on B-frames.
+  [] if skipping them changes other frames (every fifth is tested), or frames
+  are counted and the codec may use B-frames as references.
   """
   spare = (first + np.flatnonzero(frames.bidirectional)).tolist()
   if not spare or (times is None and found.codec not in _NO_PYRAMIDS):
@@ -283,7 +282,7 @@ def _spare_frames(
 
 
 def _same(source, wanted, times, luma, keyframes, spare=()) -> bool:
-  """Whether frames read by a short cut have the brightness that they should."""
+  """Whether frames read with a shortcut have the expected luma checksums."""
   known = dict(zip(wanted, luma, strict=False))
   try:
     chosen = pick(source, wanted, times, keyframes, 0, spare)
@@ -293,9 +292,9 @@ def _same(source, wanted, times, luma, keyframes, spare=()) -> bool:
 
 
 def _luma(frame: av.VideoFrame) -> int:
-  """Checksum of the first plane: the brightness."""
+  """Checksum of the first plane, the luma."""
   plane = frame.planes[0]
-  # Stored from the last line to the first.
+  # Rows are stored bottom up.
   if plane.line_size < 0:
     return zlib.crc32(np.ascontiguousarray(container.rgb(frame)))
   rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)

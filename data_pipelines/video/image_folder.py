@@ -1,4 +1,4 @@
-"""Clips that are folders of numbered images.
+"""Reads clips that are folders of numbered images.
 
 `frame_0000000001.jpg` (EPIC-Kitchens), `img_00001.jpg` (EZ-CLIP) and any other
 name that ends in a number. The first image is frame 0, whatever its number.
@@ -24,11 +24,11 @@ _NUMBERED = re.compile(
 )
 # Some tools write optical flow beside the images.
 _PREFERRED = ('frame_', 'img_')
-# A single image beside a class's clips is a preview.
+# A single image beside the clips of a class is a preview.
 _LEAST = 2
-# How many images of a folder are checked: films may have 100,000s.
+# Most images of a folder to check: films may have 100,000s.
 _CHECKED = 3_000
-# Some writers add zeros, and a few bytes of their own.
+# Some writers append zeros and a few bytes of their own.
 _TAIL_BYTES = 1_024
 _NEAR_END = 16
 _ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND\xaeB`\x82'}
@@ -37,7 +37,7 @@ _ZEROS = 'it is cut off, its end is zeros'
 
 
 def are_frames(names: Iterable[str]) -> bool:
-  """Tells whether a folder with these files in it may be a clip."""
+  """Tells whether a folder with these file names may be a clip."""
   some = itertools.islice(filter(_NUMBERED.fullmatch, names), _LEAST)
   return sum(1 for _ in some) == _LEAST
 
@@ -52,11 +52,11 @@ def is_frame_folder(path: str | os.PathLike) -> bool:
 
 
 def examine(folder: str) -> dict[str, Any]:
-  """Decodes the first image and looks at size and ends of the others.
+  """Decodes the first image and checks size and ends of the others.
 
-  Empty files, files that were cut off and what is no image are found, bytes
-  that changed in the middle are not. Of more than 3,000 images 3,000 are looked
-  at, evenly spread. Returns the fields of a `Probe` that depend on contents.
+  This finds empty and cut-off files and files that are no images, but not
+  damage in the middle. At most 3,000 images are checked, evenly spread.
+  Returns the fields of a `Probe` that depend on contents.
 
   Raises:
     Unreadable: no images, several series, a number that is missing, or the
@@ -90,7 +90,7 @@ def examine(folder: str) -> dict[str, Any]:
 def read(
     source: str | tuple[bytes, ...], wanted: Sequence[int], probe: Any
 ) -> list[np.ndarray]:
-  """Decodes the images asked for, uint8 [H, W, 3], RGB, and no other.
+  """Decodes only the wanted images, uint8 [H, W, 3], RGB.
 
   `source` is the absolute path of a folder, or the contents of all its images.
 
@@ -112,7 +112,7 @@ def read(
 
 
 def _series(names: Iterable[str]) -> tuple[str, int, int]:
-  """(pattern for `str.format`, number of the first image, how many)."""
+  """(pattern for `str.format`, number of the first image, their count)."""
   groups = collections.defaultdict(dict)
   for name in names:
     if match := _NUMBERED.fullmatch(name):
@@ -170,7 +170,7 @@ def _decode(data: bytes, name: str) -> np.ndarray:
 
 
 def _check(folder: str, name: str):
-  """Looks at the size and at both ends of a file; decodes it if in doubt."""
+  """Checks the size and both ends of a file; decodes it if in doubt."""
   try:
     with open(os.path.join(folder, name), 'rb') as file:
       head, size = file.read(12), file.seek(0, os.SEEK_END)
@@ -183,7 +183,7 @@ def _check(folder: str, name: str):
   except OSError:
     # `_bytes` says why.
     fault = _OTHER
-  # Which decoders take for grey.
+  # Decoders would show the zeros as grey.
   if fault == _ZEROS:
     raise Unreadable(f'its image {name} is broken ({fault})')
   if fault:
@@ -191,7 +191,7 @@ def _check(folder: str, name: str):
 
 
 def _fault(head: bytes, tail: bytes, size: int) -> str | None:
-  """What the first and the last bytes of a file tell, or None."""
+  """Returns the fault that the first and last bytes of a file show, or None."""
   if not size:
     return _EMPTY
   if head.startswith(b'BM') or head[:4] + head[8:12] == b'RIFFWEBP':

@@ -1,4 +1,4 @@
-"""Tells what a video's container says, and whether all of the file is there."""
+"""Reads a video's container without decoding; finds files that are cut off."""
 
 import dataclasses
 import io
@@ -11,23 +11,24 @@ from data_pipelines.video import container
 from data_pipelines.video.container import Media, Unreadable
 
 _MAX_FRAMES = 2_000_000
-# A header may promise a few frames more than there are (many real AVI files
-# do); from here on the file counts as cut off.
+# Headers may promise slightly more than there is (many real AVI files do): a
+# file counts as cut off if more than 2 frames and 1/50 of it are missing.
 _TOLERATED_FRAMES = 2
 _TOLERATED_PART = 50
-# Files of more pieces than this are not walked to the end.
+# Files with more top-level boxes than this are not checked to the end.
 _MAX_PIECES = 10_000
 
 
 @dataclasses.dataclass
 class Packets:
-  """What the container says, without decoding; FFmpeg's names, 0 = unknown.
+  """Holds what the container says; FFmpeg's names, 0 = unknown.
 
-  `times` are presentation timestamps in the order of the file, without packets
-  before the first key frame, in the file or on the screen. Of these, `keys`
-  tells key frames, `hidden` counts what is not shown, `incomplete` what is cut
-  off. `stored` counts all packets; `reached` is when the last one of any stream
-  ends, in seconds. The header promises `promised` frames, `duration` seconds.
+  `times` are the presentation timestamps of the packets in file order, except
+  those stored or shown before the first key frame. Of these packets, `keys`
+  marks the key frames, `hidden` counts those that are not shown, `incomplete`
+  those that are corrupt. `stored` counts all packets of the stream; `reached`
+  is when the last packet of any stream ends, in seconds. `promised` (frames)
+  and `duration` (seconds) are the header's.
   """
 
   container: str
@@ -46,7 +47,7 @@ class Packets:
 
 
 def read(source: Media) -> Packets:
-  """Goes through a file without decoding.
+  """Reads all packets of a file without decoding them.
 
   Raises:
     Unreadable: it is no video, or cut off, or damaged.
@@ -65,7 +66,7 @@ def read(source: Media) -> Packets:
 def missing_bytes(source: Media) -> int:
   """Returns how many bytes a cut-off AVI, MP4, MOV, MKV or WebM file lacks.
 
-  Reads the lengths of the outermost pieces only. 0 stands for a complete file,
+  Reads only the lengths of the top-level boxes. Returns 0 for a complete file,
   or one that does not say how long it is.
   """
   in_memory = isinstance(source, bytes)
@@ -128,7 +129,7 @@ def _demux(source) -> Packets:
       ) from e
   if not ours:
     raise Unreadable('it holds 0 frames')
-  # AVI counts a frame that is as the one before, without a packet.
+  # AVI counts frames that repeat the one before and have no packet.
   counted = 1 + (last or 0) if name == 'avi' else 0
   out.stored = max(len(ours), counted)
   start = next((k for k, (_, key, *_) in enumerate(ours) if key), 0)
@@ -146,7 +147,7 @@ def _check_complete(packets: Packets, missing_bytes: int):
   count = packets.stored
   missing = packets.promised - count
   is_matroska = packets.container.startswith('matroska')
-  # A file cut behind its last frame (an AVI without its index) is sound.
+  # A file cut after its last frame (an AVI without its index) is sound.
   if missing_bytes > 8 and (missing > 0 or is_matroska):
     raise Unreadable(
         f'it is cut off after {count} frames: {missing_bytes} bytes are missing'
@@ -157,7 +158,8 @@ def _check_complete(packets: Packets, missing_bytes: int):
     )
   if packets.incomplete:
     raise Unreadable(f'it is damaged: {packets.incomplete} incomplete frames')
-  # These containers state the duration first; others are measured by it.
+  # These containers state the duration up front; for others FFmpeg measures
+  # it, so that nothing would seem to be missing.
   short = packets.duration - packets.reached
   if (
       is_matroska or packets.container.startswith('mov')
@@ -179,7 +181,7 @@ def _box_length(head: bytes) -> int:
 
 
 def _ebml_length(head: bytes) -> int:
-  """Element = number of variable length (id), another (size), contents."""
+  """Parses an element: id and size as variable-length numbers, contents."""
   if not head[0] or not head[id_bytes := 9 - head[0].bit_length()]:
     return 0
   size_bytes = 9 - head[id_bytes].bit_length()

@@ -1,10 +1,10 @@
-"""Processes in which a decoder may crash or hang without harm.
+"""Runs tasks in processes, where a decoder may crash or hang without harm.
 
-In threads, decoders would wait for each other and for the trainer at Python's
-lock, and what a file does to a decoder would happen to the trainer. The
-processes import neither JAX nor TensorFlow nor the program's main module, and
-end with the program. Pixels come back in shared memory: through a pipe a clip
-of a megabyte would cost the trainer two milliseconds.
+Threads would compete with each other and with the trainer for Python's lock,
+and a file that crashes a decoder would crash the trainer. The processes import
+neither JAX nor TensorFlow nor the program's main module, and end with the
+program. Pixels come back in shared memory: through a pipe, a clip of a megabyte
+would cost the trainer two milliseconds.
 """
 
 import atexit
@@ -27,35 +27,36 @@ import pebble
 from data_pipelines.errors import UserError
 from data_pipelines.video import worker
 
-# Beyond these, disks and the trainer are what limits; each takes memory.
+# Each process takes memory, and with more of them disks or the trainer are the
+# bottleneck.
 _MOST = 16
 _TICK = 0.1
-# Seconds that are left for what nobody waits for any more.
+# Seconds that are left to what nobody waits for any more.
 _GRACE = 1.0
-# How often the processes of a task may all end, before that is an error.
+# How often all processes may end before a task fails.
 _STARTS = 5
 _lock = threading.Lock()
 _pools: dict[tuple[int, int], pebble.ProcessPool] = {}
-# Seconds of processor time by process.
+# Process id -> CPU seconds.
 _used: dict[int, float] = {}
 _ended = threading.Event()
-# Blocks of memory at rest by (process, size): a fork of this program makes its
-# own. And all that this process has made.
+# Free blocks of shared memory by (process id, size), so that a fork makes its
+# own; and all blocks that this process has made.
 _free = collections.defaultdict(list)
 _owner, _made = os.getpid(), []
 
 
 class WorkerDied(UserError):
-  """The process that worked on a task crashed, or its time was over."""
+  """The process that worked on a task crashed or took too long."""
 
 
 def number(workers: int) -> int:
-  """Returns how many processes there are: 0 = one per core, up to 16."""
+  """Returns the number of processes; 0 stands for one per core, at most 16."""
   return workers or min(cores(), _MOST)
 
 
 def cores() -> int:
-  """Returns the cores that this process may use, where the system tells."""
+  """Returns how many cores this process may use, or how many there are."""
   if hasattr(os, 'sched_getaffinity'):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
@@ -64,19 +65,19 @@ def cores() -> int:
 def run(
     function: Callable, *args, workers: int = 0, timeout: float | None = None
 ) -> Any:
-  """Does a task in one of the processes, which are started when needed.
+  """Calls a function in one of the processes, which are started when needed.
 
   Args:
-    function: of a module, so that the processes can import it.
-    *args: what it is called with; they and the result are pickled.
+    function: defined at the top level of a module, so that it can be imported.
+    *args: its arguments; they and the result are pickled.
     workers: how many processes share the tasks, see `number`.
-    timeout: seconds from the start of the work. Time in which the program
-      stands still does not count.
+    timeout: seconds of work. Time while the program is suspended does not
+      count.
 
   Raises:
-    WorkerDied: the process crashed twice, or its time was over.
-    UserError: what the function raises.
-    RuntimeError: any other error, with its traceback.
+    WorkerDied: the process crashed twice or took too long.
+    UserError: raised by the function.
+    RuntimeError: any other error of the function, with its traceback.
   """
   tasks = Tasks(workers, timeout)
   tasks.add(function, *args)
@@ -84,7 +85,7 @@ def run(
 
 
 class Tasks:
-  """Tasks that are done at once, and give their results in order."""
+  """Runs tasks in parallel, and returns their results in order."""
 
   def __init__(
       self,
@@ -93,13 +94,13 @@ class Tasks:
       shape: tuple[int, ...] = (),
       closed: threading.Event | None = None,
   ):
-    """Adds none yet.
+    """Adds no task yet.
 
     Args:
       workers, timeout: as for `run`.
       shape: of results that are uint8 pixels.
-      closed: once it is set nobody wants the results. What is not done a second
-        later is ended with its process, and `next` raises CancelledError.
+      closed: set when nobody wants the results any more. What is not done a
+        second later is ended with its process; `next` raises CancelledError.
     """
     self._workers, self._timeout = number(workers), timeout
     self._closed, self._late = closed or threading.Event(), 0
@@ -111,11 +112,11 @@ class Tasks:
 
   @property
   def full(self) -> bool:
-    """Whether more tasks would make no process busier."""
+    """Tells whether enough tasks are queued to keep all processes busy."""
     return len(self._added) > 2 * self._workers
 
   def add(self, function: Callable, *args):
-    """Asks for one more task, as `run` does."""
+    """Starts one more task; arguments as for `run`."""
     block = _block(self._size)
     if block:
       args = block.name, self._shape, function, *args
@@ -125,9 +126,9 @@ class Tasks:
     self._added.append(task)
 
   def next(self, out: np.ndarray | None = None) -> Any:
-    """Returns the result of the task that was added first, or raises as `run`.
+    """Returns the result of the oldest added task; raises as `run` does.
 
-    Every task that was added has to be asked for. Pixels are written to `out`.
+    Must be called for every added task. Pixels are written to `out` if given.
     """
     task = self._added[0]
     try:
@@ -137,7 +138,7 @@ class Tasks:
       if task.block and answered:
         _free[os.getpid(), self._size].append(task.block)
       elif task.block:
-        # A process that is being ended may still write to it.
+        # A process that is being killed may still write to the block.
         _made.remove(task.block)
         task.block.unlink()
       raise
@@ -161,7 +162,7 @@ class Tasks:
       try:
         result, process, used = self._wait(task)
       except pebble.ProcessExpired as e:
-        # Perhaps what an earlier file did to the process showed only now.
+        # Try once more: an earlier file may have damaged the process.
         if attempt >= 2:
           raise WorkerDied(_describe(e.exitcode)) from None
       except BrokenProcessPool as e:
@@ -179,7 +180,7 @@ class Tasks:
       except TimeoutError:
         if _ended.is_set():
           raise WorkerDied('the program is ending') from None
-        # Pebble forgets tasks that come after the end of all processes.
+        # Pebble loses tasks that are added after all processes have ended.
         if not task.pool.active and not task.future.done():
           raise BrokenProcessPool('all of them ended') from None
         if _is_lost(task):
@@ -188,11 +189,11 @@ class Tasks:
       if self._late * _TICK >= _GRACE:
         for each in self._added:
           each.future.cancel()
-      # Those behind it may hang as well.
+      # Count for all tasks: those behind this one may hang as well.
       for each in self._added:
         each.ticks += each.future.running()
       if self._timeout and task.ticks * _TICK >= self._timeout:
-        # Ends the process as well.
+        # Also kills the process.
         task.future.cancel()
         raise WorkerDied(f'it took longer than {self._timeout:.0f} s')
 
@@ -203,14 +204,14 @@ class _Task:
   block: shared_memory.SharedMemory | None
   pool: pebble.ProcessPool | None = None
   future: pebble.ProcessFuture | None = None
-  # In which it was seen at work.
+  # Multiples of `_TICK` seconds that it was seen running.
   ticks: int = 0
 
 
 def run_all(
     function: Callable, tasks: Iterable[tuple], workers: int = 0
 ) -> Iterator[Any]:
-  """Yields what `run` returns for each task's arguments, in order."""
+  """Yields the result of `run` for each task's arguments, in order."""
   added = Tasks(workers)
   for args in tasks:
     if added.full:
@@ -221,12 +222,12 @@ def run_all(
 
 
 def cpu_seconds() -> float:
-  """Returns the processor time that the processes have used for answers."""
+  """Returns the CPU time of the processes up to their latest results."""
   return sum(_used.values())
 
 
 def _block(size: int) -> shared_memory.SharedMemory | None:
-  """Returns a block, or None for no pixels and where there is no room."""
+  """Returns a block of shared memory; None for size 0 or for lack of room."""
   if not size:
     return None
   with contextlib.suppress(IndexError):
@@ -236,7 +237,7 @@ def _block(size: int) -> shared_memory.SharedMemory | None:
   except OSError:
     return None
   try:
-    # Else writing beyond the size of /dev/shm would end the process.
+    # Reserve it: writing to a block that /dev/shm cannot hold kills a process.
     os.posix_fallocate(block._fd, 0, size)
   except AttributeError:
     pass  # macOS has neither.
@@ -248,7 +249,7 @@ def _block(size: int) -> shared_memory.SharedMemory | None:
 
 
 def _pool(workers: int) -> pebble.ProcessPool:
-  # A fork of this program has to start processes of its own.
+  # By process id: a fork of this program has to start its own processes.
   key = os.getpid(), workers
   with _lock:
     if _ended.is_set():
@@ -262,16 +263,16 @@ def _pool(workers: int) -> pebble.ProcessPool:
     pool = _pools[key] = pebble.ProcessPool(
         workers, initializer=worker.prepare, context=worker.Context()
     )
-    # Starts it here: two threads that did so at once would wait for ever.
+    # Start it under the lock: two threads starting it at once would deadlock.
     pool.schedule(os.getpid)
     return pool
 
 
 def _is_lost(task: _Task) -> bool:
-  """Whether a task's process ended before pebble knew that it had the task.
+  """Whether a task's process died before pebble knew that it had the task.
 
-  Pebble (5.2.3) looks for dead processes and reads their messages in threads of
-  their own, and waits for ever for what it was told of too late.
+  Pebble (5.2.3) looks for dead processes in one thread and reads their messages
+  in another; if the message comes too late, it waits for the task for ever.
   """
   manager = task.pool._pool_manager
   alive = manager.worker_manager.workers
@@ -304,7 +305,7 @@ def _end():
     _ended.set()
   for (owner, _), pool in _pools.items():
     if owner == os.getpid():
-      # It may be broken.
+      # The pool may be broken.
       with contextlib.suppress(KeyError, OSError):
         pool.stop()
         pool.join()

@@ -1,8 +1,8 @@
-"""What kind of file a video is and how to read it, found out once per file.
+"""Finds out, once per file, what kind of video it is and how to read it.
 
-The file is looked through in a process of its own (`examine.py`), so a file
-that crashes or hangs a decoder costs a message. Results are remembered per
-file and, by `probe_many`, kept on disk.
+The file is examined in a process of its own (`examine.py`), so one that crashes
+or hangs a decoder costs only a message. Results are cached in memory and, by
+`probe_many`, on disk.
 """
 
 import base64
@@ -26,16 +26,16 @@ from data_pipelines.video import examine, pool
 from data_pipelines.video.container import AS_STORED
 
 Media = str | os.PathLike | bytes
-# Says which of a file's frames will be read: (place, probe) -> (first, stop)s.
+# (index of the path, probe) -> (first, stop) of each piece that will be read.
 Pieces = Callable[[int, 'Probe'], Iterable[tuple[int, int]]]
 
-# Time limit: decoding takes well under a second per megabyte, but the machine
-# may be busy with other things.
+# Time limit: generous, as the machine may be busy; decoding takes well under a
+# second per megabyte.
 _SECONDS = 60.0
 _SECONDS_PER_MEGABYTE = 5.0
 _REMEMBERED = 4_096
 _EMPTY = 'it is empty (0 bytes)'
-# Raised when the meaning of a field or a verdict changes.
+# To be increased when the meaning of a field or a verdict changes.
 _VERSION = 6
 
 _memory = collections.OrderedDict()
@@ -43,56 +43,56 @@ _memory = collections.OrderedDict()
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-  """What `probe` found of a video file. Frames are counted as shown."""
+  """Holds what `probe` found out about a file; frames in display order."""
 
   # Path, or '<bytes of NAME>'.
   name: str
-  # Changes when the file does: path, size and time of change; or a hash.
+  # Changes when the file does: path, size and modification time; or a hash.
   key: str
   size_bytes: int
   num_frames: int = 0
   # Pixels as `read_frames` returns them.
   width: int = 0
   height: int = 0
-  # Average frames per second, and seconds with the last frame; of images 0.
+  # Average frames per second; seconds, last frame included. 0 for images.
   fps: float = 0.0
   duration: float = 0.0
   codec: str = ''
   container: str = ''
-  # How a stored frame is turned and mirrored (`container.display`).
+  # How a stored frame is rotated and mirrored (`container.display`).
   display: tuple[int, int, int, int] = AS_STORED
-  # 'decord' where that was asked for and found exact, else 'pyav'.
+  # 'decord' if it was requested and found exact for this file, else 'pyav'.
   decoder: str = 'pyav'
   # Timestamps (packed, see `timestamps`) in units of `time_base` seconds.
   times: str = ''
   time_base: tuple[int, int] = (0, 1)
   # Frame numbers where decoding may start; () = at the beginning only.
   keyframes: tuple[int, ...] = ()
-  # Numbers (packed) of the B-frames, if leaving out those that nobody asks for
-  # was found to change nothing.
+  # Numbers (packed) of the B-frames, if skipping them was found to change no
+  # other frame.
   spare: str = ''
-  # Names of numbered images, for `str.format`, and the first number.
+  # Format string of the names of numbered images, and the first number.
   images: str = ''
   first_image: int = 0
-  # Of a long film the frames (first, stop) that were decoded; () = all.
+  # For a long film, the frames (first, stop) that were decoded; () = all.
   looked: tuple[tuple[int, int], ...] = ()
-  # What cannot be decoded: (first, stop, why). Pieces without it can be.
+  # Ranges that cannot be decoded: (first, stop, why). Other pieces can be used.
   broken: tuple[tuple[int, int, str], ...] = ()
-  # The frames (first, stop) that were asked for, of a file that holds a piece.
+  # The clip's frames (first, stop), where the store holds only this piece.
   piece: tuple[int, ...] = ()
   # Why the file cannot be used, or None.
   error: str | None = None
 
   def timestamps(self) -> np.ndarray | None:
-    """Returns int64 [num_frames], rising; None if frames go by count (AVI)."""
+    """Returns int64 [num_frames], sorted; None if frames are counted (AVI)."""
     return unpack(self.times) if self.times else None
 
   def spare_frames(self) -> list[int]:
-    """Returns the numbers of the B-frames that may be left out, rising."""
+    """Returns the sorted numbers of the B-frames that may be skipped."""
     return unpack(self.spare).tolist() if self.spare else []
 
   def seconds(self) -> np.ndarray:
-    """Returns float64 [num_frames]: when each is shown; the first at 0."""
+    """Returns when each frame is shown, float64 [num_frames], first at 0."""
     times = self.timestamps()
     if times is None:
       return np.arange(self.num_frames) / self.fps
@@ -104,7 +104,7 @@ class Probe:
 
   @classmethod
   def from_dict(cls, values: dict[str, Any]) -> 'Probe':
-    """Makes a probe of what `to_dict` gave; TypeError for other fields."""
+    """Makes a probe from `to_dict`'s result; TypeError for unknown fields."""
     return cls(**{k: _as_tuples(v) for k, v in values.items()})
 
 
@@ -113,13 +113,13 @@ def probe(
     name: str | None = None,
     decoder: str = 'pyav',
 ) -> Probe:
-  """Looks through a video file once, whatever is in it.
+  """Examines a video file; never raises because of its contents.
 
   `source` is the path of a file or of a folder of images (whose key changes
-  when one comes or goes, not when one is written over), or a file's contents,
-  which messages call by `name`. The decoder 'decord' tries whether that reads
-  the file exactly. The probe's `error` says why a file cannot be used: no
-  exception comes from what a file holds. Probes are remembered.
+  when an image is added or removed, not when one is overwritten), or a file's
+  contents, which messages call by `name`. With decoder='decord', tests whether
+  decord reads the file exactly. The probe's `error` says why a file cannot be
+  used. Results are cached.
   """
   if isinstance(source, bytes):
     key = 'sha1:' + hashlib.sha1(source).hexdigest()
@@ -153,13 +153,13 @@ def probe_many(
     decoder: str = 'pyav',
     pieces: Pieces | None = None,
 ) -> list[Probe]:
-  """Probes files, in any state, in parallel processes; gives one per path.
+  """Probes files in parallel processes; returns one probe per path.
 
   `workers` files at a time, 0 = one per core; `progress` is called with (files
-  done, files) after each. `cache_file` is where known results come from and new
-  ones go, but for broken files: the fault may have been in the machine. One
-  that cannot be read is taken for empty. `pieces` tells what will be read of a
-  file; of long films, that is decoded.
+  done, files) after each. Results are kept in `cache_file`, except those of
+  broken files, since the fault may be the machine's; a cache that cannot be
+  read counts as empty. `pieces` says what will be read of a file; in long
+  films, these are decoded too.
   """
   known = _load(cache_file, decoder)
   before = dict(known)
@@ -183,7 +183,7 @@ def probe_many(
         progress(done, len(futures))
     return [f.result() for f in futures]
   finally:
-    # Also after Ctrl-C: keep what has been found out.
+    # Even after Ctrl-C, keep the results so far.
     threads.shutdown(cancel_futures=True)
     if cache_file is not None and known != before:
       _save(cache_file, decoder, known)
@@ -195,21 +195,21 @@ def file_key(path: Media) -> str:
 
 
 def pack(times: Sequence[int] | np.ndarray) -> str:
-  """Makes a short text of rising numbers: 100 letters for constant steps."""
+  """Packs increasing integers as text: about 100 letters if evenly spaced."""
   steps = np.diff(np.asarray(times, '<i8'), prepend=0)
   return base64.b64encode(zlib.compress(steps.tobytes())).decode()
 
 
 def unpack(text: str) -> np.ndarray:
-  """Returns the int64 numbers that `pack` was given."""
+  """Returns the int64 numbers that `pack` packed."""
   steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), '<i8')
   return np.cumsum(steps)
 
 
 def _look(path, found: Probe, first: int, stop: int) -> Probe:
-  """Decodes the frames first..stop - 1 of a long film, unless they were.
+  """Decodes frames first..stop - 1 of a long film, unless that was done before.
 
-  Returns the probe with these in `looked` and damage among them in `broken`.
+  Returns the probe with this range in `looked` and any damage in `broken`.
   """
   if any(a <= first and stop <= b for a, b in found.looked):
     return found
@@ -226,7 +226,7 @@ def _look(path, found: Probe, first: int, stop: int) -> Probe:
     stop = fault[0] + 1
     broken += ((fault[0], stop, fault[1]),)
   looked = [(first, stop)]
-  # Joined with those that it touches.
+  # Merge it with the ranges that it touches.
   for a, b in found.looked:
     if a <= looked[0][1] and looked[0][0] <= b:
       looked[0] = min(a, looked[0][0]), max(b, looked[0][1])
@@ -247,7 +247,7 @@ def _stat(path: str) -> tuple[str, int, str | None]:
     return '', 0, 'there is no such file'
   except (OSError, ValueError) as e:
     return '', 0, f'it cannot be opened ({getattr(e, "strerror", e)})'
-  # A folder's time changes when a file in it comes or goes.
+  # A folder's time changes when a file in it is added or removed.
   key = f'{path}|{info.st_size}|{info.st_mtime_ns}'
   if stat.S_ISDIR(info.st_mode):
     return key, 0, None

@@ -1,4 +1,4 @@
-"""Reads some frames of a video with as little decoding as is exact."""
+"""Reads chosen frames exactly, and decodes as little as that needs."""
 
 import bisect
 import itertools
@@ -10,18 +10,18 @@ import numpy as np
 from data_pipelines.video import container
 from data_pipelines.video.container import Media, Unreadable, decode
 
-# Frames that are rather decoded than jumped over.
+# Decoding up to so many frames is cheaper than a jump.
 SEEK_GAP = 24
 
 
 class SeekMissed(Exception):
-  """Jumping to a key frame did not lead to the frame wanted."""
+  """After a jump to a key frame, the wanted frame did not come."""
 
 
 def read(source: Media, wanted: Sequence[int], probe) -> list[np.ndarray]:
   """Reads frames uint8 [H, W, 3] as they are shown.
 
-  The frame numbers wanted are sorted, each once.
+  The frame numbers in `wanted` are sorted and distinct.
 
   Raises:
     Unreadable: the file cannot be decoded that far.
@@ -37,8 +37,8 @@ def read(source: Media, wanted: Sequence[int], probe) -> list[np.ndarray]:
   except (SeekMissed, Unreadable):
     if not probe.keyframes and not probe.spare:
       raise
-    # What was tried on a few frames does not hold for these, or the file is
-    # broken; then this says where.
+    # The shortcuts, which were tested on a few frames only, fail here, or the
+    # file is broken; then plain decoding says where.
     frames = found((), ())
   return [frames[n] for n in wanted]
 
@@ -51,17 +51,17 @@ def pick(
     gap: int = SEEK_GAP,
     spare: Sequence[int] = (),
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-  """Yields (number, frame) of the frames wanted, as they are decoded.
+  """Yields (number, frame) of the wanted frames as they are decoded.
 
-  The numbers wanted are sorted, each once. `times` are what `timeline` gave for
-  the whole file, `keyframes` where decoding may start (needs `times`; () = only
-  at the beginning), if a jump of more than `gap` frames is worth while. Of
-  `spare`, rising numbers of B-frames, those not wanted are left out, unless
-  other frames build on them.
+  `wanted` numbers are sorted and distinct. `times` is the result of `timeline`
+  for the whole file. Decoding may start at `keyframes` (needs `times`; () =
+  only at the beginning) if that skips more than `gap` frames. Of `spare`,
+  increasing numbers of B-frames, the decoder skips those that are neither
+  wanted nor references of others.
 
   Raises:
     Unreadable: the file cannot be decoded that far.
-    SeekMissed: a jump did not lead to the frame.
+    SeekMissed: a wanted frame did not come after a jump.
   """
   with container.open_video(source) as (file, stream):
     for start, numbers in _runs(wanted, keyframes, gap):
@@ -90,7 +90,7 @@ def _runs(wanted, keyframes, gap) -> list[tuple[int, list[int]]]:
 
 
 def _pick_by_count(frames, numbers, context, spare):
-  """Tells the decoder before each run of spare frames whether to bother."""
+  """Counts frames; drops each run of spare frames that holds no wanted one."""
   wanted, dropped = set(numbers), set()
   for _, run in itertools.groupby(enumerate(spare), lambda x: x[1] - x[0]):
     run = [number for _, number in run]
@@ -115,7 +115,7 @@ def _pick_by_time(frames, numbers, times, after_seek):
     if number is not None:
       if frame.is_corrupt and after_seek:
         raise SeekMissed
-      # Not all of a long film has been looked at.
+      # Possible in a long film, which was not examined completely.
       if frame.is_corrupt:
         raise Unreadable(f'it is damaged in frame {number}')
       yield number, frame

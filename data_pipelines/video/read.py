@@ -1,4 +1,4 @@
-"""Reads exactly the frames asked for, of any clip, as numpy arrays."""
+"""Reads exactly the requested frames of any clip, as numpy arrays."""
 
 import os
 from collections.abc import Sequence
@@ -27,25 +27,24 @@ def read_frames(
     probe: Probe | None = None,
     name: str | None = None,
 ) -> np.ndarray:
-  """Reads frames of a video by their number, counted as they are shown.
+  """Reads frames of a video by their number in display order.
 
-  `source` is the path of a file or of a folder of numbered images, or a file's
+  `source` is the path of a file or of a folder of numbered images; or a file's
   contents, which messages call by `name`; or the contents of images, in order,
   with their probe. `indices` are in 0..num_frames - 1, in any order, repeats
-  allowed. Without the `probe` of the file, or if it has changed since, it is
-  probed first. Safe to call from several threads.
+  allowed. Without a `probe`, or if the file has changed since, it is probed
+  first. Safe to call from several threads.
 
   Returns:
-    uint8 [T, H, W, 3], RGB, turned and mirrored as a player shows it.
+    uint8 [T, H, W, 3], RGB, rotated and mirrored as a player shows it.
 
   Raises:
     VideoError: the file is missing, broken or no video, or has no such frame.
 
   Source: EV-CLIP dassl/data/data_manager.py, which decodes whole files with
     torchvision.io.read_video.
-  Differs: broken files are an error instead of a shorter clip; display
-    matrices are respected; AVI files with B-frames keep their order
-    (`container.timeline`).
+  Differs: a broken file is an error, not a shorter clip; display matrices are
+    respected; AVI files with B-frames keep their order (`container.timeline`).
   """
   wanted = np.asarray(indices)
   if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in 'iu'):
@@ -84,13 +83,13 @@ def check(probe: Probe):
 def range_indices(
     probe: Probe, start: float | None = None, end: float | None = None
 ) -> tuple[int, int]:
-  """Finds the frames shown between two moments, by the file's own timestamps.
+  """Finds the frames shown between two times, by the file's own timestamps.
 
-  Returns (first, stop): first..stop - 1 are shown at times t with start <= t <
-  end, in seconds from the first frame; None = without limit.
+  Returns (first, stop): frames first..stop - 1 are shown at times t with start
+  <= t < end, in seconds from the first frame; None = no limit.
 
   Raises:
-    VideoError: there is no frame or a damaged one; the file is broken.
+    VideoError: no frame is in the range or one is damaged; a broken file.
   """
   check(probe)
   first, stop = 0, probe.num_frames
@@ -99,8 +98,8 @@ def range_indices(
         f'{probe.name} holds images, which do not say when they are shown: '
         'its pieces are given by frame numbers, not by seconds.'
     )
-  # Lists round to milliseconds or less; a frame shown at 4/3 s belongs to a
-  # range that begins at 1.3333.
+  # Lists round their times: a frame shown at 4/3 s belongs to a range that
+  # begins at 1.3333.
   if start is not None:
     first = int(np.searchsorted(probe.seconds(), start - 0.01 / probe.fps))
   if end is not None:
@@ -116,7 +115,7 @@ def range_indices(
 
 
 def check_frames(probe: Probe, first: int, stop: int):
-  """Raises VideoError unless the frames first..stop - 1 are there and sound."""
+  """Raises VideoError unless frames first..stop - 1 exist and are sound."""
   check(probe)
   if not 0 <= first < stop <= probe.num_frames:
     last, begin = probe.num_frames - 1, probe.first_image
@@ -143,10 +142,10 @@ def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
 
 
 def _changed(source, probe: Probe) -> bool:
-  """Whether the probe is of another state of the file."""
+  """Whether the file has changed since it was probed."""
   if isinstance(source, tuple):
     return False
-  # A probe of a path also holds for the same bytes; this costs nothing.
+  # The probe may be of the file's path, so only the size can be compared.
   if isinstance(source, bytes):
     return len(source) != probe.size_bytes
   return probe.key != probes.file_key(source)

@@ -1,4 +1,4 @@
-"""What a process of the pool is, and what it does."""
+"""Defines the processes of the pool: how they start and what they run."""
 
 import contextlib
 import ctypes
@@ -17,12 +17,12 @@ import numpy as np
 from data_pipelines.errors import UserError
 
 _MEMORY_BYTES = 8 << 30
-# Names and values of glibc's malloc.h: free memory of frames is kept. Giving
-# it back costs a quarter of the time of reading a 320x240 clip.
+# Options of glibc's mallopt (malloc.h) that keep the memory of freed frames.
+# Returning it to the system takes a quarter of the time to read a 320x240 clip.
 _MALLOC = {-3: 32 << 20, -1: 512 << 20, -2: 16 << 20}
 
 _starting = threading.Lock()
-# Blocks of shared memory that a process knows, by name.
+# Blocks of shared memory that this process has opened, by name.
 _attached: dict[str, shared_memory.SharedMemory] = {}
 
 
@@ -49,13 +49,13 @@ class _Process(multiprocessing.context.SpawnProcess):
 
 
 class Context(multiprocessing.context.SpawnContext):
-  """Starts such processes."""
+  """Starts processes that do not import the main module."""
 
   Process = _Process
 
 
 def prepare():
-  """Makes a new process quiet, sparing, and mortal."""
+  """Makes a new process silent, limits its memory, ends it with its parent."""
   parent = multiprocessing.parent_process()
 
   def end_with_parent():
@@ -63,27 +63,27 @@ def prepare():
     os._exit(1)
 
   threading.Thread(target=end_with_parent, daemon=True).start()
-  # Ctrl-C in the terminal is for the trainer.
+  # Ctrl-C in the terminal must reach the trainer only.
   if hasattr(os, 'setsid'):
     os.setsid()
-  # They are as many as there are cores.
+  # There is a process per core already.
   os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1')
   keep_memory()
-  # A strange file may ask for any amount.
+  # A malformed file may ask for any amount of memory.
   with contextlib.suppress(ImportError, ValueError, OSError):
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     if hard == resource.RLIM_INFINITY or hard > _MEMORY_BYTES:
       resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
-  # Libraries print what they think of files.
+  # Libraries print warnings about files.
   nowhere = os.open(os.devnull, os.O_WRONLY)
   os.dup2(nowhere, 1)
   os.dup2(nowhere, 2)
 
 
 def keep_memory():
-  """Tells glibc to keep freed memory; does nothing where there is none."""
+  """Tells glibc to keep freed memory; does nothing without glibc."""
   with contextlib.suppress(OSError, AttributeError, TypeError):
     mallopt = ctypes.CDLL(None).mallopt
     for name, value in _MALLOC.items():
@@ -93,8 +93,8 @@ def keep_memory():
 def work(
     function: Callable, args: tuple, folder: str
 ) -> tuple[Any, int, float]:
-  """Does a task: (result, this process, seconds of processor time so far)."""
-  # Paths may be relative, and a notebook may have moved since the start.
+  """Runs a task: (result, process id, CPU seconds of the process so far)."""
+  # Paths may be relative, and a notebook may have changed its folder.
   with contextlib.suppress(OSError):
     os.chdir(folder)
   try:
@@ -113,7 +113,7 @@ def write(
     function: Callable[..., np.ndarray],
     *args,
 ):
-  """Writes uint8 pixels of a shape, which a task gives, into shared memory."""
+  """Runs a task and writes its uint8 pixels into a block of shared memory."""
   pixels = function(*args)
   if name not in _attached:
     _attached[name] = shared_memory.SharedMemory(name)

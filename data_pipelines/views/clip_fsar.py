@@ -1,4 +1,4 @@
-"""CLIP-FSAR's recipe: squeeze frames to a square and cut a smaller one.
+"""CLIP-FSAR's recipe: frames squeezed to a square, and a smaller square crop.
 
 Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py and base_dataset.py.
 """
@@ -14,7 +14,7 @@ from data_pipelines.views.view import Place, Recipe, View
 
 @dataclasses.dataclass(frozen=True)
 class Spec(Recipe):
-  """Holds sizes and switches, as `data_pipelines/settings.py` tells them."""
+  """Holds CLIP-FSAR's settings, explained in `data_pipelines/settings.py`."""
 
   num_frames: int = 8
   crop_pixels: int = 224
@@ -23,11 +23,11 @@ class Spec(Recipe):
 
   @property
   def resized_pixels(self) -> int:
-    """Side of the square that frames are squeezed into."""
+    """Returns the side of the square into which frames are squeezed."""
     return self.crop_pixels * 256 // 224
 
   def train_view(self, total, fps, rng, query=False) -> View:
-    """Draws frames and one crop for them; mirrors half of the queries."""
+    """Draws frames and a crop; mirrors half of the queries if augmented."""
     if self.frame_rule == 'interval':
       frames = interval_frames(total, self.num_frames, fps, rng.random())
     else:
@@ -37,7 +37,7 @@ class Spec(Recipe):
     return View(frames, functools.partial(self.cut, offsets=offsets, flip=flip))
 
   def eval_view(self, total, fps, place: Place, rng) -> View:
-    """Takes the frames and the crop at `place`; windows share the room."""
+    """Takes the crop and, with frame_rule='interval', the frames at `place`."""
     if self.frame_rule == 'interval':
       frames = interval_frames(total, self.num_frames, fps, place.middle)
     else:
@@ -50,7 +50,7 @@ class Spec(Recipe):
   def cut(
       self, frames: np.ndarray, offsets: tuple[int, int], flip: bool = False
   ) -> np.ndarray:
-    """Makes CLIP-FSAR's input pixels, uint8 [T, P, P, 3], of decoded frames.
+    """Makes CLIP-FSAR's input pixels, uint8 [T, P, P, 3], from decoded frames.
 
     `offsets` are (top, left) of the crop in the resized frame.
 
@@ -65,10 +65,9 @@ class Spec(Recipe):
 def jittered_offsets(
     size: int, crop: int, rng: np.random.Generator
 ) -> tuple[int, int]:
-  """Draws the upper left corner of a square; never the last row or column.
+  """Draws (top, left) of a square crop, each uniform in 0..size - crop - 1.
 
-  Both are whole parts of a real number in [0, size - crop), drawn to the right
-  first.
+  As in the original, the last position is never drawn, and left comes first.
   """
   room = max(size - crop, 1)
   left = int(rng.integers(room))
@@ -78,12 +77,12 @@ def jittered_offsets(
 def segment_frames(
     total: int, num_frames: int, rng: np.random.Generator | None = None
 ) -> np.ndarray:
-  """Takes a frame of each of T segments of N // T frames; none of the rest.
+  """Takes a frame from each of T segments of N // T frames; none of the rest.
 
-  The generator draws a frame of each segment; without it, the middle one. (The
-  original's rule for sampling rates above 40, which draws in testing as well.)
+  A random frame with a generator, else the middle one. (The original's rule for
+  sampling rates above 40, which draws in testing as well.)
 
-  Differs: shorter clips repeat their last frame; the original fails.
+  Differs: clips of fewer than T frames repeat the last one; the original fails.
   """
   length = max(total // num_frames, 1)
   if rng is None:
@@ -96,13 +95,13 @@ def segment_frames(
 def interval_frames(
     total: int, num_frames: int, fps: float, place: float, rate: int = 35
 ) -> np.ndarray:
-  """Takes T even steps in a stretch of T * rate frames at 12 per second.
+  """Takes T evenly spaced frames from a span of T * rate frames at 12 fps.
 
-  A clip that is shorter, such as every one of Kinetics, is used as a whole, but
-  for its last `rate` frames; so is one of `fps` 0 (images have none). `place`
-  is where the stretch lies in the room there is, 0..1; testing uses 0.5. A clip
-  of fewer than `rate` frames or so gives mostly frame 0, as in the original
-  (interval_based), which computes in float32 as well.
+  A shorter clip, such as every one of Kinetics, is used as a whole except its
+  last `rate` frames; so is one with `fps` 0 (images). `place` is the span's
+  relative position in the clip, 0..1; testing uses 0.5. A clip of fewer than
+  about `rate` frames gives mostly frame 0. All this, and float32, is as in the
+  original (interval_based).
 
   Differs: a clip shorter than T repeats its last frame.
   """
@@ -118,7 +117,7 @@ def interval_frames(
 
 
 def _linspace(start: np.float32, end: np.float32, count: int) -> np.ndarray:
-  """As torch.linspace does: from both ends to the middle."""
+  """Rounds as torch.linspace does, which computes from both ends."""
   step = (end - start) / np.float32(max(count - 1, 1))
   places = np.arange(count, dtype=np.float32)
   upper = end - step * (np.float32(count - 1) - places)

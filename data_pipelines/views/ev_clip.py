@@ -1,4 +1,4 @@
-"""EV-CLIP's recipe: a window of frames, 256 x 340 pixels, a square of them.
+"""EV-CLIP's recipe: a window of frames, resized to 256 x 340, a square crop.
 
 Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
 """
@@ -14,7 +14,7 @@ from data_pipelines.views.view import Place, Recipe, View
 
 @dataclasses.dataclass(frozen=True)
 class Spec(Recipe):
-  """Holds sizes and switches, as `data_pipelines/settings.py` tells them."""
+  """Holds EV-CLIP's settings, explained in `data_pipelines/settings.py`."""
 
   num_frames: int = 8
   window_frames: int = 32
@@ -26,13 +26,13 @@ class Spec(Recipe):
   resize: str = 'squeeze'
 
   def train_view(self, total, fps, rng, query=False) -> View:
-    """Draws a window of frames (or takes the middle) and one crop for them."""
+    """Draws a window of frames (or takes the middle one) and a crop."""
     place = rng if self.train_temporal == 'random' else Place()
     frames = window_frames(total, self.num_frames, self.window_frames, place)
     return View(frames, functools.partial(self._pixels, place=rng))
 
   def eval_view(self, total, fps, place: Place, rng) -> View:
-    """Takes window and crop at `place`; the outer ones reach the ends."""
+    """Takes window and crop at `place`; the outermost touch the ends."""
     frames = window_frames(total, self.num_frames, self.window_frames, place)
     return View(frames, functools.partial(self._pixels, place=place))
 
@@ -49,12 +49,12 @@ class Spec(Recipe):
     return short * height // width, short
 
   def cut(self, frames: np.ndarray, offsets: tuple[int, int]) -> np.ndarray:
-    """Makes EV-CLIP's input pixels, uint8 `shape`, of decoded frames.
+    """Makes EV-CLIP's input pixels, uint8 `shape`, from decoded frames.
 
     `offsets` are (top, left) of the crop in the resized frame.
 
-    Differs: rounded to uint8, see `pixels.resize`; 'short_side'; a second
-      square.
+    Differs: pixels are rounded to uint8 (see `pixels.resize`); resize=
+      'short_side' and the trunk's second square are additions.
     """
     size = self._resized(*frames.shape[1:3])
     crop, side = self.crop_pixels, self.trunk_pixels
@@ -74,13 +74,13 @@ def window_frames(
   """Takes every d-th frame of a window of consecutive frames.
 
   With w = min(window, total), the window begins at (total - w) // 2 (one clip),
-  at int(clip * (total - w) / (clips - 1)) (one of several: the first at the
-  beginning, the last at the end), or at a random frame of 0..total - w, both
-  possible. The step is d = max(w // T, 1); the frame rate plays no part.
+  at int(clip * (total - w) / (clips - 1)) (several clips: the first at the
+  beginning, the last at the end), or at a random frame of 0..total - w,
+  inclusive. The step is d = max(w // T, 1), whatever the frame rate.
 
-  Differs: where the window holds fewer than T frames, the last one is repeated;
+  Differs: if the window holds fewer than T frames, the last one is repeated;
     the original returns a shorter clip and then fails. Whether training draws
-    its window is a setting of its own (the original draws only if it tests with
+    its window is a separate setting (the original draws only if it tests with
     several clips).
   """
   width = min(window, total)
@@ -101,14 +101,14 @@ def window_frames(
 def crop_offsets(
     height: int, width: int, crop: int, place: Place | np.random.Generator
 ) -> tuple[int, int]:
-  """Returns the upper left corner of a square, (top, left).
+  """Returns the top left corner of a square crop, (top, left).
 
-  Drawn, every place is equally likely, the edges included: for 256 x 340 and
-  224 pixels, 0..32 down and 0..116 to the right. Else one view is the centre,
-  (16, 58), and three lie at 0, 58 and 116 pixels; of upright frames upper to
-  lower.
+  With a generator, all positions are equally likely: for 256 x 340 and 224
+  pixels, 0..32 down and 0..116 to the right. With a `Place`, a single crop is
+  the centre, (16, 58); three lie at 0, 58 and 116 pixels from the left, in
+  portrait frames from the top.
 
-  Differs: upright frames, which the original does not have.
+  Differs: portrait frames, which the original does not have.
   """
   room = height - crop, width - crop
   if min(room) < 0:

@@ -1,4 +1,4 @@
-"""EZ-CLIP's recipe: a frame of each part, boxes of several sizes, flips.
+"""EZ-CLIP's recipe: a frame of each segment, multi-scale crops, flips.
 
 Source: EZ-CLIP, datasets/ (frames) and utils/Augmentation.py (pixels).
 """
@@ -12,8 +12,8 @@ from PIL import Image
 from data_pipelines.views.pixels import mirror
 from data_pipelines.views.view import Place, Recipe, View
 
-# Of its boxes: sides as parts of the shorter side, and (right, down) in steps
-# of a quarter of the room.
+# Sides of crop boxes relative to the frame's shorter side; positions as (right,
+# down) in quarters of the free room.
 _SCALES = (1, 0.875, 0.75, 0.66)
 _PLACES = (
     *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
@@ -24,7 +24,7 @@ _PLACES = (
 
 @dataclasses.dataclass(frozen=True)
 class Spec(Recipe):
-  """Holds sizes and switches, as `data_pipelines/settings.py` tells them.
+  """Holds EZ-CLIP's settings, explained in `data_pipelines/settings.py`.
 
   Scoring resizes the shorter side to 256 / 224 of `crop_pixels`.
   """
@@ -35,7 +35,7 @@ class Spec(Recipe):
   flip: bool = True
 
   def train_view(self, total, fps, rng, query=False) -> View:
-    """Takes a frame per segment; its pixels draw a box that fits the frames."""
+    """Takes a frame per segment; `augment` draws the crop box later."""
     if self.train_temporal == 'random':
       frames = shifted_frames(total, self.num_frames, rng)
     else:
@@ -48,7 +48,7 @@ class Spec(Recipe):
     return View(frames, functools.partial(self.cut, place=place))
 
   def augment(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Makes a training clip, uint8 [T, P, P, 3]: box, resize, flip.
+    """Makes a training clip, uint8 [T, P, P, 3]: crops, resizes, flips.
 
     Differs: RandAugment, blur and solarising, which no configuration uses, are
       left out. Flipping is a setting (the original flips SSv2 by mistake).
@@ -63,9 +63,9 @@ class Spec(Recipe):
     return mirror(out) if self.flip and rng.random() < 0.5 else out
 
   def cut(self, frames: np.ndarray, place: Place) -> np.ndarray:
-    """Makes a clip to score, uint8 [T, P, P, 3]: resizes the shorter side.
+    """Makes a clip to score, uint8 [T, P, P, 3]: resizes, then crops.
 
-    Differs: crops beside the centre.
+    Differs: crops other than the centre are an addition.
     """
     height, width = frames.shape[1:3]
     side = self.crop_pixels
@@ -86,13 +86,12 @@ class Spec(Recipe):
 
 
 def even_frames(total: int, num_frames: int, middle: float = 0.5) -> np.ndarray:
-  """Takes a frame from the middle of each of T equal segments.
+  """Takes one frame from each of T equal segments, by default the middle one.
 
-  `middle` says which part of a segment, 0..1, if there is more than one frame
-  in it; several temporal views differ in it. Where N <= T, frames repeat. (The
-  original's file numbers begin with 1.)
+  `middle` is the relative position in a segment, 0..1, by which temporal views
+  differ. If N <= T, frames repeat. (The original counts files from 1.)
 
-  Differs: `middle` (the original has 0.5).
+  Differs: `middle` (0.5 in the original).
   """
   if num_frames == 1:
     return np.asarray([min(int(total * middle), total - 1)], np.int64)
@@ -106,9 +105,9 @@ def even_frames(total: int, num_frames: int, middle: float = 0.5) -> np.ndarray:
 def shifted_frames(
     total: int, num_frames: int, rng: np.random.Generator
 ) -> np.ndarray:
-  """Draws a frame of each of T segments (random_shift); distinct if there are.
+  """Draws a frame from each of T segments (random_shift in the original).
 
-  Where N <= T, every frame once and T - N repeats drawn uniformly, sorted.
+  If N <= T: every frame once and T - N uniformly drawn repeats, sorted.
   """
   if total <= num_frames:
     repeats = rng.integers(total, size=num_frames - total)
@@ -120,10 +119,10 @@ def shifted_frames(
 def multi_scale_box(
     height: int, width: int, crop: int, rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-  """Draws a box at one of 13 places, (top, left, height, width).
+  """Draws a crop box at one of 13 places, (top, left, height, width).
 
-  Its sides are two of `box_sizes`; all ten pairs and all 13 places are equally
-  likely, also where several of them are the same.
+  All ten `box_sizes` and all 13 places are equally likely, even if some of them
+  coincide.
   """
   pairs = box_sizes(height, width, crop)
   tall, wide = pairs[rng.integers(len(pairs))]
@@ -132,11 +131,11 @@ def multi_scale_box(
 
 
 def box_sizes(height: int, width: int, crop: int) -> list[tuple[int, int]]:
-  """Lists the ten (height, width) of boxes.
+  """Lists the ten possible (height, width) of crop boxes.
 
-  The sides are 100, 87.5, 75 and 66 percent of the frame's shorter side,
-  neighbours in this row or equal. A side within 2 pixels of `crop`, what the
-  box will be resized to, becomes that.
+  Sides are 100, 87.5, 75 or 66 percent of the frame's shorter side; the two
+  sides of a box are equal or neighbours in this row. A side within 2 pixels of
+  `crop`, to which the box will be resized, becomes `crop`.
 
   Differs: a side never becomes longer than the frame (with a shorter side of
     P - 2 or P - 1 the original adds black pixels).

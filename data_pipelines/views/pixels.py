@@ -1,4 +1,4 @@
-"""Resizing frames as PyTorch does, with OpenCV."""
+"""Resizes frames as PyTorch does, but with OpenCV."""
 
 import math
 
@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 _KERNELS = {'bicubic': cv2.INTER_CUBIC, 'bilinear': cv2.INTER_LINEAR}
-# The constant of that cubic.
+# The parameter a of the cubic kernel.
 _CUBIC = -0.75
-# Pixels to each side that a pixel is made of, and one to spare.
+# Reach of the kernel to each side in pixels, and one to spare.
 _REACH = 3
 
 
@@ -23,15 +23,15 @@ def resize(
 
   [T, H, W, 3], uint8 or float32 -> [T, height, width, 3], or the window (top,
   left, height, width) of it; `kernel` is 'bicubic' or 'bilinear'. uint8 is
-  computed in float32, limited to 0..255 and rounded, halves up; floats are not
-  limited.
+  computed in float32, clipped to 0..255 and rounded, halves up; floats are not
+  clipped.
 
   Raises:
     ValueError: frames of another shape, or a window that lies outside.
 
   Source: EV-CLIP, dassl/data/data_manager.py: F.interpolate, then clamp.
-    OpenCV's kernels are PyTorch's: a = -0.75, nothing is blurred before
-    shrinking, borders are repeated. Only what the window needs is resized.
+    OpenCV's kernels are PyTorch's: a = -0.75, no antialiasing, replicated
+    borders. Only what the window needs is resized.
   Differs: rounds to uint8 (by at most 0.5 of 255 levels); the original keeps
     floats.
   """
@@ -51,7 +51,7 @@ def resize(
   out = np.empty((len(frames), rows, columns, 3), frames.dtype)
   for t, frame in enumerate(frames):
     resized = cv2.resize(
-        # Whole numbers would be mixed with weights of 11 bits.
+        # For uint8 OpenCV would use fixed-point weights of 11 bits.
         np.ascontiguousarray(frame[down, right], np.float32),
         None,
         fx=width / frames.shape[2],
@@ -59,8 +59,8 @@ def resize(
         interpolation=_KERNELS[kernel],
     )
     if frames.dtype == np.uint8:
-      # Half a level more, and cutting off the fraction rounds. Done on all of
-      # it, which lies in one piece: half the time that the window would take.
+      # Adding 0.5 makes the cast to uint8 round. On the whole array, which is
+      # contiguous, this takes half the time that it would on the window.
       resized += np.float32(0.5)
       if kernel == 'bicubic':
         np.clip(resized, 0, 255.5, out=resized)
@@ -69,7 +69,7 @@ def resize(
 
 
 def mirror(frames: np.ndarray) -> np.ndarray:
-  """Returns frames [T, H, W, 3] with left and right exchanged."""
+  """Returns frames [T, H, W, 3] flipped horizontally."""
   return np.stack([cv2.flip(frame, 1) for frame in frames])
 
 
@@ -79,10 +79,11 @@ def resample(
     window: tuple[int, int, int, int],
     side: int,
 ) -> np.ndarray:
-  """Makes squares of any side of a window of the resized frames.
+  """Shows a window of the resized frames in side x side pixels.
 
-  They are made of the frames as they are, bicubically as by `resize`, at
-  source(o) = (start + (o + 0.5) * length / side) * H / height - 0.5.
+  It is interpolated from the original frames in one step, bicubically as in
+  `resize`: output pixel o is the source position
+  (start + (o + 0.5) * length / side) * H / height - 0.5.
 
   uint8 [T, H, W, 3], (height, width) of the whole resized frame and (top, left,
   height, width) of the window in it -> uint8 [T, side, side, 3].
@@ -104,7 +105,7 @@ def resample(
 def _taps(
     size: int, resized: int, start: int, length: int, side: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """(where, weights) of the four pixels of one axis behind each of `side`."""
+  """(positions, weights) of the four source pixels of each output pixel."""
   places = (start + (np.arange(side) + 0.5) * length / side) * size / resized
   places -= 0.5
   taps = np.floor(places).astype(int) + np.arange(-1, 3)[:, None]
@@ -115,17 +116,17 @@ def _taps(
 
 
 def _part(size: int, resized: int, start: int, count: int) -> tuple[slice, int]:
-  """(pixels of an axis behind a window, where it begins in what they become).
+  """(source pixels that a window needs, its start in their resized version).
 
-  They begin where one lies exactly as far from its neighbours after resizing as
-  the first of all does.
+  They begin where the kernel has the same phase as at pixel 0, so resizing this
+  part alone gives exactly the pixels of the whole.
   """
   step = resized // math.gcd(size, resized)
   margin = math.ceil(_REACH * resized / size)
   first = max(start - margin, 0) // step * step
   stop = math.ceil((start + count + margin) * size / resized)
   pixels = range(first * size // resized, min(stop, size))
-  # OpenCV copies what keeps its size, also where the scale is not quite 1.
+  # OpenCV copies an axis of unchanged size, even if the scale is not quite 1.
   if round(len(pixels) * resized / size) == len(pixels):
     return slice(0, size), start
   return slice(pixels.start, pixels.stop), start - first

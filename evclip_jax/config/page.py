@@ -10,15 +10,15 @@ _INTRO = """# Every key of a config
 
 Written by `python -m evclip_jax.config.page > docs/config.md`; do not edit.
 
-A file in `configs/` starts from these values, takes over its method's `RECIPE`
-and changes some. Every key can be set on the command line:
-`--config.data.shots=4`; lists and tuples in Python's form, in quotes.
+A file in `configs/` starts from these values, adds its method's `RECIPE` and
+changes some. Every key can be set on the command line: `--config.data.shots=4`;
+lists and tuples in Python syntax, in quotes.
 """
 
 _RECIPES = """## Recipes
 
 What the authors of a method train it with (`RECIPE` in its file), and what a
-row of a comparison begins with; a config file or a flag may say otherwise.
+row of a comparison starts from; a config file or a flag may override it.
 """
 _RECIPE_KEYS = (
     'batch_size',

@@ -13,38 +13,38 @@ from evclip_jax.models import corruptions
 
 # fmt: off
 KEYS = {
-    'seed': Key(1, 'Chooses every random number of the run and nothing else.'),
+    'seed': Key(1, 'Seeds every random number of the run and nothing else.'),
     'split': Key(1, 'Official split of the data set: 1, 2 or 3.'),
     'batch_size': Key(64, 'Clips per step over all devices together.', 1),
     'cache_dir': Key('',
         "Folder of downloads and caches; '' = ~/.cache/evclip_jax."),
     'variants': Key((),
-        'Values that go with others unless the command line sets them: '
+        'Values to set with those of other keys, unless the command line does: '
         "{'when': {'clip.name': 'ViT-L/14'}, 'set': {'batch_size': 16}}."),
     'compare': Key((),
         "Rows of a table, run one after the other: {'name', 'method', "
-        "'settings', 'config'}. A row of another method has its recipe; then "
-        'come its settings and the keys of its config. () = one run.'),
+        "'settings', 'config'}. A row of another method takes its recipe, then "
+        "the row's settings and config keys. () = one run."),
     # ---- data
     **{f'data.{name}': key for name, key in settings.KEYS.items()},
     'data.corrupt': Key('',
-        "Makes what is scored worse, such as 'darken:3': a kind of "
+        "Corrupts the clips that are scored, such as 'darken:3': a kind in "
         'evclip_jax/models/corruptions.py and a severity of 1 to 5.'),
     # ---- networks
     'clip.name': Key('ViT-B/16',
-        "A name of python -m evclip_jax.download, or 'tiny'."),
+        "A name from python -m evclip_jax.download, or 'tiny'."),
     'clip.weights': Key('',
         "'' = the published weights of clip.name; a file; another published "
         "name; or 'random:SEED' to try things without weights."),
     'clip.activation': Key('',
-        "Of a CLIP from a file; '' = as the file or the config beside it "
+        "Of a CLIP from a file; '' = what the file or the config beside it "
         'says; a file that OpenAI did not write says nothing.',
         ('', 'quick_gelu', 'gelu', 'gelu_tanh')),
-    'clip.vision_heads': Key(0, 'Likewise; 0 = as the file says.', 0),
+    'clip.vision_heads': Key(0, 'Likewise; 0 = what the file says.', 0),
     'clip.vocab': Key('', "A BPE vocabulary file; '' = the usual one."),
     'encoder.name': Key('omnivore_swinS',
         'The video trunk, for methods that use one.'),
-    'encoder.weights': Key('', 'As clip.weights.'),
+    'encoder.weights': Key('', 'Like clip.weights.'),
     'encoder.vocab': Key('',
         "SentencePiece file of VideoPrism's texts; '' = the downloaded one."),
     'method.name': Key('', 'A name in evclip_jax/methods.'),
@@ -53,14 +53,14 @@ KEYS = {
         "to start from; '' = the method's own initialisation."),
     'method.settings': Key({}, "The method's own: `Settings` in its file."),
     'compute.dtype': Key('float32',
-        'Of the networks. Parameters, optimizer, losses stay float32.',
+        'Of the networks; trained weights, optimizer, losses stay float32.',
         ('float32', 'bfloat16')),
     'compute.remat': Key(False,
-        "Recompute CLIP's blocks whole in the backward pass: less memory, a "
-        'third more time. False = only what costs little.'),
+        "Recompute whole blocks of CLIP in the backward pass: less memory, a "
+        'third more time. False = recompute only what is cheap.'),
     'compute.memory_gb': Key(0.0,
         'Memory of a device: a training step that needs more is refused; 0 = '
-        'what the device says, on CPUs any.', 0),
+        'what the device reports, on CPUs no limit.', 0),
     'compute.compilation_cache': Key(True,
         'Keep compiled programs in <cache_dir>/compiled, or where '
         'JAX_COMPILATION_CACHE_DIR says.'),
@@ -71,15 +71,15 @@ KEYS = {
     'optimizer.name': Key('adamw',
         "With 'adam_l2' the decay is part of the gradient.",
         ('adamw', 'adam_l2')),
-    'optimizer.learning_rate': Key(4e-4, 'The highest rate.'),
-    'optimizer.weight_decay': Key(0.05, 'On every leaf but no_decay.'),
+    'optimizer.learning_rate': Key(4e-4, 'The peak rate.'),
+    'optimizer.weight_decay': Key(0.05, 'For every leaf except no_decay.'),
     'optimizer.no_decay': Key((),
-        'Patterns of paths of leaves without decay, matched in full.'),
+        'Regular expressions that match whole paths of leaves without decay.'),
     'optimizer.b1': Key(0.9, 'Of Adam.'),
     'optimizer.b2': Key(0.999, 'Of Adam.'),
     'optimizer.eps': Key(1e-8, 'Of Adam.'),
     'optimizer.clip_norm': Key(0.0,
-        'Longest gradient over all leaves together; 0 = any.'),
+        'Largest gradient norm over all leaves together; 0 = no limit.'),
     'optimizer.schedule': Key('delayed_cosine',
         'delayed_cosine (EV-CLIP): a constant warm-up, then half a cosine; '
         'warmup_cosine (EZ-CLIP): a rise, then half a cosine, every few steps; '
@@ -87,73 +87,74 @@ KEYS = {
         ('delayed_cosine', 'warmup_cosine', 'relative_steps')),
     'optimizer.warmup_epochs': Key(1, 'Length of the warm-up.', 0),
     'optimizer.warmup_learning_rate': Key(2e-5,
-        'Where the warm-up stays (delayed_cosine) or begins (relative_steps).'),
+        'Rate of the warm-up (delayed_cosine) or at its start '
+        '(relative_steps).'),
     'optimizer.rate_every_steps': Key(1,
         'How often the rate is set (warmup_cosine).', 1),
     'optimizer.stair_epochs': Key((0,),
-        'Epochs from which on stair_rates hold (relative_steps).'),
+        'Epochs from which stair_rates hold (relative_steps).'),
     'optimizer.stair_rates': Key((1.0,),
-        'Shares of learning_rate (relative_steps).'),
+        'Fractions of learning_rate (relative_steps).'),
     'optimizer.epochs_count_twice': Key(False,
         "As CLIP-FSAR's code counts them (relative_steps)."),
     'optimizer.iterations_per_step': Key(1,
-        "Iterations that a step stands for, whose last one's rate holds "
+        'Iterations that a step stands for; it has the rate of the last '
         '(relative_steps; CLIP-FSAR: 4).', 1),
     'optimizer.iterations_per_epoch': Key(0,
-        'Iterations of an epoch (relative_steps); 0 = those of its steps.', 0),
+        'Iterations per epoch (relative_steps); 0 = those of its steps.', 0),
     'train.epochs': Key(500, 'Passes over the training clips.', 1),
     'train.eval_every_epochs': Key(5, 'How often lists are scored.', 1),
-    'train.checkpoint_every_epochs': Key(5, 'How often it is saved.', 1),
+    'train.checkpoint_every_epochs': Key(5, 'How often the state is saved.', 1),
     'train.log_every_steps': Key(1, 'How often metrics are written.', 1),
     'train.accumulate': Key(1,
-        'Parts that a batch goes through the network in, one after the other: '
+        'Parts of a batch that go through the network one after the other: '
         'less memory, the same numbers. For losses that are means.', 1),
     'train.bank_views': Key(0,
         'Views of each training clip whose features are computed once, kept in '
         'the cache folder and trained on; 0 = new pixels in each epoch. For '
-        'methods whose trained part sees frozen features only.', 0),
+        'methods whose trained part sees only frozen features.', 0),
     'train.rates': Key((),
         'Rates to try in place of optimizer.learning_rate, each in a training '
-        'of its own: the best on the validation list counts.'),
+        'of its own: the best on the validation list is kept.'),
     'train.select': Key('auto',
-        "Which checkpoint is reported. 'best_on_test' is some originals' "
-        "protocol: optimistic, and the output says so. 'auto' = best_val if "
+        "Which checkpoint is reported. 'best_on_test' is the protocol of some "
+        "originals: optimistic, as the output says. 'auto' = best_val if "
         'there is validation data, else last.',
         ('auto', 'last', 'best_val', 'best_on_test')),
     'eval.batch_size': Key(0, 'Clips per evaluation step; 0 = batch_size.', 0),
-    'eval.clips': Key(1, 'Windows per video, probabilities averaged.', 1),
+    'eval.clips': Key(1, 'Windows per video; probabilities are averaged.', 1),
     'eval.crops': Key(1, 'Crops per window.', (1, 3)),
     # ---- episodes, in place of batch_size and epochs
-    'episodes.way': Key(5, 'Classes of an episode.', 2),
-    'episodes.shot': Key(1, 'Support clips of each class.', 1),
-    'episodes.query': Key(5, 'Query clips of each class.', 1),
-    'episodes.test_way': Key(0, 'In testing; 0 = as in training.', 0),
-    'episodes.test_shot': Key(0, 'In testing; 0 = as in training.', 0),
-    'episodes.test_query': Key(1, 'In testing.', 1),
+    'episodes.way': Key(5, 'Classes per episode.', 2),
+    'episodes.shot': Key(1, 'Support clips per class.', 1),
+    'episodes.query': Key(5, 'Query clips per class.', 1),
+    'episodes.test_way': Key(0, 'way in testing; 0 = as in training.', 0),
+    'episodes.test_shot': Key(0, 'shot in testing; 0 = as in training.', 0),
+    'episodes.test_query': Key(1, 'query in testing.', 1),
     'episodes.per_step': Key(16, 'Episodes per step over all devices.', 1),
     'episodes.train_episodes': Key(20_000,
         'Episodes to train on, a whole number of steps.', 1),
     'episodes.epoch_episodes': Key(2_000,
-        'What the schedule calls an epoch, rounded down to steps.', 1),
+        'An epoch of the schedule, rounded down to whole steps.', 1),
     'episodes.eval_every_episodes': Key(2_000,
         'How often lists are scored and the state is saved.', 1),
-    'episodes.test_episodes': Key(10_000, 'Of each list to score.', 1),
+    'episodes.test_episodes': Key(10_000, 'Episodes per list to score.', 1),
     'episodes.score': Key(False,
-        'Score lists in episodes by a method that learns from clips, too: the '
+        'Score lists in episodes also when a method learns from clips: the '
         "best of an episode's classes. compare sets it where rows need it."),
     'episodes.bank': Key(True,
-        'Compute the features of each clip to score once.'),
+        'Compute the features of each scored clip only once.'),
     # ---- protocols: several runs, one result
     'protocol.name': Key('',
         "A name in evclip_jax/runs/protocols.py; '' = one run."),
     'protocol.shots': Key((2, 4, 8, 16),
-        'few_shot: clips per class of each run, 0 = all. episodes: shots to '
+        'few_shot: clips per class, one run each, 0 = all. episodes: shots to '
         'score.'),
     'protocol.seeds': Key((),
         'Seeds to average over, in every protocol; () = (1, 2, 3) in '
-        'base_to_novel and seeds, that of the config in others.'),
+        "base_to_novel and seeds, the config's seed in others."),
     'protocol.splits': Key((),
-        'supervised: splits to average over; () = that of the config.'),
+        "supervised: splits to average over; () = the config's split."),
 }
 # fmt: on
 

@@ -51,11 +51,13 @@ def read(workdir: str, reference: str = '', lists: Sequence[str] = ()) -> Study:
     lists: others; () = all that were scored.
 
   Raises:
-    UserError: no evaluation, an unknown list, nothing to compare, or data that
-      have changed since.
+    UserError: a protocol's folder, no evaluation, an unknown list, nothing to
+      compare, or data that have changed since.
   """
   root = pathlib.Path(workdir).absolute()
   config = folder.load_config(root)
+  if config.protocol.name:
+    folder.refuse_several(workdir)
   if experiment.is_episodic(config):
     raise UserError(
         f'{workdir} scores episodes; a shift wants a method that scores clips.'

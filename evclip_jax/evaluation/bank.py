@@ -1,9 +1,9 @@
-"""A bank of what frozen networks make of clips, computed once and kept.
+"""Computes the features of frozen networks once, and caches them in a bank.
 
-A bank holds, for each view of each clip of a list, what `Method.frozen` gives.
+A bank holds the result of `Method.frozen` for each view of each clip of a list.
 Its name in the cache folder is a hash of all that decides it: the files and
-views, the frozen weights, and the program that the compiler is given. So
-methods that look at clips in the same way share one, whatever else differs.
+views, the frozen weights, and the program given to the compiler. So methods
+that process clips alike share a bank, whatever else differs.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Bank:
-  """The features of a list.
+  """Holds the frozen features of a list.
 
   Attributes:
-    hash: of what decides them.
-    fields: of each row in order: 'label', 'mask', 'index' and perhaps 'view'.
-    frozen: [rows, ...] each, what `Method.frozen` gave.
-    computed: whether this run did, or found them.
+    hash: of all that decides them.
+    fields: per row: 'label', 'mask', 'index' and perhaps 'view'.
+    frozen: the results of `Method.frozen`, [rows, ...] each.
+    computed: whether this run computed them or found them in the cache.
   """
 
   hash: str
@@ -43,7 +43,7 @@ class Bank:
   computed: bool
 
   def about(self, views: int) -> dict[str, Any]:
-    """Returns what a run card says of the bank of the training clips."""
+    """Describes the bank of the training clips for the run card."""
     return {
         'views': views,
         'rows': len(self.fields['index']),
@@ -57,12 +57,12 @@ class Bank:
     }
 
   def rows(self, places: np.ndarray) -> Arrays:
-    """Returns the features [*places.shape, ...] of some rows."""
+    """Returns the features [*places.shape, ...] of the rows at `places`."""
     return {name: x[places] for name, x in self.frozen.items()}
 
 
 def batches(run: Session, data: Any) -> Iterator[dict[str, Any]]:
-  """Yields the batches of a list to score, from the bank if there is one."""
+  """Yields the batches of a scored list, from a bank if the run uses banks."""
   if run.bank_folder is None:
     yield from data.batches()
     return
@@ -82,9 +82,9 @@ def batches(run: Session, data: Any) -> Iterator[dict[str, Any]]:
 def of_list(run: Session, data: Any, seed: int | None) -> Bank:
   """Finds the bank of a list in the cache folder, or computes it.
 
-  Several processes compute it every time, as each has a cache of its own.
-  `data` is a list to score, or the views of training, which have the `seed` of
-  their random keys.
+  Several processes always compute it, as their caches may differ. `data` is an
+  `EvalSet` (`seed` None) or `FixedViews` of the training clips, with the `seed`
+  of their random keys.
   """
   known = run.banks.get((data.digest, seed))
   if known is None:
@@ -128,10 +128,9 @@ def rows_of(
     mesh: Mesh,
     on_rows: Callable[[int], Any] = lambda number: None,
 ) -> Iterator[dict[str, Any]]:
-  """Yields the rows that a step gives of each placed batch, on the host.
+  """Runs a step on each batch, and yields its rows on the host.
 
-  Rows that only fill up a batch are left out; `on_rows` is told the number of
-  the others.
+  Padding rows are left out; `on_rows` is called with the number of the others.
   """
   for batch in batches:
     rows = valid(jax.device_get(step(devices.put_batch(mesh, batch))))
@@ -140,18 +139,18 @@ def rows_of(
 
 
 def valid(rows: dict[str, Any]) -> dict[str, Any]:
-  """Returns the rows of a batch that do not only fill it up."""
+  """Removes the padding rows of a batch."""
   there = rows['mask'] > 0
   return jax.tree.map(lambda x: x[there], rows)
 
 
 def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
-  """Returns the rows of several batches as one."""
+  """Concatenates the rows of several batches."""
   return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
 def _write(folder: pathlib.Path, fields: Arrays, frozen: Arrays):
-  """Writes a bank whole or not at all, and says so."""
+  """Writes a bank whole or not at all; prints a note if it cannot."""
   unfinished = folder.with_name(f'.{folder.name}.{uuid.uuid4().hex[:12]}')
   try:
     unfinished.mkdir(parents=True)
@@ -170,7 +169,7 @@ def _write(folder: pathlib.Path, fields: Arrays, frozen: Arrays):
 
 
 def _read(folder: pathlib.Path) -> tuple[Arrays, Arrays] | None:
-  """Reads a bank; its features stay on the disk until they are used."""
+  """Reads a bank; its features are memory-mapped."""
   try:
     with np.load(folder / 'fields.npz') as file:
       fields = dict(file)

@@ -1,4 +1,4 @@
-"""Scores a list in episodes: accuracy with its interval."""
+"""Scores a list in episodes: accuracy with a confidence interval."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -32,11 +32,11 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, Any]]:
   """Computes the accuracy of a run on a list's episodes.
 
-  `data.from_bank` says whether the features of each clip are computed once;
-  else every episode's clips go through the network again. A method that does
-  not learn from episodes scores each clip once: a query's answer is the best of
-  its episode's classes, and the support clips are not looked at. `beside` and
-  `watch`, see `scores.score`, need clips that are seen once.
+  With `data.from_bank` the features of each clip are computed once; otherwise
+  the clips of every episode go through the network anew. A method that is not
+  episodic scores each clip once: a query's answer is the best of its episode's
+  classes, and support clips are ignored. `beside` and `watch` (see
+  `scores.score`) have no effect if episodes are scored from pixels.
 
   Returns:
     (summary, details): top1 in percent, interval (half the width of its 95 %
@@ -79,11 +79,11 @@ def _confusion(rows: Arrays, data) -> np.ndarray:
 def make_step(
     method: Method, mesh: Mesh, shardings: dict[str, Any], from_bank: bool
 ) -> Callable:
-  """Builds (weights, frozen, classes[, bank], batch of episodes) -> rows.
+  """Builds the jitted (weights, frozen, classes[, bank], episodes) -> rows.
 
-  Rows have each query's 'answer' [E, NQ] and each episode's 'loss' [E]. A bank
-  holds 'clip' and 'frames' of every clip of the list; then the batch has, in
-  place of 'video', 'clips': int32 [E, V], positions in it.
+  Rows have each query's 'answer' [E, NQ] and each episode's 'loss' [E]. With
+  `from_bank`, the bank holds 'clip' and 'frames' of every clip of the list, and
+  the batch has 'clips', int32 [E, V], positions in it, in place of 'video'.
   """
 
   def step(weights, frozen, classes, *given):
@@ -111,11 +111,11 @@ def make_step(
 def _bank(
     run: Session, weights, data, beside, watch
 ) -> tuple[Arrays, set[int], Arrays]:
-  """Goes through all clips of a list once.
+  """Computes the features of all clips of a list once.
 
   Returns:
-    'clip' and 'frames' of every clip, and 'beside' (logits) if that is asked
-    for; which of them cannot be read; what is worth keeping of the others.
+    ('clip' and 'frames' of every clip, and 'beside', logits, if asked for;
+    clips that cannot be read; arrays to keep of the others).
   """
   if beside:
     other, its = beside
@@ -153,7 +153,7 @@ def _bank(
 
 
 def _from_bank(run: Session, weights, data, beside, watch):
-  """Scores all episodes from features computed once."""
+  """Scores all episodes from features that are computed once."""
   bank, unread, clips = _bank(run, weights, data, beside, watch)
   others = None
   if beside:
@@ -175,7 +175,7 @@ def _from_bank(run: Session, weights, data, beside, watch):
 
 
 def _from_scores(run: Session, weights, data, beside, watch):
-  """Answers all queries by the scores of single clips."""
+  """Answers all queries by their scores as single clips."""
   scored = scores.score(run, weights, data, beside, watch)
   unread = set(range(data.num_clips)) - set(scored.index.tolist())
   found = []
@@ -189,14 +189,14 @@ def _from_scores(run: Session, weights, data, beside, watch):
 
 
 def _answers(logs: np.ndarray, data, unread: set[int]) -> Arrays:
-  """Chooses for each query the best of its episode's classes.
+  """Chooses the best of its episode's classes for each query.
 
-  `logs` are log-probabilities [N, K] of single clips among all classes.
+  `logs` are log-probabilities [clips, K] of single clips among all classes.
   """
   batch = data.episodes.batch(0, data.episodes.num)
   queries = batch['label'].shape[1]
   clips = data.without(batch['clips'], unread)[:, -queries:]
-  # Of all classes those of the episode: [E, NQ, N].
+  # Keep the classes of the episode: [E, NQ, N].
   own = logs[clips[..., None], batch['way'][:, None]]
   own -= np.logaddexp.reduce(own, axis=-1, keepdims=True)
   picked = np.take_along_axis(own, batch['label'][..., None], axis=-1)
@@ -209,7 +209,7 @@ def _answers(logs: np.ndarray, data, unread: set[int]) -> Arrays:
 
 
 def _from_pixels(run: Session, weights, data, beside, watch):
-  """Scores all episodes, each from its own pixels."""
+  """Scores all episodes, each from the pixels of its clips."""
   del beside, watch
   step = make_step(run.method, run.mesh, run.shardings, False)
   batches = data.episode_batches()
@@ -217,7 +217,7 @@ def _from_pixels(run: Session, weights, data, beside, watch):
 
 
 def _score(run: Session, weights, data, batches, step, *bank) -> Arrays:
-  """Goes through the episodes."""
+  """Runs a step on all batches of episodes, and joins their rows."""
   classes = run.classes(weights, data.class_names)
   title, parts = f'evaluate {data.name}', []
   score = functools.partial(step, weights, run.frozen, classes, *bank)

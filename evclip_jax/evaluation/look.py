@@ -1,6 +1,6 @@
-"""Looks at single clips: class probabilities, features, the method's maps.
+"""Predicts single clips with all details: probabilities, features, maps.
 
-Evaluation throws the maps away; prediction and reports want to see them.
+Evaluation drops the maps; prediction and reports show them.
 """
 
 import dataclasses
@@ -19,22 +19,22 @@ from evclip_jax.reporting.pictures import ClipPicture
 from evclip_jax.training import devices, session
 from evclip_jax.training.params import merge
 
-# Clips looked at closely at once: attention in all blocks takes much memory.
+# Clips at once with maps of `Method.looks`: attention takes much memory.
 _FEW = 6
 
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-  """Holds what a run makes of one clip, looked at in one or several views.
+  """Holds a run's results for one clip, seen in one or several views.
 
   Attributes:
     probabilities: [K] float64, the mean over the views.
     features: [E] float32, the mean over the views, not normalised.
-    frames: uint8 [T, H, W, 3], the view in the middle, as the networks got it.
+    frames: uint8 [T, H, W, 3], the middle view as the networks got it.
     maps: name -> [H, W] or [T, H, W] float32, of that view.
     windows: [W, K] float64, the probabilities in each window in time.
-    window_maps: per window the maps as uint8 in 0..255; [] unless asked for.
-    film: what was looked at (`runs.windows.Film`), where that is known.
+    window_maps: for each window, its maps as uint8; [] unless asked for.
+    film: the video that was looked at (`runs.windows.Film`), if known.
   """
 
   probabilities: np.ndarray
@@ -58,7 +58,7 @@ class Seen:
       method: Method,
       truth: str | None = None,
   ) -> ClipPicture:
-    """Returns the clip ready to be drawn."""
+    """Returns the clip as a picture for a page or file."""
     fill = fill_colour(method)
     return ClipPicture(
         title, self.frames, self.top(names), truth, self.maps, fill
@@ -75,10 +75,10 @@ class Looker:
       rows: int,
       closely: bool = False,
   ):
-    """Prepares functions for so many clips at once; compiles nothing yet.
+    """Prepares functions for `rows` clips at once; compiles nothing yet.
 
-    `weights` are on the devices; `closely` makes the maps that cost passes of
-    their own (`Method.looks`), of few clips at once.
+    `weights` are on the devices; `closely` makes the maps of `Method.looks`,
+    which take passes of their own, for few clips at once.
     """
     size = run.mesh.shape['data']
     self._rows, few = (-(-n // size) * size for n in (rows, _FEW))
@@ -87,7 +87,7 @@ class Looker:
     self._more = devices.jit(self._closer, run.mesh, run.shardings, 3)
 
   def examples(self, clips: np.ndarray) -> dict[str, jax.Array]:
-    """Returns 'clip' and 'frames' of `VideoFeatures`, N*K rows, of examples.
+    """Computes 'clip' and 'frames' of `VideoFeatures` of examples, N*K rows.
 
     `clips` are uint8 [N, K, T, H, W, 3], K clips of each of N classes.
     """
@@ -105,10 +105,10 @@ class Looker:
       examples: dict[str, jax.Array] | None = None,
       score: bool = True,
   ) -> list[Seen]:
-    """Looks at clips uint8 [N, T, H, W, 3], a single view of each, in order.
+    """Looks at clips uint8 [N, T, H, W, 3], in a single view each, in order.
 
-    With `score` they are scored among `class_names` (None = the run's), by
-    `examples` of these where the method compares.
+    With `score` they are scored among `class_names` (None = the run's), for an
+    episodic method by `examples` of these classes.
     """
     run, weights = self._run, self._weights
     classes = run.classes(weights, class_names) if score else None
@@ -130,7 +130,7 @@ class Looker:
         shown = worse[: len(shown)]
       if run.clip:
         shown, _ = squares(shown, run.clip.sizes.image_resolution)
-      # Rows of padding come last.
+      # Stops at `shown`: padding rows come last.
       for row, frames in enumerate(shown):
         own = {name: m[row] for name, m in maps.items()}
         features_of = features[row].astype(np.float32)
@@ -138,7 +138,7 @@ class Looker:
     return out
 
   def _parts(self, clips: np.ndarray):
-    """Yields the features, maps and worse frames of so many clips at once."""
+    """Yields (features, maps, corrupted frames) of `rows` clips at a time."""
     for start in range(0, len(clips), self._rows):
       part = clips[start : start + self._rows]
       batch = devices.put_batch(self._run.mesh, _padded(part, self._rows))
@@ -153,7 +153,7 @@ class Looker:
     return isinstance(self._run.method.pixels, corruptions.Corrupted)
 
   def _look_closely(self, part: np.ndarray):
-    """What `_closer` gives of a few clips at a time, on the host."""
+    """Returns the results of `_closer` for clips, a few at a time."""
     found = []
     for start in range(0, len(part), self._few):
       batch = _padded(part[start : start + self._few], self._few)
@@ -163,12 +163,12 @@ class Looker:
     return jax.tree.map(lambda *x: np.concatenate(x), *found)
 
   def _closer(self, weights, frozen, batch):
-    """The maps of `Method.looks` and the frames that were made worse."""
+    """Returns the maps of `Method.looks` and the corrupted frames."""
     method, maps, worse = self._run.method, {}, None
     if self._closely and method.looks:
       pixels = method.pixels(batch['video'], None)
       looks = method.looks(merge(frozen, weights), pixels)  # [B, T, h, w] each
-      # What is brightest in a clip is white.
+      # Scale each clip's maps so that the maximum is 1.
       tops = {k: m.max((1, 2, 3), keepdims=True) for k, m in looks.items()}
       maps = {k: (m / tops[k]).astype(jnp.float32) for k, m in looks.items()}
     if self._corrupted:
@@ -177,20 +177,20 @@ class Looker:
 
 
 def _padded(clips: np.ndarray, rows: int) -> dict[str, np.ndarray]:
-  """A batch of unlabelled clips [n, ...], the last one repeated with mask 0."""
+  """Makes a batch of unlabelled clips [n, ...]; pads it with the last one."""
   pad = np.repeat(clips[-1:], rows - len(clips), axis=0)
   return {
       'video': np.concatenate([clips, pad]),
       'label': np.zeros(rows, np.int32),
       'mask': (np.arange(rows) < len(clips)).astype(np.float32),
       'index': np.zeros(rows, np.int32),
-      # As batches of lists have it, so that one program serves both.
+      # Batches of lists have this field too, so one program serves both.
       'view': np.zeros(rows, np.int32),
   }
 
 
 def fill_colour(method: Method) -> tuple[float, float, float]:
-  """Returns the colour in [0, 1] that masked pixels fade to: normalised, 0."""
+  """Returns the colour in [0, 1] of masked pixels, the one normalised to 0."""
   ends = jnp.array([0, 255], jnp.uint8)
   frames = jnp.broadcast_to(ends[None, :, None, None, None], (1, 2, 1, 1, 3))
   pixels = method.pixels

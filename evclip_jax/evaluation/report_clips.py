@@ -1,4 +1,4 @@
-"""What a report shows of the clips of a list: small pictures, telling ones."""
+"""Chooses clips of a list for its report: thumbnails, mistakes and hits."""
 
 import dataclasses
 import io
@@ -15,20 +15,20 @@ from evclip_jax.evaluation import look
 from evclip_jax.reporting.pictures import ClipPicture
 from evclip_jax.training.session import Session
 
-# Clips with a small picture: a page of them can still be mailed.
+# Most clips with a thumbnail, so that the page can still be mailed.
 _SMALL = 300
 _SMALL_PIXELS = 72
-# Of mistakes, and of hits.
+# Number of mistakes, and of hits, to show.
 _OF_EACH = 3
 
 
 def watched(
     batches: Iterable[dict], data: Any, side: int, kept: dict[int, bytes]
 ) -> Iterator[dict]:
-  """Yields the batches of a list as they are, and keeps small pictures.
+  """Passes on the batches of a list, and makes thumbnails of its clips.
 
-  Of clips spread over the list, the middle view: `kept` gets JPEG files by
-  place in the list. `side` is data.crop_pixels.
+  `kept` gets {position in the list: JPEG file} of the middle view of clips
+  spread over the list. `side` is data.crop_pixels.
   """
   most = min(data.num_clips, _SMALL)
   chosen = {int(i) for i in np.linspace(0, data.num_clips - 1, most)}
@@ -42,11 +42,11 @@ def watched(
 
 
 def telling(details: dict[str, Any]) -> dict[str, list[int]]:
-  """Chooses clips of a list that was scored clip by clip to look at.
+  """Chooses telling clips of a list that was scored clip by clip.
 
   Returns:
-    Heading -> rows of the arrays of `details`: wrong answers whose right class
-    was thought the least likely, then right ones that were the least likely.
+    Heading -> rows of the arrays of `details`: the wrong answers with the least
+    probability of the right class, then the right ones with the least.
   """
   logs, labels = (details['arrays'][k] for k in ('log_probabilities', 'labels'))
   own = logs[np.arange(len(labels)), labels]
@@ -60,22 +60,22 @@ def telling(details: dict[str, Any]) -> dict[str, list[int]]:
 
 
 class Viewer:
-  """Looks at chosen clips of a run with frames, masks and attention."""
+  """Makes pictures of telling clips, with frames, masks and attention."""
 
   def __init__(self, run: Session, weights: dict[str, jax.Array], rows: int):
-    """Prepares for so many clips at once, as many as evaluation takes."""
+    """Prepares for `rows` clips at once, the batch size of evaluation."""
     self._run = run
     self._looker = look.Looker(run, weights, rows, closely=True)
 
   def __call__(
       self, data: Any, details: dict[str, Any]
   ) -> dict[str, list[ClipPicture]]:
-    """Returns what is telling of a scored list: heading -> clips."""
+    """Returns pictures of telling clips of a scored list, by heading."""
     if data.episodes is None:
       chosen = telling(details)
       shown = self._clips(data, details, sum(chosen.values(), []))
     else:
-      # The episode with the greatest loss.
+      # Show the episode with the greatest loss.
       number = int(details['losses'].argmax())
       labels = data.episodes.batch(number, 1)['label'][0]
       wrong = details['arrays']['answer'][number] != labels
@@ -85,7 +85,7 @@ class Viewer:
       }
       rows = np.concatenate(list(chosen.values()))
       shown = self._queries(data, number, rows)
-    # In one pass, then under their headings.
+    # All were made in one pass; sort them under their headings.
     rest = iter(shown)
     return {
         title: list(itertools.islice(rest, len(rows)))
@@ -94,11 +94,11 @@ class Viewer:
     }
 
   def _clips(self, data, details, rows: list[int]) -> list[ClipPicture]:
-    """Clips of a list, rows of its arrays, with the scores they got."""
+    """Makes pictures of rows of the list's arrays, with their scores."""
     arrays = details['arrays']
     read = [data.clip(int(arrays['index'][row])) for row in rows]
     seen = self._looker(np.stack([clip for clip, *_ in read]), score=False)
-    # Of all views, as they were counted.
+    # Show the scores over all views, which counted.
     logs = arrays['log_probabilities'][rows].astype(np.float64)
     seen = [
         dataclasses.replace(one, probabilities=shares)
@@ -107,7 +107,7 @@ class Viewer:
     return self._pictures(read, seen, details['class_names'])
 
   def _queries(self, data: Any, number: int, rows: np.ndarray):
-    """Pictures of some queries of an episode, as compared with its support."""
+    """Makes pictures of queries, scored with the support of their episode."""
     batch = data.episodes.batch(number, 1)
     names = [data.class_names[k] for k in batch['way'][0]]
     labels, examples = batch['label'][0], None

@@ -1,4 +1,4 @@
-"""From scores to what a person reads: summaries, selection, the run card."""
+"""Evaluates the lists of a run, and writes its run card and report."""
 
 import functools
 import hashlib
@@ -36,7 +36,7 @@ _EXPLAIN = {
 
 
 def selection(select: str, evals: dict[str, Any]) -> str:
-  """Resolves train.select against the lists there are."""
+  """Resolves train.select ('auto') by the lists that exist."""
   if select == 'auto':
     return 'best_val' if 'val' in evals else 'last'
   if select == 'best_val' and 'val' not in evals:
@@ -48,7 +48,7 @@ def selection(select: str, evals: dict[str, Any]) -> str:
 
 
 def watched(select: str, evals: dict[str, Any]) -> dict[str, Any]:
-  """Returns the lists scored during training: validation if there is any."""
+  """Returns the lists to score during training: validation if there is any."""
   if 'val' in evals and select != 'best_on_test':
     return {'val': evals['val']}
   return {name: e for name, e in evals.items() if name != 'val'}
@@ -63,10 +63,10 @@ def evaluate_list(
 ) -> tuple[dict[str, float], dict[str, Any]]:
   """Scores one list of the data pipeline, clip by clip or in episodes.
 
-  `beside` and `how` are those of `scores.score`.
+  `beside` and `how` are as for `scores.score`.
 
   Returns:
-    (summary, details): numbers by name; see `scores.details`.
+    (summary, {name: number}; details, see `scores.details`).
   """
   if data.episodes is not None:
     return episodes.evaluate(run, weights, data, beside, **how)
@@ -95,15 +95,14 @@ def report(
     step: int,
     metrics_log: log.MetricsLog,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Scores every list with each of some states.
+  """Scores every list with the weights of each selection rule.
 
-  `states` are {rule of selection: (step, weights)}, of which the first one is
-  reported; training went to `step`. `metrics_log` gets a line per list and
-  state.
+  `states` are {rule of selection: (step, weights)}; the first one is reported.
+  Training ended at `step`. `metrics_log` gets a line per list and state.
 
   Returns:
-    (run card with 'final' = {list: summary} of the reported state, its
-    details by list, with what the report shows of them).
+    (run card, with 'final' = {list: summary} of the reported state; its details
+    by list, with keys, thumbnails and pictures for the report).
   """
   final: dict[str, dict[str, Any]] = {}
   lists: dict[str, dict[str, Any]] = {}
@@ -132,7 +131,7 @@ def report(
             'keys': listed.keys(),
             'thumbnails': small,
             'pictures': (
-                # One process alone cannot run what all of them compiled.
+                # Programs for several processes cannot run on the first alone.
                 jax.process_count() == 1
                 and functools.partial(viewer, listed, details)
             ),
@@ -162,7 +161,7 @@ def report(
       'class_names': list(run.class_names),
       'prompts': _prompts(run),
       'prompts_sha256': (digest := prompts_hash(run.method, run.class_names)),
-      # What tables call them.
+      # The name of the prompts in tables.
       'prompt_set': {
           'name': run.method.prompt_set or 'class texts', 'hash': digest[:8]
       },
@@ -184,7 +183,7 @@ def report(
 
 
 def _licence(source: str, name: str) -> str:
-  """The terms of weights; a file that is called a published name has those."""
+  """Returns the licence of weights, for a file by the name it is used as."""
   if random_init.is_random(source):
     return ''
   return published.licence(source) or published.licence(name)
@@ -211,13 +210,13 @@ def write(
 
 
 def prompts_hash(method: base.Method, class_names: list[str]) -> str:
-  """Hashes the texts of all classes, which an edited file of texts changes."""
+  """Hashes the texts of all classes, to notice an edited file of texts."""
   texts = method.class_texts(class_names)
   return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
 def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
-  """Returns 'title: top-1 81.2, top-5 95.0, ...'; no top-5 that is certain."""
+  """Returns 'title: top-1 81.2, top-5 95.0, ...'; no top-5 of few classes."""
   start = f'{title}: top-1 {round(summary["top1"], 1)}'
   loss = f'{summary["loss"]:.4f}'
   if 'episodes' in summary:
@@ -232,12 +231,12 @@ def one_line(title: str, summary: dict[str, float], num_classes: int) -> str:
 
 
 def _prompts(run: Session) -> list[list[str]]:
-  """The texts of the first class, as an example."""
+  """Returns the texts of the first class, as an example."""
   return [p[:1] for p in run.method.class_texts(run.class_names)]
 
 
 def file_name(name: str, corrupt: str = '') -> str:
-  """Returns what a list is called in evaluation/, such as 'test-darken-3'."""
+  """Returns a list's file name in evaluation/, such as 'test-darken-3'."""
   return f'{name}-{corrupt.replace(":", "-")}' if corrupt else name
 
 

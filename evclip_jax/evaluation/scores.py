@@ -1,4 +1,4 @@
-"""Scores every clip of a list exactly once and sums up."""
+"""Scores every clip of a list, and computes accuracies and confusions."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -17,20 +17,20 @@ from evclip_jax.methods.class_texts import fill_templates
 from evclip_jax.reporting import log
 from evclip_jax.training.session import Session
 
-# Of zero-shot CLIP, where a method has words of its own in place of texts.
+# For zero-shot CLIP beside a method with trained words in place of texts.
 _TEMPLATES = plain.Settings().templates
 
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-  """What came out for the clips of a list, in its order.
+  """Holds the scores of the clips of a list, in its order.
 
   Attributes:
-    log_probabilities: [N, K] float64, of the mean over a clip's views.
+    log_probabilities: [N, K] float64, log of the mean over a clip's views.
     labels: [N].
     features: [N, E] float32, the mean over a clip's views.
-    index: [N], places in the list; some are missing if clips were left out.
-    beside: as `log_probabilities`, of another method; or None.
+    index: [N], positions in the list; not all if clips were left out.
+    beside: `log_probabilities` of another method, or None.
   """
 
   log_probabilities: np.ndarray
@@ -49,14 +49,15 @@ def collect(
     on_rows: Callable[[int], Any] = lambda rows: None,
     skips: bool = False,
 ) -> Scored:
-  """Averages class probabilities of every clip over its views.
+  """Averages the class probabilities of every clip over its views.
 
-  `run_step` makes of a batch on the devices rows with 'logits', 'features',
-  'label', 'mask', 'index', and perhaps other logits as 'beside'. Every clip
-  comes once per view; with `skips` views of clips may be left out.
+  `run_step` maps a batch on the devices to rows with 'logits', 'features',
+  'label', 'mask', 'index', and perhaps 'beside', logits of another method.
+  Every clip comes once per view; with `skips` views may be missing, and their
+  clips are then left out.
 
   Raises:
-    ValueError: a clip was left out or repeated.
+    ValueError: a clip is missing (without `skips`) or repeated.
     UserError: scores that are not finite; or no clip is left.
   """
   totals, labels = {}, np.full(num_clips, -1, np.int64)
@@ -100,8 +101,8 @@ def score(
   """Scores a whole list of the data pipeline.
 
   `beside`, (session, weights) of another method, scores the same pixels.
-  `watch` gets the batches, of pixels, and gives them on, which `beside` needs;
-  without it they may come from a bank of features.
+  `watch` passes on the batches and may look at their pixels; without it,
+  batches may come from a bank of features, which `beside` cannot use.
   """
   steps = {'logits': (run, weights)} | ({'beside': beside} if beside else {})
   classes = {
@@ -140,15 +141,15 @@ def zero_shot_beside(
 ) -> tuple[Session, dict[str, jax.Array]] | None:
   """Returns zero-shot CLIP with the networks that a run began with, or None.
 
-  It sees the run's clips as the run's method does and reads the same texts;
-  where those hold learned words or nothing but names, 'A video of {}.'. A
-  method that trains nothing is its own reference; and where weights that were
-  trained elsewhere are `given`, CLIP's own may not be at hand.
+  It gets the same pixels and texts as the run's method, or 'A video of {}.' if
+  the texts hold learned words or bare names. None without CLIP, for a method
+  that trains nothing (it is its own reference), and if `given` weights, trained
+  elsewhere, have replaced CLIP's own.
   """
   trained = [path for path in run.trainable if path.startswith('clip/')]
   if not run.trainable or run.clip is None or given and trained:
     return None
-  # Nothing is loaded or placed again but what training changes.
+  # Shares the frozen weights; only the trainable ones are placed again.
   return dataclasses.replace(run, method=_zero_shot(run)), run.initial()
 
 
@@ -171,10 +172,10 @@ def _zero_shot(run: Session) -> base.Method:
 def summarise(
     log_probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-  """Computes top-1, top-5, loss and macro-F1 of clips [N, K] with labels [N].
+  """Computes top-1, top-5, macro-F1 and loss of clips [N, K] with labels [N].
 
-  Percent but for the loss (mean cross entropy); macro-F1 is over the classes
-  that occur in `labels`.
+  All are in percent except the loss (mean cross-entropy); macro-F1 is over the
+  classes that occur in `labels`.
   """
   ranks = rank_of_label(log_probabilities, labels)
   matrix = confusion(log_probabilities, labels)
@@ -192,7 +193,7 @@ def summarise(
 
 
 def per_class(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-  """Computes top-1 in percent of each class that has a clip, of a confusion."""
+  """Computes top-1 in percent per class with clips from a confusion matrix."""
   counts = matrix.sum(axis=1)
   return {
       names[k]: float(100 * matrix[k, k] / counts[k])
@@ -206,10 +207,11 @@ def details(
     arrays: dict[str, np.ndarray],
     beside: tuple[dict[str, float], np.ndarray] | None = None,
 ) -> dict[str, Any]:
-  """Returns what is kept of a list; `beside` has a summary and a confusion.
+  """Collects the details of a scored list, which are saved and reported.
 
-  'class_names', 'per_class' top-1, 'confusion', 'arrays' for a file, and
-  'zero_shot' (a summary) and 'zero_shot_per_class' of what stands beside.
+  They are 'class_names', 'per_class' top-1, 'confusion', 'arrays' for a file;
+  and from `beside`, (summary, confusion matrix) of zero-shot CLIP, 'zero_shot'
+  and 'zero_shot_per_class'.
   """
   kept = {
       'class_names': list(names),
@@ -235,7 +237,7 @@ def confusion(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def rank_of_label(
     log_probabilities: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-  """Counts [N] classes that score above the right one (ties: lower index)."""
+  """Counts the classes above the right one, [N]; in ties, lower numbers are."""
   own = log_probabilities[np.arange(len(labels)), labels][:, None]
   classes = np.arange(log_probabilities.shape[1])[None]
   above = log_probabilities > own
@@ -244,7 +246,7 @@ def rank_of_label(
 
 
 def check_finite(numbers: np.ndarray):
-  """Raises UserError for NaN and infinity, whose rank would mean nothing."""
+  """Raises UserError for NaN and infinity, which cannot be ranked."""
   if not np.isfinite(numbers).all():
     raise UserError(
         'the scores are not finite numbers: the weights are broken, or '

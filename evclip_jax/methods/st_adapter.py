@@ -1,4 +1,4 @@
-"""ST-Adapter: bottlenecks with a convolution over time in a frozen CLIP."""
+"""ST-Adapter: bottlenecks with a space-time convolution in a frozen CLIP."""
 
 import dataclasses
 import itertools
@@ -15,7 +15,7 @@ from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm, torch_uniform
 from evclip_jax.weights.table import Layout, Rule, dense
 
-# The original's for Something-Something, with the rate of a batch of 64.
+# The original's for Something-Something, with its learning rate for 64 clips.
 RECIPE = {
     'batch_size': 64,
     'data.preprocess': 'ez_clip',
@@ -40,13 +40,14 @@ _OURS = r'method/blocks.\1/\2/'
 CHECKPOINT = Checkpoint(
     'st-adapter',
     'an ST-Adapter checkpoint',
-    sign=_BLOCK + r'conv\.weight',
+    sign=_BLOCK + '.*',
     rules=(
         *dense(_BLOCK + '(fc1|fc2)', _OURS + r'\3'),
         Rule(_BLOCK + r'conv\.weight', _OURS + 'conv/kernel', _CONV),
         Rule(_BLOCK + r'conv\.bias', _OURS + 'conv/bias'),
         *dense('fc', 'method/head'),
     ),
+    last_blocks=True,
 )
 _HEAD_STD = 0.02
 _PLACES = {
@@ -58,17 +59,17 @@ _PLACES = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings(DescriptionSettings):
-  """What can be chosen.
+  """Holds ST-Adapter's settings.
 
   Attributes:
-    width: of the bottleneck.
-    before: what adapters stand before: 'mlp' (12x384), 'both' (24x384) or
-      'attention'.
+    width: channels of the bottleneck.
+    before: where adapters are: before the 'mlp' (the original's 12x384), the
+      'attention', or 'both' (24x384).
     layers: how many of the last blocks have adapters; 0 = all.
-    kernel: of the convolution: frames, rows, columns; odd.
-    head: 'linear', one output per class of training, or 'text', class texts.
+    kernel: size of the convolution, (frames, rows, columns), odd numbers.
+    head: 'linear', one output per training class, or 'text', class texts.
     template: class texts; '{}' stands for the class name.
-    dropout: before a linear head.
+    dropout: rate before a linear head.
     pixels: colour constants, 'clip' (the original) or 'imagenet'.
   """
 
@@ -92,7 +93,7 @@ def make(
 
   Source: ST-Adapter, video_models/clip_vit.py.
   Differs: no half precision; frames, crops and flips are EZ-CLIP's, without
-    RandAugment; the head of texts is this project's.
+    RandAugment; head='text' is an addition.
   """
   _check(settings, backbones)
   clip, num_frames = backbones.clip, backbones.num_frames
@@ -143,7 +144,7 @@ def make(
       init=jax.jit(init),
       pixels=base.plain_pixels(settings),
       video=video,
-      # Only the class token is read, and nothing mixes tokens behind it.
+      # Only the class token is read, and no attention follows these adapters.
       dead=(rf'method/blocks\.{depth - 1}/pre_mlp/.*',),
   )
 
@@ -163,7 +164,7 @@ def _dense(kernel: jax.Array):
 
 
 def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
-  """Adds what the adapter makes of the patches of x [B*T, 1 + S, D]."""
+  """Applies an adapter to the patch tokens of x [B*T, 1 + S, D]."""
 
   def dense(y, name):
     leaves = jax.tree.map(lambda leaf: leaf.astype(x.dtype), own[name])
@@ -176,7 +177,7 @@ def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
   half = [size // 2 for size in kernel.shape[:3]]
   padded = jnp.pad(y, [(0, 0), *((h, h) for h in half), (0, 0)])
   out = own['conv']['bias'].astype(x.dtype)
-  # One filter per channel: a few products of shifted frames.
+  # A depthwise convolution, as a few products of shifted arrays.
   for t, r, c in itertools.product(*map(range, kernel.shape[:3])):
     part = padded[:, t:, r:, c:][:, : y.shape[1], :side, :side]
     out = out + part * kernel[t, r, c]

@@ -77,7 +77,7 @@ def _results(card, lists) -> Section:
       row['top-5'] = None if certain else found.get('top5')
       row['macro-F1'] = found.get('macro_f1')
       rows.append(row | {'loss': found['loss'], 'on': number})
-  text = ''
+  text = '' if rows else 'No clip was scored: there is no test list.'
   if card['zero_shot']:
     text = (
         'Zero-shot CLIP is the same CLIP before any training, on the same '
@@ -231,6 +231,7 @@ def _made(card) -> Section:
       'date': own.get('date'),
       'git commit': own.get('commit'),
       'seed, split': f'{card.get("seed")}, {card.get("split")}',
+      'windows, crops': '{clips}, {crops}'.format(**card['views']),
       'wall time': _seconds(card.get('wall_seconds')),
       'peak memory of the process': _size(memory.get('host_peak_bytes')),
       'peak memory of a device': _size(memory.get('device_peak_bytes')),

@@ -4,6 +4,7 @@ import csv
 import html
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,17 +59,21 @@ def as_text(rows: Sequence[Mapping[str, Any]], header: bool = True) -> str:
   """Returns rows, dicts with the same keys, as aligned columns."""
   columns, lines, numeric = _cells(rows)
   lines = [columns, *lines] if header else lines
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  out = [
-      '  '.join(
-          text.rjust(w) if right else text.ljust(w)
-          for text, w, right in zip(line, widths, numeric, strict=True)
-      ).rstrip()
-      for line in lines
-  ]
+  widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+  out = []
+  for line in lines:
+    gaps = [' ' * (w - _width(x)) for w, x in zip(widths, line, strict=True)]
+    parts = zip(line, gaps, numeric, strict=True)
+    texts = [gap + x if right else x + gap for x, gap, right in parts]
+    out.append('  '.join(texts).rstrip())
   if header:
-    out.insert(1, '-' * max(map(len, out)))
+    out.insert(1, '-' * max(map(_width, out)))
   return '\n'.join(out)
+
+
+def _width(text: str) -> int:
+  """Columns of a terminal, of which signs of East Asia take two."""
+  return len(text) + sum(unicodedata.east_asian_width(c) in 'FW' for c in text)
 
 
 def as_html(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -109,12 +114,14 @@ def as_markdown(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
   columns, lines, numeric = _cells(rows)
   rule = ['---:' if right else '---' for right in numeric]
 
+  def escape(text):
+    return re.sub(r'([\\|*_<>`])', r'\\\1', text)
+
   def line(texts):
-    shown = (re.sub(r'([\\|*_<>`])', r'\\\1', text) for text in texts)
-    return f'| {" | ".join(shown)} |'
+    return f'| {" | ".join(map(escape, texts))} |'
 
   head = [line(columns), f'| {" | ".join(rule)} |', *map(line, lines)]
-  return '\n'.join([*head, '', caption]) + '\n'
+  return '\n'.join([*head, '', escape(caption)]) + '\n'
 
 
 def as_latex(rows: Sequence[Mapping[str, Any]], caption: str) -> str:

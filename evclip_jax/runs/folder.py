@@ -36,12 +36,22 @@ def of_row(name: str) -> str:
 def row_of(folder: pathlib.Path) -> tuple[int, str]:
   """Returns place and name of a run in the comparison above it, or (0, '')."""
   above = folder.absolute().parent / 'config.json'
-  rows = _read_json(above)['compare'] if above.exists() else ()
+  rows = _read_json(above).get('compare', ()) if above.exists() else ()
   for place, row in enumerate(rows):
     name = row.get('name', row.get('method'))
     if of_row(name) == folder.name:
       return place, name
   return 0, ''
+
+
+def refuse_several(workdir: str | os.PathLike):
+  """Raises UserError that names the runs in a folder of several."""
+  found = pathlib.Path(workdir).glob('*/config.json')
+  inner = sorted(path.parent.name for path in found)
+  raise UserError(
+      f'{workdir} holds several runs. Give the --workdir of one of them: '
+      f'{workdir}/NAME with NAME in {", ".join(inner)}.'
+  )
 
 
 def prepare(

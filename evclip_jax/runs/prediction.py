@@ -109,7 +109,7 @@ def _write_tables(out: pathlib.Path, model, rows: list[Row], shown):
   text = f'Predicted by {model.name}, step {model.step}.'
   if len(rows) > _DRAWN:
     text += f' The first {_DRAWN} videos have pictures.'
-  text += ' predictions.csv has five classes of each.'
+  text += ' predictions.csv has the best classes of each.'
   title = f'{len(rows):,} video' + 's' * (len(rows) != 1)
   kept = 'video', 'answer', 'probability', 'looked at', 'error'
   short = [{k: row.get(k) for k in kept} for row in flat]

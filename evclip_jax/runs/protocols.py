@@ -2,15 +2,17 @@
 
 A protocol says which runs one config stands for (`expand`) and what is read
 off their run cards. Every run lies in a sub-folder, can be interrupted and is
-not made again once it is finished. data.train_list, data.val_list and
-data.test_list may hold {shots}, {seed} and {split}, which each run fills in:
-train1_few_shot_{shots}.txt.
+not made again once it is finished. data.train_list, data.val_list,
+data.test_list and those of data.tests may hold {shots}, {seed} and {split},
+which each run fills in: train1_few_shot_{shots}.txt.
 
 'episodes' trains anew for every K of protocol.shots, although K changes only
 the scoring: the recipes published for other K also train with other settings.
 """
 
+import contextlib
 import dataclasses
+import io
 import pathlib
 import re
 import statistics
@@ -24,6 +26,7 @@ from evclip_jax.config import experiment, identity, schema
 from evclip_jax.reporting import log
 from evclip_jax.runs import compare, result_page, results
 from evclip_jax.runs import folder as run_folder
+from evclip_jax.runs import run as single
 from evclip_jax.runs.results import Card, Run
 
 Quantities = list[tuple[str, float]]
@@ -63,13 +66,18 @@ def run(
   folder = pathlib.Path(workdir).absolute()
   cards, loaded = {}, {}
   for name, own in parts.items():
-    done = None
     if mode == 'train' and not own.compare:
-      done = run_folder.finished(folder / name, own)
-    log.log(f'\n=== {name}' + (': finished earlier ===' if done else ' ==='))
-    cards[name] = done or run_part(
-        own, str(folder / name), mode, is_part=True, loaded=loaded
-    )
+      cards[name] = run_folder.finished(folder / name, own)
+  waiting = {n: own for n, own in parts.items() if not cards.get(n)}
+  if len(waiting) > 1:
+    _check_data(waiting, folder, mode)
+  for name, own in parts.items():
+    said = '' if name in waiting else ': finished earlier'
+    log.log(f'\n=== {name}{said} ===')
+    if name in waiting:
+      cards[name] = run_part(
+          own, str(folder / name), mode, is_part=True, loaded=loaded
+      )
     # Not before a part: a mistake in the config should leave no folder.
     run_folder.prepare(workdir, config)
   runs = side_by_side(config, cards, folder)
@@ -83,6 +91,18 @@ def run(
       rows = experiment.rows(next(iter(parts.values())))
     result_page.write(folder, name, title, runs, out, compare.differ(rows))
   return out
+
+
+def _check_data(parts, folder: pathlib.Path, mode: str):
+  """Finds lists and clips that lack before any part runs, not hours later."""
+  for name, own in parts.items():
+    if own.compare:
+      own = next(iter(experiment.rows(own).values()))
+    else:
+      mode = experiment.fitting_mode(mode, own)
+    # What is well is said when the part begins.
+    with contextlib.redirect_stdout(io.StringIO()):
+      single.open_data(own, str(folder / name), mode)
 
 
 def expand(
@@ -146,9 +166,11 @@ def _part(config, kind: str, value: int, seed: int):
   elif kind == 'supervised':
     own.split = value
   marks = {'shots': own.data.shots, 'seed': own.seed, 'split': own.split}
-  for key in ('train_list', 'val_list', 'test_list'):
+  named = dict.fromkeys(own.data.tests, own.data.tests)
+  lists = dict.fromkeys(('train_list', 'val_list', 'test_list'), own.data)
+  for key, holder in (*lists.items(), *named.items()):
     for mark, number in marks.items():
-      own.data[key] = own.data[key].replace(f'{{{mark}}}', str(number))
+      holder[key] = holder[key].replace(f'{{{mark}}}', str(number))
   return own.lock()
 
 

@@ -38,7 +38,8 @@ class TrainedModel:
     session: the method with its frozen weights.
     weights: flat dict of the selected trained leaves, on the devices.
     step: optimizer steps behind them; 0 if nothing was trained.
-    selected_by: 'best', 'last', or 'given' if nothing was trained.
+    selected_by: 'best_val', 'best_on_test' or 'last', as the run card says, or
+      'given' if nothing was trained.
   """
 
   def __init__(self, workdir: str | os.PathLike, corrupt: str | None = None):
@@ -52,13 +53,8 @@ class TrainedModel:
     """
     self.name = pathlib.Path(workdir).name
     self.config = config = folder.load_config(workdir)
-    if config.compare:
-      names = [c.get('name', c.get('method')) for c in config.compare]
-      inner = ', '.join(map(folder.of_row, names))
-      raise UserError(
-          f'{workdir} holds several runs. Give the --workdir of one of them: '
-          f'{workdir}/NAME with NAME in {inner}.'
-      )
+    if config.compare or config.protocol.name:
+      folder.refuse_several(workdir)
     with config.unlocked():
       # How many devices training had does not matter here.
       config.mesh.data = 0
@@ -69,9 +65,11 @@ class TrainedModel:
     self.weights = self.session.initial()
     self.step, self.selected_by = 0, 'given'
     checkpoints = Checkpoints(workdir, self.session.hashes)
-    for kind in ('best', 'last'):
+    select = config.train.select
+    rules = {'best': 'best_val' if select == 'auto' else select, 'last': 'last'}
+    for kind, rule in rules.items():
       if (step := checkpoints.latest(kind)) is not None:
-        self.step, self.selected_by = step, kind
+        self.step, self.selected_by = step, rule
         self.weights = checkpoints.weights(kind, self.weights)
         break
     else:
@@ -157,8 +155,9 @@ class TrainedModel:
         at once, or examples missing or in vain.
     """
     name = self.config.method.name
-    # Not the letters of a word.
-    classes = [classes] if isinstance(classes, str) else classes
+    if classes is not None:
+      # Not the letters of a word.
+      classes = [classes] if isinstance(classes, str) else list(classes)
     if self.method.episodic and not support:
       raise UserError(
           f'{name} compares videos with examples: give support={{class: '
@@ -171,7 +170,7 @@ class TrainedModel:
       )
     if support and classes:
       raise UserError('support names the classes: leave classes out.')
-    if not support and not classes:
+    if not support and classes is None:
       return self.classes
     names = [name.strip() for name in support or classes if name.strip()]
     if len(names) < 2:
@@ -240,13 +239,12 @@ class TrainedModel:
           film = gathered(film, own, crops, every)
         yield film
 
-  def _see_all(self, videos: Videos, *args, **kwargs) -> list[look.Seen]:
+  def _see_all(self, videos: Videos, *args, **kwargs) -> Iterator[look.Seen]:
     """Looks at videos that must all be readable."""
-    out = list(self.see(listed(videos), *args, **kwargs))
-    for seen in out:
+    for seen in self.see(listed(videos), *args, **kwargs):
       if isinstance(seen, UserError):
         raise seen
-    return out
+      yield seen
 
   def _looker(self, rows: int, closely: bool) -> look.Looker:
     # As many as all devices take; what is compiled once serves fewer.

@@ -1,7 +1,7 @@
-"""The batch contract: what a loader yields and a step takes.
+"""Defines batches, which loaders yield and steps take; checks and fakes them.
 
-A batch is a dict of arrays of clips, or of whole episodes. How many ways, shots
-and queries an episode has follows from the shapes alone.
+A batch is a dict of arrays of clips, or of whole episodes. The shapes tell how
+many ways, shots and queries an episode has.
 """
 
 import math
@@ -23,14 +23,14 @@ EPISODES = {
     # [E, V, T, H, W, 3]: N * K support clips, then the queries, class by class
     'video': (np.uint8, 6),
     'label': (np.int32, 2),  # [E, N * Q], 0 .. N-1, of each query
-    'way': (np.int32, 2),  # [E, N], the class in its list of each of the N
+    'way': (np.int32, 2),  # [E, N], class of each way in the list's numbering
     'mask': (np.float32, 1),  # [E], 1 for an episode, 0 for padding
     'index': (np.int32, 1),  # [E], the episode's number
 }
 
 
 def check(batch: dict[str, np.ndarray], num_frames: int, num_classes: int):
-  """Raises UserError if a batch is not what the step expects."""
+  """Raises UserError if a batch does not follow these definitions."""
   fields = EPISODES if 'way' in batch else CLIPS
   for name, (dtype, ndim) in fields.items():
     if name == 'video' and 'frozen' in batch:
@@ -58,7 +58,7 @@ def check(batch: dict[str, np.ndarray], num_frames: int, num_classes: int):
 
 
 def count(batch: dict[str, Any]) -> int:
-  """Counts the clips in a batch, from the shapes of its arrays."""
+  """Counts the clips in a batch by the shapes of its arrays."""
   if 'video' in batch:
     return math.prod(batch['video'].shape[:-4])
   leaf = next(iter(batch['frozen'].values()))
@@ -68,7 +68,7 @@ def count(batch: dict[str, Any]) -> int:
 def shapes(
     config: Any, num_classes: int, rows: int, episodic: bool, sharding: Any
 ) -> dict[str, jax.ShapeDtypeStruct]:
-  """Returns a training batch of a config without contents."""
+  """Returns the shapes and types of a training batch of a config."""
   return jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(
           (rows, *x.shape[1:]), x.dtype, sharding=sharding
@@ -80,7 +80,7 @@ def shapes(
 def noise(
     config: Any, num_classes: int, rows: int, episodic: bool
 ) -> dict[str, np.ndarray]:
-  """Returns `rows` clips, or episodes, of noise for a config's step."""
+  """Makes a batch of `rows` clips, or episodes, of noise for a config."""
   data, own = config.data, config.episodes
   sizes = data.num_frames, data.crop_pixels, num_classes, config.seed
   if episodic:
@@ -97,7 +97,7 @@ def synthetic(
     trunk_pixels: int = 0,
     episode: tuple[int, ...] = (),
 ) -> dict[str, np.ndarray]:
-  """Returns `rows` clips of noise, or episodes of (way, shot, query)."""
+  """Makes a batch of `rows` clips, or episodes (way, shot, query), of noise."""
   rng = np.random.default_rng(seed)
   square = pixels + trunk_pixels, max(pixels, trunk_pixels)
   clips = ()

@@ -1,9 +1,9 @@
-"""Saves and restores what a run trains. Only this file knows Orbax.
+"""Saves and restores the training state; the only file that uses Orbax.
 
 Layout: `checkpoints/last/<step>` and `checkpoints/best/<step>`, each with the
 items `weights` (the leaves that training changes, as a nested tree),
 `optimizer` (its state) and `meta` (JSON: hashes of the frozen weights, and for
-`best` the metric). Orbax writes into a temporary folder and renames it, so a
+`best` the metric). Orbax writes to a temporary folder and renames it, so a
 folder named by a step is complete.
 """
 
@@ -26,28 +26,28 @@ from evclip_jax.training.steps import TrainState
 
 
 class Checkpoints:
-  """The checkpoints of one run, in `folder`."""
+  """Saves and restores the checkpoints of one run, in `folder`."""
 
   def __init__(self, workdir: str | os.PathLike, hashes: dict[str, str]):
-    """Touches nothing yet.
+    """Touches no files yet.
 
-    A checkpoint made with frozen networks of other `hashes` is refused.
+    Checkpoints made with frozen networks of other `hashes` are refused.
     """
     self.folder = pathlib.Path(workdir).resolve() / 'checkpoints'
     self._hashes = hashes
-    # Orbax's threads log a traceback each of what is raised as well.
+    # Orbax's threads would log tracebacks of errors that are raised anyway.
     logging.getLogger('absl').setLevel(logging.CRITICAL)
 
   def save(self, kind: str, state: TrainState, meta: dict[str, Any]):
-    """Saves a state as the newest of its kind, then drops the older one.
+    """Saves a state as the newest of its kind, then deletes the older one.
 
     Args:
       kind: 'last' or 'best'.
       state: what to save.
-      meta: JSON values to keep beside it.
+      meta: JSON values to save with it.
 
     Raises:
-      UserError: if it cannot be written; what was saved before stays.
+      UserError: it cannot be written; the older checkpoint is kept.
     """
     step, folder = int(state.step), self.folder / kind
     args = ocp.args.Composite(
@@ -57,8 +57,8 @@ class Checkpoints:
     )
     try:
       with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
-        # force: a run restored from 'last' may pass a step again whose 'best'
-        # was already written; the numbers are the same.
+        # force: a run restored from 'last' may repeat a step whose 'best' has
+        # been written already, with the same numbers.
         orbax.save(folder / str(step), args, force=True)
     except Exception as e:
       _tidy(folder, self.latest(kind))
@@ -80,7 +80,7 @@ class Checkpoints:
     return max((int(name) for name in names if name.isdigit()), default=None)
 
   def meta(self, kind: str) -> dict[str, Any] | None:
-    """Returns the JSON beside the newest of a kind, or None.
+    """Returns the `meta` of the newest checkpoint of a kind, or None.
 
     UserError if it was made with other frozen weights.
     """
@@ -101,9 +101,9 @@ class Checkpoints:
   def weights(
       self, kind: str, like: dict[str, jax.Array]
   ) -> dict[str, jax.Array] | None:
-    """Returns the weights of the newest of a kind, placed as `like`, or None.
+    """Restores the newest weights of a kind, placed as `like`; None if none.
 
-    UserError if it was made with other frozen weights or another model.
+    UserError if they were made with other frozen weights or another model.
     """
     if self.meta(kind) is None:
       return None
@@ -113,14 +113,14 @@ class Checkpoints:
   def reported(
       self, select: str, last: tuple[int, dict[str, jax.Array]]
   ) -> dict[str, tuple[int, dict[str, jax.Array]]]:
-    """Returns {rule: (step, weights)}: the best if it is wanted, the last."""
+    """Returns {rule: (step, weights)}: the best if `select` asks, the last."""
     states = {'last': last}
     if select.startswith('best') and (best := self.latest('best')) is not None:
       states = {select: (best, self.weights('best', last[1]))} | states
     return states
 
   def restore(self, kind: str, like: TrainState) -> TrainState | None:
-    """Returns the newest state of a kind, placed as `like` is, or None.
+    """Restores the newest state of a kind, placed as `like`; None if none.
 
     UserError as for `weights`.
     """
@@ -155,7 +155,7 @@ def _standard(like: Any) -> ocp.args.StandardRestore:
 
 
 def _tidy(folder: pathlib.Path, step: int | None):
-  """Removes all but one step, and what was left half-written."""
+  """Removes all steps but one, and unfinished checkpoints."""
   for path in folder.glob('*') if log.is_first() else ():
     if path.name != str(step):
       shutil.rmtree(path, ignore_errors=True)
@@ -164,7 +164,7 @@ def _tidy(folder: pathlib.Path, step: int | None):
 def _reason(error: Exception) -> str:
   if 'No space left' in str(error):
     return 'the disk is full'
-  # Orbax names what one tree alone has in two ways.
+  # Orbax reports leaves that only one of the trees has in two forms.
   differ = re.findall(r'^(\S+):\n +- Source: ', str(error), re.M)
   for path in re.findall(r'Target path \((.*?)\) not found', str(error)):
     differ.append('.'.join(re.findall("'(.*?)'", path)))

@@ -1,4 +1,4 @@
-"""What a compiled step costs: operations, memory, clips per second."""
+"""Measures what a compiled step costs: FLOPs, memory, clips per second."""
 
 import collections
 import math
@@ -12,8 +12,8 @@ import numpy as np
 
 from evclip_jax.training import batch as batches
 
-# In a compiled program: results of what devices do together, and of these the
-# bits of a number (none for a boolean) and the shape.
+# In the text of a compiled program: results of collective operations; in these,
+# bits per number (none for booleans) and shape.
 _COLLECTIVE = re.compile(
     r'= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|'
     r'collective-permute)(?:-start)?\('
@@ -22,19 +22,21 @@ _ARRAY = re.compile(r'[a-z]+(\d*)\[([\d,]*)\]')
 
 
 class Measured:
-  """A jitted step that is called as ever and notes what it costs.
+  """Wraps a jitted step and measures what its calls cost.
 
-  Its last argument is the batch. It is compiled for the shapes of the first
-  batch, and costs are those of that program. Batches of other shapes go through
-  `jax.jit` and do not count; weights must stay of one kind.
+  The last argument of the step is the batch. The step is compiled for the
+  shapes of the first batch, and that program's costs are measured. Batches of
+  other shapes go through `jax.jit` and do not count; shapes and types of the
+  weights must not change.
   """
 
   def __init__(self, step: Callable, alone: bool = False, parts: int = 1):
-    """Wraps a step from `jax.jit`.
+    """Wraps a step made by `jax.jit`.
 
-    With `alone` calls are waited for and timed alone. Else the time from call
-    to call counts, with what lies between: waiting for clips, too. `parts` is
-    how often the program repeats its body, which the compiler counts once.
+    With `alone`, each call is waited for and timed by itself. Otherwise, the
+    time from call to call counts, including that of waiting for clips. `parts`
+    is how often the program loops over its body, which the compiler counts
+    once.
     """
     self._step, self._alone, self._parts = step, alone, parts
     self._shapes, self._last, self._compiled = None, None, None
@@ -42,7 +44,7 @@ class Measured:
 
   def __call__(self, *given: Any) -> Any:
     """Calls the step."""
-    # Scoring what frozen networks saw is not what scoring clips costs.
+    # Scoring cached features costs less than scoring clips.
     if self._alone and 'frozen' in given[-1]:
       return self._step(*given)
     if self._compiled is None:
@@ -61,7 +63,7 @@ class Measured:
     return out
 
   def compile(self, *given: Any) -> jax.stages.Compiled:
-    """Compiles for arrays or their shapes, which then are the usual ones."""
+    """Compiles for arrays or their shapes, whose costs are then measured."""
     shapes = jax.tree.map(_shape, given)
     self._compiled = self._step.lower(*shapes).compile()
     self._shapes = shapes
@@ -72,10 +74,10 @@ class Measured:
     return self._step.lower(*given)
 
   def costs(self) -> dict[str, float | int | None]:
-    """Returns what a call costs; {} if there was none, None what is not known.
+    """Returns the costs of a call; {} if none was made, None if unknown.
 
-    gflops_per_clip by the compiler; program_bytes per device; clips_per_second,
-    the median of all calls with the usual shapes but the first.
+    gflops_per_clip as the compiler counts; program_bytes per device;
+    clips_per_second, the median of the measured calls except the first.
     """
     if self._compiled is None:
       return {}
@@ -94,33 +96,33 @@ class Measured:
 
 
 def flops_of(compiled: Any, num_devices: int) -> int:
-  """Returns the operations of a program over all devices; 0 if unknown.
+  """Returns the FLOPs of a program over all devices; 0 if unknown.
 
-  Of a `Lowered`, which is of all together (`num_devices` 1), what the compiler
-  counts before it makes the program better.
+  For a `Lowered`, which is for all devices together (`num_devices` 1), these
+  are the FLOPs before optimisation.
   """
-  # The compiler counts one device's part; -1 if it cannot.
+  # The compiler counts those of one device; -1 if it cannot.
   return max(int((compiled.cost_analysis() or {}).get('flops', 0)), 0) * (
       num_devices
   )
 
 
 def program_bytes(compiled: jax.stages.Compiled) -> int | None:
-  """Returns arguments, outputs and temporaries in bytes, on one device."""
+  """Returns the bytes of arguments, outputs and temporaries on one device."""
   sizes = compiled.memory_analysis()
   return sizes and int(
       sizes.argument_size_in_bytes
       + sizes.output_size_in_bytes
       + sizes.temp_size_in_bytes
-      # Outputs that take over the memory of donated arguments.
+      # Outputs that reuse the memory of donated arguments.
       - sizes.alias_size_in_bytes
   )
 
 
 def exchanged_bytes(compiled: jax.stages.Compiled) -> int:
-  """Returns the bytes that devices send each other in one call of a program.
+  """Returns the bytes that devices exchange in one call of a program.
 
-  Each result of a collective operation counts once, as large as on one device.
+  Each result of a collective operation counts once, with its size on a device.
   """
   total = 0
   for results, _ in _COLLECTIVE.findall(compiled.as_text()):
@@ -131,9 +133,9 @@ def exchanged_bytes(compiled: jax.stages.Compiled) -> int:
 
 
 def device_bytes(asked_gb: float) -> int | None:
-  """Returns the memory of a device in bytes, None where there is no limit.
+  """Returns the memory limit of a device in bytes; None = no limit known.
 
-  `asked_gb` is compute.memory_gb; 0 = what the device says it may use.
+  `asked_gb` is compute.memory_gb; 0 = the limit that the device reports.
   """
   if asked_gb:
     return int(asked_gb * 1e9)
@@ -142,19 +144,19 @@ def device_bytes(asked_gb: float) -> int | None:
 
 
 def rows_that_fit(compiled: jax.stages.Compiled, rows: int, size: int) -> int:
-  """Estimates the rows of a batch whose step fits into `size` bytes.
+  """Estimates how many rows per device fit into `size` bytes.
 
-  The compiled one has `rows` on each device, with which temporaries grow.
+  The compiled step has `rows` per device; temporaries grow in proportion.
   """
   sizes = compiled.memory_analysis()
   each = sizes.temp_size_in_bytes / rows
-  # Some is always lost between the pieces.
+  # 5 % for fragmentation.
   fixed = program_bytes(compiled) - sizes.temp_size_in_bytes
   return max(int((0.95 * size - fixed) / each), 0)
 
 
 def _kind(batch: Any) -> Any:
-  """Shapes and types of a batch, wherever it lies."""
+  """Shapes and types of a batch, regardless of its devices."""
   return jax.tree.map(lambda x: (x.shape, str(x.dtype)), batch)
 
 

@@ -1,4 +1,4 @@
-"""The one place where it is decided what lies on which device."""
+"""Decides, alone in this project, which arrays are on which devices."""
 
 import collections
 import functools
@@ -18,23 +18,24 @@ from data_pipelines.errors import UserError
 from data_pipelines.video import pool
 from evclip_jax.reporting import log
 
-# Frozen leaves below this many weights are copied even if sharding is on: the
-# traffic would cost more than the memory is worth.
+# Frozen leaves with fewer weights than this are replicated even if sharding is
+# on: the communication would cost more than the memory is worth.
 _SHARD_FROM = 1 << 20
 
 
 def prepare(config: ml_collections.ConfigDict):
-  """Says what JAX runs on and where it keeps what it compiles."""
+  """Logs what JAX runs on, and sets up its compilation cache."""
   _announce()
   kept = config.compute.compilation_cache
   jax.config.update('jax_enable_compilation_cache', kept)
-  # A folder that JAX was told of (JAX_COMPILATION_CACHE_DIR) stays.
+  # A folder that the user has set (JAX_COMPILATION_CACHE_DIR) is kept.
   if kept and not jax.config.jax_compilation_cache_dir:
     folder = cache_folder(config.cache_dir) / 'compiled'
     jax.config.update('jax_compilation_cache_dir', str(folder))
-    # All of it, so that a second start compiles nothing.
+    # Keep all programs, so that a second start compiles nothing.
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
-    # What was compiled before, in a notebook, had decided against it.
+    # If something was compiled before, as in a notebook, JAX has decided not
+    # to use a cache.
     compilation_cache.reset_cache()
 
 
@@ -58,7 +59,7 @@ def describe() -> str:
 
 
 def unseen() -> list[str]:
-  """Lists accelerators that are there and that JAX does not see."""
+  """Lists accelerators of this machine that JAX does not see, and why."""
   if jax.default_backend() != 'cpu':
     return []
   platforms = os.environ.get('JAX_PLATFORMS')
@@ -77,9 +78,9 @@ def unseen() -> list[str]:
 
 
 def make_mesh(data: int = 0) -> Mesh:
-  """Returns one mesh over the devices: 'data' splits batches, 'model' is 1.
+  """Makes the mesh of devices: axis 'data' splits batches, 'model' has size 1.
 
-  `data` devices, 0 = all; UserError if there are fewer.
+  It has `data` devices, 0 = all; UserError if there are fewer.
   """
   devices = jax.devices()
   data = data or len(devices)
@@ -99,7 +100,7 @@ def make_mesh(data: int = 0) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """Returns the sharding of what is the same on every device."""
+  """Returns the sharding of arrays that every device holds a copy of."""
   return NamedSharding(mesh, PartitionSpec())
 
 
@@ -111,8 +112,8 @@ def batched(mesh: Mesh) -> NamedSharding:
 def frozen_shardings(mesh: Mesh, frozen: dict[str, Any], shard: bool):
   """Returns a sharding for each frozen leaf.
 
-  With `shard`, the longest axis of each large leaf that the number of devices
-  divides is split over 'data' and gathered where it is used.
+  With `shard`, each large leaf is split over 'data' along its longest axis that
+  the number of devices divides, and gathered where it is used.
   """
   size = mesh.shape['data']
 
@@ -134,7 +135,7 @@ def put(mesh: Mesh, tree: Any) -> Any:
 
 
 def put_batch(mesh: Mesh, batch: dict[str, Any]) -> dict[str, Any]:
-  """Makes one global array per field of this process's rows of a batch."""
+  """Makes global arrays from this process's rows of a batch."""
   sharding = batched(mesh)
   return jax.tree.map(
       lambda x: jax.make_array_from_process_local_data(sharding, x), batch
@@ -149,11 +150,11 @@ def jit(
     batch: bool = True,
     **options: Any,
 ) -> Callable:
-  """Compiles (weights, frozen, ..., batch) of so many arguments for a mesh.
+  """Jits a function (weights, frozen, ..., batch) with shardings on a mesh.
 
-  Everything but the frozen weights and the batch, which is last if there is
-  one, is the same on every device, and so is what comes out. `options`: see
-  `jax.jit`.
+  It has `arguments` positional arguments. All but the frozen weights and the
+  batch (the last one, unless `batch` is False) are replicated, and so are the
+  results. `options` are those of `jax.jit`.
   """
   everywhere = replicated(mesh)
   given = [everywhere] * arguments
@@ -166,7 +167,7 @@ def jit(
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, key: str = 'batch_size'):
-  """Raises UserError if a global batch does not split evenly."""
+  """Raises UserError if a global batch does not split evenly over devices."""
   size = mesh.shape['data']
   if batch_size % size == 0:
     return

@@ -1,4 +1,4 @@
-"""Optimizers and learning rates; the one place of epochs -> steps."""
+"""Makes optimizers and learning rate schedules; converts epochs to steps."""
 
 import math
 import re
@@ -11,18 +11,18 @@ import optax
 from data_pipelines.errors import UserError
 from evclip_jax.reporting import log
 
-# (step, which counts from 0) -> learning rate.
+# Step, from 0 -> learning rate.
 Schedule = Callable[[jnp.ndarray], jnp.ndarray]
 
 
 def make_optimizer(
     config: ml_collections.ConfigDict, schedule: Schedule
 ) -> optax.GradientTransformation:
-  """Returns the optimizer of `config.optimizer`.
+  """Makes the optimizer that `config.optimizer` describes.
 
-  The decay is apart from the gradient ('adamw') or a part of it ('adam_l2'). It
-  acts on every leaf, scalars and norms included, but those whose path matches a
-  pattern of no_decay in full.
+  The weight decay is decoupled ('adamw') or added to the gradient ('adam_l2').
+  It acts on every leaf, including scalars and norms, except those whose whole
+  path matches a pattern of no_decay.
 
   Source: EV-CLIP, dassl/optim/optimizer.py (torch.optim.AdamW, one group);
     CLIP-FSAR, models/utils/optimizer.py (torch.optim.Adam).
@@ -48,7 +48,7 @@ def make_optimizer(
 
 
 def check(config: ml_collections.ConfigDict):
-  """Raises UserError if the stairs of `config.optimizer` do not fit."""
+  """Raises UserError if stair_epochs and stair_rates do not go together."""
   starts, rates = tuple(config.stair_epochs), tuple(config.stair_rates)
   if config.schedule == 'relative_steps' and (
       len(starts) != len(rates) or starts[:1] != (0,)
@@ -62,9 +62,9 @@ def check(config: ml_collections.ConfigDict):
 def make_schedule(
     config: ml_collections.ConfigDict, epochs: int, steps_per_epoch: int
 ) -> Schedule:
-  """Returns the schedule of `config.optimizer` in steps.
+  """Makes the schedule that `config.optimizer` describes, in steps.
 
-  A warm-up longer than the training shrinks, with a note.
+  A warm-up longer than the training is shortened, with a note.
   """
   warmup = config.warmup_epochs
   # The cosine after a linear warm-up needs an epoch of its own.
@@ -86,10 +86,10 @@ def make_schedule(
 def _delayed_cosine(config, epochs, warmup, steps_per_epoch) -> Schedule:
   """A constant warm-up, then a cosine that starts late and is cut off.
 
-  The rate is constant within an epoch. With e the 0-based epoch, W the warm-up
-  and M all epochs: e < W gives the warm-up rate, later epochs
-  learning_rate * (1 + cos(pi * (e - W) / M)) / 2, so it falls over M epochs,
-  of which the last W are cut off: it ends just above zero.
+  The rate is constant within an epoch. With e the epoch from 0, W the warm-up
+  epochs and M all epochs: e < W gives the warm-up rate, later epochs
+  learning_rate * (1 + cos(pi * (e - W) / M)) / 2. This would reach zero after M
+  epochs, of which the last W are cut off: it ends just above zero.
 
   Source: EV-CLIP, dassl/optim/lr_scheduler.py, ConstantWarmupScheduler.
   Differs: none.
@@ -105,15 +105,15 @@ def _delayed_cosine(config, epochs, warmup, steps_per_epoch) -> Schedule:
 
 
 def _warmup_cosine(config, epochs, warmup, steps_per_epoch) -> Schedule:
-  """A line up from zero, then half a cosine down to zero.
+  """A linear warm-up from zero, then half a cosine down to zero.
 
-  With x the epochs done (a fraction within an epoch), W the warm-up (less than
-  M) and M all epochs: x < W gives learning_rate * x / W, later
+  With x the epochs done (fractional within an epoch), W the warm-up epochs and
+  M > W all epochs: x < W gives learning_rate * x / W, later
   learning_rate * (1 + cos(pi * (x - W) / (M - W))) / 2.
 
-  With rate_every_steps = n > 1 the rate is set at the first step of an epoch
-  and at every n-th one (the steps n - 1, 2 n - 1, ... of the epoch) and stays
-  in between; the original has 10.
+  With rate_every_steps = n > 1 the rate changes only at the first step of an
+  epoch and at every n-th one (steps n - 1, 2 n - 1, ... of the epoch); n is 10
+  in the original.
 
   Source: EZ-CLIP, utils/lr_scheduler.py, WarmupCosineAnnealingLR, and
     train.py, which calls it at every tenth iteration.
@@ -135,17 +135,17 @@ def _warmup_cosine(config, epochs, warmup, steps_per_epoch) -> Schedule:
 
 
 def _relative_steps(config, epochs, warmup, steps_per_epoch) -> Schedule:
-  """A line up to the base rate, then stairs of given heights.
+  """A linear warm-up to the base rate, then stairs of given heights.
 
-  With x the epochs done (a fraction within an epoch) and W the warm-up, which
-  may be 0: x < W gives warmup_learning_rate + x / W * (learning_rate *
+  With x the epochs done (fractional within an epoch) and W the warm-up epochs
+  (0 is allowed): x < W gives warmup_learning_rate + x / W * (learning_rate *
   stair_rates[0] - warmup_learning_rate); later learning_rate * stair_rates[j]
-  with j the last one whose stair_epochs[j] <= x.
+  with the last j whose stair_epochs[j] <= x.
 
-  With epochs_count_twice x is floor(x) more than it should be, as in the
-  original, whose stairs therefore come early. A step stands for
-  iterations_per_step iterations and has the rate of the last: the original
-  gathers the gradients of 4, sets the rate at each, and then makes its step.
+  With epochs_count_twice, x is floor(x) too large, as in the original, whose
+  stairs therefore come early. A step counts as iterations_per_step iterations
+  and has the rate of the last one: the original sets the rate in each of 4
+  iterations, accumulates their gradients, and then makes one step.
 
   Source: CLIP-FSAR, models/utils/lr_policy.py, steps_with_relative_lrs, and
     runs/train_net_few_shot.py.
@@ -160,7 +160,7 @@ def _relative_steps(config, epochs, warmup, steps_per_epoch) -> Schedule:
   def schedule(step):
     last = each * (jnp.asarray(step) + 1) - 1
     whole, rest = last // per_epoch, last % per_epoch
-    # Not a quotient, which rounding may leave below the start of a stair.
+    # A quotient could be rounded to just below the start of a stair.
     x = whole * (2 if config.epochs_count_twice else 1) + rest / per_epoch
     stair = (x[..., None] >= jnp.array(starts)).sum(-1) - 1
     height = base * jnp.array(rates)[stair]

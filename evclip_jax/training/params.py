@@ -1,4 +1,4 @@
-"""Parameter trees as flat dicts: match, split, merge, count, show."""
+"""Handles parameter trees as flat dicts: splits, merges, casts, counts."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,17 +9,18 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 Flat = dict[str, Any]
 
-# Of the frozen networks, what layers cast to the compute dtype; a ResNet's last
-# projection stays in float32.
+# Leaves of the frozen networks that layers cast to the compute dtype anyway; a
+# ResNet's last projection stays in float32.
 _CAST = re.compile(r'(clip|encoder)/(?!.*attnpool/c_proj/).*/kernel')
 
 
 def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
-  """Splits a tree into what trains and what is frozen, as flat dicts.
+  """Splits a tree into trainable and frozen leaves, as flat dicts.
 
   For params = {'clip': {'proj': a}, 'method': {'mask': {'scale': b}}} and
-  patterns = ('method/.*',), which match whole '/'-joined paths, this is
-  ({'method/mask/scale': b}, {'clip/proj': a}). ValueError if one matches none.
+  patterns = ('method/.*',), which must match whole '/'-joined paths, it returns
+  ({'method/mask/scale': b}, {'clip/proj': a}). ValueError if a pattern matches
+  no path.
   """
   leaves = flatten_dict(params, sep='/')
   chosen = set()
@@ -37,12 +38,12 @@ def split(params: Mapping, patterns: Iterable[str]) -> tuple[Flat, Flat]:
 
 
 def merge(*halves: Flat) -> dict[str, Any]:
-  """Returns the nested tree of flat dicts with disjoint paths."""
+  """Merges flat dicts with disjoint paths into a nested tree."""
   return unflatten_dict({p: v for h in halves for p, v in h.items()}, sep='/')
 
 
 def in_dtype(frozen: Flat, dtype: Any) -> Flat:
-  """Casts once, and holds in fewer bytes, what each step would cast anyway."""
+  """Casts frozen leaves that each step would cast anyway; saves memory too."""
   return {
       path: leaf.astype(dtype) if _CAST.fullmatch(path) else leaf
       for path, leaf in frozen.items()
@@ -55,7 +56,7 @@ def count(leaves: Mapping[str, Any]) -> int:
 
 
 def table(trainable: Flat, frozen: Flat) -> str:
-  """Returns the lines a run logs at its start: what trains, with counts."""
+  """Formats counts of trainable parameters, logged at the start of a run."""
   total = count(trainable) + count(frozen)
   lines = [
       f'trainable {count(trainable):,} of {total:,} parameters '

@@ -1,8 +1,8 @@
-"""From a config to a method with its weights on the devices.
+"""Builds a config's method, with its weights on the devices.
 
-Class names become embeddings in three steps: `Method.class_texts` makes texts
-of them, `Session.tokens` ids of these, and `Session.classes` embeds the ids by
-`Method.text`: once where the text side is frozen, once per weights elsewhere.
+Class names become embeddings in three steps: `Method.class_texts` makes texts,
+`Session.tokens` turns these into token ids, and `Session.classes` embeds the
+ids by `Method.text`, once if texts are frozen, else anew for new weights.
 """
 
 import dataclasses
@@ -32,21 +32,21 @@ from evclip_jax.weights import load, trunks, vocabulary
 
 @dataclasses.dataclass
 class Session:
-  """A method with its weights, and compiled functions.
+  """Holds a method with its weights and its compiled functions.
 
   Attributes:
     method: the pure functions.
-    tokenizer: texts -> ids; None where the method reads no texts.
-    clip: the CLIP handle, or None.
-    hashes: network name -> hash of its frozen weights.
+    tokenizer: texts -> ids; None if the method reads no texts.
+    clip: the CLIP model, without weights, or None.
+    hashes: network name -> hash of its weights as loaded.
     sources: network name -> where the weights came from.
     mesh: the devices.
-    trainable: flat dict of initial trainable leaves, on the host.
-    statistics: likewise of leaves that change without a gradient.
-    frozen: flat dict of frozen leaves, on the devices.
-    shardings: of the frozen leaves.
+    trainable: flat dict of the initial trainable leaves, on the host.
+    statistics: the same for leaves that change without a gradient.
+    frozen: flat dict of the frozen leaves, on the devices.
+    shardings: path of a frozen leaf -> its sharding.
     class_names: K names of the training clips, or others to score.
-    bank_folder: where features of frozen networks are kept, or None.
+    bank_folder: cache of features of frozen networks, or None.
   """
 
   method: base.Method
@@ -63,7 +63,7 @@ class Session:
   bank_folder: pathlib.Path | None = None
 
   def __post_init__(self):
-    """Prepares functions; they are compiled when they are called."""
+    """Makes the jitted functions; they are compiled when first called."""
     parts = self.method, self.mesh, self.shardings
     self.see_step = costs.Measured(steps.make_see_step(*parts), True)
     self.score_step = steps.make_score_step(*parts)
@@ -73,14 +73,14 @@ class Session:
     self.banks: dict[Any, Any] = {}
 
   def tokens(self, class_names: Sequence[str]) -> np.ndarray:
-    """Returns the class texts as ids [M, K, L] int32."""
+    """Returns the token ids of the class texts, int32 [M, K, L]."""
     lists = self.method.class_texts(list(class_names))
     if self.tokenizer is None:
       return np.zeros((len(lists), len(class_names), 1), np.int32)
     return np.stack([self.tokenizer.encode(texts) for texts in lists])
 
   def texts(self, weights: dict[str, jax.Array]) -> jax.Array:
-    """Returns tokens, where texts train, or classes, for a training step."""
+    """Returns tokens if texts train, else embeddings: a step's `classes`."""
     if self.method.text_trains:
       return devices.put(self.mesh, self.tokens(self.class_names))
     return self.classes(weights)
@@ -91,7 +91,7 @@ class Session:
     return steps.make_train_step(self.method, optimizer, schedule, *how)
 
   def initial(self) -> dict[str, jax.Array]:
-    """Returns what training changes as it is before, on the devices."""
+    """Returns the initial values of all that training changes, on devices."""
     return devices.put(self.mesh, self.trainable | self.statistics)
 
   def state(self, optimizer: optax.GradientTransformation) -> steps.TrainState:
@@ -104,7 +104,7 @@ class Session:
       weights: dict[str, jax.Array],
       class_names: Sequence[str] | None = None,
   ) -> jax.Array:
-    """Returns embeddings [M, K, E] of classes; None = the session's."""
+    """Returns embeddings [M, K, E] of classes, by default the session's."""
     names = tuple(class_names or self.class_names)
     if self.method.text_trains and weights is not self._weights:
       self._weights, self._banks = weights, {}
@@ -119,10 +119,11 @@ def build(
     class_names: Sequence[str],
     shared: dict[Any, load.Loaded] | None = None,
 ) -> Session:
-  """Loads the networks a config names, makes its method, places its weights.
+  """Loads a config's networks, makes its method, and places the weights.
 
-  Networks in `shared`, of other builds, are not loaded again; this one adds its
-  own. UserError: weights that are missing, broken, or of another architecture.
+  Networks are taken from `shared`, or loaded and added to it, so that several
+  builds load them once. UserError: weights that are missing, broken, or of
+  another architecture.
   """
   loaded = networks(config, shared)
   method, backbones = make_method(config, class_names, loaded)
@@ -168,7 +169,7 @@ def networks(
     config: ml_collections.ConfigDict,
     shared: dict[Any, load.Loaded] | None = None,
 ) -> dict[str, load.Loaded]:
-  """Loads the networks that a config's method uses; see `build`."""
+  """Loads the networks that a config's method uses; `shared` as in `build`."""
   module, settings = base.load(config.method.name), experiment.settings(config)
   clip, encoder, calls = config.clip, config.encoder, {}
   if module.uses_clip(settings):
@@ -190,7 +191,7 @@ def make_method(
     class_names: Sequence[str],
     loaded: dict[str, load.Loaded],
 ) -> tuple[base.Method, base.Backbones]:
-  """Returns a config's method on such networks."""
+  """Makes a config's method on loaded networks, and these as `Backbones`."""
   settings, dtype = experiment.settings(config), jnp.dtype(config.compute.dtype)
   clip, encoder = None, None
   if found := loaded.get('clip'):

@@ -1,7 +1,7 @@
-"""The state of a run, its random keys, and the jitted functions over it.
+"""Defines the training state, its random keys, and the jitted steps.
 
-They are the same for every method. Shardings come from `devices`, are given at
-the boundary of `jit`, and nowhere inside a model.
+They are the same for every method. Shardings are set by `devices` at the
+boundary of `jit`, never inside a model.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from evclip_jax.methods.base import Method, VideoFeatures
 from evclip_jax.training import devices
 from evclip_jax.training.params import merge
 
-# Streams of keys that a training step has.
+# The random keys of a training step.
 STREAMS = ('drop_path', 'dropout', 'pixels')
-# Texts encoded at once: bounds the memory for hundreds of classes.
+# Texts encoded at once, to bound the memory for hundreds of classes.
 _TEXT_CHUNK = 128
 
 
 class TrainState(flax.struct.PyTreeNode):
-  """What changes during training, and what a checkpoint holds.
+  """Holds all that training changes, which checkpoints save.
 
   Attributes:
     step: int32 scalar, optimizer steps done.
@@ -42,7 +42,7 @@ class TrainState(flax.struct.PyTreeNode):
 
   @property
   def weights(self) -> dict[str, jax.Array]:
-    """All leaves that training changes."""
+    """Returns all leaves that training changes."""
     return self.trainable | self.statistics
 
 
@@ -59,12 +59,12 @@ def new_state(
 
 
 def init_rng(seed: int) -> jax.Array:
-  """Returns the key that a method's own parameters are drawn with."""
+  """Returns the random key for the initial parameters of a method."""
   return jax.random.key(randomness.fold(seed, 'init'))
 
 
 def rngs_for(seed: int, step: jax.Array) -> dict[str, jax.Array]:
-  """Returns the keys of a training step by stream, of seed and step alone."""
+  """Returns the random keys of a step, {stream: key}, from seed and step."""
   return {
       name: jax.random.fold_in(
           jax.random.key(randomness.fold(seed, f'step/{name}')), step
@@ -82,13 +82,13 @@ def make_train_step(
     seed: int,
     parts: int = 1,
 ) -> Callable:
-  """Builds (state, frozen, classes, batch) -> (state, metrics).
+  """Builds the jitted (state, frozen, classes, batch) -> (state, metrics).
 
-  Gradients, updates and the returned state cover the trainable leaves only.
-  `metrics` has the loss, its parts, the gradient's norm, the learning rate and
-  'finite', a dict that says of each quantity whether it was finite. `parts` of
-  a batch go through the method one after the other (train.accumulate), for a
-  loss that is a mean over rows.
+  Gradients and the state cover the trainable leaves only. `metrics` has the
+  loss, its terms, the gradient's norm, the learning rate and 'finite', a dict
+  that tells for each quantity whether it is finite. The batch is processed in
+  `parts`, whose gradients are averaged (train.accumulate), for a loss that is a
+  mean over rows.
   """
 
   def objective(trainable, statistics, frozen, classes, batch, rngs):
@@ -112,7 +112,7 @@ def make_train_step(
       found = one(*part)
       return jax.tree.map(lambda a, b: a + b / parts, total, found), None
 
-    # Each device keeps its rows: a part takes every so many of them.
+    # A part takes every n-th row, so that each device keeps its rows.
     rows = jax.tree.map(
         lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch
     )
@@ -129,17 +129,18 @@ def make_train_step(
     updates, opt_state = optimizer.update(
         grads, state.opt_state, state.trainable
     )
+    squares = {path: jnp.square(x).sum() for path, x in grads.items()}
     metrics = {
         'loss': loss,
         **terms,
-        'gradient_norm': optax.tree.norm(grads),
+        'gradient_norm': jnp.sqrt(sum(squares.values())),
         'learning_rate': schedule(state.step),
     }
     trainable = optax.apply_updates(state.trainable, updates)
     finite = {name: jnp.isfinite(value) for name, value in metrics.items()}
-    for kind, leaves in (('gradient', grads), ('update', trainable)):
-      for path, x in leaves.items():
-        finite[f'{kind} of {path}'] = jnp.isfinite(x).all()
+    for path, x in trainable.items():
+      finite[f'gradient of {path}'] = jnp.isfinite(squares[path])
+      finite[f'update of {path}'] = jnp.isfinite(x).all()
     new = TrainState(
         state.step + 1, trainable, opt_state, state.statistics | statistics
     )
@@ -151,10 +152,10 @@ def make_train_step(
 def make_see_step(
     method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
 ) -> Callable:
-  """Builds (weights, frozen, batch of clips) -> rows on every host.
+  """Builds the jitted (weights, frozen, batch of clips) -> features.
 
-  Rows have 'clip', 'frames' and 'maps' of `VideoFeatures` and the batch's other
-  fields, so that several hosts see the same ones in the same order.
+  The result has 'clip', 'frames' and 'maps' of `VideoFeatures` and the batch's
+  fields except the video, replicated: every host gets all rows in one order.
   """
 
   def step(weights, frozen, batch):
@@ -170,9 +171,9 @@ def make_see_step(
 def make_score_step(
     method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
 ) -> Callable:
-  """Builds (weights, frozen, classes, seen[, examples]) -> `score`'s logits.
+  """Builds the jitted (weights, frozen, classes, seen[, examples]) -> logits.
 
-  `seen` are rows of what `make_see_step` builds; the rest is as for `score`.
+  `seen` is the result of `make_see_step`'s step; the rest is as for `score`.
   """
 
   def step(weights, frozen, *given):
@@ -194,11 +195,11 @@ def score(
     seen: dict[str, jax.Array],
     examples: dict[str, jax.Array] | None = None,
 ) -> jax.Array:
-  """Returns the logits of clips, float32 [B, K], by `Method.score`.
+  """Computes the logits of clips, float32 [B, K], by `Method.score`.
 
-  `classes` are embeddings [M, K, E]; `seen` is 'clip' and 'frames' of
-  `VideoFeatures`, B rows, `examples` the same of labelled clips, class by
-  class, to compare with.
+  `classes` are embeddings [M, K, E]; `seen` has 'clip' and 'frames' of
+  `VideoFeatures` with B rows; `examples` has the same for the support clips,
+  class by class, with which an episodic method compares.
   """
   rows = seen['clip'].shape[0]
   batch = {
@@ -209,7 +210,7 @@ def score(
   if examples is None:
     logits = method.score(params, VideoFeatures(**seen), classes, batch)
     return logits.astype(jnp.float32)
-  # One episode: all examples, and these clips as its queries.
+  # Make one episode, with the examples as support and the clips as queries.
   seen = jax.tree.map(
       lambda s, q: jnp.concatenate([s, q])[None], examples, seen
   )
@@ -229,11 +230,11 @@ def make_frozen_step(
     frozen_shardings: dict[str, Any],
     seed: int | None,
 ) -> Callable:
-  """Builds (number, frozen, batch of clips) -> rows on every host.
+  """Builds the jitted (number, frozen, batch of clips) -> frozen features.
 
-  Rows have 'frozen', what `Method.frozen` gives, and the batch's other fields.
-  With a seed it is as in training, the random keys being those of step
-  `number`; else as in scoring.
+  The result has 'frozen', from `Method.frozen`, and the batch's fields except
+  the video, replicated. With a seed, clips are augmented as in training, with
+  the random keys of step `number`; otherwise they are as in scoring.
   """
 
   def step(number, frozen, batch):
@@ -247,7 +248,7 @@ def make_frozen_step(
 
 
 def _seen(method: Method, batch, rng: jax.Array | None = None):
-  """What `Method.video` takes of a batch: pixels, or features of them."""
+  """Returns the input of `Method.video`: pixels, or cached frozen features."""
   if 'frozen' in batch:
     return batch['frozen']
   return method.pixels(batch['video'], rng)
@@ -260,9 +261,9 @@ def _fields(batch):
 def make_class_bank(
     method: Method, mesh: Mesh, frozen_shardings: dict[str, Any]
 ) -> Callable:
-  """Builds (weights, frozen, tokens [M, K, L]) -> embeddings [M, K, E].
+  """Builds (weights, frozen, tokens [M, K, L]) -> class embeddings [M, K, E].
 
-  Computed once where the text side is frozen, once per evaluation elsewhere.
+  It is called once if texts are frozen, otherwise once per evaluation.
   """
   encode = devices.jit(
       lambda weights, frozen, tokens: method.text(
@@ -280,7 +281,7 @@ def make_class_bank(
       return encode(weights, frozen, tokens)
     rows = tokens.reshape(1, m * k, length)
     pad = -rows.shape[1] % min(_TEXT_CHUNK, m * k)
-    # Padding repeats the last text, so that every chunk has one shape.
+    # Pad with copies of the last text, so that all chunks have one shape.
     rows = np.concatenate([rows, np.repeat(rows[:, -1:], pad, axis=1)], axis=1)
     chunks = [
         encode(weights, frozen, rows[:, i : i + _TEXT_CHUNK])

@@ -36,9 +36,9 @@ _IN_FOLDER = (
     'pytorch_model.bin',
     f'pytorch_model.bin{_INDEX}',
 )
-# What wrappers put before every name: torch's data parallel, its compiler, and
-# models that have a CLIP within.
-_WRAPPERS = ('module.', '_orig_mod.', 'clip.', 'clip_model.')
+# What wrappers put before every name: torch's data parallel, its compiler,
+# Lightning, and models that have a CLIP within.
+_WRAPPERS = ('module.', '_orig_mod.', 'model.', 'clip.', 'clip_model.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,12 +106,15 @@ def shards(path: Path) -> list[Path]:
   """Returns the files that a weight file consists of.
 
   Raises:
-    WeightsError: the index of a model in several files is broken.
+    WeightsError: the index of a model in several files is broken, or one of
+      them is not there.
   """
   if not path.name.endswith(_INDEX):
     return [path]
-  names = dict.fromkeys(_weight_map(path).values())
-  return [path, *(path.with_name(name) for name in names)]
+  parts = [path.with_name(n) for n in dict.fromkeys(_weight_map(path).values())]
+  if lacking := [part.name for part in parts if not part.is_file()]:
+    raise WeightsError(f'{path}: {lacking[0]} is not there. Fetch it too.')
+  return [path, *parts]
 
 
 def _read(path: Path) -> StateFile:
@@ -156,8 +159,10 @@ def _weight_map(index: Path) -> dict[str, str]:
   """Tensor name -> file, of a model in several files."""
   try:
     found = json.loads(index.read_text('utf-8'))['weight_map']
-    # Files of the same folder only.
-    good = all(isinstance(f, str) and Path(f).name == f for f in found.values())
+    # Files of the same folder only, and none of this kind.
+    good = all(
+        Path(f).name == f and not f.endswith(_INDEX) for f in found.values()
+    )
   except (OSError, ValueError, LookupError, TypeError, AttributeError):
     good = False
   if not good:

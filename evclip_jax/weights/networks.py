@@ -16,6 +16,7 @@ import numpy as np
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.models.clip import sizes as clip_sizes
+from evclip_jax.models.clip.transformer import ACTIVATIONS
 from evclip_jax.weights import (
     clip_config,
     clip_names,
@@ -170,8 +171,14 @@ def convert(file: StateFile, kind: str) -> Converted:
   if file.kind == 'torchscript' and 'input_resolution' in file.tensors:
     return converted
   if SAID in file.metadata:
-    said = json.loads(file.metadata[SAID])
-    sizes = dataclasses.replace(converted.sizes, **said)
+    try:
+      said = json.loads(file.metadata[SAID])
+      sizes = dataclasses.replace(converted.sizes, **said)
+      good = min(sizes.vision_heads, sizes.text_heads) > 0
+    except (TypeError, ValueError):
+      good = False
+    if not good or sizes.activation not in ACTIVATIONS:
+      raise WeightsError(f'its note {SAID!r} is broken. {own_file.AGAIN}')
     return dataclasses.replace(converted, sizes=sizes)
   return _with_config(converted, Path(file.path), kind)
 

@@ -112,6 +112,10 @@ def read(
     sizes = None
     if make_sizes is not None:
       sizes = make_sizes(**{k: _frozen(v) for k, v in values.items()})
+    noted = {
+        key: tuple(json.loads(file.metadata.get(key, '[]')))
+        for key in ('notes', 'assumed')
+    }
   except (AttributeError, KeyError, TypeError, ValueError) as e:
     raise WeightsError(
         f'{file.path} is not as this version writes it ({e}).\n  {AGAIN}'
@@ -126,10 +130,6 @@ def read(
         f'{file.path}: its tensors are not those it was written with.\n  '
         f'{AGAIN}'
     )
-  noted = {
-      key: tuple(json.loads(file.metadata.get(key, '[]')))
-      for key in ('notes', 'assumed')
-  }
   return Converted(sizes, flat, {n: n for n in file.tensors}, **noted)
 
 

@@ -69,6 +69,7 @@ def _inner(root: dict) -> str | None:
       return name
   if any(_is_tensor(v) for v in root.values()):
     return None
+  nested = [k for k in nested if 'optim' not in str(k)]
   if len(nested) > 1:
     raise WeightsError(
         'it has several dicts of tensors: '

@@ -225,11 +225,7 @@ def _in_layout(
     raise WeightsError(
         f'the tensor {name!r} is {tensor.dtype}; {path!r} wants floats.'
     )
-  try:
-    value = layout.forward(tensor)
-  except ValueError:
-    # It has fewer or more axes than the layout change is for.
-    value = None
+  value = laid_out(tensor, layout)
   if value is None or tuple(value.shape) != tuple(shape):
     becomes = 'nothing' if value is None else _shape(value)
     raise WeightsError(
@@ -237,6 +233,14 @@ def _in_layout(
         f'({layout.name}), but {path!r} is {tuple(shape)}.'
     )
   return np.ascontiguousarray(value, np.float32).reshape(value.shape)
+
+
+def laid_out(tensor: np.ndarray, layout: Layout) -> np.ndarray | None:
+  """Returns a tensor in our layout; None if that is for other axes."""
+  try:
+    return layout.forward(np.asarray(tensor))
+  except (ValueError, IndexError):
+    return None
 
 
 def check_tree(
@@ -283,6 +287,11 @@ def to_original(
     name, layout = hits.pop()
     state[name] = layout.backward(np.asarray(value))
   return state
+
+
+def leads_to(path: str, rules: Iterable[Rule]) -> bool:
+  """Returns whether a rule of a table leads to a path."""
+  return any(_invert(rule)[0].fullmatch(path) for rule in rules)
 
 
 def _invert(rule: Rule) -> tuple[re.Pattern, str, Layout]:

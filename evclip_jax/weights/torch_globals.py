@@ -91,17 +91,13 @@ def find(module: str, name: str) -> Global:
 
   Raises:
     WeightsError: for everything that is not a tensor, a plain container, or an
-      optimizer or schedule that is kept as inert data.
+      optimizer, schedule or config that is kept as inert data.
   """
   full = f'{module}.{name}'
   known = _GLOBALS.get(f'{_OLD_MODULES.get(module, module)}.{name}')
   if known:
     return known
-  parts = module.split('.')
-  if parts[:2] in (['torch', 'optim'], ['dassl', 'optim']):
-    return inert_class(full)
-  # Classes of a TorchScript archive's own code.
-  if parts[0] == '__torch__':
+  if full in _CONFIGS or f'{module}.'.startswith(_INERT):
     return inert_class(full)
   raise WeightsError(
       f'its pickle names {full!r}, which is neither a tensor nor a plain '
@@ -240,6 +236,10 @@ _GLOBALS = {
     **{name: Global(name, make) for name, make in _CALLS.items()},
     **{name: Global(name, value=x) for name, x in _mentions().items()},
 }
+# Live objects beside a state dict, and classes of a TorchScript archive's own.
+_INERT = ('torch.optim.', 'dassl.optim.', '__torch__.')
+# As ViFi-CLIP and many training scripts put beside it.
+_CONFIGS = ('yacs.config.CfgNode', 'argparse.Namespace')
 # Modules by the names they had in Python 2 and in older versions of numpy.
 _OLD_MODULES = {
     '__builtin__': 'builtins',

@@ -1,6 +1,7 @@
 """Checkpoints of every original: recognised, converted, written back."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -63,6 +64,60 @@ def test_there_and_back_by_the_command(name, tmp_path, capsys):
   assert_same(found, tensors)
 
 
+_AIM, _IVLP = 'backbone.transformer.resblocks.', 'transformer.resblocks.1.VPT'
+
+
+@pytest.mark.parametrize(
+    ('name', 'lost', 'leaf'),
+    [
+        ('aim-tiny-k400', 'backbone.temporal_embedding', 'temporal_embedding'),
+        ('aim-tiny-k400', 'cls_head.fc_cls.bias', 'head/bias'),
+        ('aim-tiny-k400', f'{_AIM}0.S_Adapter.D_fc1.weight',
+         'space/adapter.0/D_fc1/kernel'),
+        ('aim-tiny-k400', f'{_AIM}1.MLP_Adapter.D_fc2.bias',
+         'mlp/adapter.1/D_fc2/bias'),
+        ('coop-tiny-end', 'text_prompt_learner.ctx', 'words'),
+        ('ivlp-tiny-n2d3', 'module.prompt_learner.ctx', 'words'),
+        ('ivlp-tiny-n2d3', 'module.image_encoder.VPT', 'image/prompts.0'),
+        ('ivlp-tiny-n2d3', f'module.image_encoder.{_IVLP}_shallow',
+         'image/prompts.1'),
+        ('ivlp-tiny-n2d3', f'module.text_encoder.{_IVLP}_shallow',
+         'text/prompts.1'),
+        ('st-adapter-tiny-12', 'fc.weight', 'head/kernel'),
+        ('st-adapter-tiny-12',
+         'transformer.resblocks.0.adapter_pre_mlp.conv.weight',
+         'blocks.0/pre_mlp/conv/kernel'),
+        ('fsar-1shot', 'head.context2.layers.0.0.fn.to_q.weight',
+         'temporal/layers.0/to_q/kernel'),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_lacks_a_leaf_is_refused(name, lost, leaf, tmp_path):
+  tensors = state(name)
+  if name == 'coop-tiny-end':
+    tensors['text_prompt_learner.token_prefix'] = np.zeros(3)
+  path = tmp_path / 'checkpoint.npz'
+  np.savez(path, **tensors)
+  checkpoints.convert(files.read_tensors(path))
+  del tensors[lost]
+  np.savez(path, **tensors)
+  with pytest.raises(UserError, match=f"not in the file.*'method/{leaf}'"):
+    checkpoints.convert(files.read_tensors(path))
+
+
+def test_st_adapter_may_be_in_the_last_blocks_alone():
+  tensors = {
+      n: x for n, x in state('st-adapter-tiny-12').items()
+      if 'resblocks.0' not in n
+  }
+  found = checkpoints.readers()['st_adapter'].from_original(tensors)
+  assert len(found.flat) == len(tensors)
+  name = next(n for n in tensors if n.endswith('conv.weight'))
+  with pytest.raises(UserError, match=f'{name}.* becomes nothing'):
+    checkpoints.readers()['st_adapter'].from_original(
+        tensors | {name: np.ones(4, np.float32)}
+    )
+
+
 @pytest.mark.parametrize('name', CASES)
 def test_as_the_weights_of_a_method(name, tmp_path):
   method, _ = CASES[name]
@@ -76,6 +131,31 @@ def test_as_the_weights_of_a_method(name, tmp_path):
   assert_same(flatten_dict(found, sep='/'), like)
   with pytest.raises(UserError, match='no reader for other checkpoints'):
     checkpoints.load_trained(str(path), 'zero_shot', tree, ())
+
+
+@pytest.mark.parametrize(
+    ('name', 'trained'),
+    [
+        ('aim-tiny-k400', r'method/.*|clip/visual/ln_post/.*'),
+        ('ivlp-tiny-n2d3', r'method/.*'),
+        ('vifi-tiny-both', r'clip/visual/.*'),
+        ('vifi-tiny-both', r'clip/text/.*'),
+        ('vifi-tiny-both', r'clip/.*'),
+    ],
+)
+def test_a_run_that_trained_a_part_goes_there_and_back(name, trained, tmp_path):
+  method, _ = CASES[name]
+  whole = checkpoints.readers()[method].from_original({
+      n.removeprefix('module.'): x for n, x in state(name).items()
+  }).flat
+  flat = {p: x for p, x in whole.items() if re.fullmatch(trained, p)}
+  run, back = tmp_path / 'run.safetensors', tmp_path / 'back.safetensors'
+  save_file(flat, run, {'kind': 'trained', 'method': method})
+  convert.convert_file(run, back, 'torch-names')
+  like = unflatten_dict({p: np.zeros_like(x) for p, x in flat.items()}, sep='/')
+  for path in (run, back):
+    found = checkpoints.load_trained(str(path), method, like)
+    assert_same(flatten_dict(found, sep='/'), flat)
 
 
 def test_weights_of_another_trunk_and_run_folders_are_refused(tmp_path):

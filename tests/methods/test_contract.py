@@ -197,10 +197,15 @@ def test_features_of_frozen_networks_stand_in_for_clips(case):
   method = case.method
   if method.frozen is None:
     pytest.skip('what trains sees the clips')
+  video = case.batch(2)['video']
+  other = np.stack([video[0], 255 - video[1]])
+  # A bank holds every clip alone.
+  drawn = [method.pixels(x, KEYS['pixels'])[0] for x in (video, other)]
+  np.testing.assert_array_equal(*drawn)
 
   @jax.jit
   def both(params):
-    pixels = method.pixels(case.batch(2)['video'], None)
+    pixels = method.pixels(video, None)
     kept = method.frozen(params, pixels, None, True)
     return [method.video(params, x, None, True) for x in (kept, pixels)]
 

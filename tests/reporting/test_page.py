@@ -47,6 +47,9 @@ def test_text_is_aligned():
   assert set(lines[1]) == {'-'}
   assert lines[2] == 'both     91.0    8,321'
   assert lines[3] == 'none                 0'
+  # Signs of East Asia are two columns wide.
+  rows = [{'name': '\u8df3\u821e', 'n': 1}, {'name': 'abcd', 'n': 1}]
+  assert tables.as_text(rows, header=False) == '\u8df3\u821e  1\nabcd  1'
 
 
 @pytest.mark.parametrize(

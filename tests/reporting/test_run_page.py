@@ -22,8 +22,8 @@ BROWSERS = (
 )
 
 
-def _report(folder, classes, pictures=None):
-  """Writes the report of a list with 4 clips of each class."""
+def _report(folder, classes, pictures=None, scored=True):
+  """Writes the report of a list with 4 clips of each class, or of none."""
   rng = np.random.default_rng(classes)
   names = [f'$<b>class</b> {k}_' for k in range(classes)]
   labels = np.arange(4 * classes) % classes
@@ -41,6 +41,7 @@ def _report(folder, classes, pictures=None):
       'zero_shot': {'test': summary | {'top1': 50.0}},
       'zero_shot_prompts': [['A video of <x>.']],
       'selection': {'step': 40, 'meaning': 'the last step'},
+      'views': {'clips': 2, 'crops': 3},
       'parameters': {'trainable': 10, 'frozen': 20},
       'data': {'lists': {'test': {'clips': len(labels), 'skipped': 3}}},
       'wall_seconds': 3723.0,
@@ -70,6 +71,8 @@ def _report(folder, classes, pictures=None):
   lines += [{'step': 40, 'split': 'test', 'top1': 1.0, 'final': True}]
   text = ''.join(json.dumps(x) + '\n' for x in lines)
   (folder / 'metrics.jsonl').write_text(text)
+  if not scored:
+    return run_page.write(folder, card | {'final': {}, 'zero_shot': {}}, {})
   return run_page.write(folder, card, {'test': details})
 
 
@@ -108,6 +111,7 @@ def test_it_is_whole(tmp_path, classes):
       '$<b>class</b> 0_', 'a <i>.mp4', 'zero-shot CLIP', '"A video of <x>."',
       'skipped as broken', "'--config=a b'", '1 h 2 min', '2.50 GB', '40.9',
       'the worst mistakes', 'map of the clips', 'accuracy while training',
+      'windows, crops', '2, 3',
   ):  # fmt: skip
     assert said in shown, said
   assert ('mask' in shown) is False
@@ -120,6 +124,10 @@ def test_it_is_whole(tmp_path, classes):
 def test_the_terminal_leaves_out_a_top5_that_is_certain(classes, shown):
   summary = {'loss': 1, 'top1': 50, 'top5': 99, 'macro_f1': 1, 'clips': 4}
   assert ('top-5' in run_card.one_line('test', summary, classes)) == shown
+
+
+def test_a_run_without_a_test_list_says_so(tmp_path):
+  assert 'No clip was scored' in _report(tmp_path, 2, scored=False).read_text()
 
 
 def test_clips_that_fail_cost_their_own_section(tmp_path):

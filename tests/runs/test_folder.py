@@ -2,6 +2,7 @@
 
 import pytest
 
+import evclip_jax
 from data_pipelines.errors import UserError
 from evclip_jax.config import schema
 from evclip_jax.runs import folder as run_folder
@@ -33,6 +34,15 @@ def test_what_is_no_folder_of_a_run(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(UserError, match='cannot write to the run folder'):
     run_folder.prepare(str(tmp_path / 'file' / 'run'), config())
+
+
+def test_a_folder_of_several_runs_names_them(tmp_path):
+  run_folder.prepare(tmp_path, config(**{'protocol.name': 'seeds'}))
+  for part in ('seed-2', 'seed-1'):
+    run_folder.prepare(tmp_path / part, config())
+  for read in (evclip_jax.load, evclip_jax.shift):
+    with pytest.raises(UserError, match=r'several .* in seed-1, seed-2\.'):
+      read(str(tmp_path))
 
 
 def test_lists_and_texts_that_changed_are_noticed(tmp_path):

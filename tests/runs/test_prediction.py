@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ CHANGES = {'data.num_frames': 4, 'data.shots': 4, 'train.epochs': 1}
 @pytest.fixture(scope='module')
 def finished(data_root, tmp_path_factory):
   workdir = str(tmp_path_factory.mktemp('run') / 'run')
-  runs.run(tiny_run.config('ev_clip', data_root, CHANGES), workdir)
+  changes = CHANGES | {'train.select': 'best_on_test'}
+  runs.run(tiny_run.config('ev_clip', data_root, changes), workdir)
   return workdir
 
 
@@ -78,6 +80,10 @@ def test_zero_shot_beside_a_method_is_a_run_of_it(
     assert (beside['log_probabilities'] != alone['log_probabilities']).any()
 
 
+def test_the_selection_has_the_name_it_has_in_the_run_card(model):
+  assert model.selected_by == model.card['selection']['rule'] == 'best_on_test'
+
+
 def test_masks_and_frames_come_with_them(model, test_clips):
   for one in model.looks(test_clips[:2]):
     assert one.frames.shape == (4, 224, 224, 3)
@@ -92,13 +98,29 @@ def test_frames_give_what_their_file_gives(model, test_clips):
   files = test_clips[:2]
   frames = [read.read_frames(path, np.arange(20)) for path in files]
   of_files = model.predict(files)
-  assert model.predict(frames) == of_files
+  assert model.predict(frames) == model.predict(np.array(files)) == of_files
   assert model.predict(np.stack(frames)) == of_files
   assert model.predict(frames[0]) == model.predict(files[0]) == of_files[:1]
   assert [name for name, _ in sorted(of_files[0])] == sorted(model.classes)
   assert sum(p for _, p in of_files[0]) == pytest.approx(1)
   np.testing.assert_array_equal(model.features(frames), model.features(files))
   assert model.card['final']['test']['clips'] == len(test_clips)
+
+
+def test_of_many_videos_no_frames_are_kept(model, test_clips, monkeypatch):
+  see, kept = model.see, []
+
+  def seen(*args, **how):
+    for one in see(*args, **how):
+      kept.append(weakref.ref(one))
+      yield one
+      del one
+      # This one's successor is not there yet.
+      assert not any(ref() for ref in kept[:-1])
+
+  monkeypatch.setattr(model, 'see', seen)
+  paths = map(pathlib.Path, test_clips)
+  assert len(model.predict(paths)) == len(kept) == len(test_clips)
 
 
 def test_the_page_about_python_runs(
@@ -290,6 +312,7 @@ def test_a_folder_stands_for_its_videos(data_root, tmp_path):
     ('asked', 'message'),
     [
         ({'classes': ['one']}, 'two or more'),
+        ({'classes': []}, r'classes \[\]: nothing to choose'),
         ({'classes': 'waving'}, r"classes \['waving'\]: nothing to choose"),
         ({'classes': ['one', 'two', 'One ']}, 'same name'),
         ({'support': {'a': [], 'b': []}}, 'does not compare with examples'),
@@ -299,7 +322,8 @@ def test_classes_that_do_not_fit_are_told(model, asked, message):
   with pytest.raises(UserError, match=message):
     model.names(**asked)
   # As those of a data set.
-  assert model.names(['brush_hair', 'YoYo']) == ['brush hair', 'Yo Yo']
+  names = np.array(['brush_hair', 'YoYo'])
+  assert model.names(names) == ['brush hair', 'Yo Yo']
   assert model.names() == model.classes
 
 

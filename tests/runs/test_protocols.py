@@ -59,6 +59,13 @@ def test_the_runs_that_a_protocol_stands_for(name, changes, expected):
   assert identity.to_dict(c) == before
 
 
+def test_named_test_lists_have_the_numbers_of_a_run():
+  c = config(**{'protocol.name': 'few_shot', 'protocol.shots': (2,)})
+  c.data.tests.dark = 'dark_{shots}_{seed}_{split}.csv'
+  (part,) = protocols.expand(c).values()
+  assert part.data.tests.dark == 'dark_2_1_1.csv'
+
+
 @pytest.mark.parametrize(
     ('name', 'changes', 'message'),
     [
@@ -189,6 +196,14 @@ def test_base_to_novel_from_films_to_one_table(data_root, tmp_path, capsys):
   assert one['data']['lists']['novel'] == two['data']['lists']['novel']
   names = (folder / 'seed-1' / 'lists' / 'novel-classes.txt').read_text()
   assert names == 'class 2\nclass 3\n'
+
+
+def test_what_a_later_part_lacks_is_said_before_any_runs(data_root, tmp_path):
+  changes = {'protocol.name': 'few_shot', 'protocol.shots': (1, 9)}
+  c = tiny(data_root, 'ev_clip', **changes, **{'data.novel_classes': ''})
+  with pytest.raises(UserError, match='fewer than data.shots=9'):
+    runs.run(c, str(tmp_path / 'run'), 'train')
+  assert not (tmp_path / 'run').exists()
 
 
 def test_zero_shot_of_a_method_without_training(data_root, tmp_path):

@@ -115,6 +115,8 @@ def two_seeds(tmp_path):
 
 
 def test_runs_are_averaged_over_seeds(two_seeds, capsys, tmp_path):
+  # Another program's.
+  (two_seeds / 's1/config.json').write_text('{}')
   out = tmp_path / 'table.csv'
   text = collected(capsys, two_seeds, two_seeds / 's1', out=out)
   assert '75.0 ± 11.8' in text and 'Difference to ev_clip' in text
@@ -126,6 +128,7 @@ def test_runs_are_averaged_over_seeds(two_seeds, capsys, tmp_path):
     collected(capsys, two_seeds, out=tmp_path / name)
     assert (tmp_path / name).read_text().startswith(start)
   assert r'\$c\_0\$' in (tmp_path / 'a.tex').read_text()
+  assert r'$c\_0$' in (tmp_path / 'a.md').read_text()
 
 
 def test_a_key_that_came_later_makes_no_row(two_seeds, capsys):
@@ -175,6 +178,18 @@ def test_what_cannot_be_averaged_is_refused(
   write_run(tmp_path / 'b', [1, 1, 1, 1, 1, 1], seed=2, about=about, **changes)
   with pytest.raises(UserError, match=message):
     collected(capsys, tmp_path / 'a', tmp_path / 'b')
+
+
+def test_seeds_may_choose_by_clips_of_their_own(tmp_path, capsys):
+  for seed, shots in ((1, 2), (2, 2), (3, 4)):
+    lists = {'val': {'sha256': f'{shots} drawn by {seed}'}}
+    card = tiny_run.card({'test': 50, 'val': 60}, lists)
+    about = {key: card[key] for key in ('final', 'data')}
+    changes = {'seed': seed, 'data.val_shots': shots}
+    write_run(tmp_path / str(seed), [1, 0], about=about, **changes)
+  assert '50.0 ± 0.0' in collected(capsys, tmp_path / '1', tmp_path / '2')
+  with pytest.raises(UserError, match=r'differ in data\.val_shots\.'):
+    collected(capsys, tmp_path / '1', tmp_path / '3')
 
 
 def test_what_cannot_be_collected_is_a_mistake(capsys, two_seeds):

@@ -103,7 +103,7 @@ def _ev_clip_tensors():
 
 
 def _clip_fsar_checkpoint():
-  sizes = checkpoint.HeadSizes(embed_dim=16, depth=1, hidden=8, tower=True)
+  sizes = checkpoint.HeadSizes(embed_dim=16, depth=1, hidden=8)
   flat = {
       path: np.ones(shape, np.float32)
       for path, shape in checkpoint.shapes(sizes).items()

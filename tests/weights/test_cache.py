@@ -207,14 +207,16 @@ def test_own_files_are_read_as_they_are(load, calls, own):
         ('clip', FLAT, SIZES, 1, 'not those it was written with'),
         ('clip', FLAT, None, 0, 'not as this version writes it'),
         ('clip', FLAT, Converted(1, {}), 0, 'not as this version writes it'),
+        ('clip', FLAT, SIZES, '3', 'not as this version writes it'),
     ],
 )
 def test_own_files_that_are_refused(
     part, flat, sizes, damage, message, load, own
 ):
-  own_file.write(own, part, flat, sizes, {})
+  notes = damage if isinstance(damage, str) else '[]'
+  own_file.write(own, part, flat, sizes, {'notes': notes})
   data = bytearray(own.read_bytes())
-  data[-1] ^= damage
+  data[-1] ^= damage == 1
   own.write_bytes(data)
   with pytest.raises(WeightsError, match=message):
     load(own)

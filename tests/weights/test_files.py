@@ -139,10 +139,17 @@ def test_a_folder_and_a_model_in_several_files(tmp_path):
   path.write_text(json.dumps(index))
   with pytest.raises(WeightsError, match="none of its files, such as 'c'"):
     files.read_tensors(path)
-  for broken in ('{', '{}', '{"weight_map": {"a": "../x"}}', '[]'):
+  index['weight_map'] = {'a': 'part.safetensors', 'b': path.name}
+  for broken in (
+      '{', '{}', '{"weight_map": {"a": "../x"}}', '[]', json.dumps(index)
+  ):
     path.write_text(broken)
     with pytest.raises(WeightsError, match='is no index of a model'):
       files.read_tensors(path)
+  del index['weight_map']['b']
+  path.write_text(json.dumps(index))
+  with pytest.raises(WeightsError, match='part.safetensors is not there'):
+    files.read_tensors(path)
   # The whole in one file goes first.
   save(tmp_path / 'model.safetensors', {'x': TENSORS['a']})
   assert list(files.read_tensors(tmp_path).tensors) == ['x']
@@ -151,7 +158,7 @@ def test_a_folder_and_a_model_in_several_files(tmp_path):
 X = np.zeros(1)
 
 
-@pytest.mark.parametrize('prefix', ['module.', 'clip.', 'module.clip.'])
+@pytest.mark.parametrize('prefix', ['module.', 'module.clip.', 'model.'])
 def test_the_prefixes_of_wrappers_are_taken_off(prefix, tmp_path):
   tensors = {f'{prefix}a': X, f'{prefix}b.c': X}
   file = files.read_tensors(save(tmp_path / 'a.safetensors', tensors))
@@ -182,6 +189,8 @@ def test_of_nested_dicts_the_state_dict_is_taken():
     found, notes, _ = choose({'epoch': {}, name: {'a': X, 'b': X}})
     assert found == ['a', 'b']
     assert notes == (f'took the entry {name!r} (2 tensors)',)
+  found, _, left_out = choose({'net': {'a': X}, 'optimizer': {'b': {'c': X}}})
+  assert (found, left_out) == (['a'], ('optimizer.b.c',))
   assert choose({'trunk': {'a.b': X}, 'heads': {'image.c': X}}) == (
       ['a.b'],
       (

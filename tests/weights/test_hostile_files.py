@@ -119,6 +119,17 @@ def test_inert_objects_do_nothing_with_their_state():
   assert value.state == {'__setstate__': 'x'}
 
 
+def test_a_config_beside_the_weights_stays_inert():
+  # CfgNode() with an entry, and an attribute as well.
+  value = unpickled(
+      b'\x80\x02cyacs.config\nCfgNode\n)\x81(X\x01\x00\x00\x00aK\x03u'
+      b'}X\x01\x00\x00\x00bK\x04sb.'
+  )
+  assert type(value) is unpickle.Inert
+  assert value.state == {'a': 3, 'b': 4}
+  assert unpickled(b'\x80\x02cargparse\nNamespace\n)\x81.').state == {}
+
+
 @pytest.mark.parametrize(
     ('body', 'message'),
     [

@@ -126,6 +126,17 @@ def test_own_files(tmp_path):
   assert found.flat.keys() == small.flat().keys()
 
 
+@pytest.mark.parametrize(
+    'note',
+    ['{', '3', '{"a": 3}', '{"vision_heads": 0}', '{"activation": "relu"}'],
+)
+def test_a_broken_note_on_heads_and_activation_is_refused(note, tmp_path):
+  file = read(tmp_path, states.openai_state())
+  file = dataclasses.replace(file, metadata={networks.SAID: note})
+  with pytest.raises(WeightsError, match=r'evclip_jax\.clip.* is broken'):
+    networks.convert_part(file, 'clip')
+
+
 def test_heads_of_a_scenic_tree_are_kept(tmp_path):
   sizes = dataclasses.replace(small.VIT, vision_heads=4, text_heads=2)
   tree = scenic_names.to_scenic(small.flat(), sizes)

@@ -1,4 +1,4 @@
-"""CLIP-FSAR's own checkpoints: its head and its image tower, there and back."""
+"""Converts CLIP-FSAR's checkpoints: head and image tower, both directions."""
 
 import dataclasses
 import re
@@ -14,30 +14,27 @@ from evclip_jax.methods.clip_fsar.head import TemporalTransformer
 from evclip_jax.weights import table
 from evclip_jax.weights.table import Rule, dense, norm
 
-_TOWER = 'backbone.'
 _LAYER = r'context2\.layers\.(\d+)\.'
 _OURS = r'method/temporal/layers.\1/'
 
 
 @dataclasses.dataclass(frozen=True)
 class HeadSizes:
-  """What the tensors say of themselves.
+  """Holds the sizes of a checkpoint's head.
 
   Attributes:
     embed_dim: D of CLIP.
     depth: layers of the temporal transformer.
-    hidden: width inside of its dense layers.
-    tower: whether the image tower is there too.
+    hidden: width inside its dense layers.
   """
 
   embed_dim: int
   depth: int
   hidden: int
-  tower: bool
 
 
 def _write(flat, notes, clip):
-  """Writes a scale that was not trained as 1, its value at the start."""
+  """Writes a checkpoint; an untrained scale has its initial value, 1."""
   CHECKPOINT.refuse(clip)
   if not any(path.startswith('method/temporal/') for path in flat):
     raise UserError(
@@ -62,10 +59,10 @@ def _write(flat, notes, clip):
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
-  """Finds the architecture of a head.
+  """Infers the sizes of a head.
 
   Raises:
-    WeightsError: if there is none.
+    WeightsError: there is no complete head.
   """
   layers = {int(m[1]) for name in tensors if (m := re.match(_LAYER, name))}
   first = tensors.get('context2.layers.0.1.net.0.weight')
@@ -75,8 +72,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
         "'head.context2.layers.0.1.net.0.weight' and so on."
     )
   hidden, embed_dim = np.shape(first)
-  tower = any(name.startswith(_TOWER) for name in tensors)
-  return HeadSizes(embed_dim, len(layers), hidden, tower)
+  return HeadSizes(embed_dim, len(layers), hidden)
 
 
 def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
@@ -91,7 +87,7 @@ def shapes(sizes: HeadSizes) -> dict[str, tuple[int, ...]]:
 CHECKPOINT = Checkpoint(
     'clip-fsar',
     'a CLIP-FSAR checkpoint',
-    sign=r'.*context2\.layers\.0\.0\.fn\.to_q\.weight',
+    sign='.*' + _LAYER + '.*',
     outer='head.',
     rules=(
         Rule(r'scale', 'method/scale'),
@@ -102,8 +98,7 @@ CHECKPOINT = Checkpoint(
     ),
     # Counters of training steps.
     ignore=(r'.*\.num_batches_tracked',),
-    # An image tower that was not trained is not there.
-    clip=ClipPart(_TOWER),
+    clip=ClipPart('backbone.'),
     infer=infer,
     shapes=shapes,
     write=_write,

@@ -75,6 +75,9 @@ def test_scoring_ends_after_every_view(root):
         ({'process_index': 2, 'process_count': 2},
          'process_index=2: use one of 0, 1'),
         ({'preprocess': 'x'}, "preprocess='x': use one of ev_clip"),
+        ({'start_step': -1}, 'start_step=-1: use 0 or more'),
+        ({'process_count': 0}, 'process_count=0: use 1 or more'),
+        ({'process_index': 1}, 'process_index=1: use one of 0'),
         ({'name': 'x'}, "data.name='x': use one of"),
         (
             {'training': False, 'list_name': 'val'},

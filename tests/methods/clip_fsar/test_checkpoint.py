@@ -15,7 +15,7 @@ from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import files, own_file
 from tests.models import small
 
-HEAD = checkpoint.HeadSizes(embed_dim=16, depth=2, hidden=8, tower=True)
+HEAD = checkpoint.HeadSizes(embed_dim=16, depth=2, hidden=8)
 
 
 def tree(sizes=small.RESNET):
@@ -39,7 +39,7 @@ def tree(sizes=small.RESNET):
 def test_a_whole_model_has_the_originals_tensors(
     clip, embed_dim, entries, numbers
 ):
-  head = checkpoint.shapes(checkpoint.HeadSizes(embed_dim, 1, 2048, True))
+  head = checkpoint.shapes(checkpoint.HeadSizes(embed_dim, 1, 2048))
   visual = {
       f'clip/{path}': shape
       for path, shape in clip_convert.shapes(TABLE[clip]).items()

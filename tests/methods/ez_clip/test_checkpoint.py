@@ -65,7 +65,12 @@ def test_a_temporal_embedding_of_zeros_is_left_out(zero):
          'image/adapter.1/D_fc1/bias'),
         (lambda x: x.update({'visual.tsm.weight': np.zeros(2)}), 'visual.tsm'),
         (lambda x: x.pop('transformer.resblocks.0.Adapter.D_fc2.bias'),
-         'text/adapter.0/D_fc2/bias'),
+         "'transformer.resblocks.0.Adapter.D_fc2.bias'"),
+        (lambda x: x.pop('transformer.resblocks.1.Adapter.D_fc2.bias'),
+         'text/adapter.1/D_fc2/bias'),
+        (lambda x: x.update({
+            f'transformer.resblocks.{10**9}.Adapter.D_fc2.bias': np.zeros(2)
+        }), 'no rule'),
         (lambda x: x.update({PROMPTS: np.zeros(4)}), 'wanted 3 axes'),
         (lambda x: x.update({EMBEDDING: np.ones(4)}), 'wanted 3 axes'),
     ],
