@@ -167,27 +167,27 @@ class Work:
 
   def __call__(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns the fields of a batch of row numbers, int64 [B]; video first."""
-    first = int(numbers[0])
-    self._begun.add(first)
+    number = int(numbers[0]) // len(numbers)
+    self._begun.add(number)
     try:
-      return self._values(numbers)
+      return self._values(numbers, number)
     finally:
       self._last = time.monotonic()
-      self._begun.discard(first)
+      self._begun.discard(number)
+      if not self._raises:
+        with self._change:
+          self._outcomes.setdefault(number, None)
+          self._change.notify_all()
 
-  def _values(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
-    rows, error = [Row()] * len(numbers), None
+  def _values(self, numbers: np.ndarray, number: int):
+    rows = [Row()] * len(numbers)
     video = _empty((len(numbers), *self._rows.spec.shape))
     try:
       self._read(numbers.tolist(), rows, video)
     except Exception as e:
       if self._raises:
         raise
-      error = e
-    if not self._raises:
-      with self._change:
-        self._outcomes[int(numbers[0]) // len(numbers)] = error
-        self._change.notify_all()
+      self._outcomes[number] = e
     values = [vars(r) | {'mask': r.reading is not None} for r in rows]
     return video, *(
         np.array([v[name] for v in values], _TYPES[name])

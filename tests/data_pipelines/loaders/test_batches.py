@@ -15,9 +15,9 @@ SIZES = {'resize_height': 48, 'resize_width': 64, 'crop_pixels': 32}
 
 
 def open_it(root, **values):
-  values = {'name': 'ucf101', 'batch_size': 4, 'num_frames': 4} | values
+  values = {'name': 'ucf101', 'batch_size': 4, 'num_frames': 4} | SIZES | values
   cache = str(root.parent / 'cache')
-  return data_pipelines.dataset(str(root), cache_dir=cache, **SIZES, **values)
+  return data_pipelines.dataset(str(root), cache_dir=cache, **values)
 
 
 def test_a_training_loop_of_ones_own(root):
