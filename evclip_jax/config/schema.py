@@ -8,7 +8,6 @@ key can be overridden on the command line: `--config.data.shots=4`.
 import ml_collections
 
 from data_pipelines import settings
-from data_pipelines.errors import UserError
 from data_pipelines.settings import Key
 from evclip_jax.models import corruptions
 
@@ -182,21 +181,6 @@ def check(config: ml_collections.ConfigDict):
     for part in name.split('.') if key.allowed is not None else ():
       value = value[part]
     settings.check(name, key, value)
-  data = config.data
-  if data.corrupt:
-    corruptions.parse(data.corrupt)
-  if data.trunk_pixels and data.preprocess != 'ev_clip':
-    raise UserError(
-        f'data.preprocess={data.preprocess} makes no second square for the '
-        f'video trunk (data.trunk_pixels={data.trunk_pixels}): use ev_clip.'
-    )
-  width = data.resize_width
-  if data.resize == 'short_side':
-    width = data.resize_height
-  smallest = min(data.resize_height, width)
-  if data.preprocess == 'ev_clip' and data.crop_pixels > smallest:
-    raise UserError(
-        f'data.crop_pixels={data.crop_pixels} does not fit into frames of '
-        f'{data.resize_height}x{width} (data.resize_height, '
-        'data.resize_width).'
-    )
+  settings.check_sizes(config.data)
+  if config.data.corrupt:
+    corruptions.parse(config.data.corrupt)
