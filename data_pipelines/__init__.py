@@ -64,7 +64,7 @@ def dataset(
       ('clips', clips, 1),
       ('crops', crops, (1, 3)),
   ):
-    all_settings.check(key, all_settings.Key(None, '', allowed), value)
+    all_settings.check(key, all_settings.Key(1, '', allowed), value)
   data = all_settings.make(name=name, root=root, **settings)
   sets = open_data.open_data(
       data, seed, split, cache_dir=cache_dir, evaluate_only=not training

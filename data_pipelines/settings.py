@@ -1,5 +1,6 @@
 """Defines the keys of config.data: defaults, allowed values, meanings."""
 
+import numbers
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -104,7 +105,7 @@ KEYS = {
     'decoder': Key('pyav',
         "What decodes videos; 'decord' = decord where a test of the file shows "
         'it to be exact, else PyAV.', ('pyav', 'decord')),
-    'prefetch': Key(2, 'Batches decoded ahead.'),
+    'prefetch': Key(2, 'Batches decoded ahead.', 0),
 }
 # fmt: on
 
@@ -127,15 +128,39 @@ def make(**values) -> ml_collections.ConfigDict:
     value = values.get(name, key.default)
     group = isinstance(key.default, dict)
     data[name] = ml_collections.ConfigDict(value) if group else value
+  check_sizes(data)
   return data.lock()
 
 
 def check(name: str, key: Key, value: Any):
   """Raises UserError unless the value of a key is allowed."""
-  if isinstance(key.allowed, int) and value < key.allowed:
-    raise UserError(f'{name}={value}: use {key.allowed} or more.')
+  if isinstance(key.allowed, int):
+    whole = isinstance(key.default, int)
+    if not isinstance(value, numbers.Integral if whole else numbers.Real):
+      raise UserError(f'{name}={value!r}: use a {"whole " * whole}number.')
+    if value < key.allowed:
+      raise UserError(f'{name}={value}: use {key.allowed} or more.')
   if isinstance(key.allowed, float) and not 0 <= value <= key.allowed:
     raise UserError(f'{name}={value}: use a number from 0 to {key.allowed:g}.')
   if isinstance(key.allowed, tuple) and value not in key.allowed:
     choices = ', '.join(map(str, key.allowed))
     raise UserError(f'{name}={value!r}: use one of {choices}.')
+
+
+def check_sizes(data: ml_collections.ConfigDict):
+  """Raises UserError for sizes of config.data that do not fit together."""
+  if data.trunk_pixels and data.preprocess != 'ev_clip':
+    raise UserError(
+        f'data.preprocess={data.preprocess} makes no second square for the '
+        f'video trunk (data.trunk_pixels={data.trunk_pixels}): use ev_clip.'
+    )
+  width = data.resize_width
+  if data.resize == 'short_side':
+    width = data.resize_height
+  smallest = min(data.resize_height, width)
+  if data.preprocess == 'ev_clip' and data.crop_pixels > smallest:
+    raise UserError(
+        f'data.crop_pixels={data.crop_pixels} does not fit into frames of '
+        f'{data.resize_height}x{width} (data.resize_height, '
+        'data.resize_width).'
+    )

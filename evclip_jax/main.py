@@ -30,16 +30,27 @@ def main(args: list[str]):
   """Runs what the flags say."""
   if args:
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
+  address, number = _COORDINATOR.value, _PROCESSES.value
+  alone = number == 1 and not address
+  if not 0 <= _PROCESS.value < number or not (alone or ':' in address):
+    raise UserError(
+        f'--coordinator={address} --processes={number} '
+        f'--process={_PROCESS.value}: wanted HOST:PORT of process 0, N, and '
+        'from 0 to N - 1 which of them this is.'
+    )
   from evclip_jax.config import experiment
   from evclip_jax.runs import folder, run
 
   config = experiment.from_flag(_CONFIG)
-  if _COORDINATOR.value:
+  if address:
     import jax
 
-    jax.distributed.initialize(
-        _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
-    )
+    jax.distributed.initialize(address, number, _PROCESS.value)
+    if config.mesh.data not in (0, jax.device_count()):
+      raise UserError(
+          f'mesh.data={config.mesh.data}: {number} processes use all of their '
+          f'{jax.device_count()} devices. Use 0.'
+      )
   file = flags.FLAGS['config'].config_filename
   workdir = _WORKDIR.value or folder.default(file, config)
   run.run(config, workdir, _MODE.value)

@@ -13,6 +13,8 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import text
 from data_pipelines.lists.clips import ClipList
 
+# Classes that no data set has.
+_MOST = 1_000_000
 _HUMP = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
 
 
@@ -141,8 +143,18 @@ def check_distinct(
 
 
 def with_gaps(names: dict[int, str], first: int) -> list[str]:
-  """Lists names by number from `first` on; '' for missing numbers."""
-  return [names.get(k, '') for k in range(first, max(names, default=-1) + 1)]
+  """Lists names by number from `first` on; '' for missing numbers.
+
+  Raises:
+    UserError: a number that stands for something else, such as a video's.
+  """
+  last = max(names, default=-1)
+  if last >= _MOST:
+    raise UserError(
+        f'the class {names[last]!r} has the number {last}: wanted numbers that '
+        f'begin with 0 or 1, below {_MOST:,}.'
+    )
+  return [names.get(k, '') for k in range(first, last + 1)]
 
 
 def compact(

@@ -102,6 +102,8 @@ def as_dataset(rows: Rows, work: 'Work | None' = None):
   at_once = 1 + -(-2 * pool.number(rows.workers) // size)
   options = tf.data.Options()
   options.deterministic = True
+  # `Batches` waits for what it has not asked TensorFlow for.
+  options.experimental_warm_start = True
   options.autotune.enabled = False
   options.threading.private_threadpool_size = at_once + 2
   return (
@@ -129,10 +131,11 @@ class Work:
     self._rows, self._raises = rows, raises
     self._asking = threading.Lock()
     self._unread: dict[int, VideoError] = {}
-    # By batch number: TensorFlow would keep the message only.
-    self.errors: dict[int, Exception] = {}
-    # Nobody wants the remaining batches any more.
-    self.closed = False
+    # Errors by batch number: TensorFlow would keep the message only.
+    self._outcomes: dict[int, Exception | None] = {}
+    self._change = threading.Condition()
+    # Set when nobody wants the remaining batches any more.
+    self._closed = threading.Event()
     # When the last batch was finished, and the batches in progress.
     self._last, self._begun = 0.0, set()
     _all.add(self)
@@ -142,25 +145,49 @@ class Work:
     """Tells whether TensorFlow has stopped asking for batches."""
     return not self._begun and time.monotonic() - self._last > _REST
 
+  @property
+  def closed(self) -> bool:
+    """Tells whether it was closed."""
+    return self._closed.is_set()
+
+  def close(self):
+    """Ends what is asked for, and the processes that take long for it."""
+    self._closed.set()
+    with self._change:
+      self._change.notify_all()
+
+  def outcome(self, number: int) -> Exception | None:
+    """Waits for a batch, or the end, and returns what went wrong.
+
+    Signals, as of Ctrl-C, reach Python here, but not in TensorFlow.
+    """
+    with self._change:
+      self._change.wait_for(lambda: number in self._outcomes or self.closed)
+    return self._outcomes.pop(number, None)
+
   def __call__(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns the fields of a batch of row numbers, int64 [B]; video first."""
-    first = int(numbers[0])
-    self._begun.add(first)
+    number = int(numbers[0]) // len(numbers)
+    self._begun.add(number)
     try:
-      return self._values(numbers)
+      return self._values(numbers, number)
     finally:
       self._last = time.monotonic()
-      self._begun.discard(first)
+      self._begun.discard(number)
+      if not self._raises:
+        with self._change:
+          self._outcomes.setdefault(number, None)
+          self._change.notify_all()
 
-  def _values(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
+  def _values(self, numbers: np.ndarray, number: int):
     rows = [Row()] * len(numbers)
     video = _empty((len(numbers), *self._rows.spec.shape))
     try:
       self._read(numbers.tolist(), rows, video)
     except Exception as e:
-      self.errors[int(numbers[0]) // len(numbers)] = e
       if self._raises:
         raise
+      self._outcomes[number] = e
     values = [vars(r) | {'mask': r.reading is not None} for r in rows]
     return video, *(
         np.array([v[name] for v in values], _TYPES[name])
@@ -168,7 +195,8 @@ class Work:
     )
 
   def _read(self, numbers: list[int], rows: list[Row], video: np.ndarray):
-    clips = one_clip.Clips(self._rows.spec.shape, self._rows.workers)
+    workers, closed = self._rows.workers, self._closed
+    clips = one_clip.Clips(self._rows.spec.shape, workers, closed)
     asked = collections.deque()
 
     def take():
@@ -225,7 +253,9 @@ class Work:
       if error := self._unread.get(clip):
         continue
       try:
-        return row, one_clip.read(row.reading, self._rows.workers)
+        return row, one_clip.read(
+            row.reading, self._rows.workers, self._closed
+        )
       except VideoError as e:
         error = e
 
@@ -265,11 +295,13 @@ class Batches:
       self._held.append(as_dataset(self._rows, self._work).as_numpy_iterator())
       self._started = time.perf_counter()
     now = time.perf_counter()
-    batch = next(self._held[0])
+    if self._next >= self._rows.stop:
+      raise StopIteration
+    error = self._work.outcome(self._next)
     # Another thread may have closed it meanwhile.
     if self._work.closed:
       raise StopIteration
-    error = self._work.errors.get(self._next)
+    batch = next(self._held[0])
     if error:
       self.close()
       raise error
@@ -309,7 +341,7 @@ def _end():
   """
   works, start = list(_all), time.monotonic()
   for work in works:
-    work.closed = True
+    work.close()
   while not all(work.rests for work in works):
     if time.monotonic() - start > _LONGEST:
       return
@@ -317,5 +349,5 @@ def _end():
 
 
 def _stop(work: Work, held: list[Iterator[Any]]):
-  work.closed = True
+  work.close()
   held.clear()

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import importlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,13 +53,15 @@ class Reading:
     return self.pixels(frames)
 
 
-def read(reading: Reading, workers: int = 0) -> np.ndarray:
+def read(
+    reading: Reading, workers: int = 0, closed: threading.Event | None = None
+) -> np.ndarray:
   """Reads a clip in one of `pool.number(workers)` processes.
 
   As `Reading.read`, but a file that crashes or hangs the process is also a
   VideoError.
   """
-  clips = Clips(reading.shape, workers)
+  clips = Clips(reading.shape, workers, closed)
   clips.add(reading)
   return clips.next()
 
@@ -66,9 +69,14 @@ def read(reading: Reading, workers: int = 0) -> np.ndarray:
 class Clips:
   """Reads clips of one shape in parallel, and returns them in order."""
 
-  def __init__(self, shape: tuple[int, int, int, int], workers: int = 0):
-    """Takes `workers` as `read` does."""
-    self._tasks = pool.Tasks(workers, _SECONDS, shape)
+  def __init__(
+      self,
+      shape: tuple[int, int, int, int],
+      workers: int = 0,
+      closed: threading.Event | None = None,
+  ):
+    """Takes `workers` as `read` does, `closed` as `pool.Tasks` does."""
+    self._tasks = pool.Tasks(workers, _SECONDS, shape, closed)
     self._added: collections.deque[Reading] = collections.deque()
 
   @property
@@ -156,18 +164,19 @@ def one_video(
   return Source(clips, [], files.FileTree(os.path.dirname(path)), {path: found})
 
 
-def decoding(
-    source: Source, index: int, spec: Recipe, plainly: bool = False
-) -> Reading:
+def decoding(reading: Reading, plainly: bool = False) -> Reading:
   """Returns a reading that decodes a clip and discards it, for benchmarks.
 
   `plainly` decodes also the B-frames that nobody asks for, as a plain call of
   PyAV would.
   """
-  clip = eval_clip(source, index, spec)
-  probe = dataclasses.replace(clip.probe, spare='') if plainly else clip.probe
-  shape = 0, *clip.shape[1:]
-  return dataclasses.replace(clip, probe=probe, pixels=_no_pixels, shape=shape)
+  probe = reading.probe
+  return dataclasses.replace(
+      reading,
+      probe=dataclasses.replace(probe, spare='') if plainly else probe,
+      pixels=_no_pixels,
+      shape=(0, *reading.shape[1:]),
+  )
 
 
 def _reading(source: Source, index: int, spec: Recipe, view: View) -> Reading:

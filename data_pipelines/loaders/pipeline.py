@@ -118,6 +118,7 @@ class Pipeline:
     size = len(self._sets.train) if self._sets.train else 0
     self.batch_key = 'batch_size'
     self.batch_size = min(config.batch_size, size)
+    self._read.share(self.batch_size)
     epoch = loader.steps_per_epoch(size, config.batch_size) if size else 0
     self.steps_per_epoch = epoch
     self.total_steps = train.epochs * epoch

@@ -31,6 +31,8 @@ from data_pipelines.video import worker
 # bottleneck.
 _MOST = 16
 _TICK = 0.1
+# Seconds that are left to what nobody waits for any more.
+_GRACE = 1.0
 # How often all processes may end before a task fails.
 _STARTS = 5
 _lock = threading.Lock()
@@ -90,9 +92,18 @@ class Tasks:
       workers: int = 0,
       timeout: float | None = None,
       shape: tuple[int, ...] = (),
+      closed: threading.Event | None = None,
   ):
-    """Takes the `shape` of results that are uint8 pixels; the rest as `run`."""
+    """Adds no task yet.
+
+    Args:
+      workers, timeout: as for `run`.
+      shape: of results that are uint8 pixels.
+      closed: set when nobody wants the results any more. What is not done a
+        second later is ended with its process; `next` raises CancelledError.
+    """
     self._workers, self._timeout = number(workers), timeout
+    self._closed, self._late = closed or threading.Event(), 0
     self._shape, self._size = shape, int(np.prod(shape)) if shape else 0
     self._added: collections.deque[_Task] = collections.deque()
 
@@ -174,6 +185,10 @@ class Tasks:
           raise BrokenProcessPool('all of them ended') from None
         if _is_lost(task):
           raise pebble.ProcessExpired('its end was missed') from None
+      self._late += self._closed.is_set()
+      if self._late * _TICK >= _GRACE:
+        for each in self._added:
+          each.future.cancel()
       # Count for all tasks: those behind this one may hang as well.
       for each in self._added:
         each.ticks += each.future.running()

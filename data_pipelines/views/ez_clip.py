@@ -55,10 +55,11 @@ class Spec(Recipe):
     """
     side = self.crop_pixels
     top, left, tall, wide = multi_scale_box(*frames.shape[1:3], side, rng)
-    box = left, top, left + wide, top + tall
-    bilinear = Image.Resampling.BILINEAR
-    images = (x.crop(box) for x in map(Image.fromarray, frames))
-    out = np.stack([x.resize((side, side), bilinear) for x in images])
+    boxes = frames[:, top : top + tall, left : left + wide]
+    out = np.empty((len(frames), side, side, 3), np.uint8)
+    for t, box in enumerate(map(np.ascontiguousarray, boxes)):
+      image = Image.fromarray(box)
+      out[t] = image.resize((side, side), Image.Resampling.BILINEAR)
     return mirror(out) if self.flip and rng.random() < 0.5 else out
 
   def cut(self, frames: np.ndarray, place: Place) -> np.ndarray:

@@ -8,7 +8,6 @@ key can be overridden on the command line: `--config.data.shots=4`.
 import ml_collections
 
 from data_pipelines import settings
-from data_pipelines.errors import UserError
 from data_pipelines.settings import Key
 from evclip_jax.models import corruptions
 
@@ -72,15 +71,16 @@ KEYS = {
     'optimizer.name': Key('adamw',
         "With 'adam_l2' the decay is part of the gradient.",
         ('adamw', 'adam_l2')),
-    'optimizer.learning_rate': Key(4e-4, 'The peak rate.'),
-    'optimizer.weight_decay': Key(0.05, 'For every leaf except no_decay.'),
+    'optimizer.learning_rate': Key(4e-4, 'The peak rate.', 0),
+    'optimizer.weight_decay': Key(0.05,
+        'For every leaf except no_decay.', 0),
     'optimizer.no_decay': Key((),
         'Regular expressions that match whole paths of leaves without decay.'),
-    'optimizer.b1': Key(0.9, 'Of Adam.'),
-    'optimizer.b2': Key(0.999, 'Of Adam.'),
-    'optimizer.eps': Key(1e-8, 'Of Adam.'),
+    'optimizer.b1': Key(0.9, 'Of Adam.', 1.0),
+    'optimizer.b2': Key(0.999, 'Of Adam.', 1.0),
+    'optimizer.eps': Key(1e-8, 'Of Adam.', 0),
     'optimizer.clip_norm': Key(0.0,
-        'Largest gradient norm over all leaves together; 0 = no limit.'),
+        'Largest gradient norm over all leaves together; 0 = no limit.', 0),
     'optimizer.schedule': Key('delayed_cosine',
         'delayed_cosine (EV-CLIP): a constant warm-up, then half a cosine; '
         'warmup_cosine (EZ-CLIP): a rise, then half a cosine, every few steps; '
@@ -89,7 +89,7 @@ KEYS = {
     'optimizer.warmup_epochs': Key(1, 'Length of the warm-up.', 0),
     'optimizer.warmup_learning_rate': Key(2e-5,
         'Rate of the warm-up (delayed_cosine) or at its start '
-        '(relative_steps).'),
+        '(relative_steps).', 0),
     'optimizer.rate_every_steps': Key(1,
         'How often the rate is set (warmup_cosine).', 1),
     'optimizer.stair_epochs': Key((0,),
@@ -181,21 +181,6 @@ def check(config: ml_collections.ConfigDict):
     for part in name.split('.') if key.allowed is not None else ():
       value = value[part]
     settings.check(name, key, value)
-  data = config.data
-  if data.corrupt:
-    corruptions.parse(data.corrupt)
-  if data.trunk_pixels and data.preprocess != 'ev_clip':
-    raise UserError(
-        f'data.preprocess={data.preprocess} makes no second square for the '
-        f'video trunk (data.trunk_pixels={data.trunk_pixels}): use ev_clip.'
-    )
-  width = data.resize_width
-  if data.resize == 'short_side':
-    width = data.resize_height
-  smallest = min(data.resize_height, width)
-  if data.preprocess == 'ev_clip' and data.crop_pixels > smallest:
-    raise UserError(
-        f'data.crop_pixels={data.crop_pixels} does not fit into frames of '
-        f'{data.resize_height}x{width} (data.resize_height, '
-        'data.resize_width).'
-    )
+  settings.check_sizes(config.data)
+  if config.data.corrupt:
+    corruptions.parse(config.data.corrupt)

@@ -106,13 +106,11 @@ def _gains(result) -> Iterator[str]:
         if len(parts) == len(_FIFTHS):
           which = f'{_FIFTHS[place]} fifth'
         told.append(f'{x["gain"]:+.0f} points in the {which}')
+    if len(told) < len(parts):
+      where = 'elsewhere' if told else 'in any fifth'
+      told.append(f'nothing beyond chance {where}')
     title = FACTORS[name].title
-    what = ', '.join(told) + ', nothing beyond chance elsewhere'
-    if len(told) == len(parts):
-      what = ', '.join(told)
-    if not told:
-      what = 'nothing beyond chance in any fifth'
-    yield f'{method} gains over {base}, along {title}: {what}.'
+    yield f'{method} gains over {base}, along {title}: {", ".join(told)}.'
 
 
 def _curves(result) -> Iterator[str]:

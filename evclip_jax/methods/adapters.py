@@ -1,4 +1,4 @@
-"""Adapters in the blocks of a frozen CLIP, and what is dropped in training."""
+"""Adapters in the blocks of a frozen CLIP, attention over time, drop path."""
 
 import dataclasses
 from typing import Any
@@ -11,11 +11,11 @@ from evclip_jax.models.clip.hooks import Attend, Hooks, Reweigh
 from evclip_jax.models.pixels import unfold_time
 from evclip_jax.models.torch_like import gelu, linear
 
-# What one Bernoulli of a drop path decides on.
+# What drop path keeps or drops as a whole.
 DROP_UNITS = ('token', 'sample')
 # Width of an adapter's bottleneck as a share of the width around it.
 _SHARE = 0.25
-# Random choices within one block; each has keys of its own.
+# Places of random choices in a block; each has its own keys.
 _PLACES = (
     'prompt',
     'time path',
@@ -27,12 +27,12 @@ _PLACES = (
 
 
 class Adapter(nn.Module):
-  """Adds W2 gelu(W1 x + b1) + b2 to x, which is 0 at first.
+  """Computes x + W2 gelu(W1 x + b1) + b2, with W2 and b2 initially 0.
 
   Attributes:
     skip: whether x is added.
     dtype: of the computation.
-    std: of AIM's first weights, with biases of 0; None = torch's own.
+    std: of W1's initialisation, with b1 = 0 (AIM); None = torch's default.
 
   Source: EZ-CLIP, clip/model.py, Adapter; AIM, models/vit_clip.py, Adapter.
   Differs: none.
@@ -44,7 +44,7 @@ class Adapter(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Makes [..., D] of [..., D], of the same type."""
+    """Maps [..., D] to [..., D] of the same dtype."""
     width = x.shape[-1]
     narrow = int(_SHARE * width)
     if self.std is None:
@@ -65,8 +65,8 @@ class Adapter(nn.Module):
 def init_adapters(
     rng: jax.Array, layers: int, width: int, std: float | None = None
 ) -> dict[str, Any]:
-  """Draws the leaves of an adapter for each layer, 'adapter.0' and so on."""
-  # All at once: one by one would take a minute to compile.
+  """Draws the leaves of an adapter per layer, 'adapter.0' and so on."""
+  # Vectorised: one by one they would take a minute to compile.
   stacked = jax.vmap(Adapter(std=std).init, (0, None))(
       jax.random.split(rng, layers), jnp.zeros((1, width))
   )['params']
@@ -83,41 +83,40 @@ def attend_over_time(
     reweigh: Reweigh | None = None,
     **kwargs,
 ) -> jax.Array:
-  """Attends over the frames, for every token position apart.
+  """Attends over the frames of a clip, separately for every token position.
 
   Args:
-    x: [B*T, N, D], as what comes back.
+    x: [B*T, N, D], the shape of the result too.
     num_frames: T.
     attend, reweigh, **kwargs: see `hooks.Attend`.
 
   Source: EZ-CLIP, clip/model.py, the T_Adapter branch; AIM,
     models/vit_clip.py.
-  Differs: stays within a clip; the original gives clips of a batch what belongs
-    to others.
+  Differs: stays within a clip; the original mixes up clips of a batch.
   """
   y = unfold_time(x, num_frames).swapaxes(1, 2)  # [B, N, T, D]
   return attend(y, reweigh, **kwargs).swapaxes(1, 2).reshape(x.shape)
 
 
 def drop_rates(highest: float, layers: int) -> tuple[float, ...]:
-  """Returns rates that grow in equal steps from 0 in the first layer."""
+  """Returns rates that grow linearly from 0 in the first layer to `highest`."""
   return tuple(highest * i / max(layers - 1, 1) for i in range(layers))
 
 
 @dataclasses.dataclass(frozen=True)
 class Drops:
-  """Draws the random masks of one tower in one step.
+  """Applies drop path and dropout to one tower in one step.
 
-  Every mask is a function of the keys, the layer and the place in the block, so
-  that a block that is computed again gets the same ones.
+  Every mask depends on the keys, the layer and the place in the block alone, so
+  a rematerialised block gets the same ones.
 
   Attributes:
-    rngs: keys 'drop_path' and 'dropout'; None where nothing is dropped.
-    tower: a number that keeps towers apart.
-    path_rates: of drop path, by layer; the last one goes on.
-    attention_rates: of attention probabilities, likewise.
-    unit: 'token' = an index of axis 1 (token position, or frame of a prompt) is
-      kept or dropped for the whole batch; 'sample' = one clip or text is.
+    rngs: keys 'drop_path' and 'dropout'; None = nothing is dropped.
+    tower: a number that distinguishes towers.
+    path_rates: of drop path, by layer; the last one holds for further layers.
+    attention_rates: of dropout of attention probabilities, likewise.
+    unit: 'token' = drop path keeps or drops an index of axis 1 (token position,
+      or frame of a prompt) for the whole batch; 'sample' = a clip or text.
   """
 
   rngs: dict[str, jax.Array] | None
@@ -127,7 +126,7 @@ class Drops:
   unit: str = 'token'
 
   def hooks(self, frames: int) -> Hooks:
-    """Builds the hooks of what is dropped in both towers."""
+    """Builds the hooks for drop path and dropout in the blocks of a tower."""
     if self.rngs is None:
       return Hooks()
     return Hooks(
@@ -144,10 +143,10 @@ class Drops:
     """Drops parts of a branch [n, N, D] and scales the rest up.
 
     Args:
-      layer: counted from 0.
-      place: within the block.
+      layer: number of the block, from 0.
+      place: one of `_PLACES`.
       y: the branch.
-      frames: how many rows in a row belong to one sample.
+      frames: number of consecutive rows that belong to one sample.
 
     Source: EZ-CLIP, clip/model.py, DropPath, where axis 0 is the token.
     Differs: none with unit 'token'.

@@ -1,4 +1,4 @@
-"""AIM: a frozen CLIP's attention used for time too, with adapters around it."""
+"""AIM: reuses a frozen CLIP's attention over time, with adapters around it."""
 
 import dataclasses
 
@@ -61,24 +61,25 @@ CHECKPOINT = Checkpoint(
     ),
 )
 _STD, _HEAD_STD = 0.02, 0.01
-# Adapters by the places of a block, and whether their input is added.
+# Place of an adapter in a block -> whether it has a skip connection.
 _SKIPS = {'space': True, 'time': False, 'time_in': True, 'mlp': False}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(DescriptionSettings):
-  """What can be chosen.
+  """Holds AIM's settings.
 
   Attributes:
-    time_adapters: 1, after the attention over time, or 2, also before it.
+    time_adapters: 1 = an adapter after the attention over time; 2 = also one
+      before it.
     mlp_scale: factor of the adapter beside the MLP: 0.5 (Kinetics) or 1
-      (Something-Something); no checkpoint tells.
+      (Something-Something); checkpoints do not tell which.
     head: 'linear', one output per training class, or 'text', class texts.
     template: class texts; '{}' stands for the class name.
     dropout: rate before a linear head.
     drop_path: highest rate of drop path; rates grow from 0 with the layer.
-    drop_unit: what it drops: 'sample' (a clip) or 'token' (the same position in
-      all clips, the original).
+    drop_unit: what drop path drops: a 'sample' (clip) or a 'token' (the same
+      position in all clips, the original).
     pixels: colour constants, 'clip' (the original) or 'imagenet'.
   """
 
@@ -101,9 +102,9 @@ def make(
     UserError: a setting or a network that does not fit.
 
   Source: AIM, mmaction/models/backbones/vit_clip.py.
-  Differs: drop path drops clips unless drop_unit='token'; the rate changes in
-    every step; frames, crops and flips are EZ-CLIP's; the head of texts is this
-    project's.
+  Differs: drop path drops clips unless drop_unit='token'; the learning rate
+    changes in every step; frames, crops and flips are EZ-CLIP's; head='text' is
+    an addition.
   """
   _check(settings, backbones)
   clip, num_frames = backbones.clip, backbones.num_frames

@@ -1,4 +1,4 @@
-"""A pooler and a linear head on a frozen video trunk; no CLIP."""
+"""An attention pooler and a linear head on a frozen video trunk; no CLIP."""
 
 import dataclasses
 
@@ -36,12 +36,12 @@ _CONSTANTS = 'imagenet'
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """What can be chosen.
+  """Holds the method's settings.
 
   Attributes:
     pooler: 'attention' (one learned query over all tokens of a clip) or 'mean',
       a linear probe.
-    heads: attention heads; 0 = one for every 64 channels.
+    heads: number of attention heads; 0 = one per 64 channels.
     dropout: rate on the pooled features in training.
   """
 
@@ -63,13 +63,13 @@ def uses_encoder(settings: Settings) -> bool:
 def make(
     settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
-  """Builds a head with as many outputs as classes of training.
+  """Builds a head with one output per training class.
 
   Raises:
-    UserError: a setting that does not exist or does not fit the trunk.
+    UserError: a setting that is invalid or does not fit the trunk.
 
   Source: VideoPrism, its classifier with `atten_pooler`.
-  Differs: any trunk; 'mean'; dropout.
+  Differs: any trunk, 'mean' and dropout are additions.
   """
   base.check_choices(settings, pooler=('attention', 'mean'))
   trunk = backbones.encoder

@@ -1,4 +1,4 @@
-"""What a method is: a frozen dataclass of pure functions, found by name."""
+"""Defines a method, a frozen dataclass of pure functions, and finds methods."""
 
 import dataclasses
 import importlib
@@ -30,15 +30,15 @@ Batch = dict[str, jax.Array]
 
 
 class VideoFeatures(flax.struct.PyTreeNode):
-  """What a method makes of a batch of clips.
+  """Holds a method's features of a batch of clips.
 
   Attributes:
     clip: [B, E] one vector per clip, not normalised.
     frames: [B, T, E] one vector per frame, not normalised.
-    maps: named pictures worth looking at, such as {'mask': [B, H, W]} in
-      [0, 1); empty where a method has none.
-    statistics: new values of leaves that `Method.statistics` names, by path,
-      while training; empty otherwise.
+    maps: pictures to show by name, such as {'mask': [B, H, W]} in [0, 1); empty
+      if a method has none.
+    statistics: path -> new value of the leaves in `Method.statistics`, in
+      training; otherwise empty.
   """
 
   clip: jax.Array
@@ -49,15 +49,14 @@ class VideoFeatures(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Backbones:
-  """The pretrained networks a method is built on.
+  """Holds the pretrained networks on which a method is built.
 
   Attributes:
-    clip: the CLIP handle; its weights are params['clip']; None where the method
-      uses none.
-    encoder: the video trunk, weights in params['encoder'], or None. It says
-      how it wants its frames (`sizes.resolution`, `constants`; None = any),
-      what it gives of them (`sizes.channels`, `steps`, `grid`) and whether it
-      has stochastic depth (`drops_paths`).
+    clip: the CLIP model, with weights in params['clip'], or None.
+    encoder: the video trunk, with weights in params['encoder'], or None. It
+      tells which frames it takes (`sizes.resolution`, `constants`; None = any),
+      the shape of its features (`sizes.channels`, `steps`, `grid`) and whether
+      it has stochastic depth (`drops_paths`).
     num_frames: T, frames per clip.
     num_support: support clips of a training episode; 0 without episodes.
   """
@@ -70,32 +69,32 @@ class Backbones:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """One adaptation method.
+  """Defines one adaptation method by its functions.
 
   `params` is always the full tree {'clip', 'encoder', 'method'}. `rngs` has the
-  step's keys 'drop_path', 'dropout' and 'pixels', or is None where nothing
-  random may happen.
+  step's keys 'drop_path', 'dropout' and 'pixels', or is None if nothing random
+  may happen.
 
   Attributes:
     init: (rng) -> the method's own subtree, params['method']; {} if none.
     pixels: (uint8 [B, T, H, W, 3], rng) -> normalised float32, same shape.
-      `rng` is the step's key 'pixels' in training: flips, changed colours and
-      the mixing of clips happen here. In scoring it is None: none of that.
+      `rng` is the step's key 'pixels' in training, which flips, colour changes
+      and mixing of clips use; None in scoring, which does none of these.
     video: (params, pixels, rngs, train) -> VideoFeatures.
     class_texts: (class names) -> M lists of K strings, one list per template.
-    prompt_set: what captions call the set of class texts.
-    start: (what `init` gave, all other parameters, texts -> ids [n, L]) -> the
-      method's subtree, where it begins with what CLIP knows; None = `init`'s.
+    prompt_set: the name of the class texts in captions.
+    start: (result of `init`, all other parameters, texts -> ids [n, L]) -> the
+      method's initial subtree, if that depends on CLIP; None = `init`'s.
     text: (params, tokens [M, K, L]) -> class embeddings [M, K, E].
     score: (params, features, classes [M, K, E], batch) -> logits [B, K]. When
       clips are scored, features have `clip` and `frames` only.
     loss: (params, features, classes, batch, rngs) -> (scalar, {name: scalar}),
-      the mean over rows with batch['mask'] 1 of the global batch.
+      means over the rows with batch['mask'] 1 of the global batch.
     targets: (labels [B], K, rng) -> soft targets float32 [B, K] in training,
-      with the key that `pixels` got, for mixed clips or smoothed labels; `loss`
+      for mixed clips or smoothed labels, with the key that `pixels` got; `loss`
       finds them in batch['target']. None = the labels are the targets.
-    loss_is_a_mean: True if the loss is a mean over rows that do not know each
-      other, so that a batch may go through in parts (train.accumulate).
+    loss_is_a_mean: True if the loss is a mean over independent rows, so that a
+      batch may be processed in parts (train.accumulate).
     trainable: patterns of the paths that train, matched in full.
     dead: patterns of trainable paths that no gradient can reach, such as
       weights that the original has and never uses.
@@ -105,19 +104,19 @@ class Method:
     text_trains: True if `text` depends on trained leaves. Then `loss` gets the
       tokens [M, K, L] in place of `classes` and embeds the texts it needs,
       and the class embeddings are computed once per evaluation, not per run.
-    fit: (flat subtree from a file) -> the same for this model, for weights that
-      were trained with another number of frames or the like; None = unchanged.
+    fit: (flat subtree from a file) -> the same adapted to this model, for
+      weights trained with, say, another number of frames; None = unchanged.
     episodic: True if its batches are episodes (`batch.EPISODES`): then `video`
-      takes pixels [E, V, T, H, W, 3] as well as plain clips, `score` gives
+      takes pixels [E, V, T, H, W, 3] as well as plain clips, `score` returns
       [E, NQ, N] and `loss` is a mean over episodes.
-    frozen: (params, pixels, rngs, train) -> {name: [B, ...]}, what frozen
-      networks make of clips, where what trains sees no more of them; of the
-      method's own leaves it reads none. `video` then takes such a dict in place
-      of pixels as well (train.bank_views), and `pixels` mixes no clips. None =
-      what trains sees the clips.
-    differs: what the run card says of how this is not the authors' network.
+    frozen: (params, pixels, rngs, train) -> {name: [B, ...]}, the features of
+      frozen networks, if the trained part needs nothing else of the clips. It
+      reads no leaves of the method, `video` must take its result in place of
+      pixels (train.bank_views), and `pixels` must not mix clips. None = the
+      trained part needs the pixels.
+    differs: how this is not the authors' network, for the run card.
     looks: (params, pixels) -> {name: [B, T, h, w]}, pictures per frame that
-      cost a pass of their own, such as attention maps; None = there are none.
+      take a pass of their own, such as attention maps; None = there are none.
   """
 
   init: Callable[[jax.Array], Params]
@@ -150,28 +149,28 @@ class Method:
 
 
 def names() -> list[str]:
-  """The methods in this folder, by module name."""
+  """Lists the methods in this folder by module name."""
   package = importlib.import_module('evclip_jax.methods')
   found = (m.name for m in pkgutil.iter_modules(package.__path__))
   return sorted(name for name in found if name not in _SHARED)
 
 
 def load(name: str) -> ModuleType:
-  """The module of a method.
+  """Imports the module of a method.
 
   It has `Settings` (a frozen dataclass with defaults) and `make(settings,
   backbones, class_names) -> Method` (class names of training, in label order).
   It may have
 
-  - `RECIPE`: values of a config by key that its authors use;
-  - `uses_encoder(settings)`: whether it needs a video trunk (False if left
-    out), `uses_clip(settings)`: a CLIP (True), `trains(settings)`: whether it
-    trains anything (True); what comes back has all three;
-  - `SCORING`: names of settings that scores depend on and no trained weight;
+  - `RECIPE`: config key -> the value that its authors use;
+  - `uses_encoder(settings)`: whether it needs a video trunk (default False),
+    `uses_clip(settings)`: a CLIP (True), `trains(settings)`: whether it trains
+    anything (True); missing ones are added to the module;
+  - `SCORING`: names of settings that affect scores but not training;
   - `EPISODIC = True`: its batches are episodes.
 
   Raises:
-    UserError: if there is no such file in `evclip_jax/methods`.
+    UserError: there is no such file in `evclip_jax/methods`.
   """
   if name not in names():
     raise UserError(
@@ -192,9 +191,9 @@ def check_classes(names: list[str], known: tuple[str, ...], what: str):
   """Raises UserError if a list has other classes than those of training.
 
   Args:
-    names: of the list.
-    known: of training.
-    what: knows no others, such as 'a linear head'.
+    names: the list's classes.
+    known: the training classes.
+    what: the part that knows only these, such as 'a linear head'.
   """
   if tuple(names) != known:
     others = [repr(name) for name in names if name not in known][:3]
@@ -209,7 +208,7 @@ def check_classes(names: list[str], known: tuple[str, ...], what: str):
 def encode_frames(
     clip: Clip, params: Params, pixels: jax.Array, hooks: Hooks | None = None
 ) -> jax.Array:
-  """Encodes frames [..., H, W, 3], CLIP's square of them, to [..., E]."""
+  """Encodes CLIP's square of frames [..., H, W, 3] to [..., E]."""
   pixels = squares(pixels, clip.sizes.image_resolution)[0]
   images = pixels.reshape(-1, *pixels.shape[-3:])
   images = clip.images(params['clip'], images, hooks)
@@ -223,14 +222,14 @@ def trunk_features(
     constants: str,
     drop_path_rng: jax.Array | None = None,
 ) -> jax.Array:
-  """Returns the frozen features [B, t, h, w, C] that a trunk gives of clips.
+  """Computes a trunk's features [B, t, h, w, C], without gradients.
 
   Args:
     encoder: the trunk.
     params_encoder: its weights.
-    pixels: [B, T, S, S, 3], normalised as a method's `pixels` does.
-    constants: by these, a key of `CONSTANTS`.
-    drop_path_rng: turns stochastic depth on, where a trunk has any.
+    pixels: [B, T, S, S, 3], normalised by the method.
+    constants: how, a key of `CONSTANTS`.
+    drop_path_rng: turns stochastic depth on, if the trunk has any.
   """
   pixels = trunk_pixels(encoder, pixels, constants)
   return jax.lax.stop_gradient(
@@ -241,7 +240,7 @@ def trunk_features(
 def trunk_pixels(
     encoder: Trunk, pixels: jax.Array, constants: str
 ) -> jax.Array:
-  """Returns clips in a trunk's own range of values; see `trunk_features`."""
+  """Renormalises clips with a trunk's own constants; see `trunk_features`."""
   if encoder.constants is None:
     return pixels
   mean, std = (jnp.asarray(x, jnp.float32) for x in CONSTANTS[constants])
@@ -250,7 +249,7 @@ def trunk_pixels(
 
 
 def frozen_frames(clip: Clip) -> dict[str, Callable]:
-  """Returns `Method.frozen` and `Method.video` of frames nothing changes."""
+  """Returns `Method.frozen` and `Method.video` for an unchanged image tower."""
 
   def frozen(params, pixels, rngs, train):
     frames = encode_frames(clip, params, pixels)
@@ -269,7 +268,7 @@ def plain_pixels(settings: Any) -> Callable:
   """Returns a `Method.pixels` that normalises by the setting `pixels`.
 
   Raises:
-    UserError: there are no such constants.
+    UserError: the setting is no key of `CONSTANTS`.
   """
   check_choices(settings, pixels=CONSTANTS)
   return pixels_of(settings.pixels)
@@ -281,7 +280,7 @@ def pixels_of(constants: str) -> Callable:
 
 
 def check_vit(clip: Clip, method: str):
-  """Raises UserError if CLIP's image tower is no vision transformer."""
+  """Raises UserError if CLIP's image tower is not a vision transformer."""
   if clip.sizes.vision != 'vit':
     raise UserError(
         f'{method} reaches into transformer blocks, which a ResNet does not '

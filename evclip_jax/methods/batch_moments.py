@@ -1,8 +1,8 @@
-"""Batch norms that train: statistics of the batch, running ones updated.
+"""Runs CLIP's batch norms in training mode, and updates running statistics.
 
-CLIP's ResNets keep their stored statistics unless a method says otherwise. One
-that wants torch's training mode encodes by `encode` and hands the statistics to
-the training step as `VideoFeatures.statistics`.
+By default CLIP's ResNets use their stored statistics. A method that wants
+torch's training mode calls `encode` and passes the new statistics to the
+training step as `VideoFeatures.statistics`.
 """
 
 import functools
@@ -16,11 +16,11 @@ from evclip_jax.methods import base
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
 
-# Torch's: the share of a new statistic in the running one.
+# Torch's default: the weight of a new statistic in the running one.
 MOMENTUM = 0.1
 # In a ResNet's tree only batch norms have leaves of these names.
 STATISTICS = ('clip/visual/.*/mean', 'clip/visual/.*/var')
-# The image tower of a ResNet without them.
+# All other leaves of a ResNet's image tower.
 WEIGHTS = r'clip/visual/.*(?<!/mean)(?<!/var)'
 
 
@@ -30,20 +30,20 @@ def encode(
     passes: Sequence[jax.Array],
     groups: int = 1,
 ) -> tuple[list[jax.Array], dict[str, jax.Array]]:
-  """Encodes frames pass by pass, each with the statistics of its own batch.
+  """Encodes frames in several passes, each with the statistics of its batch.
 
   Args:
     clip: CLIP, with a ResNet.
-    params: the whole tree, with the running statistics before.
-    passes: frames [..., H, W, 3] of each, in order.
-    groups: how many equal groups of consecutive frames have statistics of their
-      own: 1, or the number of episodes. Sums over a sharded axis are over all
-      devices, so the number of devices changes nothing.
+    params: the whole tree, with the old running statistics.
+    passes: frames [..., H, W, 3] of each pass, in order.
+    groups: how many equal groups of consecutive frames have their own
+      statistics: 1, or the number of episodes. Statistics are over all devices,
+      so the number of devices changes nothing.
 
   Returns:
-    (embeddings [..., E] of each pass, running statistics behind all of them:
-    path in the whole tree -> value, without a gradient). With several groups it
-    is the mean of what each group alone would leave behind.
+    (embeddings [..., E] of each pass; the new running statistics: path in the
+    whole tree -> value, without a gradient). With several groups, these are the
+    mean of those that each group alone would result in.
 
   Source: torch.nn.BatchNorm2d in training mode.
   Differs: none for one group; torch knows no groups.
@@ -66,7 +66,7 @@ def encode(
 
 
 def _of_batch(groups: int, seen: dict, name: str, x: jax.Array, mean, var):
-  """Gives a batch norm its batch's statistics; notes [groups, C] of each."""
+  """Returns the batch's statistics to a batch norm; records [groups, C]."""
   del mean, var
   x = x.astype(jnp.float32)
   each = x.reshape(groups, -1, *x.shape[1:])  # [G, n / G, H, W, C]
@@ -74,7 +74,7 @@ def _of_batch(groups: int, seen: dict, name: str, x: jax.Array, mean, var):
   mean = each.mean(over)
   var = jnp.square(each - mean[:, None, None, None]).mean(over)
   count = each[0].size // x.shape[-1]
-  # Torch normalises with the biased variance and keeps the unbiased one.
+  # Torch normalises with the biased variance but records the unbiased one.
   seen[name] = mean, var * (count / (count - 1))
   if groups == 1:
     return mean[0], var[0]

@@ -1,4 +1,4 @@
-"""What a method says of its original's checkpoints: a table of tensor names."""
+"""Describes an original's checkpoints by tables of names, and converts them."""
 
 import dataclasses
 import re
@@ -13,10 +13,10 @@ from evclip_jax.weights import clip_names, own_file, table
 from evclip_jax.weights.table import Converted, Rule
 
 Tensors = Mapping[str, np.ndarray]
-# Of a block, in a path.
+# The number of a block in a path.
 _NUMBER = re.compile(r'(?<=\.)(\d{1,3})(?=/|$)')
-# Branch of CLIP -> OpenAI's names in its blocks, and those that sizes are read
-# from, for checkpoints without it.
+# Branch of CLIP -> pattern of OpenAI's names in its blocks; stand-ins for the
+# tensors that tell sizes, for checkpoints without this branch.
 _TOWERS = {
     'clip/visual/': (
         r'visual\.(layer\d|transformer\.resblocks\.\d+\.(attn|mlp|ln))',
@@ -38,12 +38,12 @@ _TOWERS = {
 
 @dataclasses.dataclass(frozen=True)
 class ClipPart:
-  """Where a checkpoint keeps a CLIP.
+  """Tells where in a checkpoint CLIP's tensors are.
 
   Attributes:
-    image: what stands before the names of the image tower, for 'visual.'.
-    text: what stands before those of the text tower; None = it is not there,
-      and neither is the logit scale.
+    image: prefix of the names of the image tower, in place of 'visual.'.
+    text: prefix of those of the text tower; None = it is not there, and neither
+      is the logit scale.
     without: paths that are missing, such as 'text/token_embedding'.
   """
 
@@ -53,7 +53,7 @@ class ClipPart:
 
   @property
   def rules(self) -> tuple[Rule, ...]:
-    """Returns CLIP's table with these names, paths 'clip/...'."""
+    """Returns CLIP's table with these prefixes, and paths 'clip/...'."""
     out = []
     for rule in clip_names.RULES:
       name = rule.original
@@ -71,12 +71,12 @@ class ClipPart:
   ) -> dict[str, tuple[int, ...]]:
     """Returns path -> shape of each of CLIP's leaves that should be there.
 
-    A tower of whose blocks nothing is there did not train: of its leaves only
-    those are given that are there.
+    A tower without any tensors of its blocks was not trained: of its leaves,
+    only those in the checkpoint are returned.
 
     Args:
       tensors: the checkpoint.
-      embed_dim: E, where no tensor of CLIP tells.
+      embed_dim: E, if no tensor of CLIP tells.
 
     Raises:
       WeightsError: the tensors are not those of a CLIP.
@@ -120,24 +120,24 @@ class ClipPart:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-  """One kind of checkpoint; a method's module holds it as `CHECKPOINT`.
+  """Describes one kind of checkpoint; a method's module has it as `CHECKPOINT`.
 
   Attributes:
-    kind, label: what files call it, and what people do.
-    sign: pattern of a tensor's name that shows the kind.
-    unless: pattern of one that shows another kind.
-    outer: what stands before every name in files of the original, or is taken
-      off on reading; no other pattern has it.
+    kind, label: its name in files, and in messages.
+    sign: pattern of a tensor name that only this kind has.
+    unless: pattern of a tensor name that rules this kind out.
+    outer: prefix of all names in the original's files, removed on reading, so
+      that no other pattern has it.
     rules: the table of the method's own leaves, with paths 'method/...'.
     ignore: patterns of names that are not needed.
-    clip: the CLIP that is there too and wanted, or None.
-    needs: paths of own leaves that must be there, besides a bias of each kernel
-      and in every block what one block has.
-    last_blocks: whether the first blocks may lack all of it.
-    infer: tensors -> sizes, for `shapes`; they may say the `embed_dim` of CLIP.
+    clip: where CLIP's tensors are, if they are read too, or None.
+    needs: paths of own leaves that must be there. A kernel also needs its bias,
+      and every block the leaves that one block has.
+    last_blocks: whether the first blocks may have no leaves at all.
+    infer: tensors -> sizes, for `shapes`; they may have CLIP's `embed_dim`.
       None = own leaves of any shape.
-    shapes: sizes -> path -> shape of each own leaf that must be there.
-    read: tensors -> `Converted`, in place of all that.
+    shapes: sizes -> {path: shape} of the own leaves that must be there.
+    read: tensors -> `Converted`, in place of all the above.
     write: (flat, notes, CLIP or None) -> tensors, in place of `to_original`.
   """
 
@@ -158,11 +158,11 @@ class Checkpoint:
 
   @property
   def part(self) -> str:
-    """'method', or 'several' where CLIP's leaves are wanted too."""
+    """Returns 'method', or 'several' if CLIP's leaves are read too."""
     return own_file.SEVERAL if self.clip else 'method'
 
   def recognise(self, tensors: Tensors) -> bool:
-    """Returns whether tensors are of this kind."""
+    """Tells whether tensors are of this kind, by their names."""
     names = [name.removeprefix(self.outer) for name in tensors]
     return any(re.fullmatch(self.sign, name) for name in names) and not any(
         re.fullmatch(self.unless, name) for name in names
@@ -172,7 +172,7 @@ class Checkpoint:
     """Converts a checkpoint; paths lack 'method/' if `part` is 'method'.
 
     Raises:
-      WeightsError: the tensors do not fit the table, or are no whole CLIP.
+      WeightsError: the tensors do not fit the table, or CLIP is incomplete.
     """
     of_this = {'kind': self.kind, 'label': self.label, 'part': self.part}
     if self.read:
@@ -196,7 +196,7 @@ class Checkpoint:
     return dataclasses.replace(found, flat=flat, **of_this)
 
   def to_original(self, flat: Tensors) -> dict[str, np.ndarray]:
-    """Returns leaves by whole path under the original's names."""
+    """Renames leaves, by whole path, to the original's names."""
     state = table.to_original(flat, self._all_rules)
     return {self.outer + name: value for name, value in state.items()}
 
@@ -207,11 +207,11 @@ class Checkpoint:
 
     Args:
       flat: whole path -> array.
-      notes: metadata of the file that they come from.
+      notes: metadata of the file from which they come.
       clip: flat leaves of a CLIP to merge in, or None.
 
     Raises:
-      UserError: there is a CLIP, and these checkpoints have no place for it.
+      UserError: a CLIP is given, for which these checkpoints have no place.
     """
     if self.write:
       return self.write(flat, notes, clip)
@@ -219,7 +219,7 @@ class Checkpoint:
     return self.to_original(flat)
 
   def refuse(self, clip: Tensors | None):
-    """Raises UserError if there is a CLIP to merge in."""
+    """Raises UserError if a CLIP is given."""
     if clip is not None:
       raise UserError(f'--clip is for EZ-CLIP; the file is {self.label}.')
 
@@ -228,7 +228,7 @@ class Checkpoint:
     return (*self.rules, *(self.clip.rules if self.clip else ()))
 
   def _whole(self, found: Iterable[str]) -> list[str]:
-    """Adds what belongs to paths: the same in other blocks, kernel or bias."""
+    """Adds to paths the same ones in other blocks, and kernel or bias."""
     blocks, whole = {}, set()
     for path in found:
       stem, *rest = _NUMBER.split(path)
@@ -254,7 +254,7 @@ class Checkpoint:
 def _shapes_of(
     tensors: Tensors, rules: Iterable[Rule]
 ) -> dict[str, tuple[int, ...]]:
-  """The shapes that tensors give leaves, by path; () for other axes."""
+  """Returns path -> shape of the leaf that each tensor becomes."""
   shapes = {}
   for name, tensor in tensors.items():
     for rule in rules:

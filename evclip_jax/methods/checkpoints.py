@@ -1,8 +1,8 @@
-"""Trained weights: of this project's runs, and of the originals' checkpoints.
+"""Reads and converts trained weights of this project and of the originals.
 
-A method whose original wrote checkpoints holds a `CHECKPOINT` (see
-`checkpoint_table`) in `methods/NAME/checkpoint.py`, or in its one file. Nothing
-else lists them.
+A method whose original wrote checkpoints defines `CHECKPOINT` (see
+`checkpoint_table`) in `methods/NAME/checkpoint.py`, or in its single file. They
+are found here by looking there.
 """
 
 import dataclasses
@@ -31,13 +31,13 @@ from evclip_jax.weights import (
 from evclip_jax.weights.table import Converted
 
 _OWN = 'method/'
-# What trained weights may fill.
+# Branches of the tree that trained weights may fill.
 _BRANCHES = (_OWN, 'clip/')
 
 
 @functools.cache
 def readers() -> dict[str, Checkpoint]:
-  """Returns what methods say of their originals' checkpoints, by method."""
+  """Returns the `CHECKPOINT` of every method that has one, by its name."""
   found = {}
   for name in base.names():
     module = f'evclip_jax.methods.{name}'
@@ -49,7 +49,7 @@ def readers() -> dict[str, Checkpoint]:
 
 
 def convert(file: files.StateFile) -> Converted:
-  """Converts a file of any known kind, of a method or of a network.
+  """Converts a file of any known kind, from a method or a network.
 
   Raises:
     WeightsError: an unknown kind, or tensors that do not fit their kind.
@@ -82,13 +82,13 @@ def convert(file: files.StateFile) -> Converted:
 def renamed(
     file: files.StateFile, found: Converted, to: str, clip: str = ''
 ) -> dict[str, np.ndarray]:
-  """Returns the tree of a file in the original naming, or in Scenic's.
+  """Renames the tensors of a file as in the original code, or in Scenic.
 
   Args:
-    file: what was read.
-    found: what it was converted to.
+    file: the file.
+    found: the result of `convert`.
     to: 'torch-names' or 'scenic'.
-    clip: the path of a CLIP to merge into a method's weights; '' for none.
+    clip: path of a CLIP to merge into a method's weights; '' for none.
 
   Raises:
     UserError: there is no such naming for these weights, or the CLIP does not
@@ -127,7 +127,7 @@ def _reader(wanted: Callable[[Checkpoint], bool]) -> Checkpoint | None:
 
 
 def _clip(path: str, used: str | None) -> dict[str, np.ndarray]:
-  """Reads the flat tree of a CLIP; warns if its hash is not the one used."""
+  """Reads a CLIP as a flat dict; warns if its hash is not `used`."""
   file = files.read_tensors(path)
   if own_file.is_own(file):
     flat = own_file.read(file, 'clip', None).flat
@@ -152,18 +152,18 @@ def load_trained(
   """Puts the trained weights of a file into a tree.
 
   Args:
-    path: a .safetensors written by this project, or a checkpoint of the
-      original code (see `readers`).
+    path: a .safetensors file of this project, or a checkpoint of the original
+      code (see `readers`).
     method: the method's name.
     like: the whole tree {'clip', 'method', ...}, for names, shapes and the
       leaves that do not come from the file.
-    changed: patterns of the paths that the file must have: what training
-      changes. It may have more of CLIP's leaves and of the method's own.
-    fit: makes flat weights of the method's own fit the model; `Method.fit`.
-    trunk: hash of the video trunk's weights; None where there is no trunk.
+    changed: patterns of the paths that training changes, which the file must
+      have. It may have more leaves of CLIP and of the method.
+    fit: adapts the method's flat weights to the model; see `Method.fit`.
+    trunk: hash of the video trunk's weights; None without a trunk.
 
   Returns:
-    A nested dict shaped as `like`.
+    A nested dict with the structure of `like`.
 
   Raises:
     UserError: the file holds something else, or does not fit the settings.

@@ -1,4 +1,4 @@
-"""Texts of classes: templates around their names, or descriptions from CSVs."""
+"""Makes class texts: templates with class names, or descriptions from CSVs."""
 
 import csv
 import dataclasses
@@ -15,15 +15,15 @@ _KEY = 'method.settings.descriptions'
 
 @dataclasses.dataclass(frozen=True)
 class DescriptionSettings:
-  """Settings of all methods that read texts of classes.
+  """Holds the settings of all methods that read class texts.
 
   Attributes:
     descriptions: CSV files (a number, a class name, its description per row),
-      separated by commas. A list of classes takes its texts from the first file
-      that has all of them. '' = templates.
-    descriptions_per_class: of a class with several rows 'all' count (a class
-      with fewer repeats its own), or the 'last' (EZ-CLIP).
-    name_first: whether a class's name comes before its description.
+      separated by commas. A list takes its texts from the first file that has
+      all of its classes. '' = templates.
+    descriptions_per_class: if classes have several rows, 'all' are used (a
+      class with fewer repeats its own) or only the 'last' (EZ-CLIP).
+    name_first: whether the class name is put before its description.
   """
 
   descriptions: str = ''
@@ -32,18 +32,18 @@ class DescriptionSettings:
 
 
 class ClassTexts:
-  """Makes lists of texts of class names, for `Method.class_texts`.
+  """Makes lists of texts from class names, for `Method.class_texts`.
 
   Attributes:
-    settings: where descriptions are.
-    templates: texts without descriptions; '{}' stands for the class name.
+    settings: tell where descriptions are.
+    templates: used without descriptions; '{}' stands for the class name.
   """
 
   def __init__(self, settings: Any, templates: tuple[str, ...] = ()):
-    """Reads the settings, with 'templates' or 'template' if none are given.
+    """Takes templates from the settings if none are given.
 
     Raises:
-      UserError: settings that cannot be.
+      UserError: invalid settings.
     """
     self.settings = settings
     if not templates:
@@ -58,7 +58,7 @@ class ClassTexts:
 
   @property
   def name(self) -> str:
-    """What captions call the set of texts."""
+    """Returns the name of the texts in captions."""
     if self.settings.descriptions:
       own = self.settings
       name = ', '.join(Path(path).name for path in _paths(own.descriptions))
@@ -90,7 +90,7 @@ class ClassTexts:
 def fill_templates(
     templates: tuple[str, ...], class_names: list[str]
 ) -> list[list[str]]:
-  """One list of texts per template, with '{}' replaced by each class name.
+  """Fills class names into templates: one list of texts per template.
 
   Raises:
     UserError: no template, or one without '{}'.
@@ -106,20 +106,19 @@ def fill_templates(
 
 
 def read(path: str | Path) -> dict[str, list[str]]:
-  """Returns the descriptions of each class of a file, in its order.
+  """Reads the descriptions of each class in a file, in its order.
 
   Args:
     path: a CSV with rows of a number, a class name and a description. Line
-      breaks inside of a description are deleted, not replaced; one that is
-      empty counts as none.
+      breaks inside a description are deleted without a space; an empty
+      description counts as none.
 
   Raises:
     UserError: the file cannot be read or has another form.
 
   Source: EZ-CLIP, utils/Text_Prompt.py, text_prompt.
-  Differs: a first row with letters in its first column is the header and no
-    class; empty lines are left out; of a name that is there twice, both rows
-    are kept.
+  Differs: a first row with letters in its first column is a header, not a
+    class; empty lines are skipped; if a name occurs twice, both rows are kept.
   """
   found: dict[str, list[str]] = {}
   try:
@@ -135,7 +134,7 @@ def read(path: str | Path) -> dict[str, list[str]]:
           )
         if number > 1 or not any(c.isalpha() for c in row[0]):
           texts = found.setdefault(row[1], [])
-          # Not the stripped one: the tokenizer is what cleans texts.
+          # Not stripped: the tokenizer cleans texts.
           texts += [row[2].replace('\n', '')] if row[2].strip() else []
   except (OSError, UnicodeDecodeError, csv.Error) as e:
     reason = getattr(e, 'strerror', None) or e
@@ -151,16 +150,15 @@ def read(path: str | Path) -> dict[str, list[str]]:
 def find(
     files: Mapping[str, Mapping[str, list[str]]], class_names: list[str]
 ) -> list[list[str]]:
-  """Returns the descriptions of classes, of the first file that has them all.
+  """Returns the descriptions of classes from the first file that has them all.
 
-  Different data sets describe a class of the same name differently, so texts
-  of several files are not mixed.
+  Files are not mixed, since data sets describe a class of the same name
+  differently.
 
   Args:
-    files: path -> what `read` gave.
-    class_names: found as they are written or, where the file has no such name,
-      without regard to case, spaces and punctuation: 'Hand Stand Pushups' is
-      'HandStandPushups'.
+    files: path -> result of `read`.
+    class_names: looked up as written or, if the file has no such name, ignoring
+      case, spaces and punctuation: 'Hand Stand Pushups' is 'HandStandPushups'.
 
   Raises:
     UserError: no file has them all.

@@ -1,4 +1,4 @@
-"""CoOp on videos: frozen CLIP, mean over frames, trained words in the texts."""
+"""CoOp on videos: a frozen CLIP, mean over frames, trained words in texts."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from evclip_jax.methods.ev_clip import method as ev_clip
 from evclip_jax.methods.learned_words import LearnedWords, WordSettings
 from evclip_jax.weights.table import Rule
 
-# EV-CLIP's, which its repository trains CoOp with too.
+# EV-CLIP's recipe, with which its repository trains CoOp too.
 RECIPE = {
     key: value
     for key, value in ev_clip.RECIPE.items()
@@ -19,11 +19,11 @@ CHECKPOINT = Checkpoint(
     'a CoOp checkpoint',
     sign='ctx|token_prefix',
     unless=r'image_prompt_learner\.dec\..*',
-    # Before names of EV-CLIP's repository; CoOp's own trainer has bare ones.
+    # In EV-CLIP's repository; CoOp's own trainer has no prefix.
     outer='text_prompt_learner.',
     rules=(Rule('ctx', 'method/words'),),
     needs=('method/words',),
-    # Frozen networks, and buffers made of the class names of the file.
+    # Frozen networks, and buffers made from the file's class names.
     ignore=(
         'token_(prefix|suffix)',
         r'(image|text)_encoder\..*',
@@ -35,7 +35,7 @@ CHECKPOINT = Checkpoint(
 
 @dataclasses.dataclass(frozen=True)
 class Settings(WordSettings):
-  """What can be chosen.
+  """Holds CoOp's settings.
 
   Attributes:
     pixels: colour constants, 'imagenet' (the original) or 'clip'.
@@ -50,7 +50,7 @@ def make(
   """Builds CoOp on a CLIP.
 
   Raises:
-    UserError: a setting that cannot be.
+    UserError: an invalid setting.
 
   Source: EV-CLIP, trainers/coop.py and trainers/evoclip.py with EVO off.
   Differs: see `LearnedWords`.

@@ -1,4 +1,4 @@
-"""What turns features of clips into logits: class texts, or linear heads."""
+"""Turns features of clips into logits, by class texts or by a linear head."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from evclip_jax.models.clip.model import Clip
 
 @dataclasses.dataclass(frozen=True)
 class LinearHead:
-  """One output per class of training, in place of class texts.
+  """Scores features by one linear output per training class.
 
   Attributes:
     width: of the features.
-    class_names: of training, in label order.
-    std: of the first weights, which are normal; biases are 0.
+    class_names: the training classes, in label order.
+    std: of the initial weights, which are normal; biases are 0.
   """
 
   width: int
@@ -35,7 +35,7 @@ class LinearHead:
     return {'kernel': kernel, 'bias': jnp.zeros(shape[1])}
 
   def __call__(self, own: base.Params, features: jax.Array) -> jax.Array:
-    """Computes logits float32 [..., K] of features [..., width]."""
+    """Maps features [..., width] to logits float32 [..., K]."""
     return features.astype(jnp.float32) @ own['kernel'] + own['bias']
 
   def class_texts(self, names: list[str]) -> list[list[str]]:
@@ -53,12 +53,12 @@ class LinearHead:
 
 
 def normalise_rows(x: jax.Array) -> jax.Array:
-  """x / |x| over the last axis, without an epsilon, as the originals do."""
+  """Divides by the norm of the last axis; no epsilon, as in the originals."""
   return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
 def cosine_score(scale: jax.Array, video: jax.Array, classes: jax.Array):
-  """Scaled cosine of clips and classes.
+  """Computes scaled cosines of clips and classes.
 
   Args:
     scale: scalar, the exponential of CLIP's logit_scale.
@@ -81,14 +81,16 @@ def by_texts(
     trained: Callable | None = None,
     **fields,
 ) -> base.Method:
-  """Builds a method that compares clips with the texts of classes.
+  """Builds a method that compares clips with class texts.
+
+  By default, scores are cosines times CLIP's logit scale, and the loss is their
+  cross-entropy.
 
   Args:
     clip: CLIP.
-    texts: of classes.
-    trained: `Method.text` if texts train; None = CLIP's text tower as it is.
-    **fields: of `Method`, also in place of what is made here: scores are
-      cosines times CLIP's scale, the loss their cross-entropy.
+    texts: makes the class texts.
+    trained: `Method.text` if texts train; None = CLIP's unchanged text tower.
+    **fields: of `Method`; they override the defaults.
   """
 
   def text(params, tokens):
@@ -111,7 +113,7 @@ def by_texts(
 
 
 def classify(score: Callable, text: Callable | None = None) -> Callable:
-  """Returns a `Method.loss`: the cross-entropy of what `score` gives.
+  """Returns a `Method.loss`: the cross-entropy of the scores.
 
   Args:
     score: `Method.score`.
@@ -132,17 +134,17 @@ def classify(score: Callable, text: Callable | None = None) -> Callable:
 def headed(
     head: LinearHead | None, settings: Any, clip: Clip | None, **fields
 ) -> base.Method:
-  """Builds a method that ends in a linear head or in class texts.
+  """Builds a method that scores by a linear head or by class texts.
 
   Args:
-    head: reads `VideoFeatures.clip` by `params['method']['head']`; None =
-      cosines with CLIP's class texts.
+    head: maps `VideoFeatures.clip` to logits, with weights in
+      `params['method']['head']`; None = cosines with CLIP's class texts.
     settings: with 'template', and 'dropout' before a linear head.
     clip: CLIP, or None with a head.
-    **fields: of `Method`, all but those of scores and texts.
+    **fields: of `Method`, except those of scores and texts.
 
   Raises:
-    UserError: settings of texts that cannot be, or that nothing reads.
+    UserError: settings of texts that are invalid, or that nothing reads.
   """
   if head is None:
     return by_texts(clip, ClassTexts(settings), **fields)

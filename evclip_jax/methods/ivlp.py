@@ -1,4 +1,4 @@
-"""IVLP: visual and text prompts, in the first blocks of CLIP's towers."""
+"""IVLP: trained visual and text prompts in the first blocks of CLIP."""
 
 import dataclasses
 
@@ -36,15 +36,16 @@ CHECKPOINT = Checkpoint(
 
 @dataclasses.dataclass(frozen=True)
 class Settings(mixing.MixingSettings):
-  """What can be chosen.
+  """Holds IVLP's settings.
 
   Attributes:
-    vision_prompts: visual prompts, trained tokens, per frame in the image
+    vision_prompts: trained tokens (visual prompts) per frame in the image
       tower.
-    vision_depth: blocks of the image tower with visual prompts of their own;
-      0 = none.
-    words: trained vectors in a text.
-    text_depth: blocks of the text tower with vectors of their own, at least 1.
+    vision_depth: how many blocks of the image tower have their own visual
+      prompts; 0 = none.
+    words: trained vectors (text prompts) in a text.
+    text_depth: how many blocks of the text tower have their own text prompts,
+      at least 1.
   """
 
   vision_prompts: int = 10
@@ -58,15 +59,15 @@ def make(
 ) -> base.Method:
   """Builds IVLP on a CLIP with a vision transformer.
 
-  Visual and text prompts beyond the depth of a tower are left out.
+  Depths beyond that of a tower are cut to it.
 
   Raises:
     UserError: a setting or a network that does not fit.
 
   Source: ViFi-CLIP, clip/model.py, ResidualAttentionBlock_IVLP, and
     trainers/vificlip.py, VLPromptLearner.
-  Differs: no prompt is rounded to half precision, no text prompt begins as
-    words; see vifi_clip for the recipe.
+  Differs: prompts are not rounded to half precision, and text prompts are not
+    initialised with words; see vifi_clip for the recipe.
   """
   clip = backbones.clip
   base.check_vit(clip, 'ivlp')
@@ -123,7 +124,7 @@ def make(
 
 
 def _image_hooks(prompts: base.Params) -> Hooks:
-  """Builds hooks that append visual prompts, replaced in the first blocks."""
+  """Builds hooks that append visual prompts and replace them in deep blocks."""
   first = prompts['prompts.0']
 
   def embed(x):
@@ -138,5 +139,5 @@ def _image_hooks(prompts: base.Params) -> Hooks:
 
 
 def _replace(x: jax.Array, rows: jax.Array, start: int) -> jax.Array:
-  """Puts rows [n, D] into all sequences [B, N, D] from a position on."""
+  """Writes rows [n, D] into all sequences [B, N, D] from a position on."""
   return x.at[:, start : start + len(rows)].set(rows.astype(x.dtype))

@@ -1,4 +1,4 @@
-"""CoOp's text prompts: trained vectors in place of the words around a name."""
+"""CoOp's text prompts: trained vectors in place of words around a name."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,23 +14,23 @@ from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
 
-# Stands for a trained vector in the texts; any word of one token would do.
+# Placeholder of a trained vector in texts; any word of one token would do.
 _WORD = 'X'
-# What CoOp and IVLP draw text and visual prompts with.
+# Standard deviation of initial text and visual prompts in CoOp and IVLP.
 STD = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
 class WordSettings(DescriptionSettings):
-  """Settings of CoOp's text prompts.
+  """Holds the settings of CoOp's text prompts.
 
   Attributes:
     words: trained vectors in a text.
-    words_place: where the name stands: 'end', 'middle' or 'front'.
-    words_per_class: whether each training class has vectors of its own; then
-      other classes cannot be scored.
-    words_init: words to start the vectors from, such as 'a photo of a', in
-      place of random values; their number replaces `words`.
+    words_place: place of the class name: 'end', 'middle' or 'front'.
+    words_per_class: whether each training class has its own vectors; then other
+      classes cannot be scored.
+    words_init: words, such as 'a photo of a', whose embeddings initialise the
+      vectors, in place of random ones; their number replaces `words`.
   """
 
   words: int = 16
@@ -40,29 +40,29 @@ class WordSettings(DescriptionSettings):
 
 
 class LearnedWords:
-  """n vectors that stand with a class name in CLIP's text tower.
+  """Puts n trained vectors around a class name in CLIP's text tower.
 
-  A description of the class stands in place of its name, if there is one.
+  The name is replaced by a description of the class, if there is one.
 
   Attributes:
     count: n.
     texts: names or descriptions of classes.
-    place: where the name stands among them: 'end', 'middle' or 'front'.
-    class_names: with vectors of their own for each class of training; () = all
-      classes share theirs.
-    first: words whose embeddings the vectors are at first; '' = random ones.
+    place: place of the name among the vectors: 'end', 'middle' or 'front'.
+    class_names: the training classes, if each has its own vectors; () = all
+      classes share them.
+    first: words whose embeddings initialise the vectors; '' = random ones.
 
   Source: EV-CLIP, trainers/coop.py, PromptLearner.
-  Differs: words to begin with must be one token each; marks at the end of a
-    name are taken off, which would merge with the full stop into one token;
-    texts always come from class names, never from a checkpoint.
+  Differs: initial words must be one token each; punctuation at the end of a
+    name is removed, as it would merge with the full stop into one token; texts
+    always come from class names, never from a checkpoint.
   """
 
   def __init__(self, settings: Any, class_names: tuple[str, ...]):
-    """Reads `WordSettings`, or the first of them.
+    """Reads `WordSettings`, or settings with `words` only.
 
     Raises:
-      UserError: a count or a place that cannot be.
+      UserError: invalid settings.
     """
     if hasattr(settings, 'words_place'):
       base.check_choices(settings, words_place=('end', 'middle', 'front'))
@@ -83,11 +83,11 @@ class LearnedWords:
 
   @property
   def name(self) -> str:
-    """What captions call the set of texts."""
+    """Returns the name of the texts in captions."""
     return f'{self.count} trained words and {self.texts.name}'
 
   def init(self, rng: jax.Array, width: int) -> jax.Array:
-    """Draws [n, D], or [K, n, D] with vectors for each class."""
+    """Draws vectors [n, D], or [K, n, D] if each class has its own."""
     shape = (self.count, width)
     if self.class_names:
       shape = (len(self.class_names), *shape)
@@ -99,10 +99,10 @@ class LearnedWords:
       params: base.Params,
       encode: Callable[[list[str]], np.ndarray],
   ) -> base.Params:
-    """Puts embeddings of `first` into own['words'], for `Method.start`.
+    """Sets own['words'] to the embeddings of `first`, for `Method.start`.
 
     Raises:
-      UserError: a word of several tokens.
+      UserError: a word has several tokens.
     """
     if not self.first:
       return own
@@ -119,7 +119,7 @@ class LearnedWords:
     """Returns 'X X ... X name.', for `Method.class_texts`.
 
     Raises:
-      UserError: other names than those that the vectors belong to.
+      UserError: the vectors belong to other classes.
     """
     if self.class_names:
       base.check_classes(names, self.class_names, 'words of its own per class')
@@ -156,7 +156,7 @@ class LearnedWords:
     return clip.text(frozen, tokens, Hooks(embed=embed, **hooks))
 
   def _embed(self, text, words, tokens) -> jax.Array:
-    """Computes the text tower's first input, [K, L, D]."""
+    """Computes the input of the text tower's first block, [K, L, D]."""
     table = text['token_embedding'][tokens]
     rows = jnp.concatenate([table, words], axis=1)  # [K, L + n, D]
     order = self._order(tokens)
@@ -164,12 +164,12 @@ class LearnedWords:
     return x + text['positional_embedding'][: tokens.shape[1]]
 
   def _order(self, tokens: jax.Array) -> jax.Array:
-    """Returns which row of (embeddings, vectors) stands where, int [K, L]."""
+    """Returns each position's row in (embeddings, vectors), int [K, L]."""
     length, count = tokens.shape[1], self.count
-    # Start, words, name, full stop, end of text.
+    # A text is: start, words, name, full stop, end of text.
     name = tokens.argmax(axis=-1)[:, None] - count - 2  # [K, 1]
     before = {'end': count, 'middle': count // 2, 'front': 0}[self.place]
-    place = jnp.arange(length)[None] - 1  # 0 is behind the start
+    place = jnp.arange(length)[None] - 1  # 0 is after the start token
     word = jnp.where(place < before, place, place - name)
     is_name = (place >= before) & (place < before + name)
     is_word = (place >= 0) & (place < count + name) & ~is_name

@@ -18,7 +18,7 @@ RECIPE = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """What can be chosen.
+  """Holds the method's settings.
 
   Attributes:
     dropout: rate on the features in training.
@@ -32,7 +32,7 @@ class Settings:
 def make(
     settings: Settings, backbones: base.Backbones, class_names: tuple[str, ...]
 ) -> base.Method:
-  """Builds a linear probe: as many outputs as classes of training."""
+  """Builds a linear probe with one output per training class."""
   clip = backbones.clip
   head = heads.LinearHead(clip.sizes.embed_dim, class_names)
 

@@ -1,4 +1,4 @@
-"""Losses over a batch, in float32.
+"""Computes losses over a batch, in float32.
 
 `mask` [B] is 1 for clips and 0 for padding rows, which do not count.
 """
@@ -9,9 +9,9 @@ import optax
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-  """Mean [...] of float32 [B, ...] over the rows with mask 1, or 0 of none.
+  """Averages float32 [B, ...] over the rows with mask 1; 0 if there are none.
 
-  Under a sharded batch it is the mean over the global batch.
+  If the batch is sharded, it is the mean over the global batch.
   """
   real = mask.astype(bool).reshape(-1, *(1 for _ in values.shape[1:]))
   return jnp.where(real, values, 0).sum(0) / jnp.maximum(real.sum(), 1)
@@ -20,7 +20,7 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, mask: jax.Array
 ) -> jax.Array:
-  """Returns the mean of -log softmax(logits)[label], or of soft targets.
+  """Computes the mean cross-entropy of logits with labels or soft targets.
 
   Args:
     logits: [B, K].
@@ -39,7 +39,7 @@ def cross_entropy(
 
 
 def consistency(frames: jax.Array, mask: jax.Array) -> jax.Array:
-  """Asks the frames of a clip to look alike.
+  """Penalises clips whose frames differ.
 
   The cosine similarities of a clip's frames are averaged over the batch first,
   then -log((s + 1) / 2) is averaged over all T x T pairs, the diagonal too.
@@ -64,15 +64,15 @@ def consistency(frames: jax.Array, mask: jax.Array) -> jax.Array:
 def soft_contrastive(
     logits: jax.Array, labels: jax.Array, mask: jax.Array
 ) -> jax.Array:
-  """Mean KL divergence from rows whose label is the column's.
+  """Computes the mean KL divergence of logits from soft targets.
 
-  Row i should be softmax(10 G[i]), with G[i, j] = 1 where clips i and j have
-  the same label and 0 elsewhere.
+  The target of row i is softmax(10 G[i]), with G[i, j] = 1 if clips i and j
+  have the same label, else 0.
 
   Args:
-    logits: [B, B] of clips and the texts of all clips, or the transpose.
+    logits: [B, B], clips against the texts of all clips, or the transpose.
     labels: int [B].
-    mask: [B], 1 for clips and 0 for padding, which is no column either.
+    mask: [B], 1 for clips and 0 for padding, whose columns do not count either.
 
   Returns:
     Scalar >= 0 over the global batch.
@@ -82,7 +82,7 @@ def soft_contrastive(
   """
   real = mask.astype(bool)
   same = labels[:, None] == labels[None, :]
-  # Finite, so that columns of padding add 0 and not NaN.
+  # Finite, so that columns of padding contribute 0 and not NaN.
   away = -1e30
   wanted = jax.nn.log_softmax(jnp.where(real, 10.0 * same, away))
   found = jnp.where(real, logits.astype(jnp.float32), away)

@@ -1,4 +1,4 @@
-"""Mixed clips and soft targets: CutMix, Mixup, smoothed labels."""
+"""Mixes clips and makes soft targets: CutMix, Mixup, label smoothing."""
 
 import dataclasses
 
@@ -18,11 +18,11 @@ from evclip_jax.models.pixels import (
 
 @dataclasses.dataclass(frozen=True)
 class MixingSettings(DescriptionSettings):
-  """Settings of ViFi-CLIP's augmentation.
+  """Holds the settings of ViFi-CLIP's augmentation.
 
   Attributes:
     mixing: whether CutMix or Mixup mixes training clips.
-    smoothing: share of the target that is spread over all classes.
+    smoothing: label smoothing, the share of the target spread over all classes.
     jitter: colour jitter of training clips, drawn for each 'frame' (the
       original) or 'clip'; or 'none'.
     pixels: colour constants, 'imagenet' (the original) or 'clip'.
@@ -38,11 +38,11 @@ def augmentation(settings: MixingSettings, side: int):
   """Builds `Method.pixels` and `Method.targets` of ViFi-CLIP's recipe.
 
   Args:
-    settings: of the method.
+    settings: the method's settings.
     side: of the clips, in pixels.
 
   Raises:
-    UserError: settings that cannot be.
+    UserError: invalid settings.
   """
   base.check_choices(settings, pixels=CONSTANTS, jitter=JITTERS)
   if not 0 <= settings.smoothing < 1:
@@ -70,12 +70,12 @@ def augmentation(settings: MixingSettings, side: int):
 def mix(clips: jax.Array, rng: jax.Array) -> jax.Array:
   """Mixes every clip with another one of the batch, by CutMix or by Mixup.
 
-  A fair coin chooses for the batch. CutMix pastes the same box of the partner
-  into all frames; Mixup blends whole clips.
+  A fair coin chooses between them for the whole batch. CutMix pastes the same
+  box of the partner into all frames; Mixup blends whole clips.
 
   Args:
     clips: [B, T, H, W, 3].
-    rng: the key; `soft_targets` takes the same one.
+    rng: the key; `soft_targets` needs the same one.
 
   Source: ViFi-CLIP, datasets/blending.py, CutmixMixupBlending.
   Differs: partners come from the global batch.
@@ -94,7 +94,7 @@ def soft_targets(
     smoothing: float,
     pixels: int,
 ) -> jax.Array:
-  """Returns the targets of clips that `mix` mixed, float32 [B, K].
+  """Returns the targets of clips that `mix` has mixed, float32 [B, K].
 
   Args:
     labels: int [B].
@@ -118,7 +118,7 @@ def _draw(rng: jax.Array, rows: int, size: tuple[int, int]):
   order = jax.random.permutation(keys[0], rows)
   share = jax.random.beta(keys[1], 0.8, 0.8)
   cut = jax.random.bernoulli(keys[2])
-  # Beta(1, 1) is uniform; the box has what is left of the pixels.
+  # CutMix's share is Beta(1, 1), uniform; the box has the rest of the pixels.
   side = jnp.sqrt(1 - jax.random.uniform(keys[3]))
   inside = []
   for key, length in zip(jax.random.split(keys[4]), size, strict=True):

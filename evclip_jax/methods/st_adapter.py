@@ -1,4 +1,4 @@
-"""ST-Adapter: bottlenecks with a convolution over time in a frozen CLIP."""
+"""ST-Adapter: bottlenecks with a space-time convolution in a frozen CLIP."""
 
 import dataclasses
 import itertools
@@ -15,7 +15,7 @@ from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm, torch_uniform
 from evclip_jax.weights.table import Layout, Rule, dense
 
-# The original's for Something-Something, with the rate of a batch of 64.
+# The original's for Something-Something, with its learning rate for 64 clips.
 RECIPE = {
     'batch_size': 64,
     'data.preprocess': 'ez_clip',
@@ -59,14 +59,14 @@ _PLACES = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings(DescriptionSettings):
-  """What can be chosen.
+  """Holds ST-Adapter's settings.
 
   Attributes:
-    width: width of the bottleneck.
-    before: what has an adapter before it: 'mlp' (12x384), 'attention', or
-      'both' (24x384).
+    width: channels of the bottleneck.
+    before: where adapters are: before the 'mlp' (the original's 12x384), the
+      'attention', or 'both' (24x384).
     layers: how many of the last blocks have adapters; 0 = all.
-    kernel: size of the convolution: frames, rows, columns; odd.
+    kernel: size of the convolution, (frames, rows, columns), odd numbers.
     head: 'linear', one output per training class, or 'text', class texts.
     template: class texts; '{}' stands for the class name.
     dropout: rate before a linear head.
@@ -93,7 +93,7 @@ def make(
 
   Source: ST-Adapter, video_models/clip_vit.py.
   Differs: no half precision; frames, crops and flips are EZ-CLIP's, without
-    RandAugment; the head of texts is this project's.
+    RandAugment; head='text' is an addition.
   """
   _check(settings, backbones)
   clip, num_frames = backbones.clip, backbones.num_frames
@@ -144,7 +144,7 @@ def make(
       init=jax.jit(init),
       pixels=base.plain_pixels(settings),
       video=video,
-      # Only the class token is read, and nothing mixes tokens behind it.
+      # Only the class token is read, and no attention follows these adapters.
       dead=(rf'method/blocks\.{depth - 1}/pre_mlp/.*',),
   )
 
@@ -164,7 +164,7 @@ def _dense(kernel: jax.Array):
 
 
 def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
-  """Adds what the adapter makes of the patches of x [B*T, 1 + S, D]."""
+  """Applies an adapter to the patch tokens of x [B*T, 1 + S, D]."""
 
   def dense(y, name):
     leaves = jax.tree.map(lambda leaf: leaf.astype(x.dtype), own[name])
@@ -177,7 +177,7 @@ def _adapted(own: base.Params, x: jax.Array, num_frames: int) -> jax.Array:
   half = [size // 2 for size in kernel.shape[:3]]
   padded = jnp.pad(y, [(0, 0), *((h, h) for h in half), (0, 0)])
   out = own['conv']['bias'].astype(x.dtype)
-  # One filter per channel: a few products of shifted frames.
+  # A depthwise convolution, as a few products of shifted arrays.
   for t, r, c in itertools.product(*map(range, kernel.shape[:3])):
     part = padded[:, t:, r:, c:][:, : y.shape[1], :side, :side]
     out = out + part * kernel[t, r, c]

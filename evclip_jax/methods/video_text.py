@@ -1,4 +1,4 @@
-"""VideoPrism's video-text model on class texts; nothing is trained."""
+"""Zero-shot recognition with VideoPrism's video-text model; trains nothing."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from evclip_jax.methods import base, heads
 from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.models.videoprism.video_text import VideoTextModel
 
-# Frames of the side that the published models were trained with.
+# Frames as the published models were trained with.
 RECIPE = {
     'encoder.name': 'videoprism_lvt_base',
     'encoder.weights': '',
@@ -24,13 +24,13 @@ RECIPE = {
         },
     ),
 }
-# The pixels' way to the device; the model takes them in 0..1.
+# How `pixels` normalises; `trunk_pixels` maps that to the model's own 0..1.
 _CONSTANTS = 'imagenet'
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(DescriptionSettings):
-  """What can be chosen.
+  """Holds the method's settings.
 
   Attributes:
     templates: class texts; '{}' stands for the class name. With several, the
@@ -43,7 +43,7 @@ class Settings(DescriptionSettings):
 
 
 def uses_clip(settings: Settings) -> bool:
-  """Returns False: the model has its own texts."""
+  """Returns False: the model has its own text tower."""
   return False
 
 
@@ -53,7 +53,7 @@ def uses_encoder(settings: Settings) -> bool:
 
 
 def trains(settings: Settings) -> bool:
-  """Returns False: the networks stay as they are."""
+  """Returns False: nothing is trained."""
   return False
 
 
@@ -63,7 +63,7 @@ def make(
   """Builds zero-shot recognition by a video-text model.
 
   Raises:
-    UserError: encoder.name is none; a temperature that is not positive.
+    UserError: encoder.name is no such model; the temperature is not positive.
 
   Source: VideoPrism, the zero-shot example of its authors.
   Differs: several templates may be averaged.

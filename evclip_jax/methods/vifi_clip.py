@@ -1,4 +1,4 @@
-"""ViFi-CLIP: all of CLIP fine-tuned on videos, by the mean over frames."""
+"""ViFi-CLIP: all of CLIP fine-tuned on videos, with the mean over frames."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ RECIPE = {
     'optimizer.warmup_epochs': 5,
     'train.epochs': 50,
 }
-# The table of tokens is CLIP's own.
+# The token embedding is not in these checkpoints: it is CLIP's own.
 CLIP_PART = ClipPart(
     'image_encoder.', 'text_encoder.', without=('text/token_embedding',)
 )
@@ -43,11 +43,11 @@ _TRAINABLE = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings(mixing.MixingSettings):
-  """What can be chosen.
+  """Holds ViFi-CLIP's settings.
 
   Attributes:
     train: what is fine-tuned: 'both' towers and the logit scale, 'image' or
-      'text'; never the token embeddings.
+      'text'; never the token embedding.
     template: class texts; '{}' stands for the class name.
   """
 
@@ -65,9 +65,9 @@ def make(
 
   Source: ViFi-CLIP, trainers/vificlip.py, ViFiCLIP without visual
     and text prompts.
-  Differs: weights are not rounded to half precision; the rate's cosine begins
-    behind the warm-up and ends at 0; frames and crops are EZ-CLIP's, of the
-    same kind.
+  Differs: weights are not rounded to half precision; the learning rate's cosine
+    begins after the warm-up and ends at 0; frames and crops are EZ-CLIP's,
+    which are similar.
   """
   base.check_choices(settings, train=_TRAINABLE)
   clip = backbones.clip

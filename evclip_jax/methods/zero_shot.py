@@ -8,13 +8,13 @@ from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 
 @dataclasses.dataclass(frozen=True)
 class Settings(DescriptionSettings):
-  """What can be chosen.
+  """Holds the method's settings.
 
   Attributes:
     templates: class texts; '{}' stands for the class name. With several, the
       class embeddings are averaged.
-    pixels: colour constants, 'clip' (CLIP's own) or 'imagenet' (those EV-CLIP
-      feeds to CLIP, so that both see the same pixels).
+    pixels: colour constants, 'clip' (CLIP's own) or 'imagenet' (as in EV-CLIP,
+      so that both see the same pixels).
   """
 
   templates: tuple[str, ...] = ('A video of {}.',)
@@ -22,7 +22,7 @@ class Settings(DescriptionSettings):
 
 
 def trains(settings: Settings) -> bool:
-  """Returns False: the networks stay as they are."""
+  """Returns False: nothing is trained."""
   return False
 
 
@@ -31,10 +31,9 @@ def make(
 ) -> base.Method:
   """Builds zero-shot CLIP with mean pooling over frames.
 
-  Source: EV-CLIP, the baseline meant by trainers/zsclip.py,
-    MeanPoolZeroshotCLIP.
-  Differs: a plain mean of the frame embeddings; the original weighs later
-    frames more in spite of its name.
+  Source: EV-CLIP, trainers/zsclip.py, MeanPoolZeroshotCLIP.
+  Differs: a plain mean of the frame embeddings; the original, in spite of its
+    name, gives later frames more weight.
   """
   return heads.by_texts(
       backbones.clip,

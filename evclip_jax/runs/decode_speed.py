@@ -24,8 +24,8 @@ _CLASSES, _CLIPS = 2, 8
 # Small, so that a slow machine fills several in the time there is.
 _BATCH = 4
 _TURNS = 6
-# Batches of the loader before its clock starts.
-_WARM_UP = 4
+# Batches of the loader before its clock starts, and between two turns.
+_WARM_UP, _APART = 4, 1_000
 
 
 def measure(
@@ -39,9 +39,9 @@ def measure(
   Returns:
     'clips' (where they come from), 'workers' (processes, always as many), and
     clips per second, by the clock and per core, of 'bare' (the decoder called
-    plainly), 'frames' (the same frames as the loader reads them) and 'loader'
-    (which also resizes, crops and batches); and the loader's per core as a
-    share of that of 'bare' and of 'frames'.
+    plainly for the frames that training draws), 'frames' (the same as the
+    loader reads them) and 'loader' (which also resizes, crops and batches); and
+    the loader's per core as a share of that of 'bare' and of 'frames'.
   """
   with _clips(config) as (data_config, origin):
     return {'clips': origin} | _measure(data_config, seconds)
@@ -51,17 +51,12 @@ def _measure(config, seconds: float) -> dict[str, Any]:
   source = open_data.open_data(
       config.data, config.seed, config.split, cache_dir=config.cache_dir
   ).train
-  spec = one_clip.spec_of(config.data)
   workers = pool.number(config.data.workers)
-  order = np.random.default_rng(config.seed).permutation(len(source))
-  place = itertools.count()
+  reader = loader.Loader(
+      one_clip.spec_of(config.data), config.seed, workers=workers
+  )
   # Clips, seconds by the clock and of the processors, so far.
   totals = {name: np.zeros(3) for name in ('bare', 'frames', 'loader')}
-
-  def decoded(plainly: bool) -> int:
-    index = int(order[next(place) % len(order)])
-    one_clip.read(one_clip.decoding(source, index, spec, plainly), workers)
-    return 1
 
   def used() -> float:
     return time.process_time() + pool.cpu_seconds()
@@ -80,23 +75,28 @@ def _measure(config, seconds: float) -> dict[str, Any]:
     passed = time.perf_counter() - clock, used() - processors
     totals[name] += done, *passed
 
-  first = one_clip.eval_clip(source, 0, spec)
-  with futures.ThreadPoolExecutor(workers) as at_once:
-    # The processes start.
-    some = [first] * 4 * workers
-    list(at_once.map(lambda clip: one_clip.read(clip, workers), some))
+  def decoding(rows, plainly: bool):
+    place = itertools.count((rows.start + _WARM_UP) * rows.batch_size)
+
+    def decoded() -> int:
+      reading = rows.row(next(place)).reading
+      one_clip.read(one_clip.decoding(reading, plainly), workers)
+      return 1
+
+    return decoded
+
   # By turns, so that all meet the same load of the machine; in the same
   # processes, since threads would slow each other down.
   for turn in range(_TURNS):
-    measure('bare', lambda: decoded(True), workers)
-    measure('frames', lambda: decoded(False), workers)
-    reader = loader.Loader(spec, config.seed, workers=workers)
-    with batches.Batches(reader.train(source, _BATCH, turn)) as given:
-      # The first batch pays for starting the threads, and what was fetched
-      # ahead meanwhile would count as done in no time.
+    rows = reader.train(source, _BATCH, turn * _APART)
+    with batches.Batches(rows) as given:
+      # The first batch pays for starting threads and processes, and what was
+      # fetched ahead meanwhile would count as done in no time.
       for _ in range(_WARM_UP):
         next(given)
       measure('loader', lambda b=given: len(next(b)['label']))
+    measure('bare', decoding(rows, True), workers)
+    measure('frames', decoding(rows, False), workers)
   out: dict[str, Any] = {'workers': workers}
   per_core = {}
   for name, (done, passed, processors) in totals.items():

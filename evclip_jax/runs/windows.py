@@ -66,6 +66,8 @@ def open_film(
     clips: windows; 0 = as many as cover the video, at most 16.
     along: then at most 1,000, for scores along it.
   """
+  if clips < 0:
+    raise UserError(f'clips={clips}: use 1 or more, or 0 for all of a video.')
   spec = one_clip.spec_of(config.data)
   frames = isinstance(video, np.ndarray)
   if frames:
@@ -150,10 +152,14 @@ def gathered(
 
 def listed(videos: Videos) -> list[Video]:
   """Returns one or several videos as a list; UserError for no uint8 frames."""
-  if isinstance(videos, (str, os.PathLike)):
+  if isinstance(videos, (str, os.PathLike)) and videos:
     return [videos]
   if hasattr(videos, 'ndim'):
-    frames = _checked(np.asarray(videos))
+    frames = np.asarray(videos)
+    if frames.dtype.kind in 'OU':
+      # Paths, such as the column of a table.
+      return listed(frames.tolist())
+    frames = _checked(frames)
     return list(frames) if frames.ndim == 5 else [frames]
   several = isinstance(videos, (Sequence, Iterator))
   found = [one for video in videos for one in listed(video)] if several else []

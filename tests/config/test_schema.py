@@ -43,6 +43,7 @@ def test_watching_differently_is_the_same_run():
         ('train.epochs', 0, 'train.epochs=0: use 1 or more'),
         ('data.most_missing', 20.0, 'use a number from 0 to 1'),
         ('data.shots', -1, 'data.shots'),
+        ('optimizer.learning_rate', -1.0, 'learning_rate=-1.0: use 0 or more'),
         ('data.crop_pixels', 300, 'does not fit'),
         ('eval.crops', 2, 'use one of 1, 3'),
     ],

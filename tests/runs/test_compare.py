@@ -170,15 +170,17 @@ def test_the_same_command_runs_nothing_again(finished, data_root):
         # A head of the training's classes, beside a list of others.
         ({'method': 'linear_probe'},
          {'data.novel_classes': 'half', 'data.val_shots': 0}, 'linear head'),
+        ({}, {'compare': ({'name': 'a / b'}, {'name': 'a: b'})},
+         'two rows would have one folder'),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_is_found_before_any_runs(
     data_root, tmp_path, row, changes, message
 ):
   rows = ROWS[0], {**row, 'name': 'wrong'}
-  changes = changes | {'protocol.seeds': (), 'clip.weights': 'random:0'}
+  common = {'protocol.seeds': (), 'clip.weights': 'random:0', 'compare': rows}
   with pytest.raises(UserError, match=message):
-    config = tiny(data_root, compare=rows, **changes)
+    config = tiny(data_root, **common | changes)
     runs.run(config, str(tmp_path / 'a'), 'train')
   assert not (tmp_path / 'a').exists()
 

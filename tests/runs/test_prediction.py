@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import weakref
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_frames_give_what_their_file_gives(model, test_clips):
   files = test_clips[:2]
   frames = [read.read_frames(path, np.arange(20)) for path in files]
   of_files = model.predict(files)
-  assert model.predict(frames) == of_files
+  assert model.predict(frames) == model.predict(np.array(files)) == of_files
   assert model.predict(np.stack(frames)) == of_files
   assert model.predict(frames[0]) == model.predict(files[0]) == of_files[:1]
   assert [name for name, _ in sorted(of_files[0])] == sorted(model.classes)
@@ -240,13 +241,17 @@ def test_a_doubtful_answer_is_none_and_the_folder_says_so(
     assert image.height == 200 + 120
 
 
-def test_what_is_asked_wrongly_exits_with_2(tmp_path):
+def test_what_is_asked_wrongly_exits_with_2(finished, tmp_path):
   (tmp_path / 'a.mp4').write_text('')
+  leave = shutil.ignore_patterns('checkpoints')
+  early = shutil.copytree(finished, tmp_path / 'early', ignore=leave)
   given = f'--workdir={tmp_path}', f'{tmp_path}/a.mp4'
   flags = '--timeline', '--overlay', '--gif'
   told = {given: 'config.json does not exist'} | {
       (*given, x): f'{x} writes files: say where with --out' for x in flags
   }
+  told[*given, '--support=gone'] = '--support=gone is not a folder'
+  told[f'--workdir={early}', given[1]] = f'{early} has no checkpoint yet'
   found = tiny_run.failures('predict', *told)
   for said, message in zip(found, told.values(), strict=True):
     assert message in said

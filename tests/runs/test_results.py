@@ -192,11 +192,13 @@ def test_seeds_may_choose_by_clips_of_their_own(tmp_path, capsys):
     collected(capsys, tmp_path / '1', tmp_path / '3')
 
 
-def test_collecting_nothing_is_a_mistake(capsys):
+def test_what_cannot_be_collected_is_a_mistake(capsys, two_seeds):
   for folders, out, message in (
       ([], '', 'wanted run folders'),
       (['nowhere'], '', 'nowhere holds no finished run'),
       (['nowhere'], 'a.txt', 'ends in .md, .csv or .tex'),
+      # A file is no folder, also for root.
+      ([two_seeds], f'{__file__}/a.csv', 'a.csv cannot be written: '),
   ):
     with pytest.raises(UserError, match=message):
       collected(capsys, *folders, out=out)

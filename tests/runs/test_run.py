@@ -186,6 +186,8 @@ def test_user_errors_exit_with_2(data_root, tmp_path):
       '--config=configs/folder.py:nothing': "method.name='nothing'",
       '--config=configs/nothing.py': 'there is no such file',
       '--config.data.root=/nowhere': 'data.root',
+      '--processes=2': 'wanted HOST:PORT of process 0',
+      '--process=1': 'from 0 to N - 1',
   }
   cases = [
       tiny_run.command('ev_clip', data_root, workdir, CHANGES, flag)[3:]

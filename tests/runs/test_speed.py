@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from evclip_jax.runs import speed
+from configs import folder
+from data_pipelines.loaders import one_clip
+from evclip_jax.runs import decode_speed, speed
 from tests.runs.tiny_run import called, failures
 
 TINY = (
@@ -79,6 +81,37 @@ def test_data_only_leaves_the_model_alone():
   result = json.loads(done.stdout.splitlines()[-1])
   assert 'train' not in result
   assert result['decode']['loader_share_of_bare'] > 0
+
+
+def test_decoders_read_what_the_loader_reads(monkeypatch, tmp_path):
+  read, add = {'loader': [], True: [], False: []}, one_clip.Clips.add
+  decoding = one_clip.decoding
+
+  def note(way, reading):
+    read[way].append((str(reading.media), reading.frames.tolist()))
+
+  def added(clips, reading):
+    # Decoders return no pixels.
+    if reading.shape[0]:
+      note('loader', reading)
+    add(clips, reading)
+
+  def decoded(reading, plainly):
+    note(plainly, reading)
+    return decoding(reading, plainly)
+
+  monkeypatch.setattr(one_clip.Clips, 'add', added)
+  monkeypatch.setattr(one_clip, 'decoding', decoded)
+  monkeypatch.setattr(decode_speed, '_TURNS', 1)
+  config = folder.get_config()
+  config.cache_dir, config.data.workers = str(tmp_path), 1
+  decode_speed.measure(config, 0.3)
+  # Its clock starts after four batches of four clips.
+  counted = read.pop('loader')[16:]
+  for clips in read.values():
+    both = min(len(clips), len(counted))
+    assert both and clips[:both] == counted[:both]
+  assert len({frames[0] for _, frames in counted}) > 1
 
 
 def test_weights_that_are_not_there_end_with_a_way_out(tmp_path):

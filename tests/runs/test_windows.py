@@ -38,6 +38,8 @@ def _frames(total):
         ([], r'wanted a path, .* but got \[\]'),
         (['a.mp4', None], 'but got None'),
         ({'a.mp4': 0}, 'but got {'),
+        ('', "but got ''"),
+        (np.array(['a.mp4', None]), 'but got None'),
     ],
 )
 def test_what_is_no_video_is_told(frames, message):
@@ -81,6 +83,8 @@ def test_a_short_video_has_the_views_of_an_evaluation():
   assert (len(film.spans), len(film.views)) == (1, 12)
   # Four times eight frames between those of the others.
   assert film.seen == 32
+  with pytest.raises(UserError, match='clips=-1: use 1 or more'):
+    windows.open_film(_frames(100), config, clips=-1)
 
 
 def _seen(value):

@@ -1,9 +1,8 @@
-"""How alike two sequences of frames are: the metrics of few-shot heads.
+"""Computes the similarity of two sequences of frames: metrics for few shots.
 
-A metric gives a similarity, higher for more alike, of every query and every
-class of an episode. Shapes, everywhere: E episodes, Q queries, N classes, S
-sequences that stand for a class (one prototype, or one per shot), L frames of a
-query, M of a prototype.
+A metric returns the similarity of every query and every class of an episode.
+Shapes: E episodes, Q queries, N classes, S prototypes of a class (one, or one
+per shot), L frames of a query, M of a prototype.
 """
 
 import functools
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 # Added to the product of norms, as CLIP-FSAR's code does.
 COSINE_EPSILON = 0.01
 
-# Of `linear_probe`: far beyond where its classes stop changing.
+# For `linear_probe`: far more steps than until its answers stop changing.
 _PROBE_STEPS, _PROBE_RATE, _PROBE_DECAY = 200, 0.5, 1e-3
 
 
@@ -25,7 +24,7 @@ def compare(
     softness: float = 0.5,
     both_directions: bool = True,
 ) -> jax.Array:
-  """Compares by a metric without weights of its own.
+  """Compares queries and prototypes by a metric without weights.
 
   Args:
     queries: [E, Q, L, D].
@@ -35,7 +34,7 @@ def compare(
     both_directions: whether OTAM and Bi-MHM also go from prototype to query.
 
   Returns:
-    float32 [E, Q, N], the mean over S; 'linear' learns from all S.
+    float32 [E, Q, N], the mean over S; 'linear' is fitted to all S.
   """
   if metric == 'linear':
     return linear_probe(queries, prototypes)
@@ -52,13 +51,13 @@ def compare(
 
 
 def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
-  """a.b / (|a| |b| + 0.01) of all rows of a [..., m, D] and b [..., n, D].
+  """Computes a.b / (|a| |b| + 0.01) of rows of a [..., m, D], b [..., n, D].
 
   Returns:
     float32 [..., m, n].
 
   Source: CLIP-FSAR, models/base/few_shot.py, cos_sim.
-  Differs: none. The gradient at a row of zeros is zero, as torch's.
+  Differs: none. The gradient at a row of zeros is zero, as in torch.
   """
   a, b = a.astype(jnp.float32), b.astype(jnp.float32)
   norms = _norm(a)[..., :, None] * _norm(b)[..., None, :]
@@ -66,7 +65,7 @@ def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def frame_distances(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
-  """1 - cosine of all frames of all pairs.
+  """Computes 1 - cosine of all frames of all pairs.
 
   Args:
     queries: [E, Q, L, D].
@@ -86,7 +85,7 @@ def frame_distances(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
 
 
 def mean_similarity(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
-  """Cosine of the means over time, averaged over S; see `compare`.
+  """Computes cosines of means over time, averaged over S; see `compare`.
 
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_TSN.
   Differs: none.
@@ -98,12 +97,12 @@ def mean_similarity(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
 
 
 def linear_probe(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
-  """Logits of a linear classifier fitted to each episode's prototypes.
+  """Fits a linear classifier to each episode's prototypes, for its logits.
 
-  Softmax regression on means over time, of unit length, centred and scaled by
-  what is typical of the episode; with L2. As there are fewer examples than
-  dimensions it is solved for one weight per example and class. The gradient
-  does not go through the solution.
+  It is softmax regression, with L2, on means over time of unit length, which
+  are centred and scaled by the episode's statistics. As examples are fewer than
+  dimensions, it is solved in the dual, with one weight per example and class.
+  There is no gradient with respect to prototypes.
 
   Args:
     queries: [E, Q, L, D].
@@ -133,9 +132,9 @@ def linear_probe(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
 
 
 def nearest(distances: jax.Array) -> jax.Array:
-  """Sum over the rows of the smallest distance; [..., L, M] -> [...].
+  """Sums the smallest distance of each row, [..., L, M] -> [...].
 
-  Both directions together are HyRSM's Bi-MHM.
+  The sum of both directions is HyRSM's Bi-MHM.
 
   Source: CLIP-FSAR, models/base/few_shot.py, the HyRSM and MoLo heads.
   Differs: none: sums, not means.
@@ -144,10 +143,10 @@ def nearest(distances: jax.Array) -> jax.Array:
 
 
 def otam(distances: jax.Array, softness: float) -> jax.Array:
-  """Cost of the cheapest ordered alignment, with a soft minimum.
+  """Computes the cost of the cheapest ordered alignment, with a soft minimum.
 
   A path goes from the first column to the last, by "next column" or "next row
-  and next column"; it may begin and end at any row. Exactly, with c the
+  and next column"; it may begin and end at any row. Precisely, with c the
   cumulative costs, d padded with a column of zeros on both sides, rows l and
   columns m from 0:
 
@@ -160,22 +159,22 @@ def otam(distances: jax.Array, softness: float) -> jax.Array:
   end of the last row; it may be negative.
 
   Args:
-    distances: [..., L, M], rows are what is aligned to the columns.
+    distances: [..., L, M]; rows are aligned to columns.
     softness: lambda.
 
   Returns:
     float32 [...].
 
   Source: CLIP-FSAR, models/base/few_shot.py, OTAM_cum_dist_v2 and its copies.
-  Differs: works with -c / lambda and logaddexp, so that long clips neither
-    overflow nor underflow. A column needs only the one before it (but for the
-    first, which runs down its rows), hence a scan over the columns.
+  Differs: computes with -c / lambda and logaddexp, so that long clips neither
+    overflow nor underflow; scans over columns, since a column needs only the
+    one before it (except the first, which is a scan over rows).
   """
   # [M, ..., L]: the scan goes over the first axis.
   d = jnp.moveaxis(distances.astype(jnp.float32) / softness, -1, 0)
 
   def down(above, d):
-    # Two neighbours lie in the padding, whose cost is 0.
+    # The two neighbours in the padding column have cost 0.
     c = jnp.logaddexp(above, jnp.log(2.0)) - d
     return c, c
 
@@ -189,8 +188,8 @@ def otam(distances: jax.Array, softness: float) -> jax.Array:
     return jnp.concatenate([before[..., :1], rows], axis=-1) - d, None
 
   last, _ = jax.lax.scan(right, first, d[1:])
-  # Down the last column, every row is entered from its left and, but for the
-  # lowest, from its upper left.
+  # Every row enters the last padding column in its own row and, except the last
+  # row, in the row below.
   ways = jnp.full(last.shape[-1], 2.0).at[-1].set(1.0)
   return -softness * jax.nn.logsumexp(last + jnp.log(ways), axis=-1)
 

@@ -1,4 +1,4 @@
-"""CLIP-FSAR's own checkpoints: its head and its image tower, there and back."""
+"""Converts CLIP-FSAR's checkpoints: head and image tower, both directions."""
 
 import dataclasses
 import re
@@ -20,12 +20,12 @@ _OURS = r'method/temporal/layers.\1/'
 
 @dataclasses.dataclass(frozen=True)
 class HeadSizes:
-  """What the tensors say of themselves.
+  """Holds the sizes of a checkpoint's head.
 
   Attributes:
     embed_dim: D of CLIP.
     depth: layers of the temporal transformer.
-    hidden: width inside of its dense layers.
+    hidden: width inside its dense layers.
   """
 
   embed_dim: int
@@ -34,7 +34,7 @@ class HeadSizes:
 
 
 def _write(flat, notes, clip):
-  """Writes a scale that was not trained as 1, its value at the start."""
+  """Writes a checkpoint; an untrained scale has its initial value, 1."""
   CHECKPOINT.refuse(clip)
   if not any(path.startswith('method/temporal/') for path in flat):
     raise UserError(
@@ -59,10 +59,10 @@ def _write(flat, notes, clip):
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
-  """Finds the architecture of a head.
+  """Infers the sizes of a head.
 
   Raises:
-    WeightsError: if there is none.
+    WeightsError: there is no complete head.
   """
   layers = {int(m[1]) for name in tensors if (m := re.match(_LAYER, name))}
   first = tensors.get('context2.layers.0.1.net.0.weight')

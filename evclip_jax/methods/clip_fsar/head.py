@@ -1,4 +1,4 @@
-"""What CLIP-FSAR puts behind the frame features: from episodes to logits.
+"""CLIP-FSAR's head: from the frame features of episodes to logits.
 
 Shapes: E episodes, V = N K + NQ clips in each (support first, class by class),
 T frames, D features, C classes of a list.
@@ -20,10 +20,9 @@ Tree = dict[str, Any]
 
 
 class TemporalTransformer(nn.Module):
-  """Lets the tokens of a clip see each other; knows nothing of their order.
+  """Lets the tokens of a clip attend to each other, regardless of their order.
 
-  Everything is in float32: the module is small, and a metric over its results
-  follows.
+  Everything is in float32: the module is small, and a metric follows.
 
   Attributes:
     depth, hidden, dropout, mlp_dropout: as in the method's settings.
@@ -39,7 +38,7 @@ class TemporalTransformer(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-    """Makes [B, N, D] of [B, N, D]; wants a key unless `deterministic`."""
+    """Maps [B, N, D] to [B, N, D]; needs a key unless `deterministic`."""
     for layer in range(self.depth):
       x = TemporalLayer(
           self.hidden, self.dropout, self.mlp_dropout, name=f'layers.{layer}'
@@ -48,10 +47,9 @@ class TemporalTransformer(nn.Module):
 
 
 class TemporalLayer(nn.Module):
-  """Attends, then applies two dense layers.
+  """Applies attention, then two dense layers, each with a residual connection.
 
-  Only the attention is normalised first; the residuals add what came in, and
-  nothing is normalised behind them.
+  Only the input of the attention is normalised.
   """
 
   hidden: int
@@ -75,11 +73,10 @@ class TemporalLayer(nn.Module):
 
 
 class EpisodeHead:
-  """Compares the queries of episodes with prototypes; see the settings.
+  """Compares the queries of episodes with prototypes, as the settings say.
 
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_OTAM_CLIPFSAR.
-  Differs: none where there are a transformer, the metric 'otam' and the text
-    token.
+  Differs: none with a transformer, the metric 'otam' and the text token.
   """
 
   def __init__(self, settings: Any):
@@ -101,7 +98,7 @@ class EpisodeHead:
     )
 
   def init(self, rng: jax.Array, num_frames: int, width: int) -> Tree:
-    """Draws the subtrees 'temporal' and 'relation', of what there is."""
+    """Draws the subtrees 'temporal' and 'relation', if used."""
     out, tokens = {}, jnp.zeros((1, num_frames, width))
     if self.temporal:
       out['temporal'] = self.temporal.init(rng, tokens, True)['params']
@@ -121,17 +118,17 @@ class EpisodeHead:
     """Compares every query with every class of its episode.
 
     Args:
-      own: what `init` gave.
+      own: leaves as from `init`.
       frames: [E, V, T, D], support then queries.
-      classes: [M, C, D], texts of the list's classes, not normalised; of
-        several, the mean counts.
+      classes: [M, C, D], text embeddings of the list's classes, not normalised;
+        the mean over M is used.
       batch: the fields 'way' and 'label' of episodes.
-      rng: for dropout, as in training; None = there is none.
+      rng: key for dropout, in training; None = no dropout.
 
     Returns:
       float32 [E, NQ, N].
     """
-    # In three, used or not, so that a seed gives the same draws.
+    # Always three keys, so that a seed gives the same draws for all settings.
     keys = [None] * 3 if rng is None else jax.random.split(rng, 3)
     prototypes = self.settings.prototypes
     support, queries = split(frames, batch)
@@ -156,7 +153,7 @@ class EpisodeHead:
       support = support.mean(axis=2, keepdims=True)
     if not self.relation:
       return self.metric(queries, support)
-    # The prototypes of each query are its own.
+    # Every query has its own prototypes now.
     queries, support = relate(queries, support, method='across')
     return self.metric(
         queries.reshape(-1, 1, *queries.shape[2:]),
@@ -199,7 +196,7 @@ def by_text(
   """Computes log-probabilities [E, NQ, N] from the texts of the classes.
 
   Args:
-    scale: [1], of the cosines.
+    scale: [1], factor of the cosines.
     frames, classes, batch: as for `EpisodeHead.similarities`.
   """
   _, queries = split(frames, batch)
@@ -214,8 +211,8 @@ def video_text_logits(
   """Computes scaled cosines [E, V, C] of all clips and all class texts.
 
   Args:
-    scale: [1], not an exponent.
+    scale: [1], the factor itself, not its logarithm.
     frames: [E, V, T, D], not normalised.
-    classes: [M, C, D], not normalised; of several, the mean counts.
+    classes: [M, C, D], not normalised; the mean over M is used.
   """
   return scale * alignment.cosine(frames.mean(axis=-2), classes.mean(0))

@@ -1,9 +1,9 @@
 """CLIP-FSAR: few-shot episodes, prototypes modulated by their class's text.
 
-CLIP's image tower is trained (or not). A small transformer lets the frames of a
-support clip see each other and the text of their class, those of a query only
-each other. A metric over frames compares queries and prototypes; a second loss
-asks the mean frame of every clip to be like its text among all classes.
+In a small transformer the frames of a support clip attend to each other and to
+the text of their class, those of a query only to each other. A metric over
+frames compares queries with prototypes; a second loss classifies the mean frame
+of every clip by the texts of all classes. CLIP's image tower may be trained.
 """
 
 import dataclasses
@@ -39,9 +39,10 @@ SCORING = (
     'text_exponent',
     'distance_scale',
 )
-# Values of a config that the original's recipes share, and the rates of the
-# smaller data sets. All leaves decay but these: the original goes by parts of
-# names, which are those of batch norms, but not of shortcuts, nor of a ViT.
+# Config values that the original's recipes share, with the learning rates of
+# the smaller data sets. All leaves decay except no_decay: the original selects
+# by parts of names, which batch norms have, but not those of shortcuts, nor the
+# norms of a ViT.
 RECIPE = {
     'data.preprocess': 'clip_fsar',
     'data.shots': 0,
@@ -73,39 +74,43 @@ _CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings(DescriptionSettings):
-  """What can be chosen.
+  """Holds CLIP-FSAR's settings.
 
   Attributes:
     metric: how queries and prototypes are compared: 'otam', 'bimhm', 'hyrsm'
-      (Bi-MHM behind HyRSM's relation module), 'mean' (means over time) or
-      'linear' (a classifier fitted to the episode's support; with
-      prototypes='none' to every shot). HyRSM by itself has depth=0 and
-      text_token=False, and averages shots 'after' its own attention.
+      (HyRSM's relation module, then Bi-MHM), 'mean' (means over time) or
+      'linear' (a classifier fitted to the episode's prototypes; with
+      prototypes='none', to all shots). Plain HyRSM has depth=0,
+      text_token=False and prototypes='after'.
     otam_softness: lambda of OTAM's soft minimum.
-    directions: otam, bimhm, hyrsm: 'both', or 'one' (from the query's frames).
+    directions: for otam, bimhm, hyrsm: 'both', or 'one' (from the query's
+      frames).
     prototypes: the shots of a class are averaged 'before' the transformer,
-      'after' it, or not at all ('none': each is compared).
-    depth: layers of the transformer; 0 = no transformer.
+      'after' it (and HyRSM's attention within a clip), or not at all ('none':
+      each is compared).
+    depth: layers of the transformer; 0 = there is none.
     hidden: hidden width of its MLP.
-    dropout: rate after attention, in it and in HyRSM within a clip.
-    mlp_dropout: rate after each of its dense layers, and in HyRSM's attention
-      across clips.
-    text_token: whether support clips see the text of their class.
-    template: class text; '{}' stands for the class name.
+    dropout: rate after the transformer's attention, and after HyRSM's attention
+      within a clip.
+    mlp_dropout: rate after the transformer's dense layers, and after HyRSM's
+      attention across clips.
+    text_token: whether support clips attend to the text of their class.
+    template: class texts; '{}' stands for the class name.
     loss: 'both', 'few_shot' (no texts of queries) or 'video_text' (no metric).
-    video_text_weight: weight of the video-text loss.
-    evaluate: what is scored: 'few_shot' (minus the distances), 'text' (texts of
-      the episode's classes) or 'combined'; the last two give log-probabilities.
-    text_exponent: combined: exponent of the text's probabilities; the others
-      get 1 minus it. The product is not normalised.
-    distance_scale: combined: divides distances before the softmax; the
-      original's constant, which is its number of frames.
+    video_text_weight: factor of the video-text loss.
+    evaluate: the scores: 'few_shot' (negative distances), 'text' (by texts of
+      the episode's classes) or 'combined'; the last two are log-probabilities.
+    text_exponent: for combined, the exponent of the text's probabilities; the
+      few-shot ones have 1 minus it. The product is not normalised.
+    distance_scale: for combined, the divisor of distances before the softmax; a
+      constant of the original, its number of frames.
     backbone: whether CLIP's image tower is 'trained' or 'frozen'.
-    batch_norm: of a ResNet in training: statistics of the 'batch' (each
-      episode's support, then its queries; running ones follow), or 'frozen'.
-    pixels: colour constants, 'clip' or 'imagenet' (what EV-CLIP feeds to both
-      of its networks).
-    query_colours: change the colours of training queries (Kinetics).
+    batch_norm: for a ResNet in training: statistics of the 'batch' (of each
+      episode's support, then of its queries; running ones are updated), or
+      'frozen'.
+    pixels: colour constants, 'clip' or 'imagenet' (as EV-CLIP uses for both of
+      its networks).
+    query_colours: whether to change the colours of training queries (Kinetics).
   """
 
   metric: str = 'otam'
@@ -144,9 +149,10 @@ def make(
 
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_OTAM_CLIPFSAR, and
     runs/train_net_few_shot.py for the losses.
-  Differs: episodes have one order of clips; text and combined evaluation give
-    log-probabilities; the metrics but 'otam' and the frozen tower are this
-    project's. HyRSM's second loss is the video-text one.
+  Differs: the clips of an episode have a fixed order; text and combined
+    evaluation return log-probabilities; metrics other than 'otam', and the
+    frozen tower, are additions to this method. HyRSM's second loss is the
+    video-text one.
   """
   _check(settings, backbones)
   clip = backbones.clip
@@ -156,7 +162,7 @@ def make(
 
   @jax.jit
   def init(rng):
-    # Split twice, so that a seed gives the weights it always gave.
+    # Split twice, so that a seed gives the same weights as in older versions.
     rng = jax.random.split(jax.random.split(rng)[0])[0]
     own = head.init(rng, backbones.num_frames, clip.sizes.embed_dim)
     return own | {'scale': jnp.ones(1)}
@@ -171,7 +177,7 @@ def make(
   def video(params, pixels, rngs, train):
     statistics = {}
     if train and batch_norms:
-      # Support and queries are batches of their own, support first.
+      # Support and queries are separate batches, support first.
       passes = jnp.split(pixels, [backbones.num_support], axis=1)
       parts, statistics = batch_moments.encode(
           clip, params, passes, groups=len(pixels)
@@ -182,7 +188,7 @@ def make(
     return base.VideoFeatures(frames.mean(-2), frames, statistics=statistics)
 
   seen = {'video': video}
-  # New colours in each step would not meet the same features twice.
+  # With new colours in each step, features could not be cached.
   if settings.backbone == 'frozen' and not settings.query_colours:
     seen = base.frozen_frames(clip)
 
@@ -227,7 +233,7 @@ def make(
 
 
 def _changed_colours(clips: jax.Array, rng: jax.Array) -> jax.Array:
-  """Makes 3 clips in 10 grey, changes the colours of all [E, Q, ...]."""
+  """Changes the colours of clips [E, Q, ...]; first makes 30 % of them grey."""
   keys = jax.random.split(rng)
   shape = (*clips.shape[:2], 1)  # the same for all frames
   x = clips.astype(jnp.float32) / 255
@@ -238,14 +244,14 @@ def _changed_colours(clips: jax.Array, rng: jax.Array) -> jax.Array:
 
 
 def _mean_loss(logits, labels, mask) -> jax.Array:
-  """Cross-entropy, over an episode's rows, then over the real episodes."""
+  """Averages the cross-entropy over the rows of all episodes with mask 1."""
   rows = jnp.repeat(mask, labels.shape[1])
   flat = logits.reshape(-1, logits.shape[-1])
   return losses.cross_entropy(flat, labels.reshape(-1), rows)
 
 
 def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:
-  """The leaves that the loss reaches."""
+  """Returns patterns of the leaves that the loss reaches."""
   out = []
   if settings.loss != 'few_shot':
     out.append('method/scale')

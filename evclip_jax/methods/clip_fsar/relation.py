@@ -1,4 +1,4 @@
-"""HyRSM's relation module: clips of an episode that see each other."""
+"""HyRSM's relation module: attention within and across clips of an episode."""
 
 import flax.linen as nn
 import jax
@@ -17,13 +17,13 @@ class Relation(nn.Module):
   """Relates the frames of each clip, then each query to its support clips.
 
   Attributes:
-    dropout: behind the attention within a clip.
-    across_dropout: behind the attention across clips.
+    dropout: rate after the attention within a clip.
+    across_dropout: rate after the attention across clips.
     deterministic: whether nothing is dropped; else a key 'dropout' is needed.
 
   Source: CLIP-FSAR, models/base/few_shot.py, CNN_HyRSM_1shot, _5shot.
-  Differs: of any number of shots, averaged or not, one module; no classifier
-    of single frames; D is CLIP's; weights begin as torch's linear layers do.
+  Differs: one module for any number of shots, averaged or not; no classifier of
+    single frames; D is CLIP's; weights have torch's default initialisation.
   """
 
   dropout: float = 0.2
@@ -41,20 +41,20 @@ class Relation(nn.Module):
     return self.across(x, x[:, :, None])
 
   def within(self, x: jax.Array) -> jax.Array:
-    """Lets frames [..., T, D] of one clip see each other and their order."""
+    """Lets the frames [..., T, D] of a clip attend to each other, in order."""
     return self.temporal_atte_before(x.astype(jnp.float32))
 
   def across(
       self, queries: jax.Array, support: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Lets the means of each query and of its support see each other.
+    """Lets the means of each query and of its support attend to each other.
 
     Args:
       queries: [E, Q, T, D].
       support: [E, N, S, T, D].
 
     Returns:
-      (queries of the same shape, support [E, Q, N, S, T, D] for each query).
+      (queries of the same shape, support [E, Q, N, S, T, D], one per query).
     """
     e, q, _, d = queries.shape
     n, s = support.shape[1:3]
@@ -95,8 +95,7 @@ class _Across(nn.Module):
 
 
 class _Mix(nn.Module):
-  """A dense layer of each frame [..., T, D] beside what its clip saw [..., D].
-  """
+  """A dense layer of frames [..., T, D], each joined to its clip's [..., D]."""
 
   @nn.compact
   def __call__(self, frames, seen):
@@ -104,20 +103,16 @@ class _Mix(nn.Module):
     init = torch_uniform(2 * width)
     kernel = self.param('kernel', init, (2 * width, width))
     bias = self.param('bias', init, (width,))
-    # In two parts, so that nothing is repeated for every frame.
+    # Two products instead of concatenating, so that nothing is repeated.
     seen = (seen @ kernel[width:])[..., None, :]
     return frames @ kernel[:width] + seen + bias
 
 
 def self_attention(x: jax.Array, bias: bool) -> jax.Array:
-  """Attends among the tokens of [..., N, D], with `HEADS` heads.
+  """Applies self-attention to tokens [..., N, D], with `HEADS` heads.
 
-  It makes the layers 'to_q', 'to_k', 'to_v' and 'to_out.0' of the module that
-  calls it.
-
-  Args:
-    x: what is attended to.
-    bias: whether the last layer has one.
+  It adds the layers 'to_q', 'to_k', 'to_v' and 'to_out.0' to the calling
+  module; `bias` tells whether the last one has a bias.
   """
   width = x.shape[-1]
 
@@ -136,10 +131,10 @@ def self_attention(x: jax.Array, bias: bool) -> jax.Array:
 
 
 def positions(length: int, width: int) -> np.ndarray:
-  """Returns the table [length, width] of sines and cosines, by HyRSM.
+  """Returns HyRSM's sinusoidal positions, [length, width].
 
   Source: CLIP-FSAR, models/base/few_shot.py, PositionalEncoder.
-  Differs: none: the exponent is 2 i / width of an i that counts columns.
+  Differs: none, including its unusual exponent: 2 i / width for column i.
   """
   column = np.arange(width)
   angle = np.arange(length)[:, None] / 10000.0 ** (2 * column / width)

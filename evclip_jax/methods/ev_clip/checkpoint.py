@@ -1,4 +1,4 @@
-"""EV-CLIP's own checkpoints: what makes its prompts, to our tree and back."""
+"""Converts EV-CLIP's checkpoints: prompt generators, both directions."""
 
 import dataclasses
 import re
@@ -21,7 +21,7 @@ from evclip_jax.weights.table import Converted, Rule, dense, norm
 
 _OUTER = 'image_prompt_learner.'
 _WORDS = 'text_prompt_learner.ctx'
-# Where the original keeps the generators if there are both, not in 'dec.'.
+# Prefixes of the generators if the original has both, in place of 'dec.'.
 _PLACES = {'mask': 'dec.dec_s.', 'context': 'dec.dec_t.'}
 _BLOCK = r'dec\.(block1|block2)\.(0|1)\.'
 RULES = (
@@ -44,7 +44,7 @@ RULES = (
     *dense(r'dec\.feature_adaptation\.0', 'context/feature_adaptation.0'),
     *norm(r'dec\.feature_adaptation\.2', 'context/feature_adaptation.2'),
 )
-# The rest of a checkpoint: frozen networks and what code derives.
+# The rest of a checkpoint: frozen networks and derived constants.
 IGNORE = (
     r'(image_prompt_learner\.)?enc\..*',
     r'image_encoder\..*',
@@ -58,15 +58,15 @@ IGNORE = (
 
 @dataclasses.dataclass(frozen=True)
 class PromptSizes:
-  """What the tensors of the generators say of themselves.
+  """Holds the sizes of a checkpoint's generators.
 
   Attributes:
     prompt: 'both', 'mask' or 'context'.
     channels: C of the trunk.
-    num_frames: T, or None for 'context', which fits any.
-    embed_dim: E of CLIP, or None for 'mask', which fits any.
+    num_frames: T; None for 'context', which fits any.
+    embed_dim: E of CLIP; None for 'mask', which fits any.
     bias: whether the projections have biases.
-    words: shape of CoOp's trained text prompts, or None without them.
+    words: shape of CoOp's trained text prompts; None without them.
   """
 
   prompt: str
@@ -80,10 +80,10 @@ class PromptSizes:
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts a checkpoint's prompt generators and trained words.
 
-  Names may stand behind 'image_prompt_learner.'; frozen networks are left out.
+  Names may have the prefix 'image_prompt_learner.'; the rest is ignored.
 
   Raises:
-    WeightsError: if the generators are not exactly the original's.
+    WeightsError: the generators are not exactly the original's.
   """
   plain = {n.removeprefix(_OUTER): t for n, t in tensors.items()}
   sizes = infer(plain)
@@ -94,11 +94,11 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
 def to_original(
     flat: Mapping[str, np.ndarray], outer: str = ''
 ) -> dict[str, np.ndarray]:
-  """Returns leaves in the original's names and layout.
+  """Returns leaves with the original's names and layout.
 
   Args:
     flat: 'mask/...', 'context/...' and 'words'; weights or gradients.
-    outer: put before names of generators.
+    outer: prefix for the names of generators.
   """
   both = _PLACES.keys() <= {path.split('/')[0] for path in flat}
   state = table.to_original(flat, _rules(both))
@@ -106,7 +106,7 @@ def to_original(
 
 
 def _rules(both: bool) -> tuple[Rule, ...]:
-  """The table of a file with one generator, or with both."""
+  """Returns the table for a file with one generator, or with both."""
   if not both:
     return RULES
   out = []
@@ -133,10 +133,10 @@ CHECKPOINT = Checkpoint(
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
-  """Finds which generators there are, and for which trunk, T and CLIP.
+  """Infers which generators there are, and for which trunk, T and CLIP.
 
   Raises:
-    WeightsError: there are none, or not all that tells.
+    WeightsError: there are none, or tensors that tell a size are missing.
   """
 
   def need(name):

@@ -1,7 +1,7 @@
-"""EV-CLIP's two generators, which read the features of the video trunk.
+"""EV-CLIP's two prompt generators, which take features of the video trunk.
 
 One makes the mask prompt, a soft mask over the pixels of all frames; the other
-the context prompt, one token that joins CLIP's frame features.
+the context prompt, a token that joins CLIP's frame features.
 """
 
 import functools
@@ -30,17 +30,17 @@ SIDE = GRID * 32
 # original fixes these three; the tiny trunk has 128 channels.
 _HIDDEN = {128: 4, 768: 8, 1024: 10}
 _HEADS = 8
-# Small at first, so that the token starts far below CLIP's frame features.
+# Initially small, so that the token is far smaller than CLIP's frame features.
 _FIRST_CONTEXT_SCALE = 1e-3
-# Keeps min-max defined for a constant map; visible in the mask, because the
-# softmax over 50,176 pixels is about as small as 3e-5 at its maximum.
+# Keeps min-max defined for a constant map. It shows in the mask, because the
+# maximum of a softmax over 50,176 pixels may be as small as 3e-5.
 _RANGE_EPSILON = 1e-8
 
 ACTIVATIONS = {'gelu': gelu, 'relu': nn.relu}
 
 
 def check_features(channels: int):
-  """Raises UserError where no mask generator fits a trunk of C channels."""
+  """Raises UserError if no mask generator fits a trunk with C channels."""
   if channels not in _HIDDEN:
     raise UserError(
         f'encoder.name: a trunk of {channels} channels has no mask generator; '
@@ -49,10 +49,10 @@ def check_features(channels: int):
 
 
 def to_grid(z: jax.Array) -> jax.Array:
-  """Averages features [B, t, h, w, C] over the areas of 7 x 7 equal cells.
+  """Averages features [B, t, h, w, C] by area over 7 x 7 equal cells.
 
-  The mean over the grid stays; features on 7 x 7 stay as they are, as do those
-  of frames that are not square, which fit no mask.
+  The mean over the grid does not change. Features on a 7 x 7 grid are returned
+  unchanged, and so are those of frames that are not square, which fit no mask.
   """
   rows, columns = z.shape[2:4]
   if rows == GRID or rows != columns:
@@ -85,7 +85,7 @@ class MaskGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array) -> jax.Array:
-    """Makes float32 [B, 224, 224] of [B, T/2, 7, 7, C]."""
+    """Maps [B, T/2, 7, 7, C] to float32 [B, 224, 224]."""
     batch, time, _, _, width = z.shape
     act = ACTIVATIONS[self.activation]
     x = z.transpose(0, 2, 3, 4, 1).astype(self.dtype)  # [B, 7, 7, C, T/2]
@@ -144,7 +144,7 @@ class ContextGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array) -> jax.Array:
-    """Makes float32 [B, 1, E] of [B, T/2, h, w, C]."""
+    """Maps [B, T/2, h, w, C] to float32 [B, 1, E]."""
     x = z.mean((1, 2, 3))[:, None].astype(self.dtype)  # [B, 1, C]
     x = linear(
         self.width, x.shape[-1], self.bias, 'feature_adaptation.0', self.dtype
@@ -158,10 +158,10 @@ class ContextGenerator(nn.Module):
 
 
 def min_max(p: jax.Array) -> jax.Array:
-  """Stretches each row of float32 [B, N] over almost all of [0, 1).
+  """Scales each row of float32 [B, N] to almost all of [0, 1).
 
-  The gradient of a row's least and greatest value goes to one element each, the
-  first of its kind, as in PyTorch; `jnp.max` would spread it over ties.
+  The gradients of a row's minimum and maximum go to one element each, the first
+  one, as in PyTorch; `jnp.max` would spread them over ties.
   """
   low = jnp.take_along_axis(p, p.argmin(1, keepdims=True), 1)
   high = jnp.take_along_axis(p, p.argmax(1, keepdims=True), 1)
@@ -179,14 +179,14 @@ class GridNorm(nn.Module):
 
 
 class PatchExpand(nn.Module):
-  """Makes `factor` x `factor` positions of one: a dense layer and a shuffle.
+  """Upsamples both sides by `factor`, with a dense layer and a pixel shuffle.
 
   Attributes:
-    factor: how much longer both sides become.
+    factor: upsampling factor.
     width: channels of the result.
     dtype: of the computation.
-    planes: whether channels come first and positions stay unshuffled: few
-      channels behind many positions are slow on every kind of device.
+    planes: whether to put channels first and not to shuffle: few channels as
+      the last axis are slow on every kind of device.
   """
 
   factor: int
@@ -196,13 +196,13 @@ class PatchExpand(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Makes [B, H * factor, W * factor, width] of [B, H, W, C].
+    """Maps [B, H, W, C] to [B, H * factor, W * factor, width].
 
-    With `planes` [width, factor, factor, B, H, W] of offsets and places.
+    With `planes` to [width, row offset, column offset, B, H, W].
     """
     batch, rows, columns, channels = x.shape
     s = self.factor
-    # The layer's output holds row offset, column offset and channel.
+    # The layer's output is ordered by row offset, column offset, channel.
     if self.planes:
       x = jnp.moveaxis(x, -1, 0)
       x = PlaneDense(s * s * self.width, False, self.dtype, name='expand')(x)

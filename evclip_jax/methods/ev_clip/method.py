@@ -1,9 +1,9 @@
-"""EV-CLIP: a mask over the pixels and a context token, both made by the clip.
+"""EV-CLIP: a mask over the pixels and a context token, made from the clip.
 
-A frozen video trunk looks at the whole clip. From its features one small
-network makes a soft mask (the mask prompt), which dims what does not matter in
-every frame before CLIP sees it; another makes a token (the context prompt) that
-joins CLIP's frame features.
+From the clip's features in a frozen video trunk, one small network makes a soft
+mask (the mask prompt), which greys unimportant pixels of every frame before
+CLIP sees it; another makes a token (the context prompt) that joins CLIP's frame
+features.
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ from evclip_jax.methods.ev_clip.generators import (
 )
 from evclip_jax.methods.learned_words import LearnedWords, WordSettings
 
-# `ucf101_video_vifi/omniS_vit_b16` of the original, and what its rows for other
-# backbones (`omniS_vit_l14`, `omniS_vit_b16_16f`) change.
+# The original's `ucf101_video_vifi/omniS_vit_b16`, and the changes in its
+# configs for other backbones (`omniS_vit_l14`, `omniS_vit_b16_16f`).
 RECIPE = {
     'batch_size': 64,
     'data.preprocess': 'ev_clip',
@@ -51,7 +51,7 @@ RECIPE = {
                 'optimizer.warmup_learning_rate': 1e-5,
             },
         },
-        # Also with 16 frames, for which the original has no row.
+        # Also with 16 frames, for which the original has no config.
         {
             'when': {'clip.name': 'ViT-L/14'},
             'set': {
@@ -66,23 +66,23 @@ RECIPE = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings(WordSettings):
-  """What can be chosen.
+  """Holds EV-CLIP's settings.
 
   Attributes:
-    prompt: which prompts the clip makes: 'both', 'mask' or 'context'.
-    text_prompt: 'templates', or 'coop': trained words in the class texts, which
-      the settings words, words_place, words_per_class, words_init are of.
+    prompt: which visual prompts are used: 'both', 'mask' or 'context'.
+    text_prompt: 'templates', or 'coop': trained words in the class texts, with
+      the settings words, words_place, words_per_class, words_init.
     templates: class texts; '{}' stands for the class name.
-    consistency_weight: lambda, how much the frames of a clip should look alike
-      behind the mask; 0 leaves the term out.
-    encoder_drop_path: stochastic depth of the frozen trunk while training, an
-      augmentation of its features; the original never turned it off. Nothing
-      with a trunk that has none.
-    activation: inside the projections, 'gelu' or 'relu'.
+    consistency_weight: lambda, the weight of the loss that makes the masked
+      frames of a clip look alike; 0 leaves it out.
+    encoder_drop_path: whether the frozen trunk has stochastic depth in
+      training, an augmentation of its features that the original never turned
+      off. No effect on trunks that have none.
+    activation: in the projections, 'gelu' or 'relu'.
     bias: whether the projections have biases.
     pixels: colour constants, 'imagenet' (the original, for CLIP too) or 'clip'.
-    clip_batch_norm: of a CLIP ResNet: 'frozen', or 'batch' for training with
-      the statistics of the batch, which its running ones follow (the original).
+    clip_batch_norm: for a CLIP ResNet: 'frozen', or 'batch' (the original):
+      training uses the batch's statistics and updates the running ones.
   """
 
   prompt: str = 'both'
@@ -97,10 +97,10 @@ class Settings(WordSettings):
 
 
 class Features(base.VideoFeatures):
-  """`VideoFeatures` and what is particular to this method.
+  """Adds the context token to `VideoFeatures`.
 
   Attributes:
-    context: [B, 1, E], the token that joins the frames' in the mean, or None.
+    context: [B, 1, E], averaged with the frames' features, or None.
   """
 
   context: jax.Array | None = None
@@ -123,12 +123,12 @@ def make(
     trainers/prompt_generator.py, EVoPrompt; trainers/coop.py for text_prompt.
   Differs: the class embeddings are computed once; evaluation returns logits
     whatever the loss; CLIP ResNets keep their BatchNorm statistics unless
-    clip_batch_norm says otherwise. On another trunk than the original's: the
-    area means of its features on 7 x 7 cells, its own number of time steps,
-    frames of its own size and range (of the part of the frame that CLIP sees),
-    no stochastic depth where it has none; no published numbers, and checkpoints
-    of the original's masks do not fit. With train.bank_views the trunk drops
-    paths once per view, not in every step.
+    clip_batch_norm='batch'. With a trunk other than the original's, features
+    are area means on 7 x 7 cells with the trunk's number of time steps, from
+    frames (the part that CLIP sees) of the trunk's size and range, without
+    stochastic depth if it has none; there are no published numbers, and masks
+    of the original's checkpoints do not fit. With train.bank_views the trunk
+    drops paths once per view, not in every step.
   """
   _check(settings, backbones)
   clip, encoder = backbones.clip, backbones.encoder
@@ -149,9 +149,9 @@ def make(
     words = LearnedWords(settings, class_names)
 
   def init(rng):
-    # The shapes of parameters depend on no more of the features than this.
+    # The shapes of parameters depend on these sizes only.
     z = jnp.zeros((1, time_steps, GRID, GRID, encoder.sizes.channels))
-    # One program for each, which another run with it finds compiled.
+    # A program for each, which the compilation cache shares with other runs.
     own = {
         name: jax.jit(module.init)(jax.random.fold_in(rng, i), z)['params']
         for i, (name, module) in enumerate(generators.items())
@@ -179,7 +179,7 @@ def make(
   def frozen(params, pixels, rngs, train):
     z = look(params, pixels, rngs, train)
     return {
-        'trunk': z.mean((1, 2, 3), keepdims=True),  # all that is read of it
+        'trunk': z.mean((1, 2, 3), keepdims=True),  # only this mean is used
         'frames': encode_frames(params, pixels, False)[0],
     }
 
@@ -197,7 +197,7 @@ def make(
             f'pixels, but the clips have {pixels.shape[2]}x{pixels.shape[3]}.'
         )
       maps['mask'] = mask = generate(params, 'mask', z)  # [B, H, W]
-      # On normalised pixels: what is masked turns into the mean colour.
+      # On normalised pixels: masked pixels turn into the mean colour.
       pixels = pixels * mask[:, None, :, :, None]
     frames, statistics = encode_frames(params, pixels, train)
     if 'context' not in generators:

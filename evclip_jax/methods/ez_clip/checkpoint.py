@@ -1,4 +1,4 @@
-"""EZ-CLIP's own checkpoints: what it trains, and the CLIP they hold."""
+"""Converts EZ-CLIP's checkpoints: trained leaves, and the CLIP in the file."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from evclip_jax.weights import clip_names as clip_convert
 from evclip_jax.weights import table
 from evclip_jax.weights.table import Converted, Rule, dense
 
-# What torch's data-parallel wrapper puts before every name.
+# Prefix that torch's data-parallel wrapper adds to every name.
 _WRAPPER = 'module.'
 _PROMPTS = 'visual.transformer.T_prompt_embeddings'
 EMBEDDING = 'visual.temporal_embedding'
@@ -29,18 +29,18 @@ RULES = (
     *dense(r'visual\.' + _BLOCK + 'T_Adapter' + _FC, r'time/adapter.\1/\2'),
     *dense(_BLOCK + 'Adapter' + _FC, r'text/adapter.\1/\2'),
 )
-# The rest of a checkpoint is a CLIP, whose names are known.
+# The rest of a checkpoint is a CLIP.
 IGNORE = (*(rule.original for rule in clip_convert.RULES), *clip_convert.IGNORE)
 
 
 @dataclasses.dataclass(frozen=True)
 class AdapterSizes:
-  """What the tensors say of themselves.
+  """Holds the sizes of a checkpoint's trained leaves.
 
   Attributes:
     vision_width, vision_layers, text_width, text_layers: of CLIP's towers.
     temporal: 'deep', 'shallow', 'adapter' or 'none'.
-    num_frames: T, or None where no tensor tells.
+    num_frames: T; None if no tensor tells.
     temporal_embedding: whether there is one that is not zero.
   """
 
@@ -54,13 +54,13 @@ class AdapterSizes:
 
 
 def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
-  """Converts what a checkpoint adds to CLIP.
+  """Converts the trained leaves of a checkpoint.
 
-  A temporal embedding of zeros, which every checkpoint of the original has, is
-  left out, and so is the frozen CLIP.
+  The frozen CLIP is left out, and so is a temporal embedding of zeros, which
+  every checkpoint of the original has.
 
   Raises:
-    WeightsError: if the tensors are not exactly the original's.
+    WeightsError: the tensors are not exactly the original's.
   """
   plain = {n.removeprefix(_WRAPPER): t for n, t in tensors.items()}
   sizes = infer(plain)
@@ -71,7 +71,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Returns leaves, all or some, in the original's names and layout."""
+  """Returns all or some leaves with the original's names and layout."""
   return table.to_original(flat, RULES)
 
 
@@ -80,20 +80,20 @@ def to_checkpoint(
     notes: Mapping[str, str],
     clip: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-  """Writes what a run trained as a checkpoint of the original.
+  """Writes trained leaves as a checkpoint of the original.
 
   Args:
-    flat: 'method/...'.
-    notes: 'num_frames' or 'sizes' say T, where the prompts do not tell.
+    flat: leaves by path, 'method/...'.
+    notes: 'num_frames' or 'sizes' give T, if the prompts do not tell.
     clip: the frozen CLIP, path without the leading 'clip/' -> array; without
-      one the result has the original's own tensors only.
+      one the result has the trained tensors only.
 
   Returns:
-    Original names and layout. The temporal embedding is zeros if the run has
-    none, and is missing if T is not known.
+    Original name -> array in the original's layout. The temporal embedding is
+    zeros if the run has none, and is missing if T is not known.
 
   Raises:
-    WeightsError: the CLIP is not one that these weights fit, or T is unknown.
+    WeightsError: these weights do not fit the CLIP, or T is unknown.
   """
   state = to_original({p.removeprefix('method/'): x for p, x in flat.items()})
   sizes = infer(state)
@@ -131,10 +131,10 @@ CHECKPOINT = Checkpoint(
 
 
 def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
-  """Finds which variant a state dict is of, and for which CLIP and T.
+  """Infers the variant of EZ-CLIP, and for which CLIP and T it is.
 
   Raises:
-    WeightsError: if it is of none.
+    WeightsError: these are no weights of EZ-CLIP.
   """
 
   def shape(name, axes):

@@ -1,9 +1,9 @@
 """EZ-CLIP (later called T2L): temporal prompts and adapters in a frozen CLIP.
 
-In every block of the image tower each frame gets one more token, made of a
-trained vector and the mean of the frame's tokens, that has looked at the other
-frames through the block's own attention. Adapters follow the attention of every
-block of both towers, so class embeddings depend on what is trained.
+In every block of the image tower each frame gets an additional token: a trained
+vector plus the mean of the frame's tokens, after attention over the frames with
+the block's own weights. Adapters follow the attention of every block of both
+towers, so class embeddings depend on trained weights.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ _TEMPLATES = (
     'The man is {}',
     'The woman is {}',
 )
-# Values of a config that the original's recipes share.
+# Config values that the original's recipes share.
 RECIPE = {
     'data.preprocess': 'ez_clip',
     'optimizer.learning_rate': 1e-4,
@@ -59,35 +59,35 @@ RECIPE = {
 }
 SCORING = ('average', 'score_scale')
 _RATES = ('drop_path', 'attention_dropout', 'prompt_dropout')
-# Keeps the keys that draw templates apart from those of the towers.
+# Keeps the random keys of templates apart from those of the towers.
 _TEMPLATE_STREAM = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(DescriptionSettings):
-  """What can be chosen.
+  """Holds EZ-CLIP's settings.
 
   Attributes:
     temporal: how frames see each other: 'deep' (temporal prompts in every
       block), 'shallow' (in the first), 'adapter' (attention over the frames,
-      then an adapter, without temporal prompts) or 'none'.
+      then an adapter; no temporal prompts) or 'none'.
     templates: class texts without descriptions; '{}' stands for the class
       name. Training draws one per clip.
-    average: what is averaged over templates: class 'probabilities' (the
-      original) or normalised 'embeddings'.
-    score_scale: factor of the cosines in evaluation; 0 = CLIP's own logit
-      scale, which training uses.
+    average: whether to average class 'probabilities' (the original) or
+      normalised 'embeddings' over templates.
+    score_scale: factor of cosines in evaluation; 0 = CLIP's own logit scale,
+      which training uses.
     motion_weight: weight of the motion loss; 0 leaves it out.
     drop_path: highest rate of drop path; rates grow from 0 with the layer.
-    drop_unit: what it drops: 'token' (the same position in all clips, the
-      original) or 'sample' (a clip or text).
-    attention_dropout: highest dropout rate of attention probabilities; it grows
-      likewise.
-    prompt_dropout: rate on single numbers of the temporal prompts.
+    drop_unit: what drop path drops: a 'token' (the same position in all clips,
+      the original) or a 'sample' (clip or text).
+    attention_dropout: highest rate of dropout of attention probabilities; rates
+      grow from 0 with the layer.
+    prompt_dropout: rate of dropout of the temporal prompts' elements.
     temporal_embedding: whether frozen vectors per frame are added to the image
       tower's input. The original has them, but as zeros.
     resize_prompts: whether to interpolate temporal prompts and embedding of
-      `method.weights` that are for another number of frames.
+      `method.weights` if they are for another number of frames.
     pixels: colour constants, 'clip' or 'imagenet'.
     jitter: colour jitter of training clips, drawn for each 'frame' (the
       original; clips flicker) or 'clip'; or 'none'.
@@ -118,12 +118,12 @@ def make(
     UserError: a setting or a network that does not fit.
 
   Source: EZ-CLIP, clip/model.py, and train.py.
-  Differs: parameters stay float32; with fewer texts than clips each text is
+  Differs: parameters stay float32; if texts are fewer than clips, each is
     encoded once per step; attention over time ('adapter') stays within a clip;
-    templates and `name_first` get cleaned class names ('Apply Eye Makeup'),
-    where the original takes those of its lists ('ApplyEyeMakeup'); maps of
-    attention show the class token's row, not the mean over all; colours are
-    changed in floats, on the device.
+    templates and `name_first` use readable class names ('Apply Eye Makeup'),
+    the original those of its lists ('ApplyEyeMakeup'); attention maps show the
+    class token's row, not the mean over all rows; colours are changed in
+    floats, on the device.
   """
   _check(settings, backbones)
   clip, num_frames = backbones.clip, backbones.num_frames
@@ -176,7 +176,7 @@ def make(
       seen = {}
       frames_of(params, pixels, prompted=prompted, see=seen.__setitem__)
       weights = seen[clip.sizes.vision_layers - 1].mean(1)  # [B*T, N+1, N+1]
-      # What the class token looks at: neither itself nor the prompt.
+      # The class token's attention to patches, not to itself or the prompt.
       patches = weights[:, 0, 1 : 1 + side**2].reshape(-1, side, side)
       out[name] = unfold_time(patches, num_frames)
     return out
@@ -198,7 +198,7 @@ def make(
 
 
 def _texts_of_clips(encode, tokens, label, rngs) -> jax.Array:
-  """Embeds one text for each clip, [B, E], of a template drawn by `rngs`."""
+  """Embeds one text per clip, [B, E], with a template drawn by `rngs`."""
   templates, num_classes, length = tokens.shape
   rows = label
   if templates > 1 and rngs is not None:
@@ -212,7 +212,7 @@ def _texts_of_clips(encode, tokens, label, rngs) -> jax.Array:
 
 
 def _mean_probability(scale, video, classes) -> jax.Array:
-  """Returns logs of class probabilities, averaged over templates, [B, K]."""
+  """Returns the log of the mean of probabilities over templates, [B, K]."""
   bank = heads.normalise_rows(classes)
   cosines = jnp.einsum('be,mke->mbk', heads.normalise_rows(video), bank)
   each = jax.nn.log_softmax(scale * cosines)
@@ -220,7 +220,7 @@ def _mean_probability(scale, video, classes) -> jax.Array:
 
 
 def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
-  """Returns trained leaves, flat, for this number of frames."""
+  """Adapts trained leaves, a flat dict, to the number of frames."""
   out = dict(own)
   uses = {
       'temporal_prompts': ('temporal', settings.temporal in PROMPTED),

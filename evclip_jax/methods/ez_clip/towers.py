@@ -1,7 +1,7 @@
 """CLIP's towers with adapters, and with temporal prompts in the image tower.
 
 A temporal prompt is a token that every frame gets in a block: a trained vector
-plus the mean of the frame's tokens, which has looked at the other frames.
+plus the mean of the frame's tokens, after attention over the frames.
 """
 
 import dataclasses
@@ -33,12 +33,13 @@ _IMAGE, _TEXT = range(2)
 
 @dataclasses.dataclass(frozen=True)
 class AdaptedTowers:
-  """Trained leaves and the hooks that put them into CLIP's towers.
+  """Makes trained leaves, and the hooks that insert them into CLIP's towers.
 
   Attributes:
     sizes: of CLIP, with a vision transformer.
     num_frames: T.
-    settings: of the method; `init` and `views` read only what is `temporal`.
+    settings: of the method; `init` and `views` read only those whose names
+      begin with 'temporal'.
     dtype: of the computation.
   """
 
@@ -48,7 +49,7 @@ class AdaptedTowers:
   dtype: Any = jnp.float32
 
   def init(self, rng: jax.Array) -> Params:
-    """Draws the trained leaves, with which adapters change nothing."""
+    """Draws the initial leaves, with which adapters change nothing."""
     sizes = self.sizes
     keys = iter(jax.random.split(rng, 4))
     layers, width = sizes.vision_layers, sizes.vision_width
@@ -69,7 +70,7 @@ class AdaptedTowers:
     return out
 
   def views(self) -> list[tuple[str, bool]]:
-    """Names the attention maps; True where frames see each other."""
+    """Lists (name of an attention map, whether frames see each other)."""
     if self.settings.temporal == 'none':
       return [('attention', True)]
     prompts = self.settings.temporal in PROMPTED
@@ -83,9 +84,9 @@ class AdaptedTowers:
 
     Args:
       own: params['method'].
-      rngs: None where nothing is dropped.
+      rngs: random keys; None = nothing is dropped.
       prompted: whether frames see each other.
-      see: (layer, attention probabilities) -> None.
+      see: called with (layer, attention probabilities).
     """
     num_frames, settings = self.num_frames, self.settings
     drops = self._drops(rngs, _IMAGE)
@@ -139,7 +140,7 @@ class AdaptedTowers:
     )
 
   def _drops(self, rngs: dict | None, tower: int) -> Drops:
-    # A deeper image tower leaves the text tower the first of its rates.
+    # For both towers: a shallower text tower uses the first of these rates.
     layers = self.sizes.vision_layers
     return Drops(
         rngs,
@@ -162,7 +163,7 @@ def init_temporal_prompts(
   """Draws one vector per layer and frame, [layers, T, D].
 
   Source: EZ-CLIP, clip/model.py, Transformer.
-  Differs: none; the bound is that of patches of 16 pixels for all of them.
+  Differs: none; as there, the bound is for patches of 16 pixels in all CLIPs.
   """
   bound = math.sqrt(6 / (3 * 16 * 16 + width))
   shape = (layers, num_frames, width)
@@ -175,13 +176,13 @@ def prompt_tokens(
     attend: Attend,
     reweigh: Reweigh | None = None,
 ) -> jax.Array:
-  """Makes one token per frame that has seen the clip's other frames.
+  """Makes one token per frame that has seen the clip's other frames, [B, T, D].
 
-  It is the frame's vector plus the mean of its tokens, behind the block's own
-  attention over the frames, without a skip around it.
+  It is the frame's vector plus the mean of its tokens, after attention over the
+  frames with the block's own weights, without a skip connection.
 
   Args:
-    x: [B*T, N, D] the tokens of every frame; they make [B, T, D].
+    x: [B*T, N, D], the tokens of every frame.
     vectors: [T, D].
     attend, reweigh: see `hooks.Attend`.
 
@@ -193,9 +194,9 @@ def prompt_tokens(
 
 
 def resize_prompts(vectors: np.ndarray, num_frames: int) -> np.ndarray:
-  """Interpolates [layers, S, D] for S frames linearly for T frames.
+  """Interpolates prompts [layers, S, D] of S frames linearly for T frames.
 
-  Frame t of T lies at (t + 1/2) / T of a clip; ends are repeated.
+  Frame t of T is at (t + 1/2) / T of a clip; the ends are repeated.
   """
   old = vectors.shape[1]
   x = (np.arange(num_frames) + 0.5) * old / num_frames - 0.5

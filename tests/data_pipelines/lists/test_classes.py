@@ -81,6 +81,11 @@ def test_wrong_class_name_files(tmp_path, text, message):
     class_files.read(tmp_path / 'names')
 
 
+def test_a_number_that_is_no_class_fills_no_memory():
+  with pytest.raises(UserError, match="'b' has the number 1000000000000"):
+    classes.with_gaps({0: 'a', 10**12: 'b'}, 0)
+
+
 @pytest.mark.parametrize(
     ('found', 'names', 'wanted'),
     [

@@ -15,9 +15,9 @@ SIZES = {'resize_height': 48, 'resize_width': 64, 'crop_pixels': 32}
 
 
 def open_it(root, **values):
-  values = {'name': 'ucf101', 'batch_size': 4, 'num_frames': 4} | values
+  values = {'name': 'ucf101', 'batch_size': 4, 'num_frames': 4} | SIZES | values
   cache = str(root.parent / 'cache')
-  return data_pipelines.dataset(str(root), cache_dir=cache, **SIZES, **values)
+  return data_pipelines.dataset(str(root), cache_dir=cache, **values)
 
 
 def test_a_training_loop_of_ones_own(root):
@@ -67,12 +67,17 @@ def test_scoring_ends_after_every_view(root):
     [
         ({'frames': 8}, 'frames=8: there is no such setting; use some of'),
         ({'num_frames': 0}, 'num_frames=0: use 1 or more'),
-        ({'preprocess': 'x'}, "preprocess='x': use one of ev_clip"),
+        ({'num_frames': '8'}, "num_frames='8': use a whole number"),
+        ({'crop_pixels': 99}, 'crop_pixels=99 does not fit into frames of 48'),
         ({'batch_size': 0}, 'batch_size=0: use 1 or more'),
+        ({'batch_size': 1.5}, 'batch_size=1.5: use a whole number'),
+        ({'crops': 2}, 'crops=2: use one of 1, 3'),
+        ({'process_index': 2, 'process_count': 2},
+         'process_index=2: use one of 0, 1'),
+        ({'preprocess': 'x'}, "preprocess='x': use one of ev_clip"),
         ({'start_step': -1}, 'start_step=-1: use 0 or more'),
         ({'process_count': 0}, 'process_count=0: use 1 or more'),
         ({'process_index': 1}, 'process_index=1: use one of 0'),
-        ({'crops': 2}, 'crops=2: use one of 1, 3'),
         ({'name': 'x'}, "data.name='x': use one of"),
         (
             {'training': False, 'list_name': 'val'},

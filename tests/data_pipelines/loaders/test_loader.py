@@ -164,6 +164,9 @@ def test_two_processes_read_halves_that_are_one_epoch(root, tmp_path):
   assert [len(t) for t in trained] == [3, 3] and all(tested)
   assert sorted(trained[0] + trained[1]) == list(range(6))
   assert sorted(tested[0] + tested[1]) == list(range(3))
+  config.batch_size = 3
+  with pytest.raises(UserError, match=r'; batch_size=2 or 4 would'):
+    pipeline.Pipeline(config, process_count=2)
 
 
 def test_batches_that_do_not_divide_name_one_that_would(sets):

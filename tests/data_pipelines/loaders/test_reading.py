@@ -5,6 +5,7 @@ import itertools
 import os
 import pathlib
 import signal
+import threading
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import one_clip, open_data, pipeline
+from data_pipelines.loaders.batches import Batches, Row, Rows
 from data_pipelines.video.read import VideoError
 from data_pipelines.views import ev_clip, ez_clip
 from evclip_jax.config import schema
@@ -67,6 +69,25 @@ def test_a_file_that_cannot_be_read_is_named(
   with pytest.raises(VideoError, match=message) as caught:
     one_clip.read(dataclasses.replace(clip, **changes))
   assert changes.get('media', clip.probe.name) in str(caught.value)
+  np.testing.assert_array_equal(one_clip.read(clip), clip.read())
+
+
+@pytest.mark.parametrize('ctrl_c', [False, True])
+def test_closing_ends_clips_that_hang(source, ctrl_c):
+  spec = ev_clip.Spec(4, 16)
+  clip = one_clip.eval_clip(source, 0, spec)
+  hung = dataclasses.replace(clip, pixels=hang)
+  batches = Batches(Rows(lambda n: Row(hung if n == 5 else clip), 4, spec, 2))
+  next(batches)
+  start = time.monotonic()
+  if ctrl_c:
+    interrupt = os.getpid(), signal.SIGINT
+    threading.Timer(0.5, os.kill, interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+      next(batches)
+  batches.close()
+  # They are given a second; the rest is for a busy machine.
+  assert time.monotonic() - start < 10
   np.testing.assert_array_equal(one_clip.read(clip), clip.read())
 
 
