@@ -113,7 +113,7 @@ def own_classes(
         f'{listing.file} ({listing.key}): neither the list nor the folders '
         f'name its classes one to one.\n  data.class_names{has}: write those '
         f'of this list, in the order of the numbers, in a JSON file '
-        f'{{"{name}": [names]}}; published names can stand before it: '
+        f'{{"{name}": [names]}}; published names may come first: '
         'data.class_names=clip_fsar/<data set>,FILE.json.'
     ) from e
 

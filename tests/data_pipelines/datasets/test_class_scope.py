@@ -74,7 +74,7 @@ def test_each_list_numbers_its_own_classes(episodes):
 
 
 def test_the_shared_scope_is_refused(episodes):
-  with pytest.raises(UserError, match='number their classes'):
+  with pytest.raises(UserError, match='number the classes of each split'):
     episodes(class_scope='shared')
   values = {'class_scope': 'shared', 'val_list': '', 'test_list': ''}
   with pytest.raises(UserError, match='data.class_scope=per_list'):

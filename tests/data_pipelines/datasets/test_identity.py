@@ -150,7 +150,7 @@ def test_what_is_seen_and_not_used_is_said(tmp_path, capsys):
   assert len(records(data)) == 2 + len(suffixes)
   told = capsys.readouterr().out
   assert '1 files' in told and 'such as notes/list.xyz' in told
-  assert "hold no videos and are no classes: 'empty', 'notes'" in told
+  assert "hold no videos and are not classes: 'empty', 'notes'" in told
 
 
 def test_much_that_is_missing_is_an_error_unless_allowed(tmp_path, capsys):
@@ -230,7 +230,7 @@ def test_ssv2_cut_to_some_classes_keeps_what_is_tested(ssv2, capsys):
   data = read(ssv2, 'ssv2', **LISTS)
   assert len(data.class_names) == 3
   assert [r.label for r in data.tests['test'].records] == [2]
-  assert '1 classes have clips to score and none to train' in (
+  assert '1 classes have clips to score but none to train' in (
       capsys.readouterr().out
   )
   write_lines(ssv2 / 'test.txt', '50.webm 1')

@@ -49,7 +49,7 @@ def change(file, how):
 @pytest.mark.parametrize(
     ('name', 'file', 'how', 'message'),
     [
-        ('arid', ARID, '+9\tDrink\n', 'line 7: wanted columns'),
+        ('arid', ARID, '+9\tDrink\n', 'line 7: wanted tab-separated columns'),
         ('egtea', EGTEA, '+OP01-R01-x-1-2-F1-F2\n', 'line 10: wanted <clip>'),
         ('egtea', EGTEA, ' 3 9 => 4 9 ', r'label 4 is out of range: .* 1\.\.3'),
         ('egtea', EGTEA_NAMES, f'={HEAD}2; a\n3; b\n4; c\n', r'or.* 2\.\.4'),

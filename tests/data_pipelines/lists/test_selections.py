@@ -70,7 +70,7 @@ def test_a_hostile_selection_is_refused_and_not_run(tmp_path, protocol):
 @pytest.mark.parametrize(
     ('data', 'message'),
     [
-        (pickle.dumps([1, 2], 5), 'no selection of EV-CLIP'),
+        (pickle.dumps([1, 2], 5), 'not a selection of EV-CLIP'),
         (pickle.dumps({'train': ['a.avi']}, 5), 'clip 1: wanted a path'),
         (pickle.dumps({'train': list(range(99))}, 5)[:40], 'damaged'),
     ],

@@ -165,13 +165,13 @@ def test_two_processes_read_halves_that_are_one_epoch(root, tmp_path):
   assert sorted(trained[0] + trained[1]) == list(range(6))
   assert sorted(tested[0] + tested[1]) == list(range(3))
   config.batch_size = 3
-  with pytest.raises(UserError, match=r'; batch_size=2 or 4 would'):
+  with pytest.raises(UserError, match=r'; use batch_size=2 or 4'):
     pipeline.Pipeline(config, process_count=2)
 
 
 def test_batches_that_do_not_divide_name_one_that_would(sets):
   three, test = loader(process_count=3), sets.tests['test']
-  with pytest.raises(UserError, match=r'5 clips .* batch_size=3 or 6 would'):
+  with pytest.raises(UserError, match=r'5 clips .* use batch_size=3 or 6'):
     three.train(sets.train, 5)
   with pytest.raises(UserError, match=r'eval.batch_size=3 or 6 would'):
     EvalSet(three, test, 4)

@@ -190,7 +190,7 @@ def test_flow_beside_the_pictures_is_ignored(tmp_path):
 def test_pieces_by_seconds_are_refused(folder):
   found = probe(folder)
   assert read.range_indices(found) == (0, 30)
-  with pytest.raises(read.VideoError, match='frame numbers, not by seconds'):
+  with pytest.raises(read.VideoError, match='frame numbers, not seconds'):
     read.range_indices(found, 0.5, 1.0)
 
 
