@@ -173,7 +173,7 @@ def test_batches_that_do_not_divide_name_one_that_would(sets):
   three, test = loader(process_count=3), sets.tests['test']
   with pytest.raises(UserError, match=r'5 clips .* use batch_size=3 or 6'):
     three.train(sets.train, 5)
-  with pytest.raises(UserError, match=r'eval.batch_size=3 or 6 would'):
+  with pytest.raises(UserError, match=r'use eval.batch_size=3 or 6'):
     EvalSet(three, test, 4)
   with pytest.raises(UserError, match=r'4 episodes .* episodes.per_step=3 or'):
     three.train_episodes(sets.train, episodes_of(sets.train), 4)
