@@ -135,7 +135,7 @@ class Work:
     self._outcomes: dict[int, Exception | None] = {}
     self._change = threading.Condition()
     # Set when nobody wants the remaining batches any more.
-    self._closed = threading.Event()
+    self.closed = threading.Event()
     # When the last batch was finished, and the batches in progress.
     self._last, self._begun = 0.0, set()
     _all.add(self)
@@ -145,14 +145,9 @@ class Work:
     """Tells whether TensorFlow has stopped asking for batches."""
     return not self._begun and time.monotonic() - self._last > _REST
 
-  @property
-  def closed(self) -> bool:
-    """Tells whether it was closed."""
-    return self._closed.is_set()
-
   def close(self):
     """Ends what is asked for, and the processes that take long for it."""
-    self._closed.set()
+    self.closed.set()
     with self._change:
       self._change.notify_all()
 
@@ -162,7 +157,8 @@ class Work:
     Signals, as of Ctrl-C, reach Python here, but not in TensorFlow.
     """
     with self._change:
-      self._change.wait_for(lambda: number in self._outcomes or self.closed)
+      while number not in self._outcomes and not self.closed.is_set():
+        self._change.wait()
     return self._outcomes.pop(number, None)
 
   def __call__(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -195,7 +191,7 @@ class Work:
     )
 
   def _read(self, numbers: list[int], rows: list[Row], video: np.ndarray):
-    workers, closed = self._rows.workers, self._closed
+    workers, closed = self._rows.workers, self.closed
     clips = one_clip.Clips(self._rows.spec.shape, workers, closed)
     asked = collections.deque()
 
@@ -204,7 +200,7 @@ class Work:
       try:
         clips.next(video[place])
       except VideoError as e:
-        if not self.closed:
+        if not self.closed.is_set():
           found = self._other(numbers[place], rows[place], e)
           rows[place], video[place] = found
 
@@ -212,7 +208,7 @@ class Work:
       # One batch at a time, else the first would take as long as all of them.
       with self._asking:
         for place, number in enumerate(numbers):
-          if self.closed:
+          if self.closed.is_set():
             break
           if clips.full:
             take()
@@ -253,9 +249,8 @@ class Work:
       if error := self._unread.get(clip):
         continue
       try:
-        return row, one_clip.read(
-            row.reading, self._rows.workers, self._closed
-        )
+        how = self._rows.workers, self.closed
+        return row, one_clip.read(row.reading, *how)
       except VideoError as e:
         error = e
 
@@ -289,7 +284,7 @@ class Batches:
 
   def __next__(self) -> Batch:
     """Returns the next batch, or raises what went wrong in one of its rows."""
-    if self._work.closed:
+    if self._work.closed.is_set():
       raise StopIteration
     if not self._held:
       self._held.append(as_dataset(self._rows, self._work).as_numpy_iterator())
@@ -299,7 +294,7 @@ class Batches:
       raise StopIteration
     error = self._work.outcome(self._next)
     # Another thread may have closed it meanwhile.
-    if self._work.closed:
+    if self._work.closed.is_set():
       raise StopIteration
     batch = next(self._held[0])
     if error:

@@ -101,6 +101,21 @@ def test_another_process_computes_the_same_logits(
   np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
+def test_the_trained_weights_come_back(tmp_path):
+  run, file = a_run(tmp_path / 'run', 'ev_clip'), tmp_path / 'own.safetensors'
+  said, model = export.save_trained(run, file), evclip_jax.load(run)
+  # With the seed of the run they would be drawn again.
+  changes = {'method.weights': str(file), 'seed': 7}
+  with model.config.unlocked():
+    model.config.update_from_flattened_dict(changes)
+  back = session.build(model.config, CLASSES).trainable
+  count = sum(x.size for x in back.values())
+  assert f'{count:,} trained weights of ev_clip' in said
+  assert set(back) == set(model.weights)
+  for name, value in model.weights.items():
+    np.testing.assert_array_equal(back[name], value)
+
+
 def test_the_page_makes_clips_as_the_run_does(examples, tmp_path, monkeypatch):
   (path, *_) = examples['class_0']
   (tmp_path / 'a.mp4').symlink_to(path)

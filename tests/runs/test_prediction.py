@@ -16,9 +16,8 @@ import evclip_jax
 from data_pipelines.errors import UserError
 from data_pipelines.video import read
 from evclip_jax.reporting import pictures
-from evclip_jax.runs import export, prediction
+from evclip_jax.runs import prediction
 from evclip_jax.runs import run as runs
-from evclip_jax.training import session
 from tests import clips
 from tests.runs import tiny_run
 from tests.runs.tiny_run import ROOT, called
@@ -278,21 +277,6 @@ def test_a_picture_that_fails_costs_nothing_else(
   assert sorted(p.name for p in tmp_path.iterdir()) == [
       'index.html', 'predictions.csv', 'predictions.jsonl',
   ]
-
-
-def test_the_trained_weights_can_be_exported(finished, model, tmp_path):
-  file = tmp_path / 'trained.safetensors'
-  said = export.save_trained(finished, file)
-  config = model.config.copy_and_resolve_references()
-  with config.unlocked():
-    config.method.weights = str(file)
-  built = session.build(config, model.classes)
-  back = built.trainable
-  count = sum(x.size for x in back.values())
-  assert f'{count:,} trained weights of ev_clip' in said
-  assert set(back) == set(model.weights)
-  for name, value in model.weights.items():
-    np.testing.assert_array_equal(back[name], value)
 
 
 def test_a_folder_stands_for_its_videos(data_root, tmp_path):
