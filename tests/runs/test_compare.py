@@ -162,7 +162,7 @@ def test_the_same_command_runs_nothing_again(finished, data_root):
     ('row', 'changes', 'message'),
     [
         (ROWS[2], {'data.val_shots': 0}, 'set data.val_list'),
-        (ROWS[2], {'data.val_shots': 5}, "beside .* 'class 0' has 4"),
+        (ROWS[2], {'data.val_shots': 5}, "apart .* 'class 0' has 4"),
         (ROWS[2], {'train.select': 'best_on_test'}, 'never looks at test'),
         ({'method': 'coop', 'settings': {'words_place': 'x'}}, {},
          'words_place='),
