@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from data_pipelines import datasets, whole_file
@@ -71,6 +72,7 @@ def open_data(
     workdir: str | os.PathLike | None = None,
     cache_dir: str = '',
     evaluate_only: bool = False,
+    listed: Callable[[list[str], int], None] | None = None,
 ) -> DataSets:
   """Reads the lists, selects the shots, and examines every clip once.
 
@@ -82,6 +84,8 @@ def open_data(
       None = messages only. Nothing else is written here (see `write_lists`).
     cache_dir: where the probes of files are kept (config.cache_dir).
     evaluate_only: neither the training clips nor their list are needed.
+    listed: called before any clip is examined, with the class names and the
+      number of training clips.
 
   Raises:
     UserError: missing data, a wrong list, overlapping lists, too few clips,
@@ -119,6 +123,8 @@ def open_data(
     collection = dataclasses.replace(collection, val=val)
   asked = [x for x in (collection.val, *collection.tests.values()) if x]
   asked = asked if evaluate_only else [train, *asked]
+  if listed:
+    listed(names, 0 if evaluate_only else len(train.records))
 
   def examine(store, pairs):
     # There are no pairs if only data.others are scored.

@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from data_pipelines import whole_file
@@ -41,6 +42,7 @@ class Pipeline:
       process_count: int = 1,
       evaluate_only: bool = False,
       episodic: bool = False,
+      check: Callable[['Pipeline'], None] | None = None,
   ):
     """Reads the lists of a config and examines their clips.
 
@@ -49,18 +51,28 @@ class Pipeline:
       workdir, evaluate_only: as for `open_data.open_data`.
       process_index, process_count: which of several processes this is.
       episodic: whether batches consist of episodes.
+      check: called with this before clips are examined; `class_names` and the
+        numbers of steps are known.
 
     Raises:
       UserError: see `open_data.open_data`; or episodes cannot be drawn from a
         list, or batches do not divide over the processes.
     """
-    self._sets = sets = open_data.open_data(
-        config.data, config.seed, config.split, workdir, config.cache_dir,
-        evaluate_only,
-    )
-    self.class_names, self.description = sets.class_names, sets.description
     self._config, self._folder, self._episodes = config, None, None
     self._lock = threading.Lock()
+    plan = self._plan_episodes if episodic else self._plan_clips
+
+    def listed(class_names: list[str], num_clips: int):
+      self.class_names = class_names
+      plan(num_clips)
+      if check:
+        check(self)
+
+    self._sets = sets = open_data.open_data(
+        config.data, config.seed, config.split, workdir, config.cache_dir,
+        evaluate_only, listed,
+    )
+    self.description = sets.description
     self._read = Loader(
         one_clip.spec_of(config.data),
         config.seed,
@@ -71,7 +83,14 @@ class Pipeline:
         self._note if config.data.on_broken == 'skip' else None,
         config.train.bank_views,
     )
-    (self._plan_episodes if episodic else self._plan_clips)()
+    # Broken clips may have been left out.
+    plan(len(sets.train) if sets.train else 0)
+    if not episodic:
+      self._read.share(self.batch_size)
+    elif sets.train:
+      own = config.episodes
+      how = own.way, own.shot, own.query
+      self._episodes = self._episodes_of(sets.train, *how)
     self.evals = {
         name: self._eval_set(source, episodic)
         for name, source in sets.evals().items()
@@ -113,19 +132,17 @@ class Pipeline:
       with open(self._folder / 'lists' / 'skipped.txt', 'ab') as file:
         file.write(line.encode(errors='surrogateescape'))
 
-  def _plan_clips(self):
+  def _plan_clips(self, size: int):
     config, train = self._config, self._config.train
-    size = len(self._sets.train) if self._sets.train else 0
     self.batch_key = 'batch_size'
     self.batch_size = min(config.batch_size, size)
-    self._read.share(self.batch_size)
     epoch = loader.steps_per_epoch(size, config.batch_size) if size else 0
     self.steps_per_epoch = epoch
     self.total_steps = train.epochs * epoch
     self.eval_every_steps = train.eval_every_epochs * epoch
     self.checkpoint_every_steps = train.checkpoint_every_epochs * epoch
 
-  def _plan_episodes(self):
+  def _plan_episodes(self, _):
     own = self._config.episodes
     if own.train_episodes % own.per_step:
       low = own.train_episodes - own.train_episodes % own.per_step
@@ -141,10 +158,6 @@ class Pipeline:
         max(number // own.per_step, 1) for number in numbers
     )
     self.checkpoint_every_steps = self.eval_every_steps
-    if self._sets.train:
-      self._episodes = self._episodes_of(
-          self._sets.train, own.way, own.shot, own.query
-      )
 
   def _eval_set(self, source, episodic: bool) -> EvalSet:
     config, own = self._config, self._config.episodes

@@ -49,17 +49,10 @@ def run(
   folder = pathlib.Path(workdir).absolute()
   loaded = {} if loaded is None else loaded
   cards: dict[str, Any] = {}
-  pipelines: dict[str, Any] = {}
-
-  def data_of(own):
-    key = _data_key(own)
-    if key not in pipelines:
-      pipelines[key] = single.open_data(own, workdir, mode)
-    return pipelines[key]
-
+  pipelines = open_data(rows, workdir, mode, loaded)
   # What is wrong with a later row should not be found hours later.
-  for own in rows.values():
-    data = data_of(own)
+  for name, own in rows.items():
+    data = pipelines[name]
     given = own, data.class_names, session.networks(own, loaded)
     method, _ = session.make_method(*given)
     for listed in data.evals.values():
@@ -76,7 +69,7 @@ def run(
     log.log(f'\n== {name} ==')
     own_mode = experiment.fitting_mode(mode, own)
     cards[name] = single.execute(
-        own, str(own_folder), own_mode, data_of(own), loaded
+        own, str(own_folder), own_mode, pipelines[name], loaded
     )
     # Not before a row: a mistake in the config should leave no folder.
     run_folder.prepare(workdir, config)
@@ -91,6 +84,24 @@ def run(
   kind = 'compare' if mode == 'train' else f'{mode}_compare'
   result_page.write(folder, kind, 'Comparison', runs, summary, table)
   return cards
+
+
+def open_data(
+    rows: dict[str, ml_collections.ConfigDict],
+    workdir: str,
+    mode: str,
+    loaded: dict,
+) -> dict[str, Any]:
+  """Opens the data of every row: {row: Pipeline}; alike rows have the same."""
+  alike: dict[str, list[str]] = {}
+  for name, own in rows.items():
+    alike.setdefault(_data_key(own), []).append(name)
+  out = {}
+  for names in alike.values():
+    own = [rows[name] for name in names]
+    data = single.open_data(own, workdir, mode, loaded)
+    out |= dict.fromkeys(names, data)
+  return out
 
 
 def differ(rows: dict[str, ml_collections.ConfigDict]) -> list[dict[str, Any]]:

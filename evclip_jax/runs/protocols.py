@@ -70,7 +70,7 @@ def run(
       cards[name] = run_folder.finished(folder / name, own)
   waiting = {n: own for n, own in parts.items() if not cards.get(n)}
   if len(waiting) > 1:
-    _check_data(waiting, folder, mode)
+    _check_data(waiting, folder, mode, loaded)
   for name, own in parts.items():
     said = '' if name in waiting else ': finished earlier'
     log.log(f'\n=== {name}{said} ===')
@@ -93,16 +93,17 @@ def run(
   return out
 
 
-def _check_data(parts, folder: pathlib.Path, mode: str):
+def _check_data(parts, folder: pathlib.Path, mode: str, loaded: dict):
   """Finds lists and clips that lack before any part runs, not hours later."""
   for name, own in parts.items():
-    if own.compare:
-      own = next(iter(experiment.rows(own).values()))
-    else:
-      mode = experiment.fitting_mode(mode, own)
+    place = str(folder / name)
     # What is well is said when the part begins.
     with contextlib.redirect_stdout(io.StringIO()):
-      single.open_data(own, str(folder / name), mode)
+      if own.compare:
+        compare.open_data(experiment.rows(own), place, mode, loaded)
+      else:
+        own_mode = experiment.fitting_mode(mode, own)
+        single.open_data([own], place, own_mode, loaded)
 
 
 def expand(

@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from evclip_jax.config import experiment, schema
 from evclip_jax.evaluation import run_card
 from evclip_jax.reporting import log
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import learning_rate, train
+from evclip_jax.runs import learning_rate, memory, train
 from evclip_jax.training import devices, optimizer, session
 from evclip_jax.training.checkpoints import Checkpoints
 
@@ -65,18 +66,30 @@ def _run(config, workdir, mode, is_part=False, loaded=None) -> dict[str, Any]:
   if is_part:
     # What only scores may score any list, its training list as well.
     mode = experiment.fitting_mode(mode, config)
-  data = open_data(config, workdir, mode)
+  data = open_data([config], workdir, mode, loaded)
   return execute(config, workdir, mode, data, loaded)
 
 
 def open_data(
-    config: ml_collections.ConfigDict, workdir: str, mode: str
+    configs: Sequence[ml_collections.ConfigDict],
+    workdir: str,
+    mode: str,
+    loaded: dict | None = None,
 ) -> Any:
-  """Opens the `Pipeline` of a config and says what there is."""
+  """Opens the `Pipeline` of configs that read the same; says what there is.
+
+  Before any clip is looked at, whatever of them is to be trained must fit into
+  the device (`memory.check`). `loaded` are networks that runs share.
+  """
   # Not at the top: mistakes are answered without.
   from data_pipelines.loaders import pipeline
 
-  how = {}
+  def check(data: pipeline.Pipeline):
+    for own in configs:
+      if experiment.fitting_mode(mode, own) == 'train':
+        memory.check(own, data, loaded)
+
+  config, how = configs[0], {}
   if jax.distributed.is_initialized():
     how['process_index'] = jax.process_index()
     how['process_count'] = jax.process_count()
@@ -85,6 +98,7 @@ def open_data(
       workdir,
       evaluate_only=mode == 'evaluate',
       episodic=experiment.is_episodic(config),
+      check=check,
       **how,
   )
   counts = []

@@ -98,9 +98,6 @@ def train_and_evaluate(
       checkpoints.save('last', now, {})
     if first_step < total_steps:
       log.log('compiling the training step; the first step takes longer')
-      if config.train.bank_views == 0:
-        given = now, run.frozen, texts
-        _check_memory(config, run, train_step, given, data)
       batches = stack.enter_context(_open(config, run, data, first_step))
     for done in range(first_step + 1, total_steps + 1):
       batch = next(batches)
@@ -156,44 +153,6 @@ def train_and_evaluate(
   }
   run_card.write(workdir, card, shown)
   return card
-
-
-def _check_memory(config, run, step: costs.Measured, given: tuple, data):
-  """Compiles the step, and refuses one that does not fit into the device.
-
-  `given` are its arguments before the batch. Without a known limit all fits.
-  """
-  limit = costs.device_bytes(config.compute.memory_gb)
-  if limit is None:
-    return
-  devices_used, total = run.mesh.shape['data'], data.batch_size
-  batch = batch_lib.shapes(
-      config,
-      len(data.class_names),
-      total,
-      run.method.episodic,
-      devices.batched(run.mesh),
-  )
-  compiled = step.compile(*given, batch)
-  need = costs.program_bytes(compiled)
-  if need is None or need <= limit:
-    return
-  share, parts = total // devices_used, config.train.accumulate
-  # The temporaries are those of one part.
-  fits = costs.rows_that_fit(compiled, share // parts, limit)
-  fit = fits * parts * devices_used
-  ways = [f'{data.batch_key}={fit}'] if fits else []
-  if run.method.loss_is_a_mean and fits:
-    divisors = [n for n in range(1, share + 1) if share % n == 0]
-    ways.append(
-        f'train.accumulate={next(n for n in divisors if share // n <= fits)}'
-    )
-  advice = f'Use {" or ".join(ways)}' if ways else 'Use a smaller clip.name'
-  raise UserError(
-      f'a training step of {data.batch_key}={total} needs {need / 1e9:.1f} GB '
-      f'on each device, which has {limit / 1e9:.1f} GB.\n  {advice}, or '
-      'compute.dtype=bfloat16, or compute.remat=True.'
-  )
 
 
 @contextlib.contextmanager

@@ -158,6 +158,8 @@ class TrainedModel:
     if classes is not None:
       # Not the letters of a word.
       classes = [classes] if isinstance(classes, str) else list(classes)
+      if not all(isinstance(name, str) for name in classes):
+        raise UserError(f'classes {classes}: wanted names.')
     if self.method.episodic and not support:
       raise UserError(
           f'{name} compares videos with examples: give support={{class: '

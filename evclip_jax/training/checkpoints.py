@@ -70,7 +70,8 @@ class Checkpoints:
               if kept is None
               else f'The checkpoint of step {kept} is intact. '
           )
-          + 'Free some space and run the same command again.'
+          + 'If the disk is full, free some space; then run the same command '
+          'again.'
       ) from e
     _tidy(folder, step)
 

@@ -174,7 +174,9 @@ def check_batch_size(mesh: Mesh, batch_size: int, key: str = 'batch_size'):
   below, above = batch_size - batch_size % size, batch_size + -batch_size % size
   fits = f'{below} or {above}' if below else f'{above}'
   divisors = [d for d in range(1, size + 1) if batch_size % d == 0]
+  # Several processes use all of their devices.
+  fewer = f', or mesh.data={divisors[-1]}' if jax.process_count() == 1 else ''
   raise UserError(
       f'{key}={batch_size} is not divisible by {size} devices.\n'
-      f'  Use {key}={fits}, or mesh.data={divisors[-1]}.'
+      f'  Use {key}={fits}{fewer}.'
   )

@@ -170,6 +170,7 @@ def test_the_same_command_runs_nothing_again(finished, data_root):
         # A head of the training's classes, beside a list of others.
         ({'method': 'linear_probe'},
          {'data.novel_classes': 'half', 'data.val_shots': 0}, 'linear head'),
+        ({'config': {'compute.memory_gb': 1e-3}}, {}, 'GB on each device'),
         ({}, {'compare': ({'name': 'a / b'}, {'name': 'a: b'})},
          'two rows would have one folder'),
     ],

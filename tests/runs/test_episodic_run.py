@@ -1,5 +1,6 @@
 """Whole runs in episodes on real files: train, score, resume, predict."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -212,3 +213,17 @@ def test_prediction_compares_with_examples_as_on_the_page_about_python(
 def test_what_cannot_be_is_named(split_root, tmp_path, changes, message):
   with pytest.raises(UserError, match=message):
     runs.run(tiny(split_root, **changes), str(tmp_path / 'run'), 'train')
+
+
+def test_memory_is_known_before_a_clip_is_looked_at(tmp_path):
+  root = tmp_path / 'clips'
+  for k, (name, number) in itertools.product(
+      range(2), (('train', 3), ('test', 2))
+  ):
+    for i in range(number):
+      path = root / name / f'class_{k}' / f'{name}_{i}.mp4'
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(b'no video')
+  config = tiny(root, **{'compute.memory_gb': 1e-3})
+  with pytest.raises(UserError, match='GB on each device'):
+    runs.run(config, str(tmp_path / 'run'), 'train')

@@ -296,6 +296,7 @@ def test_a_folder_stands_for_its_videos(data_root, tmp_path):
     ('asked', 'message'),
     [
         ({'classes': ['one']}, 'two or more'),
+        ({'classes': [1, 2]}, r'classes \[1, 2\]: wanted names'),
         ({'classes': []}, r'classes \[\]: nothing to choose'),
         ({'classes': 'waving'}, r"classes \['waving'\]: nothing to choose"),
         ({'classes': ['one', 'two', 'One ']}, 'same name'),
