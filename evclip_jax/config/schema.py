@@ -113,7 +113,8 @@ KEYS = {
     'train.bank_views': Key(0,
         'Views of each training clip whose features are computed once, kept in '
         'the cache folder and trained on; 0 = new pixels in each epoch. For '
-        'methods whose trained part sees only frozen features.', 0),
+        'methods whose trained part sees only frozen features (see '
+        'docs/speed.md).', 0),
     'train.rates': Key((),
         'Rates to try in place of optimizer.learning_rate, each in a training '
         'of its own: the best on the validation list is kept.'),

@@ -183,10 +183,12 @@ def report(
 
 
 def _licence(source: str, name: str) -> str:
-  """Returns the licence of weights, for a file by the name it is used as."""
+  """Returns the licence of weights; of a file, that of its name's weights."""
   if random_init.is_random(source):
     return ''
-  return published.licence(source) or published.licence(name)
+  by_name = published.licence(name)
+  by_name = by_name and f'{name} as published: {by_name}'
+  return published.licence(source) or by_name
 
 
 def write(

@@ -132,14 +132,15 @@ def classify(score: Callable, text: Callable | None = None) -> Callable:
 
 
 def headed(
-    head: LinearHead | None, settings: Any, clip: Clip | None, **fields
+    head: Any, settings: Any, clip: Clip | None, **fields
 ) -> base.Method:
   """Builds a method that scores by a linear head or by class texts.
 
   Args:
-    head: maps `VideoFeatures.clip` to logits, with weights in
-      `params['method']['head']`; None = cosines with CLIP's class texts.
-    settings: with 'template', and 'dropout' before a linear head.
+    head: a `LinearHead`, or another object with its `__call__`, `class_texts`
+      and `text`; its weights are in `params['method']['head']`. None = cosines
+      with CLIP's class texts.
+    settings: with 'dropout' for a head, with 'template' for class texts.
     clip: CLIP, or None with a head.
     **fields: of `Method`, except those of scores and texts.
 

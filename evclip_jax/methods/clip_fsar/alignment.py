@@ -40,9 +40,8 @@ def compare(
     return linear_probe(queries, prototypes)
   if metric == 'mean':
     return mean_similarity(queries, prototypes)
-  cost = functools.partial(otam, softness=softness)
-  if metric == 'bimhm':
-    cost = nearest
+  costs = {'otam': functools.partial(otam, softness=softness), 'bimhm': nearest}
+  cost = costs[metric]
   d = frame_distances(queries, prototypes)
   total = cost(d)
   if both_directions:
