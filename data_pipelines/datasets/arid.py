@@ -39,7 +39,6 @@ def _list_files(role: str, split: int) -> list[str]:
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
   """Reads an official list, or one cut from it, with tab-separated columns."""
-  del lists
   if not _cells(head) and not re.fullmatch(r'split\d_\w+\.txt', file.name):
     return None
   items = []

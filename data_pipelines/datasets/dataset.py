@@ -83,14 +83,14 @@ def number(
     data,
     listings: Sequence[Listing],
     table: Callable[[list[Listing]], tuple[Classes, ClassOf]],
-    class_ofs: Sequence[ClassOf],
+    class_of: ClassOf,
     repeats: bool = False,
 ) -> tuple[dict[str, ClipList], Classes | None]:
   """Turns the labels of all lists into class numbers.
 
   `table` finds the classes that lists share, and the function that tells a
-  clip's class by its key; `class_ofs` are candidates for that function. Lists
-  named in the config have their own classes if data.class_scope is 'per_list'.
+  clip's class by its key. Lists named in the config have their own classes if
+  data.class_scope is 'per_list'; there, `class_of` is that function.
 
   Returns:
     (lists by name, the shared classes or None).
@@ -102,12 +102,12 @@ def number(
     shared = [x for x in listings if x not in own]
   clips, known = {}, None
   if shared:
-    known, class_of = table(shared)
-    for x in labels.number(shared, known, class_of, repeats):
+    known, tell = table(shared)
+    for x in labels.number(shared, known, tell, repeats):
       clips[x.name] = x
   for listing in own:
-    its = labels.own_classes(listing, names, class_ofs)
-    (found,) = labels.number([listing], its, class_ofs[-1], repeats)
+    its = labels.own_classes(listing, names, class_of)
+    (found,) = labels.number([listing], its, class_of, repeats)
     clips[found.name] = classes.own(its, found)
   return {x.role: clips[x.role] for x in listings}, known
 

@@ -100,7 +100,7 @@ def find_videos(
   base = files.check_root(root, what.wanted)
   if videos := _first(what, base, what.video_places, what.has_videos):
     return videos
-  if path_rule and files.has_any(base):
+  if path_rule and files.FileTree(base).keys:
     return base.resolve()
   places = [p for p in (*what.folders, *what.video_places) if p != '.']
   raise UserError(

@@ -57,7 +57,8 @@ def read(
   store = files.FileTree(root)
   parts = {} if train_list else _parts(store)
   # The class may also be the last folder, as in videos/cooking/a.mp4.
-  class_ofs = [_component(1 if parts else 0), folder_of]
+  place = bool(parts)
+  class_ofs = [lambda key: [*key.split('/')[:-1], '', ''][place], folder_of]
   listings = dataset.read_given(data, str(root), train_list=train_list)
   listings = locate(listings, store, folder_of, data, report_folder, roles)
   given = {listing.role for listing in listings}
@@ -87,7 +88,7 @@ def read(
   def table(listings):
     return _classes(data.class_names, listings, class_ofs)
 
-  clips, classes = dataset.number(data, wholes + listings, table, [folder_of])
+  clips, classes = dataset.number(data, wholes + listings, table, folder_of)
   if clips.keys() == {'train', 'val'} and 'val' not in given:
     # A folder with train and val only: report on val.
     clips['test'] = dataclasses.replace(clips.pop('val'), name='test')
@@ -251,7 +252,3 @@ def _by_position(table: Classes, folders: list[str]) -> Classes:
       f'{unknown!r}. Name all {len(folders)} class folders as they are '
       'called, or write one new name per folder in alphabetical order.'
   )
-
-
-def _component(position: int) -> ClassOf:
-  return lambda key: (*key.split('/')[:-1], *[''] * 9)[position]

@@ -115,7 +115,6 @@ def _list_files(role: str, _: int = 1) -> list[str]:
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
   """Reads an official list: a CSV with a header, one line per clip."""
-  del lists
   columns = {cell.strip(' "\n') for cell in head.split(',')}
   if 'youtube_id' not in columns:
     return None

@@ -69,9 +69,8 @@ def read(
     untrained = what.untrained_classes
     return dataclasses.replace(classes, untrained=untrained), what.class_of
 
-  lists, classes = dataset.number(
-      data, found, table, [what.class_of], what.repeats
-  )
+  how = what.class_of, what.repeats
+  lists, classes = dataset.number(data, found, table, *how)
   official = [name for name in lists if name not in given]
   return dataset.assemble(store, classes, lists, official)
 

@@ -32,7 +32,6 @@ def template(sentence: str) -> str:
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
   """Reads train.json, validation.json, test-answers.csv; else None."""
-  del lists
   number, semicolon, _ = head.partition(';')
   if file.suffix != '.json':
     is_answers = semicolon and number.strip('" ').isdecimal()

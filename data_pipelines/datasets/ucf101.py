@@ -28,7 +28,6 @@ def class_of(key: str) -> str:
 
 def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
   """Reads an official list: as any other, but its classes count from 1."""
-  del head, lists
   if not file.name.startswith(('trainlist', 'testlist')):
     return None
   return dataclasses.replace(grammars.read(file, key), first_number=1)

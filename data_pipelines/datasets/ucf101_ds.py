@@ -106,8 +106,7 @@ DESCRIPTION = Description(
     list_places=('.', 'lists', 'splits', 'dataset_splits/UCF/Zero_shot', '..'),
     # In fact there is no train_DS.txt: the data set is for testing only.
     list_files=lambda role, split: (f'{role}_DS.txt',),
-    read_classes=lambda folder: Classes.of(CLASSES, 'the order of UCF-101'),
+    read_classes=lambda _: Classes.of(CLASSES, 'the order of UCF-101'),
     class_of=class_of,
-    first_number=0,
     all_classes=True,
 )

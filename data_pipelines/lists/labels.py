@@ -88,13 +88,13 @@ def _names_by_number(items, name_of) -> list[str] | None:
 
 
 def own_classes(
-    listing: Listing, names: dict[str, list[str]], class_ofs: Sequence[ClassOf]
+    listing: Listing, names: dict[str, list[str]], class_of: ClassOf
 ) -> Classes:
   """Finds the classes of a list that numbers its own (data.class_scope).
 
   CLIP-FSAR's train, val and test lists all begin with class 0, but mean
   different classes by it; so do EZ-CLIP's base and novel lists. `names` is the
-  result of `class_files.read_per_list`; `class_ofs` as for `infer`.
+  result of `class_files.read_per_list`; `class_of` tells the class from a key.
 
   Raises:
     UserError: nothing names the classes, or numbers and folders disagree.
@@ -104,7 +104,7 @@ def own_classes(
   if given:
     return Classes.given(given, 'data.class_names')
   try:
-    return infer([listing], class_ofs)
+    return infer([listing], [class_of])
   except UserError as e:
     has = [name for name in names if name]
     has = f' has those of {" and ".join(has)} only' if has else ''

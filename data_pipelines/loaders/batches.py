@@ -127,7 +127,7 @@ class Work:
   """
 
   def __init__(self, rows: Rows, raises: bool = True):
-    """Stores errors; `raises`: TensorFlow gets them too, and logs them."""
+    """Keeps errors for `outcome`; `raises`: TensorFlow gets and logs them."""
     self._rows, self._raises = rows, raises
     self._asking = threading.Lock()
     self._unread: dict[int, VideoError] = {}
@@ -195,34 +195,35 @@ class Work:
     clips = one_clip.Clips(self._rows.spec.shape, workers, closed)
     asked = collections.deque()
 
+    def replace(place: int, e: VideoError):
+      found = self._other(numbers[place], rows[place], e)
+      rows[place], video[place] = found
+
     def take():
       place = asked.popleft()
       try:
         clips.next(video[place])
       except VideoError as e:
-        if not self.closed.is_set():
-          found = self._other(numbers[place], rows[place], e)
-          rows[place], video[place] = found
+        if not closed.is_set():
+          replace(place, e)
 
     try:
       # One batch at a time, else the first would take as long as all of them.
       with self._asking:
         for place, number in enumerate(numbers):
-          if self.closed.is_set():
+          if closed.is_set():
             break
           if clips.full:
             take()
           rows[place] = row = self._rows.row(number)
           if row.reading is None:
             video[place] = 0
-            continue
           # A clip that failed is not tried again: failing may take minutes.
-          if row.index in self._unread:
-            found = self._other(number, row, self._unread[row.index])
-            rows[place], video[place] = found
-            continue
-          asked.append(place)
-          clips.add(row.reading)
+          elif error := self._unread.get(row.index):
+            replace(place, error)
+          else:
+            asked.append(place)
+            clips.add(row.reading)
       while asked:
         take()
     finally:
@@ -236,9 +237,9 @@ class Work:
   ) -> tuple[Row, np.ndarray | int]:
     """Reads a replacement for a row that cannot be read; padding if none."""
     failed, instead = [], self._rows.instead
+    if instead is None:
+      raise error
     while True:
-      if instead is None:
-        raise error
       # A copy without traceback, which would keep the whole batch alive.
       self._unread[row.index] = error = VideoError(str(error))
       failed.append(row.index)
@@ -249,8 +250,7 @@ class Work:
       if error := self._unread.get(clip):
         continue
       try:
-        how = self._rows.workers, self.closed
-        return row, one_clip.read(row.reading, *how)
+        return row, one_clip.read(row.reading, self._rows.workers, self.closed)
       except VideoError as e:
         error = e
 
@@ -284,14 +284,12 @@ class Batches:
 
   def __next__(self) -> Batch:
     """Returns the next batch, or raises what went wrong in one of its rows."""
-    if self._work.closed.is_set():
+    if self._work.closed.is_set() or self._next >= self._rows.stop:
       raise StopIteration
     if not self._held:
       self._held.append(as_dataset(self._rows, self._work).as_numpy_iterator())
       self._started = time.perf_counter()
     now = time.perf_counter()
-    if self._next >= self._rows.stop:
-      raise StopIteration
     error = self._work.outcome(self._next)
     # Another thread may have closed it meanwhile.
     if self._work.closed.is_set():

@@ -82,17 +82,13 @@ class EpisodeList:
 
   def episode(self, number: int) -> np.ndarray:
     """Draws the clips of one episode, int32 [V], in their fixed order."""
-    groups = self._groups
     # With the list's name, so that lists of equal size draw independently.
     stream = f'episode of {self.clips.name}'
     generator = randomness.generator(self.seed, stream, number)
-    labels = sorted(groups)
-    chosen = generator.choice(len(labels), self.way, replace=False)
+    groups, size = list(self._groups.values()), self.shot + self.query
+    chosen = generator.choice(len(groups), self.way, replace=False)
     drawn = np.stack([
-        generator.choice(
-            groups[labels[k]], self.shot + self.query, replace=False
-        )
-        for k in chosen
+        generator.choice(groups[k], size, replace=False) for k in chosen
     ])
     support, query = drawn[:, : self.shot], drawn[:, self.shot :]
     return np.concatenate([support.ravel(), query.ravel()]).astype(np.int32)
@@ -101,8 +97,10 @@ class EpisodeList:
     """Draws episodes start .. start + rows - 1; beyond `num` they have mask 0.
 
     Returns:
-      'clips' int32 [rows, V], positions in the list, and the fields of
-      `batch.EPISODES` except 'video'.
+      'clips' int32 [rows, V], positions in the list; 'label' int32 [rows,
+      N * Q], 0 .. N-1, of each query; 'way' int32 [rows, N], each class's
+      label in the list; 'mask' float32 [rows]; 'index' int32 [rows], the
+      episodes' numbers.
     """
     there = rows if not self.num else int(np.clip(self.num - start, 0, rows))
     clips = np.zeros((rows, self.clips_per_episode), np.int32)
@@ -121,12 +119,9 @@ class EpisodeList:
 
   @functools.cached_property
   def _groups(self) -> dict[int, np.ndarray]:
-    """Maps each label to the positions of its clips, in list order."""
+    """Maps labels, in order, to the positions of their clips in the list."""
     labels = self._labels
-    return {
-        int(label): np.flatnonzero(labels == label)
-        for label in np.unique(labels)
-    }
+    return {int(k): np.flatnonzero(labels == k) for k in np.unique(labels)}
 
   @functools.cached_property
   def _labels(self) -> np.ndarray:

@@ -59,11 +59,11 @@ class EvalSet:
     self._loader, self._source = loader, source
     self._batch_size, self._views = batch_size, (clips, crops)
     self._per_batch = per_batch
-    loader.share(batch_size, key='eval.batch_size')
+    loader.share(batch_size, 'eval.batch_size')
     if episodes:
-      loader.share(self._per_batch, 'episodes', 'episodes.per_step')
+      loader.share(per_batch, 'episodes.per_step')
       if not from_bank:
-        self.batch_sizes['episodes.per_step'] = self._per_batch
+        self.batch_sizes['episodes.per_step'] = per_batch
 
   @property
   def digest(self) -> str:

@@ -95,9 +95,7 @@ class FixedViews:
   def _episodes(self, step: int) -> Batch:
     """Returns the episodes of a step; each uses one view of all its clips."""
     views, count = self.loader.views, len(self.source)
-    share = self.loader.share(
-        self.batch_size, 'episodes', 'episodes.per_step'
-    )
+    share = self.loader.share(self.batch_size, 'episodes.per_step')
     start = self.loader.place(step * share, self.batch_size)
     batch = self.episodes.batch(start, share)
     turn = (start + np.arange(share)) % views  # [e]

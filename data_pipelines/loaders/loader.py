@@ -111,8 +111,9 @@ class Loader:
   ) -> Rows:
     """Returns the rows of endless batches of distinct episodes.
 
-    A batch has the fields of `batch.EPISODES`, with E the share of this
-    process. The view of a clip is drawn anew for every episode.
+    A batch has the fields of `EpisodeList.batch` and, in place of 'clips',
+    'video': uint8 [E, V, T, P, P, 3], with E the share of this process. The
+    view of a clip is drawn anew for every episode.
 
     Source: CLIP-FSAR, datasets/base/ssv2_few_shot.py.
     Differs: there all processes train on the same episodes.
@@ -137,7 +138,7 @@ class Loader:
     `per_batch` counts those of all processes; `reading` maps (episode, place in
     it, clip) to what is read; the rest is `start` and `stop` of `Rows`.
     """
-    share = self.share(per_batch, 'episodes', 'episodes.per_step')
+    share = self.share(per_batch, 'episodes.per_step')
     size = episodes.clips_per_episode
     clips_of = functools.lru_cache(maxsize=256)(episodes.episode)
 
@@ -197,15 +198,15 @@ class Loader:
     batch, inside = divmod(row, share)
     return batch * size + self.process_index * share + inside
 
-  def share(
-      self, rows: int, what: str = 'clips', key: str = 'batch_size'
-  ) -> int:
+  def share(self, rows: int, key: str = 'batch_size') -> int:
     """Returns how many rows of a batch each process reads.
 
     Raises:
-      UserError: the batch does not divide over the processes.
+      UserError: the batch, whose size `key` sets, does not divide over the
+        processes.
     """
     if rows % self.process_count:
+      what = 'episodes' if key == 'episodes.per_step' else 'clips'
       low = rows - rows % self.process_count
       fits = [str(n) for n in (low, low + self.process_count) if n]
       raise UserError(

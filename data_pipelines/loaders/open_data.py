@@ -85,7 +85,7 @@ def open_data(
     cache_dir: where the probes of files are kept (config.cache_dir).
     evaluate_only: neither the training clips nor their list are needed.
     listed: called before any clip is examined, with the class names and the
-      number of training clips.
+      number of training clips (0 with evaluate_only).
 
   Raises:
     UserError: missing data, a wrong list, overlapping lists, too few clips,
@@ -96,8 +96,9 @@ def open_data(
     found = datasets.read(own, split, workdir, roles)
     return base_novel.split(found, own.novel_classes)
 
-  scores_only = evaluate_only and not data.val_shots
-  collection = read(data, split, ROLES[1:] if scores_only else ROLES)
+  # Validation clips are drawn from those that are not trained on.
+  drawn = not evaluate_only or data.val_shots
+  collection = read(data, split, ROLES if drawn else ROLES[1:])
   if not data.score_own:
     if not data.others:
       raise UserError(
@@ -105,7 +106,7 @@ def open_data(
       )
     collection = dataclasses.replace(collection, tests={})
   names = collection.class_names
-  if not scores_only:
+  if drawn:
     train = few_shot.select(
         collection.train, data.shots, seed, data.few_shot_short, names
     )
@@ -125,14 +126,9 @@ def open_data(
   asked = asked if evaluate_only else [train, *asked]
   if listed:
     listed(names, 0 if evaluate_only else len(train.records))
-
-  def examine(store, pairs):
-    # There are no pairs if only data.others are scored.
-    how = data, cache_dir, workdir
-    return broken_clips.examine(store, pairs, *how) if pairs else ([], {})
-
+  how = data, cache_dir, workdir
   own = [(x, collection.own_names.get(x.name, names)) for x in asked]
-  sources, skipped = examine(collection.store, own)
+  sources, skipped = broken_clips.examine(collection.store, own, *how)
   if not evaluate_only:
     sources[0] = broken_clips.without_broken(
         train, sources[0], skipped['train'], data, workdir
@@ -145,40 +141,28 @@ def open_data(
     if clips.name in skipped:
       raise UserError(f'data.others: there is a list {clips.name!r} already.')
     others[clips.name] = about
-    found = examine(store, [(clips, its_names)])
+    found = broken_clips.examine(store, [(clips, its_names)], *how)
     sources, skipped = sources + found[0], skipped | found[1]
-  by_name = {source.name: source for source in sources}
-  how = data, seed, split, collection
-  return DataSets(
-      train=by_name.pop('train', None),
-      val=by_name.pop('val', None),
-      tests=by_name,
-      class_names=names,
-      description=_describe(*how, sources, skipped, others),
-      skipped=skipped,
-  )
-
-
-def _describe(
-    data, seed, split, collection, sources, skipped, others
-) -> dict[str, Any]:
   lists = {}
   for source in sources:
     clips, name = source.clips, source.name
     counts = {'missing': len(clips.missing), 'skipped': len(skipped[name])}
     lists[name] = _about(clips) | counts
-    if source.class_names != collection.class_names:
+    if source.class_names != names:
       lists[name] |= _classes(source.class_names)
     lists[name] |= others.get(name, {})
-  return {
+  description = {
       'name': data.name,
       'split': split,
       'shots': data.shots,
       'seed': seed,
       'training_pool': collection.train and _about(collection.train),
-      **_classes(collection.class_names),
+      **_classes(names),
       'lists': lists,
   }
+  tests = {source.name: source for source in sources}
+  train, val = tests.pop('train', None), tests.pop('val', None)
+  return DataSets(train, val, tests, names, description, skipped)
 
 
 def _about(clips: ClipList) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Pipeline:
         self._note if config.data.on_broken == 'skip' else None,
         config.train.bank_views,
     )
-    # Broken clips may have been left out.
+    # Again, since broken clips may have been left out.
     plan(len(sets.train) if sets.train else 0)
     if not episodic:
       self._read.share(self.batch_size)

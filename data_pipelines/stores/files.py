@@ -177,11 +177,6 @@ def _alike(keys: list[str], look: Callable) -> list[list[str]]:
   return [g for seen, g in groups.items() if seen is not None and len(g) > 1]
 
 
-def has_any(root: pathlib.Path) -> bool:
-  """Returns whether there is a clip anywhere below `root`."""
-  return any(clip for _, clip in _walk(root))
-
-
 def _walk(root: pathlib.Path) -> Iterable[tuple[str, bool]]:
   """Yields (path relative to `root`, whether it is a clip) of all files."""
   above = {str(root): (os.path.realpath(root),)}
