@@ -15,8 +15,6 @@ from data_pipelines.errors import UserError
 _DEBUG = flags.DEFINE_bool(
     'debug', False, 'Show the traceback of an error the user can fix.'
 )
-
-
 _HUGE_PAGES = pathlib.Path('/sys/kernel/mm/transparent_hugepage/enabled')
 
 

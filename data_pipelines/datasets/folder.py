@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from data_pipelines.datasets import dataset
 from data_pipelines.datasets.dataset import ROLES, DataSet
@@ -94,7 +94,8 @@ def read(
     clips['test'] = dataclasses.replace(clips.pop('val'), name='test')
   if not clips.keys() - {'train', 'val'}:
     copies = store.originals([r.path for r in clips['train'].records])
-    train, test = hold_out(clips['train'], data.shots, split, copies)
+    how = data.shots, split, copies.__getitem__
+    train, test = hold_out(clips['train'], *how)
     clips |= {'train': train} | ({'test': test} if test.records else {})
   return dataset.assemble(store, classes, clips)
 
@@ -103,22 +104,19 @@ def hold_out(
     pool: ClipList,
     shots: int,
     split: int,
-    copies: Mapping[str, str] | None = None,
+    video: Callable[[str], str] = str,
 ) -> tuple[ClipList, ClipList]:
   """Splits clips into training and test by a fixed rule, not by the seed.
 
   One clip in five of every class is held out (at least one), in the order of
   SHA-256 of '<split>/<path>', unless fewer than `shots` (or 1) training clips
   of a class would be left. Each split (1, 2, 3, ...) holds out other clips.
-  Pieces and copies of a video stay together: `copies` maps a path to the one
-  that stands for all of them.
+  Pieces and copies of a video stay together: `video` maps a path to the one
+  that stands for all copies of its video.
 
   Returns:
     (training list, test list), both in the order of the pool.
   """
-
-  def video(record):
-    return (copies or {}).get(record.path, record.path)
 
   def rank(path):
     name = f'{split}/{path}'.encode(errors='surrogateescape')
@@ -126,11 +124,10 @@ def hold_out(
 
   left = collections.Counter(pool.counts())
   wanted = {label: max(1, n // _HELD_OUT) for label, n in left.items()}
-  wanted, videos = collections.Counter(wanted), {}
+  wanted, held = collections.Counter(wanted), set()
+  videos = collections.defaultdict(collections.Counter)
   for record in pool.records:
-    pieces = videos.setdefault(video(record), collections.Counter())
-    pieces[record.label] += 1
-  held = set()
+    videos[video(record.path)][record.label] += 1
   for path in sorted(videos, key=rank):
     pieces = videos[path]
     if any(wanted[k] > 0 for k in pieces) and all(
@@ -142,8 +139,8 @@ def hold_out(
   origin = f'1 in {_HELD_OUT} clips of {pool.origin}, split {split}'
   test = dataclasses.replace(pool, name='test', origin=origin)
   return (
-      pool.replace(r for r in pool.records if video(r) not in held),
-      test.replace(r for r in pool.records if video(r) in held),
+      pool.replace(r for r in pool.records if video(r.path) not in held),
+      test.replace(r for r in pool.records if video(r.path) in held),
   )
 
 

@@ -43,7 +43,7 @@ def select(
   return _selection(clips, shots, seed, origin)
 
 
-def held_out(
+def select_val(
     clips: ClipList,
     train: ClipList,
     shots: int,

@@ -192,7 +192,8 @@ class Work:
 
   def _read(self, numbers: list[int], rows: list[Row], video: np.ndarray):
     workers, closed = self._rows.workers, self.closed
-    clips = one_clip.Clips(self._rows.spec.shape, workers, closed)
+    limit, shape = one_clip.TIME_LIMIT, self._rows.spec.shape
+    tasks = pool.Tasks(workers, limit, shape, closed)
     asked = collections.deque()
 
     def replace(place: int, e: VideoError):
@@ -202,7 +203,7 @@ class Work:
     def take():
       place = asked.popleft()
       try:
-        clips.next(video[place])
+        one_clip.result(tasks, rows[place].reading, video[place])
       except VideoError as e:
         if not closed.is_set():
           replace(place, e)
@@ -213,7 +214,7 @@ class Work:
         for place, number in enumerate(numbers):
           if closed.is_set():
             break
-          if clips.full:
+          if tasks.full:
             take()
           rows[place] = row = self._rows.row(number)
           if row.reading is None:
@@ -223,14 +224,14 @@ class Work:
             replace(place, error)
           else:
             asked.append(place)
-            clips.add(row.reading)
+            tasks.add(one_clip.Reading.read, row.reading)
       while asked:
         take()
     finally:
       # Clips still being read write to shared memory: wait for them.
       for _ in asked:
         with contextlib.suppress(Exception):
-          clips.next()
+          tasks.next()
 
   def _other(
       self, number: int, row: Row, error: VideoError

@@ -1,6 +1,5 @@
 """Reads one clip of a list as a model sees it: choose, decode, transform."""
 
-import collections
 import dataclasses
 import importlib
 import os
@@ -19,8 +18,8 @@ from data_pipelines.video import read as decode
 from data_pipelines.video.probes import Probe
 from data_pipelines.views.view import Place, Recipe, View
 
-# Time limit per clip: generous, since the machine may be busy.
-_SECONDS = 600.0
+# Seconds per clip: generous, since the machine may be busy.
+TIME_LIMIT = 600.0
 
 
 def spec_of(data: Any) -> Recipe:
@@ -59,43 +58,22 @@ def read(
   """Reads a clip in one of `pool.number(workers)` processes.
 
   As `Reading.read`, but a file that crashes or hangs the process is also a
-  VideoError.
+  VideoError. `closed` is as for `pool.Tasks`.
   """
-  clips = Clips(reading.shape, workers, closed)
-  clips.add(reading)
-  return clips.next()
+  tasks = pool.Tasks(workers, TIME_LIMIT, reading.shape, closed)
+  tasks.add(Reading.read, reading)
+  return result(tasks, reading)
 
 
-class Clips:
-  """Reads clips of one shape in parallel, and returns them in order."""
-
-  def __init__(
-      self,
-      shape: tuple[int, int, int, int],
-      workers: int = 0,
-      closed: threading.Event | None = None,
-  ):
-    """Takes `workers` as `read` does, `closed` as `pool.Tasks` does."""
-    self._tasks = pool.Tasks(workers, _SECONDS, shape, closed)
-    self._added: collections.deque[Reading] = collections.deque()
-
-  @property
-  def full(self) -> bool:
-    """Tells whether enough clips are queued to keep all processes busy."""
-    return self._tasks.full
-
-  def add(self, reading: Reading):
-    """Starts reading one more clip."""
-    self._tasks.add(Reading.read, reading)
-    self._added.append(reading)
-
-  def next(self, out: np.ndarray | None = None) -> np.ndarray:
-    """Returns the oldest added clip, in `out` if given; raises as `read`."""
-    name = self._added.popleft().probe.name
-    try:
-      return self._tasks.next(out)
-    except pool.WorkerDied as e:
-      raise decode.VideoError(f'cannot read the video {name}: {e}.') from None
+def result(
+    tasks: pool.Tasks, reading: Reading, out: np.ndarray | None = None
+) -> np.ndarray:
+  """Returns the oldest task's clip, in `out` if given; raises as `read`."""
+  try:
+    return tasks.next(out)
+  except pool.WorkerDied as e:
+    name = reading.probe.name
+    raise decode.VideoError(f'cannot read the video {name}: {e}.') from None
 
 
 def train_clip(

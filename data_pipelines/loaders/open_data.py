@@ -118,7 +118,7 @@ def open_data(
       )
     pool = collection.train
     copies = collection.store.originals([r.path for r in pool.records])
-    val = few_shot.held_out(
+    val = few_shot.select_val(
         pool, train, data.val_shots, seed, names, copies.__getitem__
     )
     collection = dataclasses.replace(collection, val=val)

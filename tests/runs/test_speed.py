@@ -6,6 +6,7 @@ import pytest
 
 from configs import folder
 from data_pipelines.loaders import one_clip
+from data_pipelines.video import pool
 from evclip_jax.runs import decode_speed, speed
 from tests.runs.tiny_run import called, failures
 
@@ -84,23 +85,23 @@ def test_data_only_leaves_the_model_alone():
 
 
 def test_decoders_read_what_the_loader_reads(monkeypatch, tmp_path):
-  read, add = {'loader': [], True: [], False: []}, one_clip.Clips.add
+  read, add = {'loader': [], True: [], False: []}, pool.Tasks.add
   decoding = one_clip.decoding
 
   def note(way, reading):
     read[way].append((str(reading.media), reading.frames.tolist()))
 
-  def added(clips, reading):
+  def added(tasks, function, *args):
     # Decoders return no pixels.
-    if reading.shape[0]:
-      note('loader', reading)
-    add(clips, reading)
+    if function is one_clip.Reading.read and args[0].shape[0]:
+      note('loader', *args)
+    add(tasks, function, *args)
 
   def decoded(reading, plainly):
     note(plainly, reading)
     return decoding(reading, plainly)
 
-  monkeypatch.setattr(one_clip.Clips, 'add', added)
+  monkeypatch.setattr(pool.Tasks, 'add', added)
   monkeypatch.setattr(one_clip, 'decoding', decoded)
   monkeypatch.setattr(decode_speed, '_TURNS', 1)
   config = folder.get_config()

@@ -92,11 +92,11 @@ def test_what_is_held_back_to_choose_by_shares_nothing_with_training():
   train = pool.replace([pieces[3], whole[0]])
   # The second file is a copy of the first.
   copies = {'1.avi': '0.avi'}
-  val = few_shot.held_out(
+  val = few_shot.select_val(
       pool, train, 4, 1, ['run', 'walk'], lambda path: copies.get(path, path)
   )
   assert val.name == 'val' and val.counts() == {0: 4, 1: 4}
   assert {r.path for r in val.records[4:]} == {f'{k}.avi' for k in range(2, 6)}
   assert all(abs(r.start - 3) >= 2 for r in val.records[:4])
   with pytest.raises(UserError, match="val_shots=6: .*'run' has 5 clips left"):
-    few_shot.held_out(pool, train, 6, 1, ['run', 'walk'])
+    few_shot.select_val(pool, train, 6, 1, ['run', 'walk'])

@@ -65,7 +65,7 @@ def test_a_file_that_cannot_be_read_is_named(
     source, monkeypatch, changes, message
 ):
   clip = one_clip.eval_clip(source, 0, ev_clip.Spec(4, 16))
-  monkeypatch.setattr(one_clip, '_SECONDS', 1.0)
+  monkeypatch.setattr(one_clip, 'TIME_LIMIT', 1.0)
   with pytest.raises(VideoError, match=message) as caught:
     one_clip.read(dataclasses.replace(clip, **changes))
   assert changes.get('media', clip.probe.name) in str(caught.value)
