@@ -49,7 +49,7 @@ def _parse(file: pathlib.Path, head: str, key: str, lists) -> Listing | None:
     elif number > 1:
       # The first line may be a header.
       raise text.wrong(file, number, _GRAMMAR, line)
-  return grammars.listing(file, key, items, first_number=0)
+  return grammars.listing(file, key, items)
 
 
 def _cells(line: str) -> tuple[str, str] | None:

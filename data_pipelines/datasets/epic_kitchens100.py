@@ -178,7 +178,7 @@ def _official(kind: str, file: pathlib.Path, key: str, lists) -> Listing:
           f'{file}, line {line}: wanted the columns of {_FILES["train"]} '
           f'({type(e).__name__}: {e}).'
       ) from e
-  return grammars.listing(file, key, items, first_number=0)
+  return grammars.listing(file, key, items)
 
 
 def _seconds(time: str) -> float:

@@ -114,7 +114,7 @@ def _stored_list(what, data, store, role, split) -> Listing | None:
   # Clips that the download lacked; `locate` decides on them.
   items += [Item(path) for path in clips.missing]
   file, key = pathlib.Path(clips.origin), f'data.{role}_list'
-  return Listing(file, key, tuple(items), role, 0, official=True)
+  return Listing(file, key, tuple(items), role, official=True)
 
 
 def _table(what, data, folder, store, listings, trained) -> Classes:

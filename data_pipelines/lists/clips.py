@@ -55,7 +55,7 @@ class Listing:
   Attributes:
     key: the config key that names it, for messages.
     role: its use: 'train', 'val', or a test list's name.
-    first_number: the number of the first class, if the grammar tells.
+    first_number: the number of its first class, if nothing else tells.
     by_name: whether paths are of another machine or lack suffixes, so that
       clips are found by the end of their paths.
     split: 'train', 'val' or 'test', if the grammar tells.
@@ -68,7 +68,7 @@ class Listing:
   key: str
   items: tuple[Item, ...]
   role: str = ''
-  first_number: int | None = None
+  first_number: int = 0
   by_name: bool = False
   split: str = ''
   selected: bool = False
@@ -131,10 +131,10 @@ class ClipList:
 
   `name` is 'train', 'val', 'test' or that of another test list; positions in
   `records` are the 'index' of batches; `origin` says where the list comes from,
-  such as a file's name. `classes` are the names of the list's own classes, as
-  in prompts, if its labels mean others than the training list's. `missing` are
-  listed paths that are not in the data, `selected` tells whether it is a
-  few-shot selection.
+  such as a file's name. `classes` are the names, as in prompts, of the list's
+  own classes, if it has others than the training list. `missing` are listed
+  paths that are not in the data, `selected` tells whether it is a few-shot
+  selection.
   """
 
   name: str

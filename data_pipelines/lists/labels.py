@@ -232,7 +232,7 @@ def _by_order(listing, classes, numbered, learned) -> dict[int, int]:
   first, last = fitting[0], len(classes.raw) - 1
   if not learned and not classes.own_numbers:
     # The number 0, or one equal to the class count, tells where they begin.
-    usual = listing.first_number or 0
+    usual = listing.first_number
     first = 0 if 0 in numbers else 1 if last + 1 in numbers else usual
   for item in untold:
     if not 0 <= item.label - first <= last:

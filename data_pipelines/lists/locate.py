@@ -64,10 +64,10 @@ def locate(
 ) -> list[Listing]:
   """Adds the key of its clip to every item, and removes missing clips.
 
-  `class_of` serves to name the classes that have lost all clips;
-  'missing-<role>.txt' is written to `report_folder` if any are missing. Without
-  the role 'train', training clips may be missing, since nobody reads them.
-  `advice` replaces the message's advice on missing clips.
+  `class_of` is used to name classes that have lost all clips. If clips are
+  missing, 'missing-<role>.txt' is written to `report_folder`. Without the role
+  'train', training clips may be missing, since nobody reads them. `advice`
+  replaces the message's advice on missing clips.
 
   Raises:
     UserError: clips are missing. The message says how many of each list, names

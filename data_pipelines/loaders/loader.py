@@ -27,6 +27,7 @@ class Loader:
   """Turns lists of clips or episodes into rows of batches.
 
   Attributes:
+    spec: chooses frames and makes pixels of them.
     seed: decides orders, frames and crops.
     process_index, process_count: which share of each batch to return.
     workers: processes that read clips, see `pool.number`.

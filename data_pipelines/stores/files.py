@@ -222,8 +222,8 @@ def has_clips(
 ) -> bool:
   """Returns whether there are clips in `root`.
 
-  Videos count `first` to `last` folders down; folders of images at most `last`
-  folders down, if their names match the regular expression `frames`.
+  It looks for videos `first` to `last` folders down, and at most `last` folders
+  down for folders of images whose names match the regular expression `frames`.
   """
   level = [root]
   for depth in range(last + 1):
