@@ -122,7 +122,7 @@ def hold_out(
     name = f'{split}/{path}'.encode(errors='surrogateescape')
     return hashlib.sha256(name).digest()
 
-  left = collections.Counter(pool.counts())
+  left = pool.counts()
   wanted = {label: max(1, n // _HELD_OUT) for label, n in left.items()}
   wanted, held = collections.Counter(wanted), set()
   videos = collections.defaultdict(collections.Counter)

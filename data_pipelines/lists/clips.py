@@ -150,9 +150,9 @@ class ClipList:
     text = ''.join(r.line + '\n' for r in self.records)
     return hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()
 
-  def counts(self) -> dict[int, int]:
-    """Returns {label: number of clips}, in order of first appearance."""
-    return dict(collections.Counter(r.label for r in self.records))
+  def counts(self) -> collections.Counter[int]:
+    """Counts the clips of each label, in order of first appearance."""
+    return collections.Counter(r.label for r in self.records)
 
   def replace(self, records: Iterable[ClipRecord]) -> 'ClipList':
     """Returns the list with these records instead."""

@@ -62,14 +62,13 @@ def select_val(
   """
   taken = {record for _, record in overlaps(train, clips, video)}
   left = clips.replace(r for r in clips.records if r not in taken)
-  for label in clips.counts():
-    there = left.counts().get(label, 0)
-    if there < shots:
-      raise UserError(
-          f'data.val_shots={shots}: apart from its training clips, class '
-          f'{names[label]!r} has {there} clips left in {clips.origin}. Use '
-          'fewer, a smaller data.shots, or data.val_list.'
-      )
+  counts = left.counts()
+  if few := [label for label in clips.counts() if counts[label] < shots]:
+    raise UserError(
+        f'data.val_shots={shots}: apart from its training clips, class '
+        f'{names[few[0]]!r} has {counts[few[0]]} clips left in {clips.origin}. '
+        'Use fewer, a smaller data.shots, or data.val_list.'
+    )
   origin = f'{shots} clips per class held out of {clips.origin}'
   val = _selection(left, shots, seed, origin)
   return dataclasses.replace(val, name='val')
@@ -86,7 +85,7 @@ def too_few(few, before, after, shots: int, class_names) -> str:
   name = class_names[few[0]] if class_names else f'label {few[0]}'
   return (
       f'{len(few)} of {len(before)} classes have fewer than data.shots={shots} '
-      f'training clips, such as {name!r} with {after.get(few[0], 0)},'
+      f'training clips, such as {name!r} with {after[few[0]]},'
   )
 
 

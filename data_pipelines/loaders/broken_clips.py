@@ -97,7 +97,7 @@ def without_broken(
   if data.shots == 0 or not broken:
     return kept
   before, after = chosen.counts(), kept.clips.counts()
-  few = [k for k, n in before.items() if after.get(k, 0) < min(n, data.shots)]
+  few = [k for k, n in before.items() if after[k] < min(n, data.shots)]
   if few and data.few_shot_short == 'error':
     faults = {record.key: why for record, why in broken}
     shown = ', '.join([*faults][:_SHOWN]) + ', ...' * (len(faults) > _SHOWN)

@@ -7,11 +7,7 @@ clips can be decoded.
 
 import pathlib
 
-from tests.data_pipelines import coded_clips
-from tests.data_pipelines.trees import write_clips, write_lines
-
-_AVI = coded_clips.BY_NAME['mpeg4_avi']
-_MP4 = coded_clips.FORMATS[0]
+from tests.data_pipelines.trees import write_lines, write_numbered
 
 # Each of these characters is in a real name.
 _ODD = ('#20_DOTS!', 'BHS___[Tutorial]_;-)', "a flip, Zorro's_(Scene)")
@@ -27,16 +23,6 @@ EGTEA_CLASSES = ('Inspect/Read recipe', 'Open fridge', 'Take bowl')
 _SESSIONS = ('OP01-R01-PastaSalad', 'P02-R05-Cheeseburger')
 
 
-def _write(folder: pathlib.Path, key, classes, real: bool):
-  """Clips 1..4 of each class, of different length."""
-  for name in classes:
-    for number in range(1, 5):
-      path = write_clips(folder, key(name, number)) / key(name, number)
-      if real:
-        form = _AVI if path.suffix == '.avi' else _MP4
-        coded_clips.write(path, form, num_frames=20 + number)
-
-
 def hmdb_key(name: str, number: int) -> str:
   """Clip 1..4 of a class."""
   return f'{name}/{HMDB_CLIPS[name][number - 1]}'
@@ -49,7 +35,7 @@ def make_hmdb(
     real: bool = False,
 ) -> pathlib.Path:
   """In split N the clip after clip N is unused, the other two train."""
-  _write(root / videos, hmdb_key, HMDB_CLIPS, real)
+  write_numbered(root / videos, hmdb_key, HMDB_CLIPS, real)
   for name, clips in HMDB_CLIPS.items():
     for split in (1, 2, 3):
       flags = {split - 1: 2, split % 4: 0}
@@ -71,7 +57,7 @@ def make_arid(
     index: bool = True,
 ) -> pathlib.Path:
   """Clip 4 is 'others'; lists may begin with a column of numbers (`index`)."""
-  _write(root / videos, arid_key, ARID_CLASSES.values(), real)
+  write_numbered(root / videos, arid_key, ARID_CLASSES.values(), real)
   for split in (1, 2):
     rest = {'train': [3 - split, 3], 'test': [split]}
     rest['others' if split == 1 else 'other'] = [4]
@@ -109,7 +95,7 @@ def make_egtea(
     real: bool = False,
 ) -> pathlib.Path:
   """Lists of names and numbers; class names with ';' and leading spaces."""
-  _write(root / videos, egtea_key, range(3), real)
+  write_numbered(root / videos, egtea_key, range(3), real)
   for split in (1, 2, 3):
     for part in ('train', 'test'):
       lines = [

@@ -29,25 +29,23 @@ def entry(number: int, label: int) -> dict[str, object]:
   }
 
 
-def write_labels(
-    folder: pathlib.Path, prefix: str = '', train=TRAIN, test=TEST
-):
+def write_labels(folder: pathlib.Path, prefix: str = '', train=TRAIN):
   """labels.json and the official lists; classes are not in the file's order."""
   names = list(map(ssv2.template, TEMPLATES))
   numbers = {name: str(k) for k, name in reversed(list(enumerate(names)))}
   write_lines(folder / f'{prefix}labels.json', json.dumps(numbers))
-  for name, pairs in (('train', train), ('validation', test)):
+  for name, pairs in (('train', train), ('validation', TEST)):
     entries = json.dumps([entry(*pair) for pair in pairs])
     write_lines(folder / f'{prefix}{name}.json', entries)
-  answers = (f'{number};{names[k]}' for number, k in test)
+  answers = (f'{number};{names[k]}' for number, k in TEST)
   write_lines(folder / 'test-answers.csv', *answers)
 
 
-def make(root: pathlib.Path, train=TRAIN, test=TEST) -> pathlib.Path:
+def make(root: pathlib.Path, train) -> pathlib.Path:
   """The official tree with clips in WebM."""
-  write_labels(root / 'labels', train=train, test=test)
+  write_labels(root / 'labels', train=train)
   folder = root / '20bn-something-something-v2'
   folder.mkdir()
-  for number, _ in train + test:
+  for number, _ in train + TEST:
     coded_clips.write(folder / f'{number}.webm', _WEBM, num_frames=12)
   return root

@@ -11,8 +11,10 @@ from tests.data_pipelines import coded_clips
 CLASSES = ('ApplyEyeMakeup', 'HandstandPushups', 'YoYo')
 # UCF-101's own spelling: this class's files are called otherwise.
 _FILE_NAMES = {'HandstandPushups': 'HandStandPushups'}
-GROUPS = 4
-_AVI = coded_clips.BY_NAME['xvid_tag_b_avi']
+_FORMS = {
+    '.avi': coded_clips.BY_NAME['xvid_tag_b_avi'],
+    '.mp4': coded_clips.FORMATS[0],
+}
 
 
 def data_config(**values) -> ml_collections.ConfigDict:
@@ -56,10 +58,19 @@ def make_folder(root: pathlib.Path, counts: dict[str, int]) -> pathlib.Path:
   return write_clips(root, *clips)
 
 
-def clip_key(class_name: str, group: int, clip: int = 1) -> str:
+def write_numbered(folder: pathlib.Path, key, classes, real: bool):
+  """Clips 1..4 of each class; `real` ones can be decoded, none is a copy."""
+  for k, name in enumerate(classes):
+    for number in range(1, 5):
+      path = write_clips(folder, key(name, number)) / key(name, number)
+      if real:
+        coded_clips.write(path, _FORMS[path.suffix], 20 + 8 * k + number)
+
+
+def clip_key(class_name: str, group: int) -> str:
   """Class/v_Class_g01_c01.avi."""
   name = _FILE_NAMES.get(class_name, class_name)
-  return f'{class_name}/v_{name}_g{group:02d}_c{clip:02d}.avi'
+  return f'{class_name}/v_{name}_g{group:02d}_c01.avi'
 
 
 def make_ucf(
@@ -73,31 +84,22 @@ def make_ucf(
   Folders lie below `root`; without a folder of `lists` there are none, and
   clips that are not `real` have 4 bytes.
   """
-  for number, name in enumerate(CLASSES):
-    for group in range(1, GROUPS + 1):
-      write_clips(root / videos, key := clip_key(name, group))
-      if real:
-        length = 20 + 8 * number + group
-        coded_clips.write(root / videos / key, _AVI, num_frames=length)
+  write_numbered(root / videos, clip_key, CLASSES, real)
   if lists:
     # Real files have Windows line ends here and there.
     lines = [f'{number} {name}\r' for number, name in enumerate(CLASSES, 1)]
     write_lines(root / lists / 'classInd.txt', *lines)
+    clips = [
+        (clip_key(name, group), number, group)
+        for number, name in enumerate(CLASSES, 1)
+        for group in range(1, 5)
+    ]
     for split in (1, 2, 3):
-      write_official(root / lists, split)
+      train = [f'{key} {number}' for key, number, g in clips if g != split]
+      test = [key for key, _, g in clips if g == split]
+      write_lines(root / lists / f'trainlist0{split}.txt', *train)
+      write_lines(root / lists / f'testlist0{split}.txt', *test)
   return root
-
-
-def write_official(folder: pathlib.Path, split: int):
-  """trainlist0N.txt and testlist0N.txt: group N is the test set."""
-  train, test = [], []
-  for number, name in enumerate(CLASSES, 1):
-    for group in range(1, GROUPS + 1):
-      key = clip_key(name, group)
-      test += [key] if group == split else []
-      train += [f'{key} {number}'] if group != split else []
-  write_lines(folder / f'trainlist0{split}.txt', *train)
-  write_lines(folder / f'testlist0{split}.txt', *test)
 
 
 def write_vifi(path: pathlib.Path, groups, classes=CLASSES) -> str:

@@ -81,9 +81,7 @@ def _epic(write_video):
 
 
 def _ssv2(root):
-  train = ssv2_tree.TRAIN + ((21, 1), (301, 2))
-  root.mkdir()
-  return ssv2_tree.make(root, train=train)
+  return ssv2_tree.make(root, ssv2_tree.TRAIN + ((21, 1), (301, 2)))
 
 
 def _kinetics(root):

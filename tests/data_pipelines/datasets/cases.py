@@ -71,7 +71,6 @@ def _make_kinetics(root, videos, lists):
 
 
 def _kinetics(role, split):
-  del split
   folder = {'train': 'train', 'test': 'val'}[role]
   rows = kinetics_tree.ROWS[role == 'test']
   order = sorted(range(3), key=kinetics_tree.CLASSES.__getitem__)
@@ -88,7 +87,6 @@ def _make_ssv2(root, videos, lists):
 
 
 def _ssv2(role, split):
-  del split
   rows = ssv2_tree.TRAIN if role == 'train' else ssv2_tree.TEST
   return {f'{number}.webm': label for number, label in rows}
 
@@ -100,7 +98,6 @@ def _make_epic(root, videos, lists):
 
 
 def _epic(role, split):
-  del split
   rows = epic_tree.TRAIN if role == 'train' else epic_tree.TEST
   return {
       f'{v[:3]}/videos/{v}.MP4@{a:g}-{b:g}': label

@@ -43,7 +43,7 @@ def test_a_flat_folder_with_a_list_and_names(tmp_path):
 
 
 def test_a_class_that_lost_its_training_clips_stays(tmp_path):
-  kinetics_tree.write_clips(tmp_path, kinetics_tree.official)
+  kinetics_tree.write_clips(tmp_path)
   kinetics_tree.write_lists(tmp_path / 'annotations')
   video, start, label = kinetics_tree.TRAIN[1]
   (tmp_path / 'train' / kinetics_tree.file_name(video, start)).unlink()
@@ -54,7 +54,7 @@ def test_a_class_that_lost_its_training_clips_stays(tmp_path):
 
 
 def test_novel_kinetics_classes_as_another_data_set(tmp_path):
-  kinetics_tree.write_clips(tmp_path / 'k', kinetics_tree.official)
+  kinetics_tree.write_clips(tmp_path / 'k')
   kinetics_tree.write_lists(tmp_path, 'k600_test')
   names = [kinetics_tree.CLASSES[2], kinetics_tree.CLASSES[1]]
   values = {

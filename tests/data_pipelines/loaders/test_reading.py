@@ -18,6 +18,7 @@ from data_pipelines.video.read import VideoError
 from data_pipelines.views import ev_clip, ez_clip
 from evclip_jax.config import schema
 from tests.data_pipelines import trees
+from tests.data_pipelines.loaders.test_loader import joined
 
 
 @pytest.fixture(scope='module')
@@ -158,11 +159,6 @@ def skipping_nine(skipping, tmp_path):
   return root, config
 
 
-def joined(batches):
-  batches = list(batches)
-  return {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
-
-
 def test_a_scored_clip_that_fails_later_is_left_out(
     skipping_nine, tmp_path, capsys
 ):
@@ -171,7 +167,7 @@ def test_a_scored_clip_that_fails_later_is_left_out(
   data.write(tmp_path / 'run')
   listed, gone = data.evals['test'], trees.clip_key('ApplyEyeMakeup', 2)
   (root / gone).unlink()
-  whole = joined(listed.batches())
+  whole = joined(list(listed.batches()))
   kept = whole['mask'] > 0
   assert listed.skips and set(whole['index'][kept]) == {0, *range(2, 9)}
   assert not whole['video'][~kept].any()
@@ -190,7 +186,7 @@ def test_a_clip_of_episodes_that_fails_later_is_replaced(skipping_nine):
   listed = data.evals['test']
   records, gone = listed.episodes.clips.records, 1
   (root / records[gone].key).unlink()
-  whole = joined(listed.batches())
+  whole = joined(list(listed.batches()))
   there = whole['mask'] > 0
   bank = dict(zip(whole['index'][there], whole['video'][there], strict=True))
   assert set(bank) == set(range(9)) - {gone}
@@ -202,7 +198,7 @@ def test_a_clip_of_episodes_that_fails_later_is_replaced(skipping_nine):
   labels = [r.label for r in records]
   assert [labels[k] for k in clips[changed]] == [labels[gone]] * changed.sum()
   # From pixels the same clips take its place.
-  videos = joined(listed.episode_batches())['video']
+  videos = joined(list(listed.episode_batches()))['video']
   for row, video in zip(clips, videos, strict=True):
     np.testing.assert_array_equal(video, np.stack([bank[k] for k in row]))
   about = data.description['lists']['test']

@@ -1,4 +1,4 @@
-"""A dataset of one's own: `data_pipelines.dataset` in other people's loops."""
+"""`data_pipelines.dataset` in loops of other people, and what it refuses."""
 
 import itertools
 import subprocess
