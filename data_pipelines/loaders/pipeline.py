@@ -142,9 +142,9 @@ class Pipeline:
     self.eval_every_steps = train.eval_every_epochs * epoch
     self.checkpoint_every_steps = train.checkpoint_every_epochs * epoch
 
-  def _plan_episodes(self, _):
+  def _plan_episodes(self, size: int):
     own = self._config.episodes
-    if own.train_episodes % own.per_step:
+    if size and own.train_episodes % own.per_step:
       low = own.train_episodes - own.train_episodes % own.per_step
       fits = [n for n in (low, low + own.per_step) if n]
       raise UserError(

@@ -179,8 +179,9 @@ def test_a_scored_clip_that_fails_later_is_left_out(
 
 def test_a_clip_of_episodes_that_fails_later_is_replaced(skipping_nine):
   root, config = skipping_nine
+  # Training episodes do not matter here.
   config.episodes.update(
-      way=2, shot=1, test_query=1, test_episodes=6, per_step=2
+      way=2, shot=1, test_query=1, test_episodes=6, per_step=2, train_episodes=3
   )
   data = pipeline.Pipeline(config, evaluate_only=True, episodic=True)
   listed = data.evals['test']
