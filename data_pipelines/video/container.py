@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence, Set
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
 Media = str | bytes
@@ -49,6 +50,17 @@ AS_STORED = (1, 0, 0, 1)
 _SORTED_BY_TIME = ('h264', 'hevc')
 
 _thread = threading.local()
+
+
+def _unnamed(types, value: int):
+  kind = object.__new__(types)
+  kind._name_, kind._value_ = f'TYPE_{value}', value
+  return kind
+
+
+# Until version 19, PyAV reads no side data of a frame that has some of a type
+# which only FFmpeg knows: EXIF in JPEG, the eye in Apple's spatial video.
+Type._missing_ = classmethod(_unnamed)
 
 
 class Unreadable(Exception):

@@ -1,5 +1,6 @@
 """Files as cameras, phones and old programs write them."""
 
+import io
 import pathlib
 import struct
 
@@ -163,3 +164,24 @@ def test_a_gif_is_a_video(tmp_path):
   images[0].save(path, save_all=True, append_images=images[1:], duration=40)
   assert '.gif' in SUFFIXES
   assert numbers(path) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ('mark', 'stored'), [(1, np.array), (5, SHOWN[0, 1, 1, 0]), (6, np.rot90)]
+)
+def test_cameras_describe_themselves_in_every_jpeg(tmp_path, mark, stored):
+  about = Image.Exif()
+  about[271], about[274] = 'Maker', mark
+  path = tmp_path / 'clip.avi'
+  with av.open(str(path), 'w') as file:
+    stream = file.add_stream('mjpeg', rate=25)
+    height, width, _ = stored(coded_clips.frame(0)).shape
+    stream.width, stream.height, stream.pix_fmt = width, height, 'yuvj420p'
+    for k in range(6):
+      jpeg = io.BytesIO()
+      image = Image.fromarray(stored(coded_clips.frame(k)))
+      image.save(jpeg, 'jpeg', exif=about)
+      packet = av.Packet(jpeg.getvalue())
+      packet.stream, packet.pts, packet.dts = stream, k, k
+      file.mux(packet)
+  assert numbers(path) == list(range(6))
