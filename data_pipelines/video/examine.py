@@ -29,6 +29,8 @@ from data_pipelines.video.pyav_reader import SEEK_GAP, SeekMissed, pick
 FILM_FRAMES = 3_000
 # With more frames between two key frames, a film is decoded completely.
 _MOST_FRAMES = 1_000
+# A header's frame rate may be wrong by this part: it counts the last frame.
+_FPS_ERROR = 0.1
 # Frames compared after a jump.
 _COMPARED = 2
 # Least distance of the entry points that are stored.
@@ -142,7 +144,10 @@ def _answer(
   if times is not None and count > 1:
     tick = found.time_base[0] / found.time_base[1]
     span = float(times[-1] - times[0]) * tick
-    fps = fps or (count - 1) / span
+    average = (count - 1) / span
+    # Some headers tell the highest rate, or the clock's.
+    if abs(fps / average - 1) > _FPS_ERROR:
+      fps = average
     duration = span + 1 / fps
   else:
     fps = fps or 25.0

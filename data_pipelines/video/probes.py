@@ -36,7 +36,7 @@ _SECONDS_PER_MEGABYTE = 5.0
 _REMEMBERED = 4_096
 _EMPTY = 'it is empty (0 bytes)'
 # To be increased when the meaning of a field or a verdict changes.
-_VERSION = 6
+_VERSION = 7
 
 _memory = collections.OrderedDict()
 

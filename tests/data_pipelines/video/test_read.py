@@ -171,6 +171,8 @@ def test_time_ranges_use_the_timestamps(clips, tmp_path):
       times=[k * k for k in range(16)],
   )  # fmt: skip
   found = probe(path)
+  # The header says 25.
+  assert found.fps == pytest.approx(15 / 9)
   assert read.range_indices(found) == (0, 16)
   assert read.range_indices(found, 1.0, 4.0) == (5, 10)
   assert read.range_indices(found, end=0.16) == (0, 2)
