@@ -45,6 +45,8 @@ MAX_SIDE = 16_384
 MAX_PIXELS = 7_680 * 4_320
 # A display matrix that changes nothing.
 AS_STORED = (1, 0, 0, 1)
+# FFmpeg's numbers of matrices between RGB and YUV.
+_RESERVED, _UNSPECIFIED = 3, 2
 # Codecs whose decoder may emit frames before it knows how far the stream
 # reorders them; the timestamps then decide the order.
 _SORTED_BY_TIME = ('h264', 'hevc')
@@ -199,13 +201,24 @@ def rgb(
 ) -> np.ndarray:
   """Converts a frame to uint8 [H, W, 3], rotated and mirrored as it is shown.
 
+  Raises:
+    Unreadable: FFmpeg cannot convert these colours (YCgCo, ICtCp).
+
   Source: EV-CLIP reads with PyAV's `to_rgb`; this is the same conversion.
   """
   # `to_rgb` would make a new converter and start a thread per core for every
   # frame, which takes five times as long.
   if not hasattr(_thread, 'converter'):
     _thread.converter = VideoReformatter()
-  converted = _thread.converter.reformat(frame, format='rgb24', threads=1)
+  # Some programs write this number into VP9; players take it for no number.
+  if frame.colorspace == _RESERVED:
+    frame.colorspace = _UNSPECIFIED
+  try:
+    converted = _thread.converter.reformat(frame, format='rgb24', threads=1)
+  except av.error.FFmpegError as e:
+    raise Unreadable(
+        f'its colours cannot be converted to RGB ({reason(e)})'
+    ) from e
   a, b, c, d = matrix
   pixels = converted.to_ndarray()
   return pixels.swapaxes(0, 1)[::b, ::c] if b else pixels[::d, ::a]

@@ -66,6 +66,8 @@ class _Frames:
     if not self.times:
       self.width, self.height = frame.width, frame.height
       self.display = container.display(frame)
+      # Raises an error for colours that cannot be converted.
+      container.rgb(frame)
     self.interlaced |= frame.interlaced_frame
     self.times.append(frame.pts)
     self.luma.append(_luma(frame))

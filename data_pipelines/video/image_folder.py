@@ -162,11 +162,13 @@ def _decode(data: bytes, name: str) -> np.ndarray:
       # As a viewer shows it, which a camera's mark may turn or mirror.
       return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
   # What Pillow raises, for files of all kinds; its words may show objects.
-  except (OSError, SyntaxError, ValueError) as e:
+  except (
+      OSError, SyntaxError, ValueError, Image.DecompressionBombError
+  ) as e:  # fmt: skip
     why = _fault(data, data, len(data))
-    if why is None and isinstance(e, UnidentifiedImageError):
-      why = _OTHER
-    raise Unreadable(f'its image {name} is broken ({why or e})') from e
+    if why in (None, _OTHER):
+      why = _OTHER if isinstance(e, UnidentifiedImageError) else e
+    raise Unreadable(f'its image {name} is broken ({why})') from e
 
 
 def _check(folder: str, name: str):

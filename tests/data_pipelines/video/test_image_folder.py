@@ -145,6 +145,22 @@ def test_broken_pictures_are_found_at_once(tmp_path, suffix, kind):
       assert read_numbers(folder, [0, 2]) == [0, 2]
 
 
+@pytest.mark.parametrize(
+    ('suffix', 'pixels', 'why'),
+    [
+        ('png', np.zeros((48, 64), np.uint16), 'more than 8 bits'),
+        ('tif', np.zeros((48, 64), np.uint16), 'more than 8 bits'),
+        ('png', np.zeros((14_000, 14_000), bool), 'exceeds limit'),
+    ],
+)
+def test_pictures_that_no_video_has_are_named(tmp_path, suffix, pixels, why):
+  folder = pathlib.Path(pictures.write(tmp_path / 'a', 3, f'{{:d}}.{suffix}'))
+  found = probe(folder)
+  Image.fromarray(pixels).save(folder / f'2.{suffix}')
+  with pytest.raises(read.VideoError, match=rf'2.{suffix} is broken .*{why}'):
+    read.read_frames(folder, [1], found)
+
+
 def test_of_many_pictures_an_even_choice_is_checked(tmp_path, monkeypatch):
   folder = pathlib.Path(pictures.write(tmp_path / 'clip', 9, '{:d}.jpg'))
   monkeypatch.setattr(image_folder, '_CHECKED', 3)

@@ -185,3 +185,30 @@ def test_cameras_describe_themselves_in_every_jpeg(tmp_path, mark, stored):
       packet.stream, packet.pts, packet.dts = stream, k, k
       file.mux(packet)
   assert numbers(path) == list(range(6))
+
+
+def in_colours(path, codec, matrix):
+  """Writes 12 frames with FFmpeg's number of a matrix between RGB and YUV."""
+  with av.open(str(path), 'w') as file:
+    stream = file.add_stream(codec, rate=25)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+    stream.codec_context.colorspace = matrix
+    for k in range(12):
+      image = av.VideoFrame.from_ndarray(coded_clips.frame(k), 'rgb24')
+      file.mux(stream.encode(image.reformat(format='yuv420p')))
+    file.mux(stream.encode(None))
+  return path
+
+
+def test_a_reserved_number_of_colours_means_none(tmp_path):
+  odd, plain = (
+      in_colours(tmp_path / f'{matrix}.webm', 'libvpx-vp9', matrix)
+      for matrix in (3, 2)
+  )
+  assert numbers(odd) == list(range(12))
+  np.testing.assert_array_equal(read_frames(odd, [7]), read_frames(plain, [7]))
+
+
+def test_colours_that_cannot_be_converted_are_found_at_once(tmp_path):
+  ycgco = in_colours(tmp_path / 'a.mp4', 'libx264', 8)
+  assert 'colours cannot be converted' in probe(ycgco).error
