@@ -86,7 +86,7 @@ def pretrain(
   """
   album = albums.make_album('clip', SEED, ('bright',), recipe.images, folder)
   words = tokenizer.learn(corpus(), MERGES)
-  encoder = tokenizer.Tokenizer(words)
+  encoder = tokenizer.Tokenizer(words, _LENGTH)
   shape = sizes.vit(
       _WIDTH, 2, _PATCH, _EMBED, _EMBED, text_layers=2, vocab_size=len(words)
   )
@@ -97,7 +97,7 @@ def pretrain(
   def tokens(step, drawn):
     rng = randomness.generator(SEED, 'caption', step)
     texts = [caption(scene, rng) for scene in drawn]
-    return encoder.encode(texts, _LENGTH)
+    return encoder.encode(texts)
 
   def loss(params, images, tokens, rng):
     """InfoNCE over a batch in which captions may repeat."""

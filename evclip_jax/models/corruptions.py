@@ -1,9 +1,8 @@
-"""Frames made worse on the device, in kinds and five severities.
+"""Corrupts frames on the device: several kinds, each with five severities.
 
-A severity is an argument of the compiled function, not a part of it. What is
-drawn depends on the seed and on the pixels of the clip alone: a clip gets the
-same noise in every list, batch and severity, so curves over severities compare
-like with like.
+The severity is an argument of the compiled function. Random choices depend only
+on the seed and on the clip's pixels: a clip gets the same noise in every list,
+in every batch and at every severity, so severities can be compared.
 """
 
 import dataclasses
@@ -18,7 +17,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.views.view import squares
 
 SEVERITIES = (1, 2, 3, 4, 5)
-# Sizes below are of frames of so many pixels, as CLIP gets.
+# Sizes below are in pixels of frames of this side, as CLIP gets them.
 _SIDE = 224
 # The luminance table of the JPEG standard (ITU-T T.81, annex K.1).
 _JPEG = np.float32([
@@ -45,10 +44,10 @@ def apply(
   Args:
     kind: a key of `KINDS`.
     frames: uint8 [..., T, H, W, 3].
-    severity: int scalar, 1 .. 5; 0 leaves the frames as they are. It may be
+    severity: int scalar 1..5, or 0 to leave the frames as they are; may be
       traced.
-    seed: of what is drawn.
-    side: of CLIP's square where frames hold two, see `views.view.squares`.
+    seed: of the random choices.
+    side: of CLIP's square if frames hold two squares (`views.view.squares`).
 
   Returns:
     uint8, the same shape.
@@ -76,10 +75,10 @@ def apply(
 
 
 def parse(text: str, key: str = 'data.corrupt') -> tuple[str, int]:
-  """Reads 'darken:3'.
+  """Reads a kind and a severity, such as 'darken:3'.
 
   Raises:
-    UserError: an unknown kind or severity; `key` is what to change.
+    UserError: an unknown kind or severity; `key` is the key to change.
   """
   kind, _, severity = text.partition(':')
   check_kind(kind, f'{key}={text}')
@@ -92,7 +91,7 @@ def parse(text: str, key: str = 'data.corrupt') -> tuple[str, int]:
 
 
 def check_kind(kind: str, given: str):
-  """Raises UserError for an unknown kind; `given` is what was written."""
+  """Raises UserError for an unknown kind; `given` is what the user wrote."""
   if kind not in KINDS:
     raise UserError(
         f'{given}: there is no corruption {kind!r}. Use one of '
@@ -102,15 +101,12 @@ def check_kind(kind: str, given: str):
 
 @dataclasses.dataclass(frozen=True)
 class Corrupted:
-  """A `Method.pixels` that corrupts what is scored.
-
-  In training, where it gets a key, it leaves the frames alone.
+  """Replaces a `Method.pixels`; corrupts frames in scoring, not in training.
 
   Attributes:
     pixels: the method's own.
-    corruption: as 'darken:3' says; `parse` has checked it.
-    seed: of what is drawn.
-    side: as for `apply`.
+    corruption: kind and severity for `parse`, such as 'darken:3'.
+    seed, side: see `apply`.
   """
 
   pixels: Callable
@@ -119,20 +115,20 @@ class Corrupted:
   side: int = 0
 
   def __call__(self, frames, rng):
-    """Returns the pixels of corrupted frames."""
+    """Returns the method's pixels; a key `rng` means training."""
     return self.pixels(self.frames(frames) if rng is None else frames, rng)
 
   def frames(self, frames: jax.Array) -> jax.Array:
-    """Returns the frames that are scored, uint8 [B, T, H, W, 3]."""
+    """Returns corrupted frames, uint8 [B, T, H, W, 3]."""
     kind, severity = parse(self.corruption)
     return apply(kind, frames, severity, self.seed, self.side)
 
 
 def darken(x, severity, key):
-  """Takes light away and adds the noise of a sensor.
+  """Darkens and adds the noise of a sensor.
 
-  Linear light (gamma 2.2) times a gain, plus noise of variance a Y + b^2, as of
-  photons and of reading.
+  Linear light Y (gamma 2.2) is multiplied by a gain of 0.4 to 0.025; photons
+  and readout add noise of variance a Y + b^2.
 
   Source: A. Foi et al., Practical Poissonian-Gaussian noise modeling, 2008.
   """
@@ -144,7 +140,7 @@ def darken(x, severity, key):
 
 
 def blur(x, severity, key):
-  """Blurs with a Gaussian of 1 to 8 pixels in 224."""
+  """Blurs with a Gaussian of sigma 1 to 8 pixels in 224."""
   del key
   sigma = _level(severity, 0, 1, 2, 3.5, 5.5, 8)
 
@@ -157,17 +153,17 @@ def blur(x, severity, key):
 
 
 def shake(x, severity, key):
-  """Moves each frame by itself, by at most 2 to 18 % of the side."""
+  """Moves each frame independently, by at most 2 to 18 % of the side."""
   most = _level(severity, 0, 0.02, 0.04, 0.07, 0.12, 0.18)
   move = most * jax.random.uniform(key, (len(x), 2), minval=-1, maxval=1)
   return jax.vmap(_window, (0, 0, None))(x, move, 1.0)
 
 
 def head_camera(x, severity, key):
-  """Cuts out a part of the frame that sways like the view of a walking person.
+  """Zooms in 1.15 to 2 times, and sways like the view of a walking person.
 
-  Zoom 1.15 to 2; the part goes to and fro slowly, further sideways than up and
-  down, as far as the frame allows.
+  The view moves slowly, further sideways than up and down, as far as the frame
+  allows.
   """
   zoom = _level(severity, 1, 1.15, 1.3, 1.5, 1.75, 2)
   room = 0.5 * (1 - 1 / zoom)
@@ -179,7 +175,7 @@ def head_camera(x, severity, key):
 
 
 def occlude(x, severity, key):
-  """Covers a square of 10 to 50 % of the area with grey, at a drawn place."""
+  """Covers a random square of 10 to 50 % of the area with grey."""
   side = jnp.sqrt(_level(severity, 0, 0.1, 0.2, 0.3, 0.4, 0.5))
   top, left = (1 - side) * jax.random.uniform(key, (2,))
 
@@ -192,12 +188,12 @@ def occlude(x, severity, key):
 
 
 def compress(x, severity, key):
-  """Rounds the cosine transform of blocks of 8 x 8 pixels, as JPEG does.
+  """Quantises the cosine transform of 8 x 8 pixels, as JPEG does.
 
-  Steps are 1.5 to 20 times those of the standard's table, for each colour.
+  Steps are 1.5 to 20 times those of the standard's table.
 
   Source: ITU-T T.81.
-  Differs: no change of colours, no halving of chroma, no entropy coding.
+  Differs: colours are neither converted nor halved; no entropy coding.
   """
   del key
   steps = _level(severity, 1, 1.5, 3, 6, 11, 20) * _JPEG / 255
@@ -217,15 +213,15 @@ def compress(x, severity, key):
 
 
 def low_resolution(x, severity, key):
-  """Averages squares of 2 to 16 pixels in 224, and draws lines between them."""
+  """Averages squares of 2 to 16 pixels in 224, then interpolates linearly."""
   del key
   size = _level(severity, 1, 2, 4, 7, 11, 16)
 
   def matrix(side):
-    # No square is smaller than a pixel.
+    # A square is at least one pixel.
     width = jnp.maximum(size * side / _SIDE, 1)
     squares = jnp.arange(side)
-    middle = (squares + 0.5) / width  # Of each pixel, in squares.
+    middle = (squares + 0.5) / width  # of each pixel, in squares
     inside = (jnp.floor(middle)[:, None] == squares).astype(jnp.float32)
     average = inside / jnp.maximum(inside.sum(axis=0), 1)
     place = jnp.clip(middle - 0.5, 0, jnp.floor(middle[-1]))
@@ -236,7 +232,7 @@ def low_resolution(x, severity, key):
 
 
 def drop_frames(x, severity, key):
-  """Shows the frame before in place of 20 to 90 % of the frames."""
+  """Replaces 20 to 90 % of the frames by the last frame that is kept."""
   share = _level(severity, 0, 0.2, 0.4, 0.6, 0.75, 0.9)
   kept = jax.random.uniform(key, (len(x),)) >= share
   place = jnp.where(kept.at[0].set(True), jnp.arange(len(x)), 0)
@@ -253,19 +249,19 @@ KINDS = {
 
 
 def _level(severity, *values) -> jax.Array:
-  """The strength at a severity, 0 to 5."""
+  """Looks up the strength at a severity, 0 to 5."""
   return jnp.asarray(values, jnp.float32)[severity]
 
 
 def _mixed(x, rows: jax.Array, columns: jax.Array) -> jax.Array:
-  """Mixes the rows and the columns of frames [T, H, W, 3] by matrices."""
+  """Multiplies rows and columns of frames [..., H, W, 3] by matrices."""
   return jnp.einsum(
       'ai,bj,...ijc->...abc', rows, columns, x, precision='highest'
   )
 
 
 def _window(frame, move: jax.Array, scale) -> jax.Array:
-  """Fills a frame [H, W, 3] with a part of it, `scale` as large, off centre."""
+  """Enlarges a part of a frame: `scale` of its size, `move` off its centre."""
 
   def matrix(size, offset):
     wanted = (jnp.arange(size) + 0.5 - size / 2) * scale + size / 2 - 0.5
@@ -277,7 +273,7 @@ def _window(frame, move: jax.Array, scale) -> jax.Array:
 
 
 def _fingerprint(clip: jax.Array) -> jax.Array:
-  """A number of the pixels; whole numbers, so that no order of sums counts."""
+  """Hashes pixels; the order of sums does not matter to whole numbers."""
   flat = clip.reshape(-1).astype(jnp.uint32)
   weights = jnp.arange(flat.size, dtype=jnp.uint32) * np.uint32(2654435761) + 1
   return (flat * weights).sum(dtype=jnp.uint32)

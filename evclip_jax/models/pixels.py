@@ -1,23 +1,23 @@
-"""Clips on the device: normalised floats, changed colours, time in and out."""
+"""Processes clips on the device: normalises, changes colours, reshapes."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Per colour (red, green, blue), of pixels in [0, 1].
+# Of red, green and blue in [0, 1].
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
-# What a method's `pixels` setting chooses from.
+# Choices of a method's setting `pixels`.
 CONSTANTS = {
     'imagenet': (IMAGENET_MEAN, IMAGENET_STD),
     'clip': (CLIP_MEAN, CLIP_STD),
 }
-# What `random_colours` draws a change for: everything, or grey clips only.
+# Choices of `per` in `random_colours`.
 JITTERS = ('frame', 'clip', 'none')
-# What the `order` of `change_colours` counts.
+# The numbers in the `order` of `change_colours`.
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 
 
@@ -30,26 +30,26 @@ def normalise(
 
   Args:
     frames: [..., 3] in 0..255, uint8 or float.
-    mean, std: per colour, of pixels in [0, 1].
+    mean, std: of red, green and blue in [0, 1].
 
   Returns:
     float32, the same shape.
 
   Source: EV-CLIP, dassl/data/data_manager.py, DatasetWrapper_Video.
-  Differs: always divides by 255; the original leaves out a clip whose greatest
-    value is at most 1, that is an all-black one.
+  Differs: always divides by 255; the original does not if no value is more
+    than 1, that is if the clip is black.
   """
   x = frames.astype(jnp.float32) / np.float32(255)
   return (x - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
 
 
 def fold_time(x: jax.Array) -> jax.Array:
-  """Makes [B * T, ...] of [B, T, ...]."""
+  """Reshapes [B, T, ...] to [B * T, ...]."""
   return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
 def unfold_time(x: jax.Array, num_frames: int) -> jax.Array:
-  """Makes [B, T, ...] of [B * T, ...]."""
+  """Reshapes [B * T, ...] to [B, T, ...]."""
   return x.reshape(-1, num_frames, *x.shape[1:])
 
 
@@ -66,13 +66,13 @@ def draw_colours(
     shape: tuple[int, ...],
     strengths: tuple[float, float, float, float],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Draws what `change_colours` takes.
+  """Draws the arguments (factors, hue, order) of `change_colours`.
 
   Args:
     rng: the key.
     shape: leading axes; one change is drawn for each entry.
-    strengths: s of brightness, contrast, saturation, hue. The three factors are
-      in 1 - s .. 1 + s, the hue in -s .. s, the order is any.
+    strengths: s of brightness, contrast, saturation and hue. The three factors
+      are in 1 - s .. 1 + s, the hue shift is in -s .. s, the order is random.
 
   Source: torchvision.transforms.ColorJitter.
   Differs: jax.random draws the numbers.
@@ -87,17 +87,17 @@ def draw_colours(
 def change_colours(
     frames: jax.Array, factors: jax.Array, hue: jax.Array, order: jax.Array
 ) -> jax.Array:
-  """Changes the colours of frames; leading axes may be 1 in what changes them.
+  """Changes brightness, contrast, saturation and hue of frames.
 
   Args:
-    frames: float [..., H, W, 3] in 0..1.
+    frames: float [..., H, W, 3] in 0..1; the other leading axes broadcast.
     factors: [..., 3] of brightness, contrast and saturation; 1 = no change.
     hue: [...], shift in turns of the colour circle.
     order: int [..., 4], in which the four are applied.
 
   Source: torchvision.transforms.ColorJitter; CLIP-FSAR,
     datasets/utils/transformations.py, ColorJitter.
-  Differs: floats all the way; Pillow rounds after each of the four.
+  Differs: computes in floats; Pillow rounds after each of the four.
   """
   place = (order == _HUE).argmax(-1)  # [...]
 
@@ -115,7 +115,7 @@ def change_colours(
     return jnp.clip(factor * x + (1 - factor) * other, 0, 1)
 
   x = frames
-  # Turning the hue costs most, so it happens once, between the others.
+  # Turning the hue costs most, so it is done once, between the others.
   for step in range(3):
     x = blend(x, step, step < place)
   x = turn_hue(x, hue)
@@ -137,8 +137,9 @@ def turn_hue(frames: jax.Array, shift: jax.Array) -> jax.Array:
   span = most - jnp.minimum(jnp.minimum(red, green), blue)
   scale = 1 / jnp.where(span > 0, span, 1)
   r, g, b = ((most - colour) * scale for colour in (red, green, blue))
-  # Where a colour is greatest, the sixth of the circle around it. Not where it
-  # is `most`: a compiler may round two computations of a colour differently.
+  # The position within the third of the circle around the greatest colour, in
+  # sixths. Colours are not compared with `most`: a compiler may round the same
+  # colour differently there.
   angle = jnp.where(
       (red >= green) & (red >= blue),
       b - g,
@@ -162,14 +163,15 @@ def random_colours(
   Args:
     frames: [B, T, H, W, 3] in 0..255.
     rng: the key.
-    per: one of `JITTERS`.
+    per: whether a change is drawn for each 'frame' or 'clip'; 'none' changes no
+      colours but makes clips grey.
 
   Returns:
     float32 in 0..255.
 
   Source: EZ-CLIP, utils/Augmentation.py: ColorJitter(0.4, 0.4, 0.2, 0.1);
     ViFi-CLIP, datasets/pipeline.py, likewise.
-  Differs: none but `change_colours`; drawing per clip is this project's.
+  Differs: see `change_colours`; drawing per clip is an addition.
   """
   keys = jax.random.split(rng, 3)
   x = frames.astype(jnp.float32) / 255
@@ -186,7 +188,7 @@ def random_colours(
 
 
 def _planes(frames: jax.Array) -> jax.Array:
-  """Makes [3, ...] of [..., 3], which is faster on CPUs."""
+  """Moves colours to the first axis, which is faster on CPUs."""
   return jnp.moveaxis(frames, -1, 0)
 
 

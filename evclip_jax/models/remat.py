@@ -1,8 +1,8 @@
-"""What a block keeps for its backward pass: what would take long to redo.
+"""Rematerialises blocks: keeps what is slow to recompute, and no more.
 
-With frozen weights that is its input and what is named by `kept`: queries, keys
-and values, the residual between attention and MLP, the MLP's hidden values.
-Norms, softmax and activations are computed again.
+With frozen weights, a block keeps its input and the values marked by `kept` and
+`wide`: queries, keys and values, the residual between attention and MLP, the
+MLP's hidden values. Norms, softmax and activations are recomputed.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ _WIDE = 'wide'
 
 
 def kept(x: jax.Array) -> jax.Array:
-  """Marks what the backward pass finds; changes nothing."""
+  """Marks a value to keep for the backward pass; returns it unchanged."""
   return checkpoint_name(x, _KEPT)
 
 
 def wide(x: jax.Array) -> jax.Array:
-  """Marks the largest of it, which some blocks keep and others redo."""
+  """Marks a large value, which `lean` blocks do not keep."""
   return checkpoint_name(x, _WIDE)
 
 
@@ -35,15 +35,16 @@ def apply(
     *given: Any,
     lean: bool = False,
 ) -> jax.Array:
-  """Computes a block of a module, keeping only what is marked.
+  """Applies a block of a module and keeps only marked values.
 
   Args:
-    module: whose block it is.
-    make: (**fields of a module) -> the block, which calls `kept`.
+    module: the parent of the block.
+    make: (**fields of a module) -> the block.
     name: of the block.
-    everything: redo all of it: less memory, a third more time.
-    *given: trees of arrays for the block; what it closes over may train, too.
-    lean: keep nothing `wide`.
+    everything: whether to recompute all of it: less memory, a third more time.
+    *given: the block's arguments, trees of arrays. Arrays that it closes over
+      may be trained too.
+    lean: whether to recompute `wide` values.
   """
   if module.is_initializing():
     return make(name=name)(*given)
@@ -68,10 +69,10 @@ def apply(
 
 
 def _after(x: jax.Array, other: jax.Array) -> jax.Array:
-  """Returns x, not before `other` is there.
+  """Returns x, but only once `other` is computed.
 
-  Else a compiler may redo all blocks at once, before any is needed, and nothing
-  is saved: those for CPUs do.
+  Otherwise a compiler may recompute all blocks at once, as those for CPUs do,
+  and nothing is saved.
   """
   if not jnp.issubdtype(x.dtype, jnp.floating) or x.ndim < 3:
     return x

@@ -1,4 +1,4 @@
-"""Dense layers and norms with PyTorch's defaults."""
+"""Makes dense layers and norms with PyTorch's defaults."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ EPSILON = 1e-5
 
 
 def torch_uniform(fan_in: int) -> Callable:
-  """Makes PyTorch's default for the weight and the bias of a Linear layer."""
+  """Makes PyTorch's initialiser of weight and bias of a Linear layer."""
   bound = 1 / math.sqrt(fan_in)
 
   def init(rng, shape, dtype=jnp.float32):
@@ -35,16 +35,16 @@ def linear(features: int, fan_in: int, bias: bool, name: str, dtype):
 
 
 def gelu(x: jax.Array) -> jax.Array:
-  """Computes the exact GELU as PyTorch does, by `erf`, not `erfc`."""
+  """Computes the exact GELU with `erf`, as PyTorch does, not `erfc`."""
   return x * (0.5 * (1 + jax.lax.erf(x * 0.5**0.5)))
 
 
 class Norm(nn.Module):
-  """LayerNorm over one axis, computed in float32.
+  """Applies LayerNorm over one axis, in float32.
 
   Attributes:
     dtype: of the result.
-    first: whether that is the first axis, a short one, not the last.
+    first: whether over the first, short axis instead of the last.
   """
 
   dtype: jnp.dtype = jnp.float32
@@ -75,11 +75,11 @@ def layer_norm(x: jax.Array, scale, bias, axes: int) -> jax.Array:
 
 @jax.custom_vjp
 def _norm_of_planes(x: jax.Array, scale, bias) -> jax.Array:
-  """LayerNorm over the first axis of [C, ...], C being few.
+  """Computes LayerNorm over the first axis of [C, ...], for small C.
 
-  Sums over it are written out, and so is the gradient: compilers make one loop
-  of that, and several slow ones of reductions. The other axes stay apart:
-  devices share the clips, which are not the first of them.
+  Sums over C and the gradient are written out: compilers make one loop of them,
+  but several slow ones of reductions. The other axes are not flattened, since
+  the axis of clips, which devices share, is not the first of them.
   """
   return _normed(x)[0] * scale + bias
 

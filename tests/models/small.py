@@ -16,7 +16,7 @@ RESNET = sizes.resnet(8, (1, 1, 1, 1), 16, image_resolution=32, **TEXT)
 
 
 def flat(wanted=VIT, seed=0):
-  """Random weights in which no leaf is a constant."""
+  """Draws weights in which no leaf is constant."""
   shapes = clip_names.shapes(wanted)
   rng = np.random.default_rng(seed)
   out = random_init.draw(shapes, seed)
@@ -27,19 +27,19 @@ def flat(wanted=VIT, seed=0):
 
 
 def model(wanted=VIT, seed=0, **kwargs):
-  """A model and its params['clip']."""
+  """Returns a model and its params['clip']."""
   return Clip(wanted, **kwargs), unflatten_dict(flat(wanted, seed), sep='/')
 
 
 def images(count=3, wanted=VIT, seed=0):
-  """Normalised images."""
+  """Draws normalised images."""
   side = wanted.image_resolution
   shape = (count, side, side, 3)
   return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
 def tokens(count=4, wanted=VIT, seed=0):
-  """Texts: start, some ids, the end (the largest), zeros."""
+  """Draws texts: start, some ids, the end (the largest id), zeros."""
   rng = np.random.default_rng(seed)
   out = np.zeros((count, wanted.context_length), np.int32)
   for row in out:

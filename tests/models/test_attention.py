@@ -1,4 +1,4 @@
-"""What computes CLIP's attention, and that it computes the same."""
+"""The implementations of CLIP's attention, and the choice of one."""
 
 import types
 
@@ -28,7 +28,7 @@ HOPPER = device('gpu', 'PJRT C API\ncuda 12090')
         (HOPPER, jnp.float32, 64, False, 'xla'),
         # A hook needs the probabilities.
         (HOPPER, jnp.bfloat16, 64, True, 'xla'),
-        # Heads that the kernel does not take.
+        # The kernel does not take these heads.
         (HOPPER, jnp.bfloat16, 12, False, 'xla'),
         (HOPPER, jnp.bfloat16, 256, False, 'xla'),
         (device('gpu', 'cuda 12090', '7.5'), jnp.bfloat16, 64, False, 'xla'),

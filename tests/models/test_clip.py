@@ -1,4 +1,4 @@
-"""Both towers: shapes, types, sizes."""
+"""CLIP's towers: shapes, dtypes, numbers of weights, rematerialisation."""
 
 import math
 
@@ -15,7 +15,7 @@ from evclip_jax.models.clip.model import Clip
 from tests.models import small
 
 BOTH = pytest.mark.parametrize('wanted', [small.VIT, small.RESNET])
-# Weights a person trains or downloads, as the specification counts them.
+# Numbers of weights in the specification, without batch norms' statistics.
 PUBLISHED = {
     'ViT-B/32': 151_277_313,
     'ViT-B/16': 149_620_737,
@@ -47,7 +47,7 @@ def test_images_are_the_readout_of_the_class_token():
       clip.readout(params, tokens[:, 0]), found, atol=1e-5
   )
   assert clip.logit_scale(params) == pytest.approx(100)
-  # By hand: the norm, then the projection, of any token.
+  # The norm, then the projection of any token, by hand.
   x, visual = np.asarray(tokens[1, 4], np.float64), params['visual']
   x = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
   x = x * visual['ln_post']['scale'] + visual['ln_post']['bias']
@@ -92,7 +92,7 @@ def test_bfloat16_is_close_and_returns_float32(wanted, tower):
 def test_remat_changes_no_gradient(wanted):
   images = small.images(2, wanted)
   clip, params = small.model(wanted)
-  # Of a ResNet to the images only, which saves compiling.
+  # For a ResNet, gradients of images alone compile faster.
   wrt = (0, 1) if wanted == small.VIT else (1,)
 
   @jax.jit

@@ -1,4 +1,4 @@
-"""Frames made worse: by how much, for which clip, in one compiled function."""
+"""Corruptions: how strong they are, and what they depend on."""
 
 import functools
 
@@ -16,7 +16,7 @@ SEVERITIES = range(1, 6)
 
 @pytest.fixture(scope='module')
 def clips():
-  """Two clips of 8 frames: smooth texture, and a square that moves over it."""
+  """Two clips of 8 frames: a square that moves over a smooth texture."""
   rng = np.random.default_rng(0)
   coarse = rng.uniform(20, 220, (2, 1, 9, 9, 3)).repeat(8, axis=1)
   frames = coarse.repeat(8, axis=2).repeat(8, axis=3)
@@ -26,7 +26,7 @@ def clips():
 
 
 def worse(kind, clips, seed=1):
-  """The clips at severities 1 .. 5, by one compiled function."""
+  """Returns the clips at severities 1..5, by one compiled function."""
   step = jax.jit(functools.partial(corruptions.apply, kind, seed=seed))
   out = [np.asarray(step(clips, severity=s)) for s in (0, *SEVERITIES)]
   assert step._cache_size() == 1

@@ -1,4 +1,4 @@
-"""What methods can do inside of CLIP's blocks."""
+"""Hooks: what methods can do inside CLIP's blocks."""
 
 import functools
 
@@ -17,7 +17,7 @@ LAYERS = range(2)
 
 
 def encode(clip, params, tower, hooks):
-  """One of the towers on fixed inputs."""
+  """Encodes fixed inputs by one of the towers."""
   if tower == 'images':
     return small.encode_images(clip, params, small.images(), hooks)
   return small.encode_text(clip, params, small.tokens(), hooks)
@@ -203,7 +203,7 @@ def test_reweigh_is_attention_dropout():
     clip.images(params, images, hooks)
     return seen
 
-  # Nothing attended: only the bias of the output projection is left.
+  # Without attention, only the bias of the output projection is left.
   seen = look(params, small.images())
   bias = params['visual']['transformer']['resblocks.0']['attn']['out_proj']
   np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""Pixels on the device: normalised, with changed colours."""
+"""Pixels on the device: normalisation and changes of colours."""
 
 import colorsys
 
@@ -17,7 +17,7 @@ def noise(*shape):
 
 
 def changed(frame, factors, hue, order):
-  """One float frame [H, W, 3], changed as the definition says."""
+  """Changes a float frame [H, W, 3] pixel by pixel, by definition."""
   light = [0.299, 0.587, 0.114]
   for kind in order:
     if kind == 3:
@@ -97,6 +97,6 @@ def test_colours_change_per_frame_or_per_clip(per, kinds):
   assert {len(np.unique(clip, axis=0)) for clip in out} == kinds
   same = np.isclose(out, clips, atol=1e-3).all((1, 2, 3, 4)).mean()
   grey = (np.ptp(out, axis=-1) < 1e-3).all((1, 2, 3)).mean()
-  # One in five is grey, one in five of the others stays as it is.
+  # One clip in five is grey, one in five of the others is unchanged.
   assert 0.13 < grey < 0.27
   assert abs(same - (0.8 if per == 'none' else 0.16)) < 0.07

@@ -1,4 +1,4 @@
-"""VideoPrism's tokenizer, against the original's ids and its mistakes."""
+"""VideoPrism's tokenizer: the original's ids, and vocabularies refused."""
 
 import json
 import pathlib
@@ -31,14 +31,14 @@ def test_ids_are_the_originals(sentences, case):
   np.testing.assert_array_equal(row[row >= 0], case['ids'])
 
 
-def test_mistakes_with_vocabularies(tmp_path):
+def test_vocabularies_that_are_refused(tmp_path):
   load = vocabulary.load_sentences
   with pytest.raises(UserError, match='download videoprism_vocab'):
     load('', str(tmp_path), 'random:0', 1000)
   with pytest.raises(UserError, match=r'no\.model cannot be read'):
     load(str(tmp_path / 'no.model'), '', 'random:0', 1000)
   text = tmp_path / 'text.model'
-  text.write_text('no model')
+  text.write_text('not a model')
   with pytest.raises(UserError, match='SentencePiece model'):
     load(str(text), '', 'random:0', 1000)
   with pytest.raises(UserError, match='has 1,000 ids, .* know 32,000'):

@@ -1,4 +1,4 @@
-"""Numbers: fixture A3 of the specification, from the original."""
+"""Omnivore's trunk. Numbers are from the original: the spec's fixture A3."""
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +23,14 @@ def tiny():
 def fixture_tensors(sizes):
   zeros = {p: np.zeros(s) for p, s in swin3d_names.shapes(sizes).items()}
   names = {n: v.shape for n, v in swin3d_names.to_original(zeros).items()}
-  # The fixture numbers the tensors of the unused depth embedding too.
+  # The fixture also numbers the tensors of the unused depth embedding.
   names['depth_patch_embed.proj.weight'] = (sizes.embed, 1, 2, 4, 4)
   for name in ('proj.bias', 'norm.weight', 'norm.bias'):
     names[f'depth_patch_embed.{name}'] = (sizes.embed,)
   return spec_numbers.fill(names)
 
 
-# Trunk, frames, mean and standard deviation, four values.
+# Trunk, frames, (mean, standard deviation) and four values of the features.
 A3 = (
     ('omnivore_swinT', 8, (0.0030609424, 1.0005522625),
      [-0.347503515, -0.370504356, 0.460710151, -1.362483914]),

@@ -1,4 +1,4 @@
-"""VideoPrism's parts against numpy by hand; whole networks: tests/parity."""
+"""Parts of VideoPrism by hand; tests/parity has the whole networks."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def params():
 
 
 def taps(old, new):
-  """The matrix [new, old] of the specification."""
+  """Returns the matrix [new, old] of the specification."""
   step = old / new
   centre = (np.arange(new)[:, None] + 0.5) * step - 0.5
   weights = 1 - abs(np.arange(old) - centre) / max(1, step)

@@ -1,4 +1,4 @@
-"""Cutting maps into windows, and attention inside of them."""
+"""Windows of maps, and attention within them."""
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +49,7 @@ def test_windows_run_along_rows_and_so_do_their_tokens():
   ]
 
 
-def test_labels_part_what_the_roll_brought_together():
+def test_labels_separate_what_the_roll_brought_together():
   # Rows 0..5 with windows of 4 and a shift of 2, padded to 8 and rolled: the
   # last window holds rows 6, 7 (padding) and the first two rows.
   windows = plan_windows((6, 1, 1), (4, 1, 1), shifted=True)
@@ -84,7 +84,7 @@ def draw(*shape):
 
 
 def plain_attend(q, k, v, bias, labels):
-  """As the originals write it, with the gradient that JAX derives."""
+  """Attends as the originals do, with JAX's own gradient."""
   scores = jnp.einsum('nhqd,nhkd->nhqk', q, k) + bias
   if labels is not None:
     apart = labels[:, None, :, None] != labels[:, None, None, :]
@@ -95,9 +95,8 @@ def plain_attend(q, k, v, bias, labels):
 
 @pytest.mark.parametrize('labels', [None, region_labels(WINDOWS)])
 def test_attention_and_its_written_gradient(labels):
-  args = [draw(8, 2, 4, size) for size in (3, 3, 3)]
-  args = [*args[:2], args[2] + 1, draw(2, 4, 4)]
-  weights = draw(8, 2, 4, 3)
+  q, k, v, weights = draw(4, 8, 2, 4, 3)
+  args = [q, k, v, draw(2, 4, 4)]
 
   def results(function):
     def total(args):
@@ -120,7 +119,7 @@ def test_both_ways_to_the_bias_agree(monkeypatch):
   looked_up = position_bias(table, (3, 2, 2), tokens=8)
   assert dense.shape == (2, 8, 8)
   np.testing.assert_allclose(dense, looked_up, atol=1e-6)
-  # The same token: no difference of positions, the middle row of the table.
+  # A token and itself use the middle row of the table.
   np.testing.assert_allclose(dense[:, 3, 3], table[22], atol=1e-6)
 
 

@@ -237,7 +237,7 @@ def test_a_trunk_prefix_is_understood(trunk):
         ({'layers__0__blocks__0__gate': np.zeros(3)}, 'gate'),
         ({'norm__bias': None}, 'norm/bias'),
         ({'norm__bias': np.zeros(3)}, r'norm\.bias'),
-        ({'patch_embed__proj__weight': None}, 'no Omnivore trunk'),
+        ({'patch_embed__proj__weight': None}, 'not an Omnivore trunk'),
     ],
 )
 def test_refusals_of_trunks(trunk, changes, message):

@@ -1,4 +1,4 @@
-"""CLIP's self-attention, and what computes it on which device."""
+"""CLIP's self-attention, by the kernel that suits the device."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from evclip_jax.models import remat
 from evclip_jax.models.clip.hooks import Reweigh
 
-# Of NVIDIA's fused attention: the least compute capability of a GPU, the widest
-# head and what its width is a multiple of.
+# What NVIDIA's fused kernel needs: a GPU of at least this compute capability,
+# and heads of at most this width, a multiple of 8.
 _CAPABILITY = 8.0
 _WIDEST, _MULTIPLE = 128, 8
 
@@ -23,17 +23,17 @@ def normal(std: float):
 def implementation(
     device: jax.Device, dtype: Any, depth: int, weights_seen: bool
 ) -> str:
-  """Decides what computes attention.
+  """Chooses the implementation of attention.
 
   Args:
-    device: that computes.
+    device: where attention is computed.
     dtype: of queries, keys and values.
-    depth: the width of a head.
-    weights_seen: whether a hook looks at the probabilities or changes them.
+    depth: width of a head.
+    weights_seen: whether a hook reads or changes the probabilities.
 
   Returns:
-    'cudnn', one kernel that never stores scores: NVIDIA GPUs since Ampere, in
-    bfloat16 or float16, where nothing sees the probabilities. Else 'xla',
+    'cudnn', one kernel that never stores scores, on NVIDIA GPUs since Ampere in
+    bfloat16 or float16 if no hook sees the probabilities; otherwise 'xla',
     products and a softmax, which the compilers for TPUs and CPUs fuse.
   """
   fits = (
@@ -49,12 +49,12 @@ def implementation(
 
 
 class Attention(nn.Module):
-  """Self-attention; query, key and value come from one fused projection.
+  """Computes self-attention with one projection for query, key and value.
 
   Attributes:
     heads: number of heads.
     causal: whether a token sees only itself and those before it.
-    std_out: of the initial output projection.
+    std_out: standard deviation of the initial output projection.
     dtype: of the computation; the softmax is in float32.
   """
 
@@ -70,15 +70,12 @@ class Attention(nn.Module):
       reweigh: Reweigh | None = None,
       queries: int | None = None,
   ) -> jax.Array:
-    """Attends.
+    """Maps [..., N, D] to [..., N or queries, D].
 
     Args:
-      x: [..., N, D].
-      reweigh: probabilities [..., h, N, N] -> what is used in their place.
-      queries: how many of the first tokens ask; None for all.
-
-    Returns:
-      [..., N or queries, D].
+      x: the tokens.
+      reweigh: maps the probabilities [..., h, N, N] to those that are used.
+      queries: number of first tokens that get a result; None = all.
     """
     width = x.shape[-1]
     qkv = nn.Dense(
@@ -90,7 +87,7 @@ class Attention(nn.Module):
     depth = width // self.heads
     qkv = remat.kept(qkv).reshape(*x.shape[:-1], 3, self.heads, depth)
     q, k, v = jnp.moveaxis(qkv, -3, 0)  # each [..., N, h, D/h]
-    device = jax.config.jax_default_device  # set where a program is exported
+    device = jax.config.jax_default_device  # set by exports
     if not isinstance(device, jax.Device):
       device = jax.devices(device)[0]
     chosen = implementation(device, q.dtype, depth, reweigh is not None)
@@ -108,7 +105,7 @@ class Attention(nn.Module):
 
 
 def fused(q, k, v, causal: bool) -> jax.Array:
-  """Computes softmax(q k' / sqrt(d)) v of [..., N, h, d] in one kernel."""
+  """Computes softmax(q k' / sqrt(d)) v for [..., N, h, d] in one kernel."""
   flat = (x.reshape(-1, *x.shape[-3:]) for x in (q, k, v))
   y = jax.nn.dot_product_attention(
       *flat, is_causal=causal, implementation='cudnn'
@@ -119,9 +116,9 @@ def fused(q, k, v, causal: bool) -> jax.Array:
 def plain(
     q, k, v, causal: bool, reweigh: Reweigh | None = None
 ) -> jax.Array:
-  """Computes the same by products, the softmax in float32."""
-  # Heads before tokens: plain matrix products, which are faster on CPUs than
-  # contractions over axes in between.
+  """Computes the same as `fused` by products, the softmax in float32."""
+  # With heads before tokens these are plain matrix products, which are faster
+  # on CPUs than contractions over inner axes.
   q, k, v = (x.swapaxes(-2, -3) for x in (q, k, v))
   scores = jnp.matmul(
       q * q.shape[-1] ** -0.5,

@@ -1,4 +1,4 @@
-"""CLIP: an image tower and a text tower that end in one space."""
+"""CLIP: an image tower and a text tower with a joint embedding space."""
 
 import dataclasses
 import math
@@ -19,15 +19,15 @@ from evclip_jax.models.pixels import patches
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-  """A CLIP model without its weights, which every call takes.
+  """Defines a CLIP model; every call takes the weights.
 
   Attributes:
     sizes: the architecture.
-    dtype: of the computation, float32 or bfloat16; norms, softmax and results
-      stay in float32, and so do the parameters.
-    remat: whether the backward pass recomputes all of a block (True: less
-      memory, a third more time), what costs little (False: hooks run again, as
-      with True), or nothing (None).
+    dtype: of the computation, float32 or bfloat16; parameters, norms, softmax
+      and results stay in float32.
+    remat: what the backward pass recomputes: True = whole blocks (less memory,
+      a third more time), False = only what costs little, None = nothing. Hooks
+      run again unless it is None.
   """
 
   sizes: ClipSizes
@@ -51,8 +51,8 @@ class Clip:
       float32 [n, E], not normalised.
 
     Raises:
-      ValueError: images of another resolution.
-      UserError: hooks for transformer blocks and a tower that has none.
+      ValueError: the images have another resolution.
+      UserError: there are hooks for blocks, but the tower is a ResNet.
 
     Source: openai/CLIP, clip/model.py, CLIP.encode_image.
     Differs: none (channel-last).
@@ -65,11 +65,12 @@ class Clip:
       images: jax.Array,
       hooks: Hooks | None = None,
   ) -> jax.Array:
-    """Encodes images, as `images` does, but stops before the readout.
+    """Encodes images like `images`, but stops before the readout.
 
     Returns:
-      [n, 1 + S, D] in the compute dtype: the class token and S patches, in
-      rows. `readout` of the class tokens is what `images` returns.
+      [n, 1 + S, D] in the dtype of the computation: the class token, then S
+      patches, row by row. `readout` of the class tokens gives what `images`
+      returns.
 
     Raises:
       UserError: the image tower is a ResNet, which has no tokens.
@@ -84,7 +85,7 @@ class Clip:
   def readout(
       self, params_clip: dict[str, Any], tokens: jax.Array
   ) -> jax.Array:
-    """Maps any of what `tokens` returns, [..., D], to float32 [..., E]."""
+    """Maps tokens [..., D], as from `tokens`, to float32 [..., E]."""
     tower = self._image_tower(PLAIN)
     variables = {'params': params_clip['visual']}
     return tower.apply(variables, tokens, method='readout')
@@ -99,19 +100,19 @@ class Clip:
 
     Args:
       params_clip: params['clip'].
-      tokens: [..., L] int32 ids with L up to the context length; the largest id
-        of a text is the end-of-text id, whose position is read out.
+      tokens: int32 [..., L], with L up to the context length. The largest id of
+        a text marks its end, where the embedding is read out.
       hooks: what a method adds to the text tower.
 
     Returns:
       float32 [..., E], not normalised.
 
     Raises:
-      ValueError: more ids than the context length.
+      ValueError: L is more than the context length.
 
     Source: openai/CLIP, clip/model.py, CLIP.encode_text.
-    Differs: none. As attention is causal, ids behind the end of the longest
-      text may be cut off.
+    Differs: none. Since attention is causal, ids after the end of the longest
+      text may be left out.
     """
     if tokens.shape[-1] > self.sizes.context_length:
       raise ValueError(
@@ -124,11 +125,11 @@ class Clip:
     return out.reshape(*tokens.shape[:-1], out.shape[-1])
 
   def logit_scale(self, params_clip: dict[str, Any]) -> jax.Array:
-    """Returns what cosines are multiplied by, about 100 in released models."""
+    """Returns the factor of cosines, about 100 in released models."""
     return jnp.exp(jnp.asarray(params_clip['logit_scale'], jnp.float32))
 
   def init(self, rng: jax.Array) -> dict[str, Any]:
-    """Draws float32 weights to train from, as CLIP's authors did."""
+    """Draws initial float32 weights, as CLIP's authors did."""
     side = self.sizes.image_resolution
     visual, text = jax.random.split(rng)
     return {
@@ -142,7 +143,7 @@ class Clip:
     }
 
   def shapes(self) -> dict[str, Any]:
-    """Returns the tree of parameters as jax.ShapeDtypeStruct."""
+    """Returns the parameters as a tree of jax.ShapeDtypeStruct."""
     return jax.eval_shape(self.init, jax.random.key(0))
 
   def _apply_visual(self, params_clip, images, hooks, method=None):
@@ -170,7 +171,7 @@ class Clip:
 
 
 class VisionTransformer(nn.Module):
-  """The image tower made of a transformer; see `Clip`.
+  """Encodes images with a transformer; see `Clip`.
 
   Source: openai/CLIP, clip/model.py, VisionTransformer.
   Differs: none.
@@ -184,11 +185,11 @@ class VisionTransformer(nn.Module):
   def setup(self):
     sizes, width = self.sizes, self.sizes.vision_width
     init = normal(width**-0.5)
-    patches = (sizes.image_resolution // sizes.vision_patch) ** 2
+    count = (sizes.image_resolution // sizes.vision_patch) ** 2
     self.conv1 = PatchEmbedding(width, sizes.vision_patch, self.dtype)
     self.class_embedding = self.param('class_embedding', init, (width,))
     self.positional_embedding = self.param(
-        'positional_embedding', init, (patches + 1, width)
+        'positional_embedding', init, (count + 1, width)
     )
     self.ln_pre = layer_norm(None, self.dtype)
     self.transformer = Transformer(
@@ -206,7 +207,7 @@ class VisionTransformer(nn.Module):
     return self.readout(self.tokens(images, first_only=True)[:, 0])
 
   def tokens(self, images: jax.Array, first_only: bool = False) -> jax.Array:
-    """Makes [n, 1 + S, D], or [n, 1, D] if `first_only`, of [n, H, W, 3]."""
+    """Maps [n, H, W, 3] to [n, 1 + S, D], or [n, 1, D] if `first_only`."""
     x = self.conv1(images)
     first = self.class_embedding.astype(x.dtype)
     first = jnp.broadcast_to(first, (x.shape[0], 1, x.shape[-1]))
@@ -217,7 +218,7 @@ class VisionTransformer(nn.Module):
     return self.transformer(self.ln_pre(x), first_only)
 
   def readout(self, x: jax.Array) -> jax.Array:
-    """Makes float32 [..., E] of [..., D]."""
+    """Maps [..., D] to float32 [..., E]."""
     return self.ln_post(x) @ self.proj
 
 
@@ -230,7 +231,7 @@ class PatchEmbedding(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
-    """[n, H, W, 3] -> [n, H W / patch^2, D]."""
+    """Maps [n, H, W, 3] to [n, H W / patch^2, D]."""
     shape = self.patch, self.patch, images.shape[-1], self.width
     kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
     # A convolution whose stride is its kernel is one matrix product.
@@ -239,7 +240,7 @@ class PatchEmbedding(nn.Module):
 
 
 class TextTransformer(nn.Module):
-  """The text tower; see `Clip`."""
+  """Encodes texts; see `Clip`."""
 
   sizes: ClipSizes
   hooks: Hooks
@@ -248,7 +249,7 @@ class TextTransformer(nn.Module):
 
   @nn.compact
   def __call__(self, tokens: jax.Array) -> jax.Array:
-    """[n, L] -> float32 [n, E]."""
+    """Maps int32 [n, L] to float32 [n, E]."""
     sizes, width = self.sizes, self.sizes.text_width
     table = self.param(
         'token_embedding', normal(0.02), (sizes.vocab_size, width)

@@ -12,12 +12,12 @@ from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.sizes import ClipSizes
 
 BATCH_NORM_EPSILON = 1e-5
-# Output channels of a bottleneck, in widths of its narrow part.
+# Output channels of a bottleneck, as a multiple of its inner width.
 EXPANSION = 4
 
 
 class ModifiedResNet(nn.Module):
-  """The image tower made of convolutions; see `Clip.images`.
+  """Encodes images with convolutions; see `Clip.images`.
 
   Attributes:
     sizes, dtype: see `Clip`.
@@ -25,8 +25,8 @@ class ModifiedResNet(nn.Module):
     remat: whether the backward pass recomputes each bottleneck.
 
   Source: openai/CLIP, clip/model.py, ModifiedResNet.
-  Differs: batch norm always uses its stored statistics (or those the hook
-    `moments` gives), as the original does in evaluation.
+  Differs: batch norms always use their stored statistics (or those of the hook
+    `moments`), as the original does in evaluation.
   """
 
   sizes: ClipSizes
@@ -36,7 +36,7 @@ class ModifiedResNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
-    """[n, H, W, 3] -> float32 [n, E]."""
+    """Maps [n, H, W, 3] to float32 [n, E]."""
     width = self.sizes.vision_width
     conv = functools.partial(Conv, dtype=self.dtype)
     norm = functools.partial(BatchNorm, self.hooks, self.dtype)
@@ -47,7 +47,7 @@ class ModifiedResNet(nn.Module):
       x = conv(features, 3, stride, name=f'conv{i}')(x)
       x = jax.nn.relu(norm(name=f'bn{i}')(x))
     x = average_pool(x, 2)
-    # What is recorded inside of a rematerialised block could not leave it.
+    # What a hook records inside a rematerialised block could not leave it.
     remat = self.remat and not self.hooks.records
     block = nn.remat(Bottleneck) if remat else Bottleneck
     for stage, blocks in enumerate(self.sizes.vision_layers):
@@ -68,7 +68,7 @@ class ModifiedResNet(nn.Module):
 
 
 class Conv(nn.Module):
-  """A convolution without bias that keeps (or halves) height and width."""
+  """Convolves without a bias, and keeps or halves height and width."""
 
   features: int
   side: int
@@ -116,11 +116,11 @@ class BatchNorm(nn.Module):
 
 
 class Bottleneck(nn.Module):
-  """Narrow, convolve, widen, add.
+  """Narrows, convolves and widens a map, with a residual connection.
 
   Attributes:
     width: channels of the narrow part.
-    stride: by which the block shrinks the map, with an average pool.
+    stride: factor by which an average pool shrinks the map.
   """
 
   width: int
@@ -144,7 +144,7 @@ class Bottleneck(nn.Module):
 
 
 class AttentionPool(nn.Module):
-  """Attention of the map's mean over the map; [n, h, w, C] -> [n, E].
+  """Pools a map by the attention of its mean: [n, h, w, C] -> [n, E].
 
   Source: openai/CLIP, clip/model.py, AttentionPool2d.
   Differs: none.
@@ -171,7 +171,7 @@ class AttentionPool(nn.Module):
         'positional_embedding', normal(std), (x.shape[1], width)
     )
     x = x + positions.astype(x.dtype)
-    # Only the mean's answer is needed, so only it asks.
+    # Only the result of the mean is needed, so it is the only query.
     head = (self.heads, width // self.heads)
     q = project('q_proj', width, x[:, 0]).reshape(n, *head)
     k = project('k_proj', width, x).reshape(n, -1, *head)
@@ -188,7 +188,7 @@ class AttentionPool(nn.Module):
 
 
 def average_pool(x: jax.Array, side: int) -> jax.Array:
-  """Means over squares of side x side that do not overlap."""
+  """Averages over squares of side x side pixels that do not overlap."""
   if side == 1:
     return x
   n, rows, columns, width = x.shape

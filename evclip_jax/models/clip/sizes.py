@@ -1,4 +1,4 @@
-"""The published CLIP models: sizes, and sizes read from tensor shapes."""
+"""Sizes of CLIP models: of the published ones, and from tensor shapes."""
 
 import dataclasses
 import re
@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipelines.errors import WeightsError
 
-# What every published model has.
+# The same in all published models.
 CONTEXT_LENGTH = 77
 VOCAB_SIZE = 49408
 HEAD_WIDTH = 64
@@ -17,24 +17,23 @@ HEAD_WIDTH = 64
 
 @dataclasses.dataclass(frozen=True)
 class ClipSizes:
-  """The architecture of a CLIP model.
+  """Describes the architecture of a CLIP model.
 
   Attributes:
     vision: 'vit' or 'resnet'.
-    embed_dim: E, width of the space both towers end in.
+    embed_dim: E, width of the joint embedding space.
     image_resolution: height and width of an image in pixels.
-    vision_width: channels of the image tower; of the first stage's
-      bottlenecks for a ResNet.
-    vision_layers: number of blocks; of each stage for a ResNet.
+    vision_width: channels of the image tower; for a ResNet, those inside the
+      bottlenecks of its first stage.
+    vision_layers: number of blocks; for a ResNet, those of each stage.
     vision_patch: side of a patch in pixels; 0 for a ResNet.
-    vision_heads: attention heads, of the attention pool for a ResNet.
-    text_width: channels of the text tower.
-    text_heads: its attention heads.
-    text_layers: its blocks.
+    vision_heads: attention heads; for a ResNet, those of the attention pool.
+    text_width, text_heads, text_layers: channels, attention heads and blocks of
+      the text tower.
     context_length: L, ids per text.
     vocab_size: number of ids.
-    activation: inside of the transformers' MLPs: 'quick_gelu', 'gelu' or
-      'gelu_tanh', its approximation.
+    activation: of the transformers' MLPs: 'quick_gelu', 'gelu', or 'gelu_tanh',
+      its approximation.
   """
 
   vision: str
@@ -52,7 +51,7 @@ class ClipSizes:
   activation: str = 'quick_gelu'
 
   def describe(self) -> str:
-    """Returns one line for messages."""
+    """Describes the architecture in one line, for messages."""
     if self.vision == 'vit':
       tower = f'ViT of patch {self.vision_patch}'
     else:
@@ -75,7 +74,7 @@ def vit(
     image_resolution: int = 224,
     **others: int,
 ) -> ClipSizes:
-  """Returns sizes with a vision transformer; 64 channels per head."""
+  """Returns sizes with a vision transformer and 64 channels per head."""
   return ClipSizes(
       vision='vit',
       embed_dim=embed_dim,
@@ -98,7 +97,7 @@ def resnet(
     image_resolution: int = 224,
     **others: int,
 ) -> ClipSizes:
-  """Returns sizes with a ResNet; 64 channels per head of its pool."""
+  """Returns sizes with a ResNet and 64 channels per head of its pool."""
   sizes = vit(
       32 * width, tuple(layers), 0, embed_dim, text_width, image_resolution,
       **others,
@@ -107,11 +106,11 @@ def resnet(
 
 
 def heads(width: int) -> int:
-  """Returns the attention heads of a width, as OpenAI has them."""
+  """Returns the number of heads that OpenAI uses for a width."""
   return max(1, width // HEAD_WIDTH)
 
 
-# 'tiny', the packaged model, is not listed: its sizes are in its file.
+# 'tiny', the packaged model, is missing here: its sizes are in its file.
 TABLE: dict[str, ClipSizes] = {
     'ViT-B/32': vit(768, 12, 32, 512, 512),
     'ViT-B/16': vit(768, 12, 16, 512, 512),
@@ -132,7 +131,7 @@ def infer(tensors: Mapping[str, Any]) -> ClipSizes:
     tensors: OpenAI's names -> arrays, or anything with a shape.
 
   Raises:
-    WeightsError: if the tensors are not those of a CLIP model.
+    WeightsError: the tensors are not those of a CLIP model.
 
   Source: openai/CLIP, clip/model.py, build_model.
   Differs: a width below 64 gets one head instead of none.
@@ -141,11 +140,11 @@ def infer(tensors: Mapping[str, Any]) -> ClipSizes:
 
   def shape(name: str, rank: int) -> tuple[int, ...]:
     if name not in shapes:
-      raise WeightsError(f'this is no CLIP model: {name!r} is missing.')
+      raise WeightsError(f'this is not a CLIP model: {name!r} is missing.')
     if len(shapes[name]) != rank:
       raise WeightsError(
-          f'this is no CLIP model: {name!r} has shape {shapes[name]}, wanted '
-          f'{rank} axes.'
+          f'this is not a CLIP model: {name!r} has the shape {shapes[name]}; '
+          f'wanted {rank} axes.'
       )
     return shapes[name]
 
@@ -181,18 +180,18 @@ def infer(tensors: Mapping[str, Any]) -> ClipSizes:
 
 
 def _count(names: Mapping[str, Any], pattern: str) -> int:
-  """How many blocks there are; they must be numbered from 0 without a gap."""
+  """Counts blocks, which must be numbered from 0 without a gap."""
   found = {int(m[1]) for name in names if (m := re.fullmatch(pattern, name))}
   if not found or found != set(range(len(found))):
     raise WeightsError(
-        f'this is no whole CLIP model: of {pattern!r} it has the blocks '
-        f'{sorted(found)}.'
+        f'this is not a whole CLIP model: wanted blocks 0, 1, ... of '
+        f'{pattern!r}, found {sorted(found)}.'
     )
   return len(found)
 
 
 def _grid(name: str, tokens: int) -> int:
-  """Rows (and columns) of patches behind the class token."""
+  """Returns the rows (and columns) of patches after the class token."""
   side = round(max(tokens - 1, 0) ** 0.5)
   if side * side + 1 != tokens or side == 0:
     raise WeightsError(

@@ -1,4 +1,4 @@
-"""From text to CLIP's ids, over the vocabulary in any form it comes in."""
+"""Turns texts into CLIP's ids, with a vocabulary file of any form."""
 
 import dataclasses
 import functools
@@ -19,13 +19,13 @@ from evclip_jax.models.clip import sizes
 
 START = '<|startoftext|>'
 END = '<|endoftext|>'
-# What a symbol that ends a word ends in.
+# Suffix of the symbols that end a word.
 WORD_END = '</w>'
 
 GZIP_FORM = 'bpe_simple_vocab_16e6.txt.gz'
 JSON_FORM = 'tokenizer.json'
 PAIR_FORM = ('vocab.json', 'merges.txt')
-# Of the 262,144 merges in the file; the others were never used.
+# OpenAI never used the rest of the 262,144 merges in the file.
 _MERGES_USED = 48894
 _WANTED = (
     f'Wanted {GZIP_FORM}, {JSON_FORM}, or a folder with one of them or with '
@@ -37,11 +37,11 @@ Merge = tuple[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-  """What byte-pair encoding needs.
+  """Holds the symbols and merges of byte-pair encoding.
 
   Attributes:
-    ids: symbol -> id, without gaps; END has the largest, as the text tower
-      reads a text out where its largest id is.
+    ids: symbol -> id, without gaps. END has the largest, since the text tower
+      reads a text out at its largest id.
     merges: pairs of symbols, most frequent first.
     source: where it came from, for messages.
   """
@@ -55,7 +55,7 @@ class Vocabulary:
 
 
 class Tokenizer:
-  """CLIP's tokenizer over a vocabulary.
+  """Turns texts into rows of ids.
 
   Attributes:
     vocabulary: symbols, ids and merges.
@@ -75,39 +75,23 @@ class Tokenizer:
     )
     self._special = {s: vocabulary.ids[s] for s in (START, END)}
 
-  def encode(
-      self,
-      texts: Sequence[str],
-      context_length: int | None = None,
-      truncate: bool = False,
-  ) -> np.ndarray:
-    """Returns the ids of texts between start and end ids, padded with zeros.
-
-    Args:
-      texts: any strings; cleaned here.
-      context_length: L; None for the model's.
-      truncate: cut what does not fit, so that the last id is the end id.
-
-    Returns:
-      int32 [len(texts), L].
+  def encode(self, texts: Sequence[str]) -> np.ndarray:
+    """Returns start, ids, end and zeros for each text, int32 [len(texts), L].
 
     Raises:
-      UserError: a text that does not fit, unless `truncate`.
+      UserError: a text has more than L ids.
 
     Source: openai/CLIP, clip/clip.py, tokenize.
-    Differs: none.
+    Differs: a text that does not fit is always an error.
     """
-    length = context_length or self.context_length
-    out = np.zeros((len(texts), length), np.int32)
+    out = np.zeros((len(texts), self.context_length), np.int32)
     for row, text in zip(out, texts, strict=True):
       ids = [self._special[START], *self.ids(text), self._special[END]]
-      if len(ids) > length:
-        if not truncate:
-          raise UserError(
-              f'the text {text[:60]!r}... has {len(ids)} ids with start and '
-              f'end; CLIP takes {length}. Shorten it.'
-          )
-        ids = [*ids[: length - 1], self._special[END]]
+      if len(ids) > len(row):
+        raise UserError(
+            f'the text {text[:60]!r}... has {len(ids)} ids with start and '
+            f'end; CLIP takes {len(row)}. Shorten it.'
+        )
       row[: len(ids)] = ids
     return out
 
@@ -123,7 +107,7 @@ class Tokenizer:
 
 
 def clean(text: str) -> str:
-  """Mends encodings, resolves HTML entities, one space between words.
+  """Repairs encodings and HTML entities, and joins words by single spaces.
 
   Returns:
     The text in lower case.
@@ -132,7 +116,7 @@ def clean(text: str) -> str:
     whitespace_clean.
   Differs: none.
   """
-  # Twice, as pages that quote pages have escaped '&' again.
+  # Twice, since pages that quote pages escape '&' again.
   text = html.unescape(html.unescape(ftfy.fix_text(text)))
   return re.sub(r'\s+', ' ', text.strip()).strip().lower()
 
@@ -141,8 +125,8 @@ def clean(text: str) -> str:
 def byte_symbols() -> tuple[str, ...]:
   """Returns the printable character that stands for each byte, in order.
 
-  Bytes that print stand for themselves and come first; the others are shifted
-  behind the first 256 characters.
+  Printable bytes come first, as themselves, then all others, as characters
+  from 256 on.
 
   Source: openai/CLIP, clip/simple_tokenizer.py, bytes_to_unicode.
   Differs: none.
@@ -153,15 +137,19 @@ def byte_symbols() -> tuple[str, ...]:
   return tuple(map(chr, printable + shifted))
 
 
+def _alphabet() -> list[str]:
+  """Lists the symbols of bytes, first within and then at the end of words."""
+  return [*byte_symbols(), *(b + WORD_END for b in byte_symbols())]
+
+
 def from_merges(merges: Iterable[Merge], source: str) -> Vocabulary:
-  """Returns the vocabulary of merges: bytes, bytes that end, merges, ends.
+  """Numbers the symbols of bytes, then of merges, then start and end.
 
   Source: openai/CLIP, clip/simple_tokenizer.py, SimpleTokenizer.
   Differs: none.
   """
   merges = tuple(merges)
-  symbols = [*byte_symbols(), *(b + WORD_END for b in byte_symbols())]
-  symbols += [a + b for a, b in merges] + [START, END]
+  symbols = [*_alphabet(), *(a + b for a, b in merges), START, END]
   ids = {symbol: i for i, symbol in enumerate(symbols)}
   return _checked(Vocabulary(ids, merges, source))
 
@@ -171,18 +159,18 @@ def learn(texts: Sequence[str], merges: int) -> Vocabulary:
 
   Args:
     texts: in lower case.
-    merges: how many; fewer if the texts do not have as many pairs.
+    merges: how many; the texts may have fewer pairs.
 
   Returns:
-    A vocabulary of 514 ids more than merges.
+    A vocabulary with 514 ids more than merges.
   """
   engine = tokenizers.Tokenizer(
       tokenizers.models.BPE(end_of_word_suffix=WORD_END)
   )
   engine.pre_tokenizer = splitter()
-  # All of them at first: the trainer would number symbols that end a word as it
-  # meets them, in any order, and pairs that are as frequent go by number.
-  alphabet = [*byte_symbols(), *(b + WORD_END for b in byte_symbols())]
+  # Numbered beforehand: the trainer would number word ends in any order, and
+  # equally frequent pairs are sorted by number.
+  alphabet = _alphabet()
   trainer = tokenizers.trainers.BpeTrainer(
       vocab_size=len(alphabet) + merges,
       special_tokens=alphabet,
@@ -195,10 +183,10 @@ def learn(texts: Sequence[str], merges: int) -> Vocabulary:
 
 
 def splitter() -> tokenizers.pre_tokenizers.PreTokenizer:
-  """Splits cleaned text into words and writes their bytes as symbols.
+  """Makes what splits cleaned text into words, with bytes as symbols.
 
-  Words are contractions, runs of letters, single digits, and runs of whatever
-  else is no space.
+  Words are contractions, runs of letters, single digits, and runs of other
+  characters except spaces.
 
   Source: openai/CLIP, clip/simple_tokenizer.py, SimpleTokenizer.
   Differs: none.
@@ -228,14 +216,14 @@ def write_json(vocabulary: Vocabulary, path: str | pathlib.Path):
 
 
 def read(path: str | pathlib.Path) -> Vocabulary:
-  """Reads a vocabulary in any form.
+  """Reads a vocabulary of any form.
 
   Args:
     path: `bpe_simple_vocab_16e6.txt.gz` (or unpacked), `tokenizer.json`,
       `vocab.json` or `merges.txt` with the other beside it, or a folder.
 
   Raises:
-    UserError: no such file, or not a CLIP vocabulary.
+    UserError: the file is missing or is not a CLIP vocabulary.
   """
   path = pathlib.Path(path)
   if path.is_dir():
@@ -277,19 +265,18 @@ def _in_folder(folder: pathlib.Path) -> pathlib.Path:
 
 
 def _pair(merge: str | Sequence[str]) -> Merge:
-  """A merge, which some files write as 'a b' and others as ['a', 'b']."""
+  """Reads a merge, which files write as 'a b' or as ['a', 'b']."""
   first, second = merge.split() if isinstance(merge, str) else merge
   return str(first), str(second)
 
 
 def _checked(vocabulary: Vocabulary) -> Vocabulary:
-  """Refuses what is not of CLIP's form."""
+  """Returns the vocabulary, or raises UserError if it is not like CLIP's."""
   ids, where = vocabulary.ids, vocabulary.source
   if sorted(ids.values()) != list(range(len(ids))):
     raise UserError(f'the ids in {where} are not 0, 1, ... without gaps.')
-  bytes_ = byte_symbols()
-  needed = [START, END, *bytes_, *(b + WORD_END for b in bytes_)]
-  needed += [a + b for a, b in vocabulary.merges]
+  merged = (a + b for a, b in vocabulary.merges)
+  needed = [START, END, *_alphabet(), *merged]
   lacking = [symbol for symbol in needed if symbol not in ids]
   if lacking:
     raise UserError(

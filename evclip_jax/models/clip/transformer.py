@@ -1,4 +1,4 @@
-"""CLIP's transformer, which both of its towers are made of."""
+"""CLIP's transformer, of which both towers are made."""
 
 import functools
 from typing import Any
@@ -12,13 +12,13 @@ from evclip_jax.models.clip.attention import Attention, normal
 from evclip_jax.models.clip.hooks import PLAIN, Hooks, Reweigh
 from evclip_jax.models.torch_like import EPSILON, gelu
 
-# One block in so many computes its MLP's hidden values again: 80 MB less of 600
-# per clip (ViT-B/16, 8 frames, float32) for 5 % more operations.
+# One block in three recomputes its MLP's hidden values: 80 of 600 MB less per
+# clip (ViT-B/16, 8 frames, float32) for 5 % more operations.
 _LEAN = 3
 
 
 def layer_norm(name: str | None, dtype: Any) -> nn.LayerNorm:
-  """Makes a layer norm computed in float32, its result in `dtype`."""
+  """Makes a layer norm that computes in float32 and returns `dtype`."""
   return nn.LayerNorm(EPSILON, dtype, use_fast_variance=False, name=name)
 
 
@@ -35,7 +35,7 @@ ACTIVATIONS = {
 
 
 class Mlp(nn.Module):
-  """Two layers with four times the width between them."""
+  """Applies two dense layers with four times the width between them."""
 
   activation: str
   std_out: float
@@ -57,14 +57,16 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-  """A residual attention block with its hooks; see `hooks.Hooks`.
+  """Applies attention and an MLP with residuals and hooks; see `Hooks`.
 
   Attributes:
-    layer: its number, from 0.
-    activation: inside of the MLP, a name in `ACTIVATIONS`.
-    std_out: of the initial output projections.
-    first_only: whether only the first token's result is computed.
-    hooks: what a method adds; without effect on the parameters.
+    layer: number of the block, from 0.
+    heads, causal: see `Attention`.
+    activation: of the MLP, a key of `ACTIVATIONS`.
+    std_out: standard deviation of the initial output projections.
+    first_only: whether to compute the first token's result only.
+    hooks: what a method adds; they add no parameters.
+    dtype: of the computation.
   """
 
   layer: int
@@ -78,7 +80,7 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[n, N, D] -> [n, N, D], or [n, 1, D] if `first_only`."""
+    """Maps [n, N, D] to [n, N, D], or [n, 1, D] if `first_only`."""
     hooks, layer = self.hooks, self.layer
     queries = 1 if self.first_only else None
     attention = Attention(
@@ -107,7 +109,7 @@ class Block(nn.Module):
     return x + y
 
   def _reweigh(self) -> Reweigh | None:
-    """What happens to the probabilities of the block's main attention."""
+    """Combines the hooks that get the block's attention probabilities."""
     hooks, layer = self.hooks, self.layer
     if hooks.reweigh is None and hooks.attention_map is None:
       return None
@@ -123,7 +125,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-  """A stack of blocks; see `Block` and `Clip`.
+  """Stacks blocks; see `Block` and `Clip`.
 
   Source: openai/CLIP, clip/model.py, Transformer.
   Differs: none (batch first).
@@ -143,8 +145,8 @@ class Transformer(nn.Module):
 
     Args:
       x: [n, N, D].
-      first_only: whether only the first token's result is of use. The last
-        block then computes no other, unless hooks see its tokens.
+      first_only: whether only the first token's result is used; then the last
+        block computes no other, unless hooks see its tokens.
 
     Returns:
       [n, N, D], or [n, 1, D] if `first_only`.
@@ -166,7 +168,7 @@ class Transformer(nn.Module):
           first_only=first_only and last and not self.hooks.in_blocks,
       )
       name = f'resblocks.{layer}'
-      # What is recorded inside could not leave it.
+      # What a hook records inside a rematerialised block could not leave it.
       if self.remat is None or self.hooks.records:
         x = make(name=name)(x)
       else:

@@ -1,7 +1,4 @@
-"""The Swin block: a map is cut into shifted windows, which attend inside.
-
-Tables of positions are numpy constants of the size of one window.
-"""
+"""The Swin block: attention within shifted windows of a map."""
 
 import math
 
@@ -20,27 +17,27 @@ from evclip_jax.models.swin3d.windows import (
 )
 from evclip_jax.models.torch_like import Norm, gelu, linear
 
-# What the originals add to a score that crosses a border of the rolled map.
+# Added to scores across a border of the rolled map, as in the originals.
 _FAR = -100.0
-# Largest table of pairs times rows for which the bias is a matrix product.
+# Most pairs of tokens times table rows for which the bias is a matrix product.
 _DENSE = 1 << 20
-# Widest head whose gradients are sums instead of products.
+# Widest head whose gradients are computed by sums instead of products.
 _NARROW = 4
 
 
 def position_codes(window: Extent, tokens: int) -> tuple[np.ndarray, int]:
-  """Numbers whose differences index the relative position table.
+  """Numbers positions so that differences index the relative position table.
 
   The row of tokens p and q is `code[p] - code[q] + offset`.
 
   Args:
-    window: the configured window, which gives the table its shape.
-    tokens: how many positions the window in use has. As in the originals, its
-      tokens are the first ones of the configured window, in row order. That is
-      the true offset where only the slowest axis was cut.
+    window: the configured window, which determines the table's shape.
+    tokens: positions of the window in use. As in the originals, these are the
+      first ones of the configured window in row order, which gives the true
+      differences if only the slowest axis was cut.
 
   Returns:
-    int32 [tokens] and the offset.
+    int32 codes [tokens], and the offset.
   """
   strides = (
       (2 * window[1] - 1) * (2 * window[2] - 1),
@@ -54,12 +51,11 @@ def position_codes(window: Extent, tokens: int) -> tuple[np.ndarray, int]:
 
 
 def position_bias(table: jax.Array, window: Extent, tokens: int) -> jax.Array:
-  """Returns what is added to the scores of each pair of tokens.
+  """Returns the bias of the scores of each pair of tokens.
 
   Args:
     table: [rows, heads], one row per difference of positions.
-    window: the configured window, which gives the table its rows.
-    tokens: of the window in use.
+    window, tokens: see `position_codes`.
 
   Returns:
     float32 [heads, tokens, tokens].
@@ -70,8 +66,8 @@ def position_bias(table: jax.Array, window: Extent, tokens: int) -> jax.Array:
   row = code[:, None] - code + offset
   if row.size * len(table) > _DENSE:
     return jnp.take(table, row, axis=0).transpose(2, 0, 1)
-  # Many pairs share a row. The gradient of indexing would add them up in any
-  # order on GPUs, and no run could be repeated exactly.
+  # Many pairs share a row. The gradient of indexing would sum them in any order
+  # on GPUs, so that no run could be repeated exactly.
   chosen = jax.nn.one_hot(row, len(table))
   return jnp.einsum('qkr,rh->hqk', chosen, table, precision='highest')
 
@@ -85,22 +81,19 @@ def attend(
 ) -> jax.Array:
   """Computes softmax(q k' + bias + far) v in each window and head.
 
-  It is written such that compilers never store a window's scores: what is far
-  belongs to the first product, and the sum of the exponentials divides behind
-  the last. Its gradient is written out, since the derived products and sums
-  over windows are several times slower on CPUs; it goes through the heads one
-  after the other, since what they need together is too much for a CPU's cache
-  (of which the compiler's count of operations knows one head only).
+  So that compilers never store a window's scores, `far` is part of the first
+  product, and the sum of the exponentials divides after the last. The gradient
+  is written out, since the derived products and sums over windows are several
+  times slower on CPUs. It loops over heads, since all of them together do not
+  fit in a CPU's cache (the compiler's count of operations knows one only).
 
   Args:
-    q: [n, heads, tokens, d], scaled; n = windows of all maps.
-    k: likewise.
-    v: likewise.
+    q, k, v: [n, heads, tokens, d], q scaled; n = windows of all maps.
     bias: float32 [heads, tokens, tokens].
-    labels: as `region_labels`; tokens of different labels are far.
+    labels: from `region_labels`; tokens with different labels are far, -100.
 
   Returns:
-    Like `v`. The softmax is in float32.
+    [n, heads, tokens, d] of v's dtype; the softmax is in float32.
   """
   exact = {'preferred_element_type': jnp.float32}
 
@@ -115,7 +108,7 @@ def attend(
     return y, (*given, y)
 
   def of_a_head(given):
-    # [n, tokens, d] each; of the bias [tokens, tokens].
+    # The bias is [tokens, tokens], the others are [n, tokens, d].
     *ends, bias, q, k, v, y, dy = given
     weights = jax.nn.softmax(jnp.einsum('nqd,nkd->nqk', *ends, **exact) + bias)
     dw = jnp.einsum('nqd,nkd->nqk', dy, v, **exact)
@@ -141,10 +134,10 @@ def attend(
 
 
 def _ends(q, k, labels: np.ndarray | None):
-  """Lengthens q and k so that their product has what is far in it, exactly."""
+  """Extends q and k so that their product includes `far` exactly."""
   if labels is None:
     return q, k
-  # A window has few labels: they are numbered anew in each.
+  # A window has few labels, so they are renumbered in each.
   part = np.stack([np.unique(x, return_inverse=True)[1] for x in labels])
   part = part[..., None] == np.arange(part.max() + 1)  # [windows, tokens, R]
   n, heads, tokens, depth = q.shape
@@ -171,11 +164,11 @@ def _over_queries(weights: jax.Array, x: jax.Array) -> jax.Array:
 
 
 class WindowAttention(nn.Module):
-  """Multi-head attention inside each window, with relative position bias.
+  """Applies attention within each window, with relative position bias.
 
   Attributes:
     heads: number of heads.
-    window: the configured window, which gives the bias table its rows.
+    window: the configured window, which determines the rows of the bias table.
     dtype: of the matrix products; the softmax is in float32.
   """
 
@@ -185,7 +178,7 @@ class WindowAttention(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, labels: np.ndarray | None) -> jax.Array:
-    """[B, windows, tokens, C] -> the same; `labels` as `region_labels`."""
+    """Maps [B, windows, tokens, C] to the same shape; see `attend`."""
     batch, count, tokens, width = x.shape
     rows = math.prod(2 * w - 1 for w in self.window)
     table = self.param(
@@ -196,7 +189,7 @@ class WindowAttention(nn.Module):
     depth = width // self.heads
     qkv = kept(linear(3 * width, width, True, 'qkv', self.dtype)(x))
     # The output axis holds q, k, v, each as [heads, depth]. Heads go before
-    # tokens here: XLA's products are several times slower otherwise on CPUs.
+    # tokens, or XLA's products are several times slower on CPUs.
     qkv = qkv.reshape(batch * count, tokens, 3, self.heads, depth)
     q, k, v = qkv.transpose(2, 0, 3, 1, 4)  # each [n, heads, tokens, depth]
     bias = position_bias(table, self.window, tokens)
@@ -206,7 +199,7 @@ class WindowAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-  """Two dense layers, four times as wide inside, with the exact GELU."""
+  """Applies two dense layers, four times as wide inside, with exact GELU."""
 
   dtype: jnp.dtype = jnp.float32
 
@@ -214,17 +207,16 @@ class Mlp(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     width = x.shape[-1]
     x = kept(linear(4 * width, width, True, 'fc1', self.dtype)(x))
-    x = gelu(x)
-    return linear(width, 4 * width, True, 'fc2', self.dtype)(x)
+    return linear(width, 4 * width, True, 'fc2', self.dtype)(gelu(x))
 
 
 class SwinBlock(nn.Module):
-  """Window attention and an MLP, each behind its norm, with residuals.
+  """Applies window attention and an MLP, each after a norm, with residuals.
 
   Attributes:
     heads: number of attention heads.
     window: configured window along (D, H, W).
-    shifted: whether the windows are moved by half their size.
+    shifted: whether windows are shifted by half their size.
     drop_path: probability of dropping a branch of a sample, if a key is given.
     dtype: of the computation.
 
@@ -241,7 +233,7 @@ class SwinBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, rng: jax.Array | None = None) -> jax.Array:
-    """[B, D, H, W, C] -> the same; `rng` turns drop path on."""
+    """Maps [B, D, H, W, C] to the same shape; `rng` turns on drop path."""
     keys = (None, None) if rng is None else jax.random.split(rng)
     windows = plan_windows(x.shape[1:4], self.window, self.shifted)
     y = to_windows(Norm(self.dtype, name='norm1')(x), windows)
@@ -254,7 +246,7 @@ class SwinBlock(nn.Module):
     return x + self._drop(y, keys[1])
 
   def _drop(self, y: jax.Array, rng: jax.Array | None) -> jax.Array:
-    # timm's stochastic depth: one draw per sample, the rest scaled up.
+    # Like timm: one draw per sample; kept branches are scaled up.
     if rng is None or not self.drop_path:
       return y
     keep = 1 - self.drop_path

@@ -1,4 +1,4 @@
-"""Omnivore's video trunks: published sizes, and sizes read from tensors."""
+"""Sizes of Omnivore's trunks: of published ones, and from tensor shapes."""
 
 import dataclasses
 import re
@@ -11,14 +11,14 @@ from data_pipelines.errors import WeightsError
 
 @dataclasses.dataclass(frozen=True)
 class VideoEncoderSizes:
-  """The architecture of a Swin-3D trunk with patches of 2 x 4 x 4.
+  """Describes a Swin-3D trunk with patches of 2 x 4 x 4.
 
   Attributes:
     embed: channels after the patch embedding; they double at each stage.
     depths: blocks per stage.
     heads: attention heads per stage.
     window: configured attention window along (time, height, width).
-    drop_path: stochastic depth of the last block; it grows from 0 linearly.
+    drop_path: rate of stochastic depth in the last block; rates grow linearly.
   """
 
   embed: int
@@ -27,19 +27,19 @@ class VideoEncoderSizes:
   window: tuple[int, int, int] = (8, 7, 7)
   drop_path: float = 0.0
 
+  # Side of the frames that the trunk needs; None = any.
+  resolution = None
+
   def describe(self) -> str:
-    """Returns one line for messages."""
+    """Describes the architecture in one line, for messages."""
     return (
         f'Swin-3D of width {self.embed}, depths {self.depths}, heads '
         f'{self.heads}, window {self.window}'
     )
 
-  # The side of the frames that it wants: any.
-  resolution = None
-
   @property
   def channels(self) -> int:
-    """Returns the channels of the features, C."""
+    """Returns C, the number of channels of the features."""
     return self.embed * 2 ** (len(self.depths) - 1)
 
 
@@ -49,7 +49,7 @@ _B = VideoEncoderSizes(128, (2, 2, 18, 2), (4, 8, 16, 32), (16, 7, 7), 0.3)
 _L = VideoEncoderSizes(192, (2, 2, 18, 2), (6, 12, 24, 48), drop_path=0.3)
 
 # Names as in the repository's hub configuration. 'tiny', the packaged trunk, is
-# not listed: its sizes are in its file.
+# missing here: its sizes are in its file.
 TABLE: dict[str, VideoEncoderSizes] = {
     'omnivore_swinT': _T,
     'omnivore_swinS': _S,
@@ -59,6 +59,7 @@ TABLE: dict[str, VideoEncoderSizes] = {
     'omnivore_swinL_imagenet21k': _L,
 }
 
+
 def infer(tensors: Mapping[str, np.ndarray]) -> VideoEncoderSizes:
   """Returns the architecture of a trunk from the shapes of its tensors.
 
@@ -66,17 +67,17 @@ def infer(tensors: Mapping[str, np.ndarray]) -> VideoEncoderSizes:
     tensors: names as in the trunk's state dict, without a prefix.
 
   Returns:
-    The sizes; windows are taken as 7 x 7 in space, as all published ones are,
-    and `drop_path` as 0, which no tensor shows.
+    The sizes, with windows of 7 x 7 in space, as in all published trunks, and
+    `drop_path` 0, since no tensor shows these.
 
   Raises:
-    WeightsError: if the tensors are not those of such a trunk.
+    WeightsError: the tensors are not those of such a trunk.
   """
   try:
     embed = tensors['patch_embed.proj.weight'].shape[0]
   except KeyError:
     raise WeightsError(
-        'this is no Omnivore trunk: patch_embed.proj.weight is missing.'
+        'this is not an Omnivore trunk: patch_embed.proj.weight is missing.'
     ) from None
   depths: dict[int, int] = {}
   heads: dict[int, int] = {}
@@ -91,8 +92,9 @@ def infer(tensors: Mapping[str, np.ndarray]) -> VideoEncoderSizes:
       rows, heads[stage] = tensor.shape
   if sorted(depths) != list(range(len(depths))) or not depths or rows % 169:
     raise WeightsError(
-        f'this is no Omnivore trunk: stages {sorted(depths)}, position tables '
-        f'of {rows} rows (wanted stages from 0 and a multiple of 169 rows).'
+        f'this is not an Omnivore trunk: it has stages {sorted(depths)} and '
+        f'position tables of {rows} rows (wanted stages from 0 and a multiple '
+        'of 169 rows).'
     )
   stages = range(len(depths))
   return VideoEncoderSizes(

@@ -19,7 +19,7 @@ PATCH = (2, 4, 4)
 
 @dataclasses.dataclass(frozen=True)
 class VideoEncoder:
-  """A trunk without its weights, which every call takes.
+  """Defines a trunk; every call takes the weights.
 
   Attributes:
     sizes: the architecture.
@@ -29,17 +29,17 @@ class VideoEncoder:
   sizes: VideoEncoderSizes
   dtype: Any = jnp.float32
 
-  # The colours that the method's pixels have.
+  # It takes pixels as the method normalises them; see `Backbones.encoder`.
   constants = None
   drops_paths = True
   differs = ''
 
   def steps(self, num_frames: int) -> int:
-    """Returns the time steps of the features of so many frames.
+    """Returns the number of time steps in the features.
 
     Raises:
-      UserError: an odd number, for which the original's generators have no
-        sizes.
+      UserError: an odd number of frames, for which the original's generators
+        have no sizes.
     """
     if num_frames < 2 or num_frames % 2:
       raise UserError(
@@ -49,7 +49,7 @@ class VideoEncoder:
     return num_frames // PATCH[0]
 
   def grid(self, side: int, key: str = '') -> int:
-    """Returns the cells of the features along square frames of any side."""
+    """Returns the side of the feature map of square frames, in cells."""
     del key
     return -(-side // 32)
 
@@ -59,17 +59,17 @@ class VideoEncoder:
       video: jax.Array,
       drop_path_rng: jax.Array | None = None,
   ) -> jax.Array:
-    """Returns the last stage's features, behind the final norm.
+    """Returns the features of the last stage, after the final norm.
 
     Args:
       params_encoder: params['encoder'].
-      video: [B, T, H, W, 3] float, normalised; any T, H and W. Ends that do not
-        fill a patch are padded with zeros (of the normalised range).
-      drop_path_rng: turns stochastic depth on; None in evaluation.
+      video: float [B, T, H, W, 3], normalised; any T, H and W. Incomplete
+        patches at the ends are padded with (normalised) zeros.
+      drop_path_rng: turns on stochastic depth; None in evaluation.
 
     Returns:
-      float32 [B, ceil(T/2), H', W', C] with H' = H/32 rounded up at each of the
-      five halvings, likewise W'.
+      float32 [B, ceil(T/2), H', W', C], with H' and W' 1/32 of H and W, rounded
+      up at each of the five halvings.
 
     Source: omnivore, omnivision/models/swin_transformer.py, SwinTransformer3D
       with out_feat_keys=['stage3'].
@@ -81,30 +81,30 @@ class VideoEncoder:
   def stage_outputs(
       self, params_encoder: dict[str, Any], video: jax.Array
   ) -> list[jax.Array]:
-    """Returns [B, ceil(T/2), h, w, c] of each stage, merged, without a norm."""
+    """Returns each stage's output [B, ceil(T/2), h, w, c] after merging."""
     module = Trunk(self.sizes, self.dtype)
     return module.apply({'params': params_encoder}, video)[1]
 
   def init(self, rng: jax.Array) -> dict[str, Any]:
-    """Draws weights to train from; nested, float32."""
-    # The parameters depend on no size of the video.
+    """Draws initial float32 weights as a nested dict."""
+    # The parameters do not depend on the size of the video.
     video = jnp.zeros((1, PATCH[0], 32, 32, 3))
     return jax.jit(Trunk(self.sizes, self.dtype).init)(rng, video)['params']
 
   def shapes(self) -> dict[str, Any]:
-    """Returns the tree of parameters as jax.ShapeDtypeStruct."""
+    """Returns the parameters as a tree of jax.ShapeDtypeStruct."""
     return jax.eval_shape(self.init, jax.random.key(0))
 
 
 class Trunk(nn.Module):
-  """The network; see `VideoEncoder.features`."""
+  """Computes the features; see `VideoEncoder.features`."""
 
   sizes: VideoEncoderSizes
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, video, rng=None):
-    """Returns the normed features and the list of stage outputs."""
+    """Returns the normalised features, and the outputs of all stages."""
     sizes = self.sizes
     x = PatchEmbed(sizes.embed, self.dtype, name='patch_embed')(video)
     rates = np.linspace(0, sizes.drop_path, sum(sizes.depths))
@@ -149,7 +149,7 @@ class PatchEmbed(nn.Module):
 
 
 class PatchProjection(nn.Module):
-  """A matrix product whose kernel is kept in the layout of a convolution."""
+  """Multiplies by a kernel that is stored as that of a convolution."""
 
   width: int
   dtype: Any
@@ -164,7 +164,7 @@ class PatchProjection(nn.Module):
 
 
 class Stage(nn.Module):
-  """Blocks at one resolution, every other one shifted, then the merging."""
+  """Applies blocks, every other one shifted, then merges patches."""
 
   heads: int
   window: tuple[int, int, int]
@@ -188,7 +188,7 @@ class Stage(nn.Module):
 
 
 class PatchMerge(nn.Module):
-  """Halves height and width and doubles the channels; time is kept."""
+  """Halves height and width and doubles the channels; keeps time."""
 
   dtype: Any
 
@@ -198,7 +198,7 @@ class PatchMerge(nn.Module):
     x = jnp.pad(x, ((0, 0), (0, 0), (0, rows % 2), (0, columns % 2), (0, 0)))
     h, w = -(-rows // 2), -(-columns // 2)
     x = x.reshape(batch, depth, h, 2, w, 2, width)
-    # The original's order of the four neighbours: columns outside, rows inside.
+    # The original's order of the four neighbours: column by column.
     x = x.transpose(0, 1, 2, 4, 5, 3, 6).reshape(batch, depth, h, w, 4 * width)
     x = Norm(self.dtype, name='norm')(x)
     return linear(2 * width, 4 * width, False, 'reduction', self.dtype)(x)

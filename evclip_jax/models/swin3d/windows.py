@@ -1,6 +1,6 @@
 """Cuts maps into shifted windows and joins them again.
 
-A map has three axes, [B, D, H, W, C]; an image is a map with D = 1.
+A map is [B, D, H, W, C]; images have D = 1.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ Extent = tuple[int, int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-  """How a map is cut into windows; all in positions along (D, H, W).
+  """Describes how to cut a map; all sizes are positions along (D, H, W).
 
   Attributes:
-    size: the map before padding.
-    padded: the map after padding at the end of each axis.
-    window: the window used: the configured one, cut to the map.
+    size: of the map before padding.
+    padded: size after padding at the end of each axis.
+    window: the configured window, cut to the map.
     shift: the roll before cutting; 0 along an axis that one window covers.
   """
 
@@ -32,19 +32,19 @@ class Windows:
 
   @property
   def tokens(self) -> int:
-    """Positions in one window."""
+    """Returns the number of positions in a window."""
     return math.prod(self.window)
 
   @property
   def count(self) -> int:
-    """Windows in one map."""
+    """Returns the number of windows in a map."""
     return math.prod(self.padded) // self.tokens
 
 
 def plan_windows(size: Extent, window: Extent, shifted: bool) -> Windows:
-  """Cuts the configured window to a map; half of it is the shift.
+  """Cuts the configured window to a map, and shifts by half of it.
 
-  An axis no longer than the configured window is one window and not shifted.
+  An axis no longer than the configured window is one window without a shift.
   """
   used = tuple(min(n, w) for n, w in zip(size, window, strict=True))
   shift = tuple(
@@ -56,11 +56,11 @@ def plan_windows(size: Extent, window: Extent, shifted: bool) -> Windows:
 
 
 def region_labels(windows: Windows) -> np.ndarray | None:
-  """Tells from which part of the unrolled map each position comes.
+  """Labels each position by its part of the map before the roll.
 
   Returns:
-    int32 [windows, tokens]; tokens of one window attend to each other freely if
-    their labels are equal. None if nothing is shifted.
+    int32 [windows, tokens]; tokens of a window attend to each other freely if
+    their labels are equal. None if there is no shift.
   """
   if not any(windows.shift):
     return None
@@ -79,7 +79,7 @@ def region_labels(windows: Windows) -> np.ndarray | None:
 
 
 def to_windows(x: jax.Array, windows: Windows) -> jax.Array:
-  """Pads, rolls and cuts a map: [B, D, H, W, C] -> [B, windows, tokens, C]."""
+  """Cuts [B, D, H, W, C] into [B, windows, tokens, C]; pads and rolls it."""
   extra = [p - n for p, n in zip(windows.padded, windows.size, strict=True)]
   if any(extra):
     x = jnp.pad(x, ((0, 0), *((0, e) for e in extra), (0, 0)))
@@ -90,7 +90,7 @@ def to_windows(x: jax.Array, windows: Windows) -> jax.Array:
 
 
 def from_windows(x: jax.Array, windows: Windows) -> jax.Array:
-  """Undoes `to_windows`; what lies in the padding is dropped."""
+  """Undoes `to_windows` and removes the padding."""
   d, h, w = (
       p // n for p, n in zip(windows.padded, windows.window, strict=True)
   )
@@ -104,7 +104,7 @@ def from_windows(x: jax.Array, windows: Windows) -> jax.Array:
 
 
 def _cut(x, windows: Windows, transpose: Callable):
-  """[B, D, H, W, C] -> [B, d, h, w, wd, wh, ww, C]."""
+  """Cuts [B, D, H, W, C] into [B, d, h, w, wd, wh, ww, C]."""
   shape = [x.shape[0]]
   for n, w in zip(windows.padded, windows.window, strict=True):
     shape += [n // w, w]

@@ -15,7 +15,7 @@ from evclip_jax.models.videoprism.sizes import VideoPrismSizes
 
 @dataclasses.dataclass(frozen=True)
 class VideoPrismEncoder:
-  """An encoder without its weights, which every call takes.
+  """Defines an encoder; every call takes the weights.
 
   Attributes:
     sizes: the architecture.
@@ -26,7 +26,7 @@ class VideoPrismEncoder:
   sizes: VideoPrismSizes
   dtype: Any = jnp.float32
 
-  # Pixels in 0..1: no mean is taken off. See `Backbones.encoder`.
+  # It takes pixels in 0..1; see `Backbones.encoder`.
   constants = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
   drops_paths = False
   differs = (
@@ -36,20 +36,21 @@ class VideoPrismEncoder:
   )
 
   def steps(self, num_frames: int) -> int:
-    """Returns the time steps of the features of so many frames."""
+    """Returns the number of time steps in the features."""
     return num_frames
 
   def grid(self, side: int, key: str = 'data.crop_pixels') -> int:
-    """Returns the patches along square frames of a side.
+    """Returns the side of the feature map of square frames, in patches.
 
     Raises:
-      UserError: it is no multiple of the patch; `key` is what to change.
+      UserError: the side is not a multiple of the patch; `key` is the key to
+        change.
     """
     patch = self.sizes.patch
     if side % patch or not side:
       raise UserError(
-          f'{key}={side}: VideoPrism takes squares with a side of a multiple '
-          f'of {patch} pixels; it was trained on {self.sizes.resolution}.'
+          f'{key}={side}: VideoPrism takes squares whose side is a multiple of '
+          f'{patch} pixels; it was trained on {self.sizes.resolution}.'
       )
     return side // patch
 
@@ -59,16 +60,16 @@ class VideoPrismEncoder:
       video: jax.Array,
       drop_path_rng: jax.Array | None = None,
   ) -> jax.Array:
-    """Returns float32 [B, T, h, w, D], the features of every patch.
+    """Returns the features of every patch, float32 [B, T, h, w, D].
 
     Args:
       params_encoder: params['encoder'].
-      video: [B, T, S, S, 3] float in 0..1; S is a multiple of the patch.
-      drop_path_rng: unused: there is no stochastic depth.
+      video: float [B, T, S, S, 3] in 0..1; S is a multiple of the patch.
+      drop_path_rng: unused, since there is no stochastic depth.
 
     Raises:
-      UserError: frames that are not square, no multiple of the patch or, where
-        that can be seen, not in 0..1.
+      UserError: the frames are not square, not a multiple of the patch or,
+        outside jit, not in 0..1.
 
     Source: VideoPrism, FactorizedEncoder.
     Differs: statistics of layer norms are float32 whatever the dtype; frame
@@ -91,7 +92,7 @@ class VideoPrismEncoder:
 
 
 class Encoder(nn.Module):
-  """The network; see `VideoPrismEncoder`."""
+  """Computes spatial and final features; see `VideoPrismEncoder.both`."""
 
   sizes: VideoPrismSizes
   dtype: Any = jnp.float32
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
     x = x + _resized(table, (cells, cells)).reshape(cells**2, -1)
     x = self._blocks(x, 'spatial', sizes.spatial_layers)
     spatial = norm(jnp.float32, 'spatial_norm')(x)
-    # Each patch sees itself in the other frames.
+    # Each patch attends to itself in the other frames.
     x = spatial.reshape(batch, frames, cells**2, -1).swapaxes(1, 2)
     x = x.reshape(-1, frames, sizes.width)
     x = x + _resized(self._table('temporal', sizes.num_frames), (frames,))
@@ -132,13 +133,13 @@ class Encoder(nn.Module):
 
 
 def _check(video: jax.Array):
-  """Refuses what are no square float frames in 0..1, or almost."""
+  """Raises UserError unless frames are square floats, about in 0..1."""
   fault = ''
   if video.ndim != 5 or video.shape[2] != video.shape[3]:
     fault = f'{list(video.shape)}'
   elif not jnp.issubdtype(video.dtype, jnp.floating):
     fault = f'{video.dtype}; divide by 255'
-  # While a function is compiled there are no values.
+  # While a function is traced there are no values.
   elif not isinstance(video, jax.core.Tracer):
     low, high = float(video.min()), float(video.max())
     if not (low >= -1 and high <= 2):
@@ -151,7 +152,7 @@ def _check(video: jax.Array):
 
 
 def _resized(table: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-  """A table of positions for another grid; antialiased where it shrinks."""
+  """Resizes a table of positions to another grid, with antialiasing."""
   shape = (*shape, table.shape[-1])
   if table.shape == shape:
     return table

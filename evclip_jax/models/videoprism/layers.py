@@ -1,4 +1,4 @@
-"""VideoPrism's layers: attention with capped logits, blocks, the pooler."""
+"""VideoPrism's layers: attention with capped logits, block, pooler."""
 
 import math
 from typing import Any
@@ -10,9 +10,9 @@ import jax.numpy as jnp
 # Attention logits z become CAP * tanh(z / CAP).
 CAP = 50.0
 _EPSILON = 1e-6
-# Of the pooler's softplus, 1 / ln 2: a scale parameter of 0 changes nothing.
+# 1 / ln 2, so that a scale parameter of 0 in the pooler changes nothing.
 _PER_DIM = 1.442695041
-# Queries at once where nothing masks them: bounds the memory of the logits.
+# Number of unmasked queries at a time, which bounds the memory of the logits.
 _CHUNK = 1024
 _LOWEST = -0.7 * float(jnp.finfo(jnp.float32).max)
 
@@ -23,14 +23,14 @@ def norm(dtype: Any, name: str) -> nn.LayerNorm:
 
 
 class Attention(nn.Module):
-  """Self-attention with capped logits; the softmax is float32."""
+  """Applies self-attention with capped logits; the softmax is in float32."""
 
   heads: int
   dtype: Any
 
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Maps [B, N, D]; `mask` [B, N, N] says what a query (row) sees."""
+    """Maps [B, N, D] to the same; `mask` [B, N, N] has queries as rows."""
     width = x.shape[-1]
     query, key, value = (
         split(nn.Dense(width, dtype=self.dtype, name=name)(x), self.heads)
@@ -59,7 +59,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-  """A pre-norm transformer block, with an exact GELU or a ReLU."""
+  """Applies a pre-norm transformer block, with exact GELU or ReLU."""
 
   heads: int
   hidden: int
@@ -81,9 +81,9 @@ class AttentionPooler(nn.Module):
   """Pools tokens by the attention of one learned query, then a layer norm.
 
   Attributes:
-    heads: of the attention.
+    heads: number of attention heads.
     width: of all heads together: 4 D in the video-text models, D in the
-      classifiers of VideoPrism's authors.
+      authors' classifiers.
     dtype: of the computation; the result is float32.
   """
 
@@ -93,7 +93,7 @@ class AttentionPooler(nn.Module):
 
   @nn.compact
   def __call__(self, tokens: jax.Array) -> jax.Array:
-    """Makes float32 [B, D] of [B, N, D]."""
+    """Maps [B, N, D] to float32 [B, D]."""
     size = tokens.shape[-1]
     first = self.param('query_embedding', nn.initializers.normal(), (1, size))
     h = self.width // self.heads
@@ -106,8 +106,8 @@ class AttentionPooler(nn.Module):
     query = jnp.einsum('d,dnh->nh', first[0], kernel) + bias
     scale = self.param('per_dim_scale', nn.initializers.zeros, (h,))
     query = query * (jax.nn.softplus(scale) * _PER_DIM / math.sqrt(h))
-    # With one query the products in another order need a fraction of the work.
-    # The key's bias shifts all logits of a head, which the softmax cannot see.
+    # With one query, products in another order need a fraction of the work. The
+    # key's bias shifts all logits of a head, which the softmax ignores.
     kernel, _ = weights('key')
     look = jnp.einsum('nh,dnh->nd', query, kernel).astype(self.dtype)
     x = tokens.astype(self.dtype)
@@ -122,7 +122,7 @@ class AttentionPooler(nn.Module):
 
 
 class _Weights(nn.Module):
-  """Kernel and bias of a dense layer, for others to use."""
+  """Returns kernel and bias of a dense layer that the caller applies."""
 
   width: int
 
@@ -134,5 +134,5 @@ class _Weights(nn.Module):
 
 
 def split(x: jax.Array, heads: int) -> jax.Array:
-  """Makes [..., heads, h] of [..., heads * h]."""
+  """Reshapes [..., heads * h] to [..., heads, h]."""
   return x.reshape(*x.shape[:-1], heads, -1)

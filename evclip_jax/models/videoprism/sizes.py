@@ -1,4 +1,4 @@
-"""VideoPrism's architectures: published sizes, and sizes read from tensors."""
+"""Sizes of VideoPrism models: of published ones, and from tensor shapes."""
 
 import dataclasses
 import math
@@ -12,22 +12,22 @@ from data_pipelines.errors import WeightsError
 
 @dataclasses.dataclass(frozen=True)
 class VideoPrismSizes:
-  """The architecture of a VideoPrism encoder, or of a video-text model.
+  """Describes a VideoPrism encoder or video-text model.
 
   Attributes:
     width: D of all towers.
-    heads: of all attention.
-    hidden: width of the MLPs.
+    heads: number of attention heads in all blocks.
+    hidden: hidden width of the MLPs.
     spatial_layers: blocks over the patches of one frame.
     temporal_layers: blocks over the frames of one patch.
     patch: side of a patch in pixels.
     grid: side of the table of spatial positions, in patches.
     num_frames: rows of the table of temporal positions.
-    auxiliary_layers: blocks over all tokens; 0 in an encoder alone.
-    text_layers: blocks of the text tower; 0 in an encoder alone.
-    text_hidden: width of its MLPs.
-    vocab_size: its ids.
-    pooler_width: hidden width of the pooler.
+    auxiliary_layers: blocks over all tokens; 0 in an encoder, and so on below.
+    text_layers: blocks of the text tower.
+    text_hidden: hidden width of its MLPs.
+    vocab_size: number of its ids.
+    pooler_width: width of all heads of the pooler together.
   """
 
   width: int
@@ -45,7 +45,7 @@ class VideoPrismSizes:
   pooler_width: int = 0
 
   def describe(self) -> str:
-    """Returns one line for messages."""
+    """Describes the architecture in one line, for messages."""
     kind = 'video-text model' if self.text_layers else 'encoder'
     return (
         f'VideoPrism {kind} of width {self.width}, {self.heads} heads, '
@@ -55,19 +55,18 @@ class VideoPrismSizes:
 
   @property
   def channels(self) -> int:
-    """Returns the channels of the features, C."""
+    """Returns C, the number of channels of the features."""
     return self.width
 
   @property
   def resolution(self) -> int:
-    """Returns the side in pixels that it was trained with."""
+    """Returns the side in pixels of the frames in its training."""
     return self.patch * self.grid
 
 
 _BASE = VideoPrismSizes(768, 12, 3072, 12, 4)
 _LARGE = VideoPrismSizes(1024, 16, 4096, 24, 4, num_frames=8)
-# For tests: its width fits EV-CLIP's mask generator, as that of the packaged
-# trunk does.
+# For tests; like the packaged trunk, its width fits EV-CLIP's mask generator.
 _TINY = VideoPrismSizes(128, 2, 256, 1, 1, patch=36, grid=8, num_frames=4)
 
 
@@ -96,11 +95,11 @@ def infer(tensors: Mapping[str, np.ndarray]) -> VideoPrismSizes:
   """Returns the architecture from the shapes of the tensors.
 
   Args:
-    tensors: names as in the published files without 'params/', blocks not
-      stacked: '.../x_layers_0/...'.
+    tensors: names as in the published files without 'params/', with separate
+      blocks '.../x_layers_0/...'.
 
   Raises:
-    WeightsError: if the tensors are not those of such a network.
+    WeightsError: the tensors are not those of such a network.
   """
   prefix = 'vision_encoder/' if _layers(tensors, 'text_encoder') else ''
 
@@ -109,7 +108,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> VideoPrismSizes:
     if tensor is None or np.ndim(tensor) != axes:
       found = 'missing' if tensor is None else str(np.shape(tensor))
       raise WeightsError(
-          f'this is no VideoPrism: {name} is {found}, wanted {axes} axes.'
+          f'this is not VideoPrism: {name} is {found}, wanted {axes} axes.'
       )
     return np.shape(tensor)
 
@@ -119,7 +118,8 @@ def infer(tensors: Mapping[str, np.ndarray]) -> VideoPrismSizes:
   patch, grid = math.isqrt(rows // 3), math.isqrt(cells)
   if 3 * patch**2 != rows or grid**2 != cells:
     raise WeightsError(
-        f'patches of {rows} values and {cells} positions make no squares.'
+        f'this is not VideoPrism: patches of {rows} values and {cells} '
+        'positions make no squares.'
     )
   mlp = 'ff_layer/ffn_layer1/linear/kernel'
   sizes = VideoPrismSizes(
@@ -147,7 +147,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> VideoPrismSizes:
 
 
 def _layers(tensors: Mapping[str, np.ndarray], tower: str) -> int:
-  """The blocks of one tower."""
+  """Counts the blocks of a tower."""
   block = re.compile(re.escape(tower) + r'/.*x_layers_(\d+)/.*')
   numbers = [int(m[1]) for name in tensors if (m := block.fullmatch(name))]
   return max(numbers, default=-1) + 1

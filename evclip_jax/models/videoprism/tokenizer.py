@@ -1,4 +1,4 @@
-"""Texts to ids for VideoPrism's video-text models, by SentencePiece."""
+"""Turns texts into ids for VideoPrism's video-text models."""
 
 import dataclasses
 import pathlib
@@ -16,7 +16,7 @@ _SPACES = str.maketrans(string.punctuation, ' ' * len(string.punctuation))
 
 @dataclasses.dataclass(frozen=True)
 class SentenceTokenizer:
-  """Turns texts into rows of ids.
+  """Turns texts into rows of ids by SentencePiece.
 
   Attributes:
     model: a `sentencepiece.SentencePieceProcessor`.
@@ -27,14 +27,14 @@ class SentenceTokenizer:
   source: str
 
   def __len__(self) -> int:
-    """Returns how many ids there are."""
+    """Returns the number of ids."""
     return self.model.get_piece_size()
 
   def encode(self, texts: Sequence[str]) -> np.ndarray:
-    """Returns int32 [K, L], as long as the longest text; -1 behind each.
+    """Returns the ids of texts, int32 [K, 64], padded with -1.
 
     Raises:
-      UserError: a text of more than 64 ids.
+      UserError: a text has more than 64 ids.
     """
     rows = [self._ids(text) for text in texts]
     out = np.full((len(rows), CONTEXT_LENGTH), PADDING, np.int32)
@@ -44,7 +44,7 @@ class SentenceTokenizer:
 
   def _ids(self, text: str) -> list[int]:
     ids = self.model.encode(canonical(text))
-    # No end; a start only where the vocabulary has one.
+    # There is no end id, and a start id only if the vocabulary has one.
     if self.model.bos_id() >= 0:
       ids = [self.model.bos_id(), *ids]
     if len(ids) > CONTEXT_LENGTH:
@@ -57,10 +57,10 @@ class SentenceTokenizer:
 
 
 def canonical(text: str) -> str:
-  """Returns a text as VideoPrism's authors feed it.
+  """Cleans a text as VideoPrism's authors do.
 
-  ASCII punctuation becomes spaces, letters small, runs of spaces one; a full
-  stop ends it.
+  ASCII punctuation becomes spaces, letters become lower case, runs of spaces
+  become one, and a full stop is added.
   """
   return ' '.join(text.translate(_SPACES).lower().split()) + '.'
 
@@ -69,7 +69,7 @@ def read(path: pathlib.Path) -> SentenceTokenizer:
   """Reads a SentencePiece vocabulary.
 
   Raises:
-    UserError: no such file, or no vocabulary.
+    UserError: the file cannot be read, or is not a vocabulary.
   """
   # Importing it takes a while, and only this function needs it.
   import sentencepiece
@@ -77,7 +77,7 @@ def read(path: pathlib.Path) -> SentenceTokenizer:
   try:
     model = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
   except (OSError, RuntimeError) as e:
-    reason = getattr(e, 'strerror', None) or 'it is none'
+    reason = getattr(e, 'strerror', None) or 'it is not one'
     raise UserError(
         f'encoder.vocab: {path} cannot be read as a SentencePiece model '
         f'({reason}).'
