@@ -148,7 +148,7 @@ def spoil(tensors):
         (b'<html>', 'web page'),
         (b'something', 'not a weight file'),
         (spoil(states.openai_state()), r'1 of .*resblocks\.1/ln_2/bias'),
-        ({'a': np.zeros(2)}, 'of no model this project knows'),
+        ({'a': np.zeros(2)}, 'of no model that this project'),
     ],
 )
 def test_bad_files_exit_with_2_and_write_nothing(

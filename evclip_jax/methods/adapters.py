@@ -1,4 +1,4 @@
-"""Adapters in the blocks of a frozen CLIP, attention over time, drop path."""
+"""Adapters for the blocks of a frozen CLIP, attention over time, drop path."""
 
 import dataclasses
 from typing import Any
@@ -54,19 +54,17 @@ class Adapter(nn.Module):
       first = nn.Dense(
           narrow, kernel_init=normal, dtype=self.dtype, name='D_fc1'
       )
-    y = first(x)
-    y = gelu(y)
     y = nn.Dense(
         width, kernel_init=nn.initializers.zeros, dtype=self.dtype, name='D_fc2'
-    )(y).astype(x.dtype)
+    )(gelu(first(x))).astype(x.dtype)
     return x + y if self.skip else y
 
 
 def init_adapters(
     rng: jax.Array, layers: int, width: int, std: float | None = None
 ) -> dict[str, Any]:
-  """Draws the leaves of an adapter per layer, 'adapter.0' and so on."""
-  # Vectorised: one by one they would take a minute to compile.
+  """Draws the leaves of one adapter per layer: 'adapter.0' and so on."""
+  # Vectorised, since one by one they would take a minute to compile.
   stacked = jax.vmap(Adapter(std=std).init, (0, None))(
       jax.random.split(rng, layers), jnp.zeros((1, width))
   )['params']
@@ -107,14 +105,15 @@ def drop_rates(highest: float, layers: int) -> tuple[float, ...]:
 class Drops:
   """Applies drop path and dropout to one tower in one step.
 
-  Every mask depends on the keys, the layer and the place in the block alone, so
-  a rematerialised block gets the same ones.
+  Masks depend only on the keys, the layer and the place in the block, so a
+  rematerialised block gets the same ones.
 
   Attributes:
     rngs: keys 'drop_path' and 'dropout'; None = nothing is dropped.
     tower: a number that distinguishes towers.
-    path_rates: of drop path, by layer; the last one holds for further layers.
-    attention_rates: of dropout of attention probabilities, likewise.
+    path_rates: rates of drop path by layer; the last one also holds for further
+      layers.
+    attention_rates: likewise, rates of dropout of attention probabilities.
     unit: 'token' = drop path keeps or drops an index of axis 1 (token position,
       or frame of a prompt) for the whole batch; 'sample' = a clip or text.
   """

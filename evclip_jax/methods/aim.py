@@ -14,7 +14,7 @@ from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm
 from evclip_jax.weights.table import Rule, dense
 
-# The original's for Kinetics-400, with 8 frames.
+# The original's recipe for Kinetics-400 with 8 frames.
 RECIPE = {
     'batch_size': 64,
     'data.preprocess': 'ez_clip',
@@ -73,7 +73,7 @@ class Settings(DescriptionSettings):
     time_adapters: 1 = an adapter after the attention over time; 2 = also one
       before it.
     mlp_scale: factor of the adapter beside the MLP: 0.5 (Kinetics) or 1
-      (Something-Something); checkpoints do not tell which.
+      (Something-Something); checkpoints do not contain it.
     head: 'linear', one output per training class, or 'text', class texts.
     template: class texts; '{}' stands for the class name.
     dropout: rate before a linear head.

@@ -35,8 +35,7 @@ class VideoFeatures(flax.struct.PyTreeNode):
   Attributes:
     clip: [B, E] one vector per clip, not normalised.
     frames: [B, T, E] one vector per frame, not normalised.
-    maps: pictures to show by name, such as {'mask': [B, H, W]} in [0, 1); empty
-      if a method has none.
+    maps: pictures to show by name, such as {'mask': [B, H, W]} in [0, 1).
     statistics: path -> new value of the leaves in `Method.statistics`, in
       training; otherwise empty.
   """
@@ -54,9 +53,9 @@ class Backbones:
   Attributes:
     clip: the CLIP model, with weights in params['clip'], or None.
     encoder: the video trunk, with weights in params['encoder'], or None. It
-      tells which frames it takes (`sizes.resolution`, `constants`; None = any),
-      the shape of its features (`sizes.channels`, `steps`, `grid`) and whether
-      it has stochastic depth (`drops_paths`).
+      tells which frames it takes (`sizes.resolution`; `constants`, mean and std
+      of its pixels; None = any), the shape of its features (`sizes.channels`,
+      `steps`, `grid`) and whether it has stochastic depth (`drops_paths`).
     num_frames: T, frames per clip.
     num_support: support clips of a training episode; 0 without episodes.
   """
@@ -116,7 +115,7 @@ class Method:
       trained part needs the pixels.
     differs: how this is not the authors' network, for the run card.
     looks: (params, pixels) -> {name: [B, T, h, w]}, pictures per frame that
-      take a pass of their own, such as attention maps; None = there are none.
+      need a pass of their own, such as attention maps; None = there are none.
   """
 
   init: Callable[[jax.Array], Params]
@@ -188,18 +187,18 @@ def load(name: str) -> ModuleType:
 
 
 def check_classes(names: list[str], known: tuple[str, ...], what: str):
-  """Raises UserError if a list has other classes than those of training.
+  """Raises UserError if the classes of a list are not those of training.
 
   Args:
     names: the list's classes.
     known: the training classes.
-    what: the part that knows only these, such as 'a linear head'.
+    what: the part that knows only those, such as 'a linear head'.
   """
   if tuple(names) != known:
     others = [repr(name) for name in names if name not in known][:3]
     raise UserError(
-        f'a method with {what} knows the {len(known)} classes of its training '
-        f'only, and the list has {len(names)}'
+        f'a method with {what} knows only the {len(known)} classes of its '
+        f'training, and the list has {len(names)}'
         + (f', such as {", ".join(others)}' if others else ' in another order')
         + '.\n  Score it with a method that reads class names, such as ev_clip.'
     )
@@ -268,7 +267,7 @@ def plain_pixels(settings: Any) -> Callable:
   """Returns a `Method.pixels` that normalises by the setting `pixels`.
 
   Raises:
-    UserError: the setting is no key of `CONSTANTS`.
+    UserError: the setting is not a key of `CONSTANTS`.
   """
   check_choices(settings, pixels=CONSTANTS)
   return pixels_of(settings.pixels)
@@ -289,7 +288,7 @@ def check_vit(clip: Clip, method: str):
 
 
 def check_choices(settings: Any, **allowed: Iterable[str]):
-  """Raises UserError if a setting is none of the values allowed for it."""
+  """Raises UserError if a setting has none of its allowed values."""
   for setting, values in allowed.items():
     value = getattr(settings, setting)
     if value not in values:

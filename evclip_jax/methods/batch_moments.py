@@ -1,6 +1,6 @@
 """Runs CLIP's batch norms in training mode, and updates running statistics.
 
-By default CLIP's ResNets use their stored statistics. A method that wants
+By default CLIP's ResNets use their stored statistics. A method that needs
 torch's training mode calls `encode` and passes the new statistics to the
 training step as `VideoFeatures.statistics`.
 """
@@ -36,14 +36,14 @@ def encode(
     clip: CLIP, with a ResNet.
     params: the whole tree, with the old running statistics.
     passes: frames [..., H, W, 3] of each pass, in order.
-    groups: how many equal groups of consecutive frames have their own
+    groups: number of equal groups of consecutive frames that have their own
       statistics: 1, or the number of episodes. Statistics are over all devices,
-      so the number of devices changes nothing.
+      so they do not depend on the number of devices.
 
   Returns:
-    (embeddings [..., E] of each pass; the new running statistics: path in the
-    whole tree -> value, without a gradient). With several groups, these are the
-    mean of those that each group alone would result in.
+    Embeddings [..., E] of each pass, and the new running statistics: path in
+    the whole tree -> value, without a gradient. With several groups, these are
+    the mean of what each group alone would give.
 
   Source: torch.nn.BatchNorm2d in training mode.
   Differs: none for one group; torch knows no groups.
@@ -66,7 +66,7 @@ def encode(
 
 
 def _of_batch(groups: int, seen: dict, name: str, x: jax.Array, mean, var):
-  """Returns the batch's statistics to a batch norm; records [groups, C]."""
+  """Gives a batch norm the statistics of its batch; records [groups, C]."""
   del mean, var
   x = x.astype(jnp.float32)
   each = x.reshape(groups, -1, *x.shape[1:])  # [G, n / G, H, W, C]

@@ -15,8 +15,8 @@ from evclip_jax.weights.table import Converted, Rule
 Tensors = Mapping[str, np.ndarray]
 # The number of a block in a path.
 _NUMBER = re.compile(r'(?<=\.)(\d{1,3})(?=/|$)')
-# Branch of CLIP -> pattern of OpenAI's names in its blocks; stand-ins for the
-# tensors that tell sizes, for checkpoints without this branch.
+# Branch of CLIP -> pattern of OpenAI's names in its blocks, and stand-ins for
+# the tensors that determine sizes, for checkpoints without this branch.
 _TOWERS = {
     'clip/visual/': (
         r'visual\.(layer\d|transformer\.resblocks\.\d+\.(attn|mlp|ln))',
@@ -38,12 +38,12 @@ _TOWERS = {
 
 @dataclasses.dataclass(frozen=True)
 class ClipPart:
-  """Tells where in a checkpoint CLIP's tensors are.
+  """Describes where CLIP's tensors are in a checkpoint.
 
   Attributes:
-    image: prefix of the names of the image tower, in place of 'visual.'.
-    text: prefix of those of the text tower; None = it is not there, and neither
-      is the logit scale.
+    image: prefix of names in the image tower, instead of 'visual.'.
+    text: prefix of names in the text tower; None = it is missing, and so is the
+      logit scale.
     without: paths that are missing, such as 'text/token_embedding'.
   """
 
@@ -53,7 +53,7 @@ class ClipPart:
 
   @property
   def rules(self) -> tuple[Rule, ...]:
-    """Returns CLIP's table with these prefixes, and paths 'clip/...'."""
+    """Returns CLIP's table, with these prefixes and with paths 'clip/...'."""
     out = []
     for rule in clip_names.RULES:
       name = rule.original
@@ -69,14 +69,14 @@ class ClipPart:
   def shapes(
       self, tensors: Tensors, embed_dim: int = 1
   ) -> dict[str, tuple[int, ...]]:
-    """Returns path -> shape of each of CLIP's leaves that should be there.
+    """Returns path -> shape of all leaves of CLIP that the file should have.
 
-    A tower without any tensors of its blocks was not trained: of its leaves,
-    only those in the checkpoint are returned.
+    If a tower's blocks have no tensors, the tower was not trained, and only its
+    leaves in the checkpoint are returned.
 
     Args:
       tensors: the checkpoint.
-      embed_dim: E, if no tensor of CLIP tells.
+      embed_dim: E, if no tensor of CLIP determines it.
 
     Raises:
       WeightsError: the tensors are not those of a CLIP.
@@ -123,22 +123,22 @@ class Checkpoint:
   """Describes one kind of checkpoint; a method's module has it as `CHECKPOINT`.
 
   Attributes:
-    kind, label: its name in files, and in messages.
+    kind, label: its name in files and in messages.
     sign: pattern of a tensor name that only this kind has.
-    unless: pattern of a tensor name that rules this kind out.
-    outer: prefix of all names in the original's files, removed on reading, so
-      that no other pattern has it.
+    unless: pattern of a tensor name that excludes this kind.
+    outer: prefix of all names in the original's files; the other patterns are
+      for names without it.
     rules: the table of the method's own leaves, with paths 'method/...'.
     ignore: patterns of names that are not needed.
     clip: where CLIP's tensors are, if they are read too, or None.
-    needs: paths of own leaves that must be there. A kernel also needs its bias,
-      and every block the leaves that one block has.
-    last_blocks: whether the first blocks may have no leaves at all.
-    infer: tensors -> sizes, for `shapes`; they may have CLIP's `embed_dim`.
-      None = own leaves of any shape.
-    shapes: sizes -> {path: shape} of the own leaves that must be there.
-    read: tensors -> `Converted`, in place of all the above.
-    write: (flat, notes, CLIP or None) -> tensors, in place of `to_original`.
+    needs: paths of required own leaves. A kernel also requires its bias, and
+      each block the leaves that any block has.
+    last_blocks: whether the first blocks may have no leaves.
+    infer: tensors -> sizes, for `shapes`, perhaps with CLIP's `embed_dim`; None
+      = own leaves of any shape.
+    shapes: sizes -> {path: shape} of the required own leaves.
+    read: tensors -> `Converted`, instead of all the above.
+    write: (flat, notes, CLIP or None) -> tensors, instead of `to_original`.
   """
 
   kind: str
@@ -162,7 +162,7 @@ class Checkpoint:
     return own_file.SEVERAL if self.clip else 'method'
 
   def recognise(self, tensors: Tensors) -> bool:
-    """Tells whether tensors are of this kind, by their names."""
+    """Returns whether tensors are of this kind, by their names."""
     names = [name.removeprefix(self.outer) for name in tensors]
     return any(re.fullmatch(self.sign, name) for name in names) and not any(
         re.fullmatch(self.unless, name) for name in names
@@ -211,7 +211,7 @@ class Checkpoint:
       clip: flat leaves of a CLIP to merge in, or None.
 
     Raises:
-      UserError: a CLIP is given, for which these checkpoints have no place.
+      UserError: a CLIP is given, but these checkpoints contain none.
     """
     if self.write:
       return self.write(flat, notes, clip)
@@ -254,7 +254,7 @@ class Checkpoint:
 def _shapes_of(
     tensors: Tensors, rules: Iterable[Rule]
 ) -> dict[str, tuple[int, ...]]:
-  """Returns path -> shape of the leaf that each tensor becomes."""
+  """Returns path -> shape of the leaves that tensors become."""
   shapes = {}
   for name, tensor in tensors.items():
     for rule in rules:

@@ -1,8 +1,7 @@
 """Reads and converts trained weights of this project and of the originals.
 
 A method whose original wrote checkpoints defines `CHECKPOINT` (see
-`checkpoint_table`) in `methods/NAME/checkpoint.py`, or in its single file. They
-are found here by looking there.
+`checkpoint_table`) in `methods/NAME/checkpoint.py`, or in its single file.
 """
 
 import dataclasses
@@ -91,8 +90,7 @@ def renamed(
     clip: path of a CLIP to merge into a method's weights; '' for none.
 
   Raises:
-    UserError: there is no such naming for these weights, or the CLIP does not
-      fit them.
+    UserError: these weights have no such naming, or the CLIP does not fit them.
   """
   flat = found.flat
   if to == 'scenic' and found.part != 'clip':
@@ -158,7 +156,7 @@ def load_trained(
     like: the whole tree {'clip', 'method', ...}, for names, shapes and the
       leaves that do not come from the file.
     changed: patterns of the paths that training changes, which the file must
-      have. It may have more leaves of CLIP and of the method.
+      contain. It may contain more leaves of CLIP and of the method.
     fit: adapts the method's flat weights to the model; see `Method.fit`.
     trunk: hash of the video trunk's weights; None without a trunk.
 
@@ -170,7 +168,7 @@ def load_trained(
   """
   if os.path.exists(os.path.join(path, 'config.json')):
     raise UserError(
-        f'method.weights={path} is a run folder; write its weights to a file: '
+        f'method.weights={path} is a run folder. Write its weights to a file: '
         f'python -m evclip_jax.export --workdir={path} --out=FILE.safetensors'
     )
   file = files.read_tensors(path)
@@ -190,8 +188,8 @@ def load_trained(
     reader = readers().get(method)
     if reader is None:
       raise UserError(
-          f'{path} has none of our tensors ("method/..." or "clip/..."), and '
-          f'there is no reader for other checkpoints of {method!r}.'
+          f'{path} has no tensors "method/..." or "clip/...", and there is no '
+          f'reader for other checkpoints of {method!r}.'
       )
     flat = reader.from_original(file.tensors).flat
     if reader.part == 'method':
@@ -220,6 +218,6 @@ def load_trained(
     if name in flat and not np.isfinite(flat[name]).all():
       raise UserError(
           f'{path}: {name.removeprefix(_OWN)} has numbers that are not finite '
-          '(NaN). The training that wrote it had failed (method.weights).'
+          '(NaN): the training that wrote it failed (method.weights).'
       )
   return unflatten_dict(leaves | flat, sep='/')

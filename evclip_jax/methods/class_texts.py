@@ -1,4 +1,4 @@
-"""Makes class texts: templates with class names, or descriptions from CSVs."""
+"""Makes class texts from templates or from CSV files of descriptions."""
 
 import csv
 import dataclasses
@@ -21,9 +21,9 @@ class DescriptionSettings:
     descriptions: CSV files (a number, a class name, its description per row),
       separated by commas. A list takes its texts from the first file that has
       all of its classes. '' = templates.
-    descriptions_per_class: if classes have several rows, 'all' are used (a
-      class with fewer repeats its own) or only the 'last' (EZ-CLIP).
-    name_first: whether the class name is put before its description.
+    descriptions_per_class: which of a class's descriptions are used: 'all' (a
+      class with fewer repeats its own) or the 'last' (EZ-CLIP).
+    name_first: whether to put the class name before its description.
   """
 
   descriptions: str = ''
@@ -35,7 +35,7 @@ class ClassTexts:
   """Makes lists of texts from class names, for `Method.class_texts`.
 
   Attributes:
-    settings: tell where descriptions are.
+    settings: with the fields of `DescriptionSettings`.
     templates: used without descriptions; '{}' stands for the class name.
   """
 
@@ -71,7 +71,7 @@ class ClassTexts:
     """Returns M lists of K texts.
 
     Raises:
-      UserError: a file that cannot be read, or lacks a class.
+      UserError: a file cannot be read, or no file has all classes.
     """
     own = self.settings
     if not own.descriptions:

@@ -1,6 +1,7 @@
 """CoOp on videos: a frozen CLIP, mean over frames, trained words in texts."""
 
 import dataclasses
+import functools
 
 from evclip_jax.methods import base, heads
 from evclip_jax.methods.checkpoint_table import Checkpoint
@@ -57,14 +58,10 @@ def make(
   """
   clip = backbones.clip
   words = LearnedWords(settings, class_names)
-
-  def text(params, tokens):
-    return words.encode(clip, params, tokens)
-
   return heads.by_texts(
       clip,
       words,
-      text,
+      functools.partial(words.encode, clip),
       init=lambda rng: {'words': words.init(rng, clip.sizes.text_width)},
       pixels=base.plain_pixels(settings),
       **base.frozen_frames(clip),

@@ -1,4 +1,4 @@
-"""Turns features of clips into logits, by class texts or by a linear head."""
+"""Turns clip features into logits, by class texts or by a linear head."""
 
 import dataclasses
 from collections.abc import Callable
@@ -145,7 +145,7 @@ def headed(
     **fields: of `Method`, except those of scores and texts.
 
   Raises:
-    UserError: settings of texts that are invalid, or that nothing reads.
+    UserError: settings of texts are invalid or have no effect.
   """
   if head is None:
     return by_texts(clip, ClassTexts(settings), **fields)

@@ -26,7 +26,7 @@ CHECKPOINT = Checkpoint(
         Rule(r'image_encoder\.' + _BLOCK, r'method/image/prompts.\1'),
         Rule(r'text_encoder\.' + _BLOCK, r'method/text/prompts.\1'),
     ),
-    # Buffers made of the class names of the file.
+    # Buffers made from the file's class names.
     ignore=(r'prompt_learner\.token_(prefix|suffix)',),
     clip=vifi_clip.CLIP_PART,
     needs=('method/words',),

@@ -1,4 +1,4 @@
-"""CoOp's text prompts: trained vectors in place of words around a name."""
+"""CoOp's text prompts: trained vectors instead of words around a name."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.clip.model import Clip
 
-# Placeholder of a trained vector in texts; any word of one token would do.
+# Stands for a trained vector in texts; any word of one token would do.
 _WORD = 'X'
 # Standard deviation of initial text and visual prompts in CoOp and IVLP.
 STD = 0.02
@@ -30,7 +30,7 @@ class WordSettings(DescriptionSettings):
     words_per_class: whether each training class has its own vectors; then other
       classes cannot be scored.
     words_init: words, such as 'a photo of a', whose embeddings initialise the
-      vectors, in place of random ones; their number replaces `words`.
+      vectors; their number replaces `words`. '' = random vectors.
   """
 
   words: int = 16
@@ -76,7 +76,7 @@ class LearnedWords:
       raise UserError(f'method.settings.words={self.count}: use 1 to 64.')
     if first and per_class:
       raise UserError(
-          'method.settings.words_init is for all classes alike: set '
+          'method.settings.words_init is the same for all classes: set '
           'words_per_class=False.'
       )
     self.texts = ClassTexts(settings, ('{}',))

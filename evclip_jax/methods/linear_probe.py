@@ -35,7 +35,6 @@ def make(
   """Builds a linear probe with one output per training class."""
   clip = backbones.clip
   head = heads.LinearHead(clip.sizes.embed_dim, class_names)
-
   return heads.headed(
       head,
       settings,

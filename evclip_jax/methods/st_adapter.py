@@ -15,7 +15,7 @@ from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm, torch_uniform
 from evclip_jax.weights.table import Layout, Rule, dense
 
-# The original's for Something-Something, with its learning rate for 64 clips.
+# The original's recipe for Something-Something, its learning rate for 64 clips.
 RECIPE = {
     'batch_size': 64,
     'data.preprocess': 'ez_clip',

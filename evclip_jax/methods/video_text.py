@@ -7,7 +7,7 @@ from evclip_jax.methods import base, heads
 from evclip_jax.methods.class_texts import ClassTexts, DescriptionSettings
 from evclip_jax.models.videoprism.video_text import VideoTextModel
 
-# Frames as the published models were trained with.
+# Number and size of frames as in the training of the published models.
 RECIPE = {
     'encoder.name': 'videoprism_lvt_base',
     'encoder.weights': '',
@@ -63,7 +63,8 @@ def make(
   """Builds zero-shot recognition by a video-text model.
 
   Raises:
-    UserError: encoder.name is no such model; the temperature is not positive.
+    UserError: encoder.name is not such a model, or the temperature is not
+      positive.
 
   Source: VideoPrism, the zero-shot example of its authors.
   Differs: several templates may be averaged.

@@ -1,4 +1,4 @@
-"""Keeps converted weights beside the file they were made from."""
+"""Caches converted weights beside the files that they come from."""
 
 import hashlib
 import json
@@ -22,26 +22,25 @@ def load_or_convert(
     convert: Callable[[files.StateFile], Converted],
     cache_dir: str | Path = '',
 ) -> tuple[Converted, str]:
-  """Reads weights, converting a foreign file at most once.
+  """Reads weights, and converts a file of others at most once.
 
-  The converted tree is kept beside the file, or in the cache folder where that
-  cannot be written to, or nowhere. It is used again only if file, config,
-  converter and package are the same and its own content has the hash noted in
-  it; otherwise it is made anew.
+  The result is kept beside the file or, if that folder cannot be written to, in
+  the cache folder. It is used again only if file, config, converter and package
+  are the same and its content has the hash noted in it.
 
   Args:
-    path: a weight file of any supported kind, or one this project wrote.
-    network: what it is of. A change of `names.VERSION` makes older conversions
-      stale; a file this project wrote must have exactly the leaves of
+    path: a weight file of any supported kind, or of this project.
+    network: the network it is for. Another `names.VERSION` makes older results
+      stale; a file of this project must have exactly the leaves of
       `names.shapes`.
-    convert: makes the tree of a foreign file.
+    convert: converts a file of others.
     cache_dir: the cache folder; '' = the default one.
 
   Returns:
-    The tree and its `tree_hash`.
+    The weights and their `tree_hash`.
 
   Raises:
-    WeightsError: the file cannot be read or is of another architecture.
+    WeightsError: the file cannot be read, or is for another architecture.
   """
   path = files.weight_file(path)
   key = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
@@ -77,14 +76,14 @@ def load_or_convert(
       flat, sizes = converted.flat, converted.sizes
       own_file.write(place, network.part, flat, sizes, noted)
       break
-    # A folder that cannot be written to, or a full disk: the next place.
+    # The folder cannot be written to, or the disk is full.
     except (OSError, UserError):
       continue
   return converted, tree_hash(converted.flat)
 
 
 def metadata_of(path: Path, converted: Converted) -> dict[str, str]:
-  """Returns what a converted file notes besides its tensors and sizes."""
+  """Returns the metadata of a converted file, except its sizes."""
   return {
       'source': path.name,
       'source_sha256': _sha256(path),
@@ -97,14 +96,17 @@ def metadata_of(path: Path, converted: Converted) -> dict[str, str]:
 def _read_kept(
     place: Path, path: Path, network: Network, same: Mapping[str, str]
 ) -> tuple[Converted, str] | None:
-  """The tree kept at `place` if it is whole and of this very file."""
+  """Returns the result kept at `place` if it is intact and of this file."""
   if not place.is_file():
     return None
   try:
     file = files.read_tensors(place)
     noted = file.metadata
-    fits = same.items() <= noted.items() and own_file.is_own(file)
-    if not fits or not _is_of(noted, path):
+    if not (same.items() <= noted.items() and own_file.is_own(file)):
+      return None
+    # Only a file that was touched since is read again to compare.
+    touched = noted.get('source_stat') != _stat(path)
+    if touched and noted.get('source_sha256') != _sha256(path):
       return None
     found = own_file.read(file, network.part, network.sizes)
     return found, noted['tree_hash']
@@ -112,14 +114,8 @@ def _read_kept(
     return None
 
 
-def _is_of(noted: Mapping[str, str], path: Path) -> bool:
-  # Only a file touched since is read again to compare.
-  same = noted.get('source_stat') == _stat(path)
-  return same or noted.get('source_sha256') == _sha256(path)
-
-
 def _stat(path: Path) -> str:
-  """Sizes and times of change of the files that were read."""
+  """Returns sizes and times of change of the files that were read."""
   stats = [shard.stat() for shard in files.shards(path)]
   return json.dumps([[s.st_size, s.st_mtime_ns] for s in stats])
 

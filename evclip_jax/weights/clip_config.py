@@ -1,8 +1,8 @@
-"""Reads what a config beside a CLIP's weights says that no tensor shows.
+"""Reads activation and heads from the config beside a CLIP's weights.
 
-Hugging Face's `config.json` and open_clip's `open_clip_config.json` name the
-activation and the heads. What they say of a model that this project does not
-compute is refused.
+No tensor shows these; Hugging Face's `config.json` and open_clip's
+`open_clip_config.json` name them. Configs of models that this project does not
+compute are refused.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from evclip_jax.models.clip.transformer import ACTIVATIONS
 
 _HUGGINGFACE, _OPEN_CLIP = 'config.json', 'open_clip_config.json'
 _KEYS = {'model_cfg', 'vision_cfg', 'vision_config', 'text_config'}
-# Hugging Face's and torch's names of what we call otherwise.
+# Hugging Face's and torch's names -> ours, where they differ.
 _ACTIVATIONS = {
     'gelu_new': 'gelu_tanh',
     'gelu_fast': 'gelu_tanh',
@@ -25,7 +25,7 @@ _ACTIVATIONS = {
     'gelu_python': 'gelu',
 }
 _EPSILON = 1e-5
-# What open_clip's towers have only if they compute something else.
+# Keys of open_clip's towers that change what a tower computes.
 _OPEN_CLIP_ONLY = {
     'timm_model_name': False,
     'hf_model_name': False,
@@ -37,7 +37,7 @@ _OPEN_CLIP_ONLY = {
 
 
 def digest(weights: Path) -> str:
-  """Returns a hash of the configs beside a weight file; '' without any."""
+  """Returns a hash of the configs beside a weight file, or ''."""
   names = (_HUGGINGFACE, _OPEN_CLIP)
   texts = [
       path.read_bytes()
@@ -52,8 +52,8 @@ def beside(weights: Path, huggingface: bool) -> Path | None:
 
   Args:
     weights: the weight file.
-    huggingface: whether its tensors have Hugging Face's names, whose config is
-      then taken where there are both.
+    huggingface: whether its tensors have Hugging Face's names; then its config
+      is preferred.
   """
   names = [_OPEN_CLIP, _HUGGINGFACE]
   for name in reversed(names) if huggingface else names:
@@ -63,7 +63,7 @@ def beside(weights: Path, huggingface: bool) -> Path | None:
 
 
 def _load(path: Path) -> dict[str, Any] | None:
-  """A config of a model. A run's config.json, for one, is something else."""
+  """Reads the config of a model; None for others, such as that of a run."""
   try:
     config = json.loads(path.read_text('utf-8'))
   except (OSError, ValueError):
@@ -72,21 +72,21 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 
 def read(path: Path, sizes: ClipSizes) -> dict[str, Any]:
-  """Returns what a config says of `activation`, `vision_heads`, `text_heads`.
+  """Reads `activation`, `vision_heads` and `text_heads` if they are given.
 
   Args:
-    path: what `beside` gave.
-    sizes: as the tensors show them.
+    path: the result of `beside`.
+    sizes: the architecture that the tensors show.
 
   Raises:
-    WeightsError: it says that the model computes what `Clip` does not.
+    WeightsError: `Clip` does not compute such a model.
   """
   try:
     return _said(_load(path) or {}, sizes)
   except WeightsError as e:
     raise WeightsError(f'{path} says: {e}') from None
   except (AttributeError, TypeError) as e:
-    raise WeightsError(f'{path} is no config of a CLIP ({e}).') from e
+    raise WeightsError(f'{path} is not the config of a CLIP ({e}).') from e
 
 
 def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
@@ -103,8 +103,8 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
     heads = vision_width // (vision.get('head_width') or 64), text.get('heads')
     plain = 'quick_gelu' if model.get('quick_gelu') else 'gelu'
     activations = {
-        'gelu_tanh' if _tanh(tower.get('act_kwargs')) else plain
-        for tower in (vision, text)
+        'gelu_tanh' if kwargs.get('approximate') == 'tanh' else plain
+        for kwargs in (x.get('act_kwargs') or {} for x in (vision, text))
     }
   else:
     vision = config.get('vision_config') or {}
@@ -112,7 +112,7 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
     _only(config, model_type='clip')
     _only(vision, layer_norm_eps=_EPSILON)
     _only(text, layer_norm_eps=_EPSILON)
-    # Where it is 2, as in old configs, the largest id is read out.
+    # If it is 2, as in old configs, texts are read out at their largest id.
     if text.get('eos_token_id') != 2:
       _only(text, eos_token_id=sizes.vocab_size - 1)
     key, vision_key_width = 'hidden_size', vision_width
@@ -121,11 +121,11 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
   for tower, width in ((vision, vision_key_width), (text, sizes.text_width)):
     if tower.get(key, width) != width:
       raise WeightsError(
-          f'{key} is {tower[key]}, but it is {width} in the tensors: it is the '
+          f'{key} is {tower[key]}, but {width} in the tensors: it is the '
           'config of another model.'
       )
   said = {'activation': _activation(activations)}
-  # What is the default of both is not written.
+  # Neither writes the default number of heads.
   for name, width, count, default in (
       ('vision_heads', vision_width, heads[0], 12),
       ('text_heads', sizes.text_width, heads[1], 8),
@@ -138,17 +138,13 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
 
 
 def _only(config: Mapping[str, Any], **computed: Any):
-  """Refuses a config that has something else, if it has the key at all."""
+  """Raises WeightsError if a config has other values than those computed."""
   for key, wanted in computed.items():
     value = config.get(key)
     if value is not None and value != wanted:
       raise WeightsError(
-          f'{key} is {value!r}; this project computes {key}={wanted!r} only.'
+          f'{key} is {value!r}; this project computes only {key}={wanted!r}.'
       )
-
-
-def _tanh(arguments: Any) -> bool:
-  return (arguments or {}).get('approximate') == 'tanh'
 
 
 def _activation(names: set[str]) -> str:

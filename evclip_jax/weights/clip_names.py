@@ -1,4 +1,4 @@
-"""CLIP weights in OpenAI's or Hugging Face's naming to our tree and back."""
+"""Converts CLIP weights from OpenAI's or Hugging Face's names, and back."""
 
 import dataclasses
 import re
@@ -12,12 +12,12 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import table
 from evclip_jax.weights.table import CONV2D, LINEAR, Rule, dense, norm
 
-# Raise it when a rule changes: it makes cached conversions stale.
+# Raise it when a rule changes, so that cached conversions become stale.
 VERSION = 3
 
 
 def _block(name: str, path: str) -> tuple[Rule, ...]:
-  """The rules of one tower's transformer blocks."""
+  """Returns the rules of a tower's transformer blocks."""
   name, path = name + r'(\d+)\.', path + r'\1/'
   attn, attn_path = name + r'attn\.', path + 'attn/'
   return (
@@ -30,7 +30,7 @@ def _block(name: str, path: str) -> tuple[Rule, ...]:
 
 
 def _batch_norm(name: str, path: str) -> tuple[Rule, ...]:
-  """The rules of batch norms."""
+  """Returns the rules of batch norms."""
   return (
       *norm(name, path),
       Rule(name + r'\.running_mean', path + '/mean'),
@@ -58,7 +58,7 @@ RULES = (
     *_block(
         r'visual\.transformer\.resblocks\.', 'visual/transformer/resblocks.'
     ),
-    # Its patches or, in a ResNet, its stem.
+    # The patches of a ViT, or the stem of a ResNet.
     Rule(r'visual\.(conv\d)\.weight', r'visual/\1/kernel', CONV2D),
     # The image tower, a ResNet.
     *_batch_norm(r'visual\.(bn\d)', r'visual/\1'),
@@ -72,8 +72,8 @@ RULES = (
     *dense(_POOL + '(q_proj|k_proj|v_proj|c_proj)', r'visual/attnpool/\1'),
 )
 
-# Not needed: numbers that the shapes tell, counters of training steps, and the
-# causal mask that some files hold.
+# Not needed: sizes, which the shapes show, counters of training steps, and the
+# causal mask that some files contain.
 IGNORE = (
     r'input_resolution',
     r'context_length',
@@ -82,7 +82,7 @@ IGNORE = (
     r'.*\.num_batches_tracked',
 )
 
-# What open_clip puts before the names of the text tower in some of its models.
+# Prefix of the text tower's names in some of open_clip's models.
 _TEXT_PREFIX = 'text.'
 
 
@@ -90,20 +90,20 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> table.Converted:
   """Converts a CLIP state dict.
 
   Args:
-    tensors: names as in OpenAI's files or open_clip's, any float dtype.
+    tensors: OpenAI's or open_clip's names -> arrays of any float dtype.
 
   Returns:
     `ClipSizes` and the flat tree without the leading 'clip/'.
 
   Raises:
-    WeightsError: if the tensors are not exactly those of a CLIP model.
+    WeightsError: the tensors are not exactly those of a CLIP model.
 
   Source: openai/CLIP, clip/model.py, build_model.
-  Differs: matrices in float32 are not rounded to float16 first; those of the
-    published files are float16 already.
+  Differs: float32 matrices are not rounded to float16; those of the published
+    files are float16.
   """
   plain = table.without(_TEXT_PREFIX, tensors)
-  # In some of open_clip's models it is [1].
+  # Its shape is (1,) in some of open_clip's models.
   if np.shape(plain.get('logit_scale')) == (1,):
     plain['logit_scale'] = np.reshape(plain['logit_scale'], ())
   sizes = clip_sizes.infer(plain)
@@ -111,7 +111,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> table.Converted:
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Returns a flat tree, or a part of it, in OpenAI's naming and layout.
+  """Returns OpenAI's names and layout of all or some leaves.
 
   Args:
     flat: path without the leading 'clip/' -> array.
@@ -120,17 +120,17 @@ def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def sizes_of(flat: Mapping[str, np.ndarray]) -> clip_sizes.ClipSizes:
-  """Returns the architecture of a converted flat tree."""
+  """Returns the architecture of a flat tree, as from `from_original`."""
   return clip_sizes.infer(to_original(flat))
 
 
 def shapes(sizes: clip_sizes.ClipSizes) -> dict[str, tuple[int, ...]]:
-  """Returns path -> shape of every leaf of such a model."""
+  """Returns path -> shape of every leaf of a model."""
   return table.leaf_shapes(Clip(sizes).shapes())
 
 
-# What Hugging Face's names have -> what OpenAI's have, one after the other;
-# "layrnorm" is how they spell it.
+# Parts of Hugging Face's names -> parts of OpenAI's, replaced in this order.
+# "layrnorm" is their spelling.
 _HUGGINGFACE = (
     ('text_model.', ''),
     ('vision_model.', 'visual.'),
@@ -156,7 +156,7 @@ def from_huggingface(tensors: Mapping[str, np.ndarray]) -> table.Converted:
   """Converts the state dict of a Hugging Face `CLIPModel`.
 
   Raises:
-    WeightsError: if the tensors are not exactly those of such a model.
+    WeightsError: the tensors are not exactly those of such a model.
   """
   plain, fused, ignored = {}, {}, []
   for full, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""Reads any supported weight file into arrays by name, going by its content."""
+"""Reads weight files of all supported formats, recognised by content."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from data_pipelines.errors import WeightsError
 from evclip_jax.weights import state_dict, torch_file
 from evclip_jax.weights.torch_globals import TensorRef
 
-# The first bytes of files that come where weights were expected.
+# First bytes of files that are often given instead of weights.
 _MISTAKES = (
     (b'version https://git-lfs', 'a Git LFS pointer, not the file it stands '
      'for. Run "git lfs pull", or download the file itself'),
@@ -26,7 +26,7 @@ _MISTAKES = (
 _SUPPORTED = (
     'Wanted a torch file (.pt, .pth, .pth.tar, .torch), .safetensors or .npz.'
 )
-# What is read of a folder, as Hugging Face's hub has them; the first there is.
+# Files to look for in a folder like those of Hugging Face's hub, in order.
 _INDEX = '.index.json'
 _IN_FOLDER = (
     'model.safetensors',
@@ -36,21 +36,21 @@ _IN_FOLDER = (
     'pytorch_model.bin',
     f'pytorch_model.bin{_INDEX}',
 )
-# What wrappers put before every name: torch's data parallel, its compiler,
-# Lightning, and models that have a CLIP within.
+# Prefixes that wrappers add to all names: torch's data parallel, its compiler,
+# Lightning, and models that contain a CLIP.
 _WRAPPERS = ('module.', '_orig_mod.', 'model.', 'clip.', 'clip_model.')
 
 
 @dataclasses.dataclass(frozen=True)
 class StateFile:
-  """What a weight file holds.
+  """Holds the contents of a weight file.
 
   Attributes:
     path: the file.
-    tensors: name -> array of the type in the file, but bfloat16 as float32.
+    tensors: name -> array with the dtype in the file, but bfloat16 as float32.
     kind: 'torchscript', 'torch-zip', 'torch-legacy', 'safetensors' or 'npz'.
     metadata: text by name; only .safetensors files have any.
-    notes: lines on what was chosen among several things in the file.
+    notes: lines about what was chosen or changed.
     left_out: names of tensors in the file that were not read.
   """
 
@@ -65,22 +65,22 @@ class StateFile:
 def read_tensors(path: str | Path) -> StateFile:
   """Reads the tensors of a weight file.
 
-  Nested checkpoints give the state dict within: see `state_dict.choose`. What
-  wrappers put before every name is taken off.
+  Of a nested checkpoint, `state_dict.choose` takes the state dict. Prefixes
+  that wrappers add to all names are removed.
 
   Args:
-    path: a file of any supported format, whatever its extension; a folder as
-      Hugging Face's hub has them, or the index of a model in several files.
+    path: a file of any supported format, whatever its extension; a folder like
+      those of Hugging Face's hub; or the index of a model in several files.
 
   Raises:
-    WeightsError: no such file, not weights, damaged, cut short, or a pickle
-      that names more than tensors and plain containers. The message names it.
+    WeightsError: the file is missing, damaged or not a weight file, or its
+      pickle names more than tensors and plain containers.
   """
   file = _read(weight_file(path))
   tensors, notes = file.tensors, [*file.notes]
   while tensors and (prefix := _common_wrapper(tensors)):
     tensors = {n.removeprefix(prefix): t for n, t in tensors.items()}
-    notes.append(f'took the prefix {prefix!r} off every name')
+    notes.append(f'removed the prefix {prefix!r} of all names')
   return dataclasses.replace(file, tensors=tensors, notes=tuple(notes))
 
 
@@ -88,7 +88,7 @@ def weight_file(path: str | Path) -> Path:
   """Returns the file to read: `path`, or the weights in a folder.
 
   Raises:
-    WeightsError: a folder without weights.
+    WeightsError: the folder has no weights.
   """
   path = Path(path)
   if not path.is_dir():
@@ -97,8 +97,8 @@ def weight_file(path: str | Path) -> Path:
     if (path / name).is_file():
       return path / name
   raise WeightsError(
-      f'{path} is a folder without weights of a usual name. Name the file in '
-      f'it, or wanted one of {", ".join(_IN_FOLDER)}.'
+      f'{path} is a folder without {", ".join(_IN_FOLDER[:-1])} or '
+      f'{_IN_FOLDER[-1]}. Give the path of the weight file in it.'
   )
 
 
@@ -106,14 +106,14 @@ def shards(path: Path) -> list[Path]:
   """Returns the files that a weight file consists of.
 
   Raises:
-    WeightsError: the index of a model in several files is broken, or one of
-      them is not there.
+    WeightsError: the index of a model in several files is broken, or a file is
+      missing.
   """
   if not path.name.endswith(_INDEX):
     return [path]
   parts = [path.with_name(n) for n in dict.fromkeys(_weight_map(path).values())]
   if lacking := [part.name for part in parts if not part.is_file()]:
-    raise WeightsError(f'{path}: {lacking[0]} is not there. Fetch it too.')
+    raise WeightsError(f'{path}: {lacking[0]} is missing. Fetch it too.')
   return [path, *parts]
 
 
@@ -121,7 +121,7 @@ def _read(path: Path) -> StateFile:
   head = _head(path)
   if path.name.endswith(_INDEX):
     return _read_shards(path)
-  # First: a .safetensors file may begin with any byte, also a pickle's.
+  # Checked first: .safetensors files may begin with any byte, as a pickle's.
   if head[4:9] == b'\0\0\0\0{':
     return _read_safetensors(path)
   if head[:2] == b'PK':
@@ -156,17 +156,17 @@ def _head(path: Path) -> bytes:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-  """Tensor name -> file, of a model in several files."""
+  """Reads tensor name -> file from the index of a model in several files."""
   try:
     found = json.loads(index.read_text('utf-8'))['weight_map']
-    # Files of the same folder only, and none of this kind.
+    # They must be in the same folder, and must not be indices.
     good = all(
         Path(f).name == f and not f.endswith(_INDEX) for f in found.values()
     )
   except (OSError, ValueError, LookupError, TypeError, AttributeError):
     good = False
   if not good:
-    raise WeightsError(f'{index} is no index of a model in several files.')
+    raise WeightsError(f'{index} is not the index of a model in several files.')
   return found
 
 
@@ -201,7 +201,7 @@ def _is_npz(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
       return any(n.endswith('.npy') for n in archive.namelist())
   except Exception:
-    # Torch's reader says in its message what is wrong with it.
+    # Torch's reader explains what is wrong.
     return False
 
 
@@ -228,15 +228,14 @@ def _read_safetensors(path: Path) -> StateFile:
         if dtype.startswith(('F8', 'F4')):
           raise WeightsError(f'{path}: {name!r} is {dtype}, not supported.')
         tensor = file.get_tensor(name)
-        wide = tensor.astype(np.float32) if dtype == 'BF16' else tensor
-        tensors[name] = wide
+        if dtype == 'BF16':
+          tensor = tensor.astype(np.float32)
+        tensors[name] = tensor
   except (safetensors.SafetensorError, OSError, ValueError) as e:
     raise torch_file.damaged(path, e) from e
   return StateFile(str(path), tensors, 'safetensors', dict(metadata))
 
 
 def _common_wrapper(names) -> str | None:
-  for prefix in _WRAPPERS:
-    if all(name.startswith(prefix) for name in names):
-      return prefix
-  return None
+  common = (p for p in _WRAPPERS if all(n.startswith(p) for n in names))
+  return next(common, None)

@@ -27,15 +27,15 @@ from evclip_jax.weights.table import Converted
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-  """A pretrained network ready for use.
+  """Holds a pretrained network.
 
   Attributes:
     sizes: the architecture.
     params: nested dict of float32 arrays, without the leading 'clip/' or
       'encoder/'.
-    hash: hex digest of the names, shapes and values of `params`; a run's
-      checkpoint records it and refuses other weights.
-    source: the file, published name or 'random:SEED' the weights came from.
+    hash: hex digest of the names, shapes and values of `params`; a checkpoint
+      of a run records it and refuses other weights.
+    source: the origin of the weights: a file, published name or 'random:SEED'.
   """
 
   sizes: Any
@@ -55,27 +55,28 @@ def load_clip(
 
   Args:
     name: a published name such as 'ViT-B/16'; 'tiny', the packaged model; or ''
-      for whatever architecture the file holds.
+      for the architecture of the file.
     weights: '' = the published weights of `name`, from the cache folder; a
       published name; 'tiny'; a file of any supported format; or 'random:SEED'.
     cache_dir: the cache folder; '' = the default one.
-    activation: 'quick_gelu', 'gelu' or 'gelu_tanh'; '' = what the file or the
-      config beside it says, or the published weights that are named.
+    activation: 'quick_gelu', 'gelu' or 'gelu_tanh'; '' = that of the file, of
+      the config beside it, or of the published model.
     vision_heads: attention heads of the image tower; 0 = likewise.
 
   Returns:
-    `ClipSizes` and params['clip'] as nested numpy float32. What was assumed is
+    `ClipSizes` and params['clip'] as nested numpy float32. Assumptions are
     printed.
 
   Raises:
-    UserError: an unknown name, weights that are not there, are broken or are of
-      another architecture than `name`; nothing says what the activation is.
+    UserError: the name is unknown, the weights are missing, broken or for
+      another architecture than `name`, or nothing says which activation or how
+      many heads they have.
   """
   found, digest, weights = _load('clip', name, weights, cache_dir)
   named = {}
   if sizes := clip_sizes.TABLE.get(name):
     named['vision_heads'] = sizes.vision_heads
-    # Others train networks of the same sizes with another activation.
+    # Other weights of the same sizes may have another activation.
     if weights in published.CLIP:
       named['activation'] = sizes.activation
   found = networks.settle(found, activation, vision_heads, named, name)
@@ -84,7 +85,7 @@ def load_clip(
   for note in found.notes:
     print(f'clip: {note}', file=sys.stderr)
   if found.sizes != clip_names.sizes_of(found.flat):
-    # With another activation the same numbers are another network.
+    # With another activation the same weights are another network.
     digest = hashlib.sha256(f'{digest} {found.sizes}'.encode()).hexdigest()
   return _loaded(found, digest, weights)
 
@@ -93,9 +94,9 @@ def load_encoder(name: str, weights: str = '', cache_dir: str = '') -> Loaded:
   """Loads a video trunk; see `load_clip`.
 
   Returns:
-    Its sizes (`trunks.network` makes the trunk of them) and params['encoder']
-    as nested numpy float32. No tensor shows Omnivore's rate of stochastic
-    depth; it is that of `name`.
+    Its sizes, for `trunks.network`, and params['encoder'] as nested numpy
+    float32. No tensor shows Omnivore's rate of stochastic depth; it is that of
+    `name`.
   """
   return _loaded(*_load('encoder', name, weights, cache_dir))
 
@@ -103,7 +104,7 @@ def load_encoder(name: str, weights: str = '', cache_dir: str = '') -> Loaded:
 def _load(
     part: str, name: str, weights: str, cache_dir: str
 ) -> tuple[Converted, str, str]:
-  """The tree with the sizes of `name`, its hash, and where it came from."""
+  """Returns weights with the sizes of `name`, their hash and their source."""
   network = networks.NETWORKS[part]
   _check_name(network, name)
   weights = weights or name
@@ -132,11 +133,11 @@ def _load(
 
 
 def _must_be_said(found: Converted, weights: str):
-  """Refuses a CLIP of which nothing says what it computes."""
+  """Raises UserError if a CLIP's activation or heads cannot be assumed."""
   sizes = found.sizes
   if 'activation' in found.assumed:
     raise UserError(
-        f'{weights} does not say which activation its CLIP has: set '
+        f'{weights} does not say which activation its CLIP uses: set '
         'clip.activation to quick_gelu (OpenAI) or gelu (LAION, DataComp and '
         'most of open_clip), or put its config.json beside it.'
     )
@@ -161,7 +162,7 @@ def _check_name(network: Network, name: str):
 
 
 def _named_sizes(network: Network, name: str, cache_dir: str) -> Any:
-  """The architecture a name stands for."""
+  """Returns the architecture of a name."""
   if name == published.TINY:
     return _read(network, published.TINY, cache_dir)[0].sizes
   if not name:
@@ -175,7 +176,7 @@ def _named_sizes(network: Network, name: str, cache_dir: str) -> Any:
 def _read(
     network: Network, weights: str, cache_dir: str
 ) -> tuple[Converted, str]:
-  """Reads (and converts, if it must) a file or published weights."""
+  """Reads, and if necessary converts, a file or published weights."""
   part = network.part
   entry = network.published.get(weights)
   if weights == published.TINY:
@@ -184,7 +185,7 @@ def _read(
     path = cache_folder(cache_dir) / entry.filename
     if not path.is_file():
       raise UserError(
-          f'the weights of {weights} are not there ({path}).\n  Get them with '
+          f'the weights of {weights} are missing ({path}).\n  Get them with '
           f'"{published.command(weights, cache_dir)}", or set {part}.weights '
           'to a file or random:0.'
       )
@@ -210,7 +211,7 @@ def _read(
 
 
 def _same(found: Any, wanted: Any) -> bool:
-  """Whether two architectures have the same weights."""
+  """Returns whether two architectures have weights of the same shapes."""
   if type(found) is not type(wanted):
     return False
   free = ('drop_path', 'activation', 'vision_heads', 'text_heads')
@@ -219,7 +220,7 @@ def _same(found: Any, wanted: Any) -> bool:
 
 
 def _hint(network: Network, sizes: Any) -> str:
-  """What to set instead, if a published network has these sizes."""
+  """Suggests the name of a published network of these sizes, if any."""
   names = [name for name, x in network.table.items() if _same(sizes, x)]
   return f': set {network.part}.name={names[0]}' if names else ''
 

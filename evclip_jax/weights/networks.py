@@ -1,7 +1,7 @@
-"""Tells which pretrained network a file holds, in which naming; converts it.
+"""Identifies and converts the pretrained network in a file.
 
-No tensor shows a CLIP's activation nor how many heads it has. A config beside
-the file may say so; what nothing says is named in `Converted.assumed`.
+No tensor shows the activation or the heads of a CLIP. A config beside the file
+may name them; otherwise they are listed in `Converted.assumed`.
 """
 
 import dataclasses
@@ -45,10 +45,10 @@ PARTS = {
     kind: 'clip' if kind.endswith('clip') else 'encoder'
     for kind in list(LABELS)[:6]
 }
-# Where a file that goes back to the original names says what no tensor shows.
+# Metadata key for what no tensor shows, in files with the original names.
 SAID = 'evclip_jax.clip'
 
-# Models that look like CLIP, by a name of theirs that CLIP does not have.
+# Models similar to CLIP -> pattern of names that CLIP does not have.
 _STRANGERS = {
     'SigLIP': r'logit_bias|(vision|text)_model\.head\..*',
     'CoCa': r'text_decoder\..*|visual\.attn_pool\..*|text\.cls_emb',
@@ -64,15 +64,15 @@ _STRANGERS = {
 
 
 class Network(NamedTuple):
-  """What differs between the networks that can be loaded."""
+  """Describes one kind of network that can be loaded."""
 
-  part: str  # of the parameter tree and of the config
+  part: str  # branch of the parameter tree and of the config
   what: str  # with an article, for messages
   published: Mapping[str, published.Published]
   table: Mapping[str, Any]  # name -> architecture
   names: ModuleType  # converts its weights: VERSION, shapes(sizes)
-  sizes: Callable[..., Any]  # makes its sizes of their fields
-  beside: Callable[[Path], str]  # a hash of what is read beside a file
+  sizes: Callable[..., Any]  # makes the architecture from its fields
+  beside: Callable[[Path], str]  # hashes what is read beside a file
 
 
 NETWORKS = {
@@ -104,10 +104,10 @@ def identify(
 
   Args:
     tensors: names as in the file.
-    metadata: that of a .safetensors file.
+    metadata: of a .safetensors file.
 
   Raises:
-    WeightsError: for anything else; names it if it can, or shows some tensors.
+    WeightsError: it is another model, which the message names if it can.
   """
   metadata = metadata or {}
   if metadata.get('format') == own_file.FORMAT:
@@ -138,8 +138,8 @@ def identify(
       f'{name} {tuple(np.shape(t))}' for name, t in list(tensors.items())[:4]
   )
   raise WeightsError(
-      f'its {len(tensors)} tensors ({shown}, ...) are of no model this project '
-      f'knows.\n  Wanted {", ".join(LABELS.values())}.'
+      f'its {len(tensors)} tensors ({shown}, ...) are of no model that this '
+      f'project knows.\n  Wanted {", ".join(LABELS.values())}.'
   )
 
 
@@ -147,7 +147,7 @@ def convert_part(file: StateFile, part: str) -> Converted:
   """Converts a file that must be of one branch, 'clip' or 'encoder'.
 
   Raises:
-    WeightsError: it is of another, or of no network that this project computes.
+    WeightsError: it is of another branch, or of an unknown network.
   """
   kind = identify(file.tensors, file.metadata)
   if PARTS.get(kind) != part:
@@ -167,7 +167,7 @@ def convert(file: StateFile, kind: str) -> Converted:
     converted = clip_names.from_huggingface(file.tensors)
   else:
     converted = clip_names.from_original(file.tensors)
-  # OpenAI's own archives hold this number; others use their form and naming.
+  # Of the archives with this form and naming, only OpenAI's have this number.
   if file.kind == 'torchscript' and 'input_resolution' in file.tensors:
     return converted
   if SAID in file.metadata:
@@ -184,7 +184,7 @@ def convert(file: StateFile, kind: str) -> Converted:
 
 
 def _with_config(converted: Converted, path: Path, kind: str) -> Converted:
-  """Adds what the config beside the file says of activation and heads."""
+  """Takes activation and heads from the config beside the file."""
   sizes, notes, said = converted.sizes, [], {}
   if config := clip_config.beside(path, kind == 'huggingface-clip'):
     said = clip_config.read(config, sizes)
@@ -209,14 +209,17 @@ def settle(
     named: Mapping[str, Any] | None = None,
     name: str = '',
 ) -> Converted:
-  """Settles a CLIP's activation and heads where tensors and config do not.
+  """Determines a CLIP's activation and heads.
 
   Args:
-    converted: a CLIP; it comes back with its final sizes and with notes, and
-      `assumed` names what still nobody says.
-    activation, vision_heads: as the user says; '' and 0 = what the file says.
-    named: fields as a published model has them, for what nobody says.
+    converted: a CLIP.
+    activation, vision_heads: what the user sets; '' and 0 = as in the file.
+    named: fields of a published model, for what the file does not say.
     name: of that model.
+
+  Returns:
+    The CLIP with its final sizes, and with notes; `assumed` lists what is still
+    unknown.
 
   Raises:
     UserError: the heads do not divide the width.
@@ -228,11 +231,11 @@ def settle(
     value = getattr(sizes, field)
     if given:
       if field not in converted.assumed and given != value:
-        notes.append(f'{field}={given} as you say; the file says {value}')
+        notes.append(f'{field}={given} as you set; the file says {value}')
       value = given
     elif field in converted.assumed and field in (named or {}):
       value = named[field]
-      notes.append(f'assumed {field}={value}, as {name} has it')
+      notes.append(f'assumed {field}={value}, as in {name}')
     elif field in converted.assumed:
       notes.append(f'assumed {field}={value}; the file does not say')
       assumed.append(field)

@@ -1,8 +1,7 @@
-"""This project's own weight file: a float32 tree in .safetensors.
+"""Reads and writes this project's weight files: float32 in .safetensors.
 
 Tensor names are full paths of the parameter tree, such as
-'clip/visual/conv1/kernel'. The metadata holds the architecture and where the
-weights came from.
+'clip/visual/conv1/kernel'. The metadata holds the architecture and the source.
 """
 
 import dataclasses
@@ -21,11 +20,11 @@ from evclip_jax import __version__
 from evclip_jax.weights.files import StateFile
 from evclip_jax.weights.table import Converted
 
-# In place of a branch: paths in the file begin with it already.
+# Instead of a branch: the paths include theirs.
 SEVERAL = 'several'
-# The value of 'format' in the metadata of files this project writes.
+# The value of 'format' in the metadata of this project's files.
 FORMAT = 'evclip_jax'
-# What to do with a file of this project that cannot be used.
+# What to do if a file of this project cannot be used.
 AGAIN = 'Convert the original again with "python -m evclip_jax.convert".'
 
 
@@ -39,14 +38,14 @@ def write(
   """Writes a converted tree; the file appears whole or not at all.
 
   Args:
-    path: the file; replaced if there.
+    path: the file, which is replaced if it exists.
     part: the branch of the parameter tree, or `SEVERAL`.
-    flat: path without the part -> float32 array; with it if there are several.
+    flat: path without the branch (with it for `SEVERAL`) -> float32 array.
     sizes: the architecture, a flat dataclass, or None.
     metadata: more text by name, such as 'source'.
 
   Raises:
-    UserError: the file cannot be written. Nothing is left of it.
+    UserError: the file cannot be written; nothing is left there.
   """
   tensors = {_prefix(part) + name: value for name, value in flat.items()}
   own = {
@@ -64,16 +63,16 @@ def write_tensors(
     tensors: Mapping[str, np.ndarray],
     metadata: Mapping[str, str],
 ):
-  """Writes any tensors as .safetensors, as `write` does."""
+  """Writes any tensors as .safetensors; see `write`."""
   arrays = {n: np.asarray(t, order='C') for n, t in tensors.items()}
   try:
     with whole_file.replacing(path) as temporary:
       temporary.touch()
-      # safetensors makes files that only their owner can read.
+      # safetensors writes files that only their owner can read.
       mode = temporary.stat().st_mode
       safetensors.numpy.save_file(arrays, temporary, metadata=dict(metadata))
       temporary.chmod(mode)
-  # safetensors wraps the system's errors.
+  # safetensors wraps errors of the system.
   except (OSError, safetensors.SafetensorError) as e:
     reason = getattr(e, 'strerror', None) or str(e).splitlines()[0]
     raise UserError(
@@ -89,20 +88,20 @@ def is_own(file: StateFile) -> bool:
 def read(
     file: StateFile, part: str, make_sizes: Callable[..., Any] | None
 ) -> Converted:
-  """Returns the tree in a file this project wrote, of the hash noted there.
+  """Returns the weights in a file of this project, after a check of their hash.
 
   Args:
-    file: an own file.
-    part: the branch wanted.
-    make_sizes: makes its sizes of their fields; None to leave them unread.
+    file: the file.
+    part: the branch that is wanted.
+    make_sizes: makes the sizes from their fields; None = do not read them.
 
   Raises:
-    WeightsError: the file holds another branch, or was changed since.
+    WeightsError: the file has another branch, or was changed.
   """
   there = file.metadata.get('part')
   if there != part:
     raise WeightsError(
-        f'{file.path} holds {there!r} weights, wanted {part!r} weights.'
+        f'{file.path} holds {there!r} weights; wanted {part!r} weights.'
     )
   prefix = _prefix(part)
   try:
@@ -120,14 +119,14 @@ def read(
     raise WeightsError(
         f'{file.path} is not as this version writes it ({e}).\n  {AGAIN}'
     ) from e
-  # The packaged networks are stored in half precision.
+  # Packaged networks are stored in half precision.
   flat = {
       n.removeprefix(prefix): np.asarray(t, np.float32)
       for n, t in file.tensors.items()
   }
   if tree_hash(flat) != file.metadata.get('tree_hash'):
     raise WeightsError(
-        f'{file.path}: its tensors are not those it was written with.\n  '
+        f'{file.path}: its tensors were changed after it was written.\n  '
         f'{AGAIN}'
     )
   return Converted(sizes, flat, {n: n for n in file.tensors}, **noted)
@@ -143,12 +142,12 @@ def _frozen(value: Any) -> Any:
 
 
 def tree_hash(flat: Mapping[str, np.ndarray]) -> str:
-  """Returns the hex digest of names, types, shapes and bytes, in any order."""
+  """Returns a hex digest of names, dtypes, shapes and bytes, in any order."""
   total = hashlib.sha256()
   for path in sorted(flat):
     array = np.asarray(flat[path])
     total.update(f'{path}\0{array.dtype.str}\0{array.shape}\0'.encode())
-    # reshape: a view of bytes needs an axis; empty arrays have no bytes.
+    # A view of bytes needs an axis.
     total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
   return total.hexdigest()
 

@@ -1,4 +1,4 @@
-"""The published weights and vocabularies: their names, and fetching them."""
+"""Lists and fetches published weights and vocabularies."""
 
 import dataclasses
 import difflib
@@ -21,9 +21,9 @@ from evclip_jax.weights.own_file import file_sha256
 _CHUNK = 2**20
 _TIMEOUT_SECONDS = 30
 _ATTEMPTS = 3
-# Before the second; twice as long before the third.
+# Wait before the second attempt; it doubles before the third.
 _WAIT_SECONDS = 1.0
-# What a dropped connection raises; a full disk raises an OSError.
+# Errors of dropped connections; a full disk raises another OSError.
 _DROPPED = (
     ConnectionError,
     TimeoutError,
@@ -34,14 +34,14 @@ _DROPPED = (
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-  """A file that others publish.
+  """Describes a published file.
 
   Attributes:
-    url: its address; 'hf://owner/name/file' for a file on the Hugging Face hub.
-    sha256: hex digest, or None where the authors give none.
+    url: its address; 'hf://owner/name/file' on the Hugging Face hub.
+    sha256: hex digest, or None if the authors publish none.
     filename: its name in the cache folder.
     what: one phrase for lists.
-    licence: its terms, and where they are read.
+    licence: its terms, and where to read them.
   """
 
   url: str
@@ -54,7 +54,7 @@ class Published:
 _OPENAI = 'https://openaipublic.azureedge.net/clip/models/'
 _OMNIVORE = 'https://dl.fbaipublicfiles.com/omnivore/models/'
 
-# Name -> sha256, which the authors put into the address, too.
+# Name -> sha256, which is also part of the address.
 _CLIP = {
     'RN50':
         'afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762',
@@ -89,7 +89,7 @@ def _clip(name: str, sha256: str) -> Published:
 
 
 CLIP = {name: _clip(name, sha256) for name, sha256 in _CLIP.items()}
-# Name, what its file is called.
+# Name -> part of the name of its file.
 _OMNIVORE_FILES = {
     'swinT': 'swinT',
     'swinS': 'swinS',
@@ -114,13 +114,13 @@ OMNIVORE: dict[str, Published] = {
 def _videoprism(name: str, frames: int) -> Published:
   repository = f'videoprism-{name.replace("_", "-")}-f{frames}r288'
   file = f'flax_{name}_f{frames}r288_repeated.npz'
-  # No hashes are published.
+  # The authors publish no hashes.
   return Published(
       f'hf://google/{repository}/{file}',
       None,
       file,
       'VideoPrism video-text model' if 'lvt' in name else 'VideoPrism trunk',
-      'as its model card says, please read it '
+      'see its model card '
       f'(https://huggingface.co/google/{repository})',
   )
 
@@ -157,7 +157,7 @@ _SENTENCES = {
     )
 }
 
-# What comes with the package: networks and a vocabulary.
+# The name of the packaged networks and vocabulary.
 TINY = 'tiny'
 
 ALL: dict[str, Published] = (
@@ -166,15 +166,15 @@ ALL: dict[str, Published] = (
 
 
 def licence(name: str) -> str:
-  """Returns the terms of published weights; '' where none are known."""
+  """Returns the terms of published weights; '' if none are known."""
   return ALL[name].licence if name in ALL else ''
 
 
 def find(name: str) -> Published:
-  """Returns the published file of that name.
+  """Returns the published file with a name.
 
   Raises:
-    UserError: for an unknown name, with the nearest known ones.
+    UserError: the name is unknown; the message suggests similar ones.
   """
   if name in ALL:
     return ALL[name]
@@ -187,17 +187,17 @@ def find(name: str) -> Published:
 
 
 def packaged(filename: str) -> pathlib.Path:
-  """Returns the path of a file that comes with the package.
+  """Returns the path of a file in the package.
 
   Raises:
-    UserError: if the installation lacks it.
+    UserError: the installation lacks it.
   """
   folder = pathlib.Path(str(importlib.resources.files('evclip_jax')))
   path = folder / 'assets' / filename
   if not path.is_file():
     raise UserError(
         f'the packaged file {path} is missing. Install evclip_jax again, or '
-        'make it with "python -m evclip_jax.lab.pretrain".'
+        'make the file with "python -m evclip_jax.lab.pretrain".'
     )
   return path
 
@@ -209,11 +209,11 @@ def command(name: str, cache_dir: str = '') -> str:
 
 
 def fetch(name: str, cache_dir: str = '') -> pathlib.Path:
-  """Returns the path of a published file; fetches it if it is not there.
+  """Returns the path of a published file, and fetches it if necessary.
 
   Raises:
-    UserError: an unknown name; no connection; a wrong hash. The message says
-      where a file fetched by hand can be put.
+    UserError: the name is unknown, the connection failed, or the hash is wrong.
+      The message says where to put a file that was fetched by hand.
   """
   file = find(name)
   path = cache_folder(cache_dir) / file.filename
@@ -240,8 +240,8 @@ def fetch(name: str, cache_dir: str = '') -> pathlib.Path:
 def _check_hash(path: pathlib.Path, file: Published, what_to_do: str):
   if file.sha256 and (found := file_sha256(path)) != file.sha256:
     raise UserError(
-        f'{file.filename} is not what {file.url} is known for: its sha256 is '
-        f'{found}, wanted {file.sha256}.\n  {what_to_do}.'
+        f'{file.filename} is not the file published at {file.url}: its sha256 '
+        f'is {found}, wanted {file.sha256}.\n  {what_to_do}.'
     )
 
 
@@ -266,19 +266,19 @@ def _attempt(url: str, name: str, temporary: pathlib.Path):
   with (
       urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,
       temporary.open('wb') as f,
-      # No bar where nobody looks.
+      # disable=None shows a bar only in a terminal.
       tqdm.tqdm.wrapattr(
           response, 'read', response.length, desc=name, disable=None
       ) as body,
   ):
     shutil.copyfileobj(body, f, _CHUNK)
     if response.length:
-      raise ConnectionError(f'{response.length:,} bytes did not come')
+      raise ConnectionError(f'{response.length:,} bytes are missing')
 
 
 def _from_hub(file: Published, path: pathlib.Path, temporary: pathlib.Path):
   """Fetches 'hf://owner/name/file' with the hub's own client."""
-  # Only this function needs it, and importing it takes a while.
+  # The import is slow, and only this function needs it.
   import huggingface_hub
 
   owner, name, filename = file.url.removeprefix('hf://').split('/', 2)

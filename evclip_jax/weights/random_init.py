@@ -1,4 +1,4 @@
-"""Random weights by name: to try things without a download."""
+"""Draws random weights, to try things without a download."""
 
 import concurrent.futures
 import math
@@ -10,17 +10,17 @@ from data_pipelines import randomness
 from data_pipelines.errors import UserError
 
 _PREFIX = 'random:'
-# Leaves that are the same number everywhere.
+# Constant leaves, by the last name of their path.
 _CONSTANT = {
     'scale': 1.0,
     'bias': 0.0,
     'mean': 0.0,
     'var': 1.0,
     'per_dim_scale': 0.0,
-    # CLIP's scale of cosines, at which released models have stopped.
+    # The value in released models.
     'logit_scale': math.log(100),
 }
-# Tables that are added to or looked up: their standard deviation.
+# Standard deviation of embeddings and position tables.
 _TABLE_STD = 0.02
 
 
@@ -34,10 +34,10 @@ def parse_seed(weights: str, key: str) -> int:
 
   Args:
     weights: such as 'random:0'.
-    key: the config key it came from, for the message.
+    key: its config key, for the message.
 
   Raises:
-    UserError: if there is no integer behind the colon.
+    UserError: there is no integer after the colon.
   """
   try:
     return int(weights.removeprefix(_PREFIX))
@@ -58,12 +58,12 @@ def draw(
     seed: any integer.
 
   Returns:
-    path -> float32 array, a function of (seed, path, shape) only. By the last
-    name of the path: constants for norms and biases; uniform around 0 with a
-    variance of 1/fan_in for kernels and projections (input axes first), with a
-    standard deviation of 0.02 for embeddings and position tables.
+    path -> float32 array, a function of (seed, path, shape) only. Norms and
+    biases are constant. Others are uniform around 0, embeddings and position
+    tables with a standard deviation of 0.02, kernels and projections (input
+    axes first) with a variance of 1 / fan_in.
   """
-  # numpy fills arrays outside of the interpreter's lock.
+  # numpy fills arrays without the interpreter's lock.
   with concurrent.futures.ThreadPoolExecutor() as pool:
     leaves = pool.map(
         lambda item: _leaf(item[0], tuple(item[1]), seed), shapes.items()
@@ -80,7 +80,7 @@ def _leaf(path: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
   else:
     fan_in = math.prod(shape[:-1])
     std = 1 / math.sqrt(max(fan_in, 1))
-  # Uniform, which is several times as fast as normal, with the same spread.
+  # Uniform numbers are several times faster than normal ones.
   values = randomness.generator(seed, f'random weights/{path}').random(
       shape, dtype=np.float32
   )

@@ -1,8 +1,8 @@
-"""CLIP trees to and from google-research Scenic's Linen CLIP.
+"""Converts CLIP weights to and from google-research Scenic's Linen CLIP.
 
-Scenic keeps attention in flax's attention modules, with an axis of heads, and
-batch norm statistics in a collection of their own. Everything else differs in
-names only, so the way there and back is without loss.
+Scenic uses flax's attention modules, with an axis of heads, and keeps batch
+norm statistics in a collection of their own. The rest differs only in names, so
+the conversion is lossless.
 
 Source: google-research/scenic, scenic/projects/baselines/clip/layers.py and
   the naming of its model.py, _convert_vars.
@@ -21,8 +21,8 @@ from evclip_jax.weights import clip_names, table
 from evclip_jax.weights.table import Converted
 
 _QKV = ('query', 'key', 'value')
-# What our paths have -> what Scenic's have, one after the other; there is no
-# other use of either, so it goes both ways.
+# Parts of our paths -> parts of Scenic's, replaced in this order, both ways:
+# neither occurs elsewhere.
 _NAMES = (
     ('text/token_embedding', 'text/token_embedding/embedding'),
     ('text/text_projection', 'text/text_projection/kernel'),
@@ -41,23 +41,23 @@ _ATTENTION = re.compile(r'(.*/attn/)(query|key|value|out)/(kernel|bias)')
 def to_scenic(
     flat: Mapping[str, np.ndarray], sizes: clip_sizes.ClipSizes | None = None
 ) -> dict[str, np.ndarray]:
-  """Returns a CLIP tree in Scenic's naming.
+  """Converts a CLIP tree to Scenic's names.
 
   Args:
-    flat: path without the leading 'clip/' -> array; ViT or ResNet.
+    flat: path without the leading 'clip/' -> array.
     sizes: of the CLIP, for its heads; None if they have 64 channels each.
 
   Returns:
-    'params/...' and 'batch_stats/...' paths -> arrays with the same values;
-    unflattened, what Scenic's `load_model_vars` gives.
+    'params/...' and 'batch_stats/...' paths -> arrays with the same values,
+    which are those of Scenic's `load_model_vars`, flattened.
 
   Raises:
-    UserError: Scenic's CLIP does not compute the activation.
+    UserError: Scenic's CLIP does not have this activation.
   """
   sizes = sizes or clip_names.sizes_of(flat)
   if sizes.activation != 'quick_gelu':
     raise UserError(
-        f"Scenic's CLIP computes quick_gelu, this one has {sizes.activation}."
+        f"Scenic's CLIP computes quick_gelu, but this one {sizes.activation}."
     )
   out: dict[str, np.ndarray] = {}
   for path, value in flat.items():
@@ -81,13 +81,14 @@ def to_scenic(
 
 
 def from_scenic(tree: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Returns our flat tree, without the leading 'clip/'.
+  """Converts Scenic's names to our flat tree, without the leading 'clip/'.
 
   Args:
     tree: 'params/...' and 'batch_stats/...' paths -> arrays.
 
   Raises:
-    WeightsError: a path of another collection, or query, key or value missing.
+    WeightsError: a path is of another collection, or a query, key or value is
+      missing.
   """
   out: dict[str, np.ndarray] = {}
   fused: dict[str, dict[str, np.ndarray]] = {}
@@ -113,22 +114,22 @@ def from_scenic(tree: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def convert(tree: Mapping[str, np.ndarray]) -> Converted:
-  """Converts a Scenic tree, checked by the one table as all others.
+  """Converts a Scenic tree, and checks it by the table of `clip_names`.
 
   Raises:
-    WeightsError: it is no whole CLIP of Scenic's.
+    WeightsError: it is not a whole CLIP of Scenic's.
   """
   try:
     tensors = clip_names.to_original(from_scenic(tree))
   except ValueError as e:
-    raise WeightsError(f'it is no whole Scenic CLIP tree: {e}') from e
+    raise WeightsError(f'it is not a whole Scenic CLIP tree: {e}') from e
   converted = clip_names.from_original(tensors)
   heads = {}
   for path, value in tree.items():
     if path.endswith('/attn/query/bias'):
       tower = 'text' if path.startswith('params/text') else 'vision'
       heads[f'{tower}_heads'] = len(value)
-  # The names in between are in no file.
+  # Not `converted.mapped`, since OpenAI's names are not in the file.
   return dataclasses.replace(
       converted,
       sizes=dataclasses.replace(converted.sizes, **heads),

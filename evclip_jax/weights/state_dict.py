@@ -1,4 +1,4 @@
-"""Finds the tensors a user means in a saved object of nested containers."""
+"""Finds the state dict in a saved object of nested containers."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from data_pipelines.errors import WeightsError
 from data_pipelines.unpickle import Inert
 from evclip_jax.weights.torch_globals import NumpyArray, TensorRef
 
-# Where training scripts keep the model, the most telling name first.
+# Names under which training scripts save the model, most specific first.
 _STATE_NAMES = (
     'trunk', 'state_dict', 'model_state_dict', 'model_state', 'model'
 )
-# Shared sub-objects can be met exponentially often, so the walk is bounded.
+# Shared objects can be met exponentially often, so the search is bounded.
 _MOST_ENTRIES = 200_000
 _MOST_LEVELS = 100
 
-# A tensor of a torch file, read or not yet.
+# A tensor of a torch file, perhaps not read yet.
 Tensor = TensorRef | np.ndarray
 
 
@@ -25,16 +25,16 @@ def choose(
 ) -> tuple[dict[str, Tensor], tuple[str, ...], tuple[str, ...]]:
   """Returns the state dict in a saved object.
 
-  A dict of tensors is taken as it is. Of a training checkpoint the entry
-  'state_dict' (or 'model_state_dict', 'model_state', 'model') is taken, of an
-  Omnivore file the entry 'trunk', of a TorchScript module all its tensors.
+  This is the object itself if it is a dict of tensors, the entry 'state_dict'
+  (or 'model_state_dict', 'model_state', 'model') of a training checkpoint, the
+  entry 'trunk' of an Omnivore file, or all tensors of a TorchScript module.
 
   Args:
     root: plain containers, `TensorRef`, `NumpyArray` and `Inert`.
 
   Returns:
-    Dotted name -> tensor; lines on what was chosen and what was left; the
-    dotted names of the tensors that were left.
+    Dotted name -> tensor; lines about what was chosen and left out; the dotted
+    names of the tensors that were left out.
 
   Raises:
     WeightsError: there are no tensors, or several candidates.
@@ -44,7 +44,7 @@ def choose(
     raise WeightsError(f'it holds a {kind}, not a dict of tensors.')
   notes, everything = [], _collect(root)
   tensors = everything
-  # A model saved from a wrapper can lie two levels down.
+  # A model saved from a wrapper can be two levels down.
   while isinstance(root, dict) and (name := _inner(root)):
     root = root[name]
     tensors = _collect(root)
@@ -62,7 +62,7 @@ def choose(
 
 
 def _inner(root: dict) -> str | None:
-  """The entry that is the state dict; None if `root` itself is it."""
+  """Returns the name of the state dict's entry; None if it is `root`."""
   nested = [k for k, v in root.items() if _holds_tensors(v)]
   for name in _STATE_NAMES:
     if name in nested:
@@ -74,16 +74,16 @@ def _inner(root: dict) -> str | None:
     raise WeightsError(
         'it has several dicts of tensors: '
         + ', '.join(map(repr, nested))
-        + ".\n  Wanted one of them, or one called 'state_dict'."
+        + ".\n  Wanted only one, or one called 'state_dict'."
     )
   return nested[0] if nested else None
 
 
 def _holds_tensors(value: Any) -> bool:
-  """Whether a mapping has a tensor in it, at most three levels down."""
+  """Returns whether there is a tensor at most three levels down."""
   level = [value]
   for _ in range(3):
-    # Once each, however often it is met.
+    # Each object once, however often it is met.
     unique = {id(x): x for x in level if isinstance(x, (dict, Inert))}
     level = [v for x in unique.values() for v in _items(x).values()]
     if any(_is_tensor(v) for v in level):
@@ -92,7 +92,7 @@ def _holds_tensors(value: Any) -> bool:
 
 
 def _collect(root: dict | Inert) -> dict[str, Tensor]:
-  """Every tensor below, by dotted name. Lists are not looked into."""
+  """Collects all tensors by dotted name, except those in lists."""
   found: dict[str, Tensor] = {}
   # (prefix, rest of the items, identities of the objects on the way down)
   stack = [('', iter(_items(root).items()), frozenset([id(root)]))]

@@ -1,4 +1,4 @@
-"""Omnivore's trunk weights to our tree and back."""
+"""Converts weights of Omnivore's trunks, and back."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from evclip_jax.models.swin3d.trunk import VideoEncoder
 from evclip_jax.weights import table
 from evclip_jax.weights.table import CONV3D, LINEAR, Rule, dense, norm
 
-# Raise it when a rule changes: it makes cached conversions stale.
+# Raise it when a rule changes, so that cached conversions become stale.
 VERSION = 1
 
 _BLOCK = r'layers\.(\d+)\.blocks\.(\d+)\.'
@@ -31,8 +31,7 @@ RULES = (
     *norm('norm', 'norm'),
 )
 
-# Not needed: the embedding of depth images, a buffer that code derives, and
-# the classifiers.
+# Not needed: the embedding of depth images, a derived buffer, classifiers.
 IGNORE = (
     r'depth_patch_embed\..*',
     r'.*\.relative_position_index',
@@ -44,13 +43,13 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> table.Converted:
   """Converts a trunk's state dict.
 
   Args:
-    tensors: names as in the original, plain or behind 'trunk.'.
+    tensors: the original's names, perhaps after 'trunk.' -> arrays.
 
   Returns:
     `VideoEncoderSizes` and the flat tree without the leading 'encoder/'.
 
   Raises:
-    WeightsError: if the tensors are not exactly those of such a trunk.
+    WeightsError: the tensors are not exactly those of a trunk.
   """
   plain = table.without('trunk.', tensors)
   sizes = swin3d_sizes.infer(plain)
@@ -58,10 +57,10 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> table.Converted:
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Returns a flat tree in the original names and layout."""
+  """Returns a flat tree with the original's names and layout."""
   return table.to_original(flat, RULES)
 
 
 def shapes(sizes: swin3d_sizes.VideoEncoderSizes) -> dict[str, tuple[int, ...]]:
-  """Returns path -> shape of every leaf of such a trunk."""
+  """Returns path -> shape of every leaf of a trunk."""
   return table.leaf_shapes(VideoEncoder(sizes).shapes())

@@ -1,8 +1,7 @@
-"""Maps tensors of another code base to our parameter tree, by a table.
+"""Converts tensors of other code bases to our parameter tree, and back.
 
-A table is a list of rules `original name -> (path, layout)`. It is read in both
-directions, so that gradients and trained weights can be shown in the original
-naming and layout.
+A table of rules `original name -> (path, layout)` serves both directions, also
+for trained weights and gradients.
 """
 
 import dataclasses
@@ -17,7 +16,7 @@ from data_pipelines.errors import WeightsError
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """A change of layout and its inverse."""
+  """Holds a change of layout and its inverse."""
 
   name: str
   forward: Callable[[np.ndarray], np.ndarray]
@@ -33,7 +32,7 @@ CONV2D = Layout(
     lambda x: x.transpose(2, 3, 1, 0),
     lambda x: x.transpose(3, 2, 0, 1),
 )
-# Convolution in time too: [O, I, T, H, W] -> [T, H, W, I, O].
+# Convolution also in time: [O, I, T, H, W] -> [T, H, W, I, O].
 CONV3D = Layout(
     'conv3d',
     lambda x: x.transpose(2, 3, 4, 1, 0),
@@ -43,12 +42,11 @@ CONV3D = Layout(
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-  """One line of a table.
+  """Maps tensor names to paths.
 
   Attributes:
-    original: regular expression that matches a whole name in the file.
-    path: where the tensor goes in our tree; \\1, \\2 stand for the groups of
-      `original`.
+    original: regular expression for whole names in the file.
+    path: path in our tree; \\1, \\2 stand for the groups of `original`.
     layout: how the layout changes.
   """
 
@@ -76,7 +74,7 @@ def norm(original: str, path: str) -> tuple[Rule, Rule]:
 def leaf_shapes(
     tree: Mapping[str, Any], prefix: str = ''
 ) -> dict[str, tuple[int, ...]]:
-  """Returns path -> shape of a nested tree of arrays, or of their shapes."""
+  """Returns path -> shape of a nested tree of arrays or ShapeDtypeStructs."""
   out = {}
   for name, value in tree.items():
     if isinstance(value, Mapping):
@@ -89,10 +87,10 @@ def leaf_shapes(
 def without(
     prefix: str, tensors: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-  """Takes a prefix off the names that have it.
+  """Removes a prefix from the names that have it.
 
   Raises:
-    WeightsError: two tensors would have one name.
+    WeightsError: two tensors would have the same name.
   """
   out: dict[str, np.ndarray] = {}
   for name, tensor in tensors.items():
@@ -108,12 +106,12 @@ def joined(
     order: Sequence[str],
     axis: int,
 ) -> dict[str, np.ndarray]:
-  """Joins what others keep apart, such as query, key and value.
+  """Joins tensors that others keep apart, such as query, key and value.
 
   Args:
-    parts: name of the whole -> name of a part -> tensor.
-    order: of the parts along the axis.
-    axis: of all of them.
+    parts: name of the whole -> name of the part -> tensor.
+    order: names of the parts, in their order along the axis.
+    axis: the axis to join.
 
   Raises:
     WeightsError: a part is missing.
@@ -121,7 +119,7 @@ def joined(
   for name, found in parts.items():
     if found.keys() != set(order):
       raise WeightsError(
-          f'of {name!r} there are only {sorted(found)}, wanted '
+          f'{name!r} has only the parts {sorted(found)}; wanted '
           f'{", ".join(order)}.'
       )
   return {
@@ -132,18 +130,18 @@ def joined(
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-  """A checkpoint of another code base in our naming and layout.
+  """Holds a checkpoint of another code base with our names and layout.
 
   Attributes:
-    sizes: the architecture read from the tensor shapes (a frozen dataclass of
-      numbers, strings and tuples), or None where the shapes say it all.
+    sizes: the architecture that the tensors show (a frozen dataclass of
+      numbers, strings and tuples), or None if none is needed.
     flat: path such as 'visual/conv1/kernel' -> float32 array.
     mapped: original name -> path.
-    ignored: original names that the table lists as not needed.
-    notes: lines on what was chosen or assumed on the way.
-    assumed: fields of `sizes` that neither the file nor a config beside says.
-    kind, label: of the file, such as 'openai-clip', and the same in words.
-    part: what `flat` is of: 'clip', 'encoder', 'method' or 'several'.
+    ignored: original names that are not needed.
+    notes: lines about what was chosen or assumed.
+    assumed: fields of `sizes` that neither the file nor its config contains.
+    kind, label: the kind of file, such as 'openai-clip', and its description.
+    part: the branch of `flat`: 'clip', 'encoder', 'method' or 'several'.
   """
 
   sizes: Any
@@ -167,15 +165,15 @@ def convert(
   """Converts a state dict to a flat tree in float32.
 
   Args:
-    state: original name -> tensor, any float dtype.
+    state: original name -> tensor of any float dtype.
     rules: the table.
     ignore: regular expressions of original names that are not needed.
-    shapes: path -> shape of every leaf the model has.
+    shapes: path -> shape of every leaf of the model.
     sizes: the architecture, for the result.
 
   Raises:
-    WeightsError: a name that no rule or more than one matches, a path the
-      model does not have, a path filled twice or never, a wrong shape.
+    WeightsError: not exactly one rule matches a name, the model does not have a
+      path, a path is filled twice or never, or a shape is wrong.
   """
   compiled = [(re.compile(rule.original), rule) for rule in rules]
   ignore = [re.compile(pattern) for pattern in ignore]
@@ -219,7 +217,7 @@ def _in_layout(
     path: str,
     shape: tuple[int, ...],
 ) -> np.ndarray:
-  """The tensor in our layout, float32 and of the shape the model has."""
+  """Returns a tensor in our layout, in float32, after a check of its shape."""
   tensor = np.asarray(tensor)
   if tensor.dtype.kind in 'biuc':
     raise WeightsError(
@@ -236,7 +234,7 @@ def _in_layout(
 
 
 def laid_out(tensor: np.ndarray, layout: Layout) -> np.ndarray | None:
-  """Returns a tensor in our layout; None if that is for other axes."""
+  """Returns a tensor in our layout; None if it has other axes."""
   try:
     return layout.forward(np.asarray(tensor))
   except (ValueError, IndexError):
@@ -246,11 +244,10 @@ def laid_out(tensor: np.ndarray, layout: Layout) -> np.ndarray | None:
 def check_tree(
     flat: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
 ):
-  """Checks that a flat tree has the model's leaves and no others.
+  """Checks that a flat tree has exactly the leaves of the model.
 
   Raises:
-    WeightsError: naming the first leaf that is missing, unknown or of another
-      shape.
+    WeightsError: a leaf is missing, unknown or of another shape.
   """
   for path in sorted({*flat, *shapes}):
     there = _shape(flat[path]) if path in flat else 'missing'
@@ -264,15 +261,15 @@ def check_tree(
 def to_original(
     flat: Mapping[str, np.ndarray], rules: Iterable[Rule]
 ) -> dict[str, np.ndarray]:
-  """Returns a flat tree (weights or gradients) in the original naming.
+  """Returns leaves (weights or gradients) with the original's names.
 
   Args:
     flat: path -> array; any subset of the model's leaves.
-    rules: the table `convert` used. Its names must be literal but for plain
-      groups such as (\\d+) or (a|b), and each group must be in the path.
+    rules: the table of `convert`. Its names must be literal except for plain
+      groups such as (\\d+) or (a|b), each of which must be in the path.
 
   Raises:
-    ValueError: a path that no rule or more than one leads to.
+    ValueError: not exactly one rule leads to a path.
   """
   inverted = [_invert(rule) for rule in rules]
   state = {}
@@ -290,13 +287,13 @@ def to_original(
 
 
 def leads_to(path: str, rules: Iterable[Rule]) -> bool:
-  """Returns whether a rule of a table leads to a path."""
+  """Returns whether any rule leads to a path."""
   return any(_invert(rule)[0].fullmatch(path) for rule in rules)
 
 
 def _invert(rule: Rule) -> tuple[re.Pattern, str, Layout]:
-  """The pattern of a rule's paths, the template of its names, its layout."""
-  # The parenthesised groups, which are not nested.
+  """Returns a pattern for paths, a template for names, and the layout."""
+  # Groups in parentheses, which are not nested.
   groups = re.findall(r'(?<!\\)\([^()]*\)', rule.original)
   template = rule.original
   for number, group in enumerate(groups, start=1):
@@ -305,7 +302,7 @@ def _invert(rule: Rule) -> tuple[re.Pattern, str, Layout]:
   for part in re.split(r'(\\\d)', rule.path):
     if re.fullmatch(r'\\\d', part):
       number = int(part[1:])
-      # A group met again must repeat what it matched the first time.
+      # A repeated group must match the same text.
       pattern += f'(?P=g{number})' if number in seen else (
           f'(?P<g{number}>{groups[number - 1][1:-1]})'
       )

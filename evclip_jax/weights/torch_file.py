@@ -1,7 +1,7 @@
-"""Reads torch files without torch: zip archives, TorchScript, the old form.
+"""Reads torch files without torch: zip archives, TorchScript, legacy files.
 
-Nothing in a file can run: see `data_pipelines.unpickle`. Sizes are checked
-against the file before memory is taken.
+Nothing in a file can run: see `data_pipelines.unpickle`. Sizes are compared
+with the file before memory is allocated.
 """
 
 import io
@@ -23,11 +23,11 @@ from evclip_jax.weights.torch_globals import (
     item_bytes,
 )
 
-# Written by torch.save before the first object of the old form.
+# Written by torch.save at the beginning of legacy files.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 
-# name -> TensorRef to name -> array; reads what is asked for only.
+# Maps name -> TensorRef to name -> array; reads only these tensors.
 Reader = Callable[[Mapping[str, TensorRef]], dict[str, np.ndarray]]
 
 
@@ -35,13 +35,13 @@ def read(path: str | Path) -> tuple[str, Any, Reader]:
   """Opens a torch file, whatever its name.
 
   Returns:
-    'torchscript', 'torch-zip' or 'torch-legacy'; the saved object: plain
-    containers, `TensorRef`, `Inert` and `torch_globals.NumpyArray`; and what
-    reads its tensors: bfloat16 becomes float32, other types stay.
+    'torchscript', 'torch-zip' or 'torch-legacy'; the saved object, of plain
+    containers, `TensorRef`, `Inert` and `torch_globals.NumpyArray`; and the
+    reader of its tensors, which turns bfloat16 into float32.
 
   Raises:
-    WeightsError: a file that is damaged, cut short, not torch's, or that names
-      something other than tensors and plain containers.
+    WeightsError: the file is damaged, cut short or not torch's, or names more
+      than tensors and plain containers.
   """
   path = Path(path)
 
@@ -51,7 +51,7 @@ def read(path: str | Path) -> tuple[str, Any, Reader]:
     except (WeightsError, unpickle.Refused) as e:
       raise WeightsError(f'{path}: {e}') from None
     except Exception as e:
-      # Damaged bytes can raise anything on the way through zip and pickle.
+      # Damaged bytes can raise any error in zip and pickle.
       raise damaged(path, e) from e
 
   with path.open('rb') as f:
@@ -104,9 +104,9 @@ def _open_zip(path: Path):
 
 
 def _record(archive: zipfile.ZipFile, name: str) -> bytes:
-  """The bytes of a record, checked by zipfile against its checksum."""
+  """Returns the bytes of a record; zipfile verifies its checksum."""
   if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-    # Torch never does; and such a record can be far larger than its file.
+    # Torch never compresses; such a record could be far larger than the file.
     raise WeightsError(f'its record {name!r} is compressed.')
   return archive.read(name)
 
@@ -132,7 +132,7 @@ def _open_legacy(path: Path):
   if unpickle.read(data, find, storage) != _MAGIC:
     raise WeightsError('it is a pickle, but not one written by torch.save.')
   if unpickle.read(data, find, storage) != _PROTOCOL:
-    raise WeightsError('it is of a torch.save older than this reader knows.')
+    raise WeightsError('it is from a version of torch.save that is too old.')
   system = unpickle.read(data, find, storage)
   if not system.get('little_endian', True):
     raise WeightsError('its numbers are big-endian, not little.')
@@ -161,7 +161,7 @@ def _arrays(
     budget: int,
 ) -> dict[str, np.ndarray]:
   total = sum(ref.nbytes for ref in refs.values())
-  # Views can repeat the same bytes, so a small file can ask for any amount.
+  # Views can repeat bytes, so a small file could ask for any amount.
   if total > budget:
     raise WeightsError(f'its tensors would take {total:,} bytes of memory.')
   by_storage: dict[str, list[str]] = {}
@@ -191,7 +191,7 @@ def _array(ref: TensorRef, data: bytes) -> np.ndarray:
 
 
 def damaged(path: Path, error: Exception) -> WeightsError:
-  """Returns the error that says what is wrong with a file of any format."""
+  """Makes the error for a damaged file of any format."""
   reason = (str(error).strip() or type(error).__name__).splitlines()[0]
   return WeightsError(
       f'{path} ({path.stat().st_size:,} bytes) is damaged or cut short: '

@@ -1,11 +1,11 @@
-"""What a torch pickle may name, and what this project makes of it."""
+"""Lists what a torch pickle may name, and what stands for it here."""
 
 import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
-import ml_dtypes  # noqa: F401, numpy knows bfloat16 by it.
+import ml_dtypes  # noqa: F401, registers bfloat16 with numpy.
 import numpy as np
 
 from data_pipelines.errors import WeightsError
@@ -30,19 +30,19 @@ _DTYPES = (*dict.fromkeys(_STORAGES.values()), 'uint16', 'uint32', 'uint64')
 
 
 def item_bytes(dtype: str) -> int:
-  """Returns the bytes of one value."""
+  """Returns the number of bytes of one value."""
   return np.dtype(dtype).itemsize
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Storage:
-  """A run of values in the file.
+  """Describes a run of values in the file.
 
   Attributes:
-    key: its name in the file.
-    dtype: numpy's name of the type.
+    key: name of the storage in the file.
+    dtype: numpy's name of the dtype.
     count: number of values.
-    start: its first value within what `key` names.
+    start: index of the first value in the storage.
   """
 
   key: str
@@ -53,7 +53,7 @@ class Storage:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TensorRef:
-  """A tensor not yet read: a strided view of a storage, checked to fit."""
+  """Describes a tensor as a strided view that fits into its storage."""
 
   storage: Storage
   offset: int
@@ -67,7 +67,7 @@ class TensorRef:
 
 
 class NumpyArray:
-  """A numpy array or dtype in the making; `value` is None until then."""
+  """Holds a numpy array or dtype; `value` is None until it is built."""
 
   __slots__ = ('value',)
 
@@ -75,7 +75,7 @@ class NumpyArray:
     self.value = value
 
   def build(self, state: tuple):
-    """Takes what numpy's own pickling gives."""
+    """Builds the value from the state in numpy's own pickles."""
     if isinstance(self.value, np.dtype):
       if state[1] in ('<', '>'):
         self.value = self.value.newbyteorder(state[1])
@@ -87,11 +87,11 @@ class NumpyArray:
 
 
 def find(module: str, name: str) -> Global:
-  """Returns the global of that name.
+  """Returns what stands for a global.
 
   Raises:
-    WeightsError: for everything that is not a tensor, a plain container, or an
-      optimizer, schedule or config that is kept as inert data.
+    WeightsError: it is not a tensor, a plain container, or an optimizer,
+      schedule or config, which are kept as inert data.
   """
   full = f'{module}.{name}'
   known = _GLOBALS.get(f'{_OLD_MODULES.get(module, module)}.{name}')
@@ -120,14 +120,14 @@ def _tensor_of_dtype(
 
 def _view(storage, offset, shape, strides, dtype, metadata) -> TensorRef:
   if metadata and any(metadata.values()):
-    # Torch negates and conjugates when a tensor is used, not when it is made.
-    raise WeightsError(f'it holds a tensor still to be changed: {metadata}.')
+    # Torch negates or conjugates such tensors only when they are used.
+    raise WeightsError(f'it holds a tensor that is not resolved: {metadata}.')
   shape, strides = tuple(shape), tuple(strides)
   numbers = (offset, *shape, *strides)
   if not all(type(n) is int and n >= 0 for n in numbers):
     raise ValueError('a tensor with a negative size, stride or offset')
   if not isinstance(storage, Storage) or len(shape) != len(strides):
-    raise ValueError('a tensor that is no view of a storage')
+    raise ValueError('a tensor that is not a view of a storage')
   if math.prod(shape):
     last = offset + sum(
         (n - 1) * s for n, s in zip(shape, strides, strict=True)
@@ -144,7 +144,7 @@ def _first(value, *rest):
 
 def _rebuild(function, kind, args, state):
   if not isinstance(function, Global) or function.make is None:
-    raise ValueError('a tensor built by what is no function')
+    raise ValueError('a tensor that is not built by a function')
   return function.make(*args)
 
 
@@ -189,7 +189,7 @@ def _from_buffer(data, dtype: NumpyArray, shape, order: str) -> NumpyArray:
 
 
 def _mentions() -> dict[str, Any]:
-  """What may be named but not called -> what it stands for."""
+  """Lists names that may be used but not called -> what stands for them."""
   names = dict.fromkeys(
       ['torch.Tensor', 'torch.nn.parameter.Parameter', 'numpy.ndarray']
   )
@@ -236,11 +236,11 @@ _GLOBALS = {
     **{name: Global(name, make) for name, make in _CALLS.items()},
     **{name: Global(name, value=x) for name, x in _mentions().items()},
 }
-# Live objects beside a state dict, and classes of a TorchScript archive's own.
+# Live objects beside a state dict, and a TorchScript archive's own classes.
 _INERT = ('torch.optim.', 'dassl.optim.', '__torch__.')
-# As ViFi-CLIP and many training scripts put beside it.
+# ViFi-CLIP and many training scripts save these beside it.
 _CONFIGS = ('yacs.config.CfgNode', 'argparse.Namespace')
-# Modules by the names they had in Python 2 and in older versions of numpy.
+# Names in Python 2 and in older versions of numpy -> names now.
 _OLD_MODULES = {
     '__builtin__': 'builtins',
     'copy_reg': 'copyreg',

@@ -1,7 +1,4 @@
-"""The video trunks as one family: sizes, shapes, names, networks.
-
-What differs between them is asked here, by the type of their sizes.
-"""
+"""Makes sizes, shapes, names and networks of a video trunk of either kind."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,38 +24,35 @@ TABLE: dict[str, Sizes] = swin3d_sizes.TABLE | videoprism_sizes.TABLE
 
 
 def sizes(**values: Any) -> Sizes:
-  """Returns the sizes that a file of this project noted field by field."""
+  """Returns the architecture from the fields in a file of this project."""
   kind = VideoPrismSizes if 'patch' in values else VideoEncoderSizes
   return kind(**values)
 
 
 def resolution(name: str) -> int:
-  """Returns the side of the frames a trunk wants; 0 = any, or not known."""
+  """Returns the side of the frames a trunk needs; 0 = any, or unknown."""
   return (name in TABLE and TABLE[name].resolution) or 0
 
 
 def shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
-  """Returns path -> shape of every leaf of such a trunk."""
-  return _names(sizes).shapes(sizes)
+  """Returns path -> shape of every leaf of a trunk."""
+  if isinstance(sizes, VideoPrismSizes):
+    return videoprism_names.shapes(sizes)
+  return swin3d_names.shapes(sizes)
 
 
 def to_original(
     flat: Mapping[str, np.ndarray], sizes: Sizes
 ) -> dict[str, np.ndarray]:
-  """Returns a flat tree in the original names and layout."""
+  """Returns a flat tree with the original's names and layout."""
   if isinstance(sizes, VideoPrismSizes):
     return videoprism_names.to_original(flat, sizes)
   return swin3d_names.to_original(flat)
 
 
 def network(sizes: Sizes, dtype: Any = jnp.float32) -> Trunk:
-  """Returns the trunk of an architecture, without its weights."""
+  """Returns the trunk of an architecture, without weights."""
   if not isinstance(sizes, VideoPrismSizes):
     return VideoEncoder(sizes, dtype)
   kind = VideoTextModel if sizes.text_layers else VideoPrismEncoder
   return kind(sizes, dtype)
-
-
-def _names(sizes: Sizes):
-  is_prism = isinstance(sizes, VideoPrismSizes)
-  return videoprism_names if is_prism else swin3d_names

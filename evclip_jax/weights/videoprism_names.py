@@ -1,4 +1,4 @@
-"""VideoPrism's published weights to our tree and back."""
+"""Converts VideoPrism's published weights, and back."""
 
 import re
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from evclip_jax.models.videoprism.video_text import Joint, TextTower
 from evclip_jax.weights import table
 from evclip_jax.weights.table import Converted, Layout, Rule
 
-# Raise it when a rule changes: it makes cached conversions stale.
+# Raise it when a rule changes, so that cached conversions become stale.
 VERSION = 1
 
 _PREFIX = 'params/'
-# A token behind the text, there [1, 1, D].
+# The class token, which is [1, 1, D] in the files.
 _VECTOR = Layout('vector', lambda x: x.reshape(-1), lambda x: x[None, None])
 
 
@@ -30,13 +30,13 @@ def _attention(name: str, path: str, heads: int) -> tuple[Rule, ...]:
   bias = Layout(
       'heads', lambda x: x.reshape(-1), lambda x: x.reshape(heads, -1)
   )
-  # The output's axis comes first there, too.
+  # In the files, the output axis comes first here too.
   out = Layout(
       'heads',
       lambda x: x.reshape(len(x), -1).T,
       lambda x: x.T.reshape(x.shape[1], heads, -1),
   )
-  # The group's number goes up with those in `name`.
+  # `name` may have groups before this one.
   group = f'\\{name.count("(") + 1}'
   three = name + '(query|key|value)/'
   return (
@@ -72,7 +72,7 @@ def _blocks(name: str, path: str, heads: int) -> tuple[Rule, ...]:
 
 
 def pooler_rules(name: str, path: str, heads: int) -> tuple[Rule, ...]:
-  """Returns the table of an attention pooler: names, then paths, behind /."""
+  """Returns the table of an attention pooler, by prefixes of names, paths."""
   attention = f'{name}/pooling_attention/'
   return (
       Rule(f'{name}/pooling_attention_query', f'{path}/query_embedding'),
@@ -83,7 +83,7 @@ def pooler_rules(name: str, path: str, heads: int) -> tuple[Rule, ...]:
 
 
 def rules(sizes: VideoPrismSizes) -> tuple[Rule, ...]:
-  """Returns the table of an architecture, with blocks that are not stacked."""
+  """Returns the table of an architecture, for blocks that are unstacked."""
   name, path = ('vision_encoder/', 'video/') if sizes.text_layers else ('', '')
   heads, stack = sizes.heads, '_encoder/transformers_stack'
   out = [*_linear(name + 'patch_projection', path + 'patch_projection')]
@@ -112,15 +112,15 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts an encoder, or a video-text model.
 
   Args:
-    tensors: names as in the published files, with 'params/' or without, blocks
-      stacked on axis 0 or one by one.
+    tensors: names as in the published files, with or without 'params/', blocks
+      stacked on axis 0 or unstacked.
 
   Returns:
     `VideoPrismSizes` and the flat tree without the leading 'encoder/'. Scales
-    of layer norms are ours: 1 more than in the file.
+    of layer norms are 1 more than in the file.
 
   Raises:
-    WeightsError: if the tensors are not exactly those of such a network.
+    WeightsError: the tensors are not exactly those of such a network.
   """
   plain = unstacked(tensors)
   sizes = videoprism_sizes.infer(plain)
@@ -132,7 +132,7 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
 
 
 def unstacked(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Returns the tensors block by block, their names without 'params/'."""
+  """Returns separate tensors for each block, in names without 'params/'."""
   out = {}
   for name, tensor in tensors.items():
     name = name.removeprefix(_PREFIX)
@@ -147,7 +147,7 @@ def unstacked(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def to_original(
     flat: Mapping[str, np.ndarray], sizes: VideoPrismSizes
 ) -> dict[str, np.ndarray]:
-  """Returns a flat tree in the published names, blocks stacked."""
+  """Returns a flat tree with the published names and stacked blocks."""
   less = {
       path: value - np.float32(1) if path.endswith('/scale') else value
       for path, value in flat.items()
@@ -168,7 +168,7 @@ def to_original(
 
 
 def shapes(sizes: VideoPrismSizes) -> dict[str, tuple[int, ...]]:
-  """Returns path -> shape of every leaf of such a network."""
+  """Returns path -> shape of every leaf of a network."""
 
   def init(module, *shape, dtype=np.float32, **more):
     def make():

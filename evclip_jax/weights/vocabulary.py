@@ -1,4 +1,4 @@
-"""Loads the tokenizer that belongs to weights."""
+"""Loads the tokenizer for given weights."""
 
 import pathlib
 
@@ -18,20 +18,20 @@ def load_tokenizer(
     weights: str = '',
     sizes: clip_sizes.ClipSizes | None = None,
 ) -> tokenizer.Tokenizer:
-  """Loads the tokenizer that belongs to CLIP weights.
+  """Loads the tokenizer for CLIP weights.
 
   Args:
     vocab: a file or folder (see `tokenizer.read`); 'tiny' = the packaged small
       one; '' = the packaged one for the packaged weights, else the downloaded
       one, else (for random weights only) the packaged one.
     cache_dir: the cache folder; '' = the default one.
-    weights: the weights as a user names them: `Loaded.source`.
-    sizes: of the weights; None to check nothing.
+    weights: the source of the weights (`Loaded.source`).
+    sizes: of the weights; None = check nothing.
 
   Raises:
-    UserError: no vocabulary, a broken one, or one that is not of the weights.
+    UserError: the vocabulary is missing, broken, or not that of the weights.
   """
-  # Random weights have seen no ids: a smaller vocabulary serves as well.
+  # Random weights were trained on no ids, so a smaller vocabulary is fine too.
   random = random_init.is_random(weights)
   most = sizes.vocab_size if sizes else None
 
@@ -57,7 +57,7 @@ def load_tokenizer(
     )
   if not fits(found):
     raise UserError(
-        f'the vocabulary {found.source} has {len(found):,} ids, the CLIP '
+        f'the vocabulary {found.source} has {len(found):,} ids, but the CLIP '
         f'weights {weights} know {most:,}.\n  Set clip.vocab to the vocabulary '
         'that the weights were trained with.'
     )
@@ -73,11 +73,11 @@ def load_sentences(
   Args:
     vocab: a SentencePiece file; '' = the downloaded one.
     cache_dir: the cache folder; '' = the default one.
-    weights: the weights as a user names them.
-    vocab_size: the ids that they know.
+    weights: the source of the weights (`Loaded.source`).
+    vocab_size: number of ids of the weights.
 
   Raises:
-    UserError: no vocabulary, a broken one, or one that is not of the weights.
+    UserError: the vocabulary is missing, broken, or not that of the weights.
   """
   name = published.VIDEOPRISM_VOCABULARY
   path = cache_folder(cache_dir) / published.find(name).filename
@@ -93,8 +93,8 @@ def load_sentences(
   random = random_init.is_random(weights)
   if len(found) > vocab_size or (len(found) < vocab_size and not random):
     raise UserError(
-        f'the vocabulary {path} has {len(found):,} ids, the weights {weights} '
-        f'know {vocab_size:,}.\n  Set encoder.vocab to the vocabulary that the '
-        'weights were trained with.'
+        f'the vocabulary {path} has {len(found):,} ids, but the weights '
+        f'{weights} know {vocab_size:,}.\n  Set encoder.vocab to the '
+        'vocabulary that the weights were trained with.'
     )
   return found

@@ -25,8 +25,7 @@ from evclip_jax.runs import cost_table
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import devices, params, steps
 from evclip_jax.training import optimizer as optim
-from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import random_init
+from evclip_jax.weights import clip_names, random_init
 from evclip_jax.weights import swin3d_names as encoder_convert
 from tests.config.test_configs import FILES, NAMES, ROOT, load
 from tests.models import small as small_clip
@@ -102,7 +101,7 @@ def make_method(config, settings):
 def weights(config, method):
   """(trainable, statistics, frozen) of random networks, on the host."""
   clip = RESNET if config.clip.name.startswith('RN') else VIT
-  flat = random_init.draw(clip_convert.shapes(clip), 0)
+  flat = random_init.draw(clip_names.shapes(clip), 0)
   tree = {'clip': unflatten_dict(flat, sep='/')}
   if config.method.name == 'ev_clip':
     shapes = encoder_convert.shapes(ENCODER)

@@ -10,7 +10,7 @@ import pytest
 
 from evclip_jax.config import experiment, identity, schema
 from evclip_jax.methods import base
-from evclip_jax.methods.clip_fsar import checkpoint as interop
+from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.runs import cost_table
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -252,7 +252,7 @@ def test_what_decays_is_what_decays_in_the_original(name, free, decayed):
   counts = {True: 0, False: 0}
   for path, leaf in cost_table.shapes(config, ('a', 'b')).trainable.items():
     value = np.broadcast_to(np.float32(0), leaf.shape)
-    (theirs,) = interop.CHECKPOINT.to_original({path: value})
+    (theirs,) = checkpoint.CHECKPOINT.to_original({path: value})
     # The original's rule, on its names.
     wanted = 'bn' in theirs or 'norm' in theirs
     ours = any(re.fullmatch(p, path) for p in config.optimizer.no_decay)

@@ -1,4 +1,4 @@
-"""Batch norms in training: fixture A5 of EV-CLIP's specification, groups."""
+"""Batch norms in training. Numbers: fixture A5 of EV-CLIP's spec."""
 
 import functools
 import re
@@ -14,7 +14,7 @@ from evclip_jax.models.clip.model import Clip
 from evclip_jax.weights import clip_names
 from tests import spec_numbers
 
-# Rounding is amplified where a channel's variance comes of a few values.
+# Rounding is amplified if a channel's variance is that of a few values.
 AMPLIFIED = 1e-4
 _BATCH_NORM = re.compile(r'(.*\.)?(bn\d|downsample\.1)\.weight')
 TEXT = {
@@ -23,7 +23,7 @@ TEXT = {
 
 
 def image_tower(wanted):
-  """A model whose image tower is filled by the fixtures' rule."""
+  """Returns a model whose image tower is filled by the fixtures' rule."""
   shapes = clip_names.shapes(wanted)
   state = clip_names.to_original({p: np.zeros(s) for p, s in shapes.items()})
   visual = {
@@ -31,7 +31,7 @@ def image_tower(wanted):
       for name, x in state.items()
       if name.startswith('visual.')
   }
-  # Statistics are buffers, which the rule does not number.
+  # Statistics are buffers, which the rule does not count.
   filled = spec_numbers.fill(
       {n: shape for n, shape in visual.items() if 'running' not in n}
   )
@@ -41,7 +41,7 @@ def image_tower(wanted):
     elif name.endswith('running_var'):
       filled[name] = 1 + 0.5 * spec_numbers.series(shape[0], 901)
     elif _BATCH_NORM.fullmatch(name):
-      # Drawn as any vector, around 0.
+      # It was drawn around 0, like any vector.
       filled[name] = 1 + filled[name]
   state |= {f'visual.{name}': x for name, x in filled.items()}
   flat = clip_names.from_original(state).flat
@@ -59,7 +59,7 @@ def tower():
 
 @pytest.fixture(scope='module')
 def encode(tower):
-  """(pictures of each pass, groups) -> embeddings, running statistics."""
+  """Maps (pictures of each pass, groups) to embeddings and statistics."""
   clip, params, _ = tower
 
   @functools.partial(jax.jit, static_argnums=1)
@@ -90,7 +90,7 @@ def test_one_pass_is_the_originals(tower, encode):
 
 def test_groups_know_nothing_of_each_other(tower, encode):
   x = tower[2]
-  # Bright pictures: statistics of all together would be others.
+  # Bright pictures, so that common statistics would differ.
   other = np.random.default_rng(0).normal(2, 2, x.shape).astype(np.float32)
   (out,), after = encode((np.concatenate([x, other]),), 2)
   afters = []
@@ -112,7 +112,7 @@ def test_two_passes_update_twice(tower, encode):
   _, twice = encode((x, x))
   path = 'clip/visual/bn1/mean'
   before = params['visual']['bn1']['mean']
-  # The same statistics again: what is left shrinks by the same factor.
+  # With the same statistics, the old value shrinks by 0.9 twice.
   new = (once[path] - 0.9 * before) / 0.1
   np.testing.assert_allclose(
       twice[path], 0.81 * before + 0.19 * new, rtol=1e-5, atol=1e-6

@@ -1,4 +1,4 @@
-"""Checkpoints of every original: recognised, converted, written back."""
+"""Checkpoints of the originals: recognised, converted, written back."""
 
 import pathlib
 import re
@@ -31,7 +31,7 @@ CASES = {
 
 
 def state(name):
-  """The tensors of a case's checkpoint."""
+  """Returns the tensors of a case's checkpoint."""
   method, section = CASES[name]
   case = load_case(GOLDEN / name)
   tensors = case.state(case.manifest[section] if section else None)
@@ -56,10 +56,10 @@ def test_there_and_back_by_the_command(name, tmp_path, capsys):
   convert.convert_file(first, own)
   assert readers[method].label in capsys.readouterr().out
   convert.convert_file(own, back, 'torch-names')
-  # Reading takes 'module.' off.
+  # Reading removes 'module.'.
   tensors = files.read_tensors(first).tensors
   found = files.read_tensors(back).tensors
-  if method == 'ez_clip':  # Its checkpoints hold a frozen CLIP too.
+  if method == 'ez_clip':  # its checkpoints also have a frozen CLIP
     tensors = {name: tensors[name] for name in found}
   assert_same(found, tensors)
 

@@ -1,4 +1,4 @@
-"""Texts of classes: templates, and descriptions as EZ-CLIP reads them."""
+"""Class texts from templates and from EZ-CLIP's descriptions."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_line_breaks_are_deleted(write):
       'ApplyEyeMakeup': ['ApplyEyeMakeup is done, byhumans.'],
       'HandstandPushups': ['Upside down.'],
   }
-  # Also those of another system, and behind a byte-order mark.
+  # The same with line ends of another system, and after a byte-order mark.
   other = b'\xef\xbb\xbf' + UCF.replace('\n', '\r\n').encode()
   assert class_texts.read(write(other)) == found
 

@@ -1,4 +1,4 @@
-"""What every file in `evclip_jax/methods` must fulfil."""
+"""What every method in `evclip_jax/methods` must do."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ from tests.methods import tiny
 
 ROWS = 4
 NUMBERS = ('loss', 'gradient_norm')
-# The trunk of each method that has one, and EV-CLIP on the other.
+# Every method, and EV-CLIP on another trunk.
 CASES = [*base.names(), 'ev_clip/videoprism']
 TRUNKS = {
     'video_text': tiny.VIDEO_TEXT,
@@ -33,10 +33,10 @@ KEYS = {name: jax.random.key(i) for i, name in enumerate(steps.STREAMS)}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Built:
-  """A method from its default settings, with random weights."""
+  """A method with default settings and random weights."""
 
   name: str
-  # Of a second square for the trunk.
+  # Side of a second square for the trunk; 0 = none.
   trunk_pixels: int
   method: base.Method
   trainable: dict
@@ -58,7 +58,7 @@ class Built:
 
   @functools.cached_property
   def logits(self):
-    """`score`, compiled."""
+    """Returns `score`, compiled."""
     return jax.jit(self.score)
 
 
@@ -71,7 +71,7 @@ def built(case: str) -> Built:
   trunk = TRUNKS.get(case, tiny.ENCODER)
   networks = tiny.backbones(module.uses_encoder(settings), trunk)
   method = module.make(settings, networks, names)
-  # On devices, as a session has them: traced indices need it.
+  # On the device, as in a session: traced indices need it.
   params = jax.device_put(tiny.params(module.uses_encoder(settings), trunk))
   own = method.init(jax.random.key(0))
   if own:
@@ -103,7 +103,7 @@ def test_the_module_says_what_it_is(case):
     assert isinstance(value, (str, int, float, bool, tuple)), name
   assert base.load(case.name).trains(settings) == bool(case.trainable)
   assert not [path for path in case.frozen if path.startswith('method/')]
-  # A recipe has keys of the schema.
+  # Its recipe has keys of the schema.
   config = experiment.new(case.name)
   experiment.use_recipe(config)
   schema.check(experiment.choose_variant(config))
@@ -167,7 +167,7 @@ def test_a_clip_changes_only_its_own_logits(case):
   video = case.batch(ROWS)['video']
   before = case.logits(video)
   video = video.copy()
-  # Of an episode the first query, which stands behind the support.
+  # Of an episode, the first query, which follows the support.
   clip = (1, tiny.WAY) if case.method.episodic else 1
   video[clip] = 255 - video[clip]
   after = case.logits(video)
@@ -199,7 +199,7 @@ def test_features_of_frozen_networks_stand_in_for_clips(case):
     pytest.skip('what trains sees the clips')
   video = case.batch(2)['video']
   other = np.stack([video[0], 255 - video[1]])
-  # A bank holds every clip alone.
+  # Clips are not mixed, since a bank holds every clip alone.
   drawn = [method.pixels(x, KEYS['pixels'])[0] for x in (video, other)]
   np.testing.assert_array_equal(*drawn)
 
@@ -249,7 +249,7 @@ def test_padding_rows_do_not_change_the_loss(case):
 
 @functools.cache
 def train(case, num_devices):
-  """(metrics per step, final state, frozen leaves) of real training steps."""
+  """Trains 3 steps; returns (metrics per step, state, frozen leaves)."""
   mesh = devices.make_mesh(num_devices)
   shardings = devices.frozen_shardings(mesh, case.frozen, shard=False)
   frozen = jax.device_put(case.frozen, shardings)
@@ -280,15 +280,15 @@ def test_three_steps_move_what_trains_and_nothing_else(trains):
     np.testing.assert_array_equal(before, frozen[path])
 
 
-# One of each kind: by clips, in batch pairs, in all pairs, in episodes.
+# One method of each kind of loss: by clip, mixed, by pairs, by episode.
 @pytest.mark.parametrize(
     'name', ['ev_clip', 'vifi_clip', 'ez_clip', 'clip_fsar']
 )
 def test_one_device_and_four_agree(name):
   one, four = (train(built(name), n)[0][0] for n in (1, 4))
   assert four['loss'] == pytest.approx(one['loss'], rel=1e-5)
-  # Loosely: a minimum hands its gradient to one of two pixels that rounding
-  # makes equal, and rounding depends on how many clips a device holds.
+  # Loosely, since a minimum gives its gradient to one of two pixels that are
+  # equal after rounding, which depends on the number of clips on a device.
   norms = one['gradient_norm'], four['gradient_norm']
   assert norms[1] == pytest.approx(norms[0], rel=0.05)
 

@@ -1,4 +1,4 @@
-"""How many weights each method trains: the originals' own numbers."""
+"""The number of trained weights of each method, as in the originals."""
 
 import jax
 import pytest

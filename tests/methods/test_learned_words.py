@@ -1,4 +1,4 @@
-"""Trained words: what they are at first, and with several texts per class."""
+"""Trained words: how they begin, and several texts per class."""
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ def made(**settings):
   return method, params
 
 
-def test_words_to_begin_with_are_embeddings_of_clip():
+def test_initial_words_are_embeddings_of_clip():
   method, params = made(words_init='a video of', words=9)
   ids = {'a video of': [30, 4, 7, 9, 31, 0]}
   own = method.start(
@@ -34,7 +34,7 @@ def test_words_to_begin_with_are_embeddings_of_clip():
 
 
 def test_texts_of_a_class_are_encoded_one_by_one():
-  method, params = made(words_per_class=False)
+  method, params = made()
   tokens = tiny.tokens(2)
   text = jax.jit(method.text)
   both = text(params, tokens)

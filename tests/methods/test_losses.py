@@ -1,4 +1,4 @@
-"""Numbers: fixture A7 of the specification, from the original."""
+"""Losses. Numbers are from the originals: fixtures of the specifications."""
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,8 @@ def test_consistency_of_fixture_a7():
   np.testing.assert_allclose(
       losses.consistency(padded, mask), losses.consistency(frames, ALL)
   )
-  # Averages before the logarithm: frames at cosine 1 in one clip and -0.5 in
-  # the other, 0.25 in the mean.
+  # It averages before the logarithm: two frames have the cosine 1 in one clip
+  # and -0.5 in the other, 0.25 in the mean.
   frames = jnp.array([[[1.0, 0], [1, 0]], [[1, 0], [-0.5, 0.75**0.5]]])
   expected = -2 * np.log((0.25 + 1) / 2) / 4
   np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""Settings that cannot be, and networks that do not fit, are named."""
+"""Messages about invalid settings and networks that do not fit."""
 
 import math
 
@@ -61,12 +61,12 @@ def make(method, settings, clip='ViT-B/32', num_frames=8):
         ('aim', {'time_adapters': 3}, 'time_adapters=3'),
     ],
 )
-def test_settings_that_cannot_be(method, settings, message):
+def test_invalid_settings_are_refused(method, settings, message):
   with pytest.raises(UserError, match=message):
     make(method, settings).class_texts(['a', 'b'])
 
 
-def test_networks_that_do_not_fit():
+def test_networks_that_do_not_fit_are_refused():
   frozen = {'backbone': 'frozen'}
   for method, settings, networks, message in (
       ('ez_clip', {}, {'clip': 'RN50'}, 'clip.name'),
@@ -77,7 +77,7 @@ def test_networks_that_do_not_fit():
   ):
     with pytest.raises(UserError, match=message):
       make(method, settings, **networks)
-  # A mask needs pairs of frames, the motion loss two.
+  # Only a mask needs pairs of frames, and only the motion loss two frames.
   make('ev_clip', {'prompt': 'context'}, num_frames=7)
   make('ez_clip', {'motion_weight': 0.0}, num_frames=1)
 
@@ -89,7 +89,7 @@ def test_networks_that_do_not_fit():
 def test_heads_know_the_classes_of_training_only(method, settings):
   built = make(method, settings)
   built.class_texts(['a', 'b'])
-  with pytest.raises(UserError, match="knows the 2 classes.* such as 'c'"):
+  with pytest.raises(UserError, match="knows only the 2 classes.* such as 'c'"):
     built.class_texts(['a', 'c'])
   with pytest.raises(UserError, match='in another order'):
     built.class_texts(['b', 'a'])

@@ -1,4 +1,4 @@
-"""Zero-shot recognition by a video-text model."""
+"""Methods without CLIP: a video-text model, and probes of a trunk."""
 
 import jax
 import numpy as np

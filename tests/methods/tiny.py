@@ -1,4 +1,4 @@
-"""The smallest networks a method can be built on, and batches for them."""
+"""Makes the smallest networks for methods, and batches for them."""
 
 import dataclasses
 
@@ -11,13 +11,12 @@ from evclip_jax.models.clip.sizes import vit
 from evclip_jax.models.swin3d.sizes import VideoEncoderSizes
 from evclip_jax.models.videoprism.sizes import VideoPrismSizes
 from evclip_jax.training import batch as batch_lib
-from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import random_init, trunks
+from evclip_jax.weights import clip_names, random_init, trunks
 
 NUM_FRAMES = 2
 NUM_CLASSES = 3
 PIXELS = 224
-# Of an episode: one support clip and one query each.
+# Classes of an episode, each with one support clip and one query.
 WAY = 2
 CLIP = dataclasses.replace(
     vit(
@@ -38,7 +37,7 @@ VIDEOPRISM = VideoPrismSizes(128, 2, 128, 1, 1, patch=32, grid=2, num_frames=3)
 
 
 def backbones(uses_encoder: bool, trunk=ENCODER, **clip_fields):
-  """Handles of the two networks."""
+  """Returns the networks without their weights."""
   return base.Backbones(
       clip=Clip(CLIP, **clip_fields),
       encoder=trunks.network(trunk) if uses_encoder else None,
@@ -48,8 +47,8 @@ def backbones(uses_encoder: bool, trunk=ENCODER, **clip_fields):
 
 
 def params(uses_encoder: bool, trunk=ENCODER) -> dict:
-  """Random weights of the two networks, nested."""
-  flat = random_init.draw(clip_convert.shapes(CLIP), 0)
+  """Draws the weights of the networks, nested."""
+  flat = random_init.draw(clip_names.shapes(CLIP), 0)
   out = {'clip': unflatten_dict(flat, sep='/')}
   if uses_encoder:
     shapes = trunks.shapes(trunk)
@@ -58,10 +57,10 @@ def params(uses_encoder: bool, trunk=ENCODER) -> dict:
 
 
 def tokens(num_templates: int) -> np.ndarray:
-  """Text ids [M, K, L]; the largest id ends each text."""
+  """Draws text ids [M, K, L]; the largest id ends each text."""
   rng = np.random.default_rng(0)
   ids = rng.integers(1, 30, (num_templates, NUM_CLASSES, 24), np.int32)
-  # Behind a start, 16 learned words, a name and a full stop.
+  # After a start, 16 trained words, a name and a full stop.
   ids[..., 20:] = 0
   ids[..., 20] = 31
   return ids
@@ -70,7 +69,7 @@ def tokens(num_templates: int) -> np.ndarray:
 def batch(
     rows: int, seed: int = 0, episodic: bool = False, trunk_pixels: int = 0
 ) -> dict[str, np.ndarray]:
-  """Noise, all of it real rows: clips, or episodes."""
+  """Draws clips, or episodes, of noise; no row is padding."""
   size = NUM_FRAMES, PIXELS, NUM_CLASSES
   episode = (WAY, 1, 1) if episodic else ()
   return batch_lib.synthetic(rows, *size, seed, trunk_pixels, episode)

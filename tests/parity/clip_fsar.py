@@ -8,8 +8,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
-from evclip_jax.methods.clip_fsar import alignment
-from evclip_jax.methods.clip_fsar import checkpoint as interop
+from evclip_jax.methods.clip_fsar import alignment, checkpoint
 from evclip_jax.methods.clip_fsar import method as clip_fsar
 from evclip_jax.methods.clip_fsar.head import video_text_logits
 from evclip_jax.models.clip.model import Clip
@@ -115,7 +114,7 @@ def run(case: Case) -> list[compare.Line]:
     if name not in case.expected:
       del ours[name]
   lines = compare.outputs(case.expected, ours, given=_GIVEN)
-  named = interop.CHECKPOINT.to_original(jax.device_get(grads))
+  named = checkpoint.CHECKPOINT.to_original(jax.device_get(grads))
   return lines + compare.gradients(
       case.field('grads', dict),
       {name.removeprefix('head.'): grad for name, grad in named.items()},
@@ -130,7 +129,7 @@ def build(
   if unknown := flags.keys() - _FLAGS.keys():
     raise CaseError(f'flags this project does not know: {sorted(unknown)}.')
   flags = _FLAGS | flags
-  converted = interop.CHECKPOINT.from_original(case.state())
+  converted = checkpoint.CHECKPOINT.from_original(case.state())
   sizes = converted.sizes
   for name, found in (
       ('dim', sizes.embed_dim),

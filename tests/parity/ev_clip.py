@@ -9,7 +9,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
-from evclip_jax.methods.ev_clip import checkpoint as interop
+from evclip_jax.methods.ev_clip import checkpoint
 from evclip_jax.methods.ev_clip import method as ev_clip
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import ClipSizes
@@ -58,7 +58,7 @@ def run(case: Case) -> list[compare.Line]:
   own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
   lines = compare.outputs(case.expected, ours, given=('tokens', 'labels'))
   return lines + compare.gradients(
-      case.field('grads', dict), interop.to_original(own)
+      case.field('grads', dict), checkpoint.to_original(own)
   )
 
 
@@ -74,7 +74,7 @@ def build(case: Case, video: tuple[int, ...]):
   if case.field('kind', str) == 'ev_clip_coop':
     state |= case.state(case.field('coop', dict))
     coop = {'text_prompt': 'coop'} | word_settings(case)
-  converted = interop.from_original(state)
+  converted = checkpoint.from_original(state)
   sizes = converted.sizes
   num_frames = field(section, 'frames', int)
   for name, value, found in (

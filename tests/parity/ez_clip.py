@@ -11,9 +11,8 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
-from evclip_jax.methods.ez_clip import checkpoint as interop
+from evclip_jax.methods.ez_clip import checkpoint, towers
 from evclip_jax.methods.ez_clip import method as ez_clip
-from evclip_jax.methods.ez_clip import towers
 from evclip_jax.models.pixels import unfold_time
 from evclip_jax.training.params import split
 from evclip_jax.weights import clip_names
@@ -89,14 +88,14 @@ def run(case: Case) -> list[compare.Line]:
   own = {p.removeprefix('method/'): np.asarray(g) for p, g in grads.items()}
   lines = compare.outputs(case.expected, ours, given=('tokens', 'labels'))
   return lines + compare.gradients(
-      case.field('grads', dict), interop.to_original(own)
+      case.field('grads', dict), checkpoint.to_original(own)
   )
 
 
 def build(case: Case, video: tuple[int, ...]):
   """As of EV-CLIP, with the method's `video`, perhaps one by one."""
   state = case.state()
-  converted = interop.from_original(state)
+  converted = checkpoint.from_original(state)
   sizes, num_frames = converted.sizes, case.field('frames', int)
   agree('frames', num_frames, video[1])
   agree('frames', num_frames, sizes.num_frames or num_frames)
@@ -122,7 +121,7 @@ def build(case: Case, video: tuple[int, ...]):
   )
   method = ez_clip.make(settings, base.Backbones(clip, None, num_frames), ())
   trainable, _ = split(params, method.trainable)
-  names = interop.to_original(
+  names = checkpoint.to_original(
       {path.removeprefix('method/'): x for path, x in trainable.items()}
   )
   wanted = set(case.manifest.get('trainable', names))
@@ -139,7 +138,7 @@ def build(case: Case, video: tuple[int, ...]):
 def is_own(name: str) -> bool:
   """Returns whether a tensor is what EZ-CLIP adds to CLIP."""
   name = name.removeprefix('module.')
-  return any(re.fullmatch(rule.original, name) for rule in interop.RULES)
+  return any(re.fullmatch(rule.original, name) for rule in checkpoint.RULES)
 
 
 def clip_from_original(tensors: Mapping[str, np.ndarray]) -> Converted:

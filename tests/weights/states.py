@@ -1,4 +1,4 @@
-"""State dicts of every kind, of small random networks."""
+"""Makes state dicts of every kind from small random networks."""
 
 import re
 
@@ -62,7 +62,7 @@ _TOP = {
 
 
 def huggingface_state():
-  """The same model as its Hugging Face class names and lays it out."""
+  """Returns the same model in the names and layout of Hugging Face."""
   out = {}
   for name, tensor in clip_names.to_original(small.flat()).items():
     tower = 'vision_model' if name.startswith('visual.') else 'text_model'
@@ -94,8 +94,9 @@ def huggingface_state():
 
 
 def _ev_clip_tensors():
-  _, flat = ev_clip_state('both')
-  prompts = ev_clip_checkpoint.to_original(flat, 'image_prompt_learner.')
+  prompts = ev_clip_checkpoint.to_original(
+      ev_clip_state('both'), 'image_prompt_learner.'
+  )
   trunk = {
       f'image_prompt_learner.enc.trunk.{n}': x for n, x in trunk_state().items()
   }
@@ -120,10 +121,7 @@ STATES = {
     'openai-clip': (openai_state, 'clip'),
     'open-clip': (open_clip_state, 'clip'),
     'huggingface-clip': (huggingface_state, 'clip'),
-    'scenic-clip': (
-        lambda: scenic_names.to_scenic(small.flat()),
-        'clip',
-    ),
+    'scenic-clip': (lambda: scenic_names.to_scenic(small.flat()), 'clip'),
     'omnivore': (trunk_state, 'encoder'),
     'ev-clip': (_ev_clip_tensors, 'method'),
     'ez-clip': (ez_clip_checkpoint, 'method'),

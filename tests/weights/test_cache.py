@@ -1,4 +1,4 @@
-"""Converted weights are kept beside the file and never trusted blindly."""
+"""The cache of converted weights, and files of this project."""
 
 import dataclasses
 import multiprocessing
@@ -54,7 +54,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def calls():
-  """The files that were converted."""
+  """Lists the files that were converted."""
   return []
 
 
@@ -84,7 +84,7 @@ def test_a_file_is_converted_once(load, calls, path):
   assert second.flat.keys() == {'net/a', 'net/b'}
   assert all(x.dtype == np.float32 for x in first.flat.values())
   assert_same(second.flat, first.flat)
-  # And nothing else is left there.
+  # Nothing else is left there.
   assert {p.name for p in path.parent.iterdir()} == {path.name, kept(path).name}
   noted = files.read_tensors(kept(path))
   assert 'clip/net/a' in noted.tensors
@@ -94,12 +94,12 @@ def test_a_file_is_converted_once(load, calls, path):
 
 def change_content(path):
   np.savez(path, a=np.ones((2, 3)), b=np.float32(0.5))
-  # Of the same size, so only its time and content tell.
+  # Its size is the same; only time and content differ.
   os.utime(path, (1, 1))
 
 
 def rewrite(change):
-  """Replaces the bytes that are kept."""
+  """Makes a function that changes the bytes of the result."""
   return lambda path: kept(path).write_bytes(change(kept(path).read_bytes()))
 
 
@@ -121,7 +121,7 @@ def forge(path):
         (forge, {}, 2),
     ],
 )
-def test_what_makes_it_stale(change, again, count, load, calls, path):
+def test_stale_results_are_not_used(change, again, count, load, calls, path):
   load(path)
   change(path)
   wanted = convert(files.read_tensors(path))
@@ -131,7 +131,7 @@ def test_what_makes_it_stale(change, again, count, load, calls, path):
 
 
 def test_places_that_cannot_be_written_to(load, calls, path, tmp_path):
-  # A folder in the way of the file: also root cannot write there.
+  # Not even root can write to a file whose name is that of a folder.
   kept(path).mkdir()
   load(path)
   load(path)
@@ -193,7 +193,7 @@ def test_own_files_are_read_as_they_are(load, calls, own):
   assert not calls
   assert (found.sizes, digest) == (SIZES, tree_hash(FLAT))
   assert list(own.parent.glob('own*')) == [own]
-  # Others can read what the system lets them.
+  # Others can read it if the system lets them.
   plain = own.with_name('plain')
   plain.touch()
   assert own.stat().st_mode == plain.stat().st_mode
@@ -204,7 +204,7 @@ def test_own_files_are_read_as_they_are(load, calls, own):
     [
         ('encoder', FLAT, SIZES, 0, "own.*holds 'encoder'.*'clip'"),
         ('clip', {'net/a': FLAT['net/b']}, SIZES, 0, r"own.*'net/a' is \(\)"),
-        ('clip', FLAT, SIZES, 1, 'not those it was written with'),
+        ('clip', FLAT, SIZES, 1, 'changed after it was written'),
         ('clip', FLAT, None, 0, 'not as this version writes it'),
         ('clip', FLAT, Converted(1, {}), 0, 'not as this version writes it'),
         ('clip', FLAT, SIZES, '3', 'not as this version writes it'),
@@ -236,7 +236,7 @@ def test_a_failed_write_leaves_the_old_file(own, monkeypatch):
   assert [p.name for p in own.parent.iterdir()] == ['own.safetensors']
 
 
-def test_tree_hash_sees_differences_but_order_and_layout_in_memory():
+def test_tree_hash_ignores_only_order_and_layout_in_memory():
   for other in (
       {'b': np.float32([1, 2])},
       {'a': np.float32([1, 3])},

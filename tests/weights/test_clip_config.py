@@ -1,4 +1,4 @@
-"""Activation and heads of CLIPs that others trained, against numpy by hand."""
+"""Activation and heads of CLIPs that others trained, compared with numpy."""
 
 import json
 import math
@@ -51,7 +51,7 @@ def norm(x, state, name):
 
 
 def blocks(x, state, prefix, heads, activation, causal):
-  """The blocks of a tower on [N, D], from OpenAI's tensors, in float64."""
+  """Computes the blocks of a tower on [N, D] from OpenAI's tensors."""
   n, width = x.shape
   for i in range(2):
     p = f'{prefix}transformer.resblocks.{i}.'
@@ -77,7 +77,7 @@ def blocks(x, state, prefix, heads, activation, causal):
 
 
 def by_hand(image, tokens, activation, vision_heads, text_heads):
-  """Features of one image [16, 16, 3] and one text, in numpy."""
+  """Computes features of an image [16, 16, 3] and of a text in float64."""
   state = {n: x.astype(np.float64) for n, x in openai_state().items()}
   rows = [
       np.einsum(
@@ -104,7 +104,7 @@ def said(loaded):
 
 
 @pytest.mark.parametrize('activation', ACTIVATIONS)
-def test_what_the_user_and_a_config_say_is_computed(activation, tmp_path):
+def test_settings_and_configs_determine_the_computation(activation, tmp_path):
   path = save(tmp_path / 'a.safetensors', openai_state())
   config_of(path, {'vision_config': VISION, 'text_config': TEXT})
   loaded = load_file(path, activation=activation)
@@ -132,7 +132,7 @@ def test_a_folder_of_hugging_face(theirs, ours, tmp_path, capsys):
   path = save(tmp_path / 'model.safetensors', huggingface_state())
   act = {'hidden_act': theirs}
   config_of(path, {'vision_config': VISION | act, 'text_config': TEXT | act})
-  for _ in range(2):  # Converted, then from the copy beside it.
+  for _ in range(2):  # converted, then from the cache
     loaded = load_file(tmp_path)
     assert said(loaded) == (ours, 4, 2)
     assert f'config.json beside it says activation={ours}' in (
@@ -164,7 +164,7 @@ def test_a_folder_of_open_clip(config, ours, tmp_path):
   assert said(load_file(tmp_path)) == (ours, 4, 2)
 
 
-def test_of_two_configs_that_of_the_naming_counts(tmp_path):
+def test_of_two_configs_the_one_of_the_naming_counts(tmp_path):
   path = save(tmp_path / 'model.safetensors', huggingface_state())
   config_of(path, {'vision_config': VISION, 'text_config': TEXT})
   config_of(path, open_clip(), 'open_clip_config.json')
@@ -202,7 +202,7 @@ def test_a_config_added_or_changed_later_counts(tmp_path):
         ({'vision_config': {'hidden_size': 768}}, 'of another model'),
         ({'vision_config': {'num_attention_heads': 5}}, '5 vision_heads'),
         ({'model_type': 'siglip', 'vision_config': {}}, "'siglip'"),
-        ({'vision_config': 7}, 'no config of a CLIP'),
+        ({'vision_config': 7}, 'not the config of a CLIP'),
         (open_clip(text={'no_causal_mask': True}), 'no_causal_mask is True'),
         (open_clip(text={'pool_type': 'last'}), "pool_type is 'last'"),
         (open_clip({'pool_type': 'avg'}), "pool_type is 'avg'"),
@@ -221,7 +221,7 @@ def test_what_is_not_computed_is_refused(config, message, tmp_path):
 
 
 @pytest.mark.parametrize('config', [None, '{', '[]', '{"seed": 1, "data": {}}'])
-def test_a_file_alone_needs_to_be_told(config, tmp_path):
+def test_a_file_without_a_config_needs_the_activation(config, tmp_path):
   path = save(tmp_path / 'model.safetensors', openai_state())
   if config:
     (tmp_path / 'config.json').write_text(config)
@@ -229,7 +229,7 @@ def test_a_file_alone_needs_to_be_told(config, tmp_path):
     load_file(path)
 
 
-def test_published_weights_say_it_a_file_of_their_sizes_does_not(
+def test_published_weights_need_no_activation_but_other_files_do(
     tmp_path, monkeypatch, capsys
 ):
   monkeypatch.setitem(sizes.TABLE, 'small', small.VIT)
@@ -239,18 +239,18 @@ def test_published_weights_say_it_a_file_of_their_sizes_does_not(
     known.setitem(published.CLIP, 'small', entry)
     loaded = load.load_clip('small', '', str(tmp_path))
   assert said(loaded) == ('quick_gelu', 2, 1)
-  assert 'assumed activation=quick_gelu, as small' in capsys.readouterr().err
+  assert 'assumed activation=quick_gelu, as in small' in capsys.readouterr().err
   # LAION's ViT-B/16 has OpenAI's sizes and a plain GELU.
   with pytest.raises(UserError, match=r'clip\.activation'):
     load.load_clip('small', str(path), str(tmp_path))
-  # A config knows better than a name.
+  # A config takes precedence over a name.
   config_of(path, open_clip())
   loaded = load.load_clip('small', str(path), str(tmp_path))
   assert said(loaded) == ('gelu', 4, 2)
 
 
 @pytest.mark.parametrize('width', [80, 1280])
-def test_heads_that_nothing_says_are_asked_for(width, tmp_path, monkeypatch):
+def test_unknown_heads_are_asked_for(width, tmp_path, monkeypatch):
   wanted = small.sizes.vit(
       width, 1, patch=8, embed_dim=16, image_resolution=16, **small.TEXT
   )

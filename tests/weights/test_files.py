@@ -1,4 +1,4 @@
-"""Formats are told by content, and mistakes get a message that helps."""
+"""Weight files are recognised by content; messages help with mistakes."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def test_bfloat16_in_safetensors_becomes_float32(tmp_path):
   tensors = files.read_tensors(path).tensors
   np.testing.assert_array_equal(tensors['a'], raw.astype(np.float32))
   assert tensors['b'] == 1
-  # The length's first byte is 0x80, a pickle's first byte.
+  # The first byte of the length is that of a pickle, 0x80.
   header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
   header = header.ljust(0x80)
   path.write_bytes(struct.pack('<Q', 0x80) + header + b'\0\0\0\0')
@@ -89,7 +89,7 @@ def test_the_extension_does_not_matter(tmp_path):
         (b'PK\x03\x04', 'damaged or cut short'),
     ],
 )
-def test_what_is_no_weight_file_says_so(content, message, tmp_path):
+def test_other_files_are_refused_by_what_they_are(content, message, tmp_path):
   path = tmp_path / 'weights.pt'
   path.write_bytes(content)
   with pytest.raises(WeightsError, match=message) as caught:
@@ -100,7 +100,7 @@ def test_what_is_no_weight_file_says_so(content, message, tmp_path):
 def test_a_missing_file_and_a_folder(tmp_path):
   with pytest.raises(WeightsError, match=r'no\.pt does not exist.*download'):
     files.read_tensors(tmp_path / 'no.pt')
-  with pytest.raises(WeightsError, match='is a folder without weights'):
+  with pytest.raises(WeightsError, match='folder without model.saf.* or '):
     files.read_tensors(tmp_path)
 
 
@@ -144,13 +144,13 @@ def test_a_folder_and_a_model_in_several_files(tmp_path):
       '{', '{}', '{"weight_map": {"a": "../x"}}', '[]', json.dumps(index)
   ):
     path.write_text(broken)
-    with pytest.raises(WeightsError, match='is no index of a model'):
+    with pytest.raises(WeightsError, match='is not the index of a model'):
       files.read_tensors(path)
   del index['weight_map']['b']
   path.write_text(json.dumps(index))
-  with pytest.raises(WeightsError, match='part.safetensors is not there'):
+  with pytest.raises(WeightsError, match='part.safetensors is missing'):
     files.read_tensors(path)
-  # The whole in one file goes first.
+  # A whole file takes precedence.
   save(tmp_path / 'model.safetensors', {'x': TENSORS['a']})
   assert list(files.read_tensors(tmp_path).tensors) == ['x']
 
@@ -159,18 +159,18 @@ X = np.zeros(1)
 
 
 @pytest.mark.parametrize('prefix', ['module.', 'module.clip.', 'model.'])
-def test_the_prefixes_of_wrappers_are_taken_off(prefix, tmp_path):
+def test_the_prefixes_of_wrappers_are_removed(prefix, tmp_path):
   tensors = {f'{prefix}a': X, f'{prefix}b.c': X}
   file = files.read_tensors(save(tmp_path / 'a.safetensors', tensors))
   assert list(file.tensors) == ['a', 'b.c']
   first = prefix.split('.')[0]
-  assert f"took the prefix '{first}.' off every name" in file.notes
+  assert f"removed the prefix '{first}.' of all names" in file.notes
   file = files.read_tensors(save(tmp_path / 'b', tensors | {'b': X}))
   assert f'{prefix}a' in file.tensors
 
 
 def choose(root):
-  """Names, notes and what is left out of a tree of arrays."""
+  """Returns names, notes and names left out, of a tree of arrays."""
 
   def wrapped(value):
     if isinstance(value, dict):
@@ -183,7 +183,7 @@ def choose(root):
   return list(tensors), notes, left_out
 
 
-def test_of_nested_dicts_the_state_dict_is_taken():
+def test_the_state_dict_in_nested_dicts_is_taken():
   names = 'state_dict', 'model_state_dict', 'model_state', 'model', 'other'
   for name in names:
     found, notes, _ = choose({'epoch': {}, name: {'a': X, 'b': X}})
@@ -211,6 +211,6 @@ def test_of_nested_dicts_the_state_dict_is_taken():
         ({}, 'no tensors'),
     ],
 )
-def test_what_holds_no_one_dict_of_tensors(root, message):
+def test_objects_without_one_state_dict_are_refused(root, message):
   with pytest.raises(WeightsError, match=message):
     choose(root)

@@ -1,4 +1,4 @@
-"""Files made to do harm: nothing in them runs, and memory stays small."""
+"""Hostile files: nothing in them runs, and memory stays small."""
 
 import collections
 import functools
@@ -28,7 +28,7 @@ class Call:
 
 
 def payloads(marker):
-  """Values that would create the file `marker` in Python's own unpickler."""
+  """Returns values that create the file `marker` in Python's unpickler."""
   code = f'open({str(marker)!r}, "w").close()'
   return {
       'system': Call(os.system, f'touch {marker}'),
@@ -47,7 +47,7 @@ NAMES = sorted(payloads('x'))
 
 
 def zip_of(root: bytes, folder='archive') -> bytes:
-  """A torch zip archive around a pickle."""
+  """Returns a torch zip archive with a pickle."""
   out = io.BytesIO()
   with zipfile.ZipFile(out, 'w') as archive:
     archive.writestr(f'{folder}/data.pkl', root)
@@ -58,7 +58,7 @@ def zip_of(root: bytes, folder='archive') -> bytes:
 
 
 def legacy_of(root: bytes, keys='') -> bytes:
-  """An old torch file around a pickle; its storages would follow."""
+  """Returns a legacy torch file with a pickle, before its storages."""
   head = [0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}]
   head, tail = ([pickle.dumps(x, 2) for x in y] for y in (head, [list(keys)]))
   return b''.join([*head, root, *tail])
@@ -148,7 +148,7 @@ def test_instructions_that_are_refused(body, message):
 
 
 def tensor_pickle(offset, shape, strides, count=4) -> bytes:
-  """{'weight': a tensor of `count` stored floats}."""
+  """Pickles {'weight': a tensor of `count` stored floats}."""
 
   class Pickler(pickle.Pickler):
 
@@ -207,14 +207,14 @@ def zipped(root):
 COMPRESSED = io.BytesIO()
 with zipfile.ZipFile(COMPRESSED, 'w', zipfile.ZIP_DEFLATED) as archive:
   archive.writestr('archive/data.pkl', pickle.dumps({}))
-# Met exponentially often; and one that holds itself.
+# A dict that is met exponentially often, and one that contains itself.
 LEVELS, LOOP = {}, {}
 for _ in range(40):
   LEVELS = {'a': LEVELS, 'b': LEVELS}
 LOOP['self'] = LOOP
 # Strides of 0 make 4 TiB of one number.
 REPEATED = tensor_pickle(0, (2**20, 2**20), (0, 0))
-# Old files give a sixth entry in a storage's id.
+# In legacy files, the id of a storage has a sixth entry.
 OLD = tensor_pickle(0, (4,), (1,)).replace(b'K\x04t', b'K\x04Nt', 1)
 
 
@@ -232,7 +232,7 @@ OLD = tensor_pickle(0, (4,), (1,)).replace(b'K\x04t', b'K\x04Nt', 1)
     ],
     ids=['repeated', 'levels', 'loop', 'compressed', 'huge length'],
 )
-def test_small_files_neither_fill_the_memory_nor_go_on_for_ever(
+def test_small_files_neither_fill_the_memory_nor_take_for_ever(
     content, message, read
 ):
   with pytest.raises(WeightsError, match=message):

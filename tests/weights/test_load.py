@@ -1,4 +1,4 @@
-"""Networks by name or from a file."""
+"""Loading networks by name or from a file."""
 
 import hashlib
 
@@ -22,7 +22,7 @@ from tests.weights.trees import assert_same
 
 @pytest.fixture
 def file(tmp_path):
-  """A file in OpenAI's naming."""
+  """Writes a file with OpenAI's names."""
   path = tmp_path / 'small.safetensors'
   own_file.write_tensors(path, clip_names.to_original(small.flat()), {})
   return path
@@ -41,8 +41,8 @@ def assert_is_small(loaded, path):
   assert loaded.hash == own_file.tree_hash(small.flat())
 
 
-def test_a_file_of_any_and_of_the_named_architecture(known, file, tmp_path):
-  for _ in range(2):  # Converted, then from the copy beside it.
+def test_a_file_with_and_without_a_name(known, file, tmp_path):
+  for _ in range(2):  # converted, then from the cache
     loaded = load.load_clip('', str(file), str(tmp_path), 'quick_gelu')
     assert_is_small(loaded, file)
   again = load.load_clip('small', str(file), str(tmp_path), 'quick_gelu')
@@ -65,7 +65,7 @@ def test_packaged_model(monkeypatch, tmp_path):
   assert loaded.sizes == small.VIT and loaded.source == 'random:3'
   with pytest.raises(UserError, match='clip.name=ViT-B/16 is a ViT'):
     load.load_clip('ViT-B/16', 'tiny', str(tmp_path))
-  # Sizes that are not those of its tensors.
+  # Its sizes are not those of its tensors.
   own_file.write(path, 'clip', small.flat(), small.RESNET, {})
   with pytest.raises(UserError, match='missing in the file'):
     load.load_clip('', str(path), str(tmp_path))

@@ -1,4 +1,4 @@
-"""Names and layouts of other code bases to ours and back; sizes from shapes."""
+"""Conversions from other code bases and back; sizes from shapes."""
 
 import dataclasses
 
@@ -51,7 +51,7 @@ def test_numbers_and_counters_of_real_files_are_ignored(state):
 
 
 def changed(state, **changes):
-  """The state dict with some tensors replaced, or removed if None."""
+  """Replaces some tensors of a state dict, or removes those that are None."""
   changes = {name.replace('__', '.'): x for name, x in changes.items()}
   return {n: x for n, x in (state | changes).items() if x is not None}
 
@@ -84,7 +84,7 @@ def test_refusals(state, changes, message):
 @pytest.mark.parametrize('name', ['ViT-L/14@336px', 'RN50x16'])
 def test_published_sizes_are_found_in_shapes(name):
   shapes = clip_names.shapes(sizes.TABLE[name])
-  # No memory is touched.
+  # Views of one number take no memory.
   flat = {p: np.broadcast_to(np.float32(0), s) for p, s in shapes.items()}
   assert clip_names.sizes_of(flat) == sizes.TABLE[name]
 
@@ -98,12 +98,12 @@ QUERY = 'vision_model.encoder.layers.1.self_attn.q_proj.bias'
         ('logit_bias', np.zeros(3), 'logit_bias'),
         ('vision_model.encoder.layers.0.gate.weight', np.zeros(3), 'gate'),
         ('text_model.embeddings.x', np.zeros(3), "'text_model.embeddings.x'"),
-        # OpenAI's name, beside Hugging Face's of the same.
+        # OpenAI's name, beside Hugging Face's for the same tensor.
         ('token_embedding.weight', np.zeros(3), 'not of a Hugging Face'),
         (QUERY, None, r"visual\..*\.1\.attn\.in_proj_bias.*\['k', 'v'\]"),
     ],
 )
-def test_what_hugging_faces_model_does_not_have(name, value, message):
+def test_refusals_of_hugging_faces_names(name, value, message):
   tensors = states.huggingface_state() | {name: value}
   tensors = {n: x for n, x in tensors.items() if x is not None}
   with pytest.raises(WeightsError, match=message):
@@ -159,7 +159,7 @@ def test_names_and_shapes_of_scenic(wanted):
 
 
 def test_flax_attention_computes_the_same_from_it():
-  # Scenic's blocks call flax's self-attention on these leaves.
+  # Scenic's blocks apply flax's self-attention to these leaves.
   flat = small.flat()
   prefix = 'visual/transformer/resblocks.0/attn/'
   ours = {
@@ -182,7 +182,7 @@ def test_flax_attention_computes_the_same_from_it():
   np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_what_is_no_scenic_tree_is_refused():
+def test_refusals_of_scenic_trees():
   tree = scenic_names.to_scenic(small.flat())
   with pytest.raises(WeightsError, match='opt_state/x'):
     scenic_names.from_scenic(tree | {'opt_state/x': np.zeros(1)})
@@ -207,7 +207,7 @@ def test_a_trunk_there_and_back(trunk):
   )
 
 
-# No tensor shows the rate, in which alone some of them differ.
+# Some differ only in the rate of drop path, which no tensor shows.
 TRUNKS = dict.fromkeys(
     dataclasses.replace(sizes, drop_path=0.0)
     for sizes in swin3d_sizes.TABLE.values()

@@ -1,4 +1,4 @@
-"""Files of every kind are told apart and become the branch they belong to."""
+"""Files of every kind are recognised and converted to their branch."""
 
 import dataclasses
 
@@ -45,7 +45,7 @@ def test_kinds(tensors, kind):
         {'patch_embed.proj.weight': np.zeros((4, 3, 4, 4))},
     ],
 )
-def test_others_are_shown(tensors):
+def test_unknown_tensors_are_shown(tensors):
   name = next(iter(tensors))
   with pytest.raises(WeightsError, match=name.replace('.', r'\.')):
     identify(tensors)
@@ -80,7 +80,7 @@ def read(tmp_path, tensors):
   return files.read_tensors(path)
 
 
-def test_of_torchscript_files_openais_alone_say_what_they_compute(tmp_path):
+def test_torchscript_files_of_openai_alone_need_no_activation(tmp_path):
   file = read(tmp_path, states.openai_state())
   file = dataclasses.replace(file, kind='torchscript')
   assert not networks.convert_part(file, 'clip').assumed
@@ -99,7 +99,7 @@ def test_clip_is_the_same_in_every_naming(kind, tmp_path):
   wanted = small.flat()
   assert converted.flat.keys() == wanted.keys()
   for path, value in wanted.items():
-    # OpenAI's are in half precision.
+    # OpenAI's file is in half precision.
     tolerance = 2e-3 if kind == 'openai-clip' else 0
     np.testing.assert_allclose(
         converted.flat[path], value, rtol=tolerance, atol=1e-6, err_msg=path
@@ -109,10 +109,10 @@ def test_clip_is_the_same_in_every_naming(kind, tmp_path):
 
 @pytest.mark.parametrize('kind', states.STATES)
 def test_another_branch_is_refused(kind, tmp_path):
-  # Those of the right one: tests/test_convert.py.
+  # tests/test_convert.py has the right branches.
   make, part = states.STATES[kind]
   wanted = 'encoder' if part == 'clip' else 'clip'
-  # What is of a method, this module does not know by name.
+  # This module does not know the checkpoints of methods.
   message = r'it is .*, not a (CLIP|video)|of no model|no rule for the tensor'
   with pytest.raises(WeightsError, match=message):
     networks.convert_part(read(tmp_path, make()), wanted)
@@ -153,5 +153,5 @@ def test_heads_of_a_scenic_tree_are_kept(tmp_path):
 def test_half_a_scenic_tree_is_refused(tmp_path):
   tree = scenic_names.to_scenic(small.flat())
   tree['params/visual/extra'] = np.zeros(2, np.float32)
-  with pytest.raises(WeightsError, match='no whole Scenic CLIP.*visual/extra'):
+  with pytest.raises(WeightsError, match='not a whole Scenic CLIP.*visual/ex'):
     checkpoints.convert(read(tmp_path, tree))

@@ -1,4 +1,4 @@
-"""Published files, from a server on this machine that drops and lies."""
+"""Published files, fetched from a local server with faults."""
 
 import hashlib
 import http.server
@@ -20,7 +20,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-  """Its attributes say how it behaves; `seen` counts the requests."""
+  """Behaves as its attributes say; `seen` counts requests."""
 
   def __init__(self):
     super().__init__(('127.0.0.1', 0), Handler)
@@ -55,7 +55,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-  # A proxy of this machine must not be asked for 127.0.0.1.
+  # A proxy must not be asked for 127.0.0.1.
   monkeypatch.setenv('no_proxy', '*')
   with Server() as server:
     thread = threading.Thread(
@@ -97,7 +97,7 @@ def test_a_dropped_connection_is_tried_again(sha256, fetch, server):
     ('change', 'message', 'seen'),
     [
         ({'body': BODY[::-1]}, r'its sha256 is .*, wanted', 1),
-        ({'cuts': [1000] * 9}, 'did not come|incomplete', 3),
+        ({'cuts': [1000] * 9}, 'bytes are missing|incomplete', 3),
         ({'status': 503}, 'HTTP 503', 3),
         ({'status': 404}, 'HTTP 404', 1),
     ],
@@ -117,7 +117,7 @@ def test_what_fails_leaves_nothing(
 
 def test_a_wrong_file_in_the_cache_is_not_used(fetch, server, tmp_path):
   (tmp_path / 'w.pt').write_bytes(b'something else')
-  with pytest.raises(UserError, match=r'w\.pt is not what .*\n.*Delete'):
+  with pytest.raises(UserError, match=r'w\.pt is not the .*\n.*Delete'):
     fetch()
   assert server.seen == 0
 

@@ -1,4 +1,4 @@
-"""Random weights by name."""
+"""Random weights."""
 
 import math
 

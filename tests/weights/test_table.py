@@ -1,4 +1,4 @@
-"""The table: its six refusals, and the way there and back."""
+"""Tables of names: conversions both ways, and refusals."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ SHAPES = {
 }
 
 
-def test_layouts_and_what_became_of_each():
+def test_layouts_names_and_the_way_back():
   tensors = state() | {'bn.num_batches_tracked': np.asarray(3)}
   converted = convert(tensors, RULES, IGNORE, SHAPES)
   tree = converted.flat
@@ -68,7 +68,7 @@ def test_layouts_and_what_became_of_each():
   assert tree['patches/kernel'][1, 3, 2, 0, 4] == patches[4, 0, 1, 3, 2]
   assert converted.mapped['blocks.0.fc1.bias'] == 'blocks.0/fc1/bias'
   assert converted.ignored == ('bn.num_batches_tracked',)
-  # The way back is the same bits.
+  # The way back gives the same bits.
   assert_same(to_original(tree, RULES), state())
 
 
@@ -80,7 +80,7 @@ def test_layouts_and_what_became_of_each():
         ({'blocks.12.fc1.bias': 3}, (), 'blocks.12/fc1/bias.*does not have'),
         ({'a': ()}, (Rule('a', 'scale'),), "two tensors would fill 'scale'"),
         ({'scale': None, 'stem.weight': None}, (), r"2 of 6 .*'stem/.*'scale'"),
-        # Another shape, with both shapes and the rule; too few axes.
+        # Wrong shapes, and the wrong number of axes.
         ({FIRST: (3, 3)}, (), r'\(3, 3\).*linear.*is \(2, 3\)'),
         ({FIRST: (2, 3)}, (), r'\(2, 3\).*linear.*is \(2, 3\)'),
         ({FIRST: (6,)}, (), r'\(6,\).*linear.*is \(2, 3\)'),

@@ -1,4 +1,4 @@
-"""Files that torch wrote, read without torch."""
+"""Reading files of torch without torch."""
 
 import pathlib
 
@@ -13,7 +13,7 @@ DATA = pathlib.Path(__file__).parent / 'data'
 
 
 def ramp(*shape):
-  """As in data/make.py."""
+  """Returns 0, 1/8, 2/8, ..., as in data/make.py."""
   return (np.arange(np.prod(shape, dtype=int)) / 8).reshape(shape)
 
 
@@ -107,7 +107,7 @@ def test_the_state_dict_is_taken_from_a_checkpoint(name):
 def test_a_file_cut_short_is_an_error_that_names_it(name, tmp_path):
   whole = (DATA / name).read_bytes()
   path = tmp_path / name
-  # Every length would be slow; these hit headers, pickles and numbers.
+  # All lengths would be slow; these cut headers, pickles and numbers.
   for length in range(1, len(whole), 97):
     path.write_bytes(whole[:length])
     with pytest.raises(WeightsError, match=name):

@@ -1,4 +1,4 @@
-"""VideoPrism's files: names, stacks, sizes, and what is refused."""
+"""VideoPrism's files: names, stacked blocks, sizes, refusals."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ VIDEO_TEXT = dataclasses.replace(
 
 
 def state(sizes):
-  """A file's tensors: scales there are offsets from 1."""
+  """Draws flat leaves; returns them and the tensors of their file."""
   flat = random_init.draw(trunks.shapes(sizes), 0)
   return flat, videoprism_names.to_original(flat, sizes)
 
@@ -30,20 +30,21 @@ def test_published_files_are_read(sizes, stacked, tmp_path):
   flat, tensors = state(sizes)
   prefix = 'vision_encoder/' if sizes.text_layers else ''
   name = f'params/{prefix}spatial_encoder/transformers_stack/x_layers/'
+  # Scales in files are offsets from 1.
   assert not tensors[name + 'layer_norm/scale'].any()
   assert tensors[name + 'self_attention/post/w'].shape == (2, 16, 2, 8)
   if not stacked:
     tensors = videoprism_names.unstacked(tensors)
   path = tmp_path / 'file.npz'
   np.savez(path, **tensors)
-  for _ in range(2):  # Converted, then from the copy beside it.
+  for _ in range(2):  # converted, then from the cache
     found = load.load_encoder('', str(path), str(tmp_path))
     assert found.sizes == sizes
     assert_same(flatten_dict(found.params, sep='/'), flat)
 
 
 @pytest.mark.parametrize(
-    ('name', 'millions'),
+    ('name', 'count'),
     [
         ('videoprism_base', 114_365_184),
         ('videoprism_large', 353_965_056),
@@ -51,9 +52,9 @@ def test_published_files_are_read(sizes, stacked, tmp_path):
         ('videoprism_lvt_large', 579_877_120),
     ],
 )
-def test_published_networks_have_the_published_size(name, millions):
+def test_published_networks_have_the_right_number_of_weights(name, count):
   shapes = trunks.shapes(TABLE[name])
-  assert sum(int(np.prod(shape)) for shape in shapes.values()) == millions
+  assert sum(int(np.prod(shape)) for shape in shapes.values()) == count
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

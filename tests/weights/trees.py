@@ -4,7 +4,7 @@ import numpy as np
 
 
 def assert_same(found, wanted):
-  """Equal arrays of equal types under equal names."""
+  """Asserts equal names, dtypes and values."""
   assert found.keys() == wanted.keys()
   for name, value in wanted.items():
     assert found[name].dtype == value.dtype, name

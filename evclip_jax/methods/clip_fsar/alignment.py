@@ -1,4 +1,4 @@
-"""Computes the similarity of two sequences of frames: metrics for few shots.
+"""Computes few-shot metrics: similarities of sequences of frames.
 
 A metric returns the similarity of every query and every class of an episode.
 Shapes: E episodes, Q queries, N classes, S prototypes of a class (one, or one
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 # Added to the product of norms, as CLIP-FSAR's code does.
 COSINE_EPSILON = 0.01
 
-# For `linear_probe`: far more steps than until its answers stop changing.
+# Of `linear_probe`, whose results stop changing after far fewer steps.
 _PROBE_STEPS, _PROBE_RATE, _PROBE_DECAY = 200, 0.5, 1e-3
 
 
@@ -98,10 +98,10 @@ def mean_similarity(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
 def linear_probe(queries: jax.Array, prototypes: jax.Array) -> jax.Array:
   """Fits a linear classifier to each episode's prototypes, for its logits.
 
-  It is softmax regression, with L2, on means over time of unit length, which
-  are centred and scaled by the episode's statistics. As examples are fewer than
-  dimensions, it is solved in the dual, with one weight per example and class.
-  There is no gradient with respect to prototypes.
+  It is softmax regression with L2 on normalised means over time, which are
+  centred and scaled by the episode's statistics. Since there are fewer examples
+  than dimensions, it is solved in the dual, with one weight per example and
+  class. Prototypes get no gradient.
 
   Args:
     queries: [E, Q, L, D].

@@ -1,4 +1,4 @@
-"""Converts CLIP-FSAR's checkpoints: head and image tower, both directions."""
+"""Converts CLIP-FSAR's checkpoints, head and image tower, both ways."""
 
 import dataclasses
 import re
@@ -39,7 +39,7 @@ def _write(flat, notes, clip):
   if not any(path.startswith('method/temporal/') for path in flat):
     raise UserError(
         "the run has no trained transformer, which CLIP-FSAR's checkpoints "
-        'hold (method.settings.depth=0 or loss=video_text): leave out '
+        'contain (method.settings.depth=0 or loss=video_text): leave out '
         '--to=torch-names.'
     )
   if any(path.startswith('method/relation/') for path in flat):
@@ -50,8 +50,8 @@ def _write(flat, notes, clip):
   if 'clip/visual/bn1/scale' in flat and 'clip/visual/bn1/mean' not in flat:
     raise UserError(
         'the run was trained with method.settings.batch_norm=frozen, so it '
-        "lacks the batch norms' statistics that CLIP-FSAR's checkpoints hold: "
-        'leave out --to=torch-names.'
+        "lacks the batch norms' statistics that CLIP-FSAR's checkpoints "
+        'contain: leave out --to=torch-names.'
     )
   return CHECKPOINT.to_original(
       {'method/scale': np.ones(1, np.float32)} | dict(flat)
@@ -68,7 +68,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> HeadSizes:
   first = tensors.get('context2.layers.0.1.net.0.weight')
   if np.ndim(first) != 2 or layers != set(range(len(layers))):
     raise WeightsError(
-        'this is no whole CLIP-FSAR head: wanted tensors '
+        'this is not a whole CLIP-FSAR head: wanted tensors '
         "'head.context2.layers.0.1.net.0.weight' and so on."
     )
   hidden, embed_dim = np.shape(first)
@@ -96,7 +96,7 @@ CHECKPOINT = Checkpoint(
         *dense(_LAYER + r'0\.fn\.to_out\.0', _OURS + 'to_out.0'),
         *dense(_LAYER + r'1\.net\.(0|3)', _OURS + r'net.\2'),
     ),
-    # Counters of training steps.
+    # These count training steps.
     ignore=(r'.*\.num_batches_tracked',),
     clip=ClipPart('backbone.'),
     infer=infer,

@@ -1,6 +1,6 @@
 """CLIP-FSAR: few-shot episodes, prototypes modulated by their class's text.
 
-In a small transformer the frames of a support clip attend to each other and to
+In a small transformer, the frames of a support clip attend to each other and to
 the text of their class, those of a query only to each other. A metric over
 frames compares queries with prototypes; a second loss classifies the mean frame
 of every clip by the texts of all classes. CLIP's image tower may be trained.
@@ -40,9 +40,8 @@ SCORING = (
     'distance_scale',
 )
 # Config values that the original's recipes share, with the learning rates of
-# the smaller data sets. All leaves decay except no_decay: the original selects
-# by parts of names, which batch norms have, but not those of shortcuts, nor the
-# norms of a ViT.
+# the smaller data sets. `no_decay` are the norms that the original finds by
+# their names, which those of shortcuts and of a ViT do not match.
 RECIPE = {
     'data.preprocess': 'clip_fsar',
     'data.shots': 0,
@@ -58,17 +57,6 @@ RECIPE = {
     'optimizer.warmup_learning_rate': 1e-6,
     'optimizer.stair_epochs': (0, 4, 6),
     'optimizer.stair_rates': (1.0, 0.1, 0.01),
-}
-
-_CHOICES = {
-    'metric': ('otam', 'bimhm', 'hyrsm', 'mean', 'linear'),
-    'prototypes': ('before', 'after', 'none'),
-    'directions': ('both', 'one'),
-    'evaluate': ('few_shot', 'text', 'combined'),
-    'loss': ('both', 'few_shot', 'video_text'),
-    'backbone': ('trained', 'frozen'),
-    'batch_norm': ('batch', 'frozen'),
-    'pixels': tuple(CONSTANTS),
 }
 
 
@@ -265,15 +253,24 @@ def _trainable(settings: Settings, resnet: bool) -> tuple[str, ...]:
 
 
 def _check(settings: Settings, backbones: base.Backbones):
-  base.check_choices(settings, **_CHOICES)
+  base.check_choices(
+      settings,
+      metric=('otam', 'bimhm', 'hyrsm', 'mean', 'linear'),
+      prototypes=('before', 'after', 'none'),
+      directions=('both', 'one'),
+      evaluate=('few_shot', 'text', 'combined'),
+      loss=('both', 'few_shot', 'video_text'),
+      backbone=('trained', 'frozen'),
+      batch_norm=('batch', 'frozen'),
+      pixels=CONSTANTS,
+  )
   sizes = backbones.clip.sizes
   attends = settings.depth or settings.metric == 'hyrsm'
   still = settings.backbone == 'frozen' and settings.batch_norm == 'batch'
   for wrong, message in (
       (settings.depth < 0, 'depth={depth}: use 0 or more.'),
       (settings.text_token and not settings.depth, 'text_token=True needs a '
-       'transformer to be seen in: set depth to 1 or more, or '
-       'text_token=False.'),
+       'transformer: set depth to 1 or more, or text_token=False.'),
       (attends and sizes.embed_dim % HEADS, f'depth={{depth}}, metric='
        f'{{metric}}: the {HEADS} heads of attention do not divide the width '
        f'{sizes.embed_dim} of clip.name. Use depth=0 and another metric.'),
@@ -285,8 +282,8 @@ def _check(settings: Settings, backbones: base.Backbones):
        '{video_text_weight}: use more than 0.'),
       (not 0 <= settings.text_exponent <= 1, 'text_exponent={text_exponent}: '
        'use 0 to 1.'),
-      (still and sizes.vision == 'resnet', 'backbone=frozen of a ResNet whose '
-       'batch norms move: set batch_norm=frozen.'),
+      (still and sizes.vision == 'resnet', "backbone=frozen, but the ResNet's "
+       'batch norms are not: set batch_norm=frozen.'),
   ):
     if wrong:
       values = dataclasses.asdict(settings)

@@ -1,4 +1,4 @@
-"""Converts EV-CLIP's checkpoints: prompt generators, both directions."""
+"""Converts EV-CLIP's checkpoints, prompt generators and words, both ways."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""EV-CLIP's two prompt generators, which take features of the video trunk.
+"""Generates EV-CLIP's two prompts from the video trunk's features.
 
 One makes the mask prompt, a soft mask over the pixels of all frames; the other
 the context prompt, a token that joins CLIP's frame features.
@@ -32,7 +32,7 @@ _HIDDEN = {128: 4, 768: 8, 1024: 10}
 _HEADS = 8
 # Initially small, so that the token is far smaller than CLIP's frame features.
 _FIRST_CONTEXT_SCALE = 1e-3
-# Keeps min-max defined for a constant map. It shows in the mask, because the
+# Keeps min-max defined for a constant map. It affects the mask, since the
 # maximum of a softmax over 50,176 pixels may be as small as 3e-5.
 _RANGE_EPSILON = 1e-8
 
@@ -186,7 +186,7 @@ class PatchExpand(nn.Module):
     width: channels of the result.
     dtype: of the computation.
     planes: whether to put channels first and not to shuffle: few channels as
-      the last axis are slow on every kind of device.
+      the last axis are slow on all devices.
   """
 
   factor: int

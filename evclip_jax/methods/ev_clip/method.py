@@ -7,6 +7,7 @@ features.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -215,9 +216,6 @@ def make(
     (frames,), statistics = batch_moments.encode(clip, params, [pixels])
     return frames, statistics
 
-  def text(params, tokens):
-    return words.encode(clip, params, tokens)
-
   def loss(*given):
     _, features, _, batch, _ = given
     total, parts = plain.loss(*given)
@@ -231,14 +229,14 @@ def make(
       kind = 'coop' if 'words' in own else 'templates'
       raise UserError(
           f'method.weights {"has" if "words" in own else "lacks"} trained '
-          f'words of class texts: set method.settings.text_prompt={kind}.'
+          f'words for class texts: set method.settings.text_prompt={kind}.'
       )
     return own
 
   plain = heads.by_texts(
       clip,
       words or ClassTexts(settings),
-      text if words else None,
+      functools.partial(words.encode, clip) if words else None,
       init=init,
       pixels=base.plain_pixels(settings),
       video=video,
@@ -267,10 +265,10 @@ def _check(settings: Settings, backbones: base.Backbones):
     if getattr(settings, key) != getattr(Settings, key):
       raise UserError(
           f'method.settings.{key} has no effect with text_prompt='
-          f'{settings.text_prompt}: leave it out, or set text_prompt.'
+          f'{settings.text_prompt}: leave it out, or change text_prompt.'
       )
-  is_vit = backbones.clip.sizes.vision == 'vit'
-  if settings.clip_batch_norm == 'batch' and is_vit:
+  vision = backbones.clip.sizes.vision
+  if settings.clip_batch_norm == 'batch' and vision == 'vit':
     raise UserError(
         'method.settings.clip_batch_norm=batch: the ViT of clip.name has no '
         'batch norms. Use frozen.'

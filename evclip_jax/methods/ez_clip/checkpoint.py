@@ -1,4 +1,4 @@
-"""Converts EZ-CLIP's checkpoints: trained leaves, and the CLIP in the file."""
+"""Converts EZ-CLIP's checkpoints: trained leaves and a frozen CLIP."""
 
 import dataclasses
 import json
@@ -12,8 +12,7 @@ from data_pipelines.errors import WeightsError
 from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.ez_clip.towers import AdaptedTowers
 from evclip_jax.models.clip import sizes as clip_sizes
-from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import table
+from evclip_jax.weights import clip_names, table
 from evclip_jax.weights.table import Converted, Rule, dense
 
 # Prefix that torch's data-parallel wrapper adds to every name.
@@ -30,7 +29,7 @@ RULES = (
     *dense(_BLOCK + 'Adapter' + _FC, r'text/adapter.\1/\2'),
 )
 # The rest of a checkpoint is a CLIP.
-IGNORE = (*(rule.original for rule in clip_convert.RULES), *clip_convert.IGNORE)
+IGNORE = (*(rule.original for rule in clip_names.RULES), *clip_names.IGNORE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ class AdapterSizes:
   Attributes:
     vision_width, vision_layers, text_width, text_layers: of CLIP's towers.
     temporal: 'deep', 'shallow', 'adapter' or 'none'.
-    num_frames: T; None if no tensor tells.
+    num_frames: T; None if no tensor contains it.
     temporal_embedding: whether there is one that is not zero.
   """
 
@@ -84,16 +83,16 @@ def to_checkpoint(
 
   Args:
     flat: leaves by path, 'method/...'.
-    notes: 'num_frames' or 'sizes' give T, if the prompts do not tell.
-    clip: the frozen CLIP, path without the leading 'clip/' -> array; without
-      one the result has the trained tensors only.
+    notes: 'num_frames' or 'sizes' give T, if no tensor contains it.
+    clip: the frozen CLIP, path without the leading 'clip/' -> array; None =
+      write only the trained tensors.
 
   Returns:
     Original name -> array in the original's layout. The temporal embedding is
-    zeros if the run has none, and is missing if T is not known.
+    zeros if the run has none, and is missing if T is unknown.
 
   Raises:
-    WeightsError: these weights do not fit the CLIP, or T is unknown.
+    WeightsError: the weights do not fit the CLIP, or need T, which is unknown.
   """
   state = to_original({p.removeprefix('method/'): x for p, x in flat.items()})
   sizes = infer(state)
@@ -107,10 +106,10 @@ def to_checkpoint(
     return state
   if not num_frames:
     raise WeightsError(
-        'the file does not say for how many frames it is, which a whole '
+        'the file does not say how many frames it is for, which a whole '
         'checkpoint needs: export the run again with this version.'
     )
-  found = clip_convert.sizes_of(clip)
+  found = clip_names.sizes_of(clip)
   for name in ('vision_width', 'vision_layers', 'text_width', 'text_layers'):
     theirs, ours = getattr(found, name), getattr(sizes, name)
     if theirs != ours:
@@ -118,7 +117,7 @@ def to_checkpoint(
           f'{name} of the CLIP is {theirs}, but the trained weights are for '
           f'{ours}.'
       )
-  return clip_convert.to_original(clip) | state
+  return clip_names.to_original(clip) | state
 
 
 CHECKPOINT = Checkpoint(
@@ -140,7 +139,7 @@ def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
   def shape(name, axes):
     found = np.shape(tensors[name])
     if len(found) != axes:
-      raise WeightsError(f'the tensor {name!r} is {found}, wanted {axes} axes.')
+      raise WeightsError(f'the tensor {name!r} is {found}; wanted {axes} axes.')
     return found
 
   def tower(prefix):

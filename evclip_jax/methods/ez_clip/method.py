@@ -234,20 +234,20 @@ def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
     there = own[name]
     if there.ndim != 3:
       raise UserError(
-          f'method.weights holds {name} of shape {there.shape}; wanted three '
-          'axes: layers, frames, width. It is no file of ez_clip.'
+          f'method.weights has {name} of shape {there.shape}; wanted three '
+          'axes: layers, frames, width. It is not a file of ez_clip.'
       )
     if there.shape[1] != num_frames and not settings.resize_prompts:
       raise UserError(
-          f'method.weights holds {name} of another T: {there.shape[1]} frames, '
-          f'data.num_frames={num_frames}.\n  Set data.num_frames to it, or '
+          f'method.weights has {name} for {there.shape[1]} frames, but '
+          f'data.num_frames={num_frames}.\n  Set it to {there.shape[1]}, or '
           'method.settings.resize_prompts=True to interpolate them.'
       )
     if not used:
       raise UserError(
-          f'method.weights holds {name}, which method.settings.{key}='
-          f'{getattr(settings, key)} has no use for. Set it to what the file '
-          'was trained with.'
+          f'method.weights has {name}, which method.settings.{key}='
+          f'{getattr(settings, key)} does not use. Set it to what the file was '
+          'trained with.'
       )
     out[name] = resize_prompts(there, num_frames)
   return out

@@ -33,7 +33,7 @@ _IMAGE, _TEXT = range(2)
 
 @dataclasses.dataclass(frozen=True)
 class AdaptedTowers:
-  """Makes trained leaves, and the hooks that insert them into CLIP's towers.
+  """Draws trained leaves, and builds hooks that insert them into CLIP.
 
   Attributes:
     sizes: of CLIP, with a vision transformer.
@@ -70,7 +70,7 @@ class AdaptedTowers:
     return out
 
   def views(self) -> list[tuple[str, bool]]:
-    """Lists (name of an attention map, whether frames see each other)."""
+    """Lists attention maps: (name, whether frames see each other)."""
     if self.settings.temporal == 'none':
       return [('attention', True)]
     prompts = self.settings.temporal in PROMPTED
@@ -140,7 +140,7 @@ class AdaptedTowers:
     )
 
   def _drops(self, rngs: dict | None, tower: int) -> Drops:
-    # For both towers: a shallower text tower uses the first of these rates.
+    # Both towers use these rates; a shallower text tower uses the first ones.
     layers = self.sizes.vision_layers
     return Drops(
         rngs,

@@ -1,4 +1,4 @@
-"""Metrics against slow loops, and OTAM against the original's numbers."""
+"""Metrics compared with slow loops, and OTAM with the original's numbers."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ _MODULO = ((3 * _I + 5 * _J) % 7) / 7
 
 
 def slow_otam(d, softness):
-  """The recurrence cell by cell, in float64."""
+  """Computes the recurrence cell by cell, in float64."""
   rows, columns = d.shape
   e = np.zeros((rows, columns + 2))
   e[:, 1:-1] = d
@@ -144,7 +144,7 @@ def test_the_linear_probe_is_softmax_regression():
   queries = queries.reshape(2, 8, 2, 16)
   found = alignment.linear_probe(queries, support)
 
-  # Again with one weight per dimension.
+  # The same with one weight per dimension.
   def unit(x):
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 

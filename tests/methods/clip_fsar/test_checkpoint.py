@@ -1,4 +1,4 @@
-"""Checkpoints of CLIP-FSAR: names and layout, there and back."""
+"""CLIP-FSAR's checkpoints: names and layout, both ways."""
 
 import re
 
@@ -11,15 +11,14 @@ from evclip_jax import convert
 from evclip_jax.methods import checkpoints
 from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.models.clip.sizes import TABLE
-from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import files, own_file
+from evclip_jax.weights import clip_names, files, own_file
 from tests.models import small
 
 HEAD = checkpoint.HeadSizes(embed_dim=16, depth=2, hidden=8)
 
 
 def tree(sizes=small.RESNET):
-  """Flat leaves of a head and a tower, no two alike."""
+  """Returns flat leaves of a head and a tower, all different."""
   rng = np.random.default_rng(0)
   flat = {
       path: rng.normal(size=shape).astype(np.float32)
@@ -42,7 +41,7 @@ def test_a_whole_model_has_the_originals_tensors(
   head = checkpoint.shapes(checkpoint.HeadSizes(embed_dim, 1, 2048))
   visual = {
       f'clip/{path}': shape
-      for path, shape in clip_convert.shapes(TABLE[clip]).items()
+      for path, shape in clip_names.shapes(TABLE[clip]).items()
       if path.startswith('visual/')
   }
   shapes = head | visual
@@ -66,11 +65,11 @@ def test_a_whole_model_has_the_originals_tensors(
         (lambda s: s.update({'head.gate': np.ones(2)}), 'head.gate|gate'),
         (
             lambda s: s.pop('head.context2.layers.0.1.net.0.weight'),
-            'no whole CLIP-FSAR head',
+            'not a whole CLIP-FSAR head',
         ),
     ],
 )
-def test_what_is_not_a_checkpoint_is_refused(change, message):
+def test_other_tensors_are_refused(change, message):
   source = checkpoint.CHECKPOINT.to_original(tree())
   change(source)
   with pytest.raises(WeightsError, match=message):
@@ -90,7 +89,7 @@ def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):
 
 
 def exported(tmp_path, flat):
-  """A run's export, and where to put what it becomes."""
+  """Writes a run's export; returns its path and one for the result."""
   run = tmp_path / 'run.safetensors'
   own_file.write_tensors(run, flat, {'kind': 'trained', 'method': 'clip_fsar'})
   return run, tmp_path / 'back.safetensors'
@@ -122,7 +121,7 @@ def test_a_run_without_a_trained_scale_goes_there_and_back(tmp_path, tower):
         ('.*/(mean|var)', 'batch_norm=frozen'),
     ],
 )
-def test_what_the_original_cannot_hold_is_named(tmp_path, lacks, message):
+def test_what_the_original_does_not_have_is_named(tmp_path, lacks, message):
   flat = {p: x for p, x in tree().items() if not re.fullmatch(lacks, p)}
   run, back = exported(tmp_path, flat)
   with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""Numbers: the whole-head fixture of CLIP-FSAR's specification, 12.4."""
+"""CLIP-FSAR. Numbers are from the original: the spec's section 12.4."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ import pytest
 from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
-from evclip_jax.methods.clip_fsar import checkpoint as interop
+from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.methods.clip_fsar import method as clip_fsar
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
@@ -35,13 +35,13 @@ TENSORS = (
 
 
 def fill(shape, size, step, phase):
-  """The fixture's numbers."""
+  """Returns the fixture's numbers."""
   n = np.arange(math.prod(shape))
   return (size * np.sin(step * n + phase)).reshape(shape).astype(np.float32)
 
 
 def fixture(shots):
-  """(params, features, classes, batch) of the fixture."""
+  """Returns (params, features, classes, batch) of the fixture."""
   state = {
       f'context2.layers.0.{name}': fill(shape, 0.3, 0.7, 0.5 * k)
       for k, (name, shape) in enumerate(TENSORS, start=1)
@@ -52,7 +52,8 @@ def fixture(shots):
       'context2.layers.0.0.norm.bias': 0.05 * np.cos(n),
       'scale': np.array([1.7]),
   }
-  params = unflatten_dict(interop.CHECKPOINT.from_original(state).flat, sep='/')
+  flat = checkpoint.CHECKPOINT.from_original(state).flat
+  params = unflatten_dict(flat, sep='/')
   support = fill((5 * shots, T, D), 1, 0.31, 0.2)
   # The fixture has shot after shot, an episode has class after class.
   support = support.reshape(shots, 5, T, D).swapaxes(0, 1).reshape(-1, T, D)
@@ -146,7 +147,7 @@ def test_scores_are_the_originals(shots):
       name: made(dataclasses.replace(FIXTURE, **changes))
       for name, (changes, _, _) in rows.items()
   }
-  # All in one program, which shares what they have in common.
+  # One program shares what they have in common.
   found = jax.jit(
       lambda *given: {n: m.score(*given)[0] for n, m in methods.items()}
   )(*fixture(shots))
@@ -176,7 +177,7 @@ def test_every_metric_prefers_what_is_alike(metric, prototypes):
 
 @pytest.fixture(scope='module')
 def resnet():
-  """The method on a ResNet, and its parameters."""
+  """Returns the method on a ResNet, and its parameters."""
   clip, params = small.model(small.RESNET)
   networks = base.Backbones(clip, None, 2, num_support=2)
   settings = clip_fsar.Settings(hidden=8, prototypes='before')
@@ -190,13 +191,13 @@ def test_a_resnet_sees_support_and_queries_apart(resnet):
   run = jax.jit(method.video, static_argnums=(2, 3))
   pixels = jnp.asarray(method.pixels(video, None))
   before = run(params, pixels, None, True)
-  # Other queries, and another episode: the support does not notice.
+  # Other queries and another episode do not affect the support.
   changed = pixels.at[0, 2:].multiply(-1).at[1].multiply(-1)
   after = run(params, changed, None, True)
   np.testing.assert_allclose(
       after.frames[0, :2], before.frames[0, :2], rtol=1e-4, atol=1e-4
   )
-  # Its clips are told apart by their common statistics.
+  # Clips of the support share statistics, so they affect each other.
   changed = pixels.at[0, 1].multiply(-1)
   after = run(params, changed, None, True)
   assert np.abs(after.frames[0, 0] - before.frames[0, 0]).max() > 1e-2

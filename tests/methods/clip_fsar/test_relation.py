@@ -1,4 +1,4 @@
-"""HyRSM's module against loops over clips, frames and heads in numpy."""
+"""HyRSM's module compared with loops over clips, frames and heads."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def norm(x, leaves):
 
 
 def attention(x, own):
-  """x [N, D]; every head has D / 8 columns."""
+  """Attends among x [N, D]; every head has D / 8 columns."""
   q, k, v = (x @ own[name]['kernel'] for name in ('to_q', 'to_k', 'to_v'))
   out = np.empty_like(x)
   size = D // HEADS
@@ -49,14 +49,14 @@ def within(clip, own):
 
 
 def distance(a, b):
-  """Bi-MHM of two clips [T, D]."""
+  """Computes Bi-MHM of two clips [T, D]."""
   norms = np.linalg.norm(a, axis=-1)[:, None] * np.linalg.norm(b, axis=-1)
   d = 1 - a @ b.T / (norms + 0.01)
   return d.min(0).sum() + d.min(1).sum()
 
 
 def slow(frames, own, shot, prototypes):
-  """Logits [QUERIES, WAY] of one episode's frames [V, T, D]."""
+  """Computes logits [QUERIES, WAY] from an episode's frames [V, T, D]."""
   clips = [within(x, own['temporal_atte_before']) for x in frames]
   support = [clips[k * shot : (k + 1) * shot] for k in range(WAY)]
   if prototypes == 'after':
@@ -89,9 +89,10 @@ def test_scores_are_the_slow_ones(shot, prototypes):
   networks = base.Backbones(Clip(sizes.vit(64, 1, 32, D, 64)), None, T)
   method = clip_fsar.make(settings, networks, ())
   own = method.init(jax.random.key(0))
-  # Away from a start where norms are plain.
-  own = jax.tree.map(lambda x: x + 0.1 * jnp.cos(jnp.arange(x.size)).reshape(
-      x.shape), own)
+  # Away from the start, where scales are 1 and biases 0.
+  own = jax.tree.map(
+      lambda x: x + 0.1 * jnp.cos(jnp.arange(x.size)).reshape(x.shape), own
+  )
   rng = np.random.default_rng(0)
   frames = rng.normal(size=(2, WAY * shot + QUERIES, T, D)).astype(np.float32)
   batch = {

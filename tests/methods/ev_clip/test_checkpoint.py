@@ -1,3 +1,5 @@
+"""EV-CLIP's checkpoints: what is left out, what is refused."""
+
 import numpy as np
 import pytest
 
@@ -5,25 +7,18 @@ from data_pipelines.errors import WeightsError
 from evclip_jax.methods.ev_clip import checkpoint
 
 
-def state(prompt, bias=False, words=None):
-  sizes = checkpoint.PromptSizes(
-      prompt,
-      channels=128,
-      num_frames=None if prompt == 'context' else 4,
-      embed_dim=None if prompt == 'mask' else 16,
-      bias=bias,
-      words=words,
-  )
+def state(prompt):
+  """Draws the flat leaves of generators."""
+  sizes = checkpoint.PromptSizes(prompt, 128, 4, 16, bias=False)
   rng = np.random.default_rng(0)
-  flat = {
+  return {
       path: rng.normal(size=shape).astype(np.float32)
       for path, shape in checkpoint.shapes(sizes).items()
   }
-  return sizes, flat
 
 
 def test_the_rest_of_a_checkpoint_is_left_out():
-  _, flat = state('mask')
+  flat = state('mask')
   source = checkpoint.to_original(flat, 'image_prompt_learner.')
   rest = (
       'image_prompt_learner.enc.trunk.norm.weight',
@@ -46,7 +41,7 @@ def test_the_rest_of_a_checkpoint_is_left_out():
     ['dec.dec_s.projection2spatial.0.weight', 'dec.dec_t.context_scale'],
 )
 def test_what_is_missing_unknown_or_in_the_other_place_is_named(name):
-  source = checkpoint.to_original(state('both')[1])
+  source = checkpoint.to_original(state('both'))
   moved = 'dec.dec_t.logit_scale', source.pop('dec.dec_s.logit_scale')
   with pytest.raises(WeightsError, match=moved[0]):
     checkpoint.from_original(source | dict([moved]))

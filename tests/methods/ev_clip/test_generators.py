@@ -1,4 +1,4 @@
-"""Numbers: fixtures A1 and A2 of the specification, from the original."""
+"""EV-CLIP's generators. Numbers are from the original: spec, fixture A1."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from evclip_jax.methods.ev_clip import checkpoint as interop
+from evclip_jax.methods.ev_clip import checkpoint
 from evclip_jax.methods.ev_clip.generators import (
   ContextGenerator,
   MaskGenerator,
@@ -20,39 +20,27 @@ from tests import spec_numbers
 from tests.methods import tiny
 
 
-def count(module, channels, num_frames):
-  z = jax.ShapeDtypeStruct((1, num_frames // 2, 7, 7, channels), jnp.float32)
-  tree = jax.eval_shape(module.init, jax.random.key(0), z)
-  return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def fixture(channels, num_frames):
-  """Both generators' weights and the trunk features of A1 and A2."""
-  sizes = interop.PromptSizes('both', channels, num_frames, 512, False)
-  zeros = {p: np.zeros(s) for p, s in interop.shapes(sizes).items()}
+@pytest.fixture(scope='module')
+def a1():
+  """Returns both generators' weights, and features of the trunk."""
+  sizes = checkpoint.PromptSizes('both', 768, 8, 512, False)
+  zeros = {p: np.zeros(s) for p, s in checkpoint.shapes(sizes).items()}
   names = {
       name.removeprefix('dec.'): value.shape
-      for name, value in interop.to_original(zeros).items()
+      for name, value in checkpoint.to_original(zeros).items()
   }
   scalars = {'dec_s.logit_scale': 1.3, 'dec_t.context_scale': 0.01}
   tensors = spec_numbers.fill(names, scalars)
-  flat = interop.from_original({f'dec.{n}': t for n, t in tensors.items()}).flat
-  z = spec_numbers.tensor((2, channels, num_frames // 2, 7, 7), 777, 1.7)
+  tensors = {f'dec.{n}': t for n, t in tensors.items()}
+  flat = checkpoint.from_original(tensors).flat
+  z = spec_numbers.tensor((2, 768, 4, 7, 7), 777, 1.7)
   return merge(flat), z.transpose(0, 2, 3, 4, 1)
-
-
-@pytest.fixture(scope='module')
-def a1():
-  return fixture(768, 8)
-
-
-def apply_mask(params, z):
-  return MaskGenerator().apply({'params': params}, z)
 
 
 def test_mask_of_fixture_a1(a1):
   params, z = a1
-  mask = np.asarray(jax.jit(apply_mask)(params['mask'], z))
+  apply = jax.jit(MaskGenerator().apply)
+  mask = np.asarray(apply({'params': params['mask']}, z))
   near = {'rtol': 0, 'atol': 1e-5}
   np.testing.assert_allclose(
       mask.mean((1, 2)), [0.2355586018, 0.2495409776], **near
@@ -120,7 +108,7 @@ def test_an_odd_number_of_frames_names_the_key():
 def test_features_are_averaged_over_the_area_of_each_cell(side):
   z = np.random.default_rng(0).normal(size=(1, 2, side, side, 3))
   found = to_grid(jnp.asarray(z, jnp.float32))
-  # Cells of a fine grid that both divide.
+  # On a fine grid that both grids divide.
   fine = z.repeat(7, axis=2).repeat(7, axis=3)
   wanted = fine.reshape(1, 2, 7, side, 7, side, 3).mean((3, 5))
   np.testing.assert_allclose(found, wanted, atol=1e-6)

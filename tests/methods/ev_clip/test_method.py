@@ -1,4 +1,4 @@
-"""Numbers: fixture A11 of the specification, from the original."""
+"""EV-CLIP: its prompts, dtypes, batch norms and other trunks."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ from tests.methods.test_batch_moments import TEXT, image_tower
 
 
 def run_tiny(settings, rngs=None, train=False):
-  """Features of two tiny clips, and the loss."""
+  """Returns features of two tiny clips, also from a bank, and the loss."""
   method = ev_clip.make(settings, tiny.backbones(True), ())
   params = tiny.params(True) | {'method': method.init(jax.random.key(0))}
   batch = tiny.batch(2)
@@ -45,7 +45,7 @@ def test_context_alone_masks_nothing():
   np.testing.assert_allclose(
       features.clip, tokens.mean(1), rtol=1e-5, atol=1e-6
   )
-  # From features of the frozen networks.
+  # The same from features of the frozen networks.
   np.testing.assert_allclose(kept.clip, features.clip, rtol=1e-5, atol=1e-6)
 
 
@@ -94,8 +94,8 @@ def test_bfloat16_keeps_what_needs_it_in_float32():
 @pytest.mark.parametrize(
     'train', [pytest.param(True, marks=pytest.mark.slow), False]
 )
-def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
-  # What moves them is tested in tests/methods/test_batch_moments.py.
+def test_batch_norms_of_clip_may_be_updated(train):
+  # By what they are updated is tested in tests/methods/test_batch_moments.py.
   wanted = clip_sizes.resnet(
       8, (1, 1, 1, 1), embed_dim=16, image_resolution=224, **TEXT
   )
@@ -130,7 +130,7 @@ def test_batch_norms_of_clip_move_if_they_are_asked_to(train):
 
 @pytest.mark.parametrize('prompt', ['both', 'context'])
 def test_another_trunk_sees_its_own_square_in_its_own_range(prompt):
-  """CLIP sees its own; neither looks at the other's."""
+  """CLIP sees its own square; neither sees the other's."""
   trunk = tiny.VIDEOPRISM
   method = ev_clip.make(
       ev_clip.Settings(prompt=prompt), tiny.backbones(True, trunk), ()

@@ -9,11 +9,11 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from evclip_jax.methods import base
-from evclip_jax.methods.ez_clip import checkpoint as interop
+from evclip_jax.methods.ez_clip import checkpoint
 from evclip_jax.methods.ez_clip import method as ez_clip
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.sizes import vit
-from evclip_jax.weights import clip_names as clip_convert
+from evclip_jax.weights import clip_names
 from tests.parity.ez_clip import clip_from_original, clips_mixed_up
 
 NUM_FRAMES = 4
@@ -25,7 +25,7 @@ _NORM = re.compile(r'(.*\.)?ln_\w+\.(weight|bias)')
 
 
 def series(count: int, k: int) -> np.ndarray:
-  """u(0 .. count - 1, k), float64 in [-1, 1)."""
+  """Returns u(0 .. count - 1, k), float64 in [-1, 1)."""
   x = np.arange(count, dtype=np.uint32) * np.uint32(2654435761)
   x += np.uint32(k * 40503 + 1)
   x ^= x >> 15
@@ -37,10 +37,10 @@ def series(count: int, k: int) -> np.ndarray:
 
 
 def state(temporal: str) -> dict[str, np.ndarray]:
-  """A whole checkpoint in the original's naming."""
-  sizes = interop.AdapterSizes(128, 2, 64, 2, temporal, NUM_FRAMES, True)
+  """Returns a whole checkpoint in the original's naming."""
+  sizes = checkpoint.AdapterSizes(128, 2, 64, 2, temporal, NUM_FRAMES, True)
   blank = {}
-  for names, wanted in ((clip_convert, SIZES), (interop, sizes)):
+  for names, wanted in ((clip_names, SIZES), (checkpoint, sizes)):
     shapes = names.shapes(wanted).items()
     blank |= names.to_original({path: np.zeros(s) for path, s in shapes})
   return {
@@ -51,25 +51,25 @@ def state(temporal: str) -> dict[str, np.ndarray]:
 
 @functools.cache
 def built(temporal: str, **settings) -> tuple[base.Method, base.Params]:
-  """The method and its parameters, through the converters."""
+  """Returns the method, and its parameters through the converters."""
   tensors = state(temporal)
   settings |= {'temporal': temporal, 'temporal_embedding': True}
   networks = base.Backbones(Clip(SIZES), None, NUM_FRAMES)
   method = ez_clip.make(ez_clip.Settings(**settings), networks, ())
   params = {
       'clip': unflatten_dict(clip_from_original(tensors).flat, sep='/'),
-      'method': unflatten_dict(interop.from_original(tensors).flat, sep='/'),
+      'method': unflatten_dict(checkpoint.from_original(tensors).flat, sep='/'),
   }
   return method, jax.device_put(params)
 
 
 def outputs(temporal: str, mixed=False, change=lambda x: x, own=None):
-  """(frame features [2, T, E], text features, logits) of changed clips.
+  """Returns (frame features [2, T, E], text features, logits).
 
   Args:
-    temporal: of the settings.
-    mixed: whether clips of a batch are mixed up as in the original.
-    change: of the clips.
+    temporal: the setting.
+    mixed: whether clips of a batch are mixed up, as in the original.
+    change: changes the clips.
     own: leaves that replace those of the specification.
   """
   forward, params = _forward(temporal, mixed)
@@ -100,13 +100,13 @@ def _forward(temporal: str, mixed: bool):
 
 @functools.cache
 def pixels() -> np.ndarray:
-  """[2, T, 32, 32, 3], normalised."""
+  """Returns normalised clips [2, T, 32, 32, 3]."""
   values = series(8 * 3 * 32 * 32, 999).reshape(2, NUM_FRAMES, 3, 32, 32)
   return values.transpose(0, 1, 3, 4, 2).astype(np.float32)
 
 
 def tokens() -> np.ndarray:
-  """Three texts, [3, 12]."""
+  """Returns three texts [3, 12]."""
   rows = (48, 5, 7, 49), (48, 9, 1, 3, 2, 49), (48, 30, 49)
   return np.array([[*row, *[0] * (12 - len(row))] for row in rows], np.int32)
 

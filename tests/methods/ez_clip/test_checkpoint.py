@@ -1,4 +1,4 @@
-"""EZ-CLIP checkpoints to our tree and back, and the CLIP in them."""
+"""EZ-CLIP's checkpoints, and the CLIP in them, both ways."""
 
 import functools
 
@@ -12,8 +12,7 @@ from evclip_jax.config import experiment
 from evclip_jax.methods.ez_clip import checkpoint as ez_clip
 from evclip_jax.training import session
 from evclip_jax.training.params import merge
-from evclip_jax.weights import clip_names as clip_convert
-from evclip_jax.weights import files, own_file, published
+from evclip_jax.weights import clip_names, files, own_file, published
 from tests.methods.ez_clip import ez_tiny
 from tests.models import small
 from tests.parity.ez_clip import clip_from_original
@@ -24,7 +23,7 @@ PROMPTS = 'visual.transformer.T_prompt_embeddings'
 
 
 def checkpoint(kind='deep', zero=True):
-  """A whole checkpoint; half of it in float16, as the original's are."""
+  """Returns a whole checkpoint, its weights in float16 like the original's."""
   tensors = ez_tiny.state(kind)
   if zero:
     tensors[EMBEDDING] = np.zeros_like(tensors[EMBEDDING])
@@ -83,7 +82,7 @@ def test_checkpoints_of_another_form_are_refused(change, message):
 
 
 def tiny(temporal='deep'):
-  """A config of the packaged CLIP."""
+  """Returns a config with the packaged CLIP."""
   config = experiment.new('ez_clip').unlock()
   config.clip.name = 'tiny'
   config.method.settings.temporal = temporal
@@ -91,7 +90,7 @@ def tiny(temporal='deep'):
 
 
 def weights(config):
-  """The first weights of such a run, of the method and of CLIP, flat."""
+  """Returns initial weights of the method and of CLIP, flat."""
   run = session.build(config, ['a', 'b'])
   tree = merge(run.trainable, run.frozen)
   return [flatten_dict(tree[part], sep='/') for part in ('method', 'clip')]
@@ -104,12 +103,12 @@ def built(temporal):
 
 def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
   own, clip = built('deep')
-  tensors = ez_clip.to_original(own) | clip_convert.to_original(clip)
+  tensors = ez_clip.to_original(own) | clip_names.to_original(clip)
   tensors[EMBEDDING] = np.zeros((1, 8, 128), np.float32)
   config = tiny()
   config.method.weights = str(saved(tmp_path, tensors))
   config.data.num_frames = 16
-  with pytest.raises(UserError, match='prompts of another T: 8 frames'):
+  with pytest.raises(UserError, match='for 8 frames, but .*frames=16'):
     session.build(config, ['a', 'b'])
   config.method.settings.resize_prompts = True
   found, _ = weights(config)
@@ -125,7 +124,7 @@ def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
 
 @pytest.fixture
 def run_export(tmp_path):
-  """(temporal, metadata) -> the file `evclip_jax.export` writes of tiny."""
+  """Writes files like `evclip_jax.export`; returns (path, weights)."""
 
   def write(temporal='deep', **metadata):
     own, _ = built(temporal)
@@ -159,14 +158,14 @@ def test_a_run_and_its_clip_become_a_whole_checkpoint(
   assert_same(clip_from_original(tensors).flat, frozen)
 
 
-def test_another_clip_is_noticed(run_export, tmp_path, capsys):
+def test_another_clip_warns_or_is_refused(run_export, tmp_path, capsys):
   path, _ = run_export(**{'weights.clip': 'of another'})
   clip = str(published.packaged('tiny_clip.safetensors'))
   out = tmp_path / 'whole.safetensors'
   convert.convert_file(path, out, to='torch-names', clip=clip)
   assert 'is not the CLIP that the run' in capsys.readouterr().out
   small_clip = tmp_path / 'small.npz'
-  np.savez(small_clip, **clip_convert.to_original(small.flat(small.VIT)))
+  np.savez(small_clip, **clip_names.to_original(small.flat(small.VIT)))
   with pytest.raises(UserError, match='of the CLIP is .* trained weights are'):
     convert.convert_file(
         path, out, to='torch-names', force=True, clip=str(small_clip)

@@ -1,4 +1,4 @@
-"""What can be chosen, and what training draws at random."""
+"""EZ-CLIP's settings, and what training draws at random."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.models.clip.model import Clip
 from tests.methods.ez_clip import ez_tiny
 
-# Of a generator that compiles fast.
+# From a generator that compiles fast.
 KEYS = {
     'drop_path': jax.random.key(1, impl='unsafe_rbg'),
     'dropout': jax.random.key(2, impl='unsafe_rbg'),
@@ -35,7 +35,7 @@ def test_only_prompts_see_the_order_of_frames(kind, ordered):
   assert (np.abs((there - back).mean(1)).max() > 1e-3) == ordered
 
 
-def test_at_first_without_prompts_it_is_clip():
+def test_initially_without_prompts_it_is_clip():
   method, params = ez_tiny.built('none')
   clip = Clip(ez_tiny.SIZES)
   params = params | {'method': method.init(jax.random.key(0))}
@@ -93,14 +93,14 @@ def test_drop_path_takes_whole_tokens_or_whole_clips(unit, shape):
   out = dropped.path(0, 'mlp path', jnp.ones((12, 10, 3)), frames=2)
   assert set(np.unique(out)) == {0.0, 2.0}
   kept = np.asarray(out).reshape(6, 2, 10, 3)
-  # Nothing differs along the axes that a Bernoulli does not decide on.
+  # Values differ only along the axis of what is dropped.
   for axis in {'token': (0, 1, 3), 'sample': (1, 2, 3)}[unit]:
     assert np.ptp(kept, axis=axis).max() == 0
   assert np.ptp(kept, axis=2 if unit == 'token' else 0).max() == 2
 
 
 def contrastive(classes, labels, rngs=None, **settings):
-  """The loss of clips with given features, through the method."""
+  """Computes the method's loss for clips with random features."""
   method, params = ez_tiny.built('deep', **settings)
   batch = {'label': np.array(labels), 'mask': np.ones(len(labels), np.float32)}
   frames = jax.random.normal(jax.random.key(0), (len(labels), 4, 64))
@@ -140,7 +140,7 @@ def test_probabilities_are_averaged_over_templates():
 
 def test_prompts_for_other_numbers_of_frames():
   there = np.arange(8, dtype=np.float32)[None, :, None]
-  # The line stays the line in the middle; its ends are repeated.
+  # A line stays a line; its ends are repeated.
   np.testing.assert_allclose(
       towers.resize_prompts(there, 16)[0, :, 0],
       np.clip((np.arange(16) + 0.5) / 2 - 0.5, 0, 7),
@@ -153,7 +153,7 @@ def test_prompts_for_other_numbers_of_frames():
     return ez_clip.make(ez_clip.Settings(**settings), networks, ())
 
   method = made()
-  with pytest.raises(UserError, match='another T: 8 frames.*\n.*resize_prompt'):
+  with pytest.raises(UserError, match='for 8 frames, .*\n.*resize_prompt'):
     method.fit({'temporal_prompts': there})
   method = made(resize_prompts=True)
   fitted = method.fit({'temporal_prompts': there})

@@ -1,4 +1,4 @@
-"""Numbers: sections 4.2 and 12 of the specification, from the original."""
+"""EZ-CLIP. Numbers are from the original: the spec's sections 4.2 and 12."""
 
 import jax
 import numpy as np
@@ -75,7 +75,7 @@ def test_attention_maps_of_the_original():
   assert seen.shape == (2, 4, 4, 4)
   expected = 0.1974019, 0.0349541, 0.0248547
   np.testing.assert_allclose(seen[0, 0, 0, :3], expected, atol=1e-6)
-  # The rest is what the class token sees of itself and of the prompt.
+  # The rest is the class token's attention to itself and to the prompt.
   np.testing.assert_allclose(
       1 - seen[0, 0].sum(), 0.0231231 + 0.0540572, atol=1e-5
   )

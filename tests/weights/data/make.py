@@ -1,7 +1,7 @@
-"""Made the torch files beside it, with torch 2.13.0 on a CPU.
+"""Writes the torch files beside it; these are from torch 2.13.0 on a CPU.
 
 Run by hand, in an environment with torch: python make.py FOLDER. The tests
-need no torch; they know the values by the same formulas.
+need no torch; they compute the values by the same formulas.
 """
 
 import sys
@@ -14,12 +14,12 @@ from torch import nn
 
 
 def ramp(*shape):
-  """0, 1/8, 2/8, ...: exact in every floating-point type used here."""
+  """Returns 0, 1/8, 2/8, ..., exact in every floating-point dtype here."""
   return torch.arange(np.prod(shape, dtype=int)).reshape(shape) / 8
 
 
 def tensors():
-  """Every type and layout the reader must know."""
+  """Makes tensors of every dtype and layout for the reader."""
   shared = ramp(4, 6)
   return OrderedDict(
       float32=ramp(2, 3),
@@ -46,7 +46,7 @@ def tensors():
 
 
 def schedule(parameters):
-  """An optimizer and a schedule, pickled whole as Dassl's trainers do."""
+  """Makes a schedule with its optimizer, which Dassl's trainers pickle."""
   optimizer = torch.optim.AdamW(parameters, lr=0.0)
   sum(p.sum() for p in parameters).backward()
   optimizer.step()
@@ -54,7 +54,7 @@ def schedule(parameters):
 
 
 def checkpoint():
-  """As EV-CLIP writes it: live objects beside the state dict."""
+  """Makes a checkpoint like EV-CLIP's, with objects beside the state dict."""
   parameter = nn.Parameter(ramp(2, 2))
   cosine = schedule([parameter])
   state = OrderedDict({
