@@ -112,7 +112,7 @@ def convert_file(
     if found.part == 'clip' and not found.assumed:
       said = ('activation', 'vision_heads', 'text_heads')
       said = {name: getattr(found.sizes, name) for name in said}
-      noted[networks.SAID] = json.dumps(said)
+      noted[networks.NOTE] = json.dumps(said)
     own_file.write_tensors(out, tensors, noted)
   print(f'wrote {out} ({out.stat().st_size / 2**20:.1f} MB)')
 

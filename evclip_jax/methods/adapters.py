@@ -153,12 +153,12 @@ class Drops:
     shape = (1, y.shape[1], 1)
     if self.unit == 'sample':
       shape = (y.shape[0] // frames, 1, 1)
-    rate = _at(self.path_rates, layer)
+    rate = _rate(self.path_rates, layer)
     return self._drop('drop_path', layer, place, y, rate, shape)
 
   def attention(self, layer: int, place: str, weights: jax.Array) -> jax.Array:
     """Drops single attention probabilities and scales the rest up."""
-    rate = _at(self.attention_rates, layer)
+    rate = _rate(self.attention_rates, layer)
     return self.elements(layer, place, weights, rate)
 
   def elements(
@@ -178,5 +178,5 @@ class Drops:
     return jnp.where(kept, x / (1 - rate), 0)
 
 
-def _at(by_layer: tuple[float, ...], layer: int) -> float:
+def _rate(by_layer: tuple[float, ...], layer: int) -> float:
   return by_layer[min(layer, len(by_layer) - 1)]

@@ -5,7 +5,6 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from data_pipelines.errors import UserError
 from evclip_jax.methods import adapters, base, heads
 from evclip_jax.methods.checkpoint_table import Checkpoint, ClipPart
 from evclip_jax.methods.class_texts import DescriptionSettings
@@ -60,7 +59,7 @@ CHECKPOINT = Checkpoint(
         ),
     ),
 )
-_STD, _HEAD_STD = 0.02, 0.01
+_STD = 0.02
 # Place of an adapter in a block -> whether it has a skip connection.
 _SKIPS = {'space': True, 'time': False, 'time_in': True, 'mlp': False}
 
@@ -106,11 +105,17 @@ def make(
     changes in every step; frames, crops and flips are EZ-CLIP's; head='text' is
     an addition.
   """
-  _check(settings, backbones)
+  base.check_choices(
+      settings,
+      time_adapters=(1, 2),
+      head=('linear', 'text'),
+      drop_unit=adapters.DROP_UNITS,
+  )
   clip, num_frames = backbones.clip, backbones.num_frames
+  base.check_vit(clip, 'aim')
   width, depth = clip.sizes.vision_width, clip.sizes.vision_layers
   linear = settings.head == 'linear'
-  head = heads.LinearHead(width, class_names, _HEAD_STD)
+  head = heads.LinearHead(width, class_names)
   names = [n for n in _SKIPS if n != 'time_in' or settings.time_adapters == 2]
 
   def init(rng):
@@ -173,14 +178,3 @@ def make(
       video=video,
       trainable=('method/.*', 'clip/visual/ln_post/.*'),
   )
-
-
-def _check(settings: Settings, backbones: base.Backbones):
-  base.check_choices(
-      settings, head=('linear', 'text'), drop_unit=adapters.DROP_UNITS
-  )
-  base.check_vit(backbones.clip, 'aim')
-  if settings.time_adapters not in (1, 2):
-    raise UserError(
-        f'method.settings.time_adapters={settings.time_adapters}: use 1 or 2.'
-    )

@@ -287,12 +287,12 @@ def check_vit(clip: Clip, method: str):
     )
 
 
-def check_choices(settings: Any, **allowed: Iterable[str]):
+def check_choices(settings: Any, **allowed: Iterable[Any]):
   """Raises UserError if a setting has none of its allowed values."""
   for setting, values in allowed.items():
     value = getattr(settings, setting)
     if value not in values:
       raise UserError(
           f'method.settings.{setting}={value!r}: use one of '
-          f'{", ".join(values)}.'
+          f'{", ".join(map(str, values))}.'
       )

@@ -51,7 +51,7 @@ def encode(
   out, after = [], {}
   for frames in passes:
     seen: dict[str, tuple[jax.Array, jax.Array]] = {}
-    hooks = Hooks(moments=functools.partial(_of_batch, groups, seen))
+    hooks = Hooks(moments=functools.partial(_measure, groups, seen))
     out.append(base.encode_frames(clip, params, frames, hooks))
     for name, found in seen.items():
       leaf = params['clip']['visual']
@@ -65,7 +65,7 @@ def encode(
   return out, after
 
 
-def _of_batch(groups: int, seen: dict, name: str, x: jax.Array, mean, var):
+def _measure(groups: int, seen: dict, name: str, x: jax.Array, mean, var):
   """Gives a batch norm the statistics of its batch; records [groups, C]."""
   del mean, var
   x = x.astype(jnp.float32)

@@ -183,7 +183,7 @@ class Checkpoint:
       shapes = self.shapes(found_sizes)
     else:
       found = _shapes_of(tensors, self.rules)
-      shapes = dict.fromkeys(self._whole([*self.needs, *found]), ()) | found
+      shapes = dict.fromkeys(self._complete([*self.needs, *found]), ()) | found
     if self.clip:
       width = getattr(found_sizes, 'embed_dim', 1)
       shapes = shapes | self.clip.shapes(tensors, width)
@@ -227,7 +227,7 @@ class Checkpoint:
   def _all_rules(self) -> tuple[Rule, ...]:
     return (*self.rules, *(self.clip.rules if self.clip else ()))
 
-  def _whole(self, found: Iterable[str]) -> list[str]:
+  def _complete(self, found: Iterable[str]) -> list[str]:
     """Adds to paths the same ones in other blocks, and kernel or bias."""
     blocks, whole = {}, set()
     for path in found:

@@ -63,7 +63,7 @@ def load_or_convert(
     try:
       check_tree(converted.flat, network.names.shapes(converted.sizes))
     except WeightsError as e:
-      raise WeightsError(f'{path}: {e}\n  {own_file.AGAIN}') from e
+      raise WeightsError(f'{path}: {e}\n  {own_file.RECONVERT}') from e
     return converted, file.metadata['tree_hash']
   try:
     converted = convert(file)

@@ -18,7 +18,7 @@ from evclip_jax.models.clip.transformer import ACTIVATIONS
 _HUGGINGFACE, _OPEN_CLIP = 'config.json', 'open_clip_config.json'
 _KEYS = {'model_cfg', 'vision_cfg', 'vision_config', 'text_config'}
 # Hugging Face's and torch's names -> ours, where they differ.
-_ACTIVATIONS = {
+_SYNONYMS = {
     'gelu_new': 'gelu_tanh',
     'gelu_fast': 'gelu_tanh',
     'gelu_pytorch_tanh': 'gelu_tanh',
@@ -82,23 +82,23 @@ def read(path: Path, sizes: ClipSizes) -> dict[str, Any]:
     WeightsError: `Clip` does not compute such a model.
   """
   try:
-    return _said(_load(path) or {}, sizes)
+    return _parse(_load(path) or {}, sizes)
   except WeightsError as e:
     raise WeightsError(f'{path} says: {e}') from None
   except (AttributeError, TypeError) as e:
     raise WeightsError(f'{path} is not the config of a CLIP ({e}).') from e
 
 
-def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
+def _parse(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
   vision_width = sizes.vision_width * (1 if sizes.vision == 'vit' else 32)
   if 'model_cfg' in config or 'vision_cfg' in config:
     model = config.get('model_cfg') or config
     vision, text = model.get('vision_cfg') or {}, model.get('text_cfg') or {}
     for tower in (vision, text):
-      _only(tower, **_OPEN_CLIP_ONLY)
-      _only(tower.get('norm_kwargs') or {}, eps=_EPSILON)
-    _only(vision, pool_type='tok')
-    _only(text, pool_type='argmax')
+      _check(tower, **_OPEN_CLIP_ONLY)
+      _check(tower.get('norm_kwargs') or {}, eps=_EPSILON)
+    _check(vision, pool_type='tok')
+    _check(text, pool_type='argmax')
     key, vision_key_width = 'width', sizes.vision_width
     heads = vision_width // (vision.get('head_width') or 64), text.get('heads')
     plain = 'quick_gelu' if model.get('quick_gelu') else 'gelu'
@@ -109,12 +109,12 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
   else:
     vision = config.get('vision_config') or {}
     text = config.get('text_config') or {}
-    _only(config, model_type='clip')
-    _only(vision, layer_norm_eps=_EPSILON)
-    _only(text, layer_norm_eps=_EPSILON)
+    _check(config, model_type='clip')
+    _check(vision, layer_norm_eps=_EPSILON)
+    _check(text, layer_norm_eps=_EPSILON)
     # If it is 2, as in old configs, texts are read out at their largest id.
     if text.get('eos_token_id') != 2:
-      _only(text, eos_token_id=sizes.vocab_size - 1)
+      _check(text, eos_token_id=sizes.vocab_size - 1)
     key, vision_key_width = 'hidden_size', vision_width
     heads = [x.get('num_attention_heads') for x in (vision, text)]
     activations = {x.get('hidden_act', 'quick_gelu') for x in (vision, text)}
@@ -124,7 +124,7 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
           f'{key} is {tower[key]}, but {width} in the tensors: it is the '
           'config of another model.'
       )
-  said = {'activation': _activation(activations)}
+  found = {'activation': _activation(activations)}
   # Neither writes the default number of heads.
   for name, width, count, default in (
       ('vision_heads', vision_width, heads[0], 12),
@@ -133,11 +133,11 @@ def _said(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
     if count is not None and (count < 1 or width % count):
       raise WeightsError(f'{count} {name} cannot share a width of {width}.')
     if count or width % default == 0:
-      said[name] = count or default
-  return said
+      found[name] = count or default
+  return found
 
 
-def _only(config: Mapping[str, Any], **computed: Any):
+def _check(config: Mapping[str, Any], **computed: Any):
   """Raises WeightsError if a config has other values than those computed."""
   for key, wanted in computed.items():
     value = config.get(key)
@@ -148,7 +148,7 @@ def _only(config: Mapping[str, Any], **computed: Any):
 
 
 def _activation(names: set[str]) -> str:
-  names = {_ACTIVATIONS.get(name, name) for name in names}
+  names = {_SYNONYMS.get(name, name) for name in names}
   if len(names) != 1 or not names & ACTIVATIONS.keys():
     raise WeightsError(
         f'the activation is {" and ".join(sorted(names))}; wanted one of '

@@ -13,7 +13,7 @@ from evclip_jax.weights import state_dict, torch_file
 from evclip_jax.weights.torch_globals import TensorRef
 
 # First bytes of files that are often given instead of weights.
-_MISTAKES = (
+_NOT_WEIGHTS = (
     (b'version https://git-lfs', 'a Git LFS pointer, not the file it stands '
      'for. Run "git lfs pull", or download the file itself'),
     (b'<', 'a web page. The download gave a page instead of the file'),
@@ -128,7 +128,7 @@ def _read(path: Path) -> StateFile:
     return _read_npz(path) if _is_npz(path) else _read_torch(path)
   if head[:1] == b'\x80':
     return _read_torch(path)
-  for start, meaning in _MISTAKES:
+  for start, meaning in _NOT_WEIGHTS:
     if head.lstrip().startswith(start):
       raise WeightsError(f'{path} is {meaning}.')
   if head[257:262] == b'ustar':

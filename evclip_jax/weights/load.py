@@ -81,7 +81,7 @@ def load_clip(
       named['activation'] = sizes.activation
   found = networks.settle(found, activation, vision_heads, named, name)
   if found.assumed:
-    _must_be_said(found, weights)
+    _check_assumed(found, weights)
   for note in found.notes:
     print(f'clip: {note}', file=sys.stderr)
   if found.sizes != clip_names.sizes_of(found.flat):
@@ -132,7 +132,7 @@ def _load(
   return found, digest, weights
 
 
-def _must_be_said(found: Converted, weights: str):
+def _check_assumed(found: Converted, weights: str):
   """Raises UserError if a CLIP's activation or heads cannot be assumed."""
   sizes = found.sizes
   if 'activation' in found.assumed:

@@ -46,10 +46,10 @@ PARTS = {
     for kind in list(LABELS)[:6]
 }
 # Metadata key for what no tensor shows, in files with the original names.
-SAID = 'evclip_jax.clip'
+NOTE = 'evclip_jax.clip'
 
 # Models similar to CLIP -> pattern of names that CLIP does not have.
-_STRANGERS = {
+_SIMILAR = {
     'SigLIP': r'logit_bias|(vision|text)_model\.head\..*',
     'CoCa': r'text_decoder\..*|visual\.attn_pool\..*|text\.cls_emb',
     'EVA-CLIP': (
@@ -115,7 +115,7 @@ def identify(
   # As `evclip_jax.export` writes them.
   if metadata.get('kind') == 'trained':
     return 'trained'
-  for model, pattern in _STRANGERS.items():
+  for model, pattern in _SIMILAR.items():
     if any(re.fullmatch(pattern, name) for name in tensors):
       raise WeightsError(f'it is {model}, which this project does not compute.')
   for prefix in ('text_model.embeddings.', 'vision_model.embeddings.'):
@@ -170,35 +170,32 @@ def convert(file: StateFile, kind: str) -> Converted:
   # Of the archives with this form and naming, only OpenAI's have this number.
   if file.kind == 'torchscript' and 'input_resolution' in file.tensors:
     return converted
-  if SAID in file.metadata:
+  if NOTE in file.metadata:
     try:
-      said = json.loads(file.metadata[SAID])
-      sizes = dataclasses.replace(converted.sizes, **said)
+      noted = json.loads(file.metadata[NOTE])
+      sizes = dataclasses.replace(converted.sizes, **noted)
       good = min(sizes.vision_heads, sizes.text_heads) > 0
     except (TypeError, ValueError):
       good = False
     if not good or sizes.activation not in ACTIVATIONS:
-      raise WeightsError(f'its note {SAID!r} is broken. {own_file.AGAIN}')
+      raise WeightsError(f'its note {NOTE!r} is broken. {own_file.RECONVERT}')
     return dataclasses.replace(converted, sizes=sizes)
   return _with_config(converted, Path(file.path), kind)
 
 
 def _with_config(converted: Converted, path: Path, kind: str) -> Converted:
   """Takes activation and heads from the config beside the file."""
-  sizes, notes, said = converted.sizes, [], {}
+  sizes, notes, found = converted.sizes, converted.notes, {}
   if config := clip_config.beside(path, kind == 'huggingface-clip'):
-    said = clip_config.read(config, sizes)
-    sizes = dataclasses.replace(sizes, **said)
-    shown = ', '.join(f'{name}={value}' for name, value in said.items())
-    notes.append(f'{config.name} beside it says {shown}')
-  assumed = {'activation', 'vision_heads'} - said.keys()
+    found = clip_config.read(config, sizes)
+    sizes = dataclasses.replace(sizes, **found)
+    shown = ', '.join(f'{name}={value}' for name, value in found.items())
+    notes += (f'{config.name} beside it says {shown}',)
+  assumed = {'activation', 'vision_heads'} - found.keys()
   if sizes.vision == 'resnet':
     assumed.discard('vision_heads')
   return dataclasses.replace(
-      converted,
-      sizes=sizes,
-      notes=(*converted.notes, *notes),
-      assumed=tuple(sorted(assumed)),
+      converted, sizes=sizes, notes=notes, assumed=tuple(sorted(assumed))
   )
 
 

@@ -25,7 +25,7 @@ SEVERAL = 'several'
 # The value of 'format' in the metadata of this project's files.
 FORMAT = 'evclip_jax'
 # What to do if a file of this project cannot be used.
-AGAIN = 'Convert the original again with "python -m evclip_jax.convert".'
+RECONVERT = 'Convert the original again with "python -m evclip_jax.convert".'
 
 
 def write(
@@ -110,14 +110,14 @@ def read(
     values = json.loads(file.metadata['sizes'])
     sizes = None
     if make_sizes is not None:
-      sizes = make_sizes(**{k: _frozen(v) for k, v in values.items()})
+      sizes = make_sizes(**{k: _tuples(v) for k, v in values.items()})
     noted = {
         key: tuple(json.loads(file.metadata.get(key, '[]')))
         for key in ('notes', 'assumed')
     }
   except (AttributeError, KeyError, TypeError, ValueError) as e:
     raise WeightsError(
-        f'{file.path} is not as this version writes it ({e}).\n  {AGAIN}'
+        f'{file.path} is not as this version writes it ({e}).\n  {RECONVERT}'
     ) from e
   # Packaged networks are stored in half precision.
   flat = {
@@ -127,7 +127,7 @@ def read(
   if tree_hash(flat) != file.metadata.get('tree_hash'):
     raise WeightsError(
         f'{file.path}: its tensors were changed after it was written.\n  '
-        f'{AGAIN}'
+        f'{RECONVERT}'
     )
   return Converted(sizes, flat, {n: n for n in file.tensors}, **noted)
 
@@ -136,9 +136,9 @@ def _prefix(part: str) -> str:
   return '' if part == SEVERAL else f'{part}/'
 
 
-def _frozen(value: Any) -> Any:
+def _tuples(value: Any) -> Any:
   # JSON has no tuples.
-  return tuple(map(_frozen, value)) if isinstance(value, list) else value
+  return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def tree_hash(flat: Mapping[str, np.ndarray]) -> str:

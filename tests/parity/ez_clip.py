@@ -137,18 +137,13 @@ def build(case: Case, video: tuple[int, ...]):
 
 def is_own(name: str) -> bool:
   """Returns whether a tensor is what EZ-CLIP adds to CLIP."""
-  name = name.removeprefix('module.')
   return any(re.fullmatch(rule.original, name) for rule in checkpoint.RULES)
 
 
 def clip_from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   """Converts the frozen CLIP of a checkpoint, all of which must be there."""
   return clip_names.from_original(
-      {
-          name.removeprefix('module.'): tensor
-          for name, tensor in tensors.items()
-          if not is_own(name)
-      }
+      {name: tensor for name, tensor in tensors.items() if not is_own(name)}
   )
 
 

@@ -13,16 +13,13 @@ from tests.methods.ez_clip.test_checkpoint import (
     checkpoint as ez_clip_checkpoint,
 )
 from tests.models import small
+from tests.weights.trees import draw
 
 TRUNK = VideoEncoderSizes(8, (1, 2), (1, 2), (3, 7, 7))
 
 
 def trunk_state():
-  numbers = np.random.default_rng(0)
-  return swin3d_names.to_original({
-      path: numbers.normal(size=shape).astype(np.float32)
-      for path, shape in swin3d_names.shapes(TRUNK).items()
-  })
+  return swin3d_names.to_original(draw(swin3d_names.shapes(TRUNK)))
 
 
 def openai_state():
@@ -105,16 +102,13 @@ def _ev_clip_tensors():
 
 def _clip_fsar_checkpoint():
   sizes = checkpoint.HeadSizes(embed_dim=16, depth=1, hidden=8)
-  flat = {
-      path: np.ones(shape, np.float32)
-      for path, shape in checkpoint.shapes(sizes).items()
-  }
-  flat |= {
+  clip = {
       f'clip/{path}': value
       for path, value in small.flat().items()
       if path.startswith('visual/')
   }
-  return checkpoint.CHECKPOINT.to_original(flat)
+  flat = draw(checkpoint.shapes(sizes))
+  return checkpoint.CHECKPOINT.to_original(flat | clip)
 
 
 STATES = {

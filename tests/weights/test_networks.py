@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods import checkpoints
-from evclip_jax.weights import files, networks, own_file, scenic_names
+from evclip_jax.weights import files, networks, scenic_names
 from evclip_jax.weights.networks import LABELS, identify
 from tests.models import small
 from tests.weights import states
@@ -118,21 +118,13 @@ def test_another_branch_is_refused(kind, tmp_path):
     networks.convert_part(read(tmp_path, make()), wanted)
 
 
-def test_own_files(tmp_path):
-  path = tmp_path / 'own.safetensors'
-  own_file.write(path, 'clip', small.flat(), small.VIT, {})
-  found = checkpoints.convert(files.read_tensors(path))
-  assert (found.kind, found.part) == ('evclip-jax', 'clip')
-  assert found.flat.keys() == small.flat().keys()
-
-
 @pytest.mark.parametrize(
     'note',
     ['{', '3', '{"a": 3}', '{"vision_heads": 0}', '{"activation": "relu"}'],
 )
 def test_a_broken_note_on_heads_and_activation_is_refused(note, tmp_path):
   file = read(tmp_path, states.openai_state())
-  file = dataclasses.replace(file, metadata={networks.SAID: note})
+  file = dataclasses.replace(file, metadata={networks.NOTE: note})
   with pytest.raises(WeightsError, match=r'evclip_jax\.clip.* is broken'):
     networks.convert_part(file, 'clip')
 

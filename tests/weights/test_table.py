@@ -14,7 +14,7 @@ from evclip_jax.weights.table import (
   convert,
   to_original,
 )
-from tests.weights.trees import assert_same
+from tests.weights.trees import assert_same, draw
 
 RULES = (
     Rule(r'blocks\.(\d+)\.(fc1|fc2)\.weight', r'blocks.\1/\2/kernel', LINEAR),
@@ -27,19 +27,14 @@ IGNORE = (r'.*\.num_batches_tracked',)
 
 
 def state():
-  numbers = np.random.default_rng(0)
-  shapes = {
+  return draw({
       'blocks.0.fc1.weight': (3, 2),
       'blocks.0.fc1.bias': (3,),
       'blocks.11.fc2.weight': (2, 3),
       'stem.weight': (4, 3, 2, 2),
       'patches.weight': (5, 3, 2, 4, 4),
       'scale': (),
-  }
-  return {
-      name: numbers.normal(size=shape).astype(np.float32)
-      for name, shape in shapes.items()
-  }
+  })
 
 
 FIRST = 'blocks.0.fc1.weight'

@@ -1,6 +1,12 @@
-"""Compares flat trees of weights."""
+"""Draws and compares flat trees of weights."""
 
 import numpy as np
+
+
+def draw(shapes):
+  """Draws float32 arrays of these shapes."""
+  rng = np.random.default_rng(0)
+  return {n: rng.normal(size=s).astype(np.float32) for n, s in shapes.items()}
 
 
 def assert_same(found, wanted):

@@ -15,8 +15,6 @@ from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names, table
 from evclip_jax.weights.table import Converted, Rule, dense
 
-# Prefix that torch's data-parallel wrapper adds to every name.
-_WRAPPER = 'module.'
 _PROMPTS = 'visual.transformer.T_prompt_embeddings'
 EMBEDDING = 'visual.temporal_embedding'
 _BLOCK = r'transformer\.resblocks\.(\d{1,3})\.'
@@ -61,12 +59,11 @@ def from_original(tensors: Mapping[str, np.ndarray]) -> Converted:
   Raises:
     WeightsError: the tensors are not exactly the original's.
   """
-  plain = {n.removeprefix(_WRAPPER): t for n, t in tensors.items()}
-  sizes = infer(plain)
+  sizes = infer(tensors)
   ignore = IGNORE
   if not sizes.temporal_embedding:
     ignore += (re.escape(EMBEDDING),)
-  return table.convert(plain, RULES, ignore, shapes(sizes), sizes)
+  return table.convert(tensors, RULES, ignore, shapes(sizes), sizes)
 
 
 def to_original(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -222,16 +222,13 @@ def _mean_probability(scale, video, classes) -> jax.Array:
 def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
   """Adapts trained leaves, a flat dict, to the number of frames."""
   out = dict(own)
-  uses = {
-      'temporal_prompts': ('temporal', settings.temporal in PROMPTED),
-      'temporal_embedding': (
-          'temporal_embedding',
-          settings.temporal_embedding,
-      ),
-  }
-  for name in uses.keys() & own.keys():
-    key, used = uses[name]
-    there = own[name]
+  for name, key, uses in (
+      ('temporal_prompts', 'temporal', PROMPTED),
+      ('temporal_embedding', 'temporal_embedding', (True,)),
+  ):
+    if name not in own:
+      continue
+    there, value = own[name], getattr(settings, key)
     if there.ndim != 3:
       raise UserError(
           f'method.weights has {name} of shape {there.shape}; wanted three '
@@ -243,11 +240,10 @@ def _fit(settings: Settings, num_frames: int, own: dict) -> dict:
           f'data.num_frames={num_frames}.\n  Set it to {there.shape[1]}, or '
           'method.settings.resize_prompts=True to interpolate them.'
       )
-    if not used:
+    if value not in uses:
       raise UserError(
-          f'method.weights has {name}, which method.settings.{key}='
-          f'{getattr(settings, key)} does not use. Set it to what the file was '
-          'trained with.'
+          f'method.weights has {name}, which method.settings.{key}={value} '
+          'does not use. Set it to what the file was trained with.'
       )
     out[name] = resize_prompts(there, num_frames)
   return out

@@ -98,7 +98,8 @@ def attend(
   exact = {'preferred_element_type': jnp.float32}
 
   def compute(q, k, v, bias):
-    scores = jnp.einsum('nhqd,nhkd->nhqk', *_ends(q, k, labels), **exact) + bias
+    q, k = _extended(q, k, labels)
+    scores = jnp.einsum('nhqd,nhkd->nhqk', q, k, **exact) + bias
     weights = jnp.exp(scores - scores.max(-1, keepdims=True))
     y = jnp.einsum('nhqk,nhkd->nhqd', weights.astype(v.dtype), v, **exact)
     return kept((y / weights.sum(-1, keepdims=True)).astype(v.dtype))
@@ -107,7 +108,7 @@ def attend(
     y = compute(*given)
     return y, (*given, y)
 
-  def of_a_head(given):
+  def head_gradients(given):
     # The bias is [tokens, tokens], the others are [n, tokens, d].
     *ends, bias, q, k, v, y, dy = given
     weights = jax.nn.softmax(jnp.einsum('nqd,nkd->nqk', *ends, **exact) + bias)
@@ -122,10 +123,10 @@ def attend(
 
   def backward(found, dy):
     q, k, v, bias, y = found
-    given = *_ends(q, k, labels), q, k, v, y, dy
+    given = *_extended(q, k, labels), q, k, v, y, dy
     given = [x.swapaxes(0, 1) for x in given]
     given.insert(2, bias)
-    *found, dbias = jax.lax.map(of_a_head, tuple(given))
+    *found, dbias = jax.lax.map(head_gradients, tuple(given))
     return *(x.swapaxes(0, 1) for x in found), dbias
 
   run = jax.custom_vjp(compute)
@@ -133,7 +134,7 @@ def attend(
   return run(q, k, v, bias)
 
 
-def _ends(q, k, labels: np.ndarray | None):
+def _extended(q, k, labels: np.ndarray | None):
   """Extends q and k so that their product includes `far` exactly."""
   if labels is None:
     return q, k

@@ -13,18 +13,14 @@ from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.models.clip.sizes import TABLE
 from evclip_jax.weights import clip_names, files, own_file
 from tests.models import small
+from tests.weights.trees import draw
 
 HEAD = checkpoint.HeadSizes(embed_dim=16, depth=2, hidden=8)
 
 
 def tree(sizes=small.RESNET):
   """Returns flat leaves of a head and a tower, all different."""
-  rng = np.random.default_rng(0)
-  flat = {
-      path: rng.normal(size=shape).astype(np.float32)
-      for path, shape in checkpoint.shapes(HEAD).items()
-  }
-  return flat | {
+  return draw(checkpoint.shapes(HEAD)) | {
       f'clip/{path}': value
       for path, value in small.flat(sizes).items()
       if path.startswith('visual/')

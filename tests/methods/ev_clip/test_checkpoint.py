@@ -5,16 +5,13 @@ import pytest
 
 from data_pipelines.errors import WeightsError
 from evclip_jax.methods.ev_clip import checkpoint
+from tests.weights.trees import draw
 
 
 def state(prompt):
   """Draws the flat leaves of generators."""
   sizes = checkpoint.PromptSizes(prompt, 128, 4, 16, bias=False)
-  rng = np.random.default_rng(0)
-  return {
-      path: rng.normal(size=shape).astype(np.float32)
-      for path, shape in checkpoint.shapes(sizes).items()
-  }
+  return draw(checkpoint.shapes(sizes))
 
 
 def test_the_rest_of_a_checkpoint_is_left_out():
