@@ -17,12 +17,12 @@ def disc(u, v, x=0.0, y=0.0, radius=1.0):
   return np.hypot(u - x, v - y) - radius
 
 
-def slab(u, v, x=0.0, y=0.0, half_width=1.0, half_height=1.0):
+def slab(u, v, x, y, half_width, half_height):
   """Returns the distance to a filled rectangle along the axes."""
   return np.maximum(np.abs(u - x) - half_width, np.abs(v - y) - half_height)
 
 
-def band(u, v, radius=1.0, half_width=0.1):
+def band(u, v, radius, half_width):
   """Returns the distance to a ring."""
   return np.abs(np.hypot(u, v) - radius) - half_width
 

@@ -138,9 +138,8 @@ class EvalSet:
   def clip(self, index: int) -> tuple[np.ndarray, int, str]:
     """Reads the middle view of a clip: (uint8 [T, P, P, 3], label, key)."""
     record, loader = self._source.records[index], self._loader
-    reading = one_clip.eval_clip(
-        self._source, index, loader.spec, seed=loader.seed
-    )
+    how = loader.spec, 0, 1, 1, loader.seed
+    reading = one_clip.eval_clip(self._source, index, *how)
     pixels = one_clip.read(reading, loader.workers)
     return pixels, record.label, record.key
 

@@ -89,25 +89,13 @@ def train_clip(
   return _reading(source, index, spec, view)
 
 
-def eval_clip(
-    source: Source,
-    index: int,
-    spec: Recipe,
-    view: int = 0,
-    clips: int = 1,
-    crops: int = 1,
-    seed: int = 0,
-) -> Reading:
-  """Chooses one of the fixed views that a clip is scored in.
+def eval_clip(source: Source, index: int, spec: Recipe, *view: int) -> Reading:
+  """Chooses one of the fixed views that a clip of a list is scored in.
 
-  Args:
-    source, index, spec: the list, the clip's place in it, and the recipe.
-    view: 0 .. clips * crops - 1; the crop changes fastest.
-    clips, crops: see `Place`.
-    seed: for recipes that draw frames also in testing, per clip and window.
+  `view` are the arguments view, clips, crops and seed of `eval_view`.
   """
   total, fps = source.span(index)[1], source.probe(index).fps
-  chosen = eval_view(spec, total, fps, index, view, clips, crops, seed)
+  chosen = eval_view(spec, total, fps, index, *view)
   return _reading(source, index, spec, chosen)
 
 
@@ -121,9 +109,14 @@ def eval_view(
     crops: int = 1,
     seed: int = 0,
 ) -> View:
-  """Returns the view of `eval_clip` for a clip of `total` frames.
+  """Returns one of the fixed views that a clip of `total` frames is scored in.
 
-  `fps` is 0 where it is unknown, as for images and bare arrays of frames.
+  Args:
+    spec, total, index: the recipe, the clip's length, and its place in a list.
+    fps: 0 where it is unknown, as for images and bare arrays of frames.
+    view: 0 .. clips * crops - 1; the crop changes fastest.
+    clips, crops: see `Place`.
+    seed: for recipes that draw frames also in testing, per clip and window.
   """
   clip, crop = divmod(view, crops)
   generator = randomness.generator(seed, 'view', index, clip)

@@ -84,7 +84,7 @@ class FileTree:
     """Returns the keys of all clips that are not hidden, sorted."""
     return sorted(key for key, clip in _walk(self.root) if clip)
 
-  def unused(self, folder: str = '') -> list[str]:
+  def unused(self, folder: str) -> list[str]:
     """Returns the files in subfolders of `folder` that are no clips, sorted."""
     found = _walk(self.root / folder)
     return sorted(key for key, clip in found if not clip and '/' in key)
