@@ -1,4 +1,4 @@
-"""Decides which clip stands in which row of which training batch.
+"""Decides which clip fills which row of which training batch.
 
 Everything drawn for a row depends on (seed, epoch, clip) alone, or in episodes
 on (seed, episode, clip). So training can resume at any step at no cost and sees

@@ -19,8 +19,8 @@ from data_pipelines.loaders.source import Source
 
 
 @dataclasses.dataclass(frozen=True)
-class DataSets:
-  """The lists of one run, ready to be read.
+class Sources:
+  """Holds the lists of one run, ready to be read.
 
   Attributes:
     train: the training clips after the few-shot selection; None if only
@@ -73,7 +73,7 @@ def open_data(
     cache_dir: str = '',
     evaluate_only: bool = False,
     listed: Callable[[list[str], int], None] | None = None,
-) -> DataSets:
+) -> Sources:
   """Reads the lists, selects the shots, and examines every clip once.
 
   Args:
@@ -162,7 +162,7 @@ def open_data(
   }
   tests = {source.name: source for source in sources}
   train, val = tests.pop('train', None), tests.pop('val', None)
-  return DataSets(train, val, tests, names, description, skipped)
+  return Sources(train, val, tests, names, description, skipped)
 
 
 def _about(clips: ClipList) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Source:
   def instead(
       self, seed: int, index: int, without: Container[int]
   ) -> int | None:
-    """Draws a replacement of the same class, none of `without`, if any."""
+    """Draws another clip of its class that is not in `without`, if any."""
     order = randomness.generator(seed, 'instead', index)
     label = self.records[index].label
     for other in order.permutation(len(self)).tolist():

@@ -116,7 +116,7 @@ def _file(path, name: str) -> pathlib.Path:
   return path / 'evaluation' / f'{run_card.file_name(name, corrupt)}.npz'
 
 
-def _open(config, with_train: bool) -> open_data.DataSets:
+def _open(config, with_train: bool) -> open_data.Sources:
   """The lists as the run had them, with that of the training where wanted."""
   method = base.load(config.method.name)
   trains = method.trains(experiment.settings(config))
