@@ -10,7 +10,7 @@ from typing import Any
 from data_pipelines import datasets, whole_file
 from data_pipelines.datasets import base_novel
 from data_pipelines.datasets import others as other_data
-from data_pipelines.datasets.dataset import ROLES
+from data_pipelines.datasets.dataset import ROLES, DataSet
 from data_pipelines.errors import UserError
 from data_pipelines.lists import few_shot
 from data_pipelines.lists.clips import ClipList, check_disjoint
@@ -111,16 +111,7 @@ def open_data(
         collection.train, data.shots, seed, data.few_shot_short, names
     )
   if data.val_shots:
-    if collection.val:
-      raise UserError(
-          f'data.val_shots={data.val_shots} has no effect: there is a list to '
-          f'choose by, {collection.val.origin}. Use 0.'
-      )
-    pool = collection.train
-    copies = collection.store.originals([r.path for r in pool.records])
-    val = few_shot.select_val(
-        pool, train, data.val_shots, seed, names, copies.__getitem__
-    )
+    val = _val(collection, train, data.val_shots, seed)
     collection = dataclasses.replace(collection, val=val)
   asked = [x for x in (collection.val, *collection.tests.values()) if x]
   asked = asked if evaluate_only else [train, *asked]
@@ -163,6 +154,19 @@ def open_data(
   tests = {source.name: source for source in sources}
   train, val = tests.pop('train', None), tests.pop('val', None)
   return Sources(train, val, tests, names, description, skipped)
+
+
+def _val(collection: DataSet, train: ClipList, shots: int, seed) -> ClipList:
+  """Draws clips to choose a checkpoint by from those not trained on."""
+  if collection.val:
+    raise UserError(
+        f'data.val_shots={shots} has no effect: there is a list to choose by, '
+        f'{collection.val.origin}. Use 0.'
+    )
+  pool, names = collection.train, collection.class_names
+  copies = collection.store.originals([r.path for r in pool.records])
+  how = shots, seed, names, copies.__getitem__
+  return few_shot.select_val(pool, train, *how)
 
 
 def _about(clips: ClipList) -> dict[str, Any]:
