@@ -137,9 +137,7 @@ def assemble(
   else:
     (names, lists), own = classes.compact(shared, lists), {}
   tests = {n: x for n, x in lists.items() if n not in ('train', 'val')}
-  return DataSet(
-      store, lists.get('train'), lists.get('val'), tests, names, own
-  )
+  return DataSet(store, lists.get('train'), lists.get('val'), tests, names, own)
 
 
 def _check_apart(store: Store, lists: dict[str, ClipList], official):

@@ -101,10 +101,7 @@ def read(
 
 
 def hold_out(
-    pool: ClipList,
-    shots: int,
-    split: int,
-    video: Callable[[str], str] = str,
+    pool: ClipList, shots: int, split: int, video: Callable[[str], str] = str
 ) -> tuple[ClipList, ClipList]:
   """Splits clips into training and test by a fixed rule, not by the seed.
 

@@ -59,9 +59,7 @@ def read(
       found += [listing] if listing else []
   # In messages and reports, official lists are in the same order as others.
   found.sort(key=lambda x: ('train', 'val', x.role).index(x.role))
-  found = locate.locate(
-      found, store, what.class_of, data, report_folder, roles
-  )
+  found = locate.locate(found, store, what.class_of, data, report_folder, roles)
   trained = any(x.role == 'train' for x in found)
 
   def table(listings):

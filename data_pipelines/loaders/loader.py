@@ -47,9 +47,7 @@ class Loader:
   on_unread: Callable[[str, str, str, str], None] | None = None
   views: int = 0
 
-  def train(
-      self, source: Source, batch_size: int, start_step: int = 0
-  ) -> Rows:
+  def train(self, source: Source, batch_size: int, start_step: int = 0) -> Rows:
     """Returns the rows of endless batches, reshuffled in each epoch.
 
     A batch is {'video': uint8 [b, T, P, P, 3], 'label': int32 [b], 'mask':

@@ -13,11 +13,7 @@ from data_pipelines.datasets import base_novel
 from data_pipelines.errors import UserError
 from tests.data_pipelines import kinetics_tree, pictures
 from tests.data_pipelines.datasets import cases
-from tests.data_pipelines.trees import (
-  make_folder,
-  write_clips,
-  write_lines,
-)
+from tests.data_pipelines.trees import make_folder, write_clips, write_lines
 
 SIGNS = ('still', 'turn_+90', 'turn_-90')
 LANGUAGES = ('C', 'C#', 'C++')
