@@ -150,10 +150,12 @@ def test_numbers_without_names_ask_for_them(tmp_path):
     [
         (['all/0.mp4 0', 'all/1.mp4 2'], r'line 2: the label 2.*0\.\.1'),
         (['path,label', 'all/0.mp4,swim'], "line 2: the class 'swim'"),
+        (['run/0.mp4 0', 'run/1.mp4 1'], "line 2: the numbers 0 and 1 .*'run'"),
+        (['run/0.mp4 5', 'all/0.mp4 0'], 'line 2: nothing tells the class of'),
     ],
 )
-def test_label_out_of_range_and_unknown_class(tmp_path, lines, message):
-  make_folder(tmp_path, {'all': 4})
+def test_labels_that_cannot_be_are_refused(tmp_path, lines, message):
+  make_folder(tmp_path, {'all': 4, 'run': 2})
   names = write_lines(tmp_path / 'names', 'run', 'walk')
   write_lines(tmp_path / 'a.txt', *lines)
   with pytest.raises(UserError, match=rf'a\.txt, {message}'):
