@@ -132,11 +132,14 @@ def probe(
     return Probe(name, key, size, error=fault)
   known = _memory.get((key, decoder))
   if known is None:
-    try:
-      limit = _limit(size)
-      fields = pool.run(examine.examine, media, decoder, timeout=limit)
-    except pool.WorkerDied as e:
-      fields = {'error': str(e)}
+    # What crashes decord may be sound to PyAV.
+    for tried in dict.fromkeys((decoder, 'pyav')):
+      try:
+        limit = _limit(size)
+        fields = pool.run(examine.examine, media, tried, timeout=limit)
+        break
+      except pool.WorkerDied as e:
+        fields = {'error': str(e)}
     for packed in ('times', 'spare'):
       fields[packed] = pack(fields[packed]) if fields.get(packed) else ''
     known = _memory[key, decoder] = Probe(name, key, size, **fields)

@@ -1,5 +1,7 @@
 """data.decoder='decord' reads with decord only where that is exact."""
 
+import pathlib
+
 import pytest
 
 from data_pipelines.video import decord_reader, probe
@@ -42,3 +44,17 @@ def test_where_it_is_missing_the_frames_are_the_same(clips, monkeypatch):
 def test_a_turned_video_is_not_for_it(tmp_path):
   path = coded_clips.write(tmp_path / 'a.mp4', num_frames=12, rotation=90)
   assert probe(path, decoder='decord').decoder == 'pyav'
+
+
+def test_contents_are_not_for_it_if_only_the_path_was_tested(
+    clips, monkeypatch
+):
+  found, calls = probe(clips['h264_mp4'], decoder='decord'), []
+  contents = pathlib.Path(clips['h264_mp4']).read_bytes()
+  real = decord_reader.read
+  monkeypatch.setattr(
+      decord_reader, 'read', lambda *x: calls.append(x) or real(*x)
+  )
+  for known in (found, probe(contents, decoder='decord')):
+    assert coded_clips.read_numbers(contents, [40, 2], known) == [40, 2]
+  assert len(calls) == 1
