@@ -81,6 +81,8 @@ def open_video(source: Media):
   try:
     file = av.open(
         io.BytesIO(source) if isinstance(source, bytes) else source,
+        # Old files hold titles that are not UTF-8.
+        metadata_errors='replace',
         container_options={
             'format_whitelist': _FORMATS,
             'protocol_whitelist': 'file',
@@ -144,6 +146,14 @@ def decode(
     raise Unreadable(
         f'it is damaged: decoding stops after {count} frames ({reason(e)})'
     ) from e
+
+
+def demux(file, *streams) -> Iterator[av.Packet]:
+  """Yields the packets of an open file, of these streams or of all."""
+  # PyAV (18) raises it after the last packet, by chance, if FFmpeg has found
+  # more streams on the way.
+  with contextlib.suppress(IndexError):
+    yield from file.demux(*streams)
 
 
 def leave_out(context, unasked: bool):
@@ -232,7 +242,7 @@ def reason(error: Exception) -> str:
 def _decodable(file, stream) -> Iterator[av.Packet]:
   """Yields packets from the first key frame on, or all if none is marked."""
   waiting: list[av.Packet] | None = []
-  for packet in file.demux(stream):
+  for packet in demux(file, stream):
     # An empty packet in mid-stream means "repeat the frame" in AVI; the decoder
     # would take it for the end of the stream.
     if not packet.size and packet.dts is not None:

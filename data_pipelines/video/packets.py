@@ -109,7 +109,7 @@ def _demux(source) -> Packets:
     )
     ours, last = [], None
     try:
-      for packet in file.demux():
+      for packet in container.demux(file):
         if packet.dts is None and packet.pts is None and not packet.size:
           continue
         time = packet.dts if packet.pts is None else packet.pts

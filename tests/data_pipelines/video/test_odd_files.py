@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.video import SUFFIXES, probe, read_frames
+from data_pipelines.video import SUFFIXES, container, probe, read_frames
 from tests.data_pipelines import coded_clips
 from tests.data_pipelines.coded_clips import BY_NAME as FORMS
 from tests.data_pipelines.coded_clips import X264, Format
@@ -212,3 +212,31 @@ def test_a_reserved_number_of_colours_means_none(tmp_path):
 def test_colours_that_cannot_be_converted_are_found_at_once(tmp_path):
   ycgco = in_colours(tmp_path / 'a.mp4', 'libx264', 8)
   assert 'colours cannot be converted' in probe(ycgco).error
+
+
+@pytest.mark.parametrize('form', ['h264_mp4', 'h264_mkv', 'mpeg4_avi'])
+def test_titles_may_be_in_any_encoding(tmp_path, form):
+  form = FORMS[form]
+  path = tmp_path / f'clip{form.suffix}'
+  plain = coded_clips.write(tmp_path / f'plain{form.suffix}', form, 12)
+  with av.open(plain) as old, av.open(str(path), 'w') as new:
+    new.metadata['title'] = 'Cafe'
+    stream = new.add_stream_from_template(old.streams.video[0])
+    for packet in old.demux(video=0):
+      packet.stream = stream
+      if packet.size:
+        new.mux(packet)
+  contents = path.read_bytes()
+  assert b'Cafe' in contents
+  path.write_bytes(contents.replace(b'Cafe', b'Caf\xe9'))
+  assert numbers(path) == list(range(12))
+
+
+def test_a_stream_that_begins_late_ends_nothing_early():
+  class File:
+    def demux(self, *streams):
+      yield from streams
+      # As PyAV does when it flushes more streams than there were at first.
+      raise IndexError
+
+  assert list(container.demux(File(), 1, 2)) == [1, 2]
