@@ -28,8 +28,7 @@ def available() -> bool:
 def read(source: Media, wanted: Sequence[int]) -> np.ndarray:
   """Reads frames uint8 [T, H, W, 3], RGB, of sorted frame numbers.
 
-  Raises:
-    RuntimeError: decord failed.
+  Raises errors of decord's own kind.
   """
   return _open(source).get_batch(list(wanted)).asnumpy()
 

@@ -1,5 +1,6 @@
 """Reads exactly the requested frames of any clip, as numpy arrays."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -66,7 +67,7 @@ def read_frames(
   unique, place = np.unique(wanted, return_inverse=True)
   try:
     frames = _read(source, unique.tolist(), probe)
-  except (Unreadable, av.error.FFmpegError, RuntimeError) as e:
+  except (Unreadable, av.error.FFmpegError) as e:
     raise VideoError(_message(probe.name, reason(e))) from e
   out = np.empty((len(wanted), probe.height, probe.width, 3), np.uint8)
   for t, k in enumerate(place):
@@ -139,7 +140,9 @@ def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
   # decord reads by its path may crash it as bytes; PyAV is exact as well.
   tested = isinstance(source, bytes) == probe.key.startswith('sha1:')
   if probe.decoder == 'decord' and tested and decord_reader.available():
-    return decord_reader.read(source, unique)
+    # Only some frames were tested; PyAV may read the others, or say why not.
+    with contextlib.suppress(Exception):
+      return decord_reader.read(source, unique)
   return pyav_reader.read(source, unique, probe)
 
 

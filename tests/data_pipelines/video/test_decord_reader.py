@@ -58,3 +58,15 @@ def test_contents_are_not_for_it_if_only_the_path_was_tested(
   for known in (found, probe(contents, decoder='decord')):
     assert coded_clips.read_numbers(contents, [40, 2], known) == [40, 2]
   assert len(calls) == 1
+
+
+def test_where_it_fails_the_frames_are_the_same(clips, monkeypatch):
+  import decord
+
+  def fail(*_):
+    raise decord.DECORDError('no such packet')
+
+  found = probe(clips['h264_mp4'], decoder='decord')
+  monkeypatch.setattr(decord_reader, 'read', fail)
+  numbers = coded_clips.read_numbers(clips['h264_mp4'], [40, 2, 59], found)
+  assert numbers == [40, 2, 59]
