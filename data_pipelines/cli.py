@@ -43,8 +43,9 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
   """Parses the flags, calls `main` with the positional arguments, exits.
 
   Exit status 0 on success, 2 on a mistake of the user's (a flag, a key, a
-  file), which is printed in one or two lines; other errors keep their traceback
-  and Python's status 1. `argv` is `sys.argv` by default.
+  file), which is printed in one or two lines, 141 if the output goes to a
+  program that has ended; other errors keep their traceback and Python's status
+  1. `argv` is `sys.argv` by default.
   """
   argv = list(sys.argv if argv is None else argv)
   # File names need not be valid UTF-8.
@@ -63,10 +64,18 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
     _fail(_explain(e, argv))
   try:
     main(rest[1:])
+    print(end='', flush=True)
   except UserError as e:
     if _DEBUG.value:
       traceback.print_exc()
     _fail(str(e))
+  except BrokenPipeError:
+    # An empty line, since what could not be written may be forgotten.
+    if _flushed('\n'):
+      raise
+    print('stopped: nobody reads the output any more', file=sys.stderr)
+    # As a shell reports the signal that ends other programs then.
+    sys.exit(141)
   except OSError as e:
     if e.errno not in (errno.ENOSPC, errno.EDQUOT):
       raise
@@ -77,8 +86,19 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
     sys.exit(getattr(e, 'status', 130))
 
 
+def _flushed(text: str = '') -> bool:
+  """Writes what was printed, and text; False if nobody reads any more."""
+  try:
+    print(end=text, flush=True)
+  except BrokenPipeError:
+    # Else Python tries again at its end, and complains.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return False
+  return True
+
+
 def _fail(message: str):
-  sys.stdout.flush()
+  _flushed()
   print(f'error: {message}', file=sys.stderr, flush=True)
   sys.exit(2)
 

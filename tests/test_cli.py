@@ -1,6 +1,7 @@
 """How commands start; what they say of mistakes is tested with each."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -34,3 +35,35 @@ def test_huge_pages_are_used_where_there_are_some(
   command = [sys.executable, '-m', module, '--b']
   assert started == [(sys.executable, command)] * starts_anew
   assert ('hugetlb=1' in os.environ.get('GLIBC_TUNABLES', '')) == starts_anew
+
+
+@pytest.mark.parametrize(
+    ('body', 'status', 'told'),
+    [
+        ('print("x" * 99999)', 141, 'stopped: nobody reads'),
+        ('print("x")', 141, 'stopped: nobody reads'),
+        ('print("x"); raise UserError("bad")', 2, 'error: bad'),
+        # Of another pipe, such as one between processes.
+        ('sys.stdout = sys.stderr; raise BrokenPipeError', 1, '\nTraceback'),
+    ],
+)
+def test_a_reader_that_has_ended_is_told_in_one_line(body, status, told):
+  lines = (
+      'import sys',
+      'from data_pipelines import cli',
+      'from data_pipelines.errors import UserError',
+      'def main(args):',
+      f'  {body}',
+      'cli.run(main)',
+  )
+  reader, writer = os.pipe()
+  os.close(reader)
+  with open(writer, 'w') as output:
+    done = subprocess.run(
+        [sys.executable, '-c', '\n'.join(lines)],
+        stdout=output, stderr=subprocess.PIPE, text=True, check=False,
+        env=os.environ | {'PYTHONUNBUFFERED': ''},
+    )  # fmt: skip
+  assert done.returncode == status, done.stderr
+  assert done.stderr.startswith(told)
+  assert status == 1 or len(done.stderr.splitlines()) == 1

@@ -93,7 +93,8 @@ def predict(
     if out:
       _write_tables(out, model, rows, shown)
   except OSError as e:
-    if not out:
+    # What is told may go to a program that has ended.
+    if not out or isinstance(e, BrokenPipeError):
       raise
     raise UserError(
         f'{e.filename or out} cannot be written: {e.strerror or e}. Give '
