@@ -16,6 +16,8 @@ from evclip_jax.weights.torch_globals import TensorRef
 _NOT_WEIGHTS = (
     (b'version https://git-lfs', 'a Git LFS pointer, not the file it stands '
      'for. Run "git lfs pull", or download the file itself'),
+    (b'<\0\0\0', 'a program of jax.export, not weights. '
+     'python -m evclip_jax.export without --to writes those of a run'),
     (b'<', 'a web page. The download gave a page instead of the file'),
     (b'{', 'JSON text, not weights'),
     (b'\x1f\x8b', 'gzip-compressed. Unpack it first'),

@@ -80,6 +80,7 @@ def test_the_extension_does_not_matter(tmp_path):
         (b'', 'is empty'),
         (b'<!DOCTYPE html><html>', 'web page'),
         (b'\n <html>', 'web page'),
+        (b'<\0\0\0' + bytes(99), 'program of jax.export, not weights'),
         (b'version https://git-lfs.github.com/spec/v1\n', 'git lfs pull'),
         (b'\x1f\x8b\x08\x00', 'Unpack'),
         (b'{"a": 1}', 'JSON'),
