@@ -15,6 +15,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.lists import classes as class_names
 from evclip_jax.evaluation import look
 from evclip_jax.methods.base import Method
+from evclip_jax.reporting import log
 from evclip_jax.reporting.pictures import ClipPicture
 from evclip_jax.runs import folder
 from evclip_jax.runs.windows import Video, Videos, gathered, listed, open_film
@@ -151,15 +152,15 @@ class TrainedModel:
     """Returns the classes that a prediction chooses among.
 
     Raises:
-      UserError: one class only, two with the same name, examples and classes
-        at once, or examples missing or in vain.
+      UserError: one class only, two with the same name, no names, examples and
+        classes at once, or examples missing or in vain.
     """
     name = self.config.method.name
     if classes is not None:
       # Not the letters of a word.
       classes = [classes] if isinstance(classes, str) else list(classes)
-      if not all(isinstance(name, str) for name in classes):
-        raise UserError(f'classes {classes}: wanted names.')
+    if support is not None and not isinstance(support, Mapping):
+      raise UserError(f'support={support!r:.60}: wanted {{class: videos}}.')
     if self.method.episodic and not support:
       raise UserError(
           f'{name} compares videos with examples: give support={{class: '
@@ -174,7 +175,11 @@ class TrainedModel:
       raise UserError('support names the classes: leave classes out.')
     if not support and classes is None:
       return self.classes
-    names = [name.strip() for name in support or classes if name.strip()]
+    what, names = 'support' if support else 'classes', [*(support or classes)]
+    # A blank word is left out; that of examples would leave theirs.
+    if not all(isinstance(x, str) and (classes or x.strip()) for x in names):
+      raise UserError(f'{what} {names}: wanted names.')
+    names = [name.strip() for name in names if name.strip()]
     if len(names) < 2:
       raise UserError(f'classes {names}: nothing to choose. Name two or more.')
     class_names.check_distinct(names, 'classes')
@@ -260,6 +265,11 @@ class TrainedModel:
     """Returns uint8 [N, K, T, P, P, 3], K as many as the smallest class has."""
     videos = [listed(v) for v in support.values()]
     shots = min(map(len, videos))
+    if left := sum(map(len, videos)) - shots * len(videos):
+      log.log(
+          f'examples used of each class: {shots}, as many as the smallest '
+          f'class has; left out: {left}'
+      )
 
     def middle(video: Video) -> np.ndarray:
       views = open_film(video, self.config, clips=1).views

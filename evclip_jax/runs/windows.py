@@ -179,7 +179,10 @@ def _checked(frames: np.ndarray) -> np.ndarray:
         "(frames * 255).round().astype('uint8')."
     )
   elif frames.ndim not in (4, 5) or frames.shape[-1] != 3:
-    fault = f'their shape is {frames.shape}. np.moveaxis moves axes.'
+    fault = (
+        f'their shape is {frames.shape}. np.moveaxis moves axes, np.stack '
+        'makes a video of a list of frames.'
+    )
   elif frames.shape[-4] < 2:
     fault = f'their shape is {frames.shape}: one frame is no video.'
   elif not frames.size:

@@ -174,7 +174,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
 
 
 def test_prediction_compares_with_examples_as_on_the_page_about_python(
-    finished, split_root, tmp_path, monkeypatch
+    finished, split_root, tmp_path, monkeypatch, capsys
 ):
   (tmp_path / 'runs').mkdir()
   (tmp_path / 'runs/folder-clip_fsar-s1').symlink_to(finished[0])
@@ -190,6 +190,17 @@ def test_prediction_compares_with_examples_as_on_the_page_about_python(
   model, videos = names['matcher'], ['a.mp4', 'b.mp4']
   with pytest.raises(UserError, match='--support=DIR'):
     model.predict(videos)
+  for wrong, message in (
+      ('train', "support='train': wanted {class: videos}"),
+      ([('a', videos), ('b', videos)], 'wanted {class: videos}'),
+      ({'a': videos, 1: videos}, "support ['a', 1]: wanted names"),
+      ({'a': videos, ' ': videos, 'b': videos}, "'a', ' ', 'b']: wanted names"),
+  ):
+    with pytest.raises(UserError, match=re.escape(message)):
+      model.predict(videos, support=wrong)
+  assert 'examples used' not in capsys.readouterr().out
+  model.predict(videos, support={'a': videos, 'b': videos[:1]})
+  assert 'examples used of each class: 1' in capsys.readouterr().out
   examples = prediction.find_examples(str(split_root / 'train'))
   scores = model.predict(videos, support=examples)
   for one in scores:
