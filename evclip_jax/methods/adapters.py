@@ -113,7 +113,7 @@ class Drops:
     tower: a number that distinguishes towers.
     path_rates: rates of drop path by layer; the last one also holds for further
       layers.
-    attention_rates: likewise, rates of dropout of attention probabilities.
+    attention_rates: rates of dropout of attention probabilities, likewise.
     unit: 'token' = drop path keeps or drops an index of axis 1 (token position,
       or frame of a prompt) for the whole batch; 'sample' = a clip or text.
   """

@@ -62,7 +62,7 @@ class ClassTexts:
     if self.settings.descriptions:
       own = self.settings
       name = ', '.join(Path(path).name for path in _paths(own.descriptions))
-      return name + ' behind class names' * own.name_first
+      return name + ' after class names' * own.name_first
     if isinstance(self.templates, str) or len(self.templates) == 1:
       return ''.join(self.templates)
     return f'{len(self.templates)} templates'

@@ -67,8 +67,8 @@ class StateFile:
 def read_tensors(path: str | Path) -> StateFile:
   """Reads the tensors of a weight file.
 
-  Of a nested checkpoint, `state_dict.choose` takes the state dict. Prefixes
-  that wrappers add to all names are removed.
+  `state_dict.choose` finds the state dict of a nested checkpoint. Prefixes that
+  wrappers add to all names are removed.
 
   Args:
     path: a file of any supported format, whatever its extension; a folder like

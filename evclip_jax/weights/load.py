@@ -61,7 +61,7 @@ def load_clip(
     cache_dir: the cache folder; '' = the default one.
     activation: 'quick_gelu', 'gelu' or 'gelu_tanh'; '' = that of the file, of
       the config beside it, or of the published model.
-    vision_heads: attention heads of the image tower; 0 = likewise.
+    vision_heads: attention heads of the image tower; 0 = from there too.
 
   Returns:
     `ClipSizes` and params['clip'] as nested numpy float32. Assumptions are
@@ -176,7 +176,7 @@ def _named_sizes(network: Network, name: str, cache_dir: str) -> Any:
 def _read(
     network: Network, weights: str, cache_dir: str
 ) -> tuple[Converted, str]:
-  """Reads, and if necessary converts, a file or published weights."""
+  """Reads a file or published weights, and converts them if necessary."""
   part = network.part
   entry = network.published.get(weights)
   if weights == published.TINY:

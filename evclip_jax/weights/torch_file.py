@@ -85,7 +85,7 @@ def _open_zip(path: Path):
   def storage(pid: tuple) -> Storage:
     tag, kind, key, _, count = pid
     if tag != 'storage' or type(count) is not int or not kind.value:
-      raise ValueError('a reference to what is no storage')
+      raise ValueError('a reference that is not to a storage')
     name = f'{prefix}data/{key}'
     if name not in names:
       raise ValueError(f'the record {name!r} is missing')
@@ -119,7 +119,7 @@ def _open_legacy(path: Path):
   def storage(pid: tuple) -> Storage:
     tag, kind, key, _, count, view = pid
     if tag != 'storage' or type(count) is not int or not kind.value:
-      raise ValueError('a reference to what is no storage')
+      raise ValueError('a reference that is not to a storage')
     key = str(key)
     types[key] = Storage(key, kind.value, count)
     if view is None:

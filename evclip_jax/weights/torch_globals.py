@@ -1,4 +1,4 @@
-"""Lists what a torch pickle may name, and what stands for it here."""
+"""Lists the globals that a torch pickle may name, and their stand-ins."""
 
 import dataclasses
 import math
@@ -87,7 +87,7 @@ class NumpyArray:
 
 
 def find(module: str, name: str) -> Global:
-  """Returns what stands for a global.
+  """Returns the stand-in of a global.
 
   Raises:
     WeightsError: it is not a tensor, a plain container, or an optimizer,
@@ -189,7 +189,7 @@ def _from_buffer(data, dtype: NumpyArray, shape, order: str) -> NumpyArray:
 
 
 def _mentions() -> dict[str, Any]:
-  """Lists names that may be used but not called -> what stands for them."""
+  """Returns name -> stand-in of globals that may be named but not called."""
   names = dict.fromkeys(
       ['torch.Tensor', 'torch.nn.parameter.Parameter', 'numpy.ndarray']
   )

@@ -95,7 +95,7 @@ class _Across(nn.Module):
 
 
 class _Mix(nn.Module):
-  """A dense layer of frames [..., T, D], each joined to its clip's [..., D]."""
+  """Joins frames [..., T, D] to their clip's [..., D] by a dense layer."""
 
   @nn.compact
   def __call__(self, frames, seen):

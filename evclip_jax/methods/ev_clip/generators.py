@@ -218,7 +218,7 @@ class PatchExpand(nn.Module):
 
 
 class PlaneDense(nn.Module):
-  """A dense layer over the first axis, with PyTorch's initialisation."""
+  """Applies a dense layer over the first axis, initialised like PyTorch's."""
 
   features: int
   bias: bool

@@ -13,7 +13,7 @@ from evclip_jax.models.clip.attention import normal
 from evclip_jax.models.clip.hooks import PLAIN, Hooks
 from evclip_jax.models.clip.resnet import ModifiedResNet
 from evclip_jax.models.clip.sizes import ClipSizes
-from evclip_jax.models.clip.transformer import Transformer, layer_norm
+from evclip_jax.models.clip.transformer import Transformer, norm
 from evclip_jax.models.pixels import patches
 
 
@@ -191,7 +191,7 @@ class VisionTransformer(nn.Module):
     self.positional_embedding = self.param(
         'positional_embedding', init, (count + 1, width)
     )
-    self.ln_pre = layer_norm(None, self.dtype)
+    self.ln_pre = norm(self.dtype)
     self.transformer = Transformer(
         sizes.vision_layers,
         sizes.vision_heads,
@@ -200,7 +200,7 @@ class VisionTransformer(nn.Module):
         remat=self.remat,
         dtype=self.dtype,
     )
-    self.ln_post = layer_norm(None, jnp.float32)
+    self.ln_post = norm(jnp.float32)
     self.proj = self.param('proj', init, (width, sizes.embed_dim))
 
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -273,7 +273,7 @@ class TextTransformer(nn.Module):
     )(x)
     end = tokens.argmax(axis=-1)
     x = jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0]
-    x = layer_norm('ln_final', jnp.float32)(x)
+    x = norm(jnp.float32, 'ln_final')(x)
     projection = self.param(
         'text_projection', normal(width**-0.5), (width, sizes.embed_dim)
     )

@@ -183,7 +183,7 @@ def learn(texts: Sequence[str], merges: int) -> Vocabulary:
 
 
 def splitter() -> tokenizers.pre_tokenizers.PreTokenizer:
-  """Makes what splits cleaned text into words, with bytes as symbols.
+  """Makes a splitter of cleaned text into words, with bytes as symbols.
 
   Words are contractions, runs of letters, single digits, and runs of other
   characters except spaces.

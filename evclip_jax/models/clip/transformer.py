@@ -17,7 +17,7 @@ from evclip_jax.models.torch_like import EPSILON, gelu
 _LEAN = 3
 
 
-def layer_norm(name: str | None, dtype: Any) -> nn.LayerNorm:
+def norm(dtype: Any, name: str | None = None) -> nn.LayerNorm:
   """Makes a layer norm that computes in float32 and returns `dtype`."""
   return nn.LayerNorm(EPSILON, dtype, use_fast_variance=False, name=name)
 
@@ -86,7 +86,7 @@ class Block(nn.Module):
     attention = Attention(
         self.heads, self.causal, self.std_out, self.dtype, name='attn'
     )
-    ln_1 = layer_norm('ln_1', self.dtype)
+    ln_1 = norm(self.dtype, 'ln_1')
 
     def attend(x, reweigh=None, queries=None, adapt=lambda y: y):
       return attention(adapt(ln_1(x)), reweigh, queries).astype(x.dtype)
@@ -100,7 +100,7 @@ class Block(nn.Module):
     if hooks.after_attn is not None:
       x = hooks.after_attn(layer, x)
     x = remat.kept(x)
-    normed = layer_norm('ln_2', self.dtype)(x)
+    normed = norm(self.dtype, 'ln_2')(x)
     y = Mlp(self.activation, self.std_out, self.dtype, name='mlp')(normed)
     if hooks.beside_mlp is not None:
       y = y + hooks.beside_mlp(layer, normed)

@@ -129,8 +129,7 @@ def test_batch_norms_of_clip_may_be_updated(train):
 
 
 @pytest.mark.parametrize('prompt', ['both', 'context'])
-def test_another_trunk_sees_its_own_square_in_its_own_range(prompt):
-  """CLIP sees its own square; neither sees the other's."""
+def test_clip_and_another_trunk_see_their_own_squares(prompt):
   trunk = tiny.VIDEOPRISM
   method = ev_clip.make(
       ev_clip.Settings(prompt=prompt), tiny.backbones(True, trunk), ()

@@ -74,7 +74,7 @@ def checkpoint():
 
 
 class Block(nn.Module):
-  """Parameters, buffers and a nested list of layers, as OpenAI's CLIP has."""
+  """Has parameters, buffers and nested layers, like OpenAI's CLIP."""
 
   def __init__(self):
     super().__init__()
