@@ -1,6 +1,6 @@
-"""Several methods or settings under one protocol, and one table of results.
+"""Runs several methods or settings alike, and makes one table of results.
 
-What a row is made of is in `config/experiment.py`.
+The config of each row is made in `config/experiment.py`.
 """
 
 import json
@@ -17,7 +17,7 @@ from evclip_jax.runs import learning_rate, result_page, results
 from evclip_jax.runs import run as single
 from evclip_jax.training import session
 
-# Keys on which lists, batches and their number depend.
+# Keys that decide the lists, the batches and how many there are.
 _DATA_KEYS = (
     'batch_size', 'data.', 'episodes.', 'eval.', 'seed', 'split', 'train.'
 )  # fmt: skip
@@ -30,27 +30,27 @@ def run(
     is_part: bool = False,
     loaded: dict | None = None,
 ) -> dict[str, Any]:
-  """Runs every row of `config.compare`: {row: run card}.
+  """Runs every row of `config.compare` and returns {row: run card}.
 
-  Each row is an ordinary run in `workdir/<row>`; one that is finished is not
-  run again. A row with nothing to train is evaluated. Rows that read the same
-  share their data, and all of them the networks in `loaded`. Tables are printed
-  and written as compare.json (or evaluate_compare.json), .csv and report.html;
-  of a part of a protocol (`is_part`) the protocol makes them.
+  Each row is an ordinary run in `workdir/<row>`, which is not repeated once
+  finished. A row with nothing to train is evaluated. Rows that read the same
+  share their data, and all share the networks in `loaded`. Tables are printed
+  and written as compare.json (or evaluate_compare.json), .csv and report.html,
+  unless this is a part of a protocol (`is_part`), which makes its own.
   """
   rows = experiment.rows(config)
   places = [run_folder.of_row(name) for name in rows]
   if len({*places}) < len(places):
     raise UserError(f'compare: two rows would have one folder: {list(rows)}.')
-  # All parts of a protocol differ in the same.
-  table = differ(rows)
+  # In a protocol, the first part says it for all.
+  table = differing_keys(rows)
   if table and not loaded:
     log.log('\n' + tables.as_text(table))
   folder = pathlib.Path(workdir).absolute()
   loaded = {} if loaded is None else loaded
   cards: dict[str, Any] = {}
   pipelines = open_data(rows, workdir, mode, loaded)
-  # What is wrong with a later row should not be found hours later.
+  # Do not find a fault of a later row only hours later.
   for name, own in rows.items():
     data = pipelines[name]
     given = own, data.class_names, session.networks(own, loaded)
@@ -71,7 +71,7 @@ def run(
     cards[name] = single.execute(
         own, str(own_folder), own_mode, pipelines[name], loaded
     )
-    # Not before a row: a mistake in the config should leave no folder.
+    # Only after a row, so that a mistake in the config leaves no folder.
     run_folder.prepare(workdir, config)
   if is_part or not log.is_first():
     return cards
@@ -92,7 +92,7 @@ def open_data(
     mode: str,
     loaded: dict,
 ) -> dict[str, Any]:
-  """Opens the data of every row: {row: Pipeline}; alike rows have the same."""
+  """Returns {row: its opened `Pipeline`}; rows that read the same share one."""
   alike: dict[str, list[str]] = {}
   for name, own in rows.items():
     alike.setdefault(_data_key(own), []).append(name)
@@ -104,8 +104,10 @@ def open_data(
   return out
 
 
-def differ(rows: dict[str, ml_collections.ConfigDict]) -> list[dict[str, Any]]:
-  """Returns a row for each key in which rows differ, or from defaults."""
+def differing_keys(
+    rows: dict[str, ml_collections.ConfigDict],
+) -> list[dict[str, Any]]:
+  """Returns a table of the keys in which rows differ, or from defaults."""
   values = {name: identity.flat(own) for name, own in rows.items()}
   usual = [identity.flat(experiment.new(c.method.name)) for c in rows.values()]
   table = []

@@ -1,4 +1,4 @@
-"""What methods cost on CLIPs of several sizes: shapes only, no weights."""
+"""Counts what methods cost on several networks, from shapes alone."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,14 +15,7 @@ from evclip_jax.methods import base
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.reporting import log
 from evclip_jax.training import batch as batch_lib
-from evclip_jax.training import (
-  costs,
-  devices,
-  optimizer,
-  params,
-  session,
-  steps,
-)
+from evclip_jax.training import costs, devices, params, session, steps
 from evclip_jax.weights import clip_names, load, trunks
 
 METHODS = ('ev_clip', 'ez_clip', 'st_adapter', 'aim', 'vifi_clip')
@@ -38,7 +31,7 @@ _NETWORKS = {
     'clip': (clip_sizes.TABLE, clip_names.shapes),
     'encoder': (trunks.TABLE, trunks.shapes),
 }
-# Memory of usual devices, in GB.
+# Memory of common devices in GB.
 _CARDS = (16, 24, 40, 80)
 
 
@@ -48,11 +41,11 @@ def rows(
     num_frames: int = 8,
     num_classes: int = 101,
 ) -> list[dict[str, Any]]:
-  """Returns what each method, by its recipe, costs on each published CLIP.
+  """Returns what each method, with its recipe, costs on each published CLIP.
 
-  A dict per pair: trained weights, how many times those of the method on the
-  second CLIP, GFLOPs per clip of training and of inference as the compiler
-  counts them before it optimises.
+  Each pair has a dict with its trained weights, also relative to those on the
+  second CLIP, and the GFLOPs per clip of training and of inference that the
+  compiler counts before it optimises.
   """
   out = []
   total = len(methods) * len(clips)
@@ -62,7 +55,6 @@ def rows(
       for clip in clips:
         config = experiment.on_data('ucf101', name)
         config.clip.name, config.data.num_frames = clip, num_frames
-        config = experiment.choose_variant(config)
         own.append({'method': name, 'CLIP': clip, **_row(config, num_classes)})
         bar.update(1)
       reference = own[min(1, len(own) - 1)]
@@ -79,7 +71,6 @@ def trunk_rows(num_classes: int = 101) -> list[dict[str, Any]]:
     for name in TRUNKS:
       config = experiment.on_data('ucf101', 'ev_clip')
       config.encoder.name, config.data.num_frames = name, 8
-      config = experiment.choose_variant(config)
       sizes = trunks.shapes(trunks.TABLE[name]).values()
       count = sum(int(np.prod(shape)) for shape in sizes)
       out.append({
@@ -96,8 +87,13 @@ def shapes(
     config: ml_collections.ConfigDict,
     class_names: Sequence[str],
     num_devices: int = 1,
+    shared: dict | None = None,
 ) -> session.Session:
-  """Returns a session on networks of which, if published, only shapes exist."""
+  """Builds a session whose weights are shapes only; nothing is downloaded.
+
+  `num_devices` 0 = all. Networks that are not published are loaded, or taken
+  from `shared` as in `session.build`.
+  """
   module, settings = base.load(config.method.name), experiment.settings(config)
   loaded = {}
   for part, (table, shapes_of) in _NETWORKS.items():
@@ -105,8 +101,8 @@ def shapes(
     if not getattr(module, f'uses_{part}')(settings):
       continue
     if name not in table:
-      # The packaged ones, and files of others.
-      loaded[part] = session.networks(config)[part]
+      # Packaged networks and other people's files.
+      loaded[part] = session.networks(config, shared)[part]
       continue
     flat = {
         path: jax.ShapeDtypeStruct(shape, jnp.float32)
@@ -139,10 +135,11 @@ def shapes(
 
 
 def _row(config, num_classes: int) -> dict[str, Any]:
-  run, *programs = programs_of(config, num_classes, 1)
+  config = experiment.choose_variant(config)
+  run = _session(config, num_classes, 1)
   training, inference = (
       costs.flops_of(lower(), 1) / config.batch_size / 1e9 or None
-      for lower in programs
+      for lower in programs_of(config, run)
   )
   return {
       'trained weights': params.count(run.trainable),
@@ -151,15 +148,27 @@ def _row(config, num_classes: int) -> dict[str, Any]:
   }
 
 
-def programs_of(
-    config: ml_collections.ConfigDict, num_classes: int, num_devices: int
-) -> tuple[session.Session, Callable, Callable]:
-  """Returns what `shapes` does, and what lowers its training and scoring."""
+def _session(config, num_classes: int, num_devices: int) -> session.Session:
   names = [f'class {k}' for k in range(num_classes)]
-  run = shapes(config, names, num_devices)
+  return shapes(config, names, num_devices)
+
+
+def programs_of(
+    config: ml_collections.ConfigDict,
+    run: session.Session,
+    rows: int = 0,
+    parts: int = 1,
+    steps_per_epoch: int = 1,
+) -> tuple[Callable, Callable]:
+  """Returns functions that lower the training and the scoring step of `shapes`.
+
+  `rows` are the clips, or episodes, of a batch; 0 = the config's. `parts` and
+  `steps_per_epoch` are as for `Session.train_step`.
+  """
   method, weights = run.method, run.trainable | run.statistics
+  num_classes = len(run.class_names)
   length = run.clip.sizes.context_length if run.clip else 1
-  size = len(method.class_texts(names)), num_classes, length
+  size = len(method.class_texts(run.class_names)), num_classes, length
   tokens = jax.ShapeDtypeStruct(size, jnp.int32)
   classes = jax.eval_shape(
       lambda w, f, t: method.text(params.merge(f, w), t),
@@ -167,29 +176,41 @@ def programs_of(
       run.frozen,
       tokens,
   )
-  rows = config.episodes.per_step if method.episodic else config.batch_size
-  batch = batch_lib.shapes(config, num_classes, rows, method.episodic, None)
-  schedule = optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
-  update = optimizer.make_optimizer(config.optimizer, schedule)
+  own = config.episodes.per_step if method.episodic else config.batch_size
+  batch = batch_lib.shapes(config, num_classes, rows or own, method.episodic)
+  optimizer, step = run.train_step(config, steps_per_epoch, parts)
   state = jax.eval_shape(
-      lambda t, s: steps.new_state(t, update, s), run.trainable, run.statistics
+      lambda t, s: steps.new_state(t, optimizer, s),
+      run.trainable,
+      run.statistics,
   )
-  step = run.train_step(update, schedule, config.seed)
   text = tokens if method.text_trains else classes
-  return (
-      run,
-      lambda: step.lower(state, run.frozen, text, batch),
-      lambda: run.see_step.lower(weights, run.frozen, batch),
+  # Placed like real arrays, or the programs would differ a little.
+  everywhere = devices.replicated(run.mesh)
+  state, weights, text = (
+      jax.tree.map(lambda x: _placed(x, everywhere), x)
+      for x in (state, weights, text)
   )
+  frozen = jax.tree.map(_placed, run.frozen, run.shardings)
+  split = devices.batched(run.mesh)
+  batch = {name: _placed(x, split) for name, x in batch.items()}
+  return (
+      lambda: step.lower(state, frozen, text, batch),
+      lambda: run.see_step.lower(weights, frozen, batch),
+  )
+
+
+def _placed(shape, sharding) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
 
 
 def memory(
     config: ml_collections.ConfigDict, num_classes: int
 ) -> dict[str, Any]:
-  """Says which batches fit devices of several sizes; runs nothing.
+  """Estimates which batches fit on devices of several sizes; runs nothing.
 
   The training step is compiled for one and for two rows (clips or episodes) on
-  each device; memory grows by the same for each further one. Of a device 5 %
+  each device; each further row is taken to need as much again. 5 % of a device
   are left free. UserError if the method trains nothing.
 
   Returns:
@@ -197,20 +218,17 @@ def memory(
     and 'rows_that_fit': {'16 GB': the most rows on each device, ...}.
   """
   size, need = devices.make_mesh(config.mesh.data).size, []
-  own = identity.from_dict(identity.to_dict(config)).unlock()
-  for rows in (1, 2):
-    own.batch_size = own.episodes.per_step = rows * size
-    run, lower, _ = programs_of(own, num_classes, size)
-    if not run.trainable:
-      raise UserError(
-          f'--memory-only: the method {config.method.name!r} trains nothing.'
-      )
+  run = _session(config, num_classes, size)
+  if not run.trainable:
+    raise UserError(
+        f'--memory-only: the method {config.method.name!r} trains nothing.'
+    )
+  for rows in (size, 2 * size):
+    lower, _ = programs_of(config, run, rows)
     compiled = lower().compile()
     need.append(costs.program_bytes(compiled))
   first, each = need[0], max(need[1] - need[0], 1)
-  batch = batch_lib.shapes(
-      own, num_classes, 2 * size, run.method.episodic, None
-  )
+  batch = batch_lib.shapes(config, num_classes, rows, run.method.episodic)
   flops = costs.flops_of(compiled, size) / batch_lib.count(batch)
   return {
       'devices_used': size,
@@ -232,8 +250,8 @@ def device_rows(
   """Returns what a training step costs when devices share its batch.
 
   The step is compiled for each number of devices, with and without
-  mesh.shard_frozen; nothing runs, so that the devices of a CPU do. Of bytes
-  that all of them exchange each result of a collective counts once.
+  mesh.shard_frozen. Nothing runs, so a CPU can stand for the devices. For the
+  bytes that they exchange, see `costs.exchanged_bytes`.
   """
   out = []
   config = identity.from_dict(identity.to_dict(config)).unlock()
@@ -242,7 +260,8 @@ def device_rows(
       config.mesh.shard_frozen = split
       for number in counts:
         if number > 1 or not split:
-          _, lower, _ = programs_of(config, num_classes, number)
+          run = _session(config, num_classes, number)
+          lower, _ = programs_of(config, run)
           compiled = lower().compile()
           flops = costs.flops_of(compiled, 1)
           first = out[0]['GFLOPs per device'] if out else flops / 1e9

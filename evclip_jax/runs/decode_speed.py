@@ -1,4 +1,4 @@
-"""Clips per second of the data pipeline, beside those of the bare decoder."""
+"""Measures the clips per second of the data pipeline and the bare decoder."""
 
 import contextlib
 import itertools
@@ -18,13 +18,13 @@ from data_pipelines.loaders import batches, loader, one_clip, open_data
 from data_pipelines.video import pool
 from evclip_jax.config import identity, schema
 
-# What is written where there are no clips: the size of UCF-101's.
+# Clips to write where there are none; they are as large as UCF-101's.
 _WIDTH, _HEIGHT, _FRAMES = 320, 240, 128
 _CLASSES, _CLIPS = 2, 8
-# Small, so that a slow machine fills several in the time there is.
+# Small, so that a slow machine fills several batches in time.
 _BATCH = 4
 _TURNS = 6
-# Batches of the loader before its clock starts, and between two turns.
+# Batches of the loader before its clock starts, and between turns.
 _WARM_UP, _APART = 4, 1_000
 
 
@@ -33,15 +33,15 @@ def measure(
 ) -> dict[str, Any]:
   """Times decoding alone and the whole training loader on the same clips.
 
-  With data.root (and data.train_list) empty, a few H.264 clips are written and
-  removed again. Each way is timed for so many seconds.
+  Without data.root and data.train_list, a few H.264 clips are written and
+  removed again. Each way is timed for `seconds`.
 
   Returns:
-    'clips' (where they come from), 'workers' (processes, always as many), and
+    'clips' (where they come from), 'workers' (the number of processes), and
     clips per second, by the clock and per core, of 'bare' (the decoder called
-    plainly for the frames that training draws), 'frames' (the same as the
-    loader reads them) and 'loader' (which also resizes, crops and batches); and
-    the loader's per core as a share of that of 'bare' and of 'frames'.
+    plainly for the frames that training draws), 'frames' (the same frames, read
+    as the loader does) and 'loader' (which also resizes, crops and batches);
+    and the loader's share, per core, of 'bare' and of 'frames'.
   """
   with _clips(config) as (data_config, origin):
     return {'clips': origin} | _measure(data_config, seconds)
@@ -55,7 +55,7 @@ def _measure(config, seconds: float) -> dict[str, Any]:
   reader = loader.Loader(
       one_clip.spec_of(config.data), config.seed, workers=workers
   )
-  # Clips, seconds by the clock and of the processors, so far.
+  # Totals of clips, seconds by the clock, and seconds of the processors.
   totals = {name: np.zeros(3) for name in ('bare', 'frames', 'loader')}
 
   def used() -> float:
@@ -85,13 +85,13 @@ def _measure(config, seconds: float) -> dict[str, Any]:
 
     return decoded
 
-  # By turns, so that all meet the same load of the machine; in the same
-  # processes, since threads would slow each other down.
+  # By turns, so that all meet the same load of the machine, and in the same
+  # processes, as threads would slow each other down.
   for turn in range(_TURNS):
     rows = reader.train(source, _BATCH, turn * _APART)
     with batches.Batches(rows) as given:
-      # The first batch pays for starting threads and processes, and what was
-      # fetched ahead meanwhile would count as done in no time.
+      # The first batches pay for starting processes, and those fetched ahead
+      # meanwhile would seem to take no time.
       for _ in range(_WARM_UP):
         next(given)
       measure('loader', lambda b=given: len(next(b)['label']))
@@ -100,7 +100,7 @@ def _measure(config, seconds: float) -> dict[str, Any]:
   out: dict[str, Any] = {'workers': workers}
   per_core = {}
   for name, (done, passed, processors) in totals.items():
-    # A clock of coarse ticks may stand still for a moment.
+    # A coarse clock may show no time at all.
     per_core[name] = done / max(processors, 1e-3)
     out[f'{name}_clips_per_second'] = done / passed
     out[f'{name}_clips_per_second_per_core'] = per_core[name]
@@ -111,13 +111,13 @@ def _measure(config, seconds: float) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _clips(config) -> Iterator[tuple[ml_collections.ConfigDict, str]]:
-  """A config whose clips exist, and where they come from."""
+  """Yields a config whose clips exist, and where they come from."""
   if config.data.root or config.data.train_list or config.data.name == 'demo':
     yield config, config.data.root or config.data.train_list or 'the demo'
     return
   made = identity.from_dict(identity.to_dict(config)).unlock()
   fresh = schema.base().data
-  # The user's sizes on our clips: no list, no selection.
+  # Keep the user's sizes, but no lists and no selection.
   for key in ('preprocess', 'num_frames', 'window_frames', 'train_temporal',
               'frame_rule', 'resize', 'resize_height', 'resize_width',
               'crop_pixels', 'trunk_pixels', 'flip', 'workers'):
@@ -127,10 +127,10 @@ def _clips(config) -> Iterator[tuple[ml_collections.ConfigDict, str]]:
   rng = np.random.default_rng(0)
   with tempfile.TemporaryDirectory() as folder:
     made.data.root = os.path.join(folder, 'clips')
-    # What is found out about these clips goes with them.
+    # Probes of these clips are removed with them.
     made.cache_dir = os.path.join(folder, 'cache')
     for k in range(_CLIPS):
-      # Large blobs that drift: about the bit rate of real clips.
+      # Large blobs that drift have about the bit rate of real clips.
       small = rng.integers(0, 256, (_HEIGHT // 20, _WIDTH // 20, 3), np.uint8)
       image = np.kron(small, np.ones((20, 20, 1), np.uint8))
       moved = [np.roll(image, (t, 2 * t), (0, 1)) for t in range(_FRAMES)]

@@ -1,7 +1,7 @@
 """Writes a run for other programs: its trained weights, or the whole model.
 
-A whole model takes clips as uint8, normalises them and gives logits. It is read
-back and compared with the run before it takes its place.
+A whole model maps uint8 clips to logits and includes the normalisation. It is
+read back and compared with the run before it is kept.
 """
 
 import dataclasses
@@ -30,13 +30,14 @@ from evclip_jax.methods.base import Method
 from evclip_jax.runs.trained_model import TrainedModel, Videos
 from evclip_jax.training import params, steps
 
-# Beside every whole model.
+# The description beside every whole model.
 ABOUT = 'model.json'
 _PROGRAM = 'model.stablehlo'
 PLATFORMS = ('cpu', 'cuda', 'tpu')
-# Largest difference of a logit.
+# Largest difference allowed of a logit.
 _TOLERANCE = 1e-4
 
+# Settings of the recipe that matter only in training.
 _OF_TRAINING = ('train_temporal', 'flip', 'query_augment')
 _OUTSIDE = {
     'ev_clip': 'Take the window_frames in the middle of the video, and of them '
@@ -59,7 +60,7 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 def save_trained(workdir: str, path: str | os.PathLike) -> str:
   """Writes a run's trained leaves as .safetensors and says so, or UserError."""
-  # Other programs bring frames of their own, worse or not.
+  # Other programs bring their own frames, so data.corrupt does not count.
   run = TrainedModel(workdir, corrupt='')
   if not run.weights:
     raise UserError(f'{workdir} is a run without trained weights.')
@@ -98,22 +99,22 @@ def save_model(
 
   Args:
     workdir: the run folder.
-    out: a folder that is not there yet; written whole or not at all.
-    kind: 'orbax': all weights, and a StableHLO program that takes them;
-      'stablehlo': a program with its weights inside; 'savedmodel'.
+    out: a folder that does not exist; it is written whole or not at all.
+    kind: 'orbax' for all weights and a StableHLO program that takes them,
+      'stablehlo' for a program with its weights inside, or 'savedmodel'.
     classes, support: as for `TrainedModel.predict`.
 
   Returns:
     Lines that say what was written and how well it agrees with the run.
 
   Raises:
-    UserError: `out` is there or cannot be written, classes or support do not
-      fit the method, or what was written differs from the run.
+    UserError: `out` exists or cannot be written, classes or support do not fit
+      the method, or what was written differs from the run.
   """
   out = pathlib.Path(out)
   if out.exists():
-    raise UserError(f'--out={out} is there already. Choose another folder.')
-  # Other programs bring frames of their own, worse or not.
+    raise UserError(f'--out={out} exists already. Choose another folder.')
+  # Other programs bring their own frames, so data.corrupt does not count.
   run = TrainedModel(workdir, corrupt='')
   names = run.names(classes, support)
   shape = one_clip.spec_of(run.config.data).shape
@@ -129,7 +130,7 @@ def save_model(
   video = jax.ShapeDtypeStruct(batch, np.uint8)
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Accelerators round more, and TensorFlow need not see them.
+    # On the CPU, as accelerators round more and TensorFlow may not see them.
     with (
         tempfile.TemporaryDirectory(dir=out.parent) as parent,
         jax.default_device(_host()),
@@ -168,9 +169,9 @@ def _host() -> jax.Device:
 
 
 def program(method: Method) -> Program:
-  """Returns (tree, clips) -> logits, a pure function.
+  """Returns the pure function (tree, clips) -> logits.
 
-  The tree has the method's params and 'scored': the embeddings 'classes'
+  The tree has the method's params and 'scored': class embeddings 'classes'
   [M, K, E] and, for a method that compares, the features of 'examples'.
   """
 
@@ -186,7 +187,7 @@ def program(method: Method) -> Program:
 
 
 def _write_program(run: Callable, given: tuple, folder: pathlib.Path):
-  """Writes a function for all platforms; returns it as read back."""
+  """Writes a function for all platforms and returns it as read back."""
   whole = export.export(jax.jit(run), platforms=PLATFORMS)(*given)
   (folder / _PROGRAM).write_bytes(whole.serialize())
   return export.deserialize((folder / _PROGRAM).read_bytes()).call
@@ -203,7 +204,7 @@ def _write_orbax(run: Program, tree, video, folder: pathlib.Path) -> Answer:
 
 
 def _write_stablehlo(run: Program, tree, video, folder: pathlib.Path) -> Answer:
-  # On the device, where traced numbers may index.
+  # As JAX arrays, which traced numbers may index.
   tree = jax.device_put(tree)
   call = _write_program(lambda rows: run(tree, rows), (video,), folder)
   return lambda rows: np.asarray(call(rows))
@@ -212,11 +213,11 @@ def _write_stablehlo(run: Program, tree, video, folder: pathlib.Path) -> Answer:
 def _write_savedmodel(
     run: Program, tree, video, folder: pathlib.Path
 ) -> Answer:
-  # Not at the top: only this needs TensorFlow.
+  # Not at the top, since only this needs TensorFlow.
   import tensorflow as tf
   from jax.experimental import jax2tf
 
-  # Each would take the accelerator's memory for itself.
+  # TensorFlow would take the accelerator's memory from JAX.
   tf.config.set_visible_devices([], 'GPU')
   leaves, structure = jax.tree.flatten(tree)
   used = export.export(jax.jit(run))(tree, video).module_kept_var_idx
@@ -253,7 +254,7 @@ def _write_savedmodel(
 
 
 def _without_composites(whole: export.Exported) -> export.Exported:
-  """Calls what composites such as erf are made of; TensorFlow lacks them."""
+  """Replaces composites such as erf, which TensorFlow lacks, by their parts."""
   with ir.Context() as context:
     stablehlo.register_dialect(context)
     module = stablehlo.deserialize_portable_artifact(
@@ -291,7 +292,7 @@ _WRITERS = {
 
 
 def _about(run: TrainedModel, names: list[str], kind: str, worst: float):
-  """What model.json says."""
+  """Returns the contents of model.json."""
   config, spec = run.config, one_clip.spec_of(run.config.data)
   settings = dataclasses.asdict(spec)
   for name in _OF_TRAINING:

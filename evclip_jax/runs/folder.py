@@ -1,4 +1,4 @@
-"""The folder of a run: its name, its config, who may continue it."""
+"""Manages the folder of a run: its name, its config, who may use it."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from evclip_jax.config import identity, schema
 from evclip_jax.methods import base
 from evclip_jax.reporting import log
 
-# Below these a config has keys of its own.
+# Groups of keys that the schema does not name.
 _OPEN_KEYS = ('method.settings.', 'compare.', 'data.tests.', 'data.others.')
-# A run may be made longer: it goes on where it stopped.
+# Keys that may be raised to train a finished run for longer.
 _RAISABLE = ('train.epochs', 'episodes.train_episodes')
-# What an evaluation must have in common with the training.
+# Keys that an evaluation must have in common with the training.
 _MODEL_KEYS = ('method.', 'clip.name', 'encoder.name', 'data.num_frames')
 
 
@@ -29,12 +29,12 @@ def default(config_file: str, config: ml_collections.ConfigDict) -> str:
 
 
 def of_row(name: str) -> str:
-  """Returns the name of the folder of a row of a comparison."""
+  """Returns the folder name of a row of a comparison."""
   return re.sub(r'[^\w.+=-]+', '_', name)
 
 
 def row_of(folder: pathlib.Path) -> tuple[int, str]:
-  """Returns place and name of a run in the comparison above it, or (0, '')."""
+  """Returns number and name of a run's row in a comparison, or (0, '')."""
   above = folder.absolute().parent / 'config.json'
   rows = _read_json(above).get('compare', ()) if above.exists() else ()
   for place, row in enumerate(rows):
@@ -45,7 +45,7 @@ def row_of(folder: pathlib.Path) -> tuple[int, str]:
 
 
 def refuse_several(workdir: str | os.PathLike):
-  """Raises UserError that names the runs in a folder of several."""
+  """Raises UserError, which names the runs in a folder of several."""
   found = pathlib.Path(workdir).glob('*/config.json')
   inner = sorted(path.parent.name for path in found)
   raise UserError(
@@ -54,10 +54,8 @@ def refuse_several(workdir: str | os.PathLike):
   )
 
 
-def prepare(
-    workdir: str | os.PathLike, config: ml_collections.ConfigDict
-) -> pathlib.Path:
-  """Creates the folder, or checks that it belongs to this config: its path.
+def prepare(workdir: str | os.PathLike, config: ml_collections.ConfigDict):
+  """Creates a run's folder, or checks that it belongs to this config.
 
   All processes but the first only check. UserError if it holds a run of another
   config, or cannot be written.
@@ -65,7 +63,7 @@ def prepare(
   check_free(workdir, config)
   folder = pathlib.Path(workdir).absolute()
   if not log.is_first():
-    return folder
+    return
   if (folder / 'config.json').exists():
     before = identity.flat(_read_json(folder / 'config.json'))
     now = identity.flat(config)
@@ -83,11 +81,10 @@ def prepare(
         f'cannot write to the run folder {folder}: {e.strerror or e}. '
         'Choose another --workdir.'
     ) from e
-  return folder
 
 
 def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
-  """Reads the config of a run; UserError if the folder is not a run's."""
+  """Reads the config of a run; UserError if it is not a run's folder."""
   path = pathlib.Path(workdir) / 'config.json'
   values = _read_json(path)
   known = [*identity.flat(values)]
@@ -102,7 +99,7 @@ def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
         f'{", ".join(unknown[:3])}.'
     )
   config = identity.from_dict(values)
-  # Keys that came after the run mean what they do by default.
+  # Keys that are newer than the run have their defaults.
   with config.unlocked():
     for key, (default, *_) in schema.KEYS.items():
       if not any(f'{one}.'.startswith(f'{key}.') for one in known):
@@ -154,9 +151,10 @@ def check_same_model(
 
 
 def check_data(folder: pathlib.Path, description: dict[str, Any]):
-  """Writes a run's lists, or raises UserError if they have changed since.
+  """Writes data.json, or raises UserError if lists or texts have changed.
 
-  `description` is that of the data pipeline with 'texts', hashes of these.
+  `description` is the data pipeline's, with 'texts': list -> hash of its class
+  texts.
   """
   path = folder / 'data.json'
   if not path.exists():
@@ -183,17 +181,8 @@ def check_data(folder: pathlib.Path, description: dict[str, Any]):
 
 
 def class_names(workdir: str | os.PathLike) -> list[str]:
-  """Reads the classes of a run's training, in label order, or UserError."""
-  path = pathlib.Path(workdir) / 'classes.json'
-  try:
-    if path.exists():
-      return list(json.loads(path.read_text('utf-8')))
-    return list(load_card(workdir)['class_names'])
-  except (UserError, OSError, ValueError, KeyError) as e:
-    raise UserError(
-        f'{path} does not exist or cannot be read. Start the run with python '
-        '-m evclip_jax.main.'
-    ) from e
+  """Reads the training classes of a run, in label order, or UserError."""
+  return _read_json(pathlib.Path(workdir) / 'classes.json')
 
 
 def _clips(entry: dict[str, Any] | None) -> str:
@@ -221,7 +210,7 @@ def _refuse(workdir, config, matters):
   )
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
+def _read_json(path: pathlib.Path) -> Any:
   if not path.exists():
     raise UserError(
         f'{path} does not exist. Give the --workdir of a run that was made '

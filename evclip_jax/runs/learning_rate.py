@@ -16,13 +16,13 @@ from evclip_jax.training import session
 
 
 def check(config: ml_collections.ConfigDict, data: Any):
-  """Raises UserError if train.rates cannot be chosen among."""
+  """Raises UserError if there is no way to choose among train.rates."""
   rates = config.train.rates
   if len({*rates}) < len(rates) or any(rate <= 0 for rate in rates):
     raise UserError(f'train.rates={rates}: wanted different numbers above 0.')
   if rates and 'val' not in data.evals:
     raise UserError(
-        'train.rates are chosen among on a validation list: set data.val_list, '
+        'train.rates needs a validation list to choose by: set data.val_list, '
         'or data.val_shots to hold clips of the training list back.'
     )
   if rates and config.train.select == 'best_on_test':
@@ -40,10 +40,10 @@ def choose(
 ) -> tuple[ml_collections.ConfigDict, dict[str, Any]]:
   """Trains with each of train.rates and takes over the best training.
 
-  Each is an ordinary run in `workdir/rates/<rate>`, with the rate of a constant
-  warm-up in proportion, scored on the validation list alone. The best top-1
-  counts; of equal ones the lower loss, then the lower rate. Returns the config
-  with it, and 'rate' and 'config_hash' of the run card.
+  Each is an ordinary run in `workdir/rates/<rate>`, scored on the validation
+  list alone; the warm-up's rate changes in proportion. The best top-1 wins,
+  then the lower loss, then the lower rate. Returns the config with the best
+  rate, and 'rate' and 'config_hash' for the run card.
   """
   own_data = copy.copy(data)
   own_data.evals = {'val': data.evals['val']}

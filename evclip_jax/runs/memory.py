@@ -1,62 +1,48 @@
-"""Refuses a training step that does not fit into the device."""
+"""Refuses a training step that does not fit into the device's memory."""
 
 from typing import Any
 
 import ml_collections
 
 from data_pipelines.errors import UserError
-from evclip_jax.training import batch as batch_lib
-from evclip_jax.training import costs, devices, optimizer, session
+from evclip_jax.runs import cost_table, train
+from evclip_jax.training import costs, devices
 
 
 def check(
     config: ml_collections.ConfigDict, data: Any, loaded: dict | None = None
 ):
-  """Compiles the training step, unless the device's memory is not known.
+  """Compiles the training step, unless the device's memory is unknown.
 
-  `data` is the run's `Pipeline`, which need not have looked at a clip yet;
+  `data` is the run's `Pipeline`, whose clips need not have been examined yet;
   `loaded` are networks that runs share. UserError, with settings that fit, if
-  the step needs more than the device has.
+  the step needs more memory than the device has.
   """
   limit = costs.device_bytes(config.compute.memory_gb)
   # With fixed views the step sees features, which are small.
   if limit is None or config.train.bank_views:
     return
   devices.prepare(config)
-  run = session.build(config, data.class_names, loaded)
-  if not run.trainable:
-    return
+  run = cost_table.shapes(config, data.class_names, config.mesh.data, loaded)
+  train.check_batch(config, run, data)
   total, parts = data.batch_size, config.train.accumulate
-  devices.check_batch_size(run.mesh, total, data.batch_key)
-  schedule = optimizer.make_schedule(
-      config.optimizer, config.train.epochs, data.steps_per_epoch
-  )
-  update = optimizer.make_optimizer(config.optimizer, schedule)
-  state = run.state(update)
-  batch = batch_lib.shapes(
-      config,
-      len(data.class_names),
-      total,
-      run.method.episodic,
-      devices.batched(run.mesh),
-  )
   # The run compiles the same program, which the compilation cache keeps.
-  step = costs.Measured(run.train_step(update, schedule, config.seed, parts))
-  given = state, run.frozen, run.texts(state.weights), batch
-  compiled = step.compile(*given)
+  how = total, parts, data.steps_per_epoch
+  lower, _ = cost_table.programs_of(config, run, *how)
+  compiled = lower().compile()
   need = costs.program_bytes(compiled)
   if need is None or need <= limit:
     return
-  share = total // run.mesh.shape['data']
+  share = total // run.mesh.size
   # The temporaries are those of one part.
   fits = costs.rows_that_fit(compiled, share // parts, limit)
-  fit = fits * parts * run.mesh.shape['data']
-  ways = [f'{data.batch_key}={fit}'] if fits else []
-  if run.method.loss_is_a_mean and fits:
+  ways = []
+  if fits:
+    ways.append(f'{data.batch_key}={fits * parts * run.mesh.size}')
+  if fits and run.method.loss_is_a_mean:
     divisors = [n for n in range(1, share + 1) if share % n == 0]
-    ways.append(
-        f'train.accumulate={next(n for n in divisors if share // n <= fits)}'
-    )
+    fewest = next(n for n in divisors if share // n <= fits)
+    ways.append(f'train.accumulate={fewest}')
   advice = f'Use {" or ".join(ways)}' if ways else 'Use a smaller clip.name'
   raise UserError(
       f'a training step of {data.batch_key}={total} needs {need / 1e9:.1f} GB '

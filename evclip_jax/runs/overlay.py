@@ -1,4 +1,4 @@
-"""A video with the answer written under it and the method's map beside it."""
+"""Writes a video with its answers below it and the method's map beside it."""
 
 import fractions
 import pathlib
@@ -15,12 +15,12 @@ from evclip_jax.evaluation.look import Seen
 from evclip_jax.reporting import charts, pictures
 from evclip_jax.reporting.tables import short
 
-# Of the pictures, those of a GIF, and of the words under them.
+# Heights in pixels: of the pictures, those in a GIF, the words below them.
 _HEIGHT, _GIF_HEIGHT, _WORDS = 360, 200, 120
-# Read at once: memory does not depend on the video's length.
+# Frames read at once, so that memory does not grow with the video.
 _CHUNK = 32
 _BEST = 3
-# A GIF of more would be larger than the video.
+# Frames per second; with more a GIF would be larger than the video.
 _GIF_RATE = 10
 
 
@@ -33,11 +33,11 @@ def write(
     fill: tuple[float, float, float],
     least: float = 0.0,
 ):
-  """Writes a video, .mp4 or .gif, that says what was seen when.
+  """Writes a video, .mp4 or .gif, that shows what was seen when.
 
-  On the left the video as it is; on the right, if the method has maps, what it
-  sees of the nearest window: the frames behind the mask, or its attention.
-  `fill` is that of a `ClipPicture`, `least` that of `prediction.predict`.
+  The video is on the left; if the method has maps, what it sees in the nearest
+  window is on the right: the frames behind the mask, or its attention. `fill`
+  is as in `ClipPicture`, `least` as for `prediction.predict`.
   """
   film, gif = seen.film, path.suffix == '.gif'
   rate = film.rate or 25.0
@@ -72,7 +72,7 @@ def write(
 
 
 def _behind(crop, maps, fill) -> np.ndarray:
-  """A frame behind the mask, or under the mean of another map."""
+  """Shows a frame behind the mask, or under the mean of another map."""
   name = 'mask' if 'mask' in maps else next(iter(maps))
   heights = maps[name].astype(np.float32) / 255
   if name == 'mask':
@@ -88,14 +88,14 @@ def _sized(frame: np.ndarray, high: int) -> np.ndarray:
 
 
 def _words(shares, names, width: int, least: float) -> np.ndarray:
-  """The best classes with their probabilities, uint8 [120, width, 3]."""
+  """Draws the best classes with their probabilities, uint8 [120, width, 3]."""
   order = np.argsort(-shares, kind='stable')[:_BEST]
   scores = [(names[k], float(shares[k])) for k in order]
   best, share = scores[0]
   if share < least:
     scores[0] = f'none of these ({short(best, 16)})', share
   colours = dict.fromkeys((name for name, _ in scores), charts.GREY)
-  # Not the one that is none of these.
+  # Grey if it is none of these.
   colours |= {best: charts.BLUE} if share >= least else {}
   words = pictures.answers(scores, colours, width - 16, _WORDS // _BEST)
   whole = np.full((_WORDS, width, 3), 255, np.uint8)

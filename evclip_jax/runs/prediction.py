@@ -1,4 +1,4 @@
-"""Predicts many videos and writes a folder of results, then of pictures."""
+"""Predicts many videos, and writes the results and pictures to a folder."""
 
 import collections
 import contextlib
@@ -21,11 +21,11 @@ from evclip_jax.runs import overlay
 from evclip_jax.runs.trained_model import TrainedModel
 
 NONE, _UNREAD = 'none of these', '(cannot be read)'
-# Classes named of each video, and lines of the chart along one.
+# Best classes to name for each video, and to draw along one.
 _BEST = 5
-# With more videos the terminal has one line for each, then only a summary.
+# With more videos, the terminal shows one line for each, or only a summary.
 _FEW, _MANY = 20, 1000
-# Videos that are drawn: each costs a part of a second and a file.
+# Most videos to draw, since each takes a moment and a file.
 _DRAWN = 200
 
 Row = dict[str, Any]
@@ -43,25 +43,25 @@ def predict(
     timeline: bool = False,
     overlays: Sequence[str] = (),
 ) -> list[Row]:
-  """Predicts videos, paths, in their order.
+  """Predicts videos, given as paths, in order.
 
   Args:
     model, videos, classes, support, clips: see `TrainedModel.predict`.
     out: a folder for predictions.jsonl, predictions.csv, index.html, a picture
-      of each video, and what is named below; None = for nothing.
-    tell: called with each row when it is known.
-    least: answers that are less probable are 'none of these'.
+      of each video, and what is named below; None = write nothing.
+    tell: called with each row once it is known.
+    least: answers that are less probable become 'none of these'.
     timeline: whether to write the scores along each video.
-    overlays: '.mp4' and '.gif', for videos with words and map.
+    overlays: any of '.mp4' and '.gif', to write videos with answers and maps.
 
   Returns:
     A row per video: 'video', then 'answer' (None = none of these), 'top5'
     (dicts of 'class' and 'probability'), 'looked_at', 'step' and 'selected_by';
-    or 'error'.
+    or 'error' for a video that cannot be read.
 
   Raises:
-    UserError: the folder cannot be written, or classes and examples that do
-      not fit the method. A video that cannot be read costs its row only.
+    UserError: the folder cannot be written, or classes or examples do not fit
+      the method.
   """
   names, rows, shown = model.names(classes, support), [], []
   seen = model.see(
@@ -83,7 +83,7 @@ def predict(
         tell(rows[-1])
         bar.update(1)
         if out:
-          # What was computed is safe before anything is drawn.
+          # Results are on disk before anything is drawn.
           lines.write(json.dumps(rows[-1], ensure_ascii=False) + '\n')
           lines.flush()
         if out and not isinstance(found, UserError):
@@ -121,7 +121,7 @@ def _write_tables(out: pathlib.Path, model, rows: list[Row], shown):
 def _files(
     out, stem, path, seen, names, model, draw, least, with_timeline, overlays
 ) -> list[page.Section]:
-  """Writes the files of a video; what fails costs its own place on the page."""
+  """Writes the files of a video; the page says which of them failed."""
   title = tables.printable(os.path.basename(path))
 
   def picture() -> page.Picture:
@@ -147,7 +147,7 @@ def _files(
   for what, make in makers:
     try:
       sections.append(page.Section(pictures=[make()]))
-    # No picture is worth the predictions that are still to come.
+    # A picture must not stop the predictions that are still to come.
     except Exception as e:
       reason = f'{title}: no {what}, {type(e).__name__}: {e}'
       log.log(reason)
@@ -162,7 +162,7 @@ def timeline(
     names: Sequence[str],
     least: float,
 ) -> page.Picture:
-  """Writes the scores along a video; returns a chart of the highest."""
+  """Writes the scores along a video and returns a chart of the best classes."""
   film, windows = seen.film, seen.windows
   times = [film.seconds(i) for i in range(len(film.spans))]
   rows = []
@@ -189,10 +189,10 @@ def timeline(
 
 
 def find_videos(arguments: Sequence[str]) -> list[str]:
-  """Returns the files that arguments name, folders opened.
+  """Returns the videos that the arguments name, also those in folders.
 
   Raises:
-    UserError: nothing named, a path that does not exist, a folder without
+    UserError: nothing is named, a path does not exist, or a folder has no
       videos.
   """
   if not arguments:
@@ -212,7 +212,7 @@ def find_videos(arguments: Sequence[str]) -> list[str]:
 
 
 def find_examples(folder: str) -> dict[str, list[str]]:
-  """Returns the videos in FOLDER/<class>/, by class.
+  """Returns {class: videos} of the folders FOLDER/<class>/.
 
   Raises:
     UserError: no such folder, fewer than two classes, or a class without clips.
@@ -235,7 +235,7 @@ def find_examples(folder: str) -> dict[str, list[str]]:
 def as_text(rows: Sequence[Row]) -> str:
   """Returns rows as aligned text.
 
-  Of many videos only the answer, of thousands how many have each answer.
+  For many videos it has only the answers, for thousands only their counts.
   """
   if len(rows) > _MANY:
     counts = collections.Counter(row['answer'] for row in _flat(rows))
@@ -252,7 +252,6 @@ def as_text(rows: Sequence[Row]) -> str:
     for place, one in enumerate(best[:1] if len(rows) > _FEW else best):
       share = one.get('probability')
       lines.append({
-          # Once is enough.
           'video': '' if place else row['video'],
           'class': one['class'],
           'probability': '' if share is None else f'{100 * share:.1f} %',
@@ -310,13 +309,13 @@ def _flat(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _file_names(videos: Sequence[str]) -> list[str]:
-  """Returns how the files of each video begin: its own name, numbered."""
+  """Returns how the file names of each video begin: its name, made unique."""
   counts, names = {}, []
   for path in videos:
-    # No file may have a longer name than 255 bytes.
+    # A file name may have at most 255 bytes.
     name = tables.short(os.path.basename(path), 60)
     counts[name] = counts.get(name, 0) + 1
-    # Videos of one name lie in several folders, as in a folder per class.
+    # Several folders may have videos of the same name.
     names.append(f'{name}-{counts[name]}' if counts[name] > 1 else name)
   return names
 

@@ -1,13 +1,13 @@
-"""Named protocols: several ordinary runs, and one result of them all.
+"""Runs named protocols: several ordinary runs, and one result of all.
 
-A protocol says which runs one config stands for (`expand`) and what is read
-off their run cards. Every run lies in a sub-folder, can be interrupted and is
-not made again once it is finished. data.train_list, data.val_list,
+A protocol says which runs one config stands for (`expand`) and which numbers of
+their run cards are averaged. Every run has a sub-folder, may be interrupted,
+and is not repeated once it is finished. data.train_list, data.val_list,
 data.test_list and those of data.tests may hold {shots}, {seed} and {split},
 which each run fills in: train1_few_shot_{shots}.txt.
 
 'episodes' trains anew for every K of protocol.shots, although K changes only
-the scoring: the recipes published for other K also train with other settings.
+the scoring, since the published recipes train with other settings for other K.
 """
 
 import contextlib
@@ -34,13 +34,13 @@ Quantities = list[tuple[str, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-  """Which runs, and what their result is.
+  """Says which runs a protocol makes and what it averages over them.
 
   Attributes:
     about: one sentence for the report.
-    quantities: run card -> (name, value) of what is averaged over runs.
+    quantities: run card -> (name, value) of what is averaged.
     varies: the key of config.protocol, beside `seeds`, that its runs differ in.
-    seeds: of the runs if protocol.seeds is (); () = that of the config.
+    seeds: the default of protocol.seeds; () = the config's seed.
   """
 
   about: str
@@ -50,16 +50,11 @@ class Protocol:
 
 
 def run(
-    config: ml_collections.ConfigDict,
-    workdir: str,
-    mode: str,
-    run_part: Callable[..., dict[str, Any]],
+    config: ml_collections.ConfigDict, workdir: str, mode: str
 ) -> dict[str, Any]:
-  """Runs every part of `config.protocol` not finished yet, in workdir/<part>.
+  """Runs each unfinished part of `config.protocol` in workdir/<part>.
 
-  `run_part` makes a run card, or {row: run card}, of (config, folder, mode,
-  is_part, loaded); `loaded` are the networks that all parts share. Returns what
-  is written as protocol.json, or evaluate_protocol.json.
+  Returns the contents of protocol.json, or of evaluate_protocol.json.
   """
   parts = expand(config)
   run_folder.check_free(workdir, config)
@@ -75,29 +70,28 @@ def run(
     said = '' if name in waiting else ': finished earlier'
     log.log(f'\n=== {name}{said} ===')
     if name in waiting:
-      cards[name] = run_part(
-          own, str(folder / name), mode, is_part=True, loaded=loaded
-      )
-    # Not before a part: a mistake in the config should leave no folder.
+      place = str(folder / name)
+      cards[name] = single.run_one(own, place, mode, True, loaded)
+    # Only after a part, so that a mistake in the config leaves no folder.
     run_folder.prepare(workdir, config)
-  runs = side_by_side(config, cards, folder)
+  runs = runs_by_row(config, cards, folder)
   out = summary(config, runs)
   log.log(f'\n{config.protocol.name}: {out["about"]}')
   log.log(result_page.as_text(out))
   if log.is_first():
     name = 'protocol' if mode == 'train' else f'{mode}_protocol'
-    title, rows = f'{folder.name}: {config.protocol.name}', {}
-    if config.compare:
-      rows = experiment.rows(next(iter(parts.values())))
-    result_page.write(folder, name, title, runs, out, compare.differ(rows))
+    title = f'{folder.name}: {config.protocol.name}'
+    rows = experiment.rows(next(iter(parts.values())))
+    table = compare.differing_keys(rows)
+    result_page.write(folder, name, title, runs, out, table)
   return out
 
 
 def _check_data(parts, folder: pathlib.Path, mode: str, loaded: dict):
-  """Finds lists and clips that lack before any part runs, not hours later."""
+  """Opens the data of all parts, to find at once what is missing from them."""
   for name, own in parts.items():
     place = str(folder / name)
-    # What is well is said when the part begins.
+    # Each part logs its own data when it begins.
     with contextlib.redirect_stdout(io.StringIO()):
       if own.compare:
         compare.open_data(experiment.rows(own), place, mode, loaded)
@@ -111,8 +105,8 @@ def expand(
 ) -> dict[str, ml_collections.ConfigDict]:
   """Returns the runs of a protocol in order: name of a sub-folder -> config.
 
-  UserError: there is no such protocol, or the config lacks what it needs, or
-  sets what has no effect in it.
+  UserError if there is no such protocol, or if the config lacks what it needs
+  or sets what has no effect in it.
   """
   own = config.protocol
   if own.name not in PROTOCOLS:
@@ -175,12 +169,12 @@ def _part(config, kind: str, value: int, seed: int):
   return own.lock()
 
 
-def side_by_side(
+def runs_by_row(
     config: ml_collections.ConfigDict,
     cards: dict[str, Any],
     folder: pathlib.Path,
 ) -> results.Runs:
-  """Returns {row: {part: run}} of {part: what its run gave}."""
+  """Regroups {part: run card, or {row: run card}} as {row: {part: run}}."""
   if not config.compare:
     name = config.method.name
     return {name: {p: Run(card, folder / p) for p, card in cards.items()}}
@@ -196,7 +190,7 @@ def side_by_side(
 def summary(
     config: ml_collections.ConfigDict, runs: results.Runs
 ) -> dict[str, Any]:
-  """Returns the contents of protocol.json of what `side_by_side` returns."""
+  """Returns the contents of protocol.json from those of `runs_by_row`."""
   protocol = PROTOCOLS[config.protocol.name]
   return {
       'protocol': config.protocol.name,
@@ -245,13 +239,12 @@ def _base_and_novel(card: Card) -> Quantities:
       statistics.fmean(own[name] for name in _halves(own, half))
       for half in ('base', 'novel')
   )
-  # A weak half pulls it down.
   mean = 2 * base * novel / (base + novel) if base + novel else 0.0
   return [('base', base), ('novel', novel), ('harmonic mean', mean)]
 
 
 def _halves(lists: Iterable[str], half: str) -> list[str]:
-  """Lists those that are a half, 'base' or 'novel', of a test list."""
+  """Picks the lists that are one half, 'base' or 'novel', of a test list."""
   return [n for n in lists if n == half or n.endswith(f'_{half}')]
 
 

@@ -1,4 +1,4 @@
-"""The tables, charts and page of runs side by side."""
+"""Makes the tables, charts and page of several runs."""
 
 import json
 import pathlib
@@ -13,14 +13,13 @@ from evclip_jax.runs.results import Run, Runs
 
 
 def table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-  """Returns a row per variant: each quantity, what it costs, who chose."""
+  """Returns a row per variant: its quantities, costs and selection rule."""
   rows = {}
   for result in summary['results']:
     row = rows.setdefault(result['variant'], {'variant': result['variant']})
     row[result['quantity']] = cell(result)
   rules = {n['variant']: n['selected_by'] for n in summary['numbers']}
   costs = {own['variant']: own for own in summary['costs']}
-  # A cost that no row knows has no column.
   return tables.without_empty([
       row
       | costs[name := row['variant']]
@@ -30,7 +29,7 @@ def table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def cell(result: Mapping[str, Any]) -> str:
-  """Returns '52.0 ± 1.4 [48.5, 55.5]', or '52.0' of a single run."""
+  """Returns '52.0 ± 1.4 [48.5, 55.5]', or '52.0' for a single run."""
   if result['std'] is None:
     return f'{result["mean"]:.1f}'
   low, high = (min(max(x, 0), 100) for x in result['interval'])
@@ -38,7 +37,7 @@ def cell(result: Mapping[str, Any]) -> str:
 
 
 def difference_table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-  """Returns a row per variant: its difference to the first one, by list."""
+  """Returns a row per variant: its difference to the first, for each list."""
   rows: dict[str, dict[str, Any]] = {}
   for found in summary['differences']:
     row = rows.setdefault(found['variant'], {'variant': found['variant']})
@@ -67,7 +66,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
 
 
 def as_file(summary: Mapping[str, Any], suffix: str) -> str:
-  """Returns the table as '.md', '.tex' or '.csv', the latter for machines."""
+  """Returns the table as '.md', '.tex' or, for programs, '.csv'."""
   if suffix == '.csv':
     return tables.as_csv(_plain_numbers(summary))
   write = tables.as_markdown if suffix == '.md' else tables.as_latex
@@ -75,7 +74,7 @@ def as_file(summary: Mapping[str, Any], suffix: str) -> str:
 
 
 def _plain_numbers(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-  """Rows of a table for machines: one number in each cell."""
+  """Returns the table for programs, with one number in each cell."""
   rows = {own['variant']: {} for own in summary['costs']}
   for result in summary['results']:
     low, high = result['interval'] or (None, None)
@@ -105,7 +104,7 @@ def write(
 ) -> pathlib.Path:
   """Writes NAME.json, NAME.csv and report.html, whose path it returns.
 
-  `differ` is a table of what the rows of a comparison differ in.
+  `differ` is the table of keys in which the rows of a comparison differ.
   """
   whole_file.write_json(folder / f'{name}.json', summary)
   whole_file.write(folder / f'{name}.csv', as_file(summary, '.csv'))
@@ -127,7 +126,7 @@ def write(
 
 
 def _charts(runs: Runs) -> list[page.Picture]:
-  """The difference of the last row to the first in each class, by list."""
+  """Draws, for each list, the last row minus the first one in each class."""
   first, *_, last = runs
   found: dict[str, list[tuple[dict, dict]]] = {}
   for part in runs[first].keys() & runs[last].keys():

@@ -1,4 +1,4 @@
-"""Runs side by side: means, intervals, differences, costs."""
+"""Compares runs: means, intervals, differences, costs."""
 
 import pathlib
 import re
@@ -18,7 +18,7 @@ _DRAWS = 10_000
 
 
 class Run(NamedTuple):
-  """A finished run: its card and its folder."""
+  """Holds a finished run: its card and its folder."""
 
   card: Card
   folder: pathlib.Path
@@ -31,11 +31,11 @@ Runs = Mapping[str, Mapping[str, Run]]
 def summarise_runs(
     runs: Runs, quantities: Quantities, seed: int
 ) -> dict[str, Any]:
-  """Returns what several runs say together, ready for JSON.
+  """Summarises several runs, ready for JSON.
 
-  Others are compared with the first row; parts of one name but for the seed are
-  averaged. `quantities` says of a run card what is averaged, `seed` is that of
-  the bootstrap.
+  Rows are compared with the first one. Parts whose names differ only in the
+  seed are averaged. `quantities` gives what is averaged of a run card; `seed`
+  is the bootstrap's.
 
   Returns:
     'caption'; 'results', a dict per row and quantity with mean, std, interval
@@ -69,7 +69,7 @@ def summarise_runs(
 
 
 def tests(card: Card) -> list[tuple[str, float]]:
-  """Lists top-1 of every list but the one that selects."""
+  """Lists top-1 of every list except the validation list."""
   final = card['final'].items()
   return [(name, x['top1']) for name, x in final if name != 'val']
 
@@ -94,12 +94,12 @@ def differences(runs: Runs, seed: int) -> list[dict[str, Any]]:
 
   The difference of each clip is averaged over the seeds; then clips are drawn
   with replacement, the same in both rows, 10,000 times: a paired bootstrap. It
-  says how far other clips might move the difference; it does not cover other
-  seeds, which the interval of the mean is about.
+  shows how other clips might change the difference, but not other seeds, for
+  which there is the interval of the mean.
 
   Returns:
-    A dict per row, kind of part and list: 'difference' in points of top-1,
-    'interval' [low, high] of 95 %, and 'clips', how many were compared.
+    A dict per row, kind of part and list: 'difference' in points of top-1, its
+    95 % 'interval' [low, high], and 'clips', the number of clips compared.
   """
   first, *others = runs
   out = []
@@ -132,20 +132,20 @@ def bootstrap(each: np.ndarray, seed: int) -> tuple[float, list[float]]:
   """Returns the mean of numbers [N] and its 95 % interval by resampling."""
   values, counts = np.unique(each, return_counts=True)
   generator = randomness.generator(seed, 'bootstrap')
-  # How often each value is among N draws: a multinomial.
+  # The counts of each value among N draws are multinomial.
   share = counts / len(each)
   drawn = generator.multinomial(len(each), share, _DRAWS) @ values / len(each)
   return float(each.mean()), np.percentile(drawn, (2.5, 97.5)).tolist()
 
 
 def scores_file(run: Run, name: str, suffix: str) -> pathlib.Path:
-  """Returns where a run wrote what it scored of a list."""
+  """Returns the path of a list's scores, by suffix '.npz' or '.json'."""
   name = run_card.file_name(name, run.card.get('corrupt', ''))
   return run.folder / 'evaluation' / f'{name}{suffix}'
 
 
 def _hits(run: Run, name: str) -> dict[int, float] | None:
-  """Place in a list -> percent right, of clips or of episodes' queries."""
+  """Reads {clip or episode: percent right}; None if it cannot be read."""
   try:
     with np.load(scores_file(run, name, '.npz')) as arrays:
       if 'answer' in arrays:
@@ -159,7 +159,7 @@ def _hits(run: Run, name: str) -> dict[int, float] | None:
 
 
 def _per_clip(found: list[tuple[dict, dict, dict]]) -> np.ndarray:
-  """Differences of the clips of a list, averaged over runs that share it."""
+  """Averages the difference of each clip over the runs that share its list."""
   clips: dict[tuple[str, int], list[float]] = {}
   for about, ours, theirs in found:
     digest = (about.get('episodes') or about)['sha256']
@@ -170,15 +170,15 @@ def _per_clip(found: list[tuple[dict, dict, dict]]) -> np.ndarray:
 
 
 def _kind(part: str) -> str:
-  """The name of a part without its seed."""
+  """Removes the seed from the name of a part."""
   return re.sub(r'-?seed--?\d+$|^run$', '', part)
 
 
 def costs(parts: Mapping[str, Run]) -> dict[str, Any]:
-  """Returns what a row's runs cost, medians over its parts.
+  """Returns the costs of a row's runs, as medians over its parts.
 
-  Clips per second of training are as it went, those of inference alone. The
-  memory is that of the training step on a device, or of inference.
+  Training's clips per second include waiting for clips; inference is timed
+  alone. Memory is a device's, in the training step, or else in inference.
   """
   cards = [run.card for run in parts.values()]
 
@@ -199,7 +199,7 @@ def costs(parts: Mapping[str, Run]) -> dict[str, Any]:
 
 
 def rates(parts: Mapping[str, Run]) -> str:
-  """Returns the learning rates of a row's runs, '' where nothing trained."""
+  """Returns the learning rates of a row's runs; '' if nothing was trained."""
   found = [run.card.get('learning_rate') for run in parts.values()]
   shown = ', '.join(f'{rate:g}' for rate in sorted({*found} - {None}))
   chosen = any(run.card.get('rate') for run in parts.values())
@@ -207,7 +207,7 @@ def rates(parts: Mapping[str, Run]) -> str:
 
 
 def caption(runs: Runs) -> str:
-  """Says what the numbers of a table are, and with which texts."""
+  """Says what the numbers of a table are, and which texts were used."""
   cards = [r.card for parts in runs.values() for r in parts.values()]
   seeds = sorted({card['seed'] for card in cards})
   said = 'Top-1 in percent'
@@ -245,7 +245,7 @@ def _lists(cards: list[Card]) -> str:
 
 
 def _numbers(variant: str, part: str, card: Card) -> list[dict[str, Any]]:
-  """Lists what made each number of a run."""
+  """Lists how each number of a run was made."""
   data, views = card['data'], card['views']
   seen = f'{views["clips"]} clips x {views["crops"]} crops'
   run = {

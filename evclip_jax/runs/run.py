@@ -1,4 +1,4 @@
-"""Where a run begins: which kind it is, its data and folder, what is done."""
+"""Starts a run: finds its kind, opens its data, trains or evaluates."""
 
 import contextlib
 import pathlib
@@ -27,14 +27,14 @@ def run(
   Args:
     config: a locked config.
     workdir: the run folder, made if need be.
-    mode: 'train' (which continues what it finds) or 'evaluate', which leaves
+    mode: 'train', which resumes an unfinished run, or 'evaluate', which leaves
       a trained run's own files as they are.
 
   Returns:
     The run card, or {row: run card}, or what `protocols.run` returns.
 
   Raises:
-    UserError: anything the user can mend; nothing half-written stays.
+    UserError: anything the user can fix; no half-written file is left.
   """
   schema.check(config)
   if config.protocol.seeds and not config.protocol.name:
@@ -48,11 +48,18 @@ def run(
   if config.protocol.name:
     from evclip_jax.runs import protocols
 
-    return protocols.run(config, workdir, mode, _run)
-  return _run(config, workdir, mode)
+    return protocols.run(config, workdir, mode)
+  return run_one(config, workdir, mode)
 
 
-def _run(config, workdir, mode, is_part=False, loaded=None) -> dict[str, Any]:
+def run_one(
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    mode: str,
+    is_part: bool = False,
+    loaded: dict | None = None,
+) -> dict[str, Any]:
+  """Runs one method or comparison; with `is_part`, as a part of a protocol."""
   # A folder of another run is refused before any work.
   trained = (pathlib.Path(workdir) / 'config.json').exists()
   if mode == 'evaluate' and trained and not config.compare:
@@ -64,7 +71,7 @@ def _run(config, workdir, mode, is_part=False, loaded=None) -> dict[str, Any]:
 
     return compare.run(config, workdir, mode, is_part, loaded)
   if is_part:
-    # What only scores may score any list, its training list as well.
+    # A method with nothing to train may score any list, even its training list.
     mode = experiment.fitting_mode(mode, config)
   data = open_data([config], workdir, mode, loaded)
   return execute(config, workdir, mode, data, loaded)
@@ -76,12 +83,12 @@ def open_data(
     mode: str,
     loaded: dict | None = None,
 ) -> Any:
-  """Opens the `Pipeline` of configs that read the same; says what there is.
+  """Opens the one `Pipeline` of configs that read the same, and logs its sizes.
 
-  Before any clip is looked at, whatever of them is to be trained must fit into
-  the device (`memory.check`). `loaded` are networks that runs share.
+  Each of them that trains must fit into the device (`memory.check`), which is
+  known before any clip is examined. `loaded` are networks that runs share.
   """
-  # Not at the top: mistakes are answered without.
+  # Not at the top, since it is slow and most mistakes are found before.
   from data_pipelines.loaders import pipeline
 
   def check(data: pipeline.Pipeline):
@@ -118,9 +125,9 @@ def execute(
     data: Any,
     loaded: dict | None = None,
 ) -> dict[str, Any]:
-  """Trains or evaluates one method on what `open_data` gave: its run card.
+  """Trains or evaluates one method on opened data, and returns its run card.
 
-  `loaded` are networks that runs side by side share, see `session.build`.
+  `loaded` are networks that runs share, see `session.build`.
   """
   devices.prepare(config)
   own = session.build(config, data.class_names, loaded)
@@ -146,7 +153,7 @@ def execute(
 
 
 def _check(config, mode: str, own: session.Session, data):
-  """Finds what a run would fail at later before it has a folder."""
+  """Raises UserError for what would fail later, before there is a folder."""
   if config.train.bank_views and own.method.frozen is None:
     raise UserError(
         f'train.bank_views={config.train.bank_views}: what {config.method.name}'
@@ -159,33 +166,21 @@ def _check(config, mode: str, own: session.Session, data):
           f'the method {config.method.name!r} has nothing to train. '
           'Use --mode=evaluate.'
       )
-    devices.check_batch_size(own.mesh, data.batch_size, data.batch_key)
-    parts, share = config.train.accumulate, data.batch_size // own.mesh.size
-    if parts > 1 and not own.method.loss_is_a_mean:
-      raise UserError(
-          f'train.accumulate={parts}: the loss of {config.method.name!r} '
-          'depends on the clips of a batch together. Use 1, or a smaller '
-          'batch_size.'
-      )
-    if share % parts:
-      raise UserError(
-          f'train.accumulate={parts} does not divide the {share} rows of a '
-          'batch that each device holds.'
-      )
+    train.check_batch(config, own, data)
     run_card.selection(config.train.select, data.evals)
     optimizer.check(config.optimizer)
     learning_rate.check(config, data)
   for scored in data.evals.values():
     for key, size in scored.batch_sizes.items():
       devices.check_batch_size(own.mesh, size, key)
-  # A class without a description, a text that is too long.
+  # Raises for a class without a description and for a text that is too long.
   lists = [data.class_names, *(e.class_names for e in data.evals.values())]
   for names in dict.fromkeys(tuple(names) for names in lists):
     own.tokens(names)
 
 
 def _evaluate(config, folder: pathlib.Path, run: session.Session, data):
-  """Scores a finished run, or weights as they are given."""
+  """Scores a finished run, or the weights as they are given."""
   started = time.time()
   initial = run.initial()
   checkpoints = Checkpoints(folder, run.hashes)
@@ -205,8 +200,8 @@ def _evaluate(config, folder: pathlib.Path, run: session.Session, data):
     card, shown = run_card.report(
         config, folder, run, data, states, last or 0, metrics
     )
-  # The card of a trained run stays, and that of a run on frames as they are;
-  # this one stands beside it.
+  # This must not replace the card of a trained run, or that of scoring
+  # frames with another corruption.
   other = config.data.corrupt != run_folder.load_config(folder).data.corrupt
   card['wall_seconds'] = round(time.time() - started, 1)
   name = 'run_card.json'

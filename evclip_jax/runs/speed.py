@@ -1,4 +1,4 @@
-"""Measures how fast the compiled steps of a config run and what they need."""
+"""Measures the speed and memory of a config's compiled steps."""
 
 import re
 import time
@@ -12,12 +12,12 @@ from flax.traverse_util import flatten_dict
 
 from evclip_jax.reporting import log, tables
 from evclip_jax.training import batch as batches
-from evclip_jax.training import costs, devices, optimizer, params, session
+from evclip_jax.training import costs, devices, params, session
 
 _LEAST_STEPS = 3
-# A slow machine does not have to wait for all the steps asked for.
+# After this long, a slow machine skips the rest of the steps.
 _MOST_SECONDS = 15.0
-# What the JSON says and the text does not.
+# Keys of the JSON that the text leaves out.
 _ABOUT = ('command', 'commit', 'platform', 'versions', 'devices')
 
 # Pattern of `device_kind` -> dense peak in 1e12 FLOP/s per chip: (bfloat16,
@@ -55,8 +55,8 @@ def measure(
 ) -> dict[str, Any]:
   """Times the training step and the networks alone on batches of noise.
 
-  At least 3 of `num_steps` are timed, also if they take long. 'train' (if the
-  method trains anything) and 'evaluate' are what `_time` returns.
+  At least 3 of `num_steps` are timed, however long they take. The result has
+  'evaluate' and, if the method trains anything, 'train', as `_time` returns.
   """
   names = [f'class {k}' for k in range(num_classes)]
   run = session.build(config, names)
@@ -71,11 +71,9 @@ def measure(
       },
   }
   if run.trainable:
-    schedule = optimizer.make_schedule(config.optimizer, config.train.epochs, 1)
-    update = optimizer.make_optimizer(config.optimizer, schedule)
-    step = run.train_step(update, schedule, config.seed)
+    optimizer, step = run.train_step(config)
     batch = _noise(config, run, config.batch_size)
-    given = run.state(update), run.frozen, run.texts(weights), batch
+    given = run.state(optimizer), run.frozen, run.texts(weights), batch
     out['train'] = _time(step, given, lambda out: out[0], *limits)
   batch = _noise(config, run, config.eval.batch_size or config.batch_size)
   given = weights, run.frozen, batch
@@ -84,7 +82,7 @@ def measure(
 
 
 def describe(config: ml_collections.ConfigDict, file: str) -> dict[str, Any]:
-  """Returns what is measured and where, for the JSON of a benchmark."""
+  """Describes what is measured and where, for a benchmark's JSON."""
   return {
       'config': file,
       'method': config.method.name,
@@ -109,7 +107,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 
 def _noise(config, run: session.Session, rows: int) -> dict[str, jax.Array]:
-  """A batch of noise on the devices."""
+  """Makes a batch of noise on the devices."""
   episodic, key = run.method.episodic, 'batch_size'
   if episodic:
     rows, key = config.episodes.per_step, 'episodes.per_step'
@@ -140,7 +138,7 @@ def _time(
     out = jax.block_until_ready(compiled(carry, *rest))
     seconds.append(clock() - before)
     carry = carry_on(out)
-  # The first one warms caches and allocators up.
+  # The first step warms up caches and allocators.
   p10, median, p90 = np.percentile(seconds[1:], (10, 50, 90)).tolist()
   peak = peak_flops(jax.devices()[0].device_kind, dtype)
   num_devices = len(jax.tree.leaves(out)[0].devices())

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by SIGTERM or Ctrl-C, with its state saved."""
+"""Stops a run after SIGTERM or Ctrl-C, once its state is saved."""
 
 import contextlib
 import os
@@ -12,9 +12,9 @@ from jax.experimental import multihost_utils
 
 
 class Stopped(KeyboardInterrupt):
-  """The run was asked to stop, and did when its state was saved.
+  """Says that a run was asked to stop and did, with its state saved.
 
-  `status` is for the shell, 128 and the number of the signal.
+  `status` is the exit status: 128 plus the number of the signal.
   """
 
   def __init__(self, number: int, message: str):
@@ -23,20 +23,20 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopping:
-  """Notes the first SIGTERM or Ctrl-C as `signal`; the second one ends at once.
+  """Notes the first SIGTERM or Ctrl-C as `signal`; a second one ends at once.
 
-  `step` is the last one done.
+  `step` is the last step done.
   """
 
   def __init__(self, total_steps: int):
-    """Notes nothing before it is entered."""
+    """Prepares; signals are noted only while this is entered."""
     self.step, self.signal, self._total = 0, None, total_steps
-    # Several processes stop together, at a step: JAX notes SIGTERM for them.
+    # Several processes stop together after a step; JAX notes their SIGTERM.
     self._several = jax.process_count() > 1
     self._previous = {}
 
   def __enter__(self):
-    # Other threads than the main one cannot ask for signals.
+    # Only the main thread may handle signals.
     if threading.current_thread() is threading.main_thread():
       caught = {signal.SIGTERM: self._note, signal.SIGINT: self._note}
       if self._several:
@@ -67,33 +67,33 @@ class Stopping:
 
   def _note(self, number, frame):
     self.signal = number
-    # Not by print, which may just be at work.
-    os.write(2, b'\nstopping after this step; once more ends at once\n')
+    # Not by print, which this may have interrupted.
+    os.write(2, b'\nstopping after this step; repeat to stop at once\n')
     for number in self._previous:
       signal.signal(number, signal.SIG_DFL)
 
   def _pass_on(self, number, frame):
-    os.write(2, b'\nstopping soon; once more ends at once\n')
+    os.write(2, b'\nstopping soon; repeat to stop at once\n')
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(signal.SIGTERM)
 
 
 class Stoppable:
-  """A list whose batches end with Stopped when the run was asked to stop."""
+  """Wraps a list so that its batches raise Stopped once a signal has come."""
 
   def __init__(self, listed: Any, stopping: Stopping):
-    """Wraps an `EvalSet`, whose other attributes it has."""
+    """Wraps an `EvalSet` and passes on its other attributes."""
     self._listed, self._stopping = listed, stopping
 
   def __getattr__(self, name: str) -> Any:
     return getattr(self._listed, name)
 
   def batches(self) -> Iterator[dict[str, Any]]:
-    """Gives the batches of clips, up to the signal."""
+    """Yields the batches of clips until a signal comes."""
     return self._until_stopped(self._listed.batches())
 
   def episode_batches(self) -> Iterator[dict[str, Any]]:
-    """Gives the batches of episodes, up to the signal."""
+    """Yields the batches of episodes until a signal comes."""
     return self._until_stopped(self._listed.episode_batches())
 
   def _until_stopped(self, batches):

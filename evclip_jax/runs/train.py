@@ -1,4 +1,4 @@
-"""The training loop, top to bottom."""
+"""Runs the training loop, from top to bottom."""
 
 import contextlib
 import copy
@@ -18,8 +18,25 @@ from evclip_jax.runs import folder
 from evclip_jax.runs.stopping import Stoppable, Stopped, Stopping
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import costs, devices, params, session
-from evclip_jax.training import optimizer as optim
 from evclip_jax.training.checkpoints import Checkpoints
+
+
+def check_batch(
+    config: ml_collections.ConfigDict, run: session.Session, data: Any
+):
+  """Raises UserError if a batch does not divide over devices and parts."""
+  devices.check_batch_size(run.mesh, data.batch_size, data.batch_key)
+  parts, share = config.train.accumulate, data.batch_size // run.mesh.size
+  if parts > 1 and not run.method.loss_is_a_mean:
+    raise UserError(
+        f'train.accumulate={parts}: the loss of {config.method.name!r} depends '
+        'on the clips of a batch together. Use 1, or a smaller batch_size.'
+    )
+  if share % parts:
+    raise UserError(
+        f'train.accumulate={parts} does not divide the {share} rows of a batch '
+        'that each device holds.'
+    )
 
 
 def train_and_evaluate(
@@ -29,26 +46,24 @@ def train_and_evaluate(
     data: Any,
     about: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-  """Trains a method, or continues an earlier sitting: the run card.
+  """Trains a method, or resumes its training, and returns the run card.
 
-  `about` has further entries of the card; 'rate' what an earlier training that
-  is taken over cost.
+  `about` has more entries for the card; of a training that is taken over
+  (`learning_rate.choose`), 'rate' has the costs.
 
   Raises:
-    UserError: a loss that is not finite, a checkpoint that cannot be written
-      or does not fit.
+    UserError: a loss that is not finite, or a checkpoint that does not fit or
+      cannot be written.
     Stopped: SIGTERM or Ctrl-C came; the state is saved.
   """
   started = time.time()
-
   log.log(params.table(run.trainable, run.frozen))
 
   # ---- optimizer and state --------------------------------------------------
   total_steps = data.total_steps
-  schedule = optim.make_schedule(
-      config.optimizer, config.train.epochs, data.steps_per_epoch
-  )
-  optimizer = optim.make_optimizer(config.optimizer, schedule)
+  parts = config.train.accumulate
+  optimizer, train_step = run.train_step(config, data.steps_per_epoch, parts)
+  train_step = costs.Measured(train_step, parts=parts)
   now = run.state(optimizer)
   checkpoints = Checkpoints(workdir, run.hashes)
   now = checkpoints.restore('last', now) or now
@@ -59,9 +74,6 @@ def train_and_evaluate(
     log.log(f'continuing after step {first_step} of {total_steps}')
 
   # ---- functions ------------------------------------------------------------
-  parts = config.train.accumulate
-  train_step = run.train_step(optimizer, schedule, config.seed, parts)
-  train_step = costs.Measured(train_step, parts=parts)
   texts = run.texts(now.weights)
   select = run_card.selection(config.train.select, data.evals)
   stopping = Stopping(total_steps)
@@ -76,7 +88,7 @@ def train_and_evaluate(
         name: run_card.evaluate_list(run, now.weights, listed)
         for name, listed in watched.items()
     }
-    # All or none: an evaluation that was stopped is made again.
+    # Write all or none, as an evaluation that was stopped is repeated.
     for name, (summary, details) in found.items():
       metrics_log.add(done, name, **summary)
       classes = len(details['class_names'])
@@ -105,7 +117,7 @@ def train_and_evaluate(
         batch_lib.check(batch, config.data.num_frames, len(data.class_names))
       batch = devices.put_batch(run.mesh, batch)
       now, metrics = train_step(now, run.frozen, texts, batch)
-      # Looking at the numbers of the step before keeps the device busy.
+      # Read the previous step's numbers, so that the device stays busy.
       _record(pending, metrics_log, config, bar, batches)
       pending = (done, metrics)
 
@@ -157,7 +169,7 @@ def train_and_evaluate(
 
 @contextlib.contextmanager
 def _open(config, run, data, first_step) -> Iterator[Any]:
-  """Gives the training batches: of pixels, or of features of fixed views."""
+  """Opens the training batches: pixels, or cached features of fixed views."""
   if config.train.bank_views:
     views = data.fixed_views()
     own = bank.of_list(run, views, config.seed)
@@ -168,7 +180,7 @@ def _open(config, run, data, first_step) -> Iterator[Any]:
 
 
 class _FromBank:
-  """Training batches with 'frozen' in place of 'video'."""
+  """Yields training batches with 'frozen' features in place of 'video'."""
 
   def __init__(self, features: bank.Bank, batches: Iterator[dict[str, Any]]):
     self._features, self._batches = features, batches
@@ -181,18 +193,28 @@ class _FromBank:
     return batch | {'frozen': self._features.rows(clips)}
 
   def stats(self) -> dict[str, float]:
-    """Returns what `Batches.stats` does; nobody waits for features."""
+    """Returns what `Batches.stats` does; features are never waited for."""
     passed = time.perf_counter() - self._started
     return {'clips_per_second': self._given / passed, 'wait_seconds': 0.0}
 
 
 def _record(pending, metrics_log, config, bar, batches):
-  """Checks and writes the numbers of a finished step."""
+  """Logs the numbers of a finished step, if any; UserError if not finite."""
   if pending is None:
     return
   done, metrics = pending
   metrics = jax.device_get(metrics)
-  _check_finite(done, metrics, metrics.pop('finite'))
+  finite = metrics.pop('finite')
+  if bad := [name for name, ok in finite.items() if not ok]:
+    # The first one computed; the terms of the loss come before these.
+    last_first = ('update of', 'gradient of', 'gradient_norm', 'loss')
+    first = min(bad, key=lambda name: [*map(name.startswith, last_first)])
+    value = f' ({float(metrics[first])})' if first in metrics else ''
+    raise UserError(
+        f'training stopped at step {done}: the {first} is not finite{value}.\n'
+        '  The last checkpoint is intact. Lower optimizer.learning_rate, or '
+        'use compute.dtype=float32.'
+    )
   values = {name: float(value) for name, value in metrics.items()}
   if done % config.train.log_every_steps == 0:
     metrics_log.add(done, 'train', **values)
@@ -202,20 +224,4 @@ def _record(pending, metrics_log, config, bar, batches):
       f'loss {values["loss"]:.3f}, {stats["clips_per_second"]:.1f} clips/s, '
       f'waited {stats["wait_seconds"]:.0f}s',
       refresh=False,
-  )
-
-
-def _check_finite(done, metrics, finite):
-  """Raises UserError with the first quantity of a step that went wrong."""
-  bad = [name for name, ok in finite.items() if not ok]
-  if not bad:
-    return
-  # The first in the computation, which parts of the loss begin.
-  last_first = ('update of', 'gradient of', 'gradient_norm', 'loss')
-  first = min(bad, key=lambda name: [*map(name.startswith, last_first)])
-  value = f' ({float(metrics[first])})' if first in metrics else ''
-  raise UserError(
-      f'training stopped at step {done}: the {first} is not finite{value}.\n'
-      '  The last checkpoint is intact. Lower optimizer.learning_rate, or use '
-      'compute.dtype=float32.'
   )

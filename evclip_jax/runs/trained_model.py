@@ -1,4 +1,4 @@
-"""A trained run in Python: what it says of videos, files or frames."""
+"""Loads a trained run in Python, to predict videos from files or frames."""
 
 import collections
 import concurrent.futures
@@ -26,31 +26,32 @@ from evclip_jax.training.checkpoints import Checkpoints
 class TrainedModel:
   """Recognises actions in videos with the weights of a run.
 
-  Videos are paths, or uint8 frames [T, H, W, 3] of any size and number in
-  presentation order, one or several; [B, T, H, W, 3] are B videos. The run's
-  own choice of frames and its own cropping are applied to both, in windows
-  spread over the whole video (`runs.windows`).
+  A video is a path, or uint8 frames [T, H, W, 3] of any size and number, in
+  presentation order; [B, T, H, W, 3] are B videos. Frames are chosen and
+  cropped as in the run, in windows spread over the whole video
+  (`runs.windows`).
 
   Attributes:
     classes: the class names of the training, in label order.
     card: the run card of a finished run, else {}.
-    name: of the run folder.
-    config: the run's config; `mesh.data` is 0, all devices there are now.
+    name: the name of the run folder.
+    config: the run's config, with `mesh.data` 0 for all present devices.
     session: the method with its frozen weights.
     weights: flat dict of the selected trained leaves, on the devices.
-    step: optimizer steps behind them; 0 if nothing was trained.
-    selected_by: 'best_val', 'best_on_test' or 'last', as the run card says, or
+    step: the optimizer step of these weights; 0 if nothing was trained.
+    selected_by: 'best_val', 'best_on_test' or 'last', as in the run card, or
       'given' if nothing was trained.
   """
 
   def __init__(self, workdir: str | os.PathLike, corrupt: str | None = None):
-    """Loads the best weights of a run, finished or not, or its last ones.
+    """Loads the best weights of a run, finished or not, or else the last ones.
 
-    `corrupt` is as data.corrupt; '' = frames as they are, None = as in the run.
+    `corrupt` replaces data.corrupt; '' = frames as they are, None = as in the
+    run.
 
     Raises:
-      UserError: not a run folder, nothing trained there yet, or weights that
-        are missing or not those of the training.
+      UserError: not a run folder, nothing trained there yet, or frozen weights
+        that are missing or differ from those of the training.
     """
     self.name = pathlib.Path(workdir).name
     self.config = config = folder.load_config(workdir)
@@ -97,17 +98,17 @@ class TrainedModel:
       support: Mapping[str, Videos] | None = None,
       clips: int = 0,
   ) -> list[list[tuple[str, float]]]:
-    """Returns for each video all classes with probabilities, best first.
+    """Returns all classes with probabilities, best first, for each video.
 
     Args:
       videos: one or several, see the class.
-      classes: words to choose among; None = the classes of the training.
+      classes: names to choose among; None = the classes of the training.
       support: class -> example videos, for methods that compare with examples.
-      clips: windows of each video, averaged; 0 = spread over all of it.
+      clips: windows to average per video; 0 = as many as cover it.
 
     Raises:
-      UserError: frames of another kind, a file that cannot be read, classes
-        with the same name, examples missing or in vain.
+      UserError: videos or classes of a wrong kind, a file that cannot be read,
+        classes with the same name, or examples that are missing or useless.
     """
     names = self.names(classes, support)
     return [
@@ -116,7 +117,7 @@ class TrainedModel:
     ]
 
   def features(self, videos: Videos, clips: int = 0) -> np.ndarray:
-    """Returns float32 [N, E], a vector per video, not normalised."""
+    """Returns a feature vector per video, float32 [N, E], not normalised."""
     seen = self._see_all(videos, score=False, clips=clips)
     return np.stack([s.features for s in seen])
 
@@ -129,8 +130,8 @@ class TrainedModel:
   ) -> list[ClipPicture]:
     """Returns what the method looked at: frames, best classes, maps.
 
-    Maps are the mask and attention, where the method has them, of the window in
-    the middle, as the frames. `pictures.draw` makes an image of each.
+    Frames and maps (mask and attention, where the method has them) are of the
+    middle window. `pictures.draw` makes an image of each video.
     """
     names = self.names(classes, support)
     videos = listed(videos)
@@ -152,12 +153,12 @@ class TrainedModel:
     """Returns the classes that a prediction chooses among.
 
     Raises:
-      UserError: one class only, two with the same name, no names, examples and
-        classes at once, or examples missing or in vain.
+      UserError: no name or only one, two that are the same, both examples and
+        classes, or examples that are missing or useless.
     """
     name = self.config.method.name
     if classes is not None:
-      # Not the letters of a word.
+      # One name, not the letters of a word.
       classes = [classes] if isinstance(classes, str) else list(classes)
     if support is not None and not isinstance(support, Mapping):
       raise UserError(f'support={support!r:.60}: wanted {{class: videos}}.')
@@ -195,17 +196,17 @@ class TrainedModel:
       every: bool = False,
       **windows: Any,
   ) -> Iterator[look.Seen | UserError]:
-    """Looks at videos in their order; what is in memory does not grow.
+    """Looks at videos in order; memory does not grow with their number.
 
     Args:
       videos, classes, support: as for `predict`.
-      closely: whether to make the maps that cost passes of their own.
+      closely: whether to make the maps that take passes of their own.
       score: whether probabilities are wanted.
       every: whether to keep the maps of every window.
-      **windows: clips and along, see `windows.open_film`.
+      **windows: `clips` and `along` of `windows.open_film`.
 
     Yields:
-      What the run sees in each, or why the file cannot be read.
+      What the run sees in each video, or why it cannot be read.
     """
     names = self.names(classes, support) if score else self.classes
     crops = self.config.eval.crops
@@ -216,7 +217,7 @@ class TrainedModel:
     with concurrent.futures.ThreadPoolExecutor() as pool:
       films = _ahead(pool, open_one, videos, 2 * rows)
       if len(videos) <= rows:
-        # A power of 2, so that few sizes are compiled.
+        # A power of 2, to compile for few sizes.
         films = list(films)
         need = sum(len(f.views) for f in films if not isinstance(f, UserError))
         rows = min(rows, 1 << (max(need, 1) - 1).bit_length())
@@ -254,7 +255,7 @@ class TrainedModel:
       yield seen
 
   def _looker(self, rows: int, closely: bool) -> look.Looker:
-    # As many as all devices take; what is compiled once serves fewer.
+    # A multiple of the number of devices; one program serves fewer rows, too.
     size = self.session.mesh.size
     key = -(-rows // size) * size, closely
     if key not in self._lookers:
@@ -262,13 +263,13 @@ class TrainedModel:
     return self._lookers[key]
 
   def read_examples(self, support: Mapping[str, Videos]) -> np.ndarray:
-    """Returns uint8 [N, K, T, P, P, 3], K as many as the smallest class has."""
+    """Reads uint8 [N, K, T, P, P, 3]; K is the size of the smallest class."""
     videos = [listed(v) for v in support.values()]
     shots = min(map(len, videos))
     if left := sum(map(len, videos)) - shots * len(videos):
       log.log(
-          f'examples used of each class: {shots}, as many as the smallest '
-          f'class has; left out: {left}'
+          f'note: {shots} examples of each class are used, as many as the '
+          f'smallest class has; {left} are left out.'
       )
 
     def middle(video: Video) -> np.ndarray:
@@ -280,7 +281,7 @@ class TrainedModel:
 
 
 def _ahead(pool, function: Callable, items: Iterable, number: int) -> Iterator:
-  """Yields function(item) of each in order, so many of them begun before."""
+  """Yields function(item) in order, with up to `number` begun ahead."""
   begun = collections.deque()
   for item in items:
     begun.append(pool.submit(function, item))
@@ -291,7 +292,7 @@ def _ahead(pool, function: Callable, items: Iterable, number: int) -> Iterator:
 
 
 def _tried(function: Callable, *given: Any) -> Any:
-  """What a function returns, or the UserError that it raises."""
+  """Returns what a function returns, or the UserError that it raises."""
   try:
     return function(*given)
   except UserError as e:

@@ -1,8 +1,8 @@
-"""Where a video is looked at: windows spread over all of it.
+"""Spreads windows over a video, in which a model looks at it.
 
-A window is as long as what a method was trained on: the window of frames of
-EV-CLIP's recipe, ten seconds for recipes that spread their frames over a clip.
-A video no longer than that is looked at as a clip of an evaluation is.
+A window is as long as the clips that a method was trained on: the window of
+EV-CLIP's recipe, or ten seconds for recipes that spread their frames over a
+clip. A video no longer than a window has the views of a clip in evaluation.
 """
 
 import dataclasses
@@ -16,31 +16,30 @@ import numpy as np
 from data_pipelines.errors import UserError
 from data_pipelines.loaders import one_clip
 from data_pipelines.video import probe
-from data_pipelines.views.view import View
 from evclip_jax.evaluation import look
 
-# A file, or its decoded frames.
+# A path, or decoded frames.
 Video = str | os.PathLike | np.ndarray
 Videos = Video | Sequence[Video] | Iterator[Video]
 
-# Of a window, where the recipe has no length of its own.
+# Length of a window for recipes that name none.
 _SECONDS = 10.0
-# Of frames that come without a rate.
+# Frames per second where this is not known.
 _RATE = 30.0
-# Windows of a long video, and of one whose scores are wanted along it.
+# Most windows of a video, and of one whose scores are wanted along it.
 _SPREAD, _ALONG = 16, 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Film:
-  """A video and its windows.
+  """Holds a video's windows and their views.
 
   Attributes:
-    total: frames of the video.
-    rate: frames per second; 0 where it is not known.
+    total: number of frames in the video.
+    rate: frames per second; 0 where this is not known.
     spans: (first, stop) frame of each window, in the order of time.
     views: functions that read uint8 [T, P, P, 3], as many for each window.
-    seen: frames that they take from it.
+    seen: number of different frames in all views.
   """
 
   total: int
@@ -50,7 +49,7 @@ class Film:
   seen: int
 
   def seconds(self, window: int) -> tuple[float, float]:
-    """Returns when a window begins and ends."""
+    """Returns when a window begins and ends, in seconds."""
     first, stop = self.spans[window]
     return first / (self.rate or _RATE), stop / (self.rate or _RATE)
 
@@ -58,13 +57,13 @@ class Film:
 def open_film(
     video: Video, config, clips: int = 0, along: bool = False
 ) -> Film:
-  """Finds the windows of a video; reads no frame yet.
+  """Chooses the windows of a video; reads no frame yet.
 
   Args:
     video: a path, or frames uint8 [T, H, W, 3].
-    config: of the run: its recipe, eval.clips and eval.crops.
-    clips: windows; 0 = as many as cover the video, at most 16.
-    along: then at most 1,000, for scores along it.
+    config: the run's, with its recipe, eval.clips and eval.crops.
+    clips: number of windows; 0 = as many as cover the video, at most 16.
+    along: whether scores along the video are wanted: at most 1,000 windows.
   """
   if clips < 0:
     raise UserError(f'clips={clips}: use 1 or more, or 0 for all of a video.')
@@ -82,7 +81,7 @@ def open_film(
   number = clips or min(math.ceil(total / width), most)
   crops = config.eval.crops
   if total <= width or number == 1:
-    # The views of an evaluation, which differ in more than their place.
+    # As in evaluation, whose views do not differ in their place alone.
     inner, spans = clips or config.eval.clips, [(0, total)]
   else:
     room = total - width
@@ -97,7 +96,7 @@ def open_film(
       if frames:
         chosen = one_clip.eval_view(spec, stop - first, 0.0, 0, *place)
         taken = first + chosen.frames
-        own = functools.partial(_cut, video, taken, chosen)
+        own = functools.partial(lambda i, v: v.pixels(video[i]), taken, chosen)
       else:
         reading = one_clip.eval_clip(source, number, spec, *place)
         own = functools.partial(one_clip.read, reading, config.data.workers)
@@ -107,19 +106,15 @@ def open_film(
   return Film(total, rate, spans, views, len(seen))
 
 
-def _cut(video: np.ndarray, frames: np.ndarray, view: View) -> np.ndarray:
-  return view.pixels(video[frames])
-
-
 def gathered(
     film: Film,
     views: Iterable[look.Seen | UserError],
     crops: int,
     every: bool = False,
 ) -> look.Seen | UserError:
-  """Returns the mean of all views of a film, or why one cannot be read.
+  """Returns the mean over all views of a film, or why one cannot be read.
 
-  `crops` are the views of each window; `every` keeps the maps of all windows.
+  `crops` is the number of views per window; `every` keeps all windows' maps.
   """
   shares, features, maps = [], [], []
   middle, error = None, None
@@ -151,13 +146,13 @@ def gathered(
 
 
 def listed(videos: Videos) -> list[Video]:
-  """Returns one or several videos as a list; UserError for no uint8 frames."""
+  """Returns one or several videos as a list; UserError for anything else."""
   if isinstance(videos, (str, os.PathLike)) and videos:
     return [videos]
   if hasattr(videos, 'ndim'):
     frames = np.asarray(videos)
     if frames.dtype.kind in 'OU':
-      # Paths, such as the column of a table.
+      # An array of paths, such as the column of a table.
       return listed(frames.tolist())
     frames = _checked(frames)
     return list(frames) if frames.ndim == 5 else [frames]
@@ -175,7 +170,7 @@ def _checked(frames: np.ndarray) -> np.ndarray:
   fault = ''
   if frames.dtype != np.uint8:
     fault = (
-        f'they are {frames.dtype}. Floats in 0..1 become that by '
+        f'they are {frames.dtype}. Convert floats in 0..1 by '
         "(frames * 255).round().astype('uint8')."
     )
   elif frames.ndim not in (4, 5) or frames.shape[-1] != 3:

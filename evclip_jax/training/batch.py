@@ -66,13 +66,11 @@ def count(batch: dict[str, Any]) -> int:
 
 
 def shapes(
-    config: Any, num_classes: int, rows: int, episodic: bool, sharding: Any
+    config: Any, num_classes: int, rows: int, episodic: bool
 ) -> dict[str, jax.ShapeDtypeStruct]:
   """Returns the shapes and types of a training batch of a config."""
   return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(
-          (rows, *x.shape[1:]), x.dtype, sharding=sharding
-      ),
+      lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype),
       noise(config, num_classes, 1, episodic),
   )
 

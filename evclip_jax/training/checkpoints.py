@@ -61,17 +61,15 @@ class Checkpoints:
         # been written already, with the same numbers.
         orbax.save(folder / str(step), args, force=True)
     except Exception as e:
-      _tidy(folder, self.latest(kind))
       kept = self.latest(kind)
+      _tidy(folder, kept)
+      intact = f'The checkpoint of step {kept} is intact.'
+      if kept is None:
+        intact = 'There is no earlier checkpoint.'
       raise UserError(
           f'cannot write checkpoint {step} to {folder}: {_reason(e)}.\n  '
-          + (
-              'There is no earlier checkpoint. '
-              if kept is None
-              else f'The checkpoint of step {kept} is intact. '
-          )
-          + 'If the disk is full, free some space; then run the same command '
-          'again.'
+          f'{intact} If the disk is full, free some space; then run the same '
+          'command again.'
       ) from e
     _tidy(folder, step)
 

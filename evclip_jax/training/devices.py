@@ -1,4 +1,4 @@
-"""Decides, alone in this project, which arrays are on which devices."""
+"""Places arrays on devices; no other file decides where they are."""
 
 import collections
 import functools

@@ -84,7 +84,7 @@ def make_schedule(
 
 
 def _delayed_cosine(config, epochs, warmup, steps_per_epoch) -> Schedule:
-  """A constant warm-up, then a cosine that starts late and is cut off.
+  """Makes a constant warm-up, then a cosine that starts late and is cut off.
 
   The rate is constant within an epoch. With e the epoch from 0, W the warm-up
   epochs and M all epochs: e < W gives the warm-up rate, later epochs
@@ -105,7 +105,7 @@ def _delayed_cosine(config, epochs, warmup, steps_per_epoch) -> Schedule:
 
 
 def _warmup_cosine(config, epochs, warmup, steps_per_epoch) -> Schedule:
-  """A linear warm-up from zero, then half a cosine down to zero.
+  """Makes a linear warm-up from zero, then half a cosine down to zero.
 
   With x the epochs done (fractional within an epoch), W the warm-up epochs and
   M > W all epochs: x < W gives learning_rate * x / W, later
@@ -135,7 +135,7 @@ def _warmup_cosine(config, epochs, warmup, steps_per_epoch) -> Schedule:
 
 
 def _relative_steps(config, epochs, warmup, steps_per_epoch) -> Schedule:
-  """A linear warm-up to the base rate, then stairs of given heights.
+  """Makes a linear warm-up to the base rate, then stairs of given heights.
 
   With x the epochs done (fractional within an epoch) and W the warm-up epochs
   (0 is allowed): x < W gives warmup_learning_rate + x / W * (learning_rate *

@@ -7,7 +7,7 @@ ids by `Method.text`, once if texts are frozen, else anew for new weights.
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +27,7 @@ from evclip_jax.models.clip.tokenizer import Tokenizer
 from evclip_jax.models.videoprism.tokenizer import SentenceTokenizer
 from evclip_jax.models.videoprism.video_text import VideoTextModel
 from evclip_jax.training import costs, devices, params, steps
+from evclip_jax.training import optimizer as optim
 from evclip_jax.weights import load, trunks, vocabulary
 
 
@@ -85,10 +86,20 @@ class Session:
       return devices.put(self.mesh, self.tokens(self.class_names))
     return self.classes(weights)
 
-  def train_step(self, optimizer, schedule, seed: int, parts: int = 1):
-    """Returns `steps.make_train_step` of the session."""
-    how = self.mesh, self.shardings, seed, parts
-    return steps.make_train_step(self.method, optimizer, schedule, *how)
+  def train_step(
+      self,
+      config: ml_collections.ConfigDict,
+      steps_per_epoch: int = 1,
+      parts: int = 1,
+  ) -> tuple[optax.GradientTransformation, Callable]:
+    """Makes a config's optimizer and the step of `steps.make_train_step`."""
+    schedule = optim.make_schedule(
+        config.optimizer, config.train.epochs, steps_per_epoch
+    )
+    optimizer = optim.make_optimizer(config.optimizer, schedule)
+    how = self.mesh, self.shardings, config.seed, parts
+    step = steps.make_train_step(self.method, optimizer, schedule, *how)
+    return optimizer, step
 
   def initial(self) -> dict[str, jax.Array]:
     """Returns the initial values of all that training changes, on devices."""

@@ -23,15 +23,18 @@ def test_a_config_file_names_lists_of_its_own():
     config.train.epoch = 3
 
 
-def test_watching_differently_is_the_same_run():
-  a = identity.to_dict(schema.base())
-  b = schema.base()
+def test_files_may_move_and_be_watched_differently_in_the_same_run():
+  a, b = schema.base(), schema.base()
+  a.data.others.ucf = {'name': 'ucf101', 'root': '/a', 'splits': (1, 2)}
+  b.data.others.ucf = {'name': 'ucf101', 'root': '/b', 'splits': (1, 2)}
   b.train.log_every_steps = 7
   b.eval.crops = 3
-  assert identity.differences(a, identity.to_dict(b)) == []
+  assert identity.differences(*map(identity.to_dict, (a, b))) == []
+  assert identity.digest(a) == identity.digest(b)
   b.optimizer.learning_rate = 1.0
-  assert identity.differences(a, identity.to_dict(b)) == [
-      'optimizer.learning_rate'
+  b.data.others.ucf.splits = (1,)
+  assert identity.differences(*map(identity.to_dict, (a, b))) == [
+      'data.others.ucf.splits', 'optimizer.learning_rate'
   ]
 
 

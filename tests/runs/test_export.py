@@ -154,7 +154,7 @@ def test_every_method_takes_any_number_of_clips_anywhere(name):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'out': '.'}, r'--out=\. is there already'),
+        ({'out': '.'}, r'--out=\. exists already'),
         ({'support': {'a': ['x.mp4']}}, 'does not compare with examples'),
         ({'classes': ['one']}, 'nothing to choose'),
     ],

@@ -79,10 +79,6 @@ def test_zero_shot_beside_a_method_is_a_run_of_it(
     assert (beside['log_probabilities'] != alone['log_probabilities']).any()
 
 
-def test_the_selection_has_the_name_it_has_in_the_run_card(model):
-  assert model.selected_by == model.card['selection']['rule'] == 'best_on_test'
-
-
 def test_masks_and_frames_come_with_them(model, test_clips):
   for one in model.looks(test_clips[:2]):
     assert one.frames.shape == (4, 224, 224, 3)
@@ -104,6 +100,7 @@ def test_frames_give_what_their_file_gives(model, test_clips):
   assert sum(p for _, p in of_files[0]) == pytest.approx(1)
   np.testing.assert_array_equal(model.features(frames), model.features(files))
   assert model.card['final']['test']['clips'] == len(test_clips)
+  assert model.selected_by == model.card['selection']['rule'] == 'best_on_test'
 
 
 def test_of_many_videos_no_frames_are_kept(model, test_clips, monkeypatch):

@@ -129,7 +129,7 @@ def test_what_is_averaged_over_runs(name, cards, expected):
 def test_protocol_json_says_what_made_each_number():
   c = config(**{'protocol.name': 'few_shot'})
   cards = {'shots-2': card({'val': 5, 'test': 1}, shots=2, seed=7)}
-  runs = protocols.side_by_side(c, cards, pathlib.Path('nowhere'))
+  runs = protocols.runs_by_row(c, cards, pathlib.Path('nowhere'))
   out = protocols.summary(c, runs)
   json.dumps(out)
   number = out['numbers'][1]
@@ -141,18 +141,6 @@ def test_protocol_json_says_what_made_each_number():
       'view': '4 clips x 3 crops', 'views': {'clips': 4, 'crops': 3},
       'selected_by': 'last', 'step': 40, 'config_hash': 'abc',
   }  # fmt: skip
-
-
-def test_places_of_other_data_sets_may_change_between_sittings():
-  entry = {'name': 'ucf101', 'root': '/a', 'splits': (1, 2)}
-
-  def digest(**changes):
-    c = config()
-    c.data.others.ucf = entry | changes
-    return identity.digest(c)
-
-  assert digest() == digest(root='/b')
-  assert digest() != digest(splits=(1,))
 
 
 @pytest.fixture(scope='module')

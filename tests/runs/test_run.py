@@ -12,7 +12,10 @@ import pytest
 
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment
+from evclip_jax.runs import cost_table
 from evclip_jax.runs import run as runs
+from evclip_jax.training import batch as batch_lib
+from evclip_jax.training import devices, session
 from tests.runs import tiny_run
 from tests.runs.tiny_run import losses
 
@@ -99,12 +102,12 @@ def test_the_number_of_devices_does_not_change_the_losses(
       'method.settings.consistency_weight': 0.1,
   }
   got = {}
-  for devices in counts:
-    config = tiny(data_root, **changes, **{'mesh.data': devices})
-    workdir = tmp_path / str(devices)
+  for number in counts:
+    config = tiny(data_root, **changes, **{'mesh.data': number})
+    workdir = tmp_path / str(number)
     runs.run(config, str(workdir), 'train')
-    got[devices] = losses(workdir)
-    np.testing.assert_allclose(got[devices], got[1], rtol=1e-5, atol=1e-5)
+    got[number] = losses(workdir)
+    np.testing.assert_allclose(got[number], got[1], rtol=1e-5, atol=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
@@ -116,6 +119,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_root, tmp_path):
   # The first epoch runs at rate 0: its checkpoint is the last good one.
   kept = [p.name for p in (tmp_path / 'checkpoints/last').iterdir()]
   assert kept == ['3']
+
+
+def test_the_step_checked_for_memory_is_the_one_that_runs(data_root):
+  config, names = tiny(data_root), ['a', 'b', 'c']
+  built = session.build(config, names)
+  optimizer, step = built.train_step(config)
+  batch = batch_lib.noise(config, 3, config.batch_size, False)
+  given = built.texts(built.initial()), devices.put_batch(built.mesh, batch)
+  wanted = step.lower(built.state(optimizer), built.frozen, *given)
+  shapes = cost_table.shapes(config, names, config.mesh.data)
+  lower, _ = cost_table.programs_of(config, shapes)
+  assert lower().as_text() == wanted.as_text()
 
 
 def test_nothing_to_train_is_an_error(data_root, tmp_path):

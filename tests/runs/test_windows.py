@@ -28,7 +28,7 @@ def _frames(total):
 @pytest.mark.parametrize(
     ('frames', 'message'),
     [
-        (np.zeros((8, 60, 80, 3)), 'float64. Floats in 0..1 become that by'),
+        (np.zeros((8, 60, 80, 3)), 'float64. Convert floats in 0..1 by'),
         (np.zeros((8, 60, 80, 3), np.int32), 'uint8 frames .* they are int32'),
         (np.zeros((8, 3, 60, 80), np.uint8), r'shape is \(8, 3, 60, 80\)'),
         (np.zeros((60, 80, 3), np.uint8), r'shape is \(60, 80, 3\)'),

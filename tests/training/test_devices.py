@@ -100,7 +100,3 @@ def test_rows_that_fit(size, rows):
   memory = types.SimpleNamespace(**memory)
   compiled = types.SimpleNamespace(memory_analysis=lambda: memory)
   assert costs.rows_that_fit(compiled, 4, size * 10**9) == rows
-
-
-def test_a_key_says_what_a_device_has():
-  assert costs.device_bytes(0.5) == 5 * 10**8
