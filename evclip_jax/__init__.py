@@ -12,7 +12,7 @@ def load(workdir: str):
   Raises:
     UserError: not a run folder, or nothing trained there yet.
   """
-  # JAX and all the networks: not before somebody asks for them.
+  # Not at the top, since JAX and the networks take seconds to import.
   from evclip_jax.runs import trained_model
 
   return trained_model.TrainedModel(workdir)
@@ -30,11 +30,11 @@ def shift(
     workdir: the folder of a run or a comparison; it gets shift.json, shift.csv
       and shift.html.
     reference: a list that was scored, or 'train'; '' = the first one.
-    lists: what to compare with it, one or several; () = all others.
-    corruptions: kinds that the reference is scored under, or 'all'.
+    lists: one or several lists to compare with it; () = all others.
+    corruptions: kinds under which to score the reference, or 'all'.
 
   Returns:
-    What shift.json holds, see docs/shift.md.
+    The contents of shift.json, see docs/shift.md.
 
   Raises:
     UserError: no evaluation, an unknown list or corruption, one list only.

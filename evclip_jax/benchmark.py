@@ -1,19 +1,19 @@
 """python -m evclip_jax.benchmark --config=FILE[:method] [--data-only]
 
-How fast a config runs on this machine: compile time, step time, clips per
-second, FLOPs, share of the chip's peak, memory, and how fast clips are decoded.
+Measures how fast a config runs on this machine: compile time, step time, clips
+per second, FLOPs, share of the chip's peak, memory, and the speed of decoding.
 The steps run on noise and need no data; without --config.data.root the clips to
 decode are written on the fly. Prints a table and, as the last line, the same as
-JSON; --out=FILE.json writes it to a file as well.
+JSON; --out=FILE.json also writes that to a file.
 
-With --memory-only nothing runs: the training step is compiled, and it says
-which batches fit 16, 24, 40 and 80 GB.
+With --memory-only nothing runs: the training step is only compiled, to say
+which batches fit in 16, 24, 40 and 80 GB.
 
---costs, without a config, counts instead what methods train and compute on
-CLIPs of three sizes, --trunk_costs what EV-CLIP does on each video trunk; both
-need neither weights nor data. --devices=1,2,4,8, with a config of published
-networks, counts what one of so many devices computes, keeps and sends in a
-training step; the devices need not be there.
+--costs, without a config, counts what methods train and compute on CLIPs of
+three sizes, --trunk_costs what EV-CLIP does on each video trunk; neither needs
+weights or data. --devices=1,2,4,8, with a config of published networks, counts
+what each of so many devices computes, stores and sends in a training step; the
+devices need not exist.
 """
 
 import json
@@ -35,7 +35,7 @@ _CLASSES = flags.DEFINE_integer(
     'classes', 101, 'Classes in the batches of noise.', lower_bound=2
 )
 _SECONDS = flags.DEFINE_float(
-    'seconds', 3.0, 'How long each way of decoding is timed.', lower_bound=0.1
+    'seconds', 3.0, 'How long to time each way of decoding.', lower_bound=0.1
 )
 _DATA_ONLY = flags.DEFINE_bool('data_only', False, 'Time decoding only.')
 flags.DEFINE_alias('data-only', 'data_only')
@@ -43,11 +43,11 @@ _COSTS = flags.DEFINE_bool(
     'costs', False, 'Count weights and GFLOPs of methods on several CLIPs.'
 )
 _MEMORY_ONLY = flags.DEFINE_bool(
-    'memory_only', False, 'Say which batches fit; compile, run nothing.'
+    'memory_only', False, 'Compile only, and say which batches fit.'
 )
 flags.DEFINE_alias('memory-only', 'memory_only')
 _TRUNK_COSTS = flags.DEFINE_bool(
-    'trunk_costs', False, 'Count those of EV-CLIP on several video trunks.'
+    'trunk_costs', False, 'Like --costs, for EV-CLIP on several video trunks.'
 )
 _DEVICES = flags.DEFINE_list(
     'devices', [], 'Count what a step costs on so many devices: 1,2,4,8.'
@@ -56,7 +56,7 @@ _OUT = flags.DEFINE_string('out', '', 'A file for the JSON.')
 
 
 def main(args: list[str]):
-  """Measures and prints."""
+  """Measures what the flags ask for, and prints it."""
   if args:
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
   import jax

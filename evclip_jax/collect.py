@@ -1,8 +1,8 @@
 """python -m evclip_jax.collect RUN... [--out=FILE.md|csv|tex]
 
-One table of finished runs. RUN is a run folder, or a folder of several, such as
-that of a comparison or a protocol. Runs that differ in nothing but the seed are
-averaged, unless they were scored differently.
+Makes one table of finished runs. RUN is a run folder, or a folder of several,
+such as that of a comparison or a protocol. Runs that differ only in the seed
+are averaged; if they were scored differently, they are refused.
 """
 
 import itertools
@@ -15,16 +15,16 @@ from absl import flags
 from data_pipelines import cli
 from data_pipelines.errors import UserError
 
-# Keys by which runs may differ in how they are scored, and still be meant as
-# seeds of one: then they are refused, not two rows.
+# Keys of scoring. Runs of several seeds that differ only in these are probably
+# meant as one row, and are refused rather than shown as two.
 _SCORING = ('data.', 'train.select', 'method.settings.')
 _MOST_KEYS = 3
 
 
 class Found(NamedTuple):
-  """A finished run; `row` is place and name in the comparison above it.
+  """Holds a finished run; `row` is its number and name in a comparison.
 
-  `values` decide what it computes, by key, without the seed.
+  `values`, by key, decide what it computes, except for the seed.
   """
 
   folder: pathlib.Path
@@ -39,7 +39,7 @@ def main(args: list[str]):
 
 
 def collect(folders: list[str], out: str = ''):
-  """Prints one table of finished runs; UserError if they do not fit."""
+  """Prints one table of finished runs; UserError if they are not comparable."""
   path = pathlib.Path(out)
   if out and path.suffix not in ('.md', '.csv', '.tex'):
     raise UserError(f'--out={out}: use a name that ends in .md, .csv or .tex.')
@@ -75,7 +75,7 @@ def find(folders: list[str]) -> Iterator[Found]:
   for given in folders:
     places, unfinished = [], []
     for path in sorted(pathlib.Path(given).rglob('*.json')):
-      # Rates that were tried are part of a run.
+      # Rates that were tried are parts of a run, not runs.
       if 'rates' in path.relative_to(given).parts:
         continue
       if path.name == 'run_card.json':
@@ -94,7 +94,7 @@ def find(folders: list[str]) -> Iterator[Found]:
         continue
       seen.add(place.resolve())
       config = run_folder.load_config(place)
-      # Keys that came after the run have their defaults.
+      # Keys that are newer than the run have their defaults.
       values = identity.what_counts(experiment.new(config.method.name))
       values |= identity.what_counts(config)
       values.pop('seed')
@@ -141,7 +141,7 @@ def group(runs: list[Found]) -> dict[str, dict[str, Any]]:
 
 
 def _scored(run: Found) -> dict[str, Any]:
-  """What runs must have in common for a mean of them to mean something."""
+  """Returns what runs must have in common to be averaged."""
   card = run.card
   return {
       'classes': card['class_names'],
@@ -155,16 +155,16 @@ def _scored(run: Found) -> dict[str, Any]:
 
 
 def _lists(run: Found) -> dict[str, Any]:
-  """Of each list that was scored: its hash, and the size of its episodes."""
+  """Returns the hash and the episode size of each list that was scored."""
   lists, shots = run.card['data']['lists'], run.values['data.val_shots']
   out = {}
   for name in run.card['final']:
     if name == 'val' and shots != '0':
-      # The seed draws which clips these are.
+      # The seed draws its clips.
       out['data.val_shots'] = shots
       continue
     episodes = dict(lists[name].get('episodes') or {})
-    # Its episodes are drawn by the seed.
+    # The seed draws its episodes.
     episodes.pop('sha256', None)
     out[f'list {name!r}'] = lists[name]['sha256'], episodes
   return out
@@ -173,8 +173,8 @@ def _lists(run: Found) -> dict[str, Any]:
 def _refuse(one: Found, other: Found, about: Callable, keys=None):
   """Raises UserError if two runs were not scored alike."""
   a, b = about(one), about(other)
-  differ = [key for key in a | b if a.get(key) != b.get(key)]
-  differ = [key for key in differ if keys is None or key in keys]
+  keys = a | b if keys is None else keys
+  differ = [key for key in a | b if key in keys and a.get(key) != b.get(key)]
   if differ:
     raise UserError(
         f'{one.folder} and {other.folder} are not comparable: they differ in '
@@ -188,7 +188,7 @@ def _differ(runs: list[Found]) -> list[str]:
 
 
 def _labels(groups: list[list[Found]]) -> list[str]:
-  """Names rows as comparisons did, or by method and what differs among its."""
+  """Names rows as comparisons did, or by method and its differing keys."""
   names = [{run.row[1] for run in own} for own in groups]
   out = []
   for own, named in zip(groups, names, strict=True):

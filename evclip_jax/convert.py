@@ -3,19 +3,20 @@
   python -m evclip_jax.convert ViT-B-16.pt --out=vit_b16.safetensors
   python -m evclip_jax.convert model-best.pth.tar --out=prompts.safetensors
 
-Says what the file is and what was mapped, ignored and missing. Nothing in the
-file can run. Back to the original names and layout, or to Scenic's:
+Says what the file is and what was mapped, ignored and missing. No code in the
+file can run. --to converts back to the original names and layout, or to
+Scenic's:
 
   python -m evclip_jax.convert vit_b16.safetensors --to=torch-names --out=...
   python -m evclip_jax.convert vit_b16.safetensors --to=scenic --out=...
 
-What `evclip_jax.export` wrote of an EZ-CLIP run becomes a whole state dict of
-the original, strict loading included, with the CLIP that the run used:
+With --clip, the CLIP of an EZ-CLIP run, what `evclip_jax.export` wrote becomes
+a whole state dict of the original, which can be loaded strictly:
 
   python -m evclip_jax.convert run.safetensors --to=torch-names \\
       --clip=ViT-B-16.pt --out=whole.safetensors
 
-In torch, `model` being the original's:
+In torch, with the original's `model`:
 
   state = safetensors.torch.load_file('whole.safetensors')
   model.load_state_dict(state)
@@ -47,15 +48,15 @@ def define_flags():
       'clip', '', 'With --to=torch-names of EZ-CLIP: a CLIP file to merge in.'
   )
   flags.DEFINE_string(
-      'activation', '', 'Of a CLIP: quick_gelu, gelu or gelu_tanh.'
+      'activation', '', 'Activation of a CLIP: quick_gelu, gelu or gelu_tanh.'
   )
-  flags.DEFINE_integer('vision_heads', 0, "Of a CLIP's image tower.")
-  flags.DEFINE_bool('force', False, 'Replace --out if it is there.')
+  flags.DEFINE_integer('vision_heads', 0, "Heads of a CLIP's image tower.")
+  flags.DEFINE_bool('force', False, 'Replace --out if it exists.')
   flags.DEFINE_bool('verbose', False, 'List every tensor.')
 
 
 def main(positional: list[str]):
-  """Converts the file at the one path."""
+  """Converts the file at the only path given."""
   values = flags.FLAGS
   if len(positional) != 1 or not values.out:
     raise UserError(
@@ -76,11 +77,11 @@ def convert_file(
     activation: str = '',
     vision_heads: int = 0,
 ):
-  """Converts a file, or a folder of the hub's, and prints what became of it.
+  """Converts a file, or a folder from the hub, and prints what was done.
 
   Raises:
-    UserError: `out` is there or cannot be written; `source` cannot be read or
-      is of no known architecture. Nothing is left at `out`.
+    UserError: `out` exists or cannot be written; `source` cannot be read or is
+      of no known architecture. Nothing is left at `out`.
   """
   _check_out(source, out, force)
   if clip and to != 'torch-names':
@@ -125,7 +126,7 @@ def _check_out(source: Path, out: Path, force: bool):
   if out.exists() and source.exists() and out.samefile(source):
     raise UserError(f'--out={out} is the source. Choose another name.')
   if out.exists() and not force:
-    raise UserError(f'{out} is there already. Add --force to replace it.')
+    raise UserError(f'{out} exists already. Add --force to replace it.')
 
 
 def _describe(file: files.StateFile, found: Converted, verbose: bool):
@@ -135,7 +136,7 @@ def _describe(file: files.StateFile, found: Converted, verbose: bool):
     print(f'  {note}')
   if 'activation' in found.assumed:
     print(
-        '  say --activation=gelu if it is of LAION, DataComp or most of '
+        '  say --activation=gelu if it is from LAION, DataComp or most of '
         'open_clip'
     )
   if sizes := found.sizes or json.loads(file.metadata.get('sizes', 'null')):
@@ -143,7 +144,7 @@ def _describe(file: files.StateFile, found: Converted, verbose: bool):
   mapped = [f'{n} -> {p}' for n, p in found.mapped.items()]
   _list('mapped', mapped, verbose)
   _list('ignored', [*found.ignored, *file.left_out], verbose)
-  # The tables refuse a file that lacks anything, so there is no other case.
+  # Always 0: the tables refuse a file that lacks anything.
   _list('missing', [], verbose)
   print(f'  {count:,} numbers in {len(found.flat)} tensors, float32')
   drifting = [n for n in file.tensors if n.endswith('.running_mean')]

@@ -17,13 +17,13 @@ from evclip_jax.weights import published
 def define_flags():
   """Defines this command's flags; other commands have some of the same name."""
   flags.DEFINE_string(
-      'cache_dir', '', 'Where to put the files; ~/.cache/evclip_jax if empty.'
+      'cache_dir', '', 'Folder for the files; ~/.cache/evclip_jax if empty.'
   )
   flags.DEFINE_bool('list', False, 'Show the names that can be fetched.')
 
 
 def main(names: list[str]):
-  """Fetches the files of these names, keys of `published.ALL`."""
+  """Fetches the files of these names, which are keys of `published.ALL`."""
   values = flags.FLAGS
   if values.list:
     width = max(map(len, published.ALL))

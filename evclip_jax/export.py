@@ -1,6 +1,6 @@
 """python -m evclip_jax.export --workdir=RUN --out=PATH [--to=KIND]
 
-Writes a run for other programs. --to says what:
+Writes a run for other programs. --to names the format:
 
   safetensors  the trained weights in one small file, without optimizer and
                frozen networks: for `config.method.weights`, for
@@ -9,11 +9,11 @@ Writes a run for other programs. --to says what:
   stablehlo    a folder with one program, its weights inside
   savedmodel   a folder for TensorFlow and TF Serving
 
-The last three take uint8 clips, give logits, need nothing of this project and
-are compared with the run at once; model.json beside them has the classes and
-what must be done with a video before. docs/export.md shows how to load them.
-With --classes they choose among other words; a method that compares needs
---support=DIR, with a folder of example clips per class.
+The last three map uint8 clips to logits, need nothing of this project, and are
+compared with the run at once; model.json beside them has the classes and says
+how to prepare a video. docs/export.md shows how to load them. With --classes
+they choose among other classes; a method that compares needs --support=DIR,
+with a folder of example clips per class.
 """
 
 from absl import flags
@@ -38,7 +38,7 @@ _SUPPORT = flags.DEFINE_string(
 
 
 def main(args: list[str]):
-  """Writes what the flags name."""
+  """Writes what the flags ask for."""
   if args or not _WORKDIR.value or not _OUT.value:
     raise UserError(
         'wanted python -m evclip_jax.export --workdir=RUN --out=PATH '
@@ -48,7 +48,7 @@ def main(args: list[str]):
     raise UserError(
         '--classes and --support are for whole models: name one with --to.'
     )
-  # Not at the top: a wrong flag is answered before JAX is there.
+  # Not at the top, so that a wrong flag is reported before JAX is imported.
   from evclip_jax.runs import export, prediction
 
   if _TO.value == 'safetensors':

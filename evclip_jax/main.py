@@ -1,6 +1,6 @@
 """python -m evclip_jax.main --config=FILE[:method] [--workdir=DIR] [--mode=...]
 
-Trains and evaluates, or evaluates a run. The same command continues a run
+Trains and evaluates, or only evaluates, a run. The same command resumes a run
 that was interrupted. Every config key can be overridden:
 --config.data.shots=4.
 """
@@ -11,7 +11,7 @@ from ml_collections import config_flags
 from data_pipelines import cli
 from data_pipelines.errors import UserError
 
-# Nothing heavy up here: processes that read clips import this module too.
+# Import nothing heavy here: processes that read clips import this module, too.
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file, with :method to choose a method.'
 )
@@ -20,14 +20,14 @@ _WORKDIR = flags.DEFINE_string(
 )
 _MODE = flags.DEFINE_enum('mode', 'train', ['train', 'evaluate'], 'What to do.')
 _COORDINATOR = flags.DEFINE_string(
-    'coordinator', '', 'host:port of process 0, for several processes.'
+    'coordinator', '', 'HOST:PORT of process 0, if there are several.'
 )
-_PROCESSES = flags.DEFINE_integer('processes', 1, 'How many processes.')
-_PROCESS = flags.DEFINE_integer('process', 0, 'Which of them this is.')
+_PROCESSES = flags.DEFINE_integer('processes', 1, 'Number of processes.')
+_PROCESS = flags.DEFINE_integer('process', 0, 'Number of this one, from 0.')
 
 
 def main(args: list[str]):
-  """Runs what the flags say."""
+  """Runs what the flags ask for."""
   if args:
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
   address, number = _COORDINATOR.value, _PROCESSES.value

@@ -1,15 +1,16 @@
 """python -m evclip_jax.predict --workdir=RUN VIDEO... [--out=DIR]
 
-The five best classes of each video, by a trained run, as a table or, with
+Prints the five best classes of each video by a trained run, as a table or, with
 --json, as one JSON object per line. A VIDEO may be a folder, for all videos in
-it. The whole video is looked at, in windows spread over it whose probabilities
-are averaged; the table says how many frames that were.
+it. The probabilities are means over windows spread over the whole video; the
+table says how many frames were looked at.
 
   --out=DIR              predictions.jsonl, predictions.csv, index.html and a
                          picture of each video (frames, mask, scores)
   --timeline             with --out: the scores along each video
-  --overlay, --gif       with --out: the video with words and mask, MP4 or GIF
-  --min-probability=0.5  less sure answers are "none of these"
+  --overlay, --gif       with --out: the video with answers and mask, as MP4 or
+                         GIF
+  --min-probability=0.5  less probable answers become "none of these"
   --classes=a,b,c        other classes than those of the training
   --support=DIR          examples, a folder of clips per class, for a method
                          that compares
@@ -32,7 +33,7 @@ _SUPPORT = flags.DEFINE_string(
     'support', '', 'Folder of examples: a folder of clips per class.'
 )
 _OUT = flags.DEFINE_string('out', '', 'A folder for results and pictures.')
-_JSON = flags.DEFINE_bool('json', False, 'Print JSON lines, no table.')
+_JSON = flags.DEFINE_bool('json', False, 'Print JSON lines, not a table.')
 _CLIPS = flags.DEFINE_integer(
     'clips',
     0,
@@ -46,33 +47,33 @@ _TIMELINE = flags.DEFINE_bool(
     'timeline', False, 'Write the scores along each video: a chart and a CSV.'
 )
 _OVERLAY = flags.DEFINE_bool(
-    'overlay', False, 'Write each video with words and mask, as MP4.'
+    'overlay', False, 'Write each video with answers and mask, as MP4.'
 )
-_GIF = flags.DEFINE_bool('gif', False, 'As --overlay, as GIF.')
+_GIF = flags.DEFINE_bool('gif', False, 'Like --overlay, as GIF.')
 _LEAST = flags.DEFINE_float(
     'min_probability',
     0.0,
-    'A best class that is less probable is "none of these".',
+    'A less probable answer becomes "none of these".',
     lower_bound=0.0,
     upper_bound=1.0,
 )
 flags.DEFINE_alias('min-probability', 'min_probability')
 _CORRUPT = flags.DEFINE_string(
-    'corrupt', '', "Make the frames worse, as data.corrupt: 'darken:3'."
+    'corrupt', '', "Corrupt the frames like data.corrupt: 'darken:3'."
 )
 
-# Named in the message about videos that could not be read.
+# Most videos in the message about those that could not be read.
 _SHOWN = 3
 
 
 def main(args: list[str]):
-  """Predicts and prints; bad videos are reported after the good ones."""
+  """Predicts and prints; videos that cannot be read are reported last."""
   if not _WORKDIR.value:
     raise UserError('--workdir is missing: the folder of a trained run.')
   for flag in (_TIMELINE, _OVERLAY, _GIF):
     if flag.value and not _OUT.value:
       raise UserError(f'--{flag.name} writes files: say where with --out=DIR.')
-  # JSON alone goes to the terminal's output, not what is said by the way.
+  # With --json, anything but JSON goes to stderr.
   output = sys.stdout
   aside = sys.stderr if _JSON.value else output
   with contextlib.redirect_stdout(aside):
@@ -91,7 +92,7 @@ def main(args: list[str]):
 
 
 def _predict(args: list[str], output) -> list[dict]:
-  # Not at the top: a wrong flag is answered before JAX is there.
+  # Not at the top, so that a wrong flag is reported before JAX is imported.
   from evclip_jax.models import corruptions
   from evclip_jax.runs import prediction, trained_model
 

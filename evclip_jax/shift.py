@@ -1,10 +1,10 @@
 """python -m evclip_jax.shift --workdir=RUN [--reference=LIST] [--lists=A,B]
 
-Says how the lists of a finished run or comparison differ in what is seen and in
-words, how far apart they lie, and what right and wrong depend on. Writes
-shift.json, shift.csv (a row per clip) and shift.html into the run folder.
---corruptions=darken,blur (or all) also scores the reference with frames made
-worse. See docs/shift.md.
+Says how the lists of a finished run or comparison differ in what they show and
+in their class names, how far apart they lie, and what right and wrong depend
+on. Writes shift.json, shift.csv (a row per clip) and shift.html into the run
+folder. --corruptions=darken,blur (or all) also scores the reference under them.
+See docs/shift.md.
 """
 
 from absl import flags
@@ -16,14 +16,14 @@ _WORKDIR = flags.DEFINE_string('workdir', '', 'The run folder.')
 _REFERENCE = flags.DEFINE_string(
     'reference', '', "A list that was scored, or 'train'; '' = the first one."
 )
-_LISTS = flags.DEFINE_list('lists', [], 'What to compare with it; all others.')
+_LISTS = flags.DEFINE_list('lists', [], 'Lists to compare; default: others.')
 _CORRUPTIONS = flags.DEFINE_list(
-    'corruptions', [], "Kinds of corruption, or 'all'."
+    'corruptions', [], "Kinds of corruption to score under, or 'all'."
 )
 
 
 def main(args: list[str]):
-  """Analyses and prints the result in words."""
+  """Analyses a run and prints the result in sentences."""
   if args:
     raise UserError(f'unexpected argument {args[0]!r}; flags begin with --.')
   if not _WORKDIR.value:

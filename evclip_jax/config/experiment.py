@@ -1,4 +1,4 @@
-"""Configs: a method's recipe, its variants, and the rows of `compare`."""
+"""Makes configs: a method's recipe, its variants, the rows of `compare`."""
 
 import dataclasses
 import difflib
@@ -16,15 +16,15 @@ from evclip_jax.weights import trunks
 
 
 def new(method: str) -> ml_collections.ConfigDict:
-  """Returns the base schema with `method.settings` from a file in methods/.
+  """Returns the schema's defaults with `method.settings` of a method.
 
-  No new keys but those of data.others and data.tests can be set. UserError if
-  there is no such method.
+  Only below data.others and data.tests can new keys be set. UserError if there
+  is no such method.
   """
   config = schema.base()
   _set_method(config, method)
   config.lock()
-  # Their keys are names that the user gives.
+  # The user names their keys.
   for named in (config.data.others, config.data.tests):
     named.unlock()
   return config
@@ -33,7 +33,7 @@ def new(method: str) -> ml_collections.ConfigDict:
 def on_data(
     name: str, method: str, shots: int = 0
 ) -> ml_collections.ConfigDict:
-  """Returns a config of a data set by the method's own recipe."""
+  """Returns a config of a data set with the method's own recipe."""
   config = new(method)
   config.data.name, config.data.shots = name, shots
   use_recipe(config)
@@ -41,7 +41,7 @@ def on_data(
 
 
 def use_recipe(config: ml_collections.ConfigDict, method: str = ''):
-  """Sets what the authors of a method use; '' = the config's own."""
+  """Sets what a method's authors use (`RECIPE`); '' = the config's method."""
   recipe = getattr(base.load(method or config.method.name), 'RECIPE', {})
   config.update_from_flattened_dict(recipe)
 
@@ -51,14 +51,13 @@ def rows(
 ) -> dict[str, ml_collections.ConfigDict]:
   """Returns the config of each row of `compare`, by its name.
 
-  A row starts from the config. One of another method gets what that method's
-  authors use (`RECIPE`) in place of how the config's method prepares and
-  trains. Then come the row's `settings` and the values of its `config`, and
-  last the variants that go with them. Beside rows that learn from episodes, all
-  are scored in the same episodes.
+  A row starts from the config. If it has another method, that method's recipe
+  replaces how the config's method prepares and trains. Then come the row's
+  `settings`, the values of its `config`, and the variants that match them. If
+  any row learns from episodes, all are scored in the same episodes.
 
   Raises:
-    UserError: an unknown key or method, or two rows of one name.
+    UserError: an unknown key or method, or two rows with one name.
   """
   out = {}
   for spec in config.compare:
@@ -100,7 +99,7 @@ def _row(config, spec: dict[str, Any]) -> ml_collections.ConfigDict:
 
 
 def _recipe(method: str) -> dict[str, Any]:
-  """Returns what a method's authors use, but for the choice of clips."""
+  """Returns what a method's authors use, except for the choice of clips."""
   recipe = getattr(base.load(method), 'RECIPE', {})
   return {k: v for k, v in recipe.items() if k != 'data.shots'}
 
@@ -119,9 +118,9 @@ def _check_keys(where: str, given: Iterable[str], known: Iterable[str]):
 def choose_variant(
     config: ml_collections.ConfigDict, given: Iterable[str] = ()
 ) -> ml_collections.ConfigDict:
-  """Returns a locked config with what goes with its values, as its networks.
+  """Returns a locked config with the variants that match its values.
 
-  Keys in `given`, which the command line set, stay. `variants` is used up.
+  Keys in `given`, set on the command line, stay; no variants are left.
   """
   out = identity.from_dict(identity.to_dict(config))
   values, given = identity.flat(config), set(given)
@@ -136,7 +135,7 @@ def choose_variant(
 
 
 def _trunk_pixels(config) -> int:
-  """The side of the trunk's own square; 0 where it sees that of CLIP."""
+  """Returns the side of the trunk's own square; 0 if it sees CLIP's."""
   name = config.method.name
   own = settings(config) if name else None
   if not own or not base.load(name).uses_clip(own):
@@ -152,9 +151,9 @@ def from_flag(
 ) -> ml_collections.ConfigDict:
   """Returns the checked config behind a `--config` flag.
 
-  With `alone` only the config's own method is wanted; else the variants of a
-  config with rows to compare are left to these. UserError: no file was named,
-  or it gives no config or sets a value that no run could use.
+  With `alone`, only the config's own method is wanted; otherwise the rows of a
+  comparison choose their own variants. UserError if no file was named, or if it
+  gives no config or sets a value that no run could use.
   """
   flag = flags.FLAGS[holder.name]
   if not flag.present:
@@ -174,7 +173,7 @@ def from_flag(
           'is for methods with a CLIP and a video trunk, and another side than '
           'data.crop_pixels.'
       )
-  # The command line also wins over what rows to compare bring along.
+  # The command line also overrides the config of rows.
   apart = ('method.', 'protocol.', 'compare', 'variants')
   mine = {k: v for k, v in given.items() if not k.startswith(apart)}
   config.compare = tuple(
@@ -191,7 +190,7 @@ def is_episodic(config: ml_collections.ConfigDict) -> bool:
 
 
 def fitting_mode(mode: str, config: ml_collections.ConfigDict) -> str:
-  """Returns 'evaluate' for a run among others that has nothing to train."""
+  """Returns `mode`, or 'evaluate' if the method has nothing to train."""
   trains = base.load(config.method.name).trains(settings(config))
   return mode if trains else 'evaluate'
 

@@ -1,4 +1,4 @@
-"""When two configs are the same run: flat form, differences, hash, JSON."""
+"""Decides whether two configs are the same run; converts configs to dicts."""
 
 import fnmatch
 import hashlib
@@ -8,8 +8,8 @@ from typing import Any
 import ml_collections
 from flax.traverse_util import flatten_dict
 
-# Keys that may differ between two sittings of the same run: they change how
-# it is carried out or watched, never what it computes.
+# Keys that may change when a run is resumed: they affect how it is done or
+# watched, never what it computes.
 FREE_KEYS = (
     'cache_dir',
     'compare',
@@ -33,7 +33,7 @@ def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
-  """Returns a locked config of what `to_dict` gave."""
+  """Returns a locked config from what `to_dict` returned."""
   return ml_collections.ConfigDict(_tuples(values)).lock()
 
 
@@ -44,19 +44,19 @@ def flat(config: ml_collections.ConfigDict | dict) -> dict[str, Any]:
 
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-  """Lists keys in which two configs (as plain dicts) compute differently."""
+  """Lists the keys by which two configs (plain dicts) compute differently."""
   a, b = flat(a), flat(b)
   keys = [k for k in sorted({*a, *b}) if not _is_free(k)]
   return [k for k in keys if a.get(k) != b.get(k)]
 
 
 def what_counts(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Returns the flat values of all that decides what a run computes."""
+  """Returns the flat values of all keys that decide what a run computes."""
   return {k: v for k, v in flat(config).items() if not _is_free(k)}
 
 
 def digest(config: ml_collections.ConfigDict) -> str:
-  """Returns a hash of everything that decides what a run computes."""
+  """Hashes everything that decides what a run computes."""
   text = json.dumps(what_counts(config), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 

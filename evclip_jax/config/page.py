@@ -1,4 +1,4 @@
-"""python -m evclip_jax.config.page: prints docs/config.md, from the schema."""
+"""Prints docs/config.md, from the schema: python -m evclip_jax.config.page."""
 
 import dataclasses
 import re
@@ -61,13 +61,13 @@ def text() -> str:
 
 
 def _recipes():
-  """Yields for each method that trains the values of `_RECIPE_KEYS`."""
+  """Yields the values of `_RECIPE_KEYS` for each method that trains."""
   for name in base.names():
     method = base.load(name)
     values = {key: schema.KEYS[key].default for key in _RECIPE_KEYS}
     values |= getattr(method, 'RECIPE', {})
     if getattr(method, 'EPISODIC', False):
-      # They learn from episodes, not in epochs of clips.
+      # These methods learn from episodes, not in epochs of clips.
       values |= {'batch_size': '', 'train.epochs': ''}
     if method.trains(method.Settings()):
       yield name, *(str(values[key]) for key in _RECIPE_KEYS)
@@ -89,7 +89,7 @@ def _settings(settings: type):
 def _table(
     header: tuple[str, ...], rows: list[tuple[str, ...]], code: int = 2
 ) -> str:
-  """A table whose first `code` columns are code."""
+  """Formats a Markdown table; its first `code` columns are code."""
 
   def line(cells):
     # A bar would end the cell.

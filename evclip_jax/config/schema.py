@@ -19,7 +19,7 @@ KEYS = {
     'cache_dir': Key('',
         "Folder of downloads and caches; '' = ~/.cache/evclip_jax."),
     'variants': Key((),
-        'Values to set with those of other keys, unless the command line does: '
+        'Values to set if others are as given, unless the command line does: '
         "{'when': {'clip.name': 'ViT-L/14'}, 'set': {'batch_size': 16}}."),
     'compare': Key((),
         "Rows of a table, run one after the other: {'name', 'method', "
@@ -37,10 +37,11 @@ KEYS = {
         "'' = the published weights of clip.name; a file; another published "
         "name; or 'random:SEED' to try things without weights."),
     'clip.activation': Key('',
-        "Of a CLIP from a file; '' = what the file or the config beside it "
-        'says; a file that OpenAI did not write says nothing.',
+        "Activation of a CLIP from a file; '' = what the file or the config "
+        "beside it says; state dicts that are not OpenAI's say nothing.",
         ('', 'quick_gelu', 'gelu', 'gelu_tanh')),
-    'clip.vision_heads': Key(0, 'Likewise; 0 = what the file says.', 0),
+    'clip.vision_heads': Key(0,
+        'Heads of its image tower; 0 = what the file says.', 0),
     'clip.vocab': Key('', "A BPE vocabulary file; '' = the usual one."),
     'encoder.name': Key('omnivore_swinS',
         'The video trunk, for methods that use one.'),
@@ -53,14 +54,14 @@ KEYS = {
         "to start from; '' = the method's own initialisation."),
     'method.settings': Key({}, "The method's own: `Settings` in its file."),
     'compute.dtype': Key('float32',
-        'Of the networks; trained weights, optimizer, losses stay float32.',
+        'Type of the networks; trained weights, optimizer, losses are float32.',
         ('float32', 'bfloat16')),
     'compute.remat': Key(False,
         "Recompute whole blocks of CLIP in the backward pass: less memory, a "
         'third more time. False = recompute only what is cheap.'),
     'compute.memory_gb': Key(0.0,
-        'Memory of a device: a training step that needs more is refused; 0 = '
-        'what the device reports, on CPUs no limit.', 0),
+        'GB of a device: a training step that needs more is refused; 0 = what '
+        'the device reports, and no limit on CPUs.', 0),
     'compute.compilation_cache': Key(True,
         'Keep compiled programs in <cache_dir>/compiled, or where '
         'JAX_COMPILATION_CACHE_DIR says.'),
@@ -76,9 +77,9 @@ KEYS = {
         'For every leaf except no_decay.', 0),
     'optimizer.no_decay': Key((),
         'Regular expressions that match whole paths of leaves without decay.'),
-    'optimizer.b1': Key(0.9, 'Of Adam.', 1.0),
-    'optimizer.b2': Key(0.999, 'Of Adam.', 1.0),
-    'optimizer.eps': Key(1e-8, 'Of Adam.', 0),
+    'optimizer.b1': Key(0.9, "Decay of Adam's mean of gradients.", 1.0),
+    'optimizer.b2': Key(0.999, "Decay of Adam's mean of squares.", 1.0),
+    'optimizer.eps': Key(1e-8, "Summand of Adam's denominator.", 0),
     'optimizer.clip_norm': Key(0.0,
         'Largest gradient norm over all leaves together; 0 = no limit.', 0),
     'optimizer.schedule': Key('delayed_cosine',
@@ -142,7 +143,7 @@ KEYS = {
         'How often lists are scored and the state is saved.', 1),
     'episodes.test_episodes': Key(10_000, 'Episodes per list to score.', 1),
     'episodes.score': Key(False,
-        'Score lists in episodes also when a method learns from clips: the '
+        'Score lists in episodes even if a method learns from clips: by the '
         "best of an episode's classes. compare sets it where rows need it."),
     'episodes.bank': Key(True,
         'Compute the features of each scored clip only once.'),

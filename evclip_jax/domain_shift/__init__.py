@@ -1,1 +1,1 @@
-"""Why a recogniser fails: factors of clips, distances, corruptions."""
+"""Analyses why a recogniser fails: factors, distances, corruptions."""

@@ -1,4 +1,4 @@
-"""The whole analysis: factors, distances, influence, curves; then files."""
+"""Runs the whole analysis of a domain shift, and writes its files."""
 
 import dataclasses
 import math
@@ -33,14 +33,15 @@ def analyse(
     lists: Sequence[str] = (),
     kinds: Sequence[str] = (),
 ) -> dict[str, Any]:
-  """Says how lists of a run differ, and what right and wrong depend on.
+  """Analyses how lists of a run differ, and what right and wrong depend on.
 
   Args:
     workdir, reference, lists: see `study.read`.
-    kinds: of corruption to score the reference under, ('all',) for every one.
+    kinds: corruptions under which to score the reference; ('all',) for every
+      one.
 
   Returns:
-    What shift.json holds, see docs/shift.md.
+    The contents of shift.json, see docs/shift.md.
 
   Raises:
     UserError: see `study.read`; an unknown corruption.
@@ -71,7 +72,7 @@ def analyse(
     result['distances'][name] = _distances(ours, clips[name], found.config.seed)
   _explain(clips, found, result)
   if kinds:
-    # They take longest; what is known by now should not wait for them.
+    # They take longest, so what is known by now is saved first.
     _save(found, clips, result)
     name = next(iter(found.right))
     made = robustness.curves(found, name, kinds)
@@ -86,15 +87,15 @@ def analyse(
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-  """A list with all that is known of its clips.
+  """Holds what is known of the N clips of a list.
 
   Attributes:
-    keys, classes, hashes: of each clip; hashes are of what it holds.
-    rows: its factors by name; None where unknown.
+    keys, classes, hashes: of each clip; a hash is of the clip's contents.
+    rows: the factors of each clip by name; None where unknown.
     features: network -> [N, D]; NaN for clips that cannot be read.
-    texts: [K, E] of its classes.
+    texts: embeddings [K, E] of the list's classes.
     right: method -> [N], see `Study`.
-    tags: what its name says of it.
+    tags: the tags in each clip's name.
   """
 
   keys: list[str]
@@ -176,7 +177,7 @@ def _about(clips: Clips) -> dict[str, Any]:
 
 
 def _differences(ours: Clips, theirs: Clips) -> dict[str, Any]:
-  """Standardised mean difference of each factor.
+  """Computes the standardised mean difference of each factor.
 
   (mean - mean of the reference) / pooled standard deviation, on the scale of
   the factor, with a 95 % interval.
@@ -197,7 +198,7 @@ def _differences(ours: Clips, theirs: Clips) -> dict[str, Any]:
     if spread < 1e-9:
       if abs(gap) < 1e-9:
         continue
-      # All clips of a list are equal in it, as in their resolution.
+      # All clips of a list have one value, as of the resolution.
       spread = abs(gap) / 9.99
     d = gap / spread
     half = 1.96 * math.sqrt((n + m) / (n * m) + d**2 / (2 * (n + m)))
@@ -230,7 +231,7 @@ def _distances(ours: Clips, theirs: Clips, seed: int) -> dict[str, Any]:
 
 
 def _explain(clips: dict[str, Clips], found: study.Study, result):
-  """Regresses right and wrong on factors over all lists that were scored."""
+  """Regresses right and wrong on the factors of all clips that were scored."""
   used = [c for c in clips.values() if c.right]
 
   def joined(values_of):

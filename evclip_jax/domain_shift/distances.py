@@ -1,9 +1,9 @@
-"""How far two lists of clips lie apart in a space of features.
+"""Measures how far apart two lists of clips lie in a space of features.
 
 Every distance is a function of weights of the clips, so that a bootstrap only
-draws weights. Clips are sorted by their features first: their order in a list
-changes nothing. A resample holds clips twice, which moves some distances; the
-intervals are those of the resamples, moved back by that much.
+draws weights. Clips are sorted by their features first, so that their order in
+a list changes nothing. Resamples hold some clips twice, which shifts some
+distances; the intervals of the resamples are shifted back by as much.
 """
 
 import dataclasses
@@ -13,17 +13,17 @@ import numpy as np
 
 from data_pipelines import randomness
 
-# Fewer clips say little; of longer lists so many are drawn.
+# Fewer clips say little; from longer lists this many are drawn.
 FEW, MOST = 20, 2_000
 _RESAMPLES, _PERMUTATIONS = 200, 999
-# Of the Fréchet distance, which costs most.
+# The Fréchet distance has fewer, since it takes longest.
 _FRECHET_RESAMPLES = 100
 _FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """A number with its 95 % interval, and perhaps the p-value of its test."""
+  """Holds a number, its 95 % interval and perhaps the p-value of its test."""
 
   value: float
   low: float
@@ -38,21 +38,21 @@ def between(
     their_classes: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Estimate]:
-  """Compares a list [M, D] with a reference list [N, D], clip by class.
+  """Compares a list `theirs` [M, D] with a reference list `ours` [N, D].
 
-  The directions of features count, not their lengths.
+  The lengths of features do not count.
 
   Returns:
-    'frechet', 'mmd' (with p) and 'proxy_a'; 'centroid' where they share
-    classes; 'within' and 'between', how much wider the list spreads within its
-    classes and between them.
+    'frechet', 'mmd' (with p) and 'proxy_a'; 'centroid' if they share classes;
+    'within' and 'between', how much wider the list spreads within its classes
+    and between them.
   """
   x, a = _sorted(ours, our_classes, seed)
   y, b = _sorted(theirs, their_classes, seed)
   weights = _resamples(seed, len(x), len(y))
   pooled = np.concatenate([x, y])
   first = np.arange(len(pooled)) < len(x)
-  # Clips that are the same in both lists are not compared with themselves.
+  # A clip that is in both lists is not compared with itself.
   _, same = np.unique(pooled, axis=0, return_inverse=True)
   same = same.ravel()
 
@@ -111,7 +111,7 @@ def frechet(
   own = (p**2).sum() + (q**2).sum()
   roots = np.linalg.svd(p @ q.T, compute_uv=False).sum()
   found = ((m - n) ** 2).sum() + own - 2 * roots
-  # Differences of rounding are none.
+  # A difference as small as rounding errors is 0.
   return float(found) if abs(found) > 1e-9 * own else 0.0
 
 
@@ -126,9 +126,9 @@ def mmd(
 
   mean k(x, x') + mean k(y, y') - 2 mean k(x, y) over pairs of different clips,
   k a Gaussian as wide as the median distance. p is the share of random splits
-  of all clips that give as much. Of the rows `pooled` [N + M, D], `first` are
-  of the first list, and `same` is equal for those that are the same clip;
-  `weights` [B, N + M] are resamples.
+  of all clips that give as much. Rows of `pooled` [N + M, D] are from the first
+  list where `first` is true; those of one clip are equal in `same`; `weights`
+  [B, N + M] are resamples.
 
   Source: A. Gretton et al., A kernel two-sample test, JMLR 2012.
   """
@@ -152,7 +152,7 @@ def mmd(
   draw = randomness.generator(seed, 'permutations')
   splits = draw.permuted(np.tile(first, (_PERMUTATIONS, 1)), axis=1)
   by_chance = value(splits.astype(np.float64), (~splits).astype(np.float64))
-  # What differs by rounding is as far.
+  # Equal but for rounding counts as equal.
   p = (1 + (by_chance >= found - 1e-12).sum()) / (1 + _PERMUTATIONS)
   return _interval(found, resampled, float(p))
 
@@ -160,11 +160,12 @@ def mmd(
 def proxy_a(
     pooled: np.ndarray, first: np.ndarray, same: np.ndarray
 ) -> Callable[[np.ndarray], float]:
-  """Returns a function of weights: the proxy A-distance, 2 (1 - 2 error).
+  """Returns the proxy A-distance, 2 (1 - 2 error), as a function of weights.
 
-  The error, balanced over both lists, is that of ridge regression on +-1, in
-  cross-validation of 5 folds; 0 = not to be told apart, 2 = always. All copies
-  of a clip are in one fold; an error above one half counts as one half.
+  The error, balanced over both lists, is that of ridge regression on +-1 in
+  5-fold cross-validation. The distance is 0 if the lists cannot be told apart
+  and 2 if they always can. All copies of a clip are in one fold; an error above
+  one half counts as one half.
 
   Source: S. Ben-David et al., Analysis of representations for domain
     adaptation, NIPS 2006; X. Glorot et al., ICML 2011.
@@ -194,7 +195,7 @@ def proxy_a(
 
 
 def centroid_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-  """Returns 1 - the mean cosine of class centroids [K, D], class by class."""
+  """Returns 1 - the mean cosine of the two centroids [K, D] of each class."""
   lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
   there = lengths > 0
   cosines = (ours * theirs).sum(axis=1)[there] / lengths[there]
@@ -204,11 +205,11 @@ def centroid_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 def spread(
     x: np.ndarray, members: np.ndarray, w: np.ndarray
 ) -> tuple[float, float]:
-  """Returns the mean squared distance of clips to the centroid of their class,
-  and of these to the centre of all.
+  """Returns the spread of clips x [N, D] within and between classes.
 
-  `members` [K, N] are 1 where a clip is of a class, `w` [N] is how often each
-  clip x [N, D] counts.
+  These are the mean squared distances of clips to the centroid of their class,
+  and of the centroids to the centre of all. `members` [K, N] is 1 where a clip
+  is of a class; each clip counts `w` [N] times.
   """
   counts = members @ w
   centroids = (members * w) @ x / np.maximum(counts, 1e-12)[:, None]
@@ -219,9 +220,9 @@ def spread(
 
 
 def texts(ours: np.ndarray, theirs: np.ndarray, seed: int = 0) -> Estimate:
-  """Returns how far the words of two lists' classes are apart.
+  """Returns how far apart the class texts of two lists are.
 
-  The mean of 1 - the cosine of each class text, [K, E] and [L, E], and the
+  The mean of 1 - the cosine of each class text, [K, E] and [L, E], with the
   nearest one of the other list; 0 for the same classes. The bootstrap draws
   classes.
 
@@ -242,7 +243,7 @@ def texts(ours: np.ndarray, theirs: np.ndarray, seed: int = 0) -> Estimate:
 
 
 def _sorted(x, classes, seed) -> tuple[np.ndarray, np.ndarray]:
-  """Unit features and classes in an order of their own, long lists cut."""
+  """Returns unit features and classes, sorted by them; shortens long lists."""
   x, classes = _unit(x), np.asarray(classes)
   order = np.lexsort((classes, *x.T[::-1]))
   if len(x) > MOST:
@@ -261,7 +262,7 @@ def _indicators(classes: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def _resamples(seed: int, *sizes: int) -> np.ndarray:
-  """How often each clip of lists is drawn: [resamples, clips of all]."""
+  """Draws how often each clip of each list counts: [resamples, clips]."""
   draw = randomness.generator(seed, 'bootstrap')
   drawn = [draw.multinomial(n, np.full(n, 1 / n), _RESAMPLES) for n in sizes]
   return np.concatenate(drawn, axis=1).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The factors of all clips of a list, each measured once in its life."""
+"""Measures the factors of all clips of a list; caches them by content."""
 
 import dataclasses
 import hashlib
@@ -17,20 +17,22 @@ from data_pipelines.video import pool
 from evclip_jax.domain_shift import visual
 from evclip_jax.reporting import log
 
-# Raised when a factor is computed in another way.
+# To be raised when a factor is computed differently.
 _VERSION = 2
 _SECONDS = 600.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
-  """Says what a factor is called and how it is used.
+  """Describes a factor and how it is used.
 
   Attributes:
+    title: its name in texts.
+    unit: its unit, or ''.
     log: whether its logarithm is compared, as it has a long tail.
     about: what it belongs to, for sentences; '' = its title.
     cause: whether it may explain right and wrong. What the network itself
-      makes of a clip is a part of the answer, no cause of it.
+      makes of a clip is part of the answer, not a cause of it.
   """
 
   title: str
@@ -45,7 +47,7 @@ class Factor:
 
 
 _WORDS = 'the words of classes'
-# In this order the first of two that go together stands for both.
+# The first of two factors that correlate stands for both.
 FACTORS = {
     'luminance': Factor('luminance', 'share of white', True, 'light'),
     'camera_motion': Factor('camera motion', '% of width / s', True),
@@ -75,11 +77,11 @@ def visual_factors(
 ) -> tuple[list[Row | None], list[str], list[str]]:
   """Measures each clip of a list, or finds it in `<cache folder>/shift/`.
 
-  Clips are known by their contents and frames, under any name.
+  A clip is found by its contents and frames, under any name.
 
   Returns:
-    (a row per clip, None for a clip that cannot be read; the hash of each
-    clip's contents; why clips cannot be read).
+    (a row per clip, None if it cannot be read; the hash of each clip's
+    contents; why clips cannot be read).
   """
   file = cache_folder(cache_dir) / 'shift' / f'visual-{_VERSION}.json'
   known = _load(file)
@@ -106,7 +108,7 @@ def visual_factors(
 def content_hash(
     media: str | bytes | tuple[bytes, ...], first: int, count: int
 ) -> str:
-  """Hashes what a clip is: bytes and frames. UserError if the file has gone."""
+  """Hashes a clip's bytes and frame numbers; UserError if its file is gone."""
   files, digest = [], hashlib.sha256()
   if isinstance(media, str):
     path = pathlib.Path(media)
@@ -125,7 +127,7 @@ def content_hash(
 
 
 def _all(function: Callable, tasks: Iterable[tuple], workers: int):
-  """Yields the results in order, for a task that fails why it did."""
+  """Yields the result of each task in order, or why it failed."""
 
   def one(task):
     try:
@@ -146,7 +148,7 @@ def _load(file: pathlib.Path) -> dict[str, Row]:
 
 def _save(file: pathlib.Path, known: dict[str, Row]):
   try:
-    # What another program wrote meanwhile stays.
+    # Keep what another program has written meanwhile.
     whole_file.write(file, json.dumps(_load(file) | known))
   except OSError as e:
-    log.log(f'note: the factors of clips cannot be kept ({e}; cache_dir).')
+    log.log(f'note: the factors of clips cannot be saved ({e}; cache_dir).')

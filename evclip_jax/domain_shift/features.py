@@ -1,4 +1,4 @@
-"""What the frozen networks make of clips and words, kept per list."""
+"""Computes the features of clips and words by the frozen networks."""
 
 import dataclasses
 import importlib.resources
@@ -34,7 +34,7 @@ def kinetics400() -> list[str]:
 
 
 class Networks:
-  """CLIP without any training, and the video trunk if its weights are there.
+  """Holds untrained CLIP, and the video trunk if its weights are there.
 
   `note` says why there is no trunk; '' if there is one.
   """
@@ -70,16 +70,17 @@ class Networks:
     )
 
   def texts(self, class_names: Sequence[str]) -> np.ndarray:
-    """Returns unit embeddings [K, E] of class names, templates averaged."""
+    """Returns unit embeddings [K, E] of class names, a mean over templates."""
     bank = np.asarray(self._session.classes({}, class_names), np.float64)
     bank /= np.linalg.norm(bank, axis=-1, keepdims=True)
     bank = bank.mean(axis=0)
     return bank / np.linalg.norm(bank, axis=-1, keepdims=True)
 
   def features(self, source: Source) -> dict[str, np.ndarray]:
-    """Returns float32 [N, D] by network, 'clip' and 'trunk', of middle views.
+    """Returns features of middle views: {'clip' or 'trunk': float32 [N, D]}.
 
-    Kept in `<cache folder>/features/`. NaN for clips that cannot be read.
+    They are cached in `<cache folder>/features/`; NaN for clips that cannot be
+    read.
     """
     listed = one_view(self._config, source, self._session.mesh)
     kept, out = bank.of_list(self._session, listed, None), {}
@@ -89,7 +90,7 @@ class Networks:
     return out
 
   def _see(self, tree, pixels, rngs, train):
-    """A `Method.frozen` of both networks."""
+    """Computes the features of both networks, as a `Method.frozen`."""
     del rngs, train
     out = {'clip': self._video(tree, pixels, None, False).clip}
     if self._trunk:
@@ -104,7 +105,7 @@ class Networks:
 
 
 def one_view(config, source: Source, mesh: jax.sharding.Mesh) -> EvalSet:
-  """Returns batches of one view per clip, without those that cannot be read."""
+  """Returns a list with one view per clip; leaves out what cannot be read."""
   size = mesh.shape['data']
   rows = config.eval.batch_size or config.batch_size
   read = Loader(
@@ -122,15 +123,15 @@ def semantic(
 ) -> list[Row]:
   """Returns the factors of words for each clip of a list.
 
-  'confusability' is the cosine of the text of the clip's class and the nearest
-  other class of the list, 'kinetics' that of the nearest Kinetics-400 class,
-  'alignment' that of the clip and its class text without training, 'margin'
-  how much that is above the best other class. None where there is no other
+  'confusability' is the cosine of the text of the clip's class with that of the
+  nearest other class of the list, 'kinetics' with the nearest of Kinetics-400.
+  'alignment' is the cosine of the clip with the text of its class, 'margin' how
+  much higher this is than with any other class. None where there is no other
   class, or no feature.
 
   Args:
-    labels: [N].
-    clip: [N, E], CLIP's features without training; NaN where there are none.
+    labels: [N], the class of each clip.
+    clip: [N, E], features by untrained CLIP; NaN where there are none.
     own, known: unit texts [K, E] of the list's classes and of Kinetics-400.
 
   Source: A. Radford et al., Learning transferable visual models from natural
@@ -156,7 +157,7 @@ def semantic(
 
 
 def _zero_shot(config) -> ml_collections.ConfigDict:
-  """The config with CLIP alone as its method, on frames as they are."""
+  """Returns the config with zero-shot CLIP as its method, uncorrupted."""
   own = identity.from_dict(identity.to_dict(config)).unlock()
   settings = dataclasses.asdict(base.load(_METHOD).Settings())
   for key in settings:

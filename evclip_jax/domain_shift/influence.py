@@ -1,4 +1,4 @@
-"""Which factors go with right and wrong: regression, shares, fifths, gains."""
+"""Finds which factors go with right and wrong, by regression and by fifths."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ from scipy import stats
 from evclip_jax.domain_shift import logistic
 from evclip_jax.domain_shift.factors import FACTORS, Row
 
-# Two factors that go together this closely cannot be told apart.
+# Factors that correlate this closely cannot be told apart.
 _TOGETHER, _MOST_INFLATION = 0.8, 10.0
-# Wrong (or right) clips that a regression wants: at all, and for each factor.
+# Fewest wrong (or right) clips for a regression: in all, and per factor.
 _LEAST, _PER_FACTOR = 5, 5
 _LEVEL = 0.05
 _PARTS = 5
@@ -23,12 +23,12 @@ def design(
 ) -> tuple[np.ndarray, dict[str, float], dict[str, str]]:
   """Standardises factors and leaves out those that others stand for.
 
-  A factor that correlates with an earlier one of `FACTORS` by 0.8 or more, or
-  is told by the others together (variance inflation above 10), is left out.
+  These correlate with an earlier one of `FACTORS` by 0.8 or more, or follow
+  from the others together (variance inflation above 10).
 
   Returns:
-    ([N, K], mean 0 and standard deviation 1; the variance inflation factor of
-    each by name; why others are left out, by name).
+    ([N, K], of mean 0 and standard deviation 1; the variance inflation factor
+    of each by name; why the others are left out, by name).
 
   Source: D. Belsley, E. Kuh and R. Welsch, Regression diagnostics, 1980.
   """
@@ -76,7 +76,7 @@ def explain(
     odds of right per standard deviation) with 'low' and 'high', 'p',
     'p_corrected' (Holm), 'significant', 'share' of the explained deviance and
     'inflation'; 'explained' (1 - deviance / that without factors); 'left_out';
-    'note', what is too little to say more.
+    'note', which says if there are too few clips.
   """
   right = np.asarray(right, bool)
   columns, inflation, left_out = design(rows)
@@ -116,7 +116,7 @@ def explain(
 
 
 def _inflation(columns: np.ndarray) -> np.ndarray:
-  """Variance inflation: how much the others blow up each one's variance."""
+  """Returns how much the others inflate the variance of each coefficient."""
   number = columns.shape[1]
   if not number:
     return np.zeros(0)
@@ -125,10 +125,11 @@ def _inflation(columns: np.ndarray) -> np.ndarray:
 
 
 def fifths(values: np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
-  """Cuts clips into fifths by a factor, [N]; fewer where many values are equal.
+  """Cuts clips into fifths by a factor [N]; fewer if many values are equal.
 
   Returns:
-    ([N] number of the part, -1 for NaN; least and greatest value of each part).
+    (the number [N] of each clip's part, -1 for NaN; (least, greatest value) of
+    each part).
   """
   known = np.isfinite(values)
   if not known.any():
@@ -174,7 +175,7 @@ def along(
 
 
 def gain(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-  """Returns how much more of the same clips is right, in points, 95 % interval.
+  """Returns the gain in accuracy on the same clips, in points, with 95 % ends.
 
   Source: A. Agresti and Y. Min, Simple improved confidence intervals for
     comparing matched proportions, Statistics in Medicine 2005.

@@ -1,4 +1,4 @@
-"""Logistic regression: penalised fit, intervals, shares of the deviance."""
+"""Fits logistic regressions, with intervals and shares of the deviance."""
 
 import dataclasses
 import itertools
@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipelines import randomness
 
-# Of more factors not all orders are taken, but so many.
+# With more factors than this, only some orders are taken.
 _ALL_ORDERS, _ORDERS = 8, 60
 _RIDGE = 1e-3
 # The 95 % quantile of chi-square with one degree of freedom.
@@ -17,7 +17,7 @@ _CHI_SQUARE = 3.841459
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-  """Coefficients [K + 1], the penalised log likelihood, their spread."""
+  """Holds coefficients [K + 1], penalised log likelihood, standard errors."""
 
   at: np.ndarray
   value: float
@@ -29,8 +29,8 @@ def fit(table, right, fixed=None, start=None) -> Fit:
 
   The likelihood is penalised by the root of the information, which keeps
   coefficients finite where a factor separates right from wrong. `table` is
-  [N, K + 1] with a first column of 1, `right` bool [N]; `fixed` is (column, its
-  coefficient), not to be fitted; `start` are coefficients to begin with.
+  [N, K + 1] with a first column of 1, `right` bool [N]; `fixed` is a column and
+  its coefficient, which is not fitted; `start` are the first coefficients.
 
   Source: D. Firth, Bias reduction of maximum likelihood estimates, Biometrika
     1993; G. Heinze and M. Schemper, Statistics in Medicine 2002.
@@ -75,8 +75,7 @@ def interval(
     table: np.ndarray, right: np.ndarray, full: Fit, k: int
 ) -> tuple[float, float]:
   """Returns the 95 % interval of coefficient k, from the profile likelihood."""
-  low, high = (_bound(table, right, full, k, side) for side in (-1, 1))
-  return low, high
+  return tuple(_bound(table, right, full, k, side) for side in (-1, 1))
 
 
 def _bound(table, right, full: Fit, k: int, side: int) -> float:
@@ -104,10 +103,10 @@ def _bound(table, right, full: Fit, k: int, side: int) -> float:
 
 
 def shares(table, right, seed: int) -> tuple[np.ndarray, float]:
-  """Shapley shares of the deviance that factors explain; they add up to 1.
+  """Computes Shapley shares of the explained deviance, which add up to 1.
 
-  The mean of what a factor adds to those before it, over all orders, or over
-  some and their reverses.
+  A share is the mean of what a factor adds to those before it, over all orders,
+  or over some and their reverses.
 
   Source: L. Shapley, 1953; R. Azen and N. Traxel, Using dominance analysis to
     determine predictor importance in logistic regression, 2009.
@@ -119,7 +118,7 @@ def shares(table, right, seed: int) -> tuple[np.ndarray, float]:
     draw = randomness.generator(seed, 'orders of factors')
     orders = np.array([draw.permutation(count) for _ in range(_ORDERS // 2)])
     orders = np.concatenate([orders, orders[:, ::-1]])
-  # Sets of factors as bits: those before each place of an order.
+  # The factors before each place of an order, as bits.
   before = np.zeros((len(orders), count + 1), np.int64)
   before[:, 1:] = np.cumsum(1 << orders, axis=1)
   sets, places = np.unique(before, return_inverse=True)
@@ -131,7 +130,7 @@ def shares(table, right, seed: int) -> tuple[np.ndarray, float]:
 
 
 def _explained(table, right, sets) -> np.ndarray:
-  """1 - deviance / that without factors, for each set of factors (bits).
+  """Returns 1 - deviance / that without factors, for sets of factors (bits).
 
   A small ridge keeps coefficients finite.
   """
@@ -139,7 +138,7 @@ def _explained(table, right, sets) -> np.ndarray:
   size, out = table.shape[1], []
   ridge = np.where(np.arange(size) > 0, _RIDGE * len(table), 0) + 1e-9
   for start in range(0, len(sets), 64):
-    # The first column, which is 1, belongs to all.
+    # Every set has the first column, which is 1.
     bits = 1 + 2 * sets[start : start + 64, None]
     chosen = (bits >> np.arange(size) & 1).astype(bool)
     at = np.zeros(chosen.shape)
@@ -161,7 +160,7 @@ def _explained(table, right, sets) -> np.ndarray:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-  """Corrects p-values for their number (S. Holm, 1979)."""
+  """Corrects p-values for their number, by S. Holm (1979)."""
   order, out, most = np.argsort(values), [1.0] * len(values), 0.0
   for rank, k in enumerate(order):
     most = max(most, min(1.0, (len(values) - rank) * values[k]))

@@ -1,4 +1,4 @@
-"""shift.html: sentences, then what they rest on."""
+"""Writes shift.html: sentences, then the evidence for them."""
 
 import functools
 import pathlib
@@ -14,7 +14,7 @@ from evclip_jax.domain_shift.factors import FACTORS
 from evclip_jax.reporting import charts
 from evclip_jax.reporting.page import Picture, Section, write_page
 
-# Factors whose fifths, and whose extreme clips, are shown.
+# Number of factors with fifths and with extreme clips on the page.
 _SHOWN, _EXTREMES = 6, 3
 _FRAMES, _FRAME_WIDTH = 4, 150
 _TITLES = {
@@ -26,7 +26,7 @@ _TITLES = {
     'between': 'spread between classes, more by',
     'texts': 'class texts, 1 - cos',
 }
-# Said on every page.
+# Notes on every page.
 _ALWAYS = [
     'A regression shows what goes together, not what causes what: a factor may '
     'stand for another one that was not measured.',
@@ -36,7 +36,7 @@ _ALWAYS = [
 
 
 def write(found, clips: dict[str, Any], result: dict[str, Any]) -> pathlib.Path:
-  """Writes the page of a study, its clips by list and what shift.json holds."""
+  """Writes the page of a study, its clips by list, and its result."""
   first, *more = result['sentences']
   ranked = _ranked(result)
   said = 'Each point is a fifth of the clips, bars are 95 % intervals (Wilson).'
@@ -64,7 +64,7 @@ def write(found, clips: dict[str, Any], result: dict[str, Any]) -> pathlib.Path:
 
 
 def _ranked(result) -> list[str]:
-  """Factors by their share for the first method, then by how lists differ."""
+  """Ranks factors by their share for the first method, or by differences."""
   first = next(iter(result['influence'].values()))
   names = [x['factor'] for x in first['factors']]
   gaps = {}
@@ -125,34 +125,30 @@ def _distances(result) -> Section:
 
 
 def _influence(method: str, found) -> Section:
-  text = found['note']
-  if found['factors']:
+  text, factors = found['note'], found['factors']
+  if factors:
     text = (
         f'{found["right"]} of {found["clips"]} clips are right; the factors '
         f'explain {100 * found["explained"]:.1f} % of the deviance. '
         + f'Note: {text}. ' * bool(text)
     )
   left = [f'{FACTORS[n].title}: {why}' for n, why in found['left_out'].items()]
+  titles = {x['factor']: FACTORS[x['factor']].title for x in factors}
   rows = [
       {
-          'factor': FACTORS[x['factor']].title,
+          'factor': titles[x['factor']],
           'share %': f'{100 * x["share"]:.1f}',
           'log odds per sd': f'{x["coefficient"]:+.2f}',
           '95 % interval': f'{x["low"]:+.2f} to {x["high"]:+.2f}',
           'p (Holm)': f'{x["p_corrected"]:.3f}',
           'inflation': f'{x["inflation"]:.1f}',
       }
-      for x in found['factors']
+      for x in factors
   ]
-  bars = functools.partial(
-      charts.bars,
-      {FACTORS[x['factor']].title: 100 * x['share'] for x in found['factors']},
-      colours={
-          FACTORS[x['factor']].title: charts.GREY
-          for x in found['factors']
-          if not x['significant']
-      },
-  )
+  shares = {titles[x['factor']]: 100 * x['share'] for x in factors}
+  quiet = [titles[x['factor']] for x in factors if not x['significant']]
+  grey = dict.fromkeys(quiet, charts.GREY)
+  bars = functools.partial(charts.bars, shares, colours=grey)
   caption = 'share of the explained deviance; grey: not significant'
   return Section(
       f'What {method} depends on',
@@ -163,7 +159,7 @@ def _influence(method: str, found) -> Section:
 
 
 def _along(name: str, parts) -> Picture:
-  """Accuracy in each fifth of a factor, and gains over the first method."""
+  """Draws the accuracy, and gains over the first method, in each fifth."""
   methods = list(parts[0]['methods'])
 
   def line(method, *keys):
@@ -177,7 +173,7 @@ def _along(name: str, parts) -> Picture:
     drawn = charts.curves(top1, 'fifth', 'top-1 in percent')
     gains = {m: line(m, 'gain', 'gain_low', 'gain_high') for m in methods[1:]}
     if gains:
-      # The colours of the methods stay.
+      # Keep the colours of the methods.
       gains = {methods[0]: [], **gains}
       drawn += charts.curves(gains, 'fifth', 'gain in points')
     return drawn
@@ -223,7 +219,7 @@ def _severities(found) -> str:
 
 
 def _extremes(name: str, found, clips) -> Section:
-  """Frames of the clips with the least and the most of a factor."""
+  """Shows frames of the clips with the least and the most of a factor."""
   known = sorted(
       (row[name], place, i, group)
       for place, (group, own) in enumerate(clips.items())

@@ -1,4 +1,4 @@
-"""Accuracy on frames made worse, at every severity, by every method."""
+"""Scores every method on corrupted frames, at every severity."""
 
 import functools
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def curves(
   source, seed = study.lists[name], study.config.seed
   out = {kind: {} for kind in kinds}
   for method, folder in study.methods.items():
-    # Also of a run that was scored on worse frames (data.corrupt).
+    # Whatever data.corrupt the run was scored with.
     model = TrainedModel(folder, corrupt='')
     hits = _hits(model, source, kinds, f'{method} on {name}')
     for kind, right in hits.items():
@@ -43,15 +43,15 @@ def curves(
 
 
 def curve(right: np.ndarray, seed: int) -> dict[str, Any]:
-  """Sums up one method under one kind of corruption.
+  """Summarises one method under one kind of corruption.
 
   `right` is bool [6, N], of the clips as they are and at severities 1 to 5.
 
   Returns:
     'top1', 'low' and 'high' (Wilson), six numbers each, in percent; 'area'
-    under the curve from 0 to 5 as a mean accuracy in percent, and 'robustness',
-    1 - (a0 - mean of a1 .. a5) / a0, each with its interval; None for the
-    latter if nothing is right.
+    under the curve from 0 to 5, as a mean accuracy in percent, and
+    'robustness', 1 - (a0 - mean of a1 .. a5) / a0, each with its interval;
+    'robustness' is None if no clip is right at severity 0.
 
   Source: M. Schiappa et al., A large-scale robustness analysis of video action
     recognition models, CVPR 2023, for the relative robustness.
@@ -89,7 +89,7 @@ def curve(right: np.ndarray, seed: int) -> dict[str, Any]:
 def _hits(
     model: TrainedModel, source: Source, kinds: Sequence[str], title: str
 ) -> dict[str, np.ndarray]:
-  """Returns for each kind which clips are right, bool [6, N]."""
+  """Returns which clips are right, bool [6, N], for each kind."""
   config, session = model.config, model.session
   method, mesh = session.method, session.mesh
   scored = features.one_view(config, source, mesh)
@@ -101,7 +101,7 @@ def _hits(
     def right(video):
       seen = method.video(params, method.pixels(video, None), None, False)
       logits = method.score(params, seen, classes, batch)
-      # A lower class wins a draw, as in evaluation.
+      # Ties go to the lower class, as in evaluation.
       return logits.astype(jnp.float32).argmax(axis=-1) == batch['label']
 
     def worse(kind, level):

@@ -1,4 +1,4 @@
-"""The analysis in words with numbers, and nothing that is not in them."""
+"""Puts the results of the analysis into sentences."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 from evclip_jax.domain_shift.factors import FACTORS
 
-# Things named in one sentence.
+# Most items in one sentence.
 _MOST = 3
 _FIFTHS = ('lowest', 'second', 'middle', 'fourth', 'highest')
 
@@ -18,12 +18,12 @@ def of(result: dict[str, Any]) -> list[str]:
 
 
 def number(value: float) -> str:
-  """Returns three digits of a number."""
+  """Formats a number with three digits."""
   return f'{value:.3g}' if abs(value) < 100 else f'{value:,.0f}'
 
 
 def amount(name: str, value: float) -> str:
-  """Returns a factor's value with its unit."""
+  """Formats a factor's value with its unit."""
   unit = FACTORS[name].unit
   return number(value) + (f' {unit}' if unit else '')
 
@@ -31,7 +31,7 @@ def amount(name: str, value: float) -> str:
 def _lists(result) -> Iterator[str]:
   first = result['reference']
   for name, found in result['differences'].items():
-    # What is about one thing is told once, by the first of its factors.
+    # Of factors about the same thing, name only the first.
     gaps, leaders = {}, {}
     for n, factor in FACTORS.items():
       x = found.get(n)
@@ -119,7 +119,7 @@ def _curves(result) -> Iterator[str]:
     kept = {k: x[method]['robustness'] for k, x in kinds.items()}
     kept = {k: x['value'] for k, x in kept.items() if x}
     if kept:
-      # One kind is its own worst and best: said once.
+      # A single kind is both the worst and the best: name it once.
       ends = dict.fromkeys((min(kept, key=kept.get), max(kept, key=kept.get)))
       told = [f'{100 * kept[kind]:.0f} % under {kind}' for kind in ends]
       yield (

@@ -1,4 +1,4 @@
-"""A finished run or comparison: its methods, its lists, who was right where."""
+"""Reads a finished run or comparison: its methods, lists and right answers."""
 
 import dataclasses
 import pathlib
@@ -18,11 +18,11 @@ from evclip_jax.runs import folder
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-  """What is looked at.
+  """Holds a finished run or comparison to analyse.
 
   Attributes:
-    folder: of the run or the comparison.
-    config: of its first method, whose frames and networks are used.
+    folder: the folder of the run or the comparison.
+    config: that of the first method, whose frames and networks are used.
     methods: name -> run folder.
     lists: name -> clips, the reference first.
     right: list that was scored -> method -> float [N], 1 = right, 0 = wrong,
@@ -37,7 +37,7 @@ class Study:
 
   @property
   def reference(self) -> str:
-    """The name of the list that others are compared with."""
+    """The name of the list with which the others are compared."""
     return next(iter(self.lists))
 
 
@@ -47,12 +47,12 @@ def read(workdir: str, reference: str = '', lists: Sequence[str] = ()) -> Study:
   Args:
     workdir: its folder.
     reference: a list that was scored, or 'train'; '' = the first one, or
-      'train' where only one was scored.
-    lists: others; () = all that were scored.
+      'train' if only one was scored.
+    lists: the others to compare with it; () = all that were scored.
 
   Raises:
     UserError: a protocol's folder, no evaluation, an unknown list, nothing to
-      compare, or data that have changed since.
+      compare, or data that has changed since.
   """
   root = pathlib.Path(workdir).absolute()
   config = folder.load_config(root)
@@ -60,7 +60,7 @@ def read(workdir: str, reference: str = '', lists: Sequence[str] = ()) -> Study:
     folder.refuse_several(workdir)
   if experiment.is_episodic(config):
     raise UserError(
-        f'{workdir} scores episodes; a shift wants a method that scores clips.'
+        f'{workdir} scores episodes; a shift needs a method that scores clips.'
     )
   methods = {config.method.name: root}
   if config.compare:
@@ -82,7 +82,7 @@ def read(workdir: str, reference: str = '', lists: Sequence[str] = ()) -> Study:
   others = [n for n in lists or scored if n != reference]
   if not others:
     raise UserError(
-        f'there is one list only, {reference!r}: a shift is between two. Name '
+        f'there is only one list, {reference!r}, and a shift needs two. Name '
         'another with --reference or --lists, or score one (data.others).'
     )
   chosen = {name: known[name] for name in (reference, *others)}
@@ -95,10 +95,10 @@ def read(workdir: str, reference: str = '', lists: Sequence[str] = ()) -> Study:
 
 
 def _scored(methods) -> list[str]:
-  """The lists that every method was scored on."""
+  """Names the lists on which every method was scored."""
   found = []
   for path in methods.values():
-    # Without a card the run is not finished, and has no evaluation.
+    # A run without a card is not finished and has no evaluation.
     done = (path / 'run_card.json').exists()
     names = folder.load_card(path)['final'] if done else ()
     found.append([name for name in names if _file(path, name).exists()])
@@ -117,24 +117,22 @@ def _file(path, name: str) -> pathlib.Path:
 
 
 def _open(config, with_train: bool) -> open_data.Sources:
-  """The lists as the run had them, with that of the training where wanted."""
+  """Opens the lists as the run had them, if wanted with the training list."""
   method = base.load(config.method.name)
   trains = method.trains(experiment.settings(config))
-
   own = config.data, config.seed, config.split, None, config.cache_dir
-  if not (trains or with_train):
-    return open_data.open_data(*own, evaluate_only=True)
-  try:
-    return open_data.open_data(*own)
-  except UserError:
-    if trains:
-      raise
-    # A data set that is only scored.
-    return open_data.open_data(*own, evaluate_only=True)
+  if trains or with_train:
+    try:
+      return open_data.open_data(*own)
+    except UserError:
+      # A data set that is only scored may have no training list.
+      if trains:
+        raise
+  return open_data.open_data(*own, evaluate_only=True)
 
 
 def _right(path, name: str, source: Source) -> np.ndarray:
-  """Whether each clip was recognised, NaN where it was not scored."""
+  """Returns whether each clip was recognised; NaN if it was not scored."""
   with np.load(_file(path, name)) as stored:
     logs, labels = stored['log_probabilities'], stored['labels']
     index = stored['index']

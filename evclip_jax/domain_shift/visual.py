@@ -1,8 +1,8 @@
-"""What a clip looks like, in numbers that do not know its class.
+"""Measures what a clip looks like, regardless of its class.
 
-`measure` runs in a process that decodes; it reads runs of consecutive frames,
-spread over the clip. Still factors are means over the first frame of each run.
-Only luminance, dark, clipped, noise and colourfulness follow a mere change of
+`measure` runs in a process that decodes and reads runs of consecutive frames,
+spread over the clip. Factors of still frames are means over the first frame of
+each run. Only luminance, dark, clipped, noise and colourfulness depend on the
 exposure; the others are relative to a frame's own brightness or spread.
 """
 
@@ -15,22 +15,22 @@ import numpy as np
 from data_pipelines.video import read_frames
 from data_pipelines.video.probes import Probe
 
-# Runs of so many frames in a row: three steps of the camera, one jerk.
+# Number of runs, and frames in each: three steps of the camera, one jerk.
 _RUNS, _IN_A_ROW = 8, 4
-# Motion is found on frames of this many pixels, edges on these.
+# Sides in pixels of the frames on which motion and edges are found.
 _MOTION_SIDE, _EDGE_SIDE = 96, 160
-# Linear light below which a pixel is dark; level from which it is clipped.
+# Linear light below which a pixel is dark; level at which it is clipped.
 _DARK, _CLIPPED = 0.01, 254
-# Colours of two frames that overlap less than this belong to two shots.
+# Frames whose colours overlap less than this belong to two shots.
 _SAME_SHOT = 0.5
-# Pictures do not say how fast they are shown.
+# For folders of images, which do not say how fast they are shown.
 _USUAL_FPS = 25.0
 
 
 def measure(
     media: str | os.PathLike | bytes, probe: Probe, first: int, count: int
 ) -> dict[str, float | None]:
-  """Reads a clip and returns its factors by name; None where one has no sense.
+  """Reads a clip and returns its factors by name; None for undefined ones.
 
   `media` and `probe` are as for `read_frames`, which may raise a VideoError.
   """
@@ -45,7 +45,7 @@ def measure(
 
 
 def frame_numbers(count: int) -> np.ndarray:
-  """Chooses the frames of a clip of `count`: int64 [runs, frames in a row]."""
+  """Chooses among `count` frames of a clip: int64 [runs, frames in a row]."""
   if count <= _RUNS * _IN_A_ROW:
     return np.arange(count)[None]
   starts = np.linspace(0, count - _IN_A_ROW, _RUNS).astype(np.int64)
@@ -55,10 +55,10 @@ def frame_numbers(count: int) -> np.ndarray:
 def of_frames(
     frames: np.ndarray, numbers: np.ndarray, fps: float
 ) -> dict[str, float | None]:
-  """Returns the factors that frames alone tell.
+  """Returns the factors that can be computed from frames alone.
 
-  They are uint8 [R, L, H, W, 3], R runs of L frames in a row; `numbers` [R, L]
-  are their places in time, in frames.
+  `frames` are uint8 [R, L, H, W, 3], R runs of L frames in a row; `numbers`
+  [R, L] are their positions in the clip.
   """
   still = frames[:, 0]
   if len(frames) == 1:
@@ -91,9 +91,9 @@ def _to_light() -> np.ndarray:
 
 
 def linear_light(frame: np.ndarray) -> np.ndarray:
-  """Returns the luminance of pixels as a share of full white, linear in light.
+  """Returns the luminance of pixels, linear in light; 0 is black, 1 white.
 
-  Y = 0.2126 R + 0.7152 G + 0.0722 B of linearised colours; black 0, white 1.
+  Y = 0.2126 R + 0.7152 G + 0.0722 B of linearised colours;
   uint8 [H, W, 3] -> float32 [H, W].
 
   Source: IEC 61966-2-1 (sRGB); ITU-R BT.709 for the weights.
@@ -103,7 +103,7 @@ def linear_light(frame: np.ndarray) -> np.ndarray:
 
 
 def contrast(light: np.ndarray) -> float:
-  """Returns the spread of linear light over its mean, sd(Y) / mean(Y); no unit.
+  """Returns the relative spread of linear light, sd(Y) / mean(Y); no unit.
 
   Source: RMS contrast, E. Peli, Contrast in complex images, JOSA A 1990.
   Differs: divided by the mean, so that exposure does not count.
@@ -112,7 +112,7 @@ def contrast(light: np.ndarray) -> float:
 
 
 def clipped(frame: np.ndarray) -> float:
-  """Returns the share of pixels with a colour at 254 or 255: light is lost."""
+  """Returns the share of pixels with a colour at 254 or 255."""
   red, green, blue = cv2.split(frame)
   return float(np.mean(cv2.max(cv2.max(red, green), blue) >= _CLIPPED))
 
@@ -121,7 +121,8 @@ def noise(grey: np.ndarray) -> float:
   """Estimates the standard deviation of noise, in levels of 255.
 
   sigma = sqrt(pi / 2) / (6 (W - 2) (H - 2)) * sum |I * N|, with N the
-  difference of two Laplacians, blind to slopes. Fine texture counts as noise.
+  difference of two Laplacians, which ignores slopes. Fine texture counts as
+  noise.
 
   Source: J. Immerkaer, Fast noise variance estimation, CVIU 1996.
   """
@@ -136,8 +137,8 @@ def sharpness(grey: np.ndarray) -> float:
   Source: J. Pech-Pacheco et al., Diatom autofocusing in brightfield
     microscopy, ICPR 2000.
   Differs: divided by the frame's variance, so that exposure does not count; the
-    frame is smoothed by a Gaussian of 1 pixel before, or else the rounding to
-    whole levels would make what is much blurred look sharp again.
+    frame is first smoothed by a Gaussian of 1 pixel, since rounding to whole
+    levels makes a very blurred frame look sharp.
   """
   variance = grey.var(dtype=np.float64)
   smooth = cv2.GaussianBlur(grey, (0, 0), 1)
@@ -162,7 +163,8 @@ def colourfulness(frame: np.ndarray) -> float:
 def clutter(grey: np.ndarray) -> float:
   """Returns the share of pixels on an edge, in percent.
 
-  Canny's edges of the frame at 160 x 160 pixels, its spread made 48 levels.
+  Edges are Canny's, of the frame at 160 x 160 pixels, scaled to a standard
+  deviation of 48 levels.
 
   Source: M. Mack and A. Oliva, Computational estimation of visual complexity,
     2004 (edge density); J. Canny, PAMI 1986.
@@ -178,12 +180,13 @@ def clutter(grey: np.ndarray) -> float:
 
 
 def motion(frames: np.ndarray, fps: float) -> dict[str, float | None]:
-  """Tells the motion of the camera from that of what it sees.
+  """Separates the motion of the camera from that of its subject.
 
-  The step of the camera between two frames is the one shift that phase
-  correlation finds, if it makes the frames more alike; its jerk is the third
-  difference of its places. What is left is the mean difference of the aligned
-  frames, in standard deviations of their brightness. Frames as in `of_frames`.
+  The step of the camera between two frames is the shift that phase correlation
+  finds, if it makes the frames more alike; its jerk is the third difference of
+  its positions. The motion of the subject is the mean difference of the aligned
+  frames, in standard deviations of their brightness. `frames` are as for
+  `of_frames`.
 
   Returns:
     'camera_motion' in percent of the width per second, 'camera_jerk' in widths
@@ -203,7 +206,7 @@ def motion(frames: np.ndarray, fps: float) -> dict[str, float | None]:
     ]
     steps = []
     for one, other in zip(grey[:-1], grey[1:], strict=True):
-      # Of what it is given OpenCV may keep the product with the window.
+      # OpenCV may multiply its arguments by the window in place.
       (x, y), _ = cv2.phaseCorrelate(one.copy(), other.copy(), window)
       rest, still = (_rest(one, other, *shift) for shift in ((x, y), (0, 0)))
       if rest >= still:
@@ -225,11 +228,11 @@ def motion(frames: np.ndarray, fps: float) -> dict[str, float | None]:
 
 
 def cut_rate(frames: np.ndarray, numbers: np.ndarray, fps: float) -> float:
-  """Returns the cuts between shots per second.
+  """Returns the number of cuts between shots per second.
 
-  Between two of the frames that were read there is a cut if the histograms of
-  their colours (64 bins, brightness relative to the clip's) share less than
-  half; several cuts in between count once.
+  There is a cut between two frames if the histograms of their colours (64 bins,
+  brightness relative to the clip's) share less than half. Several cuts between
+  two of the frames that were read count once.
 
   Source: M. Swain and D. Ballard, Color indexing, IJCV 1991 (intersection).
   """
@@ -247,7 +250,7 @@ def cut_rate(frames: np.ndarray, numbers: np.ndarray, fps: float) -> float:
 
 
 def bits_per_pixel(probe: Probe) -> float | None:
-  """Returns the bits of a file for each pixel of each frame, with its sound.
+  """Returns the bits of a file, sound included, per pixel of each frame.
 
   None for folders of images, whose size is not known.
   """
@@ -260,7 +263,7 @@ def _resized(grey: np.ndarray, side: int) -> np.ndarray:
 
 
 def _rest(one: np.ndarray, other: np.ndarray, x: float, y: float) -> float:
-  """Mean difference where both frames are, `other` moved back by (x, y)."""
+  """Returns the mean difference where frames overlap, one moved by (x, y)."""
   side = len(one)
   a, b = (min(int(np.ceil(abs(v))), side // 2 - 1) for v in (x, y))
   if x or y:

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 
 from evclip_jax.evaluation import bank as bank_lib
 from evclip_jax.evaluation import scores
-from evclip_jax.methods.base import Method, VideoFeatures
+from evclip_jax.methods.base import VideoFeatures
 from evclip_jax.reporting import log
 from evclip_jax.training import devices
 from evclip_jax.training.params import merge
@@ -76,15 +75,15 @@ def _confusion(rows: Arrays, data) -> np.ndarray:
   return matrix
 
 
-def make_step(
-    method: Method, mesh: Mesh, shardings: dict[str, Any], from_bank: bool
-) -> Callable:
+def _make_step(run: Session, from_bank: bool) -> Callable:
   """Builds the jitted (weights, frozen, classes[, bank], episodes) -> rows.
 
   Rows have each query's 'answer' [E, NQ] and each episode's 'loss' [E]. With
   `from_bank`, the bank holds 'clip' and 'frames' of every clip of the list, and
   the batch has 'clips', int32 [E, V], positions in it, in place of 'video'.
   """
+
+  method = run.method
 
   def step(weights, frozen, classes, *given):
     *bank, batch = given
@@ -105,7 +104,7 @@ def make_step(
         'loss': losses.mean(axis=-1),
     }
 
-  return devices.jit(step, mesh, shardings, 5 if from_bank else 4)
+  return devices.jit(step, run.mesh, run.shardings, 5 if from_bank else 4)
 
 
 def _bank(
@@ -160,7 +159,7 @@ def _from_bank(run: Session, weights, data, beside, watch):
     logs = np.log(scores.softmax(bank.pop('beside').astype(np.float64)))
     others = _answers(logs, data, unread)
   bank = devices.put(run.mesh, bank)
-  step = make_step(run.method, run.mesh, run.shardings, True)
+  step = _make_step(run, True)
   size = run.mesh.shape['data']
   rows = -(-_AT_ONCE // size) * size
   own = rows // jax.process_count()
@@ -211,8 +210,7 @@ def _answers(logs: np.ndarray, data, unread: set[int]) -> Arrays:
 def _from_pixels(run: Session, weights, data, beside, watch):
   """Scores all episodes, each from the pixels of its clips."""
   del beside, watch
-  step = make_step(run.method, run.mesh, run.shardings, False)
-  batches = data.episode_batches()
+  step, batches = _make_step(run, False), data.episode_batches()
   return _score(run, weights, data, batches, step), None, {}
 
 

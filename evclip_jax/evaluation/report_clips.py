@@ -6,14 +6,13 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image
 
 from data_pipelines.views.view import squares
 from evclip_jax.evaluation import look
+from evclip_jax.methods.base import Method
 from evclip_jax.reporting.pictures import ClipPicture
-from evclip_jax.training.session import Session
 
 # Most clips with a thumbnail, so that the page can still be mailed.
 _SMALL = 300
@@ -59,75 +58,63 @@ def telling(details: dict[str, Any]) -> dict[str, list[int]]:
   return {title: rows for title, rows in found.items() if rows}
 
 
-class Viewer:
-  """Makes pictures of telling clips, with frames, masks and attention."""
-
-  def __init__(self, run: Session, weights: dict[str, jax.Array], rows: int):
-    """Prepares for `rows` clips at once, the batch size of evaluation."""
-    self._run = run
-    self._looker = look.Looker(run, weights, rows, closely=True)
-
-  def __call__(
-      self, data: Any, details: dict[str, Any]
-  ) -> dict[str, list[ClipPicture]]:
-    """Returns pictures of telling clips of a scored list, by heading."""
-    if data.episodes is None:
-      chosen = telling(details)
-      shown = self._clips(data, details, sum(chosen.values(), []))
-    else:
-      # Show the episode with the greatest loss.
-      number = int(details['losses'].argmax())
-      labels = data.episodes.batch(number, 1)['label'][0]
-      wrong = details['arrays']['answer'][number] != labels
-      chosen = {
-          'mistakes of the worst episode': np.flatnonzero(wrong)[:_OF_EACH],
-          'hits of the worst episode': np.flatnonzero(~wrong)[:_OF_EACH],
-      }
-      rows = np.concatenate(list(chosen.values()))
-      shown = self._queries(data, number, rows)
-    # All were made in one pass; sort them under their headings.
-    rest = iter(shown)
-    return {
-        title: list(itertools.islice(rest, len(rows)))
-        for title, rows in chosen.items()
-        if len(rows)
-    }
-
-  def _clips(self, data, details, rows: list[int]) -> list[ClipPicture]:
-    """Makes pictures of rows of the list's arrays, with their scores."""
-    arrays = details['arrays']
-    read = [data.clip(int(arrays['index'][row])) for row in rows]
-    seen = self._looker(np.stack([clip for clip, *_ in read]), score=False)
-    # Show the scores over all views, which counted.
-    logs = arrays['log_probabilities'][rows].astype(np.float64)
-    seen = [
-        dataclasses.replace(one, probabilities=shares)
-        for one, shares in zip(seen, np.exp(logs), strict=True)
-    ]
-    return self._pictures(read, seen, details['class_names'])
-
-  def _queries(self, data: Any, number: int, rows: np.ndarray):
-    """Makes pictures of queries, scored with the support of their episode."""
+def pictures(
+    method: Method, looker: look.Looker, data: Any, details: dict[str, Any]
+) -> dict[str, list[ClipPicture]]:
+  """Returns pictures of telling clips of a scored list, by heading."""
+  if data.episodes is None:
+    chosen = telling(details)
+    found = _clips(looker, data, details, sum(chosen.values(), []))
+  else:
+    # Show the episode with the greatest loss.
+    number = int(details['losses'].argmax())
     batch = data.episodes.batch(number, 1)
-    names = [data.class_names[k] for k in batch['way'][0]]
-    labels, examples = batch['label'][0], None
-    clips = batch['clips'][0]
-    if self._run.method.episodic:
-      support = [data.clip(int(i))[0] for i in clips[: -len(labels)]]
-      support = np.stack(support)
-      support = support.reshape(len(names), -1, *support.shape[1:])
-      examples = self._looker.examples(support)
-    read = [data.clip(int(clips[i - len(labels)])) for i in rows]
-    read = [(c, labels[i], k) for i, (c, _, k) in zip(rows, read, strict=True)]
-    seen = self._looker(np.stack([clip for clip, *_ in read]), names, examples)
-    return self._pictures(read, seen, names)
+    wrong = details['arrays']['answer'][number] != batch['label'][0]
+    chosen = {
+        'mistakes of the worst episode': np.flatnonzero(wrong)[:_OF_EACH],
+        'hits of the worst episode': np.flatnonzero(~wrong)[:_OF_EACH],
+    }
+    rows = np.concatenate(list(chosen.values()))
+    found = _queries(looker, method.episodic, data, batch, rows)
+  read, seen, names = found
+  # All were made in one pass; sort them under their headings.
+  shown = (
+      one.picture(key, names, method, names[label])
+      for (_, label, key), one in zip(read, seen, strict=True)
+  )
+  return {
+      title: list(itertools.islice(shown, len(rows)))
+      for title, rows in chosen.items()
+      if len(rows)
+  }
 
-  def _pictures(self, read, seen, names) -> list[ClipPicture]:
-    method = self._run.method
-    return [
-        one.picture(key, names, method, names[label])
-        for (_, label, key), one in zip(read, seen, strict=True)
-    ]
+
+def _clips(looker, data, details, rows: list[int]):
+  """Looks at rows of the list's arrays: (clips, what is seen, class names)."""
+  arrays = details['arrays']
+  read = [data.clip(int(arrays['index'][row])) for row in rows]
+  seen = looker(np.stack([clip for clip, *_ in read]), score=False)
+  # Show the scores over all views, which counted.
+  logs = arrays['log_probabilities'][rows].astype(np.float64)
+  seen = [
+      dataclasses.replace(one, probabilities=shares)
+      for one, shares in zip(seen, np.exp(logs), strict=True)
+  ]
+  return read, seen, details['class_names']
+
+
+def _queries(looker, episodic: bool, data, batch, rows: np.ndarray):
+  """Looks at queries of an episode, beside its support; returns as `_clips`."""
+  names = [data.class_names[k] for k in batch['way'][0]]
+  labels, clips, examples = batch['label'][0], batch['clips'][0], None
+  if episodic:
+    support = np.stack([data.clip(int(i))[0] for i in clips[: -len(labels)]])
+    support = support.reshape(len(names), -1, *support.shape[1:])
+    examples = looker.examples(support)
+  read = [data.clip(int(clips[i - len(labels)])) for i in rows]
+  read = [(c, labels[i], k) for i, (c, _, k) in zip(rows, read, strict=True)]
+  seen = looker(np.stack([clip for clip, *_ in read]), names, examples)
+  return read, seen, names
 
 
 def _small(frame: np.ndarray) -> bytes:

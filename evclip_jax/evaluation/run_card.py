@@ -15,7 +15,7 @@ import numpy as np
 from data_pipelines import whole_file
 from data_pipelines.errors import UserError
 from evclip_jax.config import identity
-from evclip_jax.evaluation import episodes, report_clips, scores
+from evclip_jax.evaluation import episodes, look, report_clips, scores
 from evclip_jax.methods import base
 from evclip_jax.reporting import log, run_page
 from evclip_jax.reporting.page import CERTAIN
@@ -108,7 +108,7 @@ def report(
   lists: dict[str, dict[str, Any]] = {}
   select = next(iter(states))
   rows = config.eval.batch_size or config.batch_size
-  viewer = report_clips.Viewer(run, states[select][1], rows)
+  looker = look.Looker(run, states[select][1], rows, closely=True)
   beside = scores.zero_shot_beside(run, bool(config.method.weights))
   worse = {'corrupt': config.data.corrupt} if config.data.corrupt else {}
   for rule, (chosen, weights) in states.items():
@@ -133,7 +133,9 @@ def report(
             'pictures': (
                 # Programs for several processes cannot run on the first alone.
                 jax.process_count() == 1
-                and functools.partial(viewer, listed, details)
+                and functools.partial(
+                    report_clips.pictures, run.method, looker, listed, details
+                )
             ),
         }
   log.log(f'{select}: {_EXPLAIN[select]}')

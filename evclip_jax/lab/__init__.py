@@ -1,1 +1,1 @@
-"""Where the packaged tiny networks come from: data, recipes and the command."""
+"""Makes the packaged tiny networks: data, recipes and the command."""

@@ -1,4 +1,4 @@
-"""The drawn world as training data: albums of clips, and how they are seen."""
+"""Draws albums of clips for pre-training, and crops them as in training."""
 
 import dataclasses
 import pathlib
@@ -13,17 +13,20 @@ from data_pipelines import randomness
 from data_pipelines.demo import scenes
 from data_pipelines.video import pool
 
-# The training pipeline's reading of a clip: 120 x 160 pixels are stretched to
-# 256 x 340, of which 224 x 224 are cropped.
+# The training pipeline stretches clips of 120 x 160 pixels to 256 x 340, of
+# which it crops 224 x 224.
 _STRETCH = (256 / 120, 340 / 160)
 CROP_PIXELS = 224
-# Between two frames of a clip.
+# Distance between the frames of a clip, in frames of the video.
 _FRAME_STEP = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Album:
-  """N scenes of the pre-training classes, and uint8 [N, T, H, W, 3] on disk."""
+  """Holds N scenes of the pre-training classes, and their images on disk.
+
+  `images` are uint8 [N, T, H, W, 3].
+  """
 
   scenes: list[scenes.Scene]
   images: np.ndarray
@@ -38,7 +41,7 @@ class Album:
       if n == 0:
         rng = randomness.generator(seed, 'album order', epoch)
         order = rng.permutation(len(self.scenes))
-      # In the order on disk, which a memory map reads faster.
+      # In the order on disk, which is read faster.
       rows = np.sort(order[n * batch_size : (n + 1) * batch_size])
       yield [self.scenes[r] for r in rows], self.images[rows]
 
@@ -55,8 +58,8 @@ def make_album(
 ) -> Album:
   """Draws an album, or opens one that was drawn before and kept in `folder`.
 
-  Other streams and seeds hold other scenes, of domains with equal chance. The T
-  frames of a clip are as far apart as 8 frames of a demo's video. For
+  Other streams and seeds have other scenes; all domains are equally likely. The
+  T frames of a clip are as far apart as 8 frames of a demo's video. For
   `portrait_pixels` see `scenes.portrait`.
   """
   classes = scenes.pretraining_classes()
@@ -92,9 +95,9 @@ def view(
 ) -> jax.Array:
   """Stretches as the training pipeline does and crops, one crop per clip.
 
-  uint8 [B, T, H, W, 3] -> float32 [B, T, side, side, 3] in 0..255. The key is
-  that of the crops and of mirroring half of the clips; None for the middle, not
-  mirrored.
+  uint8 [B, T, H, W, 3] -> float32 [B, T, side, side, 3] in 0..255. The key
+  draws the crops and which half of the clips is mirrored; None = the middle,
+  not mirrored.
   """
   batch, _, *sides, _ = images.shape
   grids = []
@@ -116,11 +119,11 @@ def view(
 
 
 def _weights(where: jax.Array, side: int) -> jax.Array:
-  """Cubic interpolation (a = -0.75) at [B, n] points -> [B, n, side]."""
+  """Returns cubic weights (a = -0.75) at points [B, n] -> [B, n, side]."""
   distance = jnp.abs(where[..., None] - jnp.arange(side))
   near = (1.25 * distance - 2.25) * distance**2 + 1
   far = -0.75 * (((distance - 5) * distance + 8) * distance - 4)
   weights = jnp.where(distance <= 1, near, jnp.where(distance < 2, far, 0))
-  # At the border the taps that fall outside count for the last pixel; sharing
-  # them out instead differs by less than a grey level.
+  # Taps outside of the border should count for the last pixel; to share them
+  # among all differs by less than a grey level.
   return weights / weights.sum(axis=-1, keepdims=True)

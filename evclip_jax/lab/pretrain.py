@@ -1,8 +1,8 @@
 """python -m evclip_jax.lab.pretrain [--out=DIR] [--steps=N]
 
-Makes the packaged tiny networks and their vocabulary anew: draws images of the
+Remakes the packaged tiny networks and their vocabulary: draws images of the
 pre-training classes, trains the tiny CLIP and the tiny video trunk, and writes
-tiny_clip.safetensors, tiny_encoder.safetensors and tiny_vocab.json in float16.
+tiny_clip.safetensors, tiny_encoder.safetensors (float16) and tiny_vocab.json.
 Without --out it writes into the package itself.
 """
 
@@ -24,12 +24,12 @@ from evclip_jax.weights import own_file
 def define_flags():
   """Defines this command's flags."""
   package = pathlib.Path(__file__).parent.parent / 'assets'
-  flags.DEFINE_string('out', str(package), 'Where the three files go.')
+  flags.DEFINE_string('out', str(package), 'Folder for the three files.')
   flags.DEFINE_string(
-      'album_dir', 'runs/lab', 'Where the drawn images are kept (3 GB).'
+      'album_dir', 'runs/lab', 'Folder for the drawn images (3 GB).'
   )
   flags.DEFINE_integer(
-      'steps', 0, 'Fewer steps and images, to try it; 0 = the recipe.'
+      'steps', 0, 'Fewer steps and images, for a trial; 0 = the recipe.'
   )
 
 
@@ -54,17 +54,17 @@ def make(out: pathlib.Path, album_dir: pathlib.Path, steps: int = 0):
 
 
 def _write(path: pathlib.Path, part: str, params, sizes):
-  """Writes a network in float16, half the size of what training needs."""
+  """Writes a network in float16, to halve its file."""
   flat = flatten_dict(params, sep='/')
   half = {k: np.asarray(v, np.float16) for k, v in flat.items()}
-  # The loader hashes what it makes of the file.
+  # The loader hashes float32 values.
   whole = {k: v.astype(np.float32) for k, v in half.items()}
   noted = {'tree_hash': own_file.tree_hash(whole)}
   own_file.write(path, part, half, sizes, noted)
 
 
 if __name__ == '__main__':
-  # A process that draws imports this file too; it wants no device.
+  # Processes that draw import this file, too, and need no device.
   jax.config.update('jax_platforms', os.environ.get('JAX_PLATFORMS', 'cpu'))
   define_flags()
   cli.run(main)

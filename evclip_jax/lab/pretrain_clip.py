@@ -1,9 +1,9 @@
 """Pre-trains the tiny CLIP on captioned images of the drawn world.
 
-Like the real CLIP, the tiny one has seen dim images but none at night, with a
-lamp in them, and nothing from a head camera. A still image does not show how
-fast something moves: where a caption says so it does so at random. No image
-shows a class of the demo.
+Like the real CLIP, the tiny one has seen dim images, but no night scenes with a
+lamp and nothing from a head camera. A still image does not show how fast
+something moves, so the manner in a caption is random. No image shows a class of
+the demo.
 """
 
 import pathlib
@@ -24,8 +24,8 @@ from evclip_jax.models.clip.model import Clip
 
 RECIPE = Recipe(images=16000, steps=1000, batch_size=64, learning_rate=1e-3)
 
-# A caption and how often it is drawn. The first is the sentence by which
-# EV-CLIP asks for a class; the others teach what the words mean by themselves.
+# Captions and their probabilities. The first is the sentence by which EV-CLIP
+# asks for a class; the others teach the meaning of single words.
 TEMPLATES: tuple[tuple[str, float], ...] = (
     ('a video of {motion} {thing}.', 0.45),
     ('a video of {manner} {motion} {thing}.', 0.05),
@@ -35,7 +35,7 @@ TEMPLATES: tuple[tuple[str, float], ...] = (
     ('a photo of a {thing}.', 0.1),
     ('a photo of {motion} with a {colour} {thing}.', 0.05),
 )
-# Other ways to ask, so that the vocabulary has whole words for them.
+# Other prompts, so that the vocabulary has their words as a whole.
 _EXTRA = (
     'a photo of a person doing {motion} {thing}.',
     'the {thing} is {motion} in the dark, seen from a head camera.',
@@ -44,12 +44,12 @@ _EXTRA = (
 _PATCH, _WIDTH, _EMBED = 28, 128, 64
 # Merges beyond the 514 ids of single bytes, start and end.
 MERGES = 160
-# Captions are short; fewer positions are less work.
+# Captions are short, and fewer positions are less work.
 _LENGTH = 16
-# The least light of an image that is dimmed, as a share, and how many are.
+# Least brightness of a dimmed image, and share of images that are dimmed.
 _DIM, _DIMMED = 0.12, 0.3
-# The length of a frame's feature after training. Only its direction matters to
-# CLIP, but EV-CLIP adds a context token to features of this length.
+# Length of a frame's feature after training. Only its direction matters to
+# CLIP, but EV-CLIP adds a context token to the feature.
 _FEATURE_NORM = 0.05
 
 
@@ -62,7 +62,7 @@ def caption(scene: scenes.Scene, rng: np.random.Generator) -> str:
 
 
 def corpus() -> list[str]:
-  """Returns sentences in which every template and every word occurs."""
+  """Returns sentences that contain every template and every word."""
   words = {
       'motion': list(scenes.MOTIONS),
       'thing': list(shapes.OBJECTS),
@@ -100,7 +100,7 @@ def pretrain(
     return encoder.encode(texts)
 
   def loss(params, images, tokens, rng):
-    """InfoNCE over a batch in which captions may repeat."""
+    """Computes InfoNCE over a batch in which captions may repeat."""
     seen = _unit(clip.images(params, _pixels(images, rng)))
     texts = _unit(clip.text(params, tokens))
     scale = jnp.exp(jnp.minimum(params['logit_scale'], jnp.log(100.0)))
@@ -116,7 +116,7 @@ def pretrain(
     return cost, {'loss': cost, 'right': right}
 
   params = train(recipe, album, params, loss, tokens)
-  # Features of a known length, by the last matrix.
+  # Scale the last matrix so that features have a known length.
   features = clip.images(params, _pixels(album.images[:64], None))
   length = jnp.linalg.norm(features, axis=-1).mean()
   params['visual']['proj'] = params['visual']['proj'] * (_FEATURE_NORM / length)
@@ -124,7 +124,7 @@ def pretrain(
 
 
 def _pixels(images, rng):
-  """uint8 [B, 1, h, w, 3] -> normalised [B, 224, 224, 3], as EV-CLIP feeds."""
+  """Normalises uint8 [B, 1, h, w, 3] to [B, 224, 224, 3], as EV-CLIP does."""
   seen = albums.view(images, rng)
   if rng is not None:
     shape = len(seen), 1, 1, 1, 1
@@ -140,7 +140,7 @@ def _unit(x):
 
 
 def _first_filters(images: np.ndarray) -> jax.Array:
-  """[28, 28, 3, 128], from the principal components of patches."""
+  """Makes filters [28, 28, 3, 128] from principal components of patches."""
   seen = np.asarray(jax.jit(lambda p: _pixels(p, None))(images[:512]))
   n, grid = len(seen), 224 // _PATCH
   x = seen.reshape(n, grid, _PATCH, grid, _PATCH, 3)

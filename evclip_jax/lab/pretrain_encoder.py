@@ -1,9 +1,9 @@
 """Pre-trains the tiny video trunk by naming what is drawn.
 
-Omnivore learnt from images and videos of many kinds; so does this trunk, of
-all three domains: first from close-ups, each seen as a video that stands still,
-then from videos of the whole scene. Two linear heads name the object and the
-motion from the mean of its features; they are thrown away. No video shows a
+Like Omnivore, which learnt from images and videos of many kinds, this trunk
+learns from all three domains: first from close-ups, as videos that stand still,
+then from videos of the whole scene. Two linear heads, which are thrown away,
+name the object and the motion from the mean of its features. No video shows a
 class of the demo.
 """
 
@@ -26,20 +26,20 @@ STILL = Recipe(images=24000, steps=600, batch_size=32, learning_rate=2e-3)
 MOVING = Recipe(images=8000, steps=800, batch_size=16, learning_rate=1e-3)
 _FRAMES = 4
 
-# Windows of 2 x 7 x 7: temporal shifts carry motion from pair to pair, and
-# attention costs half of what the published depth of 8 does.
+# With windows of 2 x 7 x 7, temporal shifts carry motion from pair to pair, and
+# attention costs half of what the published depth of 8 would.
 SIZES = VideoEncoderSizes(16, (1, 1, 2, 2), (1, 2, 4, 8), window=(2, 7, 7))
 
-# Close-ups of 64 pixels, seen at half the side of the demo's clips.
+# Sides of the close-ups and of their crops, which are half of the demo's.
 _PORTRAIT, _SIDE = 64, 112
-# The motion is hard to tell from one image.
+# Weight of the motion's loss for close-ups, which hardly show it.
 _MOTION_WEIGHT = 0.3
 
 
 def pretrain(
     steps: int, folder: pathlib.Path
 ) -> tuple[VideoEncoderSizes, dict[str, Any]]:
-  """Trains the trunk from scratch: its sizes and float32 params['encoder']."""
+  """Trains the trunk; returns its sizes and float32 params['encoder']."""
   motions, things = list(scenes.MOTIONS), list(scenes.OBJECTS)
   still, moving = STILL.shorter(steps), MOVING.shorter(steps)
   close_ups = albums.make_album(
@@ -89,7 +89,7 @@ def pretrain(
 
 
 def _first_filters(images: np.ndarray) -> dict[str, jax.Array]:
-  """The patch projection: principal components, brightness from black."""
+  """Makes the patch projection of principal components, with black at 0."""
   seen = jax.jit(lambda p: albums.view(p, None, _SIDE))(images[:256])
   std = np.asarray(pixels.IMAGENET_STD)
   x = np.repeat(np.asarray(seen) / 255 / std, PATCH[0], axis=1)

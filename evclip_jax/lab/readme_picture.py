@@ -1,10 +1,10 @@
-"""Draws the README's animation: clips, the mask over them, the answer.
+"""Draws the README's animation: clips, the mask over them, the answers.
 
   python -m evclip_jax.lab.readme_picture --workdir=runs/demo-ev_clip-s1/both \\
       --out=docs/dark_clips.gif runs/demo-films/dark/CLASS/CLIP.mp4 ...
 
-The folder of a clip names its class. Dark clips are shown as they are and
-brightened, the mask over the brightened ones, light where it keeps a pixel.
+The folder of a clip names its class. Clips are shown as they are, brightened,
+and brightened under the mask, which is light where it keeps a pixel.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ def main(videos: list[str]):
 def write(
     looks: Sequence[pictures.ClipPicture], videos: Sequence[str], out: str
 ):
-  """Writes the animation: a row per clip, at each time one of its frames."""
+  """Writes the animation, with a row per clip that shows a frame at a time."""
   names = [pathlib.Path(v).parent.name.replace('_', ' ') for v in videos]
   strips = [_strips(*pair) for pair in zip(looks, names, strict=True)]
   head = _head(strips[0].shape[2])
@@ -66,7 +66,7 @@ def write(
 
 
 def _strips(look: pictures.ClipPicture, truth: str) -> np.ndarray:
-  """Three views of each frame beside the three best classes: [T, H, W, 3]."""
+  """Draws three views of a frame and three classes, for each: [T, H, W, 3]."""
   same = (name for name, _ in look.scores if name.lower() == truth.lower())
   colours = pictures.colours(dataclasses.replace(look, truth=next(same, truth)))
   words = np.asarray(pictures.answers(look.scores[:3], colours, _WORDS))
@@ -83,7 +83,7 @@ def _strips(look: pictures.ClipPicture, truth: str) -> np.ndarray:
 
 
 def _head(width: int) -> np.ndarray:
-  """The titles of the columns."""
+  """Draws the titles of the columns."""
   image = Image.new('RGB', (width, _HEAD), 'white')
   draw, column = ImageDraw.Draw(image), (width - _WORDS) // len(_TITLES[1:])
   for place, title in enumerate(_TITLES):

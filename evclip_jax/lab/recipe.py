@@ -1,4 +1,4 @@
-"""How the packaged networks are trained: how long, how fast, by which loop."""
+"""Defines recipes and the training loop of the packaged networks."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """One pre-training by AdamW; the rate is the highest, after a warm-up."""
+  """Sets one pre-training by AdamW; `learning_rate` is the peak rate."""
 
   images: int
   steps: int
@@ -26,7 +26,7 @@ class Recipe:
   learning_rate: float
 
   def shorter(self, steps: int) -> 'Recipe':
-    """Returns the recipe with so many steps and images for them; 0 = as is."""
+    """Returns the recipe with `steps` steps and fewer images; 0 = unchanged."""
     if not steps:
       return self
     images = min(self.images, max(512, steps * self.batch_size))
@@ -42,8 +42,8 @@ def train(
 ) -> dict[str, Any]:
   """Trains all parameters and returns them.
 
-  `loss` is (params, images, given, key) -> (scalar, metrics by name), `given`
-  (step, scenes) -> what it is told of a batch beside its images.
+  `loss` is (params, images, given, key) -> (scalar, metrics by name); `given`
+  is (step, scenes) -> the third of these arguments.
   """
   rate, steps = recipe.learning_rate, max(recipe.steps, 2)
   schedule = optax.warmup_cosine_decay_schedule(
@@ -76,11 +76,11 @@ def train(
 def principal_filters(
     patches: np.ndarray, count: int, floor: float
 ) -> np.ndarray:
-  """Returns the directions in which patches differ most, scaled to be even.
+  """Returns the main directions of patches, scaled to equal variance.
 
   A network that starts with these learns in hundreds of steps what takes
   thousands from random filters. [N, P] -> float32 [P, count]; `floor`, a share
-  of the greatest scale added to each, keeps noise small.
+  of the greatest scale that is added to each, keeps noise small.
   """
   _, scale, directions = np.linalg.svd(
       patches.astype(np.float64), full_matrices=False

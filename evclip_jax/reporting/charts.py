@@ -1,7 +1,7 @@
-"""Charts as SVG inside of a page: sharp, and as wide as there is room.
+"""Draws charts as SVG in a page, as wide as there is room.
 
-Places along the width are percentages, so that a narrow page moves what is
-drawn and leaves texts at their size. All texts are escaped here.
+Horizontal positions are percentages, so that a narrow page moves what is drawn
+but keeps the size of texts. All texts are escaped here.
 """
 
 import html
@@ -24,7 +24,7 @@ def bars(
 ) -> str:
   """Draws a bar for each percentage, from top to bottom.
 
-  `marks` are lines across the bars, also 0..100; `colours` others than blue.
+  `marks` are lines across the bars, also in percent; `colours` replace blue.
   """
   marks, colours, high, out = marks or {}, colours or {}, 22, []
   for row, (name, value) in enumerate(values.items()):
@@ -44,7 +44,7 @@ def bars(
 def difference_per_class(
     points: Mapping[str, float], quiet: Container[str] = ()
 ) -> str:
-  """Draws bars to both sides, the largest loss first; `quiet` ones in grey."""
+  """Draws bars to both sides, the lowest value first; `quiet` ones in grey."""
   most, out = max(map(abs, points.values()), default=0) or 1, []
   items = sorted(points.items(), key=lambda item: item[1])
   for row, (name, value) in enumerate(items):
@@ -64,7 +64,7 @@ def curves(
 ) -> str:
   """Draws lines of points (x, y), or (x, y, low, high), in the order of x.
 
-  `x` and `y` say what the axes are, with the unit.
+  `x` and `y` are the titles of the axes, with their units.
   """
   points = np.array([p for line in series.values() for p in line], float)
   ticks = ticker.MaxNLocator(4).tick_values(*ends(points[:, 1:]))
@@ -95,7 +95,7 @@ def curves(
         f'stroke="{own}" stroke-width="2" '
         'vector-effect="non-scaling-stroke"/></svg>'
     )
-    # A line of few points, or of one, is seen by them.
+    # Mark the points of a line of few; a single point is not seen otherwise.
     for a, b, *interval in line if len(line) <= 30 else ():
       left = f'{100 * right(a):.2f}%'
       out.append(
@@ -120,7 +120,7 @@ def curves(
 
 
 def svg(parts: Sequence[str], height: float, width: str = '100%') -> str:
-  """Returns an SVG of parts, of a width with its unit and a height in px."""
+  """Returns an SVG of parts; `width` has a unit, `height` is in pixels."""
   return (
       f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
       f'height="{height}">{"".join(parts)}</svg>'
@@ -128,7 +128,7 @@ def svg(parts: Sequence[str], height: float, width: str = '100%') -> str:
 
 
 def box(x: float, y: float, width: float, height: float, colour: str) -> str:
-  """Returns a rectangle: x and width in percent, y and height in px."""
+  """Returns a rectangle; x and width are in percent, y and height in pixels."""
   return (
       f'<rect x="{x:.2f}%" y="{y:.1f}" width="{width:.2f}%" '
       f'height="{height}" fill="{colour}"/>'
@@ -136,7 +136,7 @@ def box(x: float, y: float, width: float, height: float, colour: str) -> str:
 
 
 def legend(names: Sequence[str]) -> str:
-  """Returns which colour is which; nothing for one name alone."""
+  """Returns the legend of the colours; '' for a single name."""
   if len(names) < 2:
     return ''
   items = ''.join(
@@ -148,24 +148,24 @@ def legend(names: Sequence[str]) -> str:
 
 
 def colour(number: int, total: int) -> str:
-  """Returns the colour of one of several things."""
+  """Returns the colour of item `number` among `total`."""
   table = 'tab10' if total <= 10 else 'tab20'
   return colors.to_hex(matplotlib.colormaps[table](number % 20))
 
 
 def ends(values: np.ndarray) -> tuple[float, float]:
-  """Returns two different ends of a scale for values."""
+  """Returns the ends, which always differ, of a scale for values."""
   low, high = float(values.min()), float(values.max())
   return (low, high) if low < high else (low - 0.5, high + 0.5)
 
 
 def text(text: str) -> str:
-  """Returns a text as it may stand in a page."""
+  """Returns a text escaped for a page."""
   return html.escape(printable(text))
 
 
 def _name(name: str, row: int) -> str:
-  """A name beside a bar, as much of it as there is room for."""
+  """Returns a name beside a bar, cut to the room there is."""
   return (
       f'<svg y="{22 * row}" width="39%" height="22" class="cut"><text y="15">'
       f'{text(short(name, 48))}<title>{text(name)}</title></text></svg>'

@@ -1,4 +1,4 @@
-"""What a run says: metrics.jsonl, TensorBoard, lines and progress bars."""
+"""Logs a run: metrics.jsonl, TensorBoard, lines and progress bars."""
 
 import contextlib
 import datetime
@@ -26,15 +26,15 @@ _PACKAGES = (
 class MetricsLog:
   """Writes metrics.jsonl: one JSON object per line, in the order of the steps.
 
-  It holds only what a run computes, no times: two runs with the same config
-  write the same bytes, also if one of them was interrupted.
+  It holds only what a run computes, not when: two runs with the same config
+  write the same bytes, even if one of them was interrupted.
   """
 
   def __init__(self, workdir: pathlib.Path, resume_step: int | None):
-    """Opens the log, dropping what an interrupted run wrote too much.
+    """Opens the log and drops the lines that a resumed run writes again.
 
-    That is what follows `resume_step`, and the final lines of a finished run;
-    None keeps everything. With tensorboardX the numbers go to its folder, too.
+    These come after `resume_step`, or are the final ones of a finished run;
+    None keeps all lines. If tensorboardX is installed, it gets the numbers too.
     """
     self._path = pathlib.Path(workdir) / 'metrics.jsonl'
     self._write = is_first()
@@ -56,7 +56,7 @@ class MetricsLog:
     with self._path.open('a') as f:
       f.write(line + '\n')
     for name, value in values.items():
-      # Not 'final', and no texts.
+      # Numbers only: not 'final', a bool, and no texts.
       if self._events and type(value) in (int, float):
         self._events.add_scalar(f'{split}/{name}', value, step)
 
@@ -70,7 +70,7 @@ class MetricsLog:
       return
     kept = []
     for line in self._path.read_text().splitlines():
-      # A line cut off by a kill comes again with its step.
+      # A line that was cut off is written again with its step.
       with contextlib.suppress(json.JSONDecodeError):
         values = json.loads(line)
         if values['step'] <= resume_step and not values.get('final'):
@@ -79,7 +79,7 @@ class MetricsLog:
 
 
 def environment() -> dict[str, Any]:
-  """Returns command, versions, devices and memory so far, for the run card."""
+  """Returns command, versions, devices and peak memory, for the run card."""
   import jax
 
   versions = {}
@@ -107,7 +107,7 @@ def peak_memory() -> dict[str, int]:
   # Linux counts in KiB, macOS in bytes.
   used = {'host_peak_bytes': peak * (1 if sys.platform == 'darwin' else 1024)}
   stats = [d.memory_stats() for d in jax.local_devices()]
-  # The CPU's does not say.
+  # CPUs have no such statistics.
   if peaks := [s['peak_bytes_in_use'] for s in stats if s]:
     used['device_peak_bytes'] = max(peaks)
   return used
@@ -136,20 +136,20 @@ def progress(total: int, description: str, initial: int = 0, unit: str = 'it'):
 def is_first() -> bool:
   """Says whether this is the one process, or the first of several."""
   jax = sys.modules.get('jax')
-  # Asked for its process, JAX would look for devices, which takes a while.
+  # jax.process_index() alone would look for devices, which takes a while.
   alone = jax is None or not jax.distributed.is_initialized()
   return alone or jax.process_index() == 0
 
 
 def _commit() -> str | None:
-  """The git commit of the code that runs, '+' if it was edited since."""
+  """Returns the git commit of this code, with '+' if it was edited since."""
 
   def git(*words):
     command = ['git', '-C', os.path.dirname(__file__), *words]
     return subprocess.run(command, capture_output=True, text=True).stdout
 
   try:
-    # Not that of a repository in which this is merely installed.
+    # None in a repository in which this is merely installed.
     if not git('ls-files', os.path.basename(__file__)):
       return None
     edited = git('status', '--porcelain', '--untracked-files=no')

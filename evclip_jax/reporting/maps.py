@@ -1,4 +1,4 @@
-"""Maps as SVG: which class is taken for which, which clips are alike."""
+"""Draws maps as SVG: which classes are confused, which clips are alike."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,17 @@ from evclip_jax.reporting.charts import (
 )
 from evclip_jax.reporting.tables import short
 
-# Classes that get a colour and a name of their own in a map of clips.
+# Most classes with a colour of their own in a map of clips.
 _MOST_CLASSES = 20
-# Classes whose names fit beside a matrix.
+# Most classes whose names fit beside a matrix.
 _NAMED = 30
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
   """Draws how often each class (row) was taken for each other (column).
 
-  `matrix` [K, K] counts clips; of more than 30 the pointer tells the names.
+  `matrix` [K, K] counts clips. With more than 30 classes, only the pointer
+  shows their names.
   """
   matrix, size = np.asarray(matrix), len(names)
   named = size <= _NAMED
@@ -80,19 +81,19 @@ def map_of_clips(
 ) -> str:
   """Draws clips as dots in the plane of the main directions of their features.
 
-  The pointer on a dot shows its title and its picture.
+  Pointing at a dot shows its title and picture.
 
   Args:
-    features: [N, E]; directions count, lengths do not.
-    labels, titles: [N], colour of each dot and a line about it.
+    features: [N, E], whose lengths do not matter.
+    labels, titles: [N], the class and a line of text for each dot.
     names: K class names; the 20 with most clips have colours, others are grey.
-    wrong: [N] bool, clips to be drawn as rings.
-    thumbnails: JPEG files of some of the clips, by their number in 0..N - 1.
+    wrong: [N] bool, clips to draw as rings.
+    thumbnails: JPEG files of some clips, by clip number in 0..N - 1.
   """
   places, share = principal_plane(features)
   scales = [ends(column) for column in places.T]
   counts = np.bincount(labels, minlength=len(names))
-  # Stable: of classes with as many clips the first ones.
+  # Stable, so that ties go to the first classes.
   most = np.argsort(-counts, kind='stable')[:_MOST_CLASSES]
   shown = [k for k in sorted(most.tolist()) if counts[k]]
   colours = {k: colour(i, len(shown)) for i, k in enumerate(shown)}
@@ -121,10 +122,10 @@ def map_of_clips(
 
 
 def principal_plane(features: np.ndarray) -> tuple[np.ndarray, float]:
-  """Returns features [N, E], normalised, along their two main directions.
+  """Projects normalised features [N, E] on their two main directions.
 
-  [N, 2] coordinates, of which the largest in size is positive, and their share
-  of the variance.
+  Returns coordinates [N, 2], of which the largest in size is positive, and
+  their share of the variance.
   """
   lengths = np.linalg.norm(features, axis=1, keepdims=True)
   unit = np.asarray(features, np.float64) / np.maximum(lengths, 1e-12)
@@ -138,7 +139,7 @@ def principal_plane(features: np.ndarray) -> tuple[np.ndarray, float]:
   return places, float((sizes[:2] ** 2).sum() / total) if total else 1.0
 
 
-# Shows the tip of a map of clips beside the dot under the pointer.
+# Shows a dot's title and picture beside the pointer.
 SCRIPT = """
 for (const map of document.querySelectorAll('.map')) {
   const tip = map.querySelector('.tip'), picture = tip.querySelector('img');

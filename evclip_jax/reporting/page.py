@@ -1,7 +1,7 @@
-"""One self-contained HTML page: tables of results, charts, pictures of clips.
+"""Writes a self-contained HTML page: tables, charts, pictures of clips.
 
-A page holds its pictures and asks the network for nothing. What cannot be drawn
-costs its own place on the page only.
+A page holds its pictures and loads nothing. If one cannot be drawn, the page
+says so in its place.
 """
 
 import base64
@@ -19,7 +19,7 @@ from PIL import Image
 from data_pipelines import whole_file
 from evclip_jax.reporting import charts, maps, pictures, tables
 
-# Of so many classes the right one is always among the best five.
+# With so few classes, the right one is always among the best five.
 CERTAIN = 5
 
 _STYLE = """
@@ -64,11 +64,11 @@ svg .quiet { fill: #7b8794; font-size: 11px; }
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """Says how a picture that the page holds is made, or where it lies.
+  """Says how to draw a picture, or which file it is.
 
   Attributes:
     draw: makes an image, or markup such as the SVG of `charts`.
-    caption: what stands below it; '' for nothing.
+    caption: the text below it, or ''.
     file: in place of `draw`, the name of a picture or MP4 beside the page.
   """
 
@@ -79,7 +79,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-  """A heading, a sentence, a table (dicts with the same keys), pictures."""
+  """Holds a heading, a text, a table (dicts with the same keys), pictures."""
 
   title: str = ''
   text: str = ''
@@ -90,7 +90,7 @@ class Section:
 def write_page(
     path: str | os.PathLike, title: str, intro: str, sections: Sequence[Section]
 ) -> pathlib.Path:
-  """Writes a page into a folder that exists and returns its path.
+  """Writes a page into an existing folder and returns its path.
 
   `intro` is a sentence or two below the title.
   """
@@ -145,7 +145,7 @@ def _figure(picture: Picture) -> str:
     shown = picture.draw() if picture.draw else picture.file
     if not isinstance(shown, str) or picture.file:
       shown = _image(shown, caption)
-  # Whatever goes wrong in drawing, the numbers beside it are worth having.
+  # The numbers on the page are worth having whatever goes wrong here.
   except Exception as e:
     what = caption or 'a picture'
     shown, caption = '', f'{what}: not drawn, {type(e).__name__}: '
@@ -155,7 +155,7 @@ def _figure(picture: Picture) -> str:
 
 
 def _image(shown: Image.Image | str, caption: str) -> str:
-  """An <img> that holds a picture, or names its file."""
+  """Returns an <img> or <video> that holds a picture or names its file."""
   if isinstance(shown, str):
     place = urllib.parse.quote(shown)
     if place.endswith('.mp4'):

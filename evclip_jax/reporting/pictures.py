@@ -1,4 +1,4 @@
-"""One readable picture of one clip: frames, maps, scores."""
+"""Draws a clip as one picture: frames, maps, scores."""
 
 import dataclasses
 import functools
@@ -9,14 +9,14 @@ from matplotlib import colormaps, font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from evclip_jax.models import pixels
+from evclip_jax.reporting.charts import BLUE, GREEN, GREY, INK, RED
 from evclip_jax.reporting.tables import short
 
 _FRAME_PIXELS, _GAP_PIXELS, _LABEL = 120, 4, 28
 _MOST_FRAMES = 8
-# Mean pixel below which a clip is too dark for a reader.
+# Mean pixel value below which a clip is too dark to be seen.
 _DARK = 45
-_INK, _QUIET = '#1f2933', '#7b8794'
-_RIGHT, _WRONG, _OPEN, _OTHER = '#23784a', '#b3362b', '#2f6db5', '#c3cad3'
+_QUIET = '#7b8794'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ClipPicture:
     truth: the right class, or None where it is not known.
     maps: name -> [H, W] or [T, H, W] in [0, 1], perhaps coarser. One called
       'mask' is also shown as what CLIP sees behind it.
-    fill: colour in [0, 1] that masked pixels turn into.
+    fill: colour in [0, 1] of masked pixels.
   """
 
   title: str
@@ -58,7 +58,7 @@ def masked(
 
 
 def heat(frames: np.ndarray, heights: np.ndarray) -> np.ndarray:
-  """Returns a map in colours over grey frames uint8 [T, H, W, 3].
+  """Returns frames uint8 [T, H, W, 3] in grey under a coloured map.
 
   `heights` [H, W] or [T, H, W] in [0, 1] may be a coarser grid.
   """
@@ -70,7 +70,7 @@ def heat(frames: np.ndarray, heights: np.ndarray) -> np.ndarray:
 
 
 def brightened(frames: np.ndarray) -> np.ndarray:
-  """Returns dark frames, their brightest percent white and darks lifted."""
+  """Brightens dark frames: the brightest percent of values becomes white."""
   top = max(float(np.percentile(frames, 99)), 1.0)
   lifted = np.clip(frames / top, 0, 1) ** 0.6
   return (255 * lifted).round().astype(np.uint8)
@@ -85,7 +85,7 @@ def draw(clip: ClipPicture) -> Image.Image:
   image = Image.new('RGB', (width + bars.width + 49, height + 54), 'white')
   pen, title = ImageDraw.Draw(image), short(clip.title, 60) + '  '
   said, colour = verdict(clip)
-  pen.text((12, 6), title, _INK, font(15))
+  pen.text((12, 6), title, INK, font(15))
   pen.text((12 + pen.textlength(title, font(15)), 6), said, colour, font(15))
   for row, (label, strip) in enumerate(strips):
     top = 52 + step * row
@@ -101,15 +101,15 @@ def answers(
     width: int,
     row: int = 40,
 ) -> Image.Image:
-  """Draws classes with probabilities over bars, each `row` pixels high."""
+  """Draws classes with their probabilities and bars, in rows `row` px high."""
   image = Image.new('RGB', (width, row * max(len(scores), 1)), 'white')
   pen, size = ImageDraw.Draw(image), row * 2 // 5
   for place, (name, share) in enumerate(scores):
     top, end = row * place, row * (place + 1) - 4
     said = f'{100 * share:.0f} %' if share >= 0.01 else '< 1 %'
     shown = short(name, max((width - 4 * size) * 5 // (3 * size), 4))
-    pen.text((0, top), shown, _INK, font(size))
-    pen.text((width, top), said, _INK, font(size), 'ra')
+    pen.text((0, top), shown, INK, font(size))
+    pen.text((width, top), said, INK, font(size), 'ra')
     pen.rectangle((0, end - row // 5, width, end), '#f0f2f5')
     pen.rectangle((0, end - row // 5, width * share, end), colours[name])
   return image
@@ -117,12 +117,12 @@ def answers(
 
 @functools.cache
 def font(size: int) -> ImageFont.FreeTypeFont:
-  """Returns a font that has letters of many languages."""
+  """Returns a font with letters of many languages."""
   return ImageFont.truetype(font_manager.findfont('DejaVu Sans'), size)
 
 
 def rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
-  """Returns labels and rows of frames uint8 [120, W, 3], top to bottom."""
+  """Returns (label, row of frames uint8 [120, W, 3]), from top to bottom."""
   frames, total = np.asarray(clip.frames), len(clip.frames)
   shown = min(total, _MOST_FRAMES)
   chosen = np.linspace(0, total - 1, shown).round().astype(int)
@@ -142,7 +142,7 @@ def rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
 
 
 def strip(frames: np.ndarray) -> np.ndarray:
-  """Returns frames [T, H, W, 3] as one white-spaced row of small ones."""
+  """Returns frames [T, H, W, 3] small and in a row, with gaps of white."""
   height, width = frames.shape[1:3]
   size = (round(_FRAME_PIXELS * width / height), _FRAME_PIXELS)
   small = [
@@ -160,7 +160,7 @@ def _per_frame(heights: np.ndarray, num_frames: int) -> np.ndarray:
 
 
 def _enlarged(heights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """[T, h, w] -> [T, *size], smoothly, each map between its own ends."""
+  """Enlarges maps [T, h, w] to [T, *size] by bilinear interpolation."""
   bilinear = Image.Resampling.BILINEAR
   return np.stack([
       np.asarray(Image.fromarray(h).resize(size[::-1], bilinear))
@@ -169,22 +169,22 @@ def _enlarged(heights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def verdict(clip: ClipPicture) -> tuple[str, str]:
-  """Returns what is answered, whether it is right, and a colour for it."""
+  """Returns the answer, with whether it is right, and a colour for it."""
   if not clip.scores:
-    return '', _INK
+    return '', INK
   best = short(clip.scores[0][0])
   if clip.truth is None:
-    return best, _OPEN
+    return best, BLUE
   if clip.truth == clip.scores[0][0]:
-    return f'{best}: right', _RIGHT
-  return f'{best}: wrong, it is {short(clip.truth)}', _WRONG
+    return f'{best}: right', GREEN
+  return f'{best}: wrong, it is {short(clip.truth)}', RED
 
 
 def colours(clip: ClipPicture) -> dict[str, str]:
-  """Returns the colour of each class's bar: right, wrong, or not known."""
+  """Returns the colour of each class's bar: right, wrong, open or other."""
   found = {
-      name: _RIGHT if name == clip.truth else _OTHER for name, _ in clip.scores
+      name: GREEN if name == clip.truth else GREY for name, _ in clip.scores
   }
   if clip.scores and clip.scores[0][0] != clip.truth:
-    found[clip.scores[0][0]] = _OPEN if clip.truth is None else _WRONG
+    found[clip.scores[0][0]] = BLUE if clip.truth is None else RED
   return found

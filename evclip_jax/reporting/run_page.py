@@ -1,4 +1,4 @@
-"""report.html of one run: results, curves, classes, clips, how it was made."""
+"""Writes report.html of one run: results, curves, classes, clips, making."""
 
 import functools
 import json
@@ -12,11 +12,10 @@ import numpy as np
 from evclip_jax.reporting import charts, maps, page, tables
 from evclip_jax.reporting.page import Picture, Section
 
-# Beside the method's own name.
 _ZERO_SHOT = 'zero-shot CLIP'
-# Points of a curve: more are not seen.
+# Most points of a curve; more cannot be seen.
 _POINTS = 400
-# Confusions named in a table, and classes from which on there is one.
+# Most confusions in the table, which is for this many classes or more.
 _PAIRS, _MANY = 10, 12
 
 Details = Mapping[str, Any]
@@ -25,7 +24,7 @@ Details = Mapping[str, Any]
 def write(
     folder: pathlib.Path, card: Mapping[str, Any], lists: Mapping[str, Details]
 ) -> pathlib.Path:
-  """Writes the page of what `run_card.report` gave and returns its path."""
+  """Writes the page of a card and its details, and returns its path."""
   counts, selection = card['parameters'], card['selection']
   worse = card.get('corrupt', '')
   trained = (
@@ -51,8 +50,8 @@ def write(
 
 
 def _results(card, lists) -> Section:
-  """Accuracies with their intervals, beside those of zero-shot CLIP."""
-  # Takes a second, which a run that fails at its start need not wait for.
+  """Lists accuracies with intervals, beside those of zero-shot CLIP."""
+  # Not at the top, since it takes a second, even for a run that fails early.
   from scipy import stats
 
   rows = []
@@ -87,7 +86,7 @@ def _results(card, lists) -> Section:
 
 
 def _clips(card) -> Section:
-  """How many clips each list has, and what was left out."""
+  """Counts the clips of each list and those that were left out."""
   rows = []
   for name, about in card['data'].get('lists', {}).items():
     episodes = about.get('episodes')
@@ -106,7 +105,7 @@ def _clips(card) -> Section:
 
 
 def _training(folder: pathlib.Path, card) -> list[Section]:
-  """The curves of the loss and of the lists that were watched."""
+  """Draws the curves of the loss and of the lists scored in training."""
   loss, watched = [], {}
   try:
     text = (folder / 'metrics.jsonl').read_text()
@@ -117,7 +116,7 @@ def _training(folder: pathlib.Path, card) -> list[Section]:
       loss.append((line['step'], line['loss']))
     elif not line.get('final') and 'top1' in line:
       watched.setdefault(line['split'], []).append((line['step'], line['top1']))
-  # The last evaluation of a run is its final one.
+  # The final evaluation is the last point.
   for name, points in watched.items():
     last = card.get('final_last', {}).get(name)
     if last and card['step'] > points[-1][0]:
@@ -138,7 +137,7 @@ def _training(folder: pathlib.Path, card) -> list[Section]:
 
 
 def _list(name: str, details: Details) -> list[Section]:
-  """What there is to see of one list."""
+  """Returns the sections of one list."""
   marks = details.get('zero_shot_per_class', {})
   classes = dict(sorted(details['per_class'].items(), key=lambda x: x[1]))
   caption = 'top-1 of each class, the hardest first'
@@ -169,7 +168,7 @@ def _list(name: str, details: Details) -> list[Section]:
 
 
 def _examples(name: str, details: Details) -> list[Section]:
-  """Clips with what the network saw; a failure costs these sections only."""
+  """Shows clips with what the network saw, or says why it cannot."""
   if not details.get('pictures'):
     return []
   try:
@@ -189,7 +188,7 @@ def _examples(name: str, details: Details) -> list[Section]:
 def _map(details: Details) -> str:
   arrays, names = details['arrays'], details['class_names']
   labels, index = arrays['labels'], arrays['index'].tolist()
-  # In episodes a clip has several answers.
+  # In episodes a clip has several answers; then none is shown.
   answers = labels
   if 'log_probabilities' in arrays:
     answers = arrays['log_probabilities'].argmax(axis=1)
@@ -210,7 +209,7 @@ def _map(details: Details) -> str:
 
 
 def _pairs(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-  """The most frequent confusions."""
+  """Lists the most frequent confusions."""
   wrong = matrix * (1 - np.eye(len(matrix), dtype=int))
   order = np.argsort(-wrong, axis=None, kind='stable')[:_PAIRS]
   pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
@@ -222,7 +221,7 @@ def _pairs(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _made(card) -> Section:
-  """What is known of the making, a line for each thing."""
+  """Lists how the run was made: command, times, memory, versions."""
   own, costs = card.get('environment', {}), card.get('costs', {})
   memory, versions = own.get('memory', {}), own.get('versions', {})
   flops = {kind: c.get('gflops_per_clip') for kind, c in costs.items() if c}
@@ -252,7 +251,7 @@ def _made(card) -> Section:
 
 
 def _means(points: list[tuple[int, float]]) -> list[tuple[float, float]]:
-  """Means of so many neighbours that a chart shows all of them."""
+  """Averages neighbours, so that there are at most `_POINTS` points."""
   size = -(-len(points) // _POINTS)
   return [
       tuple(np.mean(points[i : i + size], axis=0))

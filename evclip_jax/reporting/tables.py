@@ -1,4 +1,4 @@
-"""Tables of results as text, as HTML and as CSV; text made fit to be shown."""
+"""Formats tables as text, HTML, CSV, Markdown or LaTeX."""
 
 import csv
 import html
@@ -8,16 +8,16 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# Texts that a page may break into lines.
+# Longest text that a page does not wrap.
 _LONG = 40
-# What a spreadsheet takes for the beginning of a formula.
+# Characters that begin a formula in a spreadsheet.
 _FORMULA = ('=', '+', '-', '@', '\t', '\r')
 
 
 def printable(text: str) -> str:
   """Returns text that any terminal and any file can hold.
 
-  Control characters and bytes that are no UTF-8 become escapes as '\\udcff'.
+  Control characters and bytes that are no UTF-8 become escapes like '\\udcff'.
   """
   return ''.join(
       c if c.isprintable() else c.encode('unicode_escape').decode()
@@ -26,13 +26,13 @@ def printable(text: str) -> str:
 
 
 def short(text: str, most: int = 34) -> str:
-  """Returns printable text of at most so many characters."""
+  """Returns printable text, cut to `most` characters."""
   text = printable(text)
   return text if len(text) <= most else text[: most - 1] + '…'
 
 
 def cell(value: Any) -> str:
-  """Returns a value as a table shows it: two decimals, '' for None."""
+  """Formats a value for a table: floats with two decimals, None as ''."""
   if value is None:
     return ''
   if isinstance(value, float):
@@ -43,14 +43,14 @@ def cell(value: Any) -> str:
 def same_columns(
     rows: Iterable[Mapping[str, Any]], missing: Any = ''
 ) -> list[dict[str, Any]]:
-  """Returns rows that all have the columns of any, in order of appearance."""
+  """Returns rows that all have all columns, in order of first appearance."""
   rows = list(rows)
   columns = dict.fromkeys(c for row in rows for c in row)
   return [{c: row.get(c, missing) for c in columns} for row in rows]
 
 
 def without_empty(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-  """Returns rows without the columns that hold nothing."""
+  """Returns rows without the columns that are empty in all."""
   held = {c for row in rows for c in row if row[c] not in (None, '')}
   return [{c: x for c, x in row.items() if c in held} for row in rows]
 
@@ -72,7 +72,7 @@ def as_text(rows: Sequence[Mapping[str, Any]], header: bool = True) -> str:
 
 
 def _width(text: str) -> int:
-  """Columns of a terminal, of which signs of East Asia take two."""
+  """Counts the columns of a terminal; East Asian characters take two."""
   return len(text) + sum(unicodedata.east_asian_width(c) in 'FW' for c in text)
 
 
@@ -103,14 +103,14 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _kind(text: str, numeric: bool) -> str:
-  """The class of a cell: numbers stand on the right, long texts wrap."""
+  """Returns the class of a cell: numbers align right, long texts wrap."""
   if numeric:
     return ' class=number'
   return ' class=long' if len(text) > _LONG else ''
 
 
 def as_markdown(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
-  """Returns rows as a table of Markdown with a line below it."""
+  """Returns rows as a Markdown table with a caption below it."""
   columns, lines, numeric = _cells(rows)
   rule = ['---:' if right else '---' for right in numeric]
 
@@ -125,7 +125,7 @@ def as_markdown(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
 
 
 def as_latex(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
-  """Returns rows as a table of LaTeX, without packages."""
+  """Returns rows as a LaTeX table that needs no packages."""
   columns, lines, numeric = _cells(rows)
   special = {c: f'\\{c}' for c in '&%$#_{}'} | {
       '\\': r'\textbackslash{}',
@@ -164,7 +164,7 @@ def _harmless(value: Any) -> Any:
 
 
 def _cells(rows) -> tuple[list[str], list[list[str]], list[bool]]:
-  """Column names, cells of each row, and which columns hold numbers."""
+  """Returns column names, the cells of each row, and which hold numbers."""
   columns = list(rows[0])
   lines = [[cell(row[c]) for c in columns] for row in rows]
   numeric = [

@@ -36,23 +36,22 @@ def run(
   finished. A row with nothing to train is evaluated. Rows that read the same
   share their data, and all share the networks in `loaded`. Tables are printed
   and written as compare.json (or evaluate_compare.json), .csv and report.html,
-  unless this is a part of a protocol (`is_part`), which makes its own.
+  except in a part of a protocol (`is_part`), which makes its own.
   """
   rows = experiment.rows(config)
   places = [run_folder.of_row(name) for name in rows]
   if len({*places}) < len(places):
     raise UserError(f'compare: two rows would have one folder: {list(rows)}.')
-  # In a protocol, the first part says it for all.
   table = differing_keys(rows)
-  if table and not loaded:
+  if table and not is_part:
     log.log('\n' + tables.as_text(table))
   folder = pathlib.Path(workdir).absolute()
   loaded = {} if loaded is None else loaded
   cards: dict[str, Any] = {}
   pipelines = open_data(rows, workdir, mode, loaded)
   # Do not find a fault of a later row only hours later.
-  for name, own in rows.items():
-    data = pipelines[name]
+  for name, data in pipelines.items():
+    own = rows[name]
     given = own, data.class_names, session.networks(own, loaded)
     method, _ = session.make_method(*given)
     for listed in data.evals.values():
@@ -61,10 +60,9 @@ def run(
       learning_rate.check(own, data)
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
-    done = run_folder.finished(own_folder, own)
-    if done and mode == 'train':
+    if name not in pipelines:
       log.log(f'\n== {name}: finished earlier ==')
-      cards[name] = done
+      cards[name] = run_folder.load_card(own_folder)
       continue
     log.log(f'\n== {name} ==')
     own_mode = experiment.fitting_mode(mode, own)
@@ -92,10 +90,15 @@ def open_data(
     mode: str,
     loaded: dict,
 ) -> dict[str, Any]:
-  """Returns {row: its opened `Pipeline`}; rows that read the same share one."""
+  """Returns {row: its opened `Pipeline`} for the rows still to be run.
+
+  Rows that read the same share one.
+  """
   alike: dict[str, list[str]] = {}
   for name, own in rows.items():
-    alike.setdefault(_data_key(own), []).append(name)
+    folder = pathlib.Path(workdir) / run_folder.of_row(name)
+    if mode != 'train' or not run_folder.finished(folder, own):
+      alike.setdefault(_data_key(own), []).append(name)
   out = {}
   for names in alike.values():
     own = [rows[name] for name in names]

@@ -89,10 +89,9 @@ def shapes(
     num_devices: int = 1,
     shared: dict | None = None,
 ) -> session.Session:
-  """Builds a session whose weights are shapes only; nothing is downloaded.
+  """Builds a session whose weights are only shapes, by `num_devices` (0 = all).
 
-  `num_devices` 0 = all. Networks that are not published are loaded, or taken
-  from `shared` as in `session.build`.
+  Networks that are not published are loaded; `shared` is as in `session.build`.
   """
   module, settings = base.load(config.method.name), experiment.settings(config)
   loaded = {}
@@ -170,38 +169,30 @@ def programs_of(
   length = run.clip.sizes.context_length if run.clip else 1
   size = len(method.class_texts(run.class_names)), num_classes, length
   tokens = jax.ShapeDtypeStruct(size, jnp.int32)
-  classes = jax.eval_shape(
-      lambda w, f, t: method.text(params.merge(f, w), t),
-      weights,
-      run.frozen,
-      tokens,
-  )
+  tree = params.merge(run.frozen, weights)
+  classes = jax.eval_shape(method.text, tree, tokens)
   own = config.episodes.per_step if method.episodic else config.batch_size
   batch = batch_lib.shapes(config, num_classes, rows or own, method.episodic)
   optimizer, step = run.train_step(config, steps_per_epoch, parts)
-  state = jax.eval_shape(
-      lambda t, s: steps.new_state(t, optimizer, s),
-      run.trainable,
-      run.statistics,
-  )
+  given = run.trainable, run.statistics
+  state = jax.eval_shape(lambda t, s: steps.new_state(t, optimizer, s), *given)
   text = tokens if method.text_trains else classes
   # Placed like real arrays, or the programs would differ a little.
-  everywhere = devices.replicated(run.mesh)
-  state, weights, text = (
-      jax.tree.map(lambda x: _placed(x, everywhere), x)
-      for x in (state, weights, text)
-  )
+  everywhere, split = devices.replicated(run.mesh), devices.batched(run.mesh)
+  state, weights, text = _placed((state, weights, text), everywhere)
   frozen = jax.tree.map(_placed, run.frozen, run.shardings)
-  split = devices.batched(run.mesh)
-  batch = {name: _placed(x, split) for name, x in batch.items()}
+  batch = _placed(batch, split)
   return (
       lambda: step.lower(state, frozen, text, batch),
       lambda: run.see_step.lower(weights, frozen, batch),
   )
 
 
-def _placed(shape, sharding) -> jax.ShapeDtypeStruct:
-  return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+def _placed(shapes, sharding):
+  def place(x):
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+  return jax.tree.map(place, shapes)
 
 
 def memory(

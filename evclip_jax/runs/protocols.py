@@ -23,11 +23,12 @@ import ml_collections
 
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity, schema
-from evclip_jax.reporting import log
+from evclip_jax.reporting import log, tables
 from evclip_jax.runs import compare, result_page, results
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import run as single
 from evclip_jax.runs.results import Card, Run
+from evclip_jax.training import devices
 
 Quantities = list[tuple[str, float]]
 
@@ -59,6 +60,11 @@ def run(
   parts = expand(config)
   run_folder.check_free(workdir, config)
   folder = pathlib.Path(workdir).absolute()
+  # All parts compare the same rows.
+  first = next(iter(parts.values()))
+  table = compare.differing_keys(experiment.rows(first))
+  if table:
+    log.log('\n' + tables.as_text(table))
   cards, loaded = {}, {}
   for name, own in parts.items():
     if mode == 'train' and not own.compare:
@@ -81,14 +87,14 @@ def run(
   if log.is_first():
     name = 'protocol' if mode == 'train' else f'{mode}_protocol'
     title = f'{folder.name}: {config.protocol.name}'
-    rows = experiment.rows(next(iter(parts.values())))
-    table = compare.differing_keys(rows)
     result_page.write(folder, name, title, runs, out, table)
   return out
 
 
 def _check_data(parts, folder: pathlib.Path, mode: str, loaded: dict):
   """Opens the data of all parts, to find at once what is missing from them."""
+  # What this logs, it logs only once.
+  devices.prepare(next(iter(parts.values())))
   for name, own in parts.items():
     place = str(folder / name)
     # Each part logs its own data when it begins.

@@ -168,7 +168,7 @@ def _check(config, mode: str, own: session.Session, data):
       )
     train.check_batch(config, own, data)
     run_card.selection(config.train.select, data.evals)
-    optimizer.check(config.optimizer)
+    optimizer.check(config.optimizer, config.train.epochs)
     learning_rate.check(config, data)
   for scored in data.evals.values():
     for key, size in scored.batch_sizes.items():

@@ -268,8 +268,8 @@ class TrainedModel:
     shots = min(map(len, videos))
     if left := sum(map(len, videos)) - shots * len(videos):
       log.log(
-          f'note: {shots} examples of each class are used, as many as the '
-          f'smallest class has; {left} are left out.'
+          f'examples used of each class: {shots}, as many as the smallest '
+          f'class has; left out: {left}'
       )
 
     def middle(video: Video) -> np.ndarray:

@@ -47,8 +47,17 @@ def make_optimizer(
   return optax.chain(*parts) if parts[1:] else parts[0]
 
 
-def check(config: ml_collections.ConfigDict):
-  """Raises UserError if stair_epochs and stair_rates do not go together."""
+def check(config: ml_collections.ConfigDict, epochs: int):
+  """Notes a warm-up that is too long; UserError for stairs that do not match.
+
+  `config` is `config.optimizer`, `epochs` those of the training.
+  """
+  longest = _longest_warmup(config, epochs)
+  if config.warmup_epochs > longest:
+    log.log(
+        f'note: optimizer.warmup_epochs={config.warmup_epochs} becomes '
+        f'{longest}, as train.epochs={epochs}.'
+    )
   starts, rates = tuple(config.stair_epochs), tuple(config.stair_rates)
   if config.schedule == 'relative_steps' and (
       len(starts) != len(rates) or starts[:1] != (0,)
@@ -59,22 +68,19 @@ def check(config: ml_collections.ConfigDict):
     )
 
 
+def _longest_warmup(config, epochs: int) -> int:
+  # The cosine after a linear warm-up needs an epoch of its own.
+  return epochs - 1 if config.schedule == 'warmup_cosine' else epochs
+
+
 def make_schedule(
     config: ml_collections.ConfigDict, epochs: int, steps_per_epoch: int
 ) -> Schedule:
   """Makes the schedule that `config.optimizer` describes, in steps.
 
-  A warm-up longer than the training is shortened, with a note.
+  A warm-up longer than the training is shortened.
   """
-  warmup = config.warmup_epochs
-  # The cosine after a linear warm-up needs an epoch of its own.
-  longest = epochs - 1 if config.schedule == 'warmup_cosine' else epochs
-  if warmup > longest:
-    log.log(
-        f'note: optimizer.warmup_epochs={warmup} becomes {longest}, as '
-        f'train.epochs={epochs}.'
-    )
-    warmup = longest
+  warmup = min(config.warmup_epochs, _longest_warmup(config, epochs))
   make = {
       'delayed_cosine': _delayed_cosine,
       'warmup_cosine': _warmup_cosine,

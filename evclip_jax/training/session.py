@@ -7,7 +7,7 @@ ids by `Method.text`, once if texts are frozen, else anew for new weights.
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -86,17 +86,11 @@ class Session:
       return devices.put(self.mesh, self.tokens(self.class_names))
     return self.classes(weights)
 
-  def train_step(
-      self,
-      config: ml_collections.ConfigDict,
-      steps_per_epoch: int = 1,
-      parts: int = 1,
-  ) -> tuple[optax.GradientTransformation, Callable]:
+  def train_step(self, config, steps_per_epoch: int = 1, parts: int = 1):
     """Makes a config's optimizer and the step of `steps.make_train_step`."""
-    schedule = optim.make_schedule(
-        config.optimizer, config.train.epochs, steps_per_epoch
-    )
-    optimizer = optim.make_optimizer(config.optimizer, schedule)
+    given, epochs = config.optimizer, config.train.epochs
+    schedule = optim.make_schedule(given, epochs, steps_per_epoch)
+    optimizer = optim.make_optimizer(given, schedule)
     how = self.mesh, self.shardings, config.seed, parts
     step = steps.make_train_step(self.method, optimizer, schedule, *how)
     return optimizer, step

@@ -118,7 +118,7 @@ def test_a_second_run_gives_the_same_bytes(result, finished):
         ({'lists': ['nowhere']}, "no list 'nowhere'"),
         ({'reference': 'x'}, "no list 'x'"),
         ({'corruptions': 'blur,darkn'}, "no corruption 'darkn'"),
-        ({'lists': 'bright'}, 'one list only'),
+        ({'lists': 'bright'}, 'only one list'),
     ],
 )
 def test_bad_input_is_told(finished, values, message):

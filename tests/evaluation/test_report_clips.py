@@ -10,8 +10,8 @@ from evclip_jax.evaluation import look, report_clips
 class Looker:
   """Answers the number in a clip's pixels; remembers the examples."""
 
-  def __init__(self, run, weights, rows, closely):
-    self.seen = run.seen
+  def __init__(self):
+    self.seen = []
 
   def examples(self, clips):
     self.seen.append(clips[..., 0, 0, 0, 0].tolist())
@@ -24,15 +24,6 @@ class Looker:
     return [look.Seen(share, None, clip, {}) for share, clip in pairs]
 
 
-def viewer(monkeypatch, episodic):
-  monkeypatch.setattr(look, 'Looker', Looker)
-  method = types.SimpleNamespace(
-      episodic=episodic, pixels=lambda frames, key: frames / 255 - 0.5
-  )
-  run = types.SimpleNamespace(method=method, seen=[])
-  return report_clips.Viewer(run, {}, 6), run.seen
-
-
 def clips(**values):
   """A list of 9 clips of three classes by turns."""
   return types.SimpleNamespace(
@@ -43,7 +34,7 @@ def clips(**values):
   )
 
 
-def test_queries_are_seen_beside_the_examples_of_their_episode(monkeypatch):
+def test_queries_are_seen_beside_the_examples_of_their_episode():
   # Two ways, two shots of 'c' and of 'a', then two queries of each.
   batch = {
       'clips': np.array([[2, 5, 0, 3, 8, 2, 6, 3]]),
@@ -53,13 +44,17 @@ def test_queries_are_seen_beside_the_examples_of_their_episode(monkeypatch):
   episodes = types.SimpleNamespace(
       way=2, query=2, batch=lambda number, rows: batch
   )
-  shown, seen = viewer(monkeypatch, True)
+  method = types.SimpleNamespace(
+      episodic=True, pixels=lambda frames, key: frames / 255 - 0.5
+  )
+  looker = Looker()
   # The worst episode: its mistakes, then its hits.
   details = {
       'losses': np.array([0.1]), 'arrays': {'answer': np.array([[1, 0, 1, 1]])}
   }
-  worst = shown(clips(episodes=episodes), details)
-  assert seen[:2] == [[[2, 5], [0, 3]], (['c', 'a'], 'examples')]
+  listed = clips(episodes=episodes)
+  worst = report_clips.pictures(method, looker, listed, details)
+  assert looker.seen[:2] == [[[2, 5], [0, 3]], (['c', 'a'], 'examples')]
   assert [c.truth for x in worst.values() for c in x] == ['c', 'c', 'a', 'a']
   assert [[c.title for c in x] for x in worst.values()] == [
       ['8.mp4'], ['2.mp4', '6.mp4', '3.mp4'],

@@ -1,5 +1,7 @@
 """Comparisons on real files: episodes beside clips, seeds, rates, one table."""
 
+import contextlib
+import io
 import json
 import types
 
@@ -11,6 +13,7 @@ from evclip_jax.config import experiment, identity
 from evclip_jax.evaluation import episodes, scores
 from evclip_jax.runs import learning_rate, train
 from evclip_jax.runs import run as runs
+from evclip_jax.training import devices
 from tests import clips
 from tests.runs import tiny_run
 
@@ -62,8 +65,13 @@ def tiny(root, **changes):
 
 @pytest.fixture(scope='module')
 def finished(data_root, tmp_path_factory):
-  folder = tmp_path_factory.mktemp('run') / 'run'
-  return folder, runs.run(tiny(data_root), str(folder), 'train')
+  folder, said = tmp_path_factory.mktemp('run') / 'run', io.StringIO()
+  # Of which memory is known, all parts are checked, and say nothing, at first.
+  config = tiny(data_root, **{'compute.memory_gb': 99.0})
+  devices._announce.cache_clear()
+  with contextlib.redirect_stdout(said):
+    out = runs.run(config, str(folder), 'train')
+  return folder, out, said.getvalue()
 
 
 def card(folder, seed, row):
@@ -72,7 +80,9 @@ def card(folder, seed, row):
 
 
 def test_episodes_and_clips_stand_in_one_table(finished):
-  folder, out = finished
+  folder, out, said = finished
+  # What concerns all parts.
+  assert said.count('runs on CPU') == said.count('method.settings.prompt') == 1
   assert json.loads((folder / 'protocol.json').read_text()) == out
   assert len({(n['variant'], n['part']) for n in out['numbers']}) == 6
   results = {r['variant']: r for r in out['results']}
@@ -89,7 +99,7 @@ def test_episodes_and_clips_stand_in_one_table(finished):
 
 
 def test_the_page_and_the_card_say_what_it_cost(finished):
-  folder, out = finished
+  folder, out, _ = finished
   costs = {c['variant']: c for c in out['costs']}
   own = costs['context']
   assert own['trained weights'] == card(folder, 1, 'context')['parameters'][
@@ -107,7 +117,7 @@ def test_the_page_and_the_card_say_what_it_cost(finished):
 
 
 def test_a_rate_is_tried_without_a_look_at_tests(finished):
-  folder, out = finished
+  folder, out, _ = finished
   found = card(folder, 2, 'context')
   assert list(found['rate']['tried']) == ['0.01']
   assert found['learning_rate'] == found['rate']['chosen'] == 0.01
@@ -152,9 +162,10 @@ def test_the_best_rate_is_that_of_the_best_validation(monkeypatch, tmp_path):
 
 
 def test_the_same_command_runs_nothing_again(finished, data_root):
-  folder, out = finished
+  folder, out, _ = finished
   times = {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*/*')}
-  assert runs.run(tiny(data_root), str(folder), 'train') == out
+  config = tiny(data_root, **{'compute.memory_gb': 99.0})
+  assert runs.run(config, str(folder), 'train') == out
   assert {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*/*')} == times
 
 

@@ -230,13 +230,10 @@ def test_what_cannot_be_is_named(split_root, tmp_path, changes, message):
 
 def test_memory_is_known_before_a_clip_is_looked_at(tmp_path):
   root = tmp_path / 'clips'
-  for k, (name, number) in itertools.product(
-      range(2), (('train', 3), ('test', 2))
-  ):
-    for i in range(number):
-      path = root / name / f'class_{k}' / f'{name}_{i}.mp4'
-      path.parent.mkdir(parents=True, exist_ok=True)
-      path.write_bytes(b'no video')
+  for k, name, i in itertools.product(range(2), ('train', 'test'), range(3)):
+    path = root / name / f'class_{k}' / f'{name}_{i}.mp4'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'no video')
   config = tiny(root, **{'compute.memory_gb': 1e-3})
   with pytest.raises(UserError, match=r'needs \d.* GB on each device, which'):
     runs.run(config, str(tmp_path / 'run'), 'train')

@@ -167,6 +167,7 @@ def test_a_long_warmup_shrinks_with_a_note(schedule, epochs, shown, capsys):
   config.schedule, config.warmup_epochs = schedule, 5
   rates = optim.make_schedule(config, epochs, 2)(jnp.arange(2 * epochs))
   assert np.isfinite(rates).all()
+  optim.check(config, epochs)
   assert shown in capsys.readouterr().out
 
 
@@ -174,4 +175,4 @@ def test_stairs_that_do_not_go_together_are_refused():
   config = schema.base().optimizer
   config.schedule, config.stair_rates = 'relative_steps', (1.0, 0.1)
   with pytest.raises(UserError, match='as many of each'):
-    optim.check(config)
+    optim.check(config, 1)
