@@ -9,11 +9,7 @@ from data_pipelines.lists.clips import ClipList, ClipRecord, overlaps
 
 
 def select(
-    clips: ClipList,
-    shots: int,
-    seed: int,
-    short: str = 'error',
-    class_names: list[str] | None = None,
+    clips: ClipList, shots: int, seed: int, names: list[str], short: str
 ) -> ClipList:
   """Draws the few-shot training list.
 
@@ -21,21 +17,21 @@ def select(
   returned unchanged, unless a class has more than `shots` clips. Any other list
   is drawn from, even if it has exactly `shots` clips of every class, since the
   draw also decides the order: EV-CLIP's selections are draws from ViFi-CLIP's
-  few-shot lists. The order of `clips` matters. 0 shots = all clips; `short` is
-  data.few_shot_short.
+  few-shot lists. The order of `clips` matters. 0 shots = all clips; `names` are
+  the classes' in label order, for messages, and `short` is data.few_shot_short.
 
   Raises:
     UserError: a class has too few clips.
   """
-  counts = clips.counts()
   if shots == 0:
     return clips
+  counts = clips.counts()
   few = [label for label, n in counts.items() if n < shots]
   if few and short == 'error':
     raise UserError(
-        f'{too_few(few, counts, counts, shots, class_names)} in '
-        f'{clips.origin}.\n  Use fewer shots, or data.few_shot_short=keep to '
-        'train with what there is.'
+        f'{too_few(few, counts, counts, shots, names)} in {clips.origin}.\n'
+        '  Use fewer shots, or data.few_shot_short=keep to train with what '
+        'there is.'
     )
   if clips.selected and max(counts.values(), default=0) <= shots:
     return clips
@@ -80,12 +76,11 @@ def _selection(clips: ClipList, shots: int, seed: int, origin: str) -> ClipList:
   return dataclasses.replace(clips, records=drawn, origin=origin, selected=True)
 
 
-def too_few(few, before, after, shots: int, class_names) -> str:
+def too_few(few, before, after, shots: int, names: list[str]) -> str:
   """Says which of the labels `few` has too few clips, by the counts `after`."""
-  name = class_names[few[0]] if class_names else f'label {few[0]}'
   return (
       f'{len(few)} of {len(before)} classes have fewer than data.shots={shots} '
-      f'training clips, such as {name!r} with {after[few[0]]},'
+      f'training clips, such as {names[few[0]]!r} with {after[few[0]]},'
   )
 
 

@@ -108,7 +108,7 @@ def open_data(
   names = collection.class_names
   if drawn:
     train = few_shot.select(
-        collection.train, data.shots, seed, data.few_shot_short, names
+        collection.train, data.shots, seed, names, data.few_shot_short
     )
   if data.val_shots:
     val = _val(collection, train, data.val_shots, seed)

@@ -30,6 +30,10 @@ def clip_list(counts):
   ), 'all.txt')  # fmt: skip
 
 
+def select(clips, shots, seed, short='error'):
+  return few_shot.select(clips, shots, seed, ['walk', 'run'], short)
+
+
 @pytest.mark.parametrize(('name', 'shots'), PUBLISHED)
 def test_seed_1_draws_the_published_selections(request, name, shots):
   # Copies of ViFi-CLIP's train1_few_shot_2.txt.
@@ -40,7 +44,7 @@ def test_seed_1_draws_the_published_selections(request, name, shots):
   items = grammars.read(file, 'key').items
   records = tuple(ClipRecord(i.path, i.label) for i in items)
   # A list with exactly so many of every class is drawn from all the same.
-  chosen = few_shot.select(ClipList('train', records), shots, seed=1)
+  chosen = select(ClipList('train', records), shots, seed=1)
   assert chosen.counts() == dict.fromkeys(chosen.counts(), shots)
   text = '\n'.join(r.path for r in chosen.records)
   digest = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -50,7 +54,7 @@ def test_seed_1_draws_the_published_selections(request, name, shots):
 def test_draws_as_pythons_generator_does():
   clips = clip_list({1: 5, 0: 6})
   # random.seed(7); random.sample(range(5), 2), random.sample(range(6), 2)
-  chosen = few_shot.select(clips, 2, seed=7)
+  chosen = select(clips, 2, seed=7)
   assert [r.path for r in chosen.records] == [
       '1/2.avi', '1/1.avi', '0/3.avi', '0/0.avi',
   ]  # fmt: skip
@@ -59,10 +63,10 @@ def test_draws_as_pythons_generator_does():
 
 def test_a_selection_is_read_as_it_is(tmp_path):
   clips = clip_list({0: 3, 1: 3})
-  assert few_shot.select(clips, 0, seed=5) is clips
-  chosen = few_shot.select(clips, 3, seed=5)
-  assert few_shot.select(chosen, 3, seed=6) is chosen
-  assert few_shot.select(chosen, 2, seed=6) is not chosen
+  assert select(clips, 0, seed=5) is clips
+  chosen = select(clips, 3, seed=5)
+  assert select(chosen, 3, seed=6) is chosen
+  assert select(chosen, 2, seed=6) is not chosen
   for written, selected in ((clips, False), (chosen, True)):
     written.write(tmp_path / 'train.txt')
     listing = grammars.read(tmp_path / 'train.txt', 'key')
@@ -73,16 +77,16 @@ def test_a_selection_is_read_as_it_is(tmp_path):
 def test_too_few_clips_are_refused_by_name_or_kept():
   clips = clip_list({0: 9, 1: 3})
   with pytest.raises(UserError, match=r"data.shots=4.*'run' with 3") as error:
-    few_shot.select(clips, 4, 1, class_names=['walk', 'run'])
+    select(clips, 4, 1)
   assert 'data.few_shot_short=keep' in str(error.value)
-  chosen = few_shot.select(clips, 4, 1, short='keep')
+  chosen = select(clips, 4, 1, short='keep')
   assert chosen.counts() == {0: 4, 1: 3}
   assert [r.path for r in chosen.records[4:]] == [
       f'1/{k}.avi' for k in range(3)
   ]
-  assert few_shot.select(chosen, 4, 2, short='keep') is chosen
+  assert select(chosen, 4, 2, short='keep') is chosen
   with pytest.raises(UserError, match='data.shots=4'):
-    few_shot.select(chosen, 4, 2)
+    select(chosen, 4, 2)
 
 
 def test_what_is_held_back_to_choose_by_shares_nothing_with_training():
