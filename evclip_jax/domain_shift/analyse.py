@@ -44,13 +44,18 @@ def analyse(
     The contents of shift.json, see docs/shift.md.
 
   Raises:
-    UserError: see `study.read`; an unknown corruption.
+    UserError: see `study.read`; an unknown corruption; a folder that cannot be
+      written.
   """
   for kind in kinds:
     if kind != 'all':
       corruptions.check_kind(kind, f'--corruptions={kind}')
   kinds = list(corruptions.KINDS) if 'all' in kinds else list(kinds)
   found = study.read(os.fspath(workdir), reference, lists)
+  if not os.access(found.folder, os.W_OK):
+    raise UserError(
+        f'{found.folder} cannot be written, where the results go. Copy the run.'
+    )
   devices.prepare(found.config)
   clips, notes = _clips(found)
   result = {

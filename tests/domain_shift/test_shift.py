@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -156,3 +157,9 @@ def test_a_run_without_evaluation_is_told(finished, tmp_path):
     (tmp_path / name).write_bytes((finished / name).read_bytes())
   with pytest.raises(UserError, match='has no evaluation'):
     evclip_jax.shift(str(tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_is_told_before(finished, monkeypatch):
+  monkeypatch.setattr(os, 'access', lambda *given: False)
+  with pytest.raises(UserError, match='cannot be written'):
+    evclip_jax.shift(str(finished))
