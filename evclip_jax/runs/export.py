@@ -152,6 +152,11 @@ def save_model(
       shutil.move(folder, out)
   except OSError as e:
     raise UserError(f'cannot write {out}: {e.strerror or e}.') from e
+  except Exception as e:
+    # Orbax and TensorFlow have errors of their own for it.
+    if 'No space left' not in str(e):
+      raise
+    raise UserError(f'cannot write {out}: the disk is full.') from e
   size = sum(f.stat().st_size for f in out.rglob('*') if f.is_file())
   return (
       f'{out}: {kind} of {run.config.method.name}, step {run.step} '

@@ -171,3 +171,16 @@ def test_what_differs_is_not_kept(plain, tmp_path, monkeypatch):
   with pytest.raises(UserError, match='differs by .* from the run'):
     export.save_model(plain, tmp_path / 'out', 'stablehlo')
   assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    'error', [OSError(28, 'disk is full'), ValueError('x: No space left on y')]
+)
+def test_a_full_disk_is_told(error, plain, tmp_path, monkeypatch):
+  def full(*given):
+    raise error
+
+  monkeypatch.setitem(export._WRITERS, 'orbax', full)
+  with pytest.raises(UserError, match='cannot write .*out: .*disk is full'):
+    export.save_model(plain, tmp_path / 'out', 'orbax')
+  assert not [*tmp_path.iterdir()]
