@@ -74,7 +74,8 @@ def read_given(
   if class_files.is_per_list(data.class_names) and not per_list:
     raise UserError(
         f'data.class_names={data.class_names} has names for each list: set '
-        'data.class_scope=per_list.'
+        'data.class_scope=per_list. Names for all lists are a text file with '
+        'one per line.'
     )
   return found
 

@@ -200,11 +200,14 @@ def compact(
       )
     if strange:
       names = sorted({classes.raw[r.label] or str(r.label) for r in strange})
+      same = letters(names[0])
+      alike = [n for k in used if letters(n := classes.raw[k]) == same != '']
+      hint = f' Write it as {alike[0]!r} everywhere.' if alike else ''
       raise UserError(
           f'the {clips.name} list ({clips.origin}) has {len(strange)} clips of '
           f'{len(names)} classes without a training clip, such as '
           f'{names[0]!r}. Shorten that list, add training clips, or name all '
-          'classes (data.class_names).'
+          f'classes (data.class_names).{hint}'
       )
   new = {old: k for k, old in enumerate(sorted(used))}
   names = [classes.shown[old] or f'class {old}' for old in new]

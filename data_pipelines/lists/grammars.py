@@ -213,10 +213,11 @@ def _words(path, lines: Lines) -> list[Item]:
     wanted = 'a path and a number' if labelled else 'a path only'
     wanted += f' as in line {usual.line}'
     raise text.wrong(path, odd.line, wanted, dict(lines)[odd.line])
-  if not labelled and all(re.search(r'[,;]', i.path) for i in items):
+  commas = all(re.search(r'[,;]', i.path) for i in items)
+  if not labelled and (commas or items[0].path in ('[', '{')):
     raise UserError(
-        f'{path}: a CSV needs a first line that names its columns, '
-        'such as path,label or path,label,start,end.'
+        f'{path}: a CSV needs a first line that names its columns, such as '
+        'path,label or path,label,start,end; JSON is not read.'
     )
   return items
 

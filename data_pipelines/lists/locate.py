@@ -103,8 +103,8 @@ def locate(
     way = 'data.most_missing=1' if skip else 'data.on_missing=skip'
     way = f', or leave them out: {way}' if usable else ''
     advice = advice or (
-        'Complete the data, or give a list of the clips that exist '
-        f'({", ".join(keys)}){way}.'
+        'Complete the data, rewrite the paths (data.path_rule), or give a list '
+        f'of the clips that exist ({", ".join(keys)}){way}.'
     )
     raise UserError('\n'.join([*faults, f'  {advice}']))
   return found

@@ -211,6 +211,10 @@ def test_several_named_test_lists(tmp_path):
   write_lines(root / 'test.txt', 'a/1.mp4', 'c/0.mp4')
   with pytest.raises(UserError, match="1 classes without a training .*'c'"):
     read(root, **LISTS)
+  write_lines(root / 'train.txt', 'path,label', 'a/0.mp4,run', 'b/0.mp4,c')
+  write_lines(root / 'test.txt', 'path,label', 'a/1.mp4,Run')
+  with pytest.raises(UserError, match="'Run'.* Write it as 'run'"):
+    read(root, **LISTS)
 
 
 @pytest.mark.parametrize('made', [False, True])

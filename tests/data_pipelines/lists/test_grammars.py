@@ -86,6 +86,7 @@ def test_table_with_header_in_any_order(tmp_path, mark):
                         '9:12')),
         (b'\x80\x04\x95pickle', 'not a text file'),
         ('[' + '{"id": 1}, ' * 20_000 + ']', 'a CSV needs a first line'),
+        ('[\n {\n  "path": "a.mp4"\n }\n]', 'JSON is not read'),
         (EZ + '/a/b 3\n', 'line 4: wanted a folder of frames'),
         (EZ + '/a/b 0 1\n', 'line 4: wanted a folder of frames'),
         (EZ + '/a/b x 1\n', 'line 4: wanted a folder of frames'),
