@@ -1,5 +1,6 @@
 """Defines the keys of config.data: defaults, allowed values, meanings."""
 
+import math
 import numbers
 from typing import Any, NamedTuple
 
@@ -138,7 +139,8 @@ def check(name: str, key: Key, value: Any):
     whole = isinstance(key.default, int)
     if not isinstance(value, numbers.Integral if whole else numbers.Real):
       raise UserError(f'{name}={value!r}: use a {"whole " * whole}number.')
-    if value < key.allowed:
+    # Not even nan.
+    if not key.allowed <= value < math.inf:
       raise UserError(f'{name}={value}: use {key.allowed} or more.')
   if isinstance(key.allowed, float) and not 0 <= value <= key.allowed:
     raise UserError(f'{name}={value}: use a number from 0 to {key.allowed:g}.')

@@ -72,7 +72,7 @@ def open_data(
     workdir: str | os.PathLike | None = None,
     cache_dir: str = '',
     evaluate_only: bool = False,
-    listed: Callable[[list[str], int], None] | None = None,
+    listed: Callable[[list[str], int, list[str]], None] | None = None,
 ) -> Sources:
   """Reads the lists, selects the shots, and examines every clip once.
 
@@ -84,8 +84,9 @@ def open_data(
       None = messages only. Nothing else is written here (see `write_lists`).
     cache_dir: where the probes of files are kept (config.cache_dir).
     evaluate_only: neither the training clips nor their list are needed.
-    listed: called before any clip is examined, with the class names and the
-      number of training clips (0 with evaluate_only).
+    listed: called before any clip is examined, with the class names, the number
+      of training clips (0 with evaluate_only) and the names of the lists to
+      score, but for those of data.others.
 
   Raises:
     UserError: missing data, a wrong list, overlapping lists, too few clips,
@@ -114,9 +115,10 @@ def open_data(
     val = _val(collection, train, data.val_shots, seed)
     collection = dataclasses.replace(collection, val=val)
   asked = [x for x in (collection.val, *collection.tests.values()) if x]
-  asked = asked if evaluate_only else [train, *asked]
   if listed:
-    listed(names, 0 if evaluate_only else len(train.records))
+    number = 0 if evaluate_only else len(train.records)
+    listed(names, number, [clips.name for clips in asked])
+  asked = asked if evaluate_only else [train, *asked]
   how = data, cache_dir, workdir
   own = [(x, collection.own_names.get(x.name, names)) for x in asked]
   sources, skipped = broken_clips.examine(collection.store, own, *how)

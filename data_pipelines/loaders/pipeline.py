@@ -51,8 +51,8 @@ class Pipeline:
       workdir, evaluate_only: as for `open_data.open_data`.
       process_index, process_count: which of several processes this is.
       episodic: whether batches consist of episodes.
-      check: called with this before clips are examined; `class_names` and the
-        numbers of steps are known.
+      check: called with this before clips are examined; `class_names`, the
+        numbers of steps and the names in `evals` are known.
 
     Raises:
       UserError: see `open_data.open_data`; or episodes cannot be drawn from a
@@ -62,8 +62,8 @@ class Pipeline:
     self._lock = threading.Lock()
     plan = self._plan_episodes if episodic else self._plan_clips
 
-    def listed(class_names: list[str], num_clips: int):
-      self.class_names = class_names
+    def listed(class_names: list[str], num_clips: int, scored: list[str]):
+      self.class_names, self.evals = class_names, dict.fromkeys(scored)
       plan(num_clips)
       if check:
         check(self)

@@ -173,14 +173,19 @@ def from_flag(
           'is for methods with a CLIP and a video trunk, and another side than '
           'data.crop_pixels.'
       )
+  schema.check(config)
   # The command line also overrides the config of rows.
   apart = ('method.', 'protocol.', 'compare', 'variants')
-  mine = {k: v for k, v in given.items() if not k.startswith(apart)}
+  mine = {
+      k: v
+      for k, v in given.items()
+      # Rows do not bring whole groups of keys, such as data.tests.
+      if not k.startswith(apart) and not isinstance(v, (dict, type(config)))
+  }
   config.compare = tuple(
       row | {'config': {**row.get('config', {}), **mine}}
       for row in config.compare
   )
-  schema.check(config)
   return config
 
 
@@ -203,7 +208,8 @@ def settings(config: ml_collections.ConfigDict) -> Any:
   if set(values) != known:
     raise UserError(
         f'method.settings has {sorted(values)}, but the method '
-        f'{config.method.name!r} takes {sorted(known)}.'
+        f'{config.method.name!r} takes {sorted(known)}. Choose a method by '
+        f'--config=FILE:{config.method.name}.'
     )
   return module.Settings(**values)
 

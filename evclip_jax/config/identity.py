@@ -14,6 +14,7 @@ FREE_KEYS = (
     'cache_dir',
     'compare',
     'compute.compilation_cache',
+    'compute.memory_gb',
     'data.decoder',
     'data.others.*.root',
     'data.prefetch',

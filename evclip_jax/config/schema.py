@@ -5,9 +5,12 @@ plus one method's settings, changes some values and returns it locked. Every
 key can be overridden on the command line: `--config.data.shots=4`.
 """
 
+import re
+
 import ml_collections
 
 from data_pipelines import settings
+from data_pipelines.errors import UserError
 from data_pipelines.settings import Key
 from evclip_jax.models import corruptions
 
@@ -175,6 +178,18 @@ def base() -> ml_collections.ConfigDict:
     part[name] = ml_collections.ConfigDict() if default == {} else default
   return config
 
+# What the entries of a tuple may be.
+_ENTRIES = {
+    'compare': (dict,),
+    'optimizer.no_decay': (str,),
+    'optimizer.stair_epochs': (int,),
+    'optimizer.stair_rates': (int, float),
+    'protocol.seeds': (int,),
+    'protocol.shots': (int,),
+    'protocol.splits': (int,),
+    'train.rates': (int, float),
+}
+
 
 def check(config: ml_collections.ConfigDict):
   """Raises UserError for values that no run could use."""
@@ -183,6 +198,27 @@ def check(config: ml_collections.ConfigDict):
     for part in name.split('.') if key.allowed is not None else ():
       value = value[part]
     settings.check(name, key, value)
+  for name, kind in _ENTRIES.items():
+    value = config
+    for part in name.split('.'):
+      value = value[part]
+    if not all(isinstance(entry, kind) for entry in value):
+      wanted = ' or '.join(one.__name__ for one in kind)
+      raise UserError(f'{name}={tuple(value)!r}: each entry must be {wanted}.')
+  _check_optimizer(config.optimizer)
   settings.check_sizes(config.data)
   if config.data.corrupt:
     corruptions.parse(config.data.corrupt)
+
+
+def _check_optimizer(config: ml_collections.ConfigDict):
+  for key in ('b1', 'b2'):
+    if config[key] == 1:
+      raise UserError(f'optimizer.{key}=1: use a number below 1.')
+  for pattern in config.no_decay:
+    try:
+      re.compile(pattern)
+    except re.error as e:
+      raise UserError(
+          f'optimizer.no_decay: {pattern!r} is not a regular expression: {e}.'
+      ) from e

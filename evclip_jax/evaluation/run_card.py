@@ -41,8 +41,8 @@ def selection(select: str, evals: dict[str, Any]) -> str:
     return 'best_val' if 'val' in evals else 'last'
   if select == 'best_val' and 'val' not in evals:
     raise UserError(
-        "train.select='best_val' needs a validation list (data.val_list). "
-        "Use 'last', or name it honestly: 'best_on_test'."
+        "train.select='best_val' needs a validation list (data.val_list, "
+        "data.val_shots). Use 'last', or name it honestly: 'best_on_test'."
     )
   return select
 

@@ -171,7 +171,10 @@ def load_trained(
         f'method.weights={path} is a run folder. Write its weights to a file: '
         f'python -m evclip_jax.export --workdir={path} --out=FILE.safetensors'
     )
-  file = files.read_tensors(path)
+  try:
+    file = files.read_tensors(path)
+  except WeightsError as e:
+    raise WeightsError(f'method.weights: {e}') from e
   seen = file.metadata.get('weights.encoder')
   if seen and trunk and seen != trunk:
     raise UserError(

@@ -84,7 +84,7 @@ def by_texts(
   """Builds a method that compares clips with class texts.
 
   By default, scores are cosines times CLIP's logit scale, and the loss is their
-  cross-entropy.
+  cross-entropy. A loss of its own counts as no mean unless it says so.
 
   Args:
     clip: CLIP.
@@ -107,7 +107,7 @@ def by_texts(
       'text_trains': trained is not None,
       'score': score,
       'loss': classify(fields.get('score', score), trained),
-      'loss_is_a_mean': True,
+      'loss_is_a_mean': 'loss' not in fields,
   }
   return base.Method(**made | fields)
 

@@ -3,6 +3,7 @@
 The config of each row is made in `config/experiment.py`.
 """
 
+import contextlib
 import json
 import pathlib
 from typing import Any
@@ -13,7 +14,7 @@ from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, identity
 from evclip_jax.reporting import log, tables
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import learning_rate, result_page, results
+from evclip_jax.runs import result_page, results
 from evclip_jax.runs import run as single
 from evclip_jax.training import session
 
@@ -52,12 +53,9 @@ def run(
   # Do not find a fault of a later row only hours later.
   for name, data in pipelines.items():
     own = rows[name]
-    given = own, data.class_names, session.networks(own, loaded)
-    method, _ = session.make_method(*given)
-    for listed in data.evals.values():
-      method.class_texts(list(listed.class_names))
-    if experiment.fitting_mode(mode, own) == 'train':
-      learning_rate.check(own, data)
+    with _named(name):
+      built = session.build(own, data.class_names, loaded)
+      single.check(own, experiment.fitting_mode(mode, own), built, data)
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
     if name not in pipelines:
@@ -101,10 +99,24 @@ def open_data(
       alike.setdefault(_data_key(own), []).append(name)
   out = {}
   for names in alike.values():
-    own = [rows[name] for name in names]
-    data = single.open_data(own, workdir, mode, loaded)
+
+    def check(data, names=names):
+      for name in names:
+        with _named(name):
+          single.check_step(rows[name], mode, data, loaded)
+
+    data = single.open_data(rows[names[0]], workdir, mode, loaded, check)
     out |= dict.fromkeys(names, data)
   return out
+
+
+@contextlib.contextmanager
+def _named(row: str):
+  """Puts the name of a row before what is wrong with it."""
+  try:
+    yield
+  except UserError as e:
+    raise UserError(f'row {row!r}: {e}') from e
 
 
 def differing_keys(

@@ -5,13 +5,11 @@ from typing import Any
 import ml_collections
 
 from data_pipelines.errors import UserError
-from evclip_jax.runs import cost_table, train
+from evclip_jax.runs import cost_table
 from evclip_jax.training import costs, devices
 
 
-def check(
-    config: ml_collections.ConfigDict, data: Any, loaded: dict | None = None
-):
+def check(config: ml_collections.ConfigDict, data: Any, loaded: dict):
   """Compiles the training step, unless the device's memory is unknown.
 
   `data` is the run's `Pipeline`, whose clips need not have been examined yet;
@@ -24,7 +22,6 @@ def check(
     return
   devices.prepare(config)
   run = cost_table.shapes(config, data.class_names, config.mesh.data, loaded)
-  train.check_batch(config, run, data)
   total, parts = data.batch_size, config.train.accumulate
   # The run compiles the same program, which the compilation cache keeps.
   how = total, parts, data.steps_per_epoch
@@ -45,7 +42,7 @@ def check(
     ways.append(f'train.accumulate={fewest}')
   advice = f'Use {" or ".join(ways)}' if ways else 'Use a smaller clip.name'
   raise UserError(
-      f'a training step of {data.batch_key}={total} needs {need / 1e9:.1f} GB '
-      f'on each device, which has {limit / 1e9:.1f} GB.\n  {advice}, or '
+      f'a training step of {data.batch_key}={total} needs {need / 1e9:.3g} GB '
+      f'on each device, which has {limit / 1e9:.3g} GB.\n  {advice}, or '
       'compute.dtype=bfloat16, or compute.remat=True.'
   )

@@ -103,7 +103,7 @@ def _check_data(parts, folder: pathlib.Path, mode: str, loaded: dict):
         compare.open_data(experiment.rows(own), place, mode, loaded)
       else:
         own_mode = experiment.fitting_mode(mode, own)
-        single.open_data([own], place, own_mode, loaded)
+        single.open_data(own, place, own_mode, loaded)
 
 
 def expand(
@@ -213,12 +213,7 @@ def _per_shot(card: Card) -> Quantities:
 def _per_episode_shot(card: Card) -> Quantities:
   out = []
   for name, top1 in results.tests(card):
-    sizes = card['data']['lists'][name].get('episodes')
-    if sizes is None:
-      raise UserError(
-          f"protocol.name='episodes' needs a method that learns from "
-          f'episodes, and method.name={card["method"]!r} does not.'
-      )
+    sizes = card['data']['lists'][name]['episodes']
     title = f'{sizes["way"]}-way {sizes["shot"]}-shot'
     out.append((_column(title, name), top1))
   return out
@@ -259,6 +254,14 @@ def _needs(config: ml_collections.ConfigDict) -> str:
   data, name = config.data, config.protocol.name
   if name == 'zero_shot' and not data.others:
     return 'scores other data sets: set data.others in the config file'
+  rows = experiment.rows(config).values() if config.compare else [config]
+  if name == 'episodes' and not all(
+      experiment.is_episodic(own) or own.episodes.score for own in rows
+  ):
+    return (
+        'needs a method that learns from episodes, such as clip_fsar, or '
+        'episodes.score=True'
+    )
   if name == 'supervised' and data.shots:
     return f'trains on all clips, and data.shots={data.shots}: use 0'
   given = all(_halves(data.tests, half) for half in ('base', 'novel'))

@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,8 +13,8 @@ from data_pipelines.errors import UserError
 from evclip_jax.config import experiment, schema
 from evclip_jax.evaluation import run_card
 from evclip_jax.reporting import log
+from evclip_jax.runs import cost_table, learning_rate, memory, train
 from evclip_jax.runs import folder as run_folder
-from evclip_jax.runs import learning_rate, memory, train
 from evclip_jax.training import devices, optimizer, session
 from evclip_jax.training.checkpoints import Checkpoints
 
@@ -73,30 +73,36 @@ def run_one(
   if is_part:
     # A method with nothing to train may score any list, even its training list.
     mode = experiment.fitting_mode(mode, config)
-  data = open_data([config], workdir, mode, loaded)
+  elif mode != experiment.fitting_mode(mode, config):
+    raise UserError(
+        f'the method {config.method.name!r} has nothing to train. '
+        'Use --mode=evaluate.'
+    )
+  loaded = {} if loaded is None else loaded
+  data = open_data(config, workdir, mode, loaded)
   return execute(config, workdir, mode, data, loaded)
 
 
 def open_data(
-    configs: Sequence[ml_collections.ConfigDict],
+    config: ml_collections.ConfigDict,
     workdir: str,
     mode: str,
-    loaded: dict | None = None,
+    loaded: dict,
+    check_early: Callable[[Any], None] | None = None,
 ) -> Any:
-  """Opens the one `Pipeline` of configs that read the same, and logs its sizes.
+  """Opens the `Pipeline` of a config and logs its sizes.
 
-  Each of them that trains must fit into the device (`memory.check`), which is
-  known before any clip is examined. `loaded` are networks that runs share.
+  `loaded` are networks that runs share. Before any clip is examined,
+  `check_early` gets the pipeline; None = `check_step` of the config.
   """
   # Not at the top, since it is slow and most mistakes are found before.
   from data_pipelines.loaders import pipeline
 
   def check(data: pipeline.Pipeline):
-    for own in configs:
-      if experiment.fitting_mode(mode, own) == 'train':
-        memory.check(own, data, loaded)
+    if not run_folder.finished(pathlib.Path(workdir), config):
+      check_step(config, mode, data, loaded)
 
-  config, how = configs[0], {}
+  how = {}
   if jax.distributed.is_initialized():
     how['process_index'] = jax.process_index()
     how['process_count'] = jax.process_count()
@@ -105,7 +111,7 @@ def open_data(
       workdir,
       evaluate_only=mode == 'evaluate',
       episodic=experiment.is_episodic(config),
-      check=check,
+      check=check_early or check,
       **how,
   )
   counts = []
@@ -116,6 +122,19 @@ def open_data(
     counts.append(f'{about["clips"]} {name}{more}')
   log.log(f'{len(data.class_names)} classes; clips: {", ".join(counts)}')
   return data
+
+
+def check_step(
+    config: ml_collections.ConfigDict, mode: str, data: Any, loaded: dict
+):
+  """Raises UserError if what trains cannot, or does not fit into the device.
+
+  `data` and `loaded` are as for `memory.check`.
+  """
+  if experiment.fitting_mode(mode, config) == 'train':
+    given = config, data.class_names, config.mesh.data, loaded
+    _check_training(config, cost_table.shapes(*given), data)
+    memory.check(config, data, loaded)
 
 
 def execute(
@@ -131,7 +150,9 @@ def execute(
   """
   devices.prepare(config)
   own = session.build(config, data.class_names, loaded)
-  _check(config, mode, own, data)
+  check(config, mode, own, data)
+  if mode == 'train':
+    optimizer.check(config.optimizer, config.train.epochs)
   folder = pathlib.Path(workdir).absolute()
   if mode == 'train' or not (folder / 'config.json').exists():
     run_folder.prepare(folder, config)
@@ -152,24 +173,16 @@ def execute(
   return train.train_and_evaluate(config, folder, own, data, about)
 
 
-def _check(config, mode: str, own: session.Session, data):
+def check(
+    config: ml_collections.ConfigDict,
+    mode: str,
+    own: session.Session,
+    data: Any,
+):
   """Raises UserError for what would fail later, before there is a folder."""
-  if config.train.bank_views and own.method.frozen is None:
-    raise UserError(
-        f'train.bank_views={config.train.bank_views}: what {config.method.name}'
-        ' trains, with these settings, looks at the clips and not at features '
-        'of frozen networks. Use 0.'
-    )
   if mode == 'train':
-    if not own.method.trainable:
-      raise UserError(
-          f'the method {config.method.name!r} has nothing to train. '
-          'Use --mode=evaluate.'
-      )
-    train.check_batch(config, own, data)
-    run_card.selection(config.train.select, data.evals)
-    optimizer.check(config.optimizer, config.train.epochs)
-    learning_rate.check(config, data)
+    # Again, since broken clips may have been left out.
+    _check_training(config, own, data)
   for scored in data.evals.values():
     for key, size in scored.batch_sizes.items():
       devices.check_batch_size(own.mesh, size, key)
@@ -177,6 +190,19 @@ def _check(config, mode: str, own: session.Session, data):
   lists = [data.class_names, *(e.class_names for e in data.evals.values())]
   for names in dict.fromkeys(tuple(names) for names in lists):
     own.tokens(names)
+
+
+def _check_training(config, own: session.Session, data):
+  """Checks what needs no clip; `data.evals` may have names only."""
+  if config.train.bank_views and own.method.frozen is None:
+    raise UserError(
+        f'train.bank_views={config.train.bank_views}: what {config.method.name}'
+        ' trains, with these settings, looks at the clips and not at features '
+        'of frozen networks. Use 0.'
+    )
+  train.check_batch(config, own, data)
+  run_card.selection(config.train.select, data.evals)
+  learning_rate.check(config, data)
 
 
 def _evaluate(config, folder: pathlib.Path, run: session.Session, data):

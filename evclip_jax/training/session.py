@@ -153,7 +153,7 @@ def build(
   statistics, frozen = params.split(rest, method.statistics)
   frozen = params.in_dtype(frozen, jnp.dtype(config.compute.dtype))
   shardings = devices.frozen_shardings(mesh, frozen, config.mesh.shard_frozen)
-  folder = cache_folder(config.cache_dir) / 'features'
+  has_bank = config.train.bank_views and method.frozen
   return Session(
       method=method,
       tokenizer=tokenizer,
@@ -166,7 +166,9 @@ def build(
       frozen=jax.device_put(frozen, shardings),
       shardings=shardings,
       class_names=list(class_names),
-      bank_folder=folder if config.train.bank_views else None,
+      bank_folder=cache_folder(config.cache_dir) / 'features'
+      if has_bank
+      else None,
   )
 
 

@@ -164,7 +164,8 @@ def test_the_best_rate_is_that_of_the_best_validation(monkeypatch, tmp_path):
 def test_the_same_command_runs_nothing_again(finished, data_root):
   folder, out, _ = finished
   times = {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*/*')}
-  config = tiny(data_root, **{'compute.memory_gb': 99.0})
+  # Nor is it asked whether it would fit.
+  config = tiny(data_root, **{'compute.memory_gb': 1e-3})
   assert runs.run(config, str(folder), 'train') == out
   assert {p: p.stat().st_mtime_ns for p in folder.glob('seed-*/*/*')} == times
 
@@ -181,7 +182,11 @@ def test_the_same_command_runs_nothing_again(finished, data_root):
         # A head of the training's classes, beside a list of others.
         ({'method': 'linear_probe'},
          {'data.novel_classes': 'half', 'data.val_shots': 0}, 'linear head'),
-        ({'config': {'compute.memory_gb': 1e-3}}, {}, 'GB on each device'),
+        ({'config': {'compute.memory_gb': 1e-3}}, {},
+         "row 'wrong': .* GB on each device"),
+        ({'config': {'train.accumulate': 3}}, {}, 'does not divide'),
+        ({'config': {'train.bank_views': 2}}, {}, 'looks at the clips'),
+        ({'settings': {'template': '{}' + 99 * ' a'}}, {}, 'Shorten it'),
         ({}, {'compare': ({'name': 'a / b'}, {'name': 'a: b'})},
          'two rows would have one folder'),
     ],

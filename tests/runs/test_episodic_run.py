@@ -228,12 +228,22 @@ def test_what_cannot_be_is_named(split_root, tmp_path, changes, message):
     runs.run(tiny(split_root, **changes), str(tmp_path / 'run'), 'train')
 
 
-def test_memory_is_known_before_a_clip_is_looked_at(tmp_path):
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'compute.memory_gb': 1e-3}, r'needs \d.* GB on each device, which'),
+        ({'compute.memory_gb': 9.0, 'train.accumulate': 3}, 'does not divide'),
+        ({'train.bank_views': 1, 'method.settings.backbone': 'trained'},
+         'looks at the clips'),
+        ({'train.select': 'best_val'}, 'needs a validation list'),
+        ({'train.rates': (1e-3, 1e-4)}, 'on a validation list'),
+    ],
+)  # fmt: skip
+def test_a_step_is_checked_before_any_clip(tmp_path, changes, message):
   root = tmp_path / 'clips'
   for k, name, i in itertools.product(range(2), ('train', 'test'), range(3)):
     path = root / name / f'class_{k}' / f'{name}_{i}.mp4'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b'no video')
-  config = tiny(root, **{'compute.memory_gb': 1e-3})
-  with pytest.raises(UserError, match=r'needs \d.* GB on each device, which'):
-    runs.run(config, str(tmp_path / 'run'), 'train')
+  with pytest.raises(UserError, match=message):
+    runs.run(tiny(root, **changes), str(tmp_path / 'run'), 'train')

@@ -201,12 +201,14 @@ def test_user_errors_exit_with_2(data_root, tmp_path):
       '--config=configs/folder.py:nothing': "method.name='nothing'",
       '--config=configs/nothing.py': 'there is no such file',
       '--config.data.root=/nowhere': 'data.root',
+      "--config.compare=({'name':'x'},) --config.data.tests={'a':'no.txt'}":
+          'the list no.txt',
       '--processes=2': 'wanted HOST:PORT of process 0',
       '--process=1': 'from 0 to N - 1',
   }
   cases = [
-      tiny_run.command('ev_clip', data_root, workdir, CHANGES, flag)[3:]
-      for flag in messages
+      tiny_run.command('ev_clip', data_root, workdir, CHANGES, *flags)[3:]
+      for flags in map(str.split, messages)
   ]
   found = tiny_run.failures('main', *cases)
   for said, message in zip(found, messages.values(), strict=True):

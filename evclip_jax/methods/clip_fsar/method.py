@@ -214,6 +214,7 @@ def make(
       **seen,
       score=score,
       loss=loss,
+      loss_is_a_mean=True,
       trainable=_trainable(settings, resnet),
       statistics=batch_moments.STATISTICS if batch_norms else (),
       episodic=EPISODIC,

@@ -190,7 +190,6 @@ def make(
       video=video,
       score=score,
       loss=loss,
-      loss_is_a_mean=False,
       trainable=(r'method/(?!temporal_embedding).*',),
       fit=lambda own: _fit(settings, num_frames, own),
       looks=looks,
