@@ -236,7 +236,7 @@ def test_what_cannot_be_is_named(split_root, tmp_path, changes, message):
         ({'train.bank_views': 1, 'method.settings.backbone': 'trained'},
          'looks at the clips'),
         ({'train.select': 'best_val'}, 'needs a validation list'),
-        ({'train.rates': (1e-3, 1e-4)}, 'on a validation list'),
+        ({'train.rates': (1e-3, 1e-4)}, 'rates needs a validation list'),
     ],
 )  # fmt: skip
 def test_a_step_is_checked_before_any_clip(tmp_path, changes, message):
