@@ -31,7 +31,7 @@ from absl import flags
 
 from data_pipelines import cli
 from data_pipelines.errors import UserError, WeightsError
-from evclip_jax.methods import checkpoints
+from evclip_jax.methods import trained_weights
 from evclip_jax.weights import cache, files, networks, own_file
 from evclip_jax.weights.table import Converted
 
@@ -88,7 +88,7 @@ def convert_file(
     raise UserError(f'--clip={clip} is for --to=torch-names, not --to={to}.')
   file = files.read_tensors(source)
   try:
-    found = checkpoints.convert(file)
+    found = trained_weights.convert(file)
   except WeightsError as e:
     # Errors of the tables do not know the file.
     where = '' if str(source) in str(e) else f'{source}: '
@@ -108,7 +108,7 @@ def convert_file(
       noted['sizes'] = file.metadata['sizes']
     own_file.write(out, found.part, found.flat, found.sizes, noted)
   else:
-    tensors = checkpoints.renamed(file, found, to, clip)
+    tensors = trained_weights.renamed(file, found, to, clip)
     noted = {'format': 'pt', 'source': source.name}
     if found.part == 'clip' and not found.assumed:
       said = ('activation', 'vision_heads', 'text_heads')

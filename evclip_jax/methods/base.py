@@ -21,8 +21,9 @@ from evclip_jax.weights.trunks import Trunk
 
 # Files of this folder that are not methods.
 _SHARED = (
-    'adapters', 'base', 'batch_moments', 'checkpoint_table', 'checkpoints',
-    'class_texts', 'heads', 'learned_words', 'losses', 'mixing',
+    'adapters', 'base', 'batch_moments', 'class_texts', 'heads',
+    'learned_words', 'losses', 'mixing', 'original_checkpoint',
+    'trained_weights',
 )
 
 Params = dict[str, Any]

@@ -4,9 +4,9 @@ import dataclasses
 import functools
 
 from evclip_jax.methods import base, heads
-from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.ev_clip import method as ev_clip
 from evclip_jax.methods.learned_words import LearnedWords, WordSettings
+from evclip_jax.methods.original_checkpoint import Checkpoint
 from evclip_jax.weights.table import Rule
 
 # EV-CLIP's recipe, with which its repository trains CoOp too.

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, heads, mixing, vifi_clip
-from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.learned_words import STD, LearnedWords
+from evclip_jax.methods.original_checkpoint import Checkpoint
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.weights.table import Rule
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from data_pipelines.errors import UserError
 from evclip_jax.methods import base, heads
-from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.class_texts import DescriptionSettings
+from evclip_jax.methods.original_checkpoint import Checkpoint
 from evclip_jax.models.clip.hooks import Hooks
 from evclip_jax.models.pixels import fold_time, unfold_time
 from evclip_jax.models.torch_like import layer_norm, torch_uniform

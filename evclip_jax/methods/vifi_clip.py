@@ -3,8 +3,8 @@
 import dataclasses
 
 from evclip_jax.methods import base, heads, mixing
-from evclip_jax.methods.checkpoint_table import Checkpoint, ClipPart
 from evclip_jax.methods.class_texts import ClassTexts
+from evclip_jax.methods.original_checkpoint import Checkpoint, ClipPart
 
 # The original's few-shot training on HMDB51, UCF101 and SSv2.
 RECIPE = {

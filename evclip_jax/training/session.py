@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 from data_pipelines.cache_folder import cache_folder
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment
-from evclip_jax.methods import base, checkpoints
+from evclip_jax.methods import base, trained_weights
 from evclip_jax.models import corruptions
 from evclip_jax.models.clip.model import Clip
 from evclip_jax.models.clip.tokenizer import Tokenizer
@@ -140,7 +140,7 @@ def build(
   if own:
     tree['method'] = jax.tree.map(np.asarray, own)
   if config.method.weights:
-    tree = checkpoints.load_trained(
+    tree = trained_weights.load_trained(
         config.method.weights,
         config.method.name,
         tree,

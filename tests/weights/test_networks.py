@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError, WeightsError
-from evclip_jax.methods import checkpoints
+from evclip_jax.methods import trained_weights
 from evclip_jax.weights import files, networks, scenic_names
 from evclip_jax.weights.networks import LABELS, identify
 from tests.models import small
@@ -134,7 +134,7 @@ def test_heads_of_a_scenic_tree_are_kept(tmp_path):
   tree = scenic_names.to_scenic(small.flat(), sizes)
   name = 'params/visual/transformer/resblocks.0/attn/query/bias'
   assert tree[name].shape == (4, 32)
-  found = checkpoints.convert(read(tmp_path, tree))
+  found = trained_weights.convert(read(tmp_path, tree))
   assert (found.sizes, found.assumed) == (sizes, ())
   assert_same(found.flat, small.flat())
   gelu = dataclasses.replace(sizes, activation='gelu')
@@ -146,4 +146,4 @@ def test_half_a_scenic_tree_is_refused(tmp_path):
   tree = scenic_names.to_scenic(small.flat())
   tree['params/visual/extra'] = np.zeros(2, np.float32)
   with pytest.raises(WeightsError, match='not a whole Scenic CLIP.*visual/ex'):
-    checkpoints.convert(read(tmp_path, tree))
+    trained_weights.convert(read(tmp_path, tree))

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.errors import UserError, WeightsError
-from evclip_jax.methods.checkpoint_table import Checkpoint, ClipPart
 from evclip_jax.methods.clip_fsar.head import TemporalTransformer
+from evclip_jax.methods.original_checkpoint import Checkpoint, ClipPart
 from evclip_jax.weights import table
 from evclip_jax.weights.table import Rule, dense, norm
 

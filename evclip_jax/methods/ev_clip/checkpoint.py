@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.ev_clip.generators import (
   GRID,
   ContextGenerator,
   MaskGenerator,
   check_features,
 )
+from evclip_jax.methods.original_checkpoint import Checkpoint
 from evclip_jax.weights import table
 from evclip_jax.weights.table import Converted, Rule, dense, norm
 

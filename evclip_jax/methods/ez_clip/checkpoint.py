@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from data_pipelines.errors import WeightsError
-from evclip_jax.methods.checkpoint_table import Checkpoint
 from evclip_jax.methods.ez_clip.towers import AdaptedTowers
+from evclip_jax.methods.original_checkpoint import Checkpoint
 from evclip_jax.models.clip import sizes as clip_sizes
 from evclip_jax.weights import clip_names, table
 from evclip_jax.weights.table import Converted, Rule, dense

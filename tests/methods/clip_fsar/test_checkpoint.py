@@ -8,7 +8,7 @@ from flax.traverse_util import unflatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax import convert
-from evclip_jax.methods import checkpoints
+from evclip_jax.methods import trained_weights
 from evclip_jax.methods.clip_fsar import checkpoint
 from evclip_jax.models.clip.sizes import TABLE
 from evclip_jax.weights import clip_names, files, own_file
@@ -78,10 +78,10 @@ def test_a_head_alone_does_not_stand_for_a_trained_tower(tmp_path):
   own_file.write_tensors(path, flat, {})
   before = unflatten_dict(tree(), sep='/')
   with pytest.raises(UserError, match='clip/visual/.* is missing in the file'):
-    checkpoints.load_trained(
+    trained_weights.load_trained(
         str(path), 'clip_fsar', before, ('method/.*', 'clip/visual/.*')
     )
-  checkpoints.load_trained(str(path), 'clip_fsar', before)
+  trained_weights.load_trained(str(path), 'clip_fsar', before)
 
 
 def exported(tmp_path, flat):

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from data_pipelines.errors import UserError
 from evclip_jax import convert
-from evclip_jax.methods import checkpoints
+from evclip_jax.methods import trained_weights
 from evclip_jax.weights import files
 from tests.parity.draw import load_case
 from tests.weights.trees import assert_same
@@ -47,7 +47,7 @@ def state(name):
 def test_there_and_back_by_the_command(name, tmp_path, capsys):
   method, _ = CASES[name]
   tensors = state(name)
-  readers = checkpoints.readers()
+  readers = trained_weights.readers()
   assert [m for m, r in readers.items() if r.recognise(tensors)] == [method]
   first, own, back = (
       tmp_path / f for f in ('a.npz', 'b.safetensors', 'c.safetensors')
@@ -97,11 +97,11 @@ def test_a_checkpoint_that_lacks_a_leaf_is_refused(name, lost, leaf, tmp_path):
     tensors['text_prompt_learner.token_prefix'] = np.zeros(3)
   path = tmp_path / 'checkpoint.npz'
   np.savez(path, **tensors)
-  checkpoints.convert(files.read_tensors(path))
+  trained_weights.convert(files.read_tensors(path))
   del tensors[lost]
   np.savez(path, **tensors)
   with pytest.raises(UserError, match=f"not in the file.*'method/{leaf}'"):
-    checkpoints.convert(files.read_tensors(path))
+    trained_weights.convert(files.read_tensors(path))
 
 
 def test_st_adapter_may_be_in_the_last_blocks_alone():
@@ -109,11 +109,11 @@ def test_st_adapter_may_be_in_the_last_blocks_alone():
       n: x for n, x in state('st-adapter-tiny-12').items()
       if 'resblocks.0' not in n
   }
-  found = checkpoints.readers()['st_adapter'].from_original(tensors)
+  found = trained_weights.readers()['st_adapter'].from_original(tensors)
   assert len(found.flat) == len(tensors)
   name = next(n for n in tensors if n.endswith('conv.weight'))
   with pytest.raises(UserError, match=f'{name}.* becomes nothing'):
-    checkpoints.readers()['st_adapter'].from_original(
+    trained_weights.readers()['st_adapter'].from_original(
         tensors | {name: np.ones(4, np.float32)}
     )
 
@@ -123,14 +123,14 @@ def test_as_the_weights_of_a_method(name, tmp_path):
   method, _ = CASES[name]
   path = tmp_path / 'checkpoint.npz'
   np.savez(path, **state(name))
-  source = checkpoints.convert(files.read_tensors(path))
+  source = trained_weights.convert(files.read_tensors(path))
   prefix = '' if source.part == 'several' else 'method/'
   like = {prefix + p: x for p, x in source.flat.items()}
   tree = unflatten_dict({p: np.zeros_like(x) for p, x in like.items()}, sep='/')
-  found = checkpoints.load_trained(str(path), method, tree, ())
+  found = trained_weights.load_trained(str(path), method, tree, ())
   assert_same(flatten_dict(found, sep='/'), like)
   with pytest.raises(UserError, match='no reader for other checkpoints'):
-    checkpoints.load_trained(str(path), 'zero_shot', tree, ())
+    trained_weights.load_trained(str(path), 'zero_shot', tree, ())
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_as_the_weights_of_a_method(name, tmp_path):
 )
 def test_a_run_that_trained_a_part_goes_there_and_back(name, trained, tmp_path):
   method, _ = CASES[name]
-  whole = checkpoints.readers()[method].from_original({
+  whole = trained_weights.readers()[method].from_original({
       n.removeprefix('module.'): x for n, x in state(name).items()
   }).flat
   flat = {p: x for p, x in whole.items() if re.fullmatch(trained, p)}
@@ -154,7 +154,7 @@ def test_a_run_that_trained_a_part_goes_there_and_back(name, trained, tmp_path):
   convert.convert_file(run, back, 'torch-names')
   like = unflatten_dict({p: np.zeros_like(x) for p, x in flat.items()}, sep='/')
   for path in (run, back):
-    found = checkpoints.load_trained(str(path), method, like)
+    found = trained_weights.load_trained(str(path), method, like)
     assert_same(flatten_dict(found, sep='/'), flat)
 
 
@@ -166,18 +166,18 @@ def test_weights_of_another_trunk_and_run_folders_are_refused(tmp_path):
       {'format': 'evclip-jax', 'kind': 'trained', 'weights.encoder': 'abc'},
   )
   for trunk in ('abc', None):
-    found = checkpoints.load_trained(path, 'ev_clip', tree, trunk=trunk)
+    found = trained_weights.load_trained(path, 'ev_clip', tree, trunk=trunk)
     np.testing.assert_equal(found, tree)
   with pytest.raises(UserError, match='another video trunk .*encoder.name'):
-    checkpoints.load_trained(path, 'ev_clip', tree, trunk='abd')
+    trained_weights.load_trained(path, 'ev_clip', tree, trunk='abd')
   (tmp_path / 'config.json').write_text('{}')
   with pytest.raises(UserError, match='run folder.*evclip_jax.export'):
-    checkpoints.load_trained(str(tmp_path), 'ev_clip', tree)
+    trained_weights.load_trained(str(tmp_path), 'ev_clip', tree)
 
 
 def test_a_clip_is_merged_into_ez_clip_only(tmp_path):
   path = tmp_path / 'a.npz'
   np.savez(path, **state('coop-tiny-end'))
-  source = checkpoints.convert(files.read_tensors(path))
+  source = trained_weights.convert(files.read_tensors(path))
   with pytest.raises(UserError, match='--clip is for EZ-CLIP'):
-    checkpoints.readers()['coop'].to_checkpoint(source.flat, {}, {})
+    trained_weights.readers()['coop'].to_checkpoint(source.flat, {}, {})

@@ -1,7 +1,7 @@
 """Reads and converts trained weights of this project and of the originals.
 
 A method whose original wrote checkpoints defines `CHECKPOINT` (see
-`checkpoint_table`) in `methods/NAME/checkpoint.py`, or in its single file.
+`original_checkpoint`) in `methods/NAME/checkpoint.py`, or in its single file.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines.errors import UserError, WeightsError
 from evclip_jax.methods import base
-from evclip_jax.methods.checkpoint_table import Checkpoint
+from evclip_jax.methods.original_checkpoint import Checkpoint
 from evclip_jax.weights import (
   clip_names,
   files,
