@@ -2,7 +2,7 @@
 
 Source: https://serre.lab.brown.edu/hmdb51.html (videos and splits); ViFi-CLIP,
 labels/hmdb_51_labels.csv (order of classes; from 0, kick_ball is 20 and kick
-21, sword_exercise 44 and sword 45; its lists have both pairs swapped).
+21, sword_exercise 44 and sword 45; its lists swap the numbers of each pair).
 Differs: clips that a split marks as unused (0) are in no list. EZ-CLIP's
   training list has them; use it as data.train_list to reproduce that.
 """

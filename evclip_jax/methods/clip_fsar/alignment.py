@@ -136,7 +136,7 @@ def nearest(distances: jax.Array) -> jax.Array:
   The sum of both directions is HyRSM's Bi-MHM.
 
   Source: CLIP-FSAR, models/base/few_shot.py, the HyRSM and MoLo heads.
-  Differs: none: sums, not means.
+  Differs: none; the original sums as well.
   """
   return distances.min(axis=-1).sum(axis=-1)
 
