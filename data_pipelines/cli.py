@@ -87,10 +87,10 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str] | None = None):
 
 
 def _flushed(text: str = '') -> bool:
-  """Writes what was printed, and text; False if nobody reads any more."""
+  """Writes what was printed, and text; False if that is impossible."""
   try:
     print(end=text, flush=True)
-  except BrokenPipeError:
+  except OSError:
     # Else Python tries again at its end, and complains.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return False

@@ -139,9 +139,9 @@ def check(name: str, key: Key, value: Any):
     whole = isinstance(key.default, int)
     if not isinstance(value, numbers.Integral if whole else numbers.Real):
       raise UserError(f'{name}={value!r}: use a {"whole " * whole}number.')
-    # Not even nan.
     if not key.allowed <= value < math.inf:
-      raise UserError(f'{name}={value}: use {key.allowed} or more.')
+      finite = '' if math.isfinite(value) else 'a finite number, '
+      raise UserError(f'{name}={value}: use {finite}{key.allowed} or more.')
   if isinstance(key.allowed, float) and not 0 <= value <= key.allowed:
     raise UserError(f'{name}={value}: use a number from 0 to {key.allowed:g}.')
   if isinstance(key.allowed, tuple) and value not in key.allowed:

@@ -16,7 +16,9 @@ _WORKDIR = flags.DEFINE_string('workdir', '', 'The run folder.')
 _REFERENCE = flags.DEFINE_string(
     'reference', '', "A list that was scored, or 'train'; '' = the first one."
 )
-_LISTS = flags.DEFINE_list('lists', [], 'Lists to compare; default: others.')
+_LISTS = flags.DEFINE_list(
+    'lists', [], 'Lists to compare; default: all others.'
+)
 _CORRUPTIONS = flags.DEFINE_list(
     'corruptions', [], "Kinds of corruption to score under, or 'all'."
 )

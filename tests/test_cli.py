@@ -67,3 +67,18 @@ def test_a_reader_that_has_ended_is_told_in_one_line(body, status, told):
   assert done.returncode == status, done.stderr
   assert done.stderr.startswith(told)
   assert status == 1 or len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='Linux')
+@pytest.mark.parametrize('unbuffered', ['', '1'])
+def test_a_full_disk_is_told_in_one_line(unbuffered):
+  code = "from data_pipelines import cli; cli.run(lambda _: print('x'))"
+  with open('/dev/full', 'w') as output:
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        stdout=output, stderr=subprocess.PIPE, text=True, check=False,
+        env=os.environ | {'PYTHONUNBUFFERED': unbuffered},
+    )  # fmt: skip
+  assert done.returncode == 2
+  assert done.stderr.startswith('error: the disk is full')
+  assert len(done.stderr.splitlines()) == 1

@@ -194,6 +194,8 @@ def _number(text: str) -> int | None:
 
 
 def _words(path, lines: Lines) -> list[Item]:
+  if re.match(r'\s*[\[{]\s*(["\[{]|$)', lines[0][1]):
+    raise UserError(f'{path}: JSON is not read; use a text file or a CSV.')
   floats = all(re.fullmatch(r'.*\S\s+\d+\.0+\s*', line) for _, line in lines)
   ending = r'(-?[0-9]+)(?:\.0+)?' if floats else r'(-?[0-9]+)'
   items = []
@@ -213,11 +215,10 @@ def _words(path, lines: Lines) -> list[Item]:
     wanted = 'a path and a number' if labelled else 'a path only'
     wanted += f' as in line {usual.line}'
     raise text.wrong(path, odd.line, wanted, dict(lines)[odd.line])
-  commas = all(re.search(r'[,;]', i.path) for i in items)
-  if not labelled and (commas or items[0].path in ('[', '{')):
+  if not labelled and all(re.search(r'[,;]', i.path) for i in items):
     raise UserError(
         f'{path}: a CSV needs a first line that names its columns, such as '
-        'path,label or path,label,start,end; JSON is not read.'
+        'path,label or path,label,start,end.'
     )
   return items
 

@@ -29,7 +29,7 @@ from data_pipelines.video.pyav_reader import SEEK_GAP, SeekMissed, pick
 FILM_FRAMES = 3_000
 # With more frames between two key frames, a film is decoded completely.
 _MOST_FRAMES = 1_000
-# A header's frame rate may be wrong by this part: it counts the last frame.
+# Share by which a header's frame rate may differ from the measured average.
 _FPS_ERROR = 0.1
 # Frames compared after a jump.
 _COMPARED = 2

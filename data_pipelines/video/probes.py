@@ -132,7 +132,7 @@ def probe(
     return Probe(name, key, size, error=fault)
   known = _memory.get((key, decoder))
   if known is None:
-    # What crashes decord may be sound to PyAV.
+    # A file that crashes or hangs decord may be sound to PyAV.
     for tried in dict.fromkeys((decoder, 'pyav')):
       try:
         limit = _limit(size)

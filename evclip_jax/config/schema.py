@@ -5,6 +5,7 @@ plus one method's settings, changes some values and returns it locked. Every
 key can be overridden on the command line: `--config.data.shots=4`.
 """
 
+import math
 import re
 
 import ml_collections
@@ -63,8 +64,8 @@ KEYS = {
         "Recompute whole blocks of CLIP in the backward pass: less memory, a "
         'third more time. False = recompute only what is cheap.'),
     'compute.memory_gb': Key(0.0,
-        'GB of a device: a training step that needs more is refused; 0 = what '
-        'the device reports, and no limit on CPUs.', 0),
+        'Memory of a device in GB: a training step that needs more is refused; '
+        '0 = what the device reports, and no limit on CPUs.', 0),
     'compute.compilation_cache': Key(True,
         'Keep compiled programs in <cache_dir>/compiled, or where '
         'JAX_COMPILATION_CACHE_DIR says.'),
@@ -178,16 +179,16 @@ def base() -> ml_collections.ConfigDict:
     part[name] = ml_collections.ConfigDict() if default == {} else default
   return config
 
-# What the entries of a tuple may be.
+# What the entries of a tuple must be, and how messages call that.
 _ENTRIES = {
-    'compare': (dict,),
-    'optimizer.no_decay': (str,),
-    'optimizer.stair_epochs': (int,),
-    'optimizer.stair_rates': (int, float),
-    'protocol.seeds': (int,),
-    'protocol.shots': (int,),
-    'protocol.splits': (int,),
-    'train.rates': (int, float),
+    'compare': (dict, 'a dict'),
+    'optimizer.no_decay': (str, 'a text'),
+    'optimizer.stair_epochs': (int, 'a whole number'),
+    'optimizer.stair_rates': ((int, float), 'a number'),
+    'protocol.seeds': (int, 'a whole number'),
+    'protocol.shots': (int, 'a whole number'),
+    'protocol.splits': (int, 'a whole number'),
+    'train.rates': ((int, float), 'a number'),
 }
 
 
@@ -198,13 +199,18 @@ def check(config: ml_collections.ConfigDict):
     for part in name.split('.') if key.allowed is not None else ():
       value = value[part]
     settings.check(name, key, value)
-  for name, kind in _ENTRIES.items():
+  for name, (kind, called) in _ENTRIES.items():
     value = config
     for part in name.split('.'):
       value = value[part]
-    if not all(isinstance(entry, kind) for entry in value):
-      wanted = ' or '.join(one.__name__ for one in kind)
-      raise UserError(f'{name}={tuple(value)!r}: each entry must be {wanted}.')
+    # A bool is an int; nan and inf are floats.
+    if not all(
+        isinstance(entry, kind)
+        and not isinstance(entry, bool)
+        and not (isinstance(entry, float) and not math.isfinite(entry))
+        for entry in value
+    ):
+      raise UserError(f'{name}={tuple(value)!r}: each entry must be {called}.')
   _check_optimizer(config.optimizer)
   settings.check_sizes(config.data)
   if config.data.corrupt:
@@ -222,3 +228,11 @@ def _check_optimizer(config: ml_collections.ConfigDict):
       raise UserError(
           f'optimizer.no_decay: {pattern!r} is not a regular expression: {e}.'
       ) from e
+  starts, rates = tuple(config.stair_epochs), tuple(config.stair_rates)
+  if config.schedule == 'relative_steps' and (
+      len(starts) != len(rates) or starts[:1] != (0,)
+  ):
+    raise UserError(
+        f'optimizer.stair_epochs={starts} and optimizer.stair_rates={rates}: '
+        'wanted as many of each, the first epoch 0.'
+    )

@@ -54,7 +54,8 @@ def analyse(
   found = study.read(os.fspath(workdir), reference, lists)
   if not os.access(found.folder, os.W_OK):
     raise UserError(
-        f'{found.folder} cannot be written, where the results go. Copy the run.'
+        f'The results go to {found.folder}, which cannot be written. Copy the '
+        'run to another folder.'
     )
   devices.prepare(found.config)
   clips, notes = _clips(found)

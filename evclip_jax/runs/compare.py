@@ -16,7 +16,7 @@ from evclip_jax.reporting import log, tables
 from evclip_jax.runs import folder as run_folder
 from evclip_jax.runs import result_page, results
 from evclip_jax.runs import run as single
-from evclip_jax.training import session
+from evclip_jax.training import devices, session
 
 # Keys that decide the lists, the batches and how many there are.
 _DATA_KEYS = (
@@ -50,12 +50,14 @@ def run(
   loaded = {} if loaded is None else loaded
   cards: dict[str, Any] = {}
   pipelines = open_data(rows, workdir, mode, loaded)
+  devices.prepare(config)
   # Do not find a fault of a later row only hours later.
   for name, data in pipelines.items():
-    own = rows[name]
+    own, of = rows[name], (data.class_names, loaded)
     with _named(name):
-      built = session.build(own, data.class_names, loaded)
-      single.check(own, experiment.fitting_mode(mode, own), built, data)
+      own_mode = experiment.fitting_mode(mode, own)
+      # Not kept: it holds the weights on the devices.
+      single.check(own, own_mode, session.build(own, *of), data)
   for name, own in rows.items():
     own_folder = folder / run_folder.of_row(name)
     if name not in pipelines:

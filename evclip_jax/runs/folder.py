@@ -120,8 +120,8 @@ def finished(
     return None
   card = load_card(folder)
   views = {'clips': config.eval.clips, 'crops': config.eval.crops}
-  same = card['config_hash'] == identity.digest(config)
-  return card if same and card['views'] == views else None
+  same = card.get('config_hash') == identity.digest(config)
+  return card if same and card.get('views') == views else None
 
 
 def check_free(workdir: str | os.PathLike, config: ml_collections.ConfigDict):

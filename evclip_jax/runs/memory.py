@@ -23,7 +23,7 @@ def check(config: ml_collections.ConfigDict, data: Any, loaded: dict):
   devices.prepare(config)
   run = cost_table.shapes(config, data.class_names, config.mesh.data, loaded)
   total, parts = data.batch_size, config.train.accumulate
-  # The run compiles the same program, which the compilation cache keeps.
+  # The run's own program, so that the compilation cache keeps it for the run.
   how = total, parts, data.steps_per_epoch
   lower, _ = cost_table.programs_of(config, run, *how)
   compiled = lower().compile()

@@ -99,6 +99,8 @@ def open_data(
   from data_pipelines.loaders import pipeline
 
   def check(data: pipeline.Pipeline):
+    if mode == 'evaluate':
+      return
     if not run_folder.finished(pathlib.Path(workdir), config):
       check_step(config, mode, data, loaded)
 
@@ -127,7 +129,7 @@ def open_data(
 def check_step(
     config: ml_collections.ConfigDict, mode: str, data: Any, loaded: dict
 ):
-  """Raises UserError if what trains cannot, or does not fit into the device.
+  """Raises UserError if a training cannot work or its step does not fit.
 
   `data` and `loaded` are as for `memory.check`.
   """
@@ -152,7 +154,7 @@ def execute(
   own = session.build(config, data.class_names, loaded)
   check(config, mode, own, data)
   if mode == 'train':
-    optimizer.check(config.optimizer, config.train.epochs)
+    optimizer.note_warmup(config.optimizer, config.train.epochs)
   folder = pathlib.Path(workdir).absolute()
   if mode == 'train' or not (folder / 'config.json').exists():
     run_folder.prepare(folder, config)

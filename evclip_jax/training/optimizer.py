@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from data_pipelines.errors import UserError
 from evclip_jax.reporting import log
 
 # Step, from 0 -> learning rate.
@@ -47,24 +46,13 @@ def make_optimizer(
   return optax.chain(*parts) if parts[1:] else parts[0]
 
 
-def check(config: ml_collections.ConfigDict, epochs: int):
-  """Notes a warm-up that is too long; UserError for stairs that do not match.
-
-  `config` is `config.optimizer`, `epochs` those of the training.
-  """
+def note_warmup(config: ml_collections.ConfigDict, epochs: int):
+  """Logs that a warm-up of `config.optimizer` is longer than the training."""
   longest = _longest_warmup(config, epochs)
   if config.warmup_epochs > longest:
     log.log(
         f'note: optimizer.warmup_epochs={config.warmup_epochs} becomes '
         f'{longest}, as train.epochs={epochs}.'
-    )
-  starts, rates = tuple(config.stair_epochs), tuple(config.stair_rates)
-  if config.schedule == 'relative_steps' and (
-      len(starts) != len(rates) or starts[:1] != (0,)
-  ):
-    raise UserError(
-        f'optimizer.stair_epochs={starts} and optimizer.stair_rates={rates}: '
-        'wanted as many of each, the first epoch 0.'
     )
 
 

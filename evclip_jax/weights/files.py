@@ -82,7 +82,7 @@ def read_tensors(path: str | Path) -> StateFile:
   tensors, notes = file.tensors, [*file.notes]
   while tensors and (prefix := _common_wrapper(tensors)):
     tensors = {n.removeprefix(prefix): t for n, t in tensors.items()}
-    notes.append(f'removed the prefix {prefix!r} of all names')
+    notes.append(f'removed the prefix {prefix!r} from all names')
   return dataclasses.replace(file, tensors=tensors, notes=tuple(notes))
 
 

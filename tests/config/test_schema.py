@@ -47,19 +47,29 @@ def test_files_may_move_and_be_watched_differently_in_the_same_run():
         ('data.most_missing', 20.0, 'use a number from 0 to 1'),
         ('data.shots', -1, 'data.shots'),
         ('optimizer.learning_rate', -1.0, 'learning_rate=-1.0: use 0 or more'),
-        ('optimizer.learning_rate', float('nan'), 'use 0 or more'),
+        ('optimizer.learning_rate', float('nan'), 'use a finite number, 0 or'),
         ('optimizer.b1', 1.0, 'b1=1: use a number below 1'),
         ('optimizer.no_decay', ('a/.*', '('), 'is not a regular expression'),
         ('data.crop_pixels', 300, 'does not fit'),
         ('eval.crops', 2, 'use one of 1, 3'),
-        ('protocol.seeds', (1, 'a'), 'each entry must be int'),
-        ('compare', ('coop',), 'each entry must be dict'),
+        ('protocol.seeds', (1, 'a'), 'each entry must be a whole number'),
+        ('protocol.seeds', (True,), 'each entry must be a whole number'),
+        ('train.rates', (1e-3, float('nan')), 'each entry must be a number'),
+        ('compare', ('coop',), 'each entry must be a dict'),
     ],
 )
 def test_values_no_run_could_use(key, value, message):
   config = schema.base()
   config.update_from_flattened_dict({key: value})
   with pytest.raises(UserError, match=message):
+    schema.check(config)
+
+
+def test_stairs_that_do_not_go_together_are_refused():
+  config = schema.base()
+  config.optimizer.schedule = 'relative_steps'
+  config.optimizer.stair_rates = (1.0, 0.1)
+  with pytest.raises(UserError, match='as many of each'):
     schema.check(config)
 
 

@@ -25,13 +25,17 @@ TINY = (
 @pytest.mark.parametrize(
     ('kind', 'dtype', 'teraflops'),
     [
+        ('NVIDIA A100-SXM4-40GB', 'bfloat16', 312),
         ('NVIDIA A100-SXM4-40GB', 'float32', 156),
         ('NVIDIA H100 80GB HBM3', 'bfloat16', 989),
         ('NVIDIA H100 PCIe', 'bfloat16', 756),
         ('NVIDIA H200', 'float32', 494.5),
+        ('NVIDIA L4', 'bfloat16', 121),
         ('Tesla T4', 'float32', 8.1),
+        ('TPU v4', 'bfloat16', 275),
         ('TPU v5 lite', 'bfloat16', 197),
         ('TPU v5p', 'bfloat16', 459),
+        ('TPU v6 lite', 'bfloat16', 918),
         ('cpu', 'float32', None),
         ('Tesla T4', 'bfloat16', None),
         ('NVIDIA L40S', 'float32', None),

@@ -6,7 +6,6 @@ import numpy as np
 import optax
 import pytest
 
-from data_pipelines.errors import UserError
 from evclip_jax.config import schema
 from evclip_jax.training import optimizer as optim
 
@@ -167,12 +166,5 @@ def test_a_long_warmup_shrinks_with_a_note(schedule, epochs, shown, capsys):
   config.schedule, config.warmup_epochs = schedule, 5
   rates = optim.make_schedule(config, epochs, 2)(jnp.arange(2 * epochs))
   assert np.isfinite(rates).all()
-  optim.check(config, epochs)
+  optim.note_warmup(config, epochs)
   assert shown in capsys.readouterr().out
-
-
-def test_stairs_that_do_not_go_together_are_refused():
-  config = schema.base().optimizer
-  config.schedule, config.stair_rates = 'relative_steps', (1.0, 0.1)
-  with pytest.raises(UserError, match='as many of each'):
-    optim.check(config, 1)

@@ -165,7 +165,7 @@ def test_the_prefixes_of_wrappers_are_removed(prefix, tmp_path):
   file = files.read_tensors(save(tmp_path / 'a.safetensors', tensors))
   assert list(file.tensors) == ['a', 'b.c']
   first = prefix.split('.')[0]
-  assert f"removed the prefix '{first}.' of all names" in file.notes
+  assert f"removed the prefix '{first}.' from all names" in file.notes
   file = files.read_tensors(save(tmp_path / 'b', tensors | {'b': X}))
   assert f'{prefix}a' in file.tensors
 

@@ -96,7 +96,9 @@ def test_a_checkpoint_becomes_a_model_for_more_frames(tmp_path):
   tensors = ez_clip.to_original(own) | clip_names.to_original(clip)
   tensors[EMBEDDING] = np.zeros((1, 8, 128), np.float32)
   config = tiny()
-  config.method.weights = str(saved(tmp_path, tensors))
+  # As training on several GPUs saves it.
+  wrapped = {f'module.{name}': x for name, x in tensors.items()}
+  config.method.weights = str(saved(tmp_path, wrapped))
   config.data.num_frames = 16
   with pytest.raises(UserError, match='for 8 frames, but .*frames=16'):
     session.build(config, ['a', 'b'])
