@@ -23,6 +23,7 @@ In torch, with the original's `model`:
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def convert_file(
   file = files.read_tensors(source)
   try:
     found = trained_weights.convert(file)
-  except WeightsError as e:
+  except UserError as e:
     # Errors of the tables do not know the file.
     where = '' if str(source) in str(e) else f'{source}: '
     raise WeightsError(f'{where}{e}') from e
@@ -121,11 +122,12 @@ def convert_file(
 def _check_out(source: Path, out: Path, force: bool):
   if out.suffix != '.safetensors':
     raise UserError(f'--out={out} must end in .safetensors.')
-  if not out.parent.is_dir():
+  if not os.path.isdir(out.parent):
     raise UserError(f'--out={out}: the folder {out.parent} does not exist.')
-  if out.exists() and source.exists() and out.samefile(source):
+  there = os.path.exists(out)
+  if there and os.path.exists(source) and out.samefile(source):
     raise UserError(f'--out={out} is the source. Choose another name.')
-  if out.exists() and not force:
+  if there and not force:
     raise UserError(f'{out} exists already. Add --force to replace it.')
 
 

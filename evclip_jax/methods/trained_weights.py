@@ -194,7 +194,11 @@ def load_trained(
           f'{path} has no tensors "method/..." or "clip/...", and there is no '
           f'reader for other checkpoints of {method!r}.'
       )
-    flat = reader.from_original(file.tensors).flat
+    try:
+      flat = reader.from_original(file.tensors).flat
+    except UserError as e:
+      # The tables do not know the file.
+      raise WeightsError(f'method.weights={path}: {e}') from e
     if reader.part == 'method':
       flat = {_OWN + name: value for name, value in flat.items()}
   own = {

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def _read_kept(
     place: Path, path: Path, network: Network, same: Mapping[str, str]
 ) -> tuple[Converted, str] | None:
   """Returns the result kept at `place` if it is intact and of this file."""
-  if not place.is_file():
+  if not os.path.isfile(place):
     return None
   try:
     file = files.read_tensors(place)

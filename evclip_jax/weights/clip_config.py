@@ -66,7 +66,7 @@ def _load(path: Path) -> dict[str, Any] | None:
   """Reads the config of a model; None for others, such as that of a run."""
   try:
     config = json.loads(path.read_text('utf-8'))
-  except (OSError, ValueError):
+  except (OSError, ValueError, RecursionError):
     return None
   return config if isinstance(config, dict) and config.keys() & _KEYS else None
 

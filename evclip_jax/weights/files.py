@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -87,13 +88,14 @@ def read_tensors(path: str | Path) -> StateFile:
 
 
 def weight_file(path: str | Path) -> Path:
-  """Returns the file to read: `path`, or the weights in a folder.
+  """Returns the file to read: `path`, without '~', or the weights in a folder.
 
   Raises:
     WeightsError: the folder has no weights.
   """
-  path = Path(path)
-  if not path.is_dir():
+  # os.path raises nothing, whatever the name.
+  path = Path(os.path.expanduser(path))
+  if not os.path.isdir(path):
     return path
   for name in _IN_FOLDER:
     if (path / name).is_file():
@@ -147,8 +149,8 @@ def _head(path: Path) -> bytes:
       head = f.read(512)
   except FileNotFoundError:
     raise WeightsError(
-        f'{path} does not exist. Give the path of a weight file, or a name '
-        'that "python -m evclip_jax.download --list" shows.'
+        f'{path} does not exist. Give the path of a weight file; those that '
+        '"python -m evclip_jax.download" fetches are where it says.'
     ) from None
   except OSError as e:
     raise WeightsError(f'{path} cannot be read: {e.strerror}.') from e
@@ -165,7 +167,10 @@ def _weight_map(index: Path) -> dict[str, str]:
     good = all(
         Path(f).name == f and not f.endswith(_INDEX) for f in found.values()
     )
-  except (OSError, ValueError, LookupError, TypeError, AttributeError):
+  except (
+      OSError, ValueError, LookupError, TypeError, AttributeError,
+      RecursionError,
+  ):
     good = False
   if not good:
     raise WeightsError(f'{index} is not the index of a model in several files.')
@@ -217,6 +222,14 @@ def _read_npz(path: Path) -> StateFile:
           f'{path} holds pickled objects, which are not read. Save arrays only.'
       ) from None
     raise torch_file.damaged(path, e) from e
+  for name, tensor in tensors.items():
+    # Other entries of the archive are bytes; text, and bfloat16 as numpy saves
+    # it, are no numbers.
+    dtype = getattr(tensor, 'dtype', np.dtype(bytes))
+    if dtype.kind not in 'biufc':
+      raise WeightsError(
+          f'{path}: {name!r} is {dtype}, not numbers. Save arrays of float32.'
+      )
   return StateFile(str(path), tensors, 'npz')
 
 
@@ -227,7 +240,7 @@ def _read_safetensors(path: Path) -> StateFile:
       metadata = file.metadata() or {}
       for name in list(file.keys()):
         dtype = file.get_slice(name).get_dtype()
-        if dtype.startswith(('F8', 'F4')):
+        if dtype.startswith(('F8', 'F6_', 'F4')):
           raise WeightsError(f'{path}: {name!r} is {dtype}, not supported.')
         tensor = file.get_tensor(name)
         if dtype == 'BF16':

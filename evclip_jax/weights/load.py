@@ -3,10 +3,12 @@
 import dataclasses
 import difflib
 import hashlib
+import os
 import pathlib
 import sys
 from typing import Any
 
+import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from data_pipelines.cache_folder import cache_folder
@@ -183,15 +185,15 @@ def _read(
     path = published.packaged(f'tiny_{part}.safetensors')
   elif entry is not None:
     path = cache_folder(cache_dir) / entry.filename
-    if not path.is_file():
+    if not os.path.isfile(path):
       raise UserError(
           f'the weights of {weights} are missing ({path}).\n  Get them with '
           f'"{published.command(weights, cache_dir)}", or set {part}.weights '
           'to a file or random:0.'
       )
   else:
-    path = pathlib.Path(weights).expanduser()
-    if not path.exists():
+    path = pathlib.Path(os.path.expanduser(weights))
+    if not os.path.exists(path):
       raise UserError(
           f'{part}.weights={weights}: there is no such file. Wanted a file, a '
           f'published name ({", ".join(network.published)}), tiny or '
@@ -226,5 +228,11 @@ def _hint(network: Network, sizes: Any) -> str:
 
 
 def _loaded(found: Converted, digest: str, source: str) -> Loaded:
+  for path, value in found.flat.items():
+    if not np.isfinite(value).all():
+      raise WeightsError(
+          f'{source}: {path!r} has numbers that are not finite (NaN), so it '
+          'computes nothing. Use another file.'
+      )
   params = unflatten_dict(found.flat, sep='/')
   return Loaded(found.sizes, params, digest, source)

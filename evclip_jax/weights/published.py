@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import http.client
 import importlib.resources
+import os
 import pathlib
 import shutil
 import time
@@ -217,8 +218,8 @@ def fetch(name: str, cache_dir: str = '') -> pathlib.Path:
   """
   file = find(name)
   path = cache_folder(cache_dir) / file.filename
-  if path.is_file():
-    _check_hash(path, file, f'Delete {path} and fetch {name} again')
+  if os.path.isfile(path):
+    _check(path, file, f'Delete {path} and fetch {name} again')
     return path
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,7 +229,7 @@ def fetch(name: str, cache_dir: str = '') -> pathlib.Path:
       else:
         _from_web(file, name, path, temporary)
       what_to_do = f'Try again, or put a file fetched elsewhere at {path}'
-      _check_hash(temporary, file, what_to_do)
+      _check(temporary, file, what_to_do)
   except OSError as e:
     raise UserError(
         f'could not write to {path.parent}: {e.strerror or e}.\n  Set '
@@ -237,11 +238,20 @@ def fetch(name: str, cache_dir: str = '') -> pathlib.Path:
   return path
 
 
-def _check_hash(path: pathlib.Path, file: Published, what_to_do: str):
+def _check(path: pathlib.Path, file: Published, what_to_do: str):
+  wrong = ''
   if file.sha256 and (found := file_sha256(path)) != file.sha256:
+    wrong = f'its sha256 is {found}, wanted {file.sha256}'
+  elif not file.sha256:
+    # A login page, or nothing, can come in its place.
+    with path.open('rb') as f:
+      head = f.read(64)
+    page = 'it is a web page' if head.lstrip().startswith(b'<') else ''
+    wrong = page if head else 'it is empty'
+  if wrong:
     raise UserError(
-        f'{file.filename} is not the file published at {file.url}: its sha256 '
-        f'is {found}, wanted {file.sha256}.\n  {what_to_do}.'
+        f'{file.filename} is not the file published at {file.url}: {wrong}.\n'
+        f'  {what_to_do}.'
     )
 
 

@@ -1,5 +1,6 @@
 """Loads the tokenizer for given weights."""
 
+import os
 import pathlib
 
 from data_pipelines.cache_folder import cache_folder
@@ -42,10 +43,10 @@ def load_tokenizer(
   if vocab == published.TINY or (not vocab and weights == published.TINY):
     found = tokenizer.read(published.packaged(_PACKAGED))
   elif vocab:
-    found = tokenizer.read(pathlib.Path(vocab).expanduser())
+    found = tokenizer.read(pathlib.Path(os.path.expanduser(vocab)))
   else:
     files = [folder / x.filename for x in published.VOCABULARIES.values()]
-    kept = (tokenizer.read(path) for path in files if path.is_file())
+    kept = (tokenizer.read(path) for path in files if os.path.isfile(path))
     found = next((x for x in kept if fits(x) or not random), None)
   if found is None and random:
     found = tokenizer.read(published.packaged(_PACKAGED))
@@ -82,8 +83,8 @@ def load_sentences(
   name = published.VIDEOPRISM_VOCABULARY
   path = cache_folder(cache_dir) / published.find(name).filename
   if vocab:
-    path = pathlib.Path(vocab).expanduser()
-  elif not path.is_file():
+    path = pathlib.Path(os.path.expanduser(vocab))
+  elif not os.path.isfile(path):
     raise UserError(
         f'there is no VideoPrism vocabulary at {path}.\n  Get it with '
         f'"{published.command(name, cache_dir)}", or set encoder.vocab to its '

@@ -131,6 +131,9 @@ def test_as_the_weights_of_a_method(name, tmp_path):
   assert_same(flatten_dict(found, sep='/'), like)
   with pytest.raises(UserError, match='no reader for other checkpoints'):
     trained_weights.load_trained(str(path), 'zero_shot', tree, ())
+  np.savez(path, **state(name), other=np.ones(1, np.float32))
+  with pytest.raises(UserError, match=r'method\.weights=.*npz: no rule .*r'):
+    trained_weights.load_trained(str(path), method, tree, ())
 
 
 @pytest.mark.parametrize(

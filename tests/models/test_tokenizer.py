@@ -127,9 +127,16 @@ def zipped(text):
         (b'{broken', 'not a CLIP vocabulary'),
         (b'{"model": {"vocab": {"a": 0}, "merges": []}}', 'lacks 513 symbols'),
         (b'{"model": {"vocab": {"a": 7}, "merges": []}}', 'without gaps'),
+        (b'{"model": {"vocab": [], "merges": []}}', 'not a CLIP vocabulary'),
+        (b'{"model": {"vocab": {"a": 0.0}, "merges": []}}', 'without gaps'),
+        (b'{"a":' * 9999, 'not a CLIP vocabulary'),
         (b'\xff\xfe\x00', 'not a CLIP vocabulary'),
         (zipped(b'header\na b\n'), '1 merges, wanted 48,894'),
         (zipped(b'header\n' + 48894 * b'a b c\n'), 'not a CLIP'),
+        (
+            zipped(b'\n'.join(b'%d a' % i for i in range(48895))),
+            "lacks .* symbols, such as '10'",
+        ),
     ],
 )
 def test_broken_vocabularies_are_refused(tmp_path, content, message):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+import zipfile
 
 import ml_dtypes
 import numpy as np
@@ -75,6 +76,25 @@ def test_the_extension_does_not_matter(tmp_path):
 
 
 @pytest.mark.parametrize(
+    'value', [np.asarray(['a']), np.zeros(2, ml_dtypes.bfloat16), None]
+)
+def test_npz_that_holds_no_numbers(value, tmp_path):
+  path = tmp_path / 'a.npz'
+  np.savez(path, a=TENSORS['a'], **{} if value is None else {'b': value})
+  if value is None:
+    with zipfile.ZipFile(path, 'a') as archive:
+      archive.writestr('b', 'text')
+  with pytest.raises(WeightsError, match=r"a\.npz: 'b' is .*, not numbers"):
+    files.read_tensors(path)
+
+
+def test_a_path_in_the_home_folder(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  save(tmp_path / 'a.safetensors', TENSORS)
+  assert_same(files.read_tensors('~/a.safetensors').tensors, TENSORS)
+
+
+@pytest.mark.parametrize(
     ('content', 'message'),
     [
         (b'', 'is empty'),
@@ -99,7 +119,7 @@ def test_other_files_are_refused_by_what_they_are(content, message, tmp_path):
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
-  with pytest.raises(WeightsError, match=r'no\.pt does not exist.*download'):
+  with pytest.raises(WeightsError, match=r'no\.pt does not exist'):
     files.read_tensors(tmp_path / 'no.pt')
   with pytest.raises(WeightsError, match='folder without model.saf.* or '):
     files.read_tensors(tmp_path)
@@ -142,7 +162,8 @@ def test_a_folder_and_a_model_in_several_files(tmp_path):
     files.read_tensors(path)
   index['weight_map'] = {'a': 'part.safetensors', 'b': path.name}
   for broken in (
-      '{', '{}', '{"weight_map": {"a": "../x"}}', '[]', json.dumps(index)
+      '{', '{}', '{"weight_map": {"a": "../x"}}', '[]', '[' * 9999,
+      json.dumps(index),
   ):
     path.write_text(broken)
     with pytest.raises(WeightsError, match='is not the index of a model'):

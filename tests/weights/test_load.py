@@ -89,6 +89,17 @@ def test_published_weights_in_the_cache_folder(
   assert command in str(error.value)
 
 
+def test_numbers_that_are_not_finite_are_refused(tmp_path):
+  path = tmp_path / 'trunk.npz'
+  state = states.trunk_state()
+  name = 'patch_embed.proj.bias'
+  np.savez(path, **state | {name: np.full_like(state[name], np.nan)})
+  # The second time from the cache.
+  for _ in range(2):
+    with pytest.raises(UserError, match=r'npz: .*proj/bias.* not finite'):
+      load.load_encoder('', str(path))
+
+
 def test_random_weights(known):
   one, same, other = (
       load.load_clip('small', f'random:{seed}') for seed in (0, 0, 1)
@@ -115,6 +126,8 @@ def test_a_trunk_from_a_file(tmp_path):
     [
         ('ViT-B-16', '', 'Did you mean ViT-B/16'),
         ('RN50', '/no/such/file.pt', 'there is no such file'),
+        ('RN50', '~nobody/file.pt', 'there is no such file'),
+        ('RN50', 300 * 'x', 'there is no such file'),
         ('RN50', 'random:one', "clip.weights='random:one'"),
         ('', '', 'set clip.weights'),
         ('', 'random:0', 'set clip.name'),

@@ -100,15 +100,18 @@ def test_a_dropped_connection_is_tried_again(sha256, fetch, server):
         ({'cuts': [1000] * 9}, 'bytes are missing|incomplete', 3),
         ({'status': 503}, 'HTTP 503', 3),
         ({'status': 404}, 'HTTP 404', 1),
+        ({'body': b' <html>', 'sha256': None}, 'it is a web page', 1),
+        ({'body': b'', 'sha256': None}, 'it is empty', 1),
     ],
 )
 def test_what_fails_leaves_nothing(
     change, message, seen, fetch, server, tmp_path
 ):
+  sha256 = change.get('sha256', SHA256)
   for name, value in change.items():
     setattr(server, name, value)
   with pytest.raises(UserError, match=message) as caught:
-    fetch()
+    fetch(sha256)
   assert server.seen == seen
   assert server.url in str(caught.value)
   assert f' at {tmp_path / "w.pt"}' in str(caught.value)

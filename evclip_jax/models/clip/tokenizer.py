@@ -5,6 +5,7 @@ import functools
 import gzip
 import html
 import json
+import os
 import pathlib
 import re
 import zlib
@@ -226,7 +227,7 @@ def read(path: str | pathlib.Path) -> Vocabulary:
     UserError: the file is missing or is not a CLIP vocabulary.
   """
   path = pathlib.Path(path)
-  if path.is_dir():
+  if os.path.isdir(path):
     path = _in_folder(path)
   try:
     raw = path.read_bytes()
@@ -250,7 +251,10 @@ def read(path: str | pathlib.Path) -> Vocabulary:
     ) from None
   except UserError:
     raise
-  except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as e:
+  except (
+      OSError, EOFError, zlib.error, ValueError, LookupError, TypeError,
+      AttributeError, RecursionError,
+  ) as e:
     raise UserError(
         f'{path} is not a CLIP vocabulary (clip.vocab): '
         f'{type(e).__name__}: {e}.\n  {_WANTED}'
@@ -273,9 +277,10 @@ def _pair(merge: str | Sequence[str]) -> Merge:
 def _checked(vocabulary: Vocabulary) -> Vocabulary:
   """Returns the vocabulary, or raises UserError if it is not like CLIP's."""
   ids, where = vocabulary.ids, vocabulary.source
-  if sorted(ids.values()) != list(range(len(ids))):
+  numbers = [x for x in ids.values() if type(x) is int]
+  if sorted(numbers) != list(range(len(ids))):
     raise UserError(f'the ids in {where} are not 0, 1, ... without gaps.')
-  merged = (a + b for a, b in vocabulary.merges)
+  merged = (x for a, b in vocabulary.merges for x in (a, b, a + b))
   needed = [START, END, *_alphabet(), *merged]
   lacking = [symbol for symbol in needed if symbol not in ids]
   if lacking:
