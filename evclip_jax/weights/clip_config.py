@@ -130,8 +130,10 @@ def _parse(config: Mapping[str, Any], sizes: ClipSizes) -> dict[str, Any]:
       ('vision_heads', vision_width, heads[0], 12),
       ('text_heads', sizes.text_width, heads[1], 8),
   ):
-    if count is not None and (count < 1 or width % count):
-      raise WeightsError(f'{count} {name} cannot share a width of {width}.')
+    if count is not None and (
+        type(count) is not int or count < 1 or width % count
+    ):
+      raise WeightsError(f'{count!r} {name} cannot share a width of {width}.')
     if count or width % default == 0:
       found[name] = count or default
   return found

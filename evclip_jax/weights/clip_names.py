@@ -158,6 +158,12 @@ def from_huggingface(tensors: Mapping[str, np.ndarray]) -> table.Converted:
   Raises:
     WeightsError: the tensors are not exactly those of such a model.
   """
+  for tower in ('text_model.', 'vision_model.'):
+    if not any(name.startswith(tower) for name in tensors):
+      raise WeightsError(
+          f"no tensor is called '{tower}...': it has only one tower of a CLIP; "
+          'wanted both.'
+      )
   plain, fused, ignored = {}, {}, []
   for full, tensor in tensors.items():
     if full.endswith('_model.embeddings.position_ids'):

@@ -201,6 +201,7 @@ def test_a_config_added_or_changed_later_counts(tmp_path):
         ({'text_config': {'eos_token_id': 7}}, 'eos_token_id is 7'),
         ({'vision_config': {'hidden_size': 768}}, 'of another model'),
         ({'vision_config': {'num_attention_heads': 5}}, '5 vision_heads'),
+        ({'vision_config': {'num_attention_heads': 2.0}}, r'2\.0 vision_heads'),
         ({'model_type': 'siglip', 'vision_config': {}}, "'siglip'"),
         ({'vision_config': 7}, 'not the config of a CLIP'),
         (open_clip(text={'no_causal_mask': True}), 'no_causal_mask is True'),

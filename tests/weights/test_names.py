@@ -110,6 +110,14 @@ def test_refusals_of_hugging_faces_names(name, value, message):
     clip_names.from_huggingface(tensors)
 
 
+@pytest.mark.parametrize('tower', ['text_model', 'vision_model'])
+def test_one_tower_alone_is_refused(tower):
+  state = states.huggingface_state()
+  alone = {n: x for n, x in state.items() if n.startswith(tower)}
+  with pytest.raises(WeightsError, match='only one tower of a CLIP'):
+    clip_names.from_huggingface(alone)
+
+
 BLOCK = 'params/visual/transformer/resblocks.1'
 SCENIC = {
     'vit': {
