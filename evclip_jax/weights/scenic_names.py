@@ -121,7 +121,7 @@ def convert(tree: Mapping[str, np.ndarray]) -> Converted:
   """
   try:
     tensors = clip_names.to_original(from_scenic(tree))
-  except ValueError as e:
+  except (ValueError, IndexError) as e:
     raise WeightsError(f'it is not a whole Scenic CLIP tree: {e}') from e
   converted = clip_names.from_original(tensors)
   heads = {}

@@ -114,13 +114,18 @@ def joined(
     axis: the axis to join.
 
   Raises:
-    WeightsError: a part is missing.
+    WeightsError: a part is missing, or is of another shape.
   """
   for name, found in parts.items():
     if found.keys() != set(order):
       raise WeightsError(
           f'{name!r} has only the parts {sorted(found)}; wanted '
           f'{", ".join(order)}.'
+      )
+    shapes = {np.shape(tensor) for tensor in found.values()}
+    if len(shapes) > 1 or () in shapes:
+      raise WeightsError(
+          f'the parts of {name!r} have the shapes {sorted(shapes)}; wanted one.'
       )
   return {
       name: np.concatenate([found[part] for part in order], axis)

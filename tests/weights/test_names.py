@@ -65,6 +65,7 @@ def changed(state, **changes):
         ({'visual__ln_pre__bias': np.ones(5)}, 'ln_pre'),
         ({'visual__conv1__weight': np.ones((128, 3))}, 'wanted 4 axes'),
         ({'visual__positional_embedding': np.ones((7, 128))}, 'not a square'),
+        ({'text_projection': np.ones((0, 16))}, 'none of length 0'),
         (
             {'visual__transformer__resblocks__5__ln_1__bias': np.ones(128)},
             r'\[0, 1, 5\]',
@@ -100,6 +101,7 @@ QUERY = 'vision_model.encoder.layers.1.self_attn.q_proj.bias'
         ('text_model.embeddings.x', np.zeros(3), "'text_model.embeddings.x'"),
         # OpenAI's name, beside Hugging Face's for the same tensor.
         ('token_embedding.weight', np.zeros(3), 'not of a Hugging Face'),
+        (QUERY, np.zeros(3), r"in_proj_bias' have .*\(3,\), \(128,\)"),
         (QUERY, None, r"visual\..*\.1\.attn\.in_proj_bias.*\['k', 'v'\]"),
     ],
 )
@@ -192,6 +194,9 @@ def test_flax_attention_computes_the_same_from_it():
 
 def test_refusals_of_scenic_trees():
   tree = scenic_names.to_scenic(small.flat())
+  out = 'params/text/transformer/resblocks.0/attn/out/kernel'
+  with pytest.raises(WeightsError, match='not a whole Scenic CLIP tree'):
+    scenic_names.convert(tree | {out: np.float32(1)})
   with pytest.raises(WeightsError, match='opt_state/x'):
     scenic_names.from_scenic(tree | {'opt_state/x': np.zeros(1)})
   del tree['params/visual/transformer/resblocks.0/attn/query/bias']
@@ -229,6 +234,9 @@ def test_sizes_of_every_published_trunk_are_inferred(wanted):
   assert swin3d_sizes.infer(swin3d_names.to_original(flat)) == wanted
 
 
+TABLE = 'layers__{}__blocks__{}__attn__relative_position_bias_table'
+
+
 def test_a_trunk_prefix_is_understood(trunk):
   behind = {f'trunk.{name}': value for name, value in trunk.items()}
   behind['heads.image.weight'] = np.zeros((4, 16))
@@ -246,6 +254,9 @@ def test_a_trunk_prefix_is_understood(trunk):
         ({'norm__bias': None}, 'norm/bias'),
         ({'norm__bias': np.zeros(3)}, r'norm\.bias'),
         ({'patch_embed__proj__weight': None}, 'not an Omnivore trunk'),
+        ({'patch_embed__proj__weight': np.zeros((0, 3, 2, 4, 4))}, 'length 0'),
+        ({TABLE.format(1, 1): np.zeros(())}, r'bias_table. is \(\); wanted 2'),
+        ({TABLE.format(1, 9**9): np.zeros((845, 2))}, 'no rule|not have'),
     ],
 )
 def test_refusals_of_trunks(trunk, changes, message):

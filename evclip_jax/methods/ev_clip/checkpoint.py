@@ -142,7 +142,13 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
   def need(name):
     if name not in tensors:
       raise WeightsError(f'the tensor {name!r} of EV-CLIP is missing.')
-    return tensors[name]
+    shape = np.shape(tensors[name])
+    if len(shape) != 2 or 0 in shape:
+      raise WeightsError(
+          f'the tensor {name!r} of EV-CLIP is {shape}; wanted two axes, none '
+          'of length 0.'
+      )
+    return shape
 
   if any(name.startswith('dec.dec_') for name in tensors):
     prompt = 'both'
@@ -160,10 +166,10 @@ def infer(tensors: Mapping[str, np.ndarray]) -> PromptSizes:
   last = places['context'] + 'feature_adaptation.0.'
   channels = num_frames = embed_dim = None
   if prompt != 'context':
-    num_frames = 2 * len(need(first + 'weight'))
-    channels = need(places['mask'] + 'upsample1.expand.weight').shape[-1]
+    num_frames = 2 * need(first + 'weight')[0]
+    channels = need(places['mask'] + 'upsample1.expand.weight')[-1]
   if prompt != 'mask':
-    embed_dim, channels = need(last + 'weight').shape
+    embed_dim, channels = need(last + 'weight')
   bias = any(name + 'bias' in tensors for name in (first, last))
   words = np.shape(tensors[_WORDS]) if _WORDS in tensors else None
   return PromptSizes(prompt, channels, num_frames, embed_dim, bias, words)

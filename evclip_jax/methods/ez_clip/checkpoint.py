@@ -135,8 +135,11 @@ def infer(tensors: Mapping[str, np.ndarray]) -> AdapterSizes:
 
   def shape(name, axes):
     found = np.shape(tensors[name])
-    if len(found) != axes:
-      raise WeightsError(f'the tensor {name!r} is {found}; wanted {axes} axes.')
+    if len(found) != axes or 0 in found:
+      raise WeightsError(
+          f'the tensor {name!r} is {found}; wanted {axes} axes, none of length '
+          '0.'
+      )
     return found
 
   def tower(prefix):

@@ -141,10 +141,10 @@ def infer(tensors: Mapping[str, Any]) -> ClipSizes:
   def shape(name: str, rank: int) -> tuple[int, ...]:
     if name not in shapes:
       raise WeightsError(f'this is not a CLIP model: {name!r} is missing.')
-    if len(shapes[name]) != rank:
+    if len(shapes[name]) != rank or 0 in shapes[name]:
       raise WeightsError(
           f'this is not a CLIP model: {name!r} has the shape {shapes[name]}; '
-          f'wanted {rank} axes.'
+          f'wanted {rank} axes, none of length 0.'
       )
     return shapes[name]
 

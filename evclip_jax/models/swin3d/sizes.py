@@ -73,23 +73,29 @@ def infer(tensors: Mapping[str, np.ndarray]) -> VideoEncoderSizes:
   Raises:
     WeightsError: the tensors are not those of such a trunk.
   """
-  try:
-    embed = tensors['patch_embed.proj.weight'].shape[0]
-  except KeyError:
-    raise WeightsError(
-        'this is not an Omnivore trunk: patch_embed.proj.weight is missing.'
-    ) from None
-  depths: dict[int, int] = {}
+
+  def shape(name: str, rank: int) -> tuple[int, ...]:
+    found = np.shape(tensors[name]) if name in tensors else 'missing'
+    if found == 'missing' or len(found) != rank or 0 in found:
+      raise WeightsError(
+          f'this is not an Omnivore trunk: {name!r} is {found}; wanted {rank} '
+          'axes, none of length 0.'
+      )
+    return found
+
+  embed = shape('patch_embed.proj.weight', 5)[0]
+  blocks: dict[int, set[int]] = {}
   heads: dict[int, int] = {}
   rows = 0
   block = re.compile(
       r'layers\.(\d+)\.blocks\.(\d+)\.attn\.relative_position_bias_table'
   )
-  for name, tensor in tensors.items():
+  for name in tensors:
     if match := block.fullmatch(name):
       stage, number = int(match[1]), int(match[2])
-      depths[stage] = max(depths.get(stage, 0), number + 1)
-      rows, heads[stage] = tensor.shape
+      blocks.setdefault(stage, set()).add(number)
+      rows, heads[stage] = shape(name, 2)
+  depths = {stage: len(numbers) for stage, numbers in blocks.items()}
   if sorted(depths) != list(range(len(depths))) or not depths or rows % 169:
     raise WeightsError(
         f'this is not an Omnivore trunk: it has stages {sorted(depths)} and '

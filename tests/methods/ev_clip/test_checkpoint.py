@@ -46,6 +46,9 @@ def test_what_is_missing_unknown_or_in_the_other_place_is_named(name):
   assert checkpoint.from_original(source).mapped[name]
   with pytest.raises(WeightsError, match='dec.gate'):
     checkpoint.from_original(source | {'dec.gate': np.zeros(2)})
+  shape = 'are not|becomes|wanted two axes, none of length 0'
+  with pytest.raises(WeightsError, match=f'{name}.*({shape})'):
+    checkpoint.from_original(source | {name: np.zeros((0, 0))})
   del source[name]
   with pytest.raises(WeightsError, match=f'{name}|context_scale'):
     checkpoint.from_original(source)
