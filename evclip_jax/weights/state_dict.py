@@ -37,7 +37,8 @@ def choose(
     names of the tensors that were left out.
 
   Raises:
-    WeightsError: there are no tensors, or several candidates.
+    WeightsError: there are no tensors, several candidates, or two tensors of
+      the same name.
   """
   if not isinstance(root, (dict, Inert)):
     kind = 'tensor' if _is_tensor(root) else type(root).__name__
@@ -51,6 +52,7 @@ def choose(
     notes.append(f'took the entry {name!r} ({len(tensors)} tensors)')
   if not tensors:
     raise WeightsError('there are no tensors in it.')
+  _collect(root, unique=True)
   kept = {id(t) for t in tensors.values()}
   left_out = tuple(n for n, t in everything.items() if id(t) not in kept)
   if left_out:
@@ -91,8 +93,11 @@ def _holds_tensors(value: Any) -> bool:
   return False
 
 
-def _collect(root: dict | Inert) -> dict[str, Tensor]:
-  """Collects all tensors by dotted name, except those in lists."""
+def _collect(root: dict | Inert, unique: bool = False) -> dict[str, Tensor]:
+  """Collects all tensors by dotted name, except those in lists.
+
+  If they must be `unique`, raises WeightsError for two of the same name.
+  """
   found: dict[str, Tensor] = {}
   # (prefix, rest of the items, identities of the objects on the way down)
   stack = [('', iter(_items(root).items()), frozenset([id(root)]))]
@@ -110,6 +115,8 @@ def _collect(root: dict | Inert) -> dict[str, Tensor]:
         )
       if _is_tensor(value):
         value = value.value if isinstance(value, NumpyArray) else value
+        if unique and f'{prefix}{name}' in found:
+          raise WeightsError(f'two tensors in it are called {prefix}{name}.')
         found[f'{prefix}{name}'] = value
       elif isinstance(value, (dict, Inert)) and id(value) not in parents:
         path = (f'{prefix}{name}.', iter(_items(value).items()))

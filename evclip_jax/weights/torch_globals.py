@@ -193,7 +193,7 @@ def _mentions() -> dict[str, Any]:
   names = dict.fromkeys(
       ['torch.Tensor', 'torch.nn.parameter.Parameter', 'numpy.ndarray']
   )
-  for name in ('int', 'float', 'bool', 'str', 'bytes', 'complex', 'object'):
+  for name in ('int', 'float', 'bool', 'str', 'complex', 'object'):
     names[f'builtins.{name}'] = None
   names |= {f'torch.{dtype}': dtype for dtype in _DTYPES}
   for name, dtype in _STORAGES.items():
@@ -225,6 +225,8 @@ _CALLS = {
     'numpy._core.multiarray.scalar': _scalar,
     'numpy._core.multiarray._reconstruct': lambda *rest: NumpyArray(),
     'numpy._core.numeric._frombuffer': _from_buffer,
+    # As pickles of protocol 2 keep b''.
+    'builtins.bytes': lambda: b'',
     'builtins.set': lambda items=(): set(keys(items)),
     'builtins.frozenset': lambda items=(): frozenset(keys(items)),
     'builtins.list': lambda items=(): list(items),

@@ -227,6 +227,7 @@ def test_the_state_dict_in_nested_dicts_is_taken():
     ('root', 'message'),
     [
         ({'generator': {'a': X}, 'critic': {'a': X}}, 'several.*critic'),
+        ({'net': {'a': {'b': X}, 'a.b': X}}, r'two .* called a\.b'),
         ([X], 'a list, not a dict'),
         (3, 'not a dict'),
         (None, 'not a dict'),

@@ -1,6 +1,8 @@
 """Reading files of torch without torch."""
 
 import pathlib
+import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -138,3 +140,13 @@ def test_a_changed_number_in_a_zip_is_noticed(tmp_path):
   path.write_bytes(whole.replace(value, b'\1' + value[1:]))
   with pytest.raises(WeightsError, match=r'changed\.pt.*damaged'):
     files.read_tensors(path)
+
+
+@pytest.mark.parametrize('protocol', [2, 4])
+def test_numpy_arrays_in_the_pickle(protocol, tmp_path):
+  arrays = {'a': ramp(2, 3), 'b': ramp(2, 3).T, 'none': ramp(0)}
+  with zipfile.ZipFile(tmp_path / 'a.pt', 'w') as archive:
+    archive.writestr('a/data.pkl', pickle.dumps({'model': arrays}, protocol))
+  found = files.read_tensors(tmp_path / 'a.pt').tensors
+  for name, value in arrays.items():
+    np.testing.assert_array_equal(found[name], value, name, strict=True)
