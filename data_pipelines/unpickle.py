@@ -12,6 +12,9 @@ from typing import Any, BinaryIO
 
 from data_pipelines.errors import UserError
 
+# Items that calls may make for each byte of the pickle so far.
+_MOST_COPIES = 100
+
 
 class Refused(UserError):
   """A pickle that calls something unknown or uses a forbidden instruction."""
@@ -117,10 +120,16 @@ class _Reader(pickle._Unpickler):
   def __init__(self, stream, find, persistent):
     super().__init__(stream, encoding='latin-1')
     self.find_class, self.persistent_load = find, persistent
+    self.stream, self.made = stream, 0
 
-  def new(self):
+  def call(self):
     args = self.stack.pop()
-    self.stack.append(self.stack.pop()(*args))
+    value = self.stack.pop()(*args)
+    self.stack.append(value)
+    # The same large list could be copied by each of many short instructions.
+    self.made += len(value) if hasattr(value, '__len__') else 0
+    if self.made > _MOST_COPIES * self.stream.tell():
+      raise Refused('its pickle makes far more than it holds.')
 
   def refuse(self):
     raise Refused('its pickle uses an instruction that no file here needs.')
@@ -141,7 +150,8 @@ class _Reader(pickle._Unpickler):
       + pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER
   )  # fmt: skip
   dispatch = _base.dispatch | dict.fromkeys(_refused, refuse) | {
-      pickle.NEWOBJ[0]: new,
+      pickle.NEWOBJ[0]: call,
+      pickle.REDUCE[0]: call,
       pickle.BUILD[0]: build,
       pickle.SETITEM[0]: _hashing(_base.load_setitem, lambda s: s[-2:-1]),
       pickle.SETITEMS[0]: _hashing(_base.load_setitems, lambda s: s[::2]),

@@ -83,7 +83,9 @@ class NumpyArray:
     _, shape, dtype, fortran, data = state
     flat = np.frombuffer(_bytes(data), dtype.value) if data else np.zeros(0)
     order = 'F' if fortran else 'C'
-    self.value = flat.astype(dtype.value).reshape(shape, order=order)
+    # Not copied: many arrays could share the same bytes.
+    flat = flat.astype(dtype.value, copy=False)
+    self.value = flat.reshape(shape, order=order)
 
 
 def find(module: str, name: str) -> Global:

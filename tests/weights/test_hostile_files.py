@@ -212,6 +212,9 @@ LEVELS, LOOP = {}, {}
 for _ in range(40):
   LEVELS = {'a': LEVELS, 'b': LEVELS}
 LOOP['self'] = LOOP
+# One list, copied by many short instructions.
+COPIES = [None] * 10_000
+COPIES = [Call(list, COPIES) for _ in range(10_000)]
 # Strides of 0 make 4 TiB of one number.
 REPEATED = tensor_pickle(0, (2**20, 2**20), (0, 0))
 # In legacy files, the id of a storage has a sixth entry.
@@ -224,13 +227,14 @@ OLD = tensor_pickle(0, (4,), (1,)).replace(b'K\x04t', b'K\x04Nt', 1)
         (zip_of(REPEATED), r'evil\.pth.*bytes of memory'),
         (zipped(LEVELS), r'evil\.pth.*nested too far'),
         (zipped(LOOP), 'no tensors'),
+        (zipped(COPIES), 'makes far more than it holds'),
         (COMPRESSED.getvalue(), 'compressed'),
         (
             legacy_of(OLD, '0') + struct.pack('<q', 2**60),
             r'evil\.pth.*not all there',
         ),
     ],
-    ids=['repeated', 'levels', 'loop', 'compressed', 'huge length'],
+    ids=['repeated', 'levels', 'loop', 'copies', 'compressed', 'huge length'],
 )
 def test_small_files_neither_fill_the_memory_nor_take_for_ever(
     content, message, read
