@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -82,11 +83,14 @@ def draw(clip: ClipPicture) -> Image.Image:
   step = _FRAME_PIXELS + _LABEL
   width = strips[0][1].shape[1]
   height = max(step * len(strips), bars.height)
-  image = Image.new('RGB', (width + bars.width + 49, height + 54), 'white')
-  pen, title = ImageDraw.Draw(image), short(clip.title, 60) + '  '
-  said, colour = verdict(clip)
+  title, (said, colour) = short(clip.title, 60) + '  ', verdict(clip)
+  answer = 12 + font(15).getlength(title)
+  least = math.ceil(answer + font(15).getlength(said)) + 12
+  size = max(width + bars.width + 49, least), height + 54
+  image = Image.new('RGB', size, 'white')
+  pen = ImageDraw.Draw(image)
   pen.text((12, 6), title, INK, font(15))
-  pen.text((12 + pen.textlength(title, font(15)), 6), said, colour, font(15))
+  pen.text((answer, 6), said, colour, font(15))
   for row, (label, strip) in enumerate(strips):
     top = 52 + step * row
     pen.text((12, top - 17), label, _QUIET, font(11))
@@ -128,7 +132,9 @@ def rows(clip: ClipPicture) -> list[tuple[str, np.ndarray]]:
   chosen = np.linspace(0, total - 1, shown).round().astype(int)
   of_them = f'{shown} of the' if shown < total else 'the'
   under = frames[chosen]
-  out = [(f'{of_them} {total} frames', strip(under))]
+  out = [
+      (f'{of_them} {total} frames' if total > 1 else 'the frame', strip(under))
+  ]
   if frames.mean() < _DARK:
     under = brightened(frames)[chosen]
     out.append(('brightened for the reader only', strip(under)))

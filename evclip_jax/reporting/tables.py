@@ -20,9 +20,15 @@ def printable(text: str) -> str:
   Control characters and bytes that are no UTF-8 become escapes like '\\udcff'.
   """
   return ''.join(
-      c if c.isprintable() else c.encode('unicode_escape').decode()
+      c if _is_printed(c) else c.encode('unicode_escape').decode()
       for c in str(text)
   )
+
+
+def _is_printed(c: str) -> bool:
+  # Spaces, and the joiners of Persian words and of emoji, are no controls.
+  joins = c in '\u200c\u200d' or unicodedata.category(c) == 'Zs'
+  return joins or c.isprintable()
 
 
 def short(text: str, most: int = 34) -> str:
@@ -168,7 +174,7 @@ def _cells(rows) -> tuple[list[str], list[list[str]], list[bool]]:
   columns = list(rows[0])
   lines = [[cell(row[c]) for c in columns] for row in rows]
   numeric = [
-      all(not text or text[0] in '-<0123456789' for text in column)
+      all(not text or text[0] in '+-<0123456789' for text in column)
       for column in zip(*lines, strict=True)
   ]
   return [printable(c) for c in columns], lines, numeric

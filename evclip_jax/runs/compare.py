@@ -80,7 +80,8 @@ def run(
   summary = results.summarise_runs(runs, results.tests, config.seed)
   log.log('\n' + result_page.as_text(summary))
   kind = 'compare' if mode == 'train' else f'{mode}_compare'
-  result_page.write(folder, kind, 'Comparison', runs, summary, table)
+  title = f'{folder.name}: comparison'
+  result_page.write(folder, kind, title, runs, summary, table)
   return cards
 
 

@@ -289,7 +289,8 @@ PROTOCOLS = {
     ),
     'base_to_novel': Protocol(
         'Trained on base classes; base and novel clips are each scored against '
-        'their own classes; harmonic mean per seed, mean over seeds.',
+        'their own classes (the mean of several lists); harmonic mean per '
+        'seed, mean over seeds.',
         _base_and_novel,
         seeds=(1, 2, 3),
     ),

@@ -120,7 +120,8 @@ def write(
     text = 'Clips, curves and classes of each row are in its own report.html.'
     sections.append(page.Section('What the rows differ in', text, differ))
   path = folder / 'report.html'
-  page.write_page(path, title, summary['caption'], sections)
+  intro = ' '.join(filter(None, map(summary.get, ('about', 'caption'))))
+  page.write_page(path, title, intro, sections)
   log.log(f'\nreport: {path}')
   return path
 
@@ -143,6 +144,7 @@ def _charts(runs: Runs) -> list[page.Picture]:
     }
     if means:
       title = f'{name}: {last} minus {first}, points of top-1 in each class'
+      title += f' (mean of {len(pairs)} runs)' * (len(pairs) > 1)
       out.append(
           page.Picture(lambda m=means: charts.difference_per_class(m), title)
       )

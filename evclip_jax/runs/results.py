@@ -3,7 +3,7 @@
 import pathlib
 import re
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +53,7 @@ def summarise_runs(
         for name, found in values.items()
     ]
   return {
-      'caption': caption(runs),
+      'caption': caption(runs, results),
       'results': results,
       'std': 'of the sample (n - 1); null for a single value',
       'differences': differences(runs, seed),
@@ -206,14 +206,17 @@ def rates(parts: Mapping[str, Run]) -> str:
   return f'{shown} (chosen on val)' if chosen else shown
 
 
-def caption(runs: Runs) -> str:
+def caption(runs: Runs, results: Sequence[Mapping[str, Any]]) -> str:
   """Says what the numbers of a table are, and which texts were used."""
   cards = [r.card for parts in runs.values() for r in parts.values()]
   seeds = sorted({card['seed'] for card in cards})
   said = 'Top-1 in percent'
-  if len(seeds) > 1:
+  most = max((len(x['values']) for x in results), default=1)
+  if most > 1:
+    over = [f'seeds {", ".join(map(str, seeds))}'] * (len(seeds) > 1)
+    over += ['splits'] * (most > len(seeds))
     said += (
-        f': mean ± standard deviation over seeds {", ".join(map(str, seeds))} '
+        f': mean ± standard deviation over {" and ".join(over)} '
         "[95 % interval of the mean by Student's t]"
     )
   texts: dict[str, list[str]] = {}
@@ -228,7 +231,10 @@ def caption(runs: Runs) -> str:
   said += '. Texts of the first class: ' + '. '.join(
       f'{", ".join(rows)}: {text or "none"}' for text, rows in texts.items()
   )
-  return f'{said}. {_lists(cards)}.'
+  said += f'. {_lists(cards)}.'
+  dates = [card.get('environment', {}).get('date', '')[:10] for card in cards]
+  ends = sorted({min(dates), max(dates)} - {''}) if dates else []
+  return said + f' Runs of {" to ".join(ends)}.' * bool(ends)
 
 
 def _lists(cards: list[Card]) -> str:

@@ -62,6 +62,8 @@ def test_text_is_aligned():
         ('a\nb\x1b[1m', 'a\\nb\\x1b[1m'),
         ('caf\u00e9 \u52a8', 'caf\u00e9 \u52a8'),
         ('x\udcff', 'x\\udcff'),
+        (joined := '\u06cc\u200c\u062e \u3000\xa0', joined),
+        ('a\u202eb', 'a\\u202eb'),
     ],
 )
 def test_cells(value, text):

@@ -83,10 +83,11 @@ def test_rows_are_compared_on_the_clips_of_both(tmp_path):
   assert -50 < found['interval'][0] < 0 < found['interval'][1] < 50
   summary = results.summarise_runs({'a': first, 'b': other}, results.tests, 0)
   assert 'c_0' in summary['caption'] and 'test 9 clips' in summary['caption']
+  assert 'over seeds 1, 2 [95 %' in summary['caption']
   page = result_page.write(
       tmp_path, 'all', 'All', {'a': first, 'b': other}, summary
   ).read_text()
-  assert 'b minus a, points of top-1 in each class' in page
+  assert 'b minus a, points of top-1 in each class (mean of 2 runs)' in page
   assert '<svg' in page and '$c_0$' in page
   rows = result_page.table(summary)
   # 12.706 standard errors to both sides, and no more than all.
@@ -96,6 +97,22 @@ def test_rows_are_compared_on_the_clips_of_both(tmp_path):
   for run in other.values():
     (run.folder / 'evaluation/test.npz').unlink()
   assert results.differences({'a': first, 'b': other}, 0) == []
+
+
+def test_the_caption_says_over_what_numbers_are_averaged(tmp_path):
+  dated = {'environment': {'date': '2026-11-28T23:59:59+00:00'}}
+
+  def caption(*runs):
+    parts = {f'part-{i}': run for i, run in enumerate(runs)}
+    return results.summarise_runs({'a': parts}, results.tests, 0)['caption']
+
+  one = write_run(tmp_path / '1', [1, 0, 1])
+  split = write_run(tmp_path / '2', [1, 0, 1], about=dated)
+  seed = write_run(tmp_path / '3', [1, 0, 1], seed=2)
+  assert caption(one).startswith('Top-1 in percent. Texts')
+  assert 'deviation over splits [95 %' in caption(one, split)
+  assert 'over seeds 1, 2 and splits [95 %' in caption(one, split, seed)
+  assert caption(one, split).endswith('. Runs of 2026-11-28.')
 
 
 def collected(capsys, *folders, out=''):
