@@ -58,6 +58,11 @@ def read(
       except UserError as e:
         raise UserError(f'data.others.{key}: {e}') from e
       bare = values['name'] == 'folder'
+      if not bare and 'test' not in found.tests:
+        raise UserError(
+            f'data.others.{key}: {values["name"]} has the test lists '
+            f'{", ".join(found.tests)}. Name the file of one: test_list.'
+        )
       clips = _everything(found) if bare else found.tests['test']
       clips = dataclasses.replace(clips, name=name)
       names = found.own_names.get('test', found.class_names)

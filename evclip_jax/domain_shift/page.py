@@ -110,7 +110,7 @@ def _distances(result) -> Section:
   for name, spaces in result['distances'].items():
     for space, found in spaces.items():
       for kind, x in found.items():
-        p = '' if x['p'] is None else f'{x["p"]:.3f}'
+        p = '' if x['p'] is None else _p(x['p'])
         rows.append({
             'list': name, 'features': space, 'distance': _TITLES[kind],
             'value': f'{x["value"]:.3f}',
@@ -122,6 +122,10 @@ def _distances(result) -> Section:
       'for lists that are more alike than two draws of one.',
       rows,
   )
+
+
+def _p(value: float) -> str:
+  return '< 0.001' if value < 0.001 else f'{value:.3f}'
 
 
 def _influence(method: str, found) -> Section:
@@ -140,7 +144,7 @@ def _influence(method: str, found) -> Section:
           'share %': f'{100 * x["share"]:.1f}',
           'log odds per sd': f'{x["coefficient"]:+.2f}',
           '95 % interval': f'{x["low"]:+.2f} to {x["high"]:+.2f}',
-          'p (Holm)': f'{x["p_corrected"]:.3f}',
+          'p (Holm)': _p(x['p_corrected']),
           'inflation': f'{x["inflation"]:.1f}',
       }
       for x in factors

@@ -1,6 +1,7 @@
 """Puts the results of the analysis into sentences."""
 
 import math
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,13 +117,15 @@ def _gains(result) -> Iterator[str]:
 def _curves(result) -> Iterator[str]:
   kinds = result['corruptions'].get('kinds', {})
   for method in result['methods'] if kinds else ():
-    kept = {k: x[method]['robustness'] for k, x in kinds.items()}
-    kept = {k: x['value'] for k, x in kept.items() if x}
-    if kept:
-      # A single kind is both the worst and the best: name it once.
-      ends = dict.fromkeys((min(kept, key=kept.get), max(kept, key=kept.get)))
-      told = [f'{100 * kept[kind]:.0f} % under {kind}' for kind in ends]
-      yield (
-          f'On {result["corruptions"]["list"]} made worse, {method} keeps of '
-          f'its accuracy {" and ".join(told)} (mean of five severities).'
-      )
+    # Accuracies, since a share of one near chance says little.
+    before = next(iter(kinds.values()))[method]['top1'][0]
+    worse = {k: statistics.fmean(x[method]['top1'][1:])
+             for k, x in kinds.items()}  # fmt: skip
+    # A single kind is both the worst and the best: name it once.
+    ends = dict.fromkeys((min(worse, key=worse.get), max(worse, key=worse.get)))
+    told = [f'to {worse[kind]:.1f} under {kind}' for kind in ends]
+    yield (
+        f'On {result["corruptions"]["list"]} made worse, top-1 of {method} '
+        f'goes from {before:.1f} {" and ".join(told)} (mean of five '
+        'severities).'
+    )

@@ -94,11 +94,13 @@ def report(
     states: dict[str, tuple[int, Weights]],
     step: int,
     metrics_log: log.MetricsLog,
+    place: str = 'evaluation',
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Scores every list with the weights of each selection rule.
 
   `states` are {rule of selection: (step, weights)}; the first one is reported.
-  Training ended at `step`. `metrics_log` gets a line per list and state.
+  Training ended at `step`. `metrics_log` gets a line per list and state. The
+  scores of clips go to the folder `place` in `workdir`.
 
   Returns:
     (run card, with 'final' = {list: summary} of the reported state; its details
@@ -126,7 +128,8 @@ def report(
       classes = len(details['class_names'])
       log.log(one_line(f'final {name} ({rule})', summary, classes))
       if rule == select and log.is_first():
-        _save_details(workdir, file_name(name, config.data.corrupt), details)
+        file = file_name(name, config.data.corrupt)
+        _save_details(workdir / place, file, details)
         lists[name] = details | {
             'keys': listed.keys(),
             'thumbnails': small,
@@ -244,9 +247,8 @@ def file_name(name: str, corrupt: str = '') -> str:
   return f'{name}-{corrupt.replace(":", "-")}' if corrupt else name
 
 
-def _save_details(workdir: pathlib.Path, name: str, details: dict[str, Any]):
-  """Writes evaluation/<list>.json and .npz."""
-  folder = workdir / 'evaluation'
+def _save_details(folder: pathlib.Path, name: str, details: dict[str, Any]):
+  """Writes <list>.json and .npz."""
   folder.mkdir(exist_ok=True)
   saved = {
       'per_class_top1': details['per_class'],

@@ -26,18 +26,21 @@ def write(
 ) -> pathlib.Path:
   """Writes the page of a card and its details, and returns its path."""
   counts, selection = card['parameters'], card['selection']
-  worse = card.get('corrupt', '')
+  worse, views = card.get('corrupt', ''), card['views']
   trained = (
       f'{counts["trainable"]:,} weights were trained and {counts["frozen"]:,} '
       'frozen.'
       if counts['trainable']
       else f'None of its {counts["frozen"]:,} weights were trained.'
   )
+  averaged = ' Means over {clips} windows x {crops} crops of each clip.'
+  averaged = averaged.format(**views)
   return page.write_page(
       folder / 'report.html',
       f'{card["method"]}: {folder.name}',
       f'Step {selection["step"]}, {selection["meaning"]}. {trained} '
       'Accuracies are in percent.'
+      + averaged * (views != {'clips': 1, 'crops': 1})
       + f' The frames were made worse: data.corrupt={worse}.' * bool(worse),
       [
           _results(card, lists),

@@ -18,12 +18,16 @@ def table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
   for result in summary['results']:
     row = rows.setdefault(result['variant'], {'variant': result['variant']})
     row[result['quantity']] = cell(result)
-  rules = {n['variant']: n['selected_by'] for n in summary['numbers']}
+  made = {n['variant']: n for n in summary['numbers']}
+  views = {name: n['view'] for name, n in made.items()}
+  several = {*views.values()} - {'single view'}
   costs = {own['variant']: own for own in summary['costs']}
   return tables.without_empty([
       row
       | costs[name := row['variant']]
-      | {'learning rate': summary['rates'][name], 'selected by': rules[name]}
+      | {'learning rate': summary['rates'][name]}
+      | {'selected by': made[name]['selected_by']}
+      | {'views': views[name] if several else ''}
       for row in tables.same_columns(rows.values())
   ])
 

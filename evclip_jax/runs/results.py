@@ -141,7 +141,8 @@ def bootstrap(each: np.ndarray, seed: int) -> tuple[float, list[float]]:
 def scores_file(run: Run, name: str, suffix: str) -> pathlib.Path:
   """Returns the path of a list's scores, by suffix '.npz' or '.json'."""
   name = run_card.file_name(name, run.card.get('corrupt', ''))
-  return run.folder / 'evaluation' / f'{name}{suffix}'
+  place = run.folder / run.card.get('scores', 'evaluation')
+  return place / f'{name}{suffix}'
 
 
 def _hits(run: Run, name: str) -> dict[int, float] | None:

@@ -223,17 +223,16 @@ def _evaluate(config, folder: pathlib.Path, run: session.Session, data):
         f'no checkpoint in {checkpoints.folder}. Train first, give the '
         '--workdir of a trained run, or set method.weights.'
     )
+  # This must not replace the card and the scores of a trained run, or those of
+  # frames with another corruption, whose files have other names.
+  other = config.data.corrupt != run_folder.load_config(folder).data.corrupt
+  trained = 'given' not in states
+  place = 'evaluate' if trained and not other else 'evaluation'
   metrics = log.MetricsLog(folder, None)
   with contextlib.closing(metrics):
-    card, shown = run_card.report(
-        config, folder, run, data, states, last or 0, metrics
-    )
-  # This must not replace the card of a trained run, or that of scoring
-  # frames with another corruption.
-  other = config.data.corrupt != run_folder.load_config(folder).data.corrupt
-  card['wall_seconds'] = round(time.time() - started, 1)
-  name = 'run_card.json'
-  if other or 'given' not in states:
-    name = 'evaluate_card.json'
+    given = config, folder, run, data, states, last or 0, metrics
+    card, shown = run_card.report(*given, place)
+  card |= {'scores': place, 'wall_seconds': round(time.time() - started, 1)}
+  name = 'evaluate_card.json' if other or trained else 'run_card.json'
   run_card.write(folder, card, shown, name)
   return card

@@ -93,6 +93,10 @@ def test_rows_are_compared_on_the_clips_of_both(tmp_path):
   # 12.706 standard errors to both sides, and no more than all.
   assert rows[0]['test'] == '63.3 ± 4.7 [21.0, 100.0]'
   assert rows[0]['training GFLOPs per clip'] == 3.5
+  assert rows[0]['views'] == '4 clips x 3 crops'
+  for number in summary['numbers']:
+    number['view'] = 'single view'
+  assert 'views' not in result_page.table(summary)[0]
   # Runs without scores have nothing to compare.
   for run in other.values():
     (run.folder / 'evaluation/test.npz').unlink()

@@ -12,7 +12,7 @@ import pytest
 
 from data_pipelines.errors import UserError
 from evclip_jax.config import experiment
-from evclip_jax.runs import cost_table
+from evclip_jax.runs import cost_table, results
 from evclip_jax.runs import run as runs
 from evclip_jax.training import batch as batch_lib
 from evclip_jax.training import devices, session
@@ -77,10 +77,17 @@ def test_an_evaluation_gives_the_same_numbers(
 ):
   workdir, card = finished
   views = {'eval.clips': windows, 'eval.crops': crops}
+  own = workdir / 'evaluation/test.npz'
+  before = own.read_bytes()
   got = runs.run(tiny(data_root, **views), str(workdir), 'evaluate')
   assert got['views'] == {'clips': windows, 'crops': crops}
   assert got['final']['test']['clips'] == card['final']['test']['clips']
   assert (got['final'] == card['final']) == (crops == 1)
+  # Scores that go with the card of the training stay.
+  assert own.read_bytes() == before
+  assert results.scores_file(results.Run(got, workdir), 'test', '.npz').exists()
+  said = f'{windows} windows x {crops} crops of each clip'
+  assert (said in (workdir / 'report.html').read_text()) == (crops > 1)
 
 
 def test_other_frozen_weights_are_refused(finished, data_root):

@@ -1,9 +1,12 @@
 """Other data sets that are scored beside a run's own (data.others)."""
 
 import json
+import types
 
+import ml_collections
 import pytest
 
+from data_pipelines.datasets import others
 from data_pipelines.errors import UserError
 from tests.data_pipelines import trees
 from tests.data_pipelines.trees import write_lines
@@ -71,6 +74,13 @@ def test_others_need_their_test_clips_only(root, tmp_path):
 def test_only_other_data_sets_are_scored(root):
   sets = open_it(root, {'more': other(root)}, only=True, score_own=False)
   assert (sets.train, list(sets.tests)) == (None, ['more'])
+
+
+def test_of_several_test_lists_one_is_named():
+  several = types.SimpleNamespace(tests={'bright': None, 'dark': None})
+  data = ml_collections.ConfigDict({'others': {'x': {'name': 'demo'}}})
+  with pytest.raises(UserError, match='others.x: .* bright, dark. Name'):
+    next(others.read(data, lambda config, split: several))
 
 
 @pytest.mark.parametrize(
