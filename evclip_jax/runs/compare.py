@@ -70,7 +70,8 @@ def run(
         own, str(own_folder), own_mode, pipelines[name], loaded
     )
     # Only after a row, so that a mistake in the config leaves no folder.
-    run_folder.prepare(workdir, config)
+    if mode == 'train' or not (folder / 'config.json').exists():
+      run_folder.prepare(workdir, config)
   if is_part or not log.is_first():
     return cards
   runs = {

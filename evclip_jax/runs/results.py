@@ -233,6 +233,8 @@ def caption(runs: Runs, results: Sequence[Mapping[str, Any]]) -> str:
       f'{", ".join(rows)}: {text or "none"}' for text, rows in texts.items()
   )
   said += f'. {_lists(cards)}.'
+  for worse in sorted({card.get('corrupt', '') for card in cards} - {''}):
+    said += f' Frames were made worse: data.corrupt={worse}.'
   dates = [card.get('environment', {}).get('date', '')[:10] for card in cards]
   ends = sorted({min(dates), max(dates)} - {''}) if dates else []
   return said + f' Runs of {" to ".join(ends)}.' * bool(ends)

@@ -62,8 +62,12 @@ def run_one(
   """Runs one method or comparison; with `is_part`, as a part of a protocol."""
   # A folder of another run is refused before any work.
   trained = (pathlib.Path(workdir) / 'config.json').exists()
-  if mode == 'evaluate' and trained and not config.compare:
-    run_folder.check_same_model(workdir, config)
+  if mode == 'evaluate' and trained:
+    rows = experiment.rows(config) if config.compare else {'': config}
+    for name, own in rows.items():
+      place = pathlib.Path(workdir) / run_folder.of_row(name)
+      if (place / 'config.json').exists():
+        run_folder.check_same_model(place, own)
   else:
     run_folder.check_free(workdir, config)
   if config.compare:

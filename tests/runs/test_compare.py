@@ -202,6 +202,18 @@ def test_a_row_that_cannot_be_is_found_before_any_runs(
   assert not (tmp_path / 'a').exists()
 
 
+def test_a_finished_comparison_is_scored_otherwise(finished, data_root):
+  folder = finished[0] / 'seed-1'
+  before = (folder / 'config.json').read_bytes()
+  changes = {'protocol.seeds': (), 'data.corrupt': 'darken:1'}
+  runs.run(tiny(data_root, **changes), str(folder), 'evaluate')
+  assert 'data.corrupt=darken:1' in (folder / 'report.html').read_text()
+  assert (folder / 'config.json').read_bytes() == before
+  other = tiny(data_root, **changes, **{'data.num_frames': 4})
+  with pytest.raises(UserError, match='another config .data.num_frames'):
+    runs.run(other, str(folder), 'evaluate')
+
+
 def test_a_query_is_the_best_class_of_its_episode(monkeypatch):
   # Four clips of three classes; clip 3 could not be read.
   logs = np.log([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3]])

@@ -105,6 +105,7 @@ def test_rows_are_compared_on_the_clips_of_both(tmp_path):
 
 def test_the_caption_says_over_what_numbers_are_averaged(tmp_path):
   dated = {'environment': {'date': '2026-11-28T23:59:59+00:00'}}
+  worse = {'corrupt': 'darken:3'}
 
   def caption(*runs):
     parts = {f'part-{i}': run for i, run in enumerate(runs)}
@@ -117,6 +118,8 @@ def test_the_caption_says_over_what_numbers_are_averaged(tmp_path):
   assert 'deviation over splits [95 %' in caption(one, split)
   assert 'over seeds 1, 2 and splits [95 %' in caption(one, split, seed)
   assert caption(one, split).endswith('. Runs of 2026-11-28.')
+  dark = write_run(tmp_path / '4', [1, 0, 1], about=worse)
+  assert caption(dark).endswith('made worse: data.corrupt=darken:3.')
 
 
 def collected(capsys, *folders, out=''):
