@@ -15,6 +15,8 @@ from evclip_jax.reporting.tables import printable, short
 
 BLUE, GREEN, RED = '#2f6db5', '#23784a', '#b3362b'
 INK, GREY = '#1f2933', '#c3cad3'
+# The part of the width, in percent, that is left to the numbers of curves.
+_TICKS = 6
 
 
 def bars(
@@ -90,14 +92,15 @@ def curves(
         f'{1000 * right(a):.1f},{1000 * down(b):.1f}' for a, b, *_ in line
     )
     out.append(
-        f'<svg y="{top}" width="100%" height="{height}" viewBox="0 0 1000 1000"'
+        f'<svg x="{_TICKS}%" y="{top}" width="{100 - _TICKS}%" '
+        f'height="{height}" viewBox="0 0 1000 1000"'
         f' preserveAspectRatio="none"><polyline points="{path}" fill="none" '
         f'stroke="{own}" stroke-width="2" '
         'vector-effect="non-scaling-stroke"/></svg>'
     )
     # Mark the points of a line of few; a single point is not seen otherwise.
     for a, b, *interval in line if len(line) <= 30 else ():
-      left = f'{100 * right(a):.2f}%'
+      left = f'{_TICKS + (100 - _TICKS) * right(a):.2f}%'
       out.append(
           f'<circle cx="{left}" cy="{top + height * down(b):.1f}" r="3" '
           f'fill="{own}"/>'
@@ -110,7 +113,9 @@ def curves(
         )
   bottom = top + height + 16
   for left, anchor, said in (
-      (0, 'start', f'{low:g}'), (50, 'middle', x), (100, 'end', f'{high:g}')
+      (_TICKS, 'start', f'{low:g}'),
+      ((_TICKS + 100) / 2, 'middle', x),
+      (100, 'end', f'{high:g}'),
   ):
     out.append(
         f'<text x="{left}%" y="{bottom}" text-anchor="{anchor}" class="quiet">'

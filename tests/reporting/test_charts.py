@@ -83,6 +83,9 @@ def test_curves_reach_from_end_to_end():
   assert y1 < y2 < y0
   assert second == first.split()[0]
   assert '&lt;a&gt;' in markup
+  # Numbers of the axis are to the left of all points.
+  dots = [x.get('cx') for x in _drawn(markup) if x.tag.endswith('circle')]
+  assert dots == ['6.00%', '53.00%', '100.00%', '6.00%']
   # A curve may be flat.
   for line in [(1, 2.0)], [(1, 2.0), (9, 2.0)]:
     assert 'nan' not in charts.curves({'a': line}, 'step', 'loss')
