@@ -5,6 +5,7 @@ Copies a downloaded data set into a few large files of TensorFlow Datasets
 files, which is slow on network disks and object stores. See docs/tfds.md.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -89,10 +90,21 @@ def build(
   what = datasets.describe(name, kind)
   out_dir = pathlib.Path(out).expanduser().absolute()
   store = what.open_store(description.find_videos(what, root, rule))
-  plans, folder = {}, description.find_lists(what, root)
+  plans, folders = {}, []
+  lists = description.find_lists(what, root)
   for split in splits or what.splits:
     description.check_split(what, split)
-    if found := _listings(what, folder, split, rule):
+    config = config_name(split)
+    place = out_dir / what.archive_name / config / VERSION
+    if place.is_dir():
+      print(f'{place} exists already; delete it to build it again.')
+    elif found := _listings(what, lists, split, rule):
+      with _writing(out):
+        # Before the clips are examined, which may take hours.
+        out_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out_dir).close()
+      for left in place.parent.glob('incomplete.*'):
+        print(f'note: if no other build is running, delete {left}.')
       found = locate.locate(
           found,
           store,
@@ -102,29 +114,25 @@ def build(
           advice='Complete the download, or build what is there: '
           '--on_missing=skip.',
       )
-      plans[config_name(split)] = _plan(what, folder, store, found)
-  if not plans:
+      plans[config] = _plan(what, lists, store, found)
+    else:
+      continue
+    folders.append(place)
+  if not folders:
     raise UserError(
         f'the official lists of {what.title} were not found near '
         f'{store}.\n  {what.wanted}'
     )
-  tf = quiet_tensorflow.load()
+  quiet_tensorflow.load()
   import tensorflow_datasets as tfds
 
-  probes, folders = _probe(store, plans), []
+  probes = _probe(store, plans)
   for config, plan in plans.items():
-    try:
+    with _writing(out), tempfile.TemporaryDirectory() as unused:
       builder = _builder(what, store, out_dir, config, *plan, probes)
-      folders.append(pathlib.Path(builder.data_dir))
-      if folders[-1].is_dir():
-        print(f'{folders[-1]} exists already; delete it to build it again.')
-        continue
       # TFDS wants a folder for downloads, though there are none.
-      with tempfile.TemporaryDirectory() as unused:
-        how = tfds.download.DownloadConfig(try_download_gcs=False)
-        builder.download_and_prepare(download_dir=unused, download_config=how)
-    except (OSError, tf.errors.OpError) as e:
-      raise UserError(f'cannot write to --out={out}: {e}.') from e
+      how = tfds.download.DownloadConfig(try_download_gcs=False)
+      builder.download_and_prepare(download_dir=unused, download_config=how)
   broken = [p.name for p in probes.values() if p.error]
   if broken:
     print(
@@ -133,6 +141,19 @@ def build(
     )
   print(f'use it with --config.data.tfds_dir={out}')
   return folders
+
+
+@contextlib.contextmanager
+def _writing(out: str):
+  """Says of which folder an error of writing is."""
+  tf = quiet_tensorflow.load()
+  try:
+    yield
+  except (OSError, tf.errors.OpError, RuntimeError) as e:
+    # What ArrayRecord raises of a full disk.
+    if isinstance(e, RuntimeError) and 'write() failed' not in str(e):
+      raise
+    raise UserError(f'cannot write to --out={out}: {e}.') from e
 
 
 def _listings(what, folder, split: int, rule: str) -> list[Listing]:
@@ -244,8 +265,9 @@ def _builder(what, store: FileTree, out_dir, config, names, lists, probes):
             'video': video,
             'images': images,
             'label': record.label,
-            'path': record.path,
-            'error': probe.error or '',
+            # As bytes, since file names need not be UTF-8.
+            'path': os.fsencode(record.path),
+            'error': os.fsencode(probe.error or ''),
         } | {name: getattr(probe, name) for name in _NUMBERS}
       where = {'from': clips.origin, 'missing': list(clips.missing)}
       metadata['lists'][clips.name] = where | {'clips': about}

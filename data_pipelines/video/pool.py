@@ -7,7 +7,6 @@ program. Pixels come back in shared memory: through a pipe, a clip of a megabyte
 would cost the trainer two milliseconds.
 """
 
-import atexit
 import collections
 import contextlib
 import dataclasses
@@ -18,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import shared_memory
+from multiprocessing import shared_memory, util
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,9 @@ _pools: dict[tuple[int, int], pebble.ProcessPool] = {}
 _used: dict[int, float] = {}
 _ended = threading.Event()
 # Free blocks of shared memory by (process id, size), so that a fork makes its
-# own; and all blocks that this process has made.
+# own; and all blocks by process id.
 _free = collections.defaultdict(list)
-_owner, _made = os.getpid(), []
+_made = collections.defaultdict(list)
 
 
 class WorkerDied(UserError):
@@ -139,7 +138,7 @@ class Tasks:
         _free[os.getpid(), self._size].append(task.block)
       elif task.block:
         # A process that is being killed may still write to the block.
-        _made.remove(task.block)
+        _made[os.getpid()].remove(task.block)
         task.block.unlink()
       raise
     finally:
@@ -244,7 +243,7 @@ def _block(size: int) -> shared_memory.SharedMemory | None:
   except OSError:
     block.unlink()
     return None
-  _made.append(block)
+  _made[os.getpid()].append(block)
   return block
 
 
@@ -263,6 +262,9 @@ def _pool(workers: int) -> pebble.ProcessPool:
     pool = _pools[key] = pebble.ProcessPool(
         workers, initializer=worker.prepare, context=worker.Context()
     )
+    # Not atexit, which children of multiprocessing ignore: they would wait for
+    # the pool's processes for ever.
+    util.Finalize(None, _end, exitpriority=1)
     # Start it under the lock: two threads starting it at once would deadlock.
     pool.schedule(os.getpid)
     return pool
@@ -299,7 +301,6 @@ def _describe(status: int) -> str:
   return f'the decoder exited (status {status})'
 
 
-@atexit.register
 def _end():
   with _lock:
     _ended.set()
@@ -309,5 +310,5 @@ def _end():
       with contextlib.suppress(KeyError, OSError):
         pool.stop()
         pool.join()
-  for block in _made if os.getpid() == _owner else ():
+  for block in _made.pop(os.getpid(), ()):
     block.unlink()

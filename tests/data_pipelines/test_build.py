@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -23,7 +24,9 @@ from data_pipelines.stores.tfds import TfdsStore
 from data_pipelines.views import ev_clip
 from tests.data_pipelines import official_trees, trees
 
-pytest.importorskip('array_record')
+array_record_module = pytest.importorskip(
+    'array_record.python.array_record_module'
+)
 
 # Stands still after some clips.
 _KILLED = """
@@ -97,12 +100,18 @@ def test_other_lists_choose_among_the_same_clips(root, built, tmp_path):
 
 def test_clips_of_no_list_are_stored_too(tmp_path):
   root = official_trees.make_hmdb(tmp_path / 'hmdb', real=True)
+  # A name need not be UTF-8.
+  odd = f'sword/{os.fsdecode(b"x_" + bytes([233]))}.avi'
+  listed = root / 'videos' / official_trees.hmdb_key('sword', 1)
+  shutil.copy(listed, root / 'videos' / odd)
   build.build('hmdb51', str(root), str(tmp_path / 'out'), splits=[1])
   stored = TfdsStore(str(tmp_path / 'out'), 'hmdb51_clips', 1)
   unlisted = stored.lists['unlisted']
   assert [r.path for r in unlisted.records] == [
-      official_trees.hmdb_key(name, 2) for name in official_trees.HMDB_CLIPS
+      *(official_trees.hmdb_key(c, 2) for c in official_trees.HMDB_CLIPS),
+      odd,
   ]
+  assert stored.media(odd) == listed.read_bytes()
   key = unlisted.records[2].path
   assert stored.media(key) == (root / 'videos' / key).read_bytes()
 
@@ -238,6 +247,25 @@ def test_wrong_arguments(tmp_path, root, values, message):
   with pytest.raises(UserError, match=message):
     build.build('ucf101', str(base / root), str(tmp_path / 'out'), **values)
   assert not (tmp_path / 'out').exists()
+
+
+def test_a_place_that_cannot_be_written_is_said_before_any_work(
+    root, damaged, tmp_path
+):
+  (tmp_path / 'file').touch()
+  args = 'ucf101', str(damaged[0].parent / 'ucf'), str(tmp_path / 'file')
+  with pytest.raises(UserError, match='cannot write to --out=.*File exists'):
+    build.build(*args, splits=[1])
+
+
+def test_a_full_disk_is_said(root, tmp_path, monkeypatch):
+  def full(*_):
+    raise RuntimeError('write() failed: No space left on device')
+
+  # As ArrayRecord says it.
+  monkeypatch.setattr(array_record_module.ArrayRecordWriter, 'close', full)
+  with pytest.raises(UserError, match='cannot write .*No space left'):
+    build.build('ucf101', str(root), str(tmp_path / 'out'), splits=[1])
 
 
 def test_a_split_that_was_not_built_names_the_command(built):

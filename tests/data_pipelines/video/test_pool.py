@@ -70,7 +70,7 @@ def squares(*shape):
 
 def test_tasks_give_their_results_in_order_whatever_happens_to_some():
   tasks = pool.Tasks(2, shape=(3, 4))
-  mine, made = np.zeros((3, 4), np.uint8), len(pool._made)
+  mine, made = np.zeros((3, 4), np.uint8), len(pool._made[os.getpid()])
   for function, args in ((squares, (3, 4)), (crash, ()), (squares, (3, 4))):
     tasks.add(function, *args)
   assert len(tasks) == 3 and not tasks.full
@@ -79,11 +79,11 @@ def test_tasks_give_their_results_in_order_whatever_happens_to_some():
     tasks.next()
   assert (tasks.next() == 7).all() and not tasks
   # A block that a crashed process could write to is not used again.
-  assert len(pool._made) == made + 2
+  assert len(pool._made[os.getpid()]) == made + 2
   tasks.add(refuse)
   with pytest.raises(UserError, match='wanted this'):
     tasks.next()
-  assert len(pool._made) == made + 2
+  assert len(pool._made[os.getpid()]) == made + 2
 
 
 def test_without_shared_memory_pixels_come_through_a_pipe(monkeypatch):
@@ -207,6 +207,29 @@ def test_time_in_which_the_program_is_stopped_does_not_count():
     time.sleep(1.5)
     running.send_signal(signal.SIGCONT)
     assert running.stdout.readline() == 'True\n', running.stderr.read()
+
+
+@pytest.mark.parametrize('way', ['fork', 'spawn'])
+def test_a_child_of_multiprocessing_ends(way, tmp_path):
+  script = tmp_path / 'main.py'
+  script.write_text(
+      'import multiprocessing, os\n'
+      'from data_pipelines.video import pool\n'
+      'def child():\n'
+      '  assert pool.run(os.getpid) != os.getpid()\n'
+      'if __name__ == "__main__":\n'
+      '  pool.run(os.getpid)\n'
+      '  way = multiprocessing.get_context("'
+      f'{way}")\n'
+      '  process = way.Process(target=child)\n'
+      '  process.start()\n'
+      '  process.join(30)\n'
+      '  print(process.exitcode, flush=True)\n'
+      '  process.kill()\n'
+  )
+  with program(script) as running:
+    out, err = running.communicate(timeout=60)
+  assert out == '0\n', err
 
 
 def test_the_main_script_runs_once(tmp_path):
