@@ -76,7 +76,7 @@ class Videos(files.FileTree):
 
 
 def _has_videos(folder: pathlib.Path) -> bool:
-  """Whether a folder holds videos, or participants' folders with videos."""
+  """Tells whether a folder, or participants' folders in it, hold videos."""
   return any(
       (folder / name / part).is_dir()
       for name in files.folders(folder)

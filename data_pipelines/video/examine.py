@@ -289,7 +289,7 @@ def _spare_frames(
 
 
 def _same(source, wanted, times, luma, keyframes, spare=()) -> bool:
-  """Whether frames read with a shortcut have the expected luma checksums."""
+  """Tells whether frames read by a shortcut have the luma checksums wanted."""
   known = dict(zip(wanted, luma, strict=False))
   try:
     chosen = pick(source, wanted, times, keyframes, 0, spare)

@@ -271,7 +271,7 @@ def _pool(workers: int) -> pebble.ProcessPool:
 
 
 def _is_lost(task: _Task) -> bool:
-  """Whether a task's process died before pebble knew that it had the task.
+  """Tells whether a task's process died before pebble knew of the task.
 
   Pebble (5.2.3) looks for dead processes in one thread and reads their messages
   in another; if the message comes too late, it waits for the task for ever.

@@ -147,7 +147,7 @@ def _read(source, unique: list[int], probe: Probe) -> Sequence[np.ndarray]:
 
 
 def _changed(source, probe: Probe) -> bool:
-  """Whether the file has changed since it was probed."""
+  """Tells whether the file has changed since it was probed."""
   if isinstance(source, tuple):
     return False
   # The probe may be of the file's path, so only the size can be compared.
